@@ -1,0 +1,27 @@
+package org.metaflowmaps.runtime;
+
+import java.io.IOException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A file that is not a valid safetensors file; the message names the file, the tensor, what was found and what is expected.
+ *
+ * <p>It is an {@link IOException} because a damaged file is, to a caller, the same kind of trouble as a missing one: whoever
+ * opens a file must be ready for both, and one handler serves them.
+ */
+public final class SafetensorsException extends IOException {
+    private static final long serialVersionUID = 1L;
+    private static final int SHOWN = 100;
+
+    SafetensorsException(String file, @Nullable String tensor, String found, String expected) {
+        super(file + (tensor == null ? "" : ": tensor " + quote(tensor)) + ": " + found + "; expected " + expected);
+    }
+
+    /** Text from a file, made fit for one line of a message: quoted, shortened, control characters shown as question marks. */
+    static String quote(String text) {
+        String shown = text.length() <= SHOWN ? text : text.substring(0, SHOWN) + "...";
+        StringBuilder out = new StringBuilder("'");
+        shown.chars().forEach(c -> out.append(Character.isISOControl(c) || Character.isSurrogate((char) c) ? '?' : (char) c));
+        return out.append('\'').toString();
+    }
+}
