@@ -2,6 +2,7 @@ package org.metaflowmaps.runtime;
 
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Function;
 import org.bytedeco.javacpp.BoolPointer;
@@ -38,7 +39,7 @@ final class Handles {
         NO_FORMAT = new MemoryFormatOptional();
         NO_TENSOR = new TensorOptional();
         UNSET = new BoolOptional();
-        ONLY_FIRST = new BoolPointer(true, false, false);
+        ONLY_FIRST = new BoolPointer(3).put(0, true).put(1, false).put(2, false);
         for (DType type : DType.values()) {
             for (ScalarType candidate : ScalarType.values()) {
                 if (candidate.value == type.code()) {
@@ -58,7 +59,7 @@ final class Handles {
     private record Constant(double value, Scalar scalar) {}
 
     static ScalarType scalarType(DType type) {
-        return SCALAR_TYPES.get(type);
+        return Objects.requireNonNull(SCALAR_TYPES.get(type));
     }
 
     static TensorOptions options(DType type, Device device) {

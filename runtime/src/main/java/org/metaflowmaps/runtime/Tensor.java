@@ -187,6 +187,7 @@ public final class Tensor implements AutoCloseable {
      *     access throws
      * @throws IllegalStateException if the tensor is not on the CPU or not contiguous
      */
+    @SuppressWarnings("MustBeClosedChecker") // the arena closes when this tensor is freed
     public MemorySegment segment() {
         if (window == null) {
             window = Arena.ofShared();
@@ -195,7 +196,7 @@ public final class Tensor implements AutoCloseable {
     }
 
     /** The memory without a guard on its lifetime, for copies that end before this tensor can. */
-    private MemorySegment borrow(String action) {
+    MemorySegment borrow(String action) {
         if (device().type() != Device.Type.CPU || !isContiguous()) {
             throw new IllegalStateException(action + " needs a contiguous tensor on the CPU, this is " + this
                     + (isContiguous() ? ": call to(Device.CPU) first" : ", not contiguous: call contiguous() first"));

@@ -18,6 +18,7 @@ import org.metaflowmaps.bindings.StableAbi;
  * <p>Results belong to the innermost open {@link TensorScope}; refusals by libtorch are {@link TensorException}s.
  */
 public final class Torch {
+    private static final Operator FUSED_ADAMW = Operator.of("aten::_fused_adamw_", "", 15, 0);
     private static final Operator SOFTMAX_BACKWARD = Operator.of("aten::_softmax_backward_data", "", 4, 1);
 
     private Torch() {}
@@ -66,6 +67,11 @@ public final class Torch {
         return zeros(like.dtype(), like.device(), like.shape());
     }
 
+    /** Ones of the shape, type and device of another tensor. */
+    public static Tensor onesLike(Tensor like) {
+        return full(1, like.dtype(), like.device(), like.shape());
+    }
+
     /** {@code count} values from {@code start} to {@code end}, both included, at equal distances; float32 on the CPU. */
     public static Tensor linspace(double start, double end, long count) {
         return run("linspace", () -> Handles.withScalar(start, first -> Handles.withScalar(end, last ->
@@ -74,7 +80,7 @@ public final class Torch {
 
     /** 0, 1, …, end - 1 as int64 on the CPU. */
     public static Tensor arange(long end) {
-        return run("arange", () -> Handles.withScalar(end, last -> torch.arange(last, Handles.options(DType.INT64, Device.CPU))));
+        return run("arange", () -> Handles.withScalar((double) end, last -> torch.arange(last, Handles.options(DType.INT64, Device.CPU))));
     }
 
     // ---- from Java ----
@@ -258,11 +264,13 @@ public final class Torch {
 
     /** The Jacobian of softmax along a dimension, which is symmetric, times {@code gradient}; {@code output} is softmax's. */
     public static Tensor softmaxBackward(Tensor gradient, Tensor output, long dim) {
-        Operator.Call call = SOFTMAX_BACKWARD.call();
-        long result = call.tensor(gradient.handle()).tensor(output.handle()).int64(dim).scalarType(output.dtype().code()).invoke();
-        Reference.reachabilityFence(gradient);
-        Reference.reachabilityFence(output);
-        return fromHandle(result);
+        try {
+            return fromHandle(SOFTMAX_BACKWARD.call().tensor(gradient.handle()).tensor(output.handle()).int64(dim)
+                    .scalarType(output.dtype().code()).invoke());
+        } finally {
+            Reference.reachabilityFence(gradient);
+            Reference.reachabilityFence(output);
+        }
     }
 
     /**
@@ -305,5 +313,40 @@ public final class Torch {
      */
     public static Tensor scaledDotProductAttention(Tensor query, Tensor key, Tensor value) {
         return run("scaledDotProductAttention", () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(), value.unwrap()), query, key, value);
+    }
+
+    /**
+     * The numbers of an Adam step.
+     *
+     * @param learningRate step size
+     * @param beta1 decay of the mean
+     * @param beta2 decay of the mean square
+     * @param weightDecay decoupled decay
+     * @param eps added to the root of the mean square
+     */
+    public record AdamRates(double learningRate, double beta1, double beta2, double weightDecay, double eps) {}
+
+    /**
+     * One AdamW step in place over flat buffers (operator {@code aten::_fused_adamw_}).
+     *
+     * @param values changed in place, float32 and contiguous like the three after it
+     * @param gradients read
+     * @param average changed in place
+     * @param squareAverage changed in place
+     * @param step a float32 scalar that holds the number of this step, from 1
+     */
+    public static void fusedAdamW_(Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, Tensor step, AdamRates rates) {
+        try {
+            FUSED_ADAMW.call().tensorList(values.handle()).tensorList(gradients.handle()).tensorList(average.handle())
+                    .tensorList(squareAverage.handle()).tensorList().tensorList(step.handle())
+                    .float64(rates.learningRate()).float64(rates.beta1()).float64(rates.beta2()).float64(rates.weightDecay())
+                    .float64(rates.eps()).bool(false).bool(false).optionalTensor(0).optionalTensor(0).invokeVoid();
+        } finally {
+            Reference.reachabilityFence(values);
+            Reference.reachabilityFence(gradients);
+            Reference.reachabilityFence(average);
+            Reference.reachabilityFence(squareAverage);
+            Reference.reachabilityFence(step);
+        }
     }
 }

@@ -222,7 +222,7 @@ public final class Dual {
         if (query.tangent == null && key.tangent == null && value.tangent == null) {
             return constant(Torch.scaledDotProductAttention(query.primal, key.primal, value.primal));
         }
-        Dual scores = query.mul(1 / Math.sqrt(query.primal.size(-1))).matmul(key.transpose(-2, -1));
+        Dual scores = query.mul(1 / Math.sqrt((double) query.primal.size(-1))).matmul(key.transpose(-2, -1));
         return scores.softmax().matmul(value);
     }
 
