@@ -40,7 +40,7 @@ public final class AtomicFile {
     }
 
     /**
-     * Writes a file and puts it in place of the one of that name, if any; a name that is a symbolic link to a file keeps being one.
+     * Writes a file and puts it in place of the one of that name, if any; a symbolic link to a file is followed and stays.
      *
      * @param target the file to write; missing parent folders are created
      * @param bytes how many bytes are to be written, for the message when the disk is full; 0 if that is not known

@@ -17,11 +17,16 @@ public final class SafetensorsException extends IOException {
         super(file + (tensor == null ? "" : ": tensor " + quote(tensor)) + ": " + found + "; expected " + expected);
     }
 
-    /** Text from a file, made fit for one line of a message: quoted, shortened, control characters shown as question marks. */
+    /** A name or value from a file, made fit for a message: quoted, short, on one line. */
     static String quote(String text) {
-        String shown = text.length() <= SHOWN ? text : text.substring(0, SHOWN) + "...";
-        StringBuilder out = new StringBuilder("'");
-        shown.chars().forEach(c -> out.append(Character.isISOControl(c) || Character.isSurrogate((char) c) ? '?' : (char) c));
-        return out.append('\'').toString();
+        return "'" + clean(text, SHOWN) + "'";
+    }
+
+    /** At most that many characters of a text, with question marks for what would break a line or a terminal. */
+    static String clean(String text, int length) {
+        StringBuilder out = new StringBuilder();
+        text.chars().limit(length).forEach(c ->
+                out.append(Character.isISOControl(c) || Character.isSurrogate((char) c) ? '?' : (char) c));
+        return text.length() <= length ? out.toString() : out.append("...").toString();
     }
 }

@@ -19,8 +19,8 @@ import java.util.Map;
  * they are touched.
  *
  * <p>The header is checked in full when the file is opened, more strictly than the format asks where a file would be ambiguous:
- * names must be unique at every level, fields known, and shapes of a size that 64 bits hold. After that every entry describes
- * exactly its bytes, and no byte of data belongs to none or to two.
+ * names must be unique at every level, fields known, and shapes of at most 64 sizes whose product 64 bits hold. After that every
+ * entry describes exactly its bytes, and no byte of data belongs to none or to two.
  *
  * <p>The mapping is private (copy on write): native code may write through a view of it without changing the file, and what it
  * writes is seen through this object only. The JDK makes such a mapping only for a file that may be written, so a read-only
@@ -109,6 +109,9 @@ public final class SafetensorsFile implements AutoCloseable {
         }
         try (writable) {
             return writable.map(FileChannel.MapMode.PRIVATE, 0, writable.size(), arena);
+        } catch (IOException e) {
+            throw new IOException(path + " could not be memory-mapped: " + e.getMessage() + "; a copy-on-write mapping of its "
+                    + Files.size(path) + " bytes may need that much free memory", e);
         }
     }
 
@@ -116,12 +119,19 @@ public final class SafetensorsFile implements AutoCloseable {
     static MemorySegment copy(Path path, Arena arena) throws IOException {
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
             long size = channel.size();
-            MemorySegment memory = arena.allocate(size, COPY_ALIGNMENT);
+            MemorySegment memory;
+            try {
+                memory = arena.allocate(size, COPY_ALIGNMENT);
+            } catch (OutOfMemoryError e) {
+                throw new IOException(path + " may not be written, so its " + size + " bytes must be read into memory, which "
+                        + "has no room for them: allow writing to the file, or free memory", e);
+            }
             for (long done = 0; done < size;) {
                 ByteBuffer block = memory.asSlice(done, Math.min(COPY_BLOCK, size - done)).asByteBuffer();
                 int read = channel.read(block);
                 if (read < 0) {
-                    throw new EOFException(path + " was shortened to " + done + " bytes while its " + size + " were read: try again");
+                    throw new EOFException(path + " was shortened to " + done + " bytes while its " + size
+                            + " were read: try again");
                 }
                 done += read;
             }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.runtime;
 
+import static org.metaflowmaps.runtime.SafetensorsException.clean;
 import static org.metaflowmaps.runtime.SafetensorsException.quote;
 
 import java.lang.foreign.MemorySegment;
@@ -34,6 +35,8 @@ final class SafetensorsHeader {
     static final int TEXT_START = Long.BYTES;
     /** The longest header that the format's reference reader takes. */
     static final long MAX_TEXT = 100_000_000;
+    /** More than libtorch works on. */
+    static final int MAX_DIMENSIONS = 64;
     static final String METADATA = "__metadata__";
 
     private static final ValueLayout.OfLong LENGTH = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -49,7 +52,7 @@ final class SafetensorsHeader {
                     .maxNestingDepth(4)
                     .maxDocumentLength(MAX_TEXT)
                     .maxStringLength((int) MAX_TEXT)
-                    .maxNameLength(1 << 16)
+                    .maxNameLength((int) MAX_TEXT)
                     .maxNumberLength(100)
                     .build())
             .build();
@@ -128,7 +131,7 @@ final class SafetensorsHeader {
         try {
             json.nextToken();
             while (json.nextToken() != JsonToken.END_OBJECT) {
-                String name = unicode(json.currentName());
+                String name = json.currentName();
                 if (name.equals(METADATA)) {
                     parseMetadata();
                 } else {
@@ -138,8 +141,8 @@ final class SafetensorsHeader {
                 }
             }
         } catch (JacksonException e) {
-            throw because(e, problem("the header is not valid JSON: " + e.getOriginalMessage() + " (at character "
-                    + e.getLocation().getCharOffset() + ")", "one JSON object with every name once"));
+            throw because(e, problem("the header is not valid JSON: " + clean(e.getOriginalMessage(), 300) + " (at character "
+                    + json.currentLocation().getCharOffset() + ")", "one JSON object with every name once"));
         }
         long end = json.currentLocation().getCharOffset();
         try {
@@ -156,11 +159,15 @@ final class SafetensorsHeader {
             throw problem(METADATA + " is " + shown(), "an object whose values are strings");
         }
         while (json.nextToken() != JsonToken.END_OBJECT) {
-            String key = unicode(json.currentName());
+            String key = json.currentName();
             if (json.nextToken() != JsonToken.VALUE_STRING) {
                 throw problem(METADATA + " has " + shown() + " under " + quote(key), "a string");
             }
-            metadata.put(key, unicode(json.getString()));
+            String text = json.getString();
+            if (!isUnicode(text)) {
+                throw problem(METADATA + " has half a surrogate pair under " + quote(key), "whole characters, as UTF-8 has them");
+            }
+            metadata.put(key, text);
         }
     }
 
@@ -182,7 +189,8 @@ final class SafetensorsHeader {
             }
         }
         if (type == null || shape == null || offsets == null) {
-            throw problem("field " + (type == null ? "dtype" : shape == null ? "shape" : "data_offsets") + " is missing", ENTRY_FORM);
+            String missing = type == null ? "dtype" : shape == null ? "shape" : "data_offsets";
+            throw problem("field " + missing + " is missing", ENTRY_FORM);
         }
         return checkedEntry(name, type, shape, offsets);
     }
@@ -201,6 +209,9 @@ final class SafetensorsHeader {
         }
         List<Long> numbers = new ArrayList<>();
         while (json.nextToken() != JsonToken.END_ARRAY) {
+            if (numbers.size() == MAX_DIMENSIONS) {
+                throw problem(field + " holds more than " + MAX_DIMENSIONS + " numbers", "at most that many");
+            }
             String digits = json.currentToken() == JsonToken.VALUE_NUMBER_INT ? json.getString() : "";
             if (digits.isEmpty() || digits.startsWith("-")) {
                 throw problem(field + " holds " + shown(), WHOLE_NUMBER);
@@ -231,7 +242,8 @@ final class SafetensorsHeader {
         try {
             bytes = byteCount(type, shape);
         } catch (ArithmeticException e) {
-            throw because(e, problem("shape " + shape + " of " + type + " has too many bytes for a 64-bit number", "a smaller shape"));
+            throw because(e, problem("shape " + shape + " of " + type + " has too many bytes for a 64-bit number",
+                    "a smaller shape"));
         }
         if (bytes != end - begin) {
             throw problem("data_offsets [" + begin + ", " + end + "] span " + (end - begin) + " bytes",
@@ -259,8 +271,8 @@ final class SafetensorsHeader {
             previous = entry.name();
         }
         if (reached != dataBytes) {
-            throw new SafetensorsException(file, null, "the tensors end at byte " + reached + " of the data, but the file goes on for "
-                    + (dataBytes - reached) + " bytes", "data that end with the last tensor");
+            throw new SafetensorsException(file, null, "the tensors end at byte " + reached + " of the data, but the file "
+                    + "goes on for " + (dataBytes - reached) + " bytes", "data that end with the last tensor");
         }
     }
 
@@ -281,13 +293,6 @@ final class SafetensorsHeader {
     /** True if UTF-8 can carry the text; a lone half of a surrogate pair, which JSON's escapes can spell, it cannot. */
     static boolean isUnicode(String text) {
         return StandardCharsets.UTF_8.newEncoder().canEncode(text);
-    }
-
-    private String unicode(String text) throws SafetensorsException {
-        if (!isUnicode(text)) {
-            throw problem("the text " + quote(text) + " has half a surrogate pair, which is not UTF-8", "whole characters");
-        }
-        return text;
     }
 
     private String shown() {

@@ -62,8 +62,9 @@ public final class SafetensorsWriter {
             }
             requireUnicode(name);
             String what = "tensor " + quote(name) + " of shape " + shape;
-            if (shape.stream().anyMatch(size -> size < 0)) {
-                throw new IllegalArgumentException(what + ": expected sizes of at least 0");
+            if (shape.size() > SafetensorsHeader.MAX_DIMENSIONS || shape.stream().anyMatch(size -> size < 0)) {
+                throw new IllegalArgumentException(what + ": expected at most " + SafetensorsHeader.MAX_DIMENSIONS
+                        + " sizes, each of at least 0");
             }
             long expected;
             try {
@@ -127,7 +128,8 @@ public final class SafetensorsWriter {
             long begin = 0;
             for (Item item : ordered) {
                 if (!names.add(item.name())) {
-                    throw new IllegalArgumentException("two tensors are named " + quote(item.name()) + ": give each its own name");
+                    throw new IllegalArgumentException("two tensors are named " + quote(item.name())
+                            + ": give each its own name");
                 }
                 long end = Math.addExact(begin, item.bytes().byteSize());
                 json.writeObjectPropertyStart(item.name());
@@ -176,7 +178,8 @@ public final class SafetensorsWriter {
 
     private static void requireUnicode(String text) {
         if (!SafetensorsHeader.isUnicode(text)) {
-            throw new IllegalArgumentException("the text " + quote(text) + " has half a surrogate pair, which UTF-8 cannot carry: "
+            throw new IllegalArgumentException("the text " + quote(text)
+                    + " has half a surrogate pair, which UTF-8 cannot carry: "
                     + "expected whole characters");
         }
     }
