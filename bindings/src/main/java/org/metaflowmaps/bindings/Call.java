@@ -205,7 +205,7 @@ public final class Call {
 
     private void run(Operator called) {
         if (count != called.inputs()) {
-            throw new IllegalArgumentException(called + " takes " + called.inputs() + " arguments, but " + count + " were given;"
+            throw new IllegalArgumentException(called + " takes " + called.inputs() + " arguments; given were " + count + ";"
                 + " the next is " + called.argumentText(count));
         }
         if (home.thread != Thread.currentThread()) {

@@ -1,15 +1,22 @@
 package org.metaflowmaps.bindings;
 
+import java.lang.foreign.AddressLayout;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.util.Map;
 import java.util.TreeMap;
 
 /** Binds C functions of one library and remembers which, so that a test can hold the list against the shipped library. */
 final class Ffm {
+    /** A C string, to be read up to its terminating zero. */
+    static final AddressLayout C_STRING =
+        ValueLayout.ADDRESS.withTargetLayout(MemoryLayout.sequenceLayout(Long.MAX_VALUE, ValueLayout.JAVA_BYTE));
+
     private final String library;
     private final SymbolLookup symbols;
     private final Map<String, FunctionDescriptor> bound = new TreeMap<>();

@@ -8,6 +8,7 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Path;
+import java.util.Optional;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.global.torch;
@@ -62,6 +63,18 @@ public final class Libtorch {
     /** The binder of libtorch's C functions, which loads libtorch if need be. */
     static Ffm functions() {
         return require().functions;
+    }
+
+    /** The file of a library that was loaded along with libtorch; empty while libtorch is not loaded. */
+    static Optional<Path> companion(String stem) {
+        if (loaded == null) {
+            return Optional.empty();
+        }
+        // JavaCPP writes the number of a library's interface behind an @, as in cudart@.13.
+        return Loader.getLoadedLibraries().entrySet().stream()
+            .filter(entry -> entry.getKey().equals(stem) || entry.getKey().startsWith(stem + "@"))
+            .map(entry -> Path.of(entry.getValue()))
+            .findFirst();
     }
 
     /** Refuses a version below {@link #BUILD_VERSION}. */

@@ -7,9 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
-import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 
 /**
@@ -47,8 +45,7 @@ public final class StableAbi {
     private static final MethodHandle SET_GRAD_ENABLED =
         LIBTORCH.bind("aoti_torch_grad_mode_set_enabled", FunctionDescriptor.ofVoid(JAVA_BOOLEAN), LEAF);
     private static final MethodHandle WHAT =
-        LIBTORCH.bind("torch_exception_get_what_without_backtrace", FunctionDescriptor.of(ADDRESS.withTargetLayout(
-            MemoryLayout.sequenceLayout(Long.MAX_VALUE, ValueLayout.JAVA_BYTE))));
+        LIBTORCH.bind("torch_exception_get_what_without_backtrace", FunctionDescriptor.of(Ffm.C_STRING));
 
     private StableAbi() {}
 
