@@ -3,6 +3,8 @@ package org.metaflowmaps.runtime;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.bytedeco.pytorch.global.torch;
+import org.metaflowmaps.bindings.Libtorch;
 
 /**
  * Where a tensor's memory lives and its operations run.
@@ -61,6 +63,32 @@ public record Device(Type type, int index) {
         }
         int index = form.group(2) == null ? 0 : Integer.parseInt(form.group(2));
         return new Device(form.group(1).equals("cpu") ? Type.CPU : Type.CUDA, index);
+    }
+
+    /** The first GPU where libtorch can use one, else the CPU. */
+    public static Device preferred() {
+        Handles.initialise();
+        return torch.cuda_is_available() ? cuda(0) : CPU;
+    }
+
+    /**
+     * This device, if tensors can be made on it.
+     *
+     * @throws IllegalArgumentException with the reason if not
+     */
+    public Device available() {
+        Handles.initialise();
+        if (type == Type.CUDA) {
+            if (!Libtorch.info().cudaBuild()) {
+                throw new IllegalArgumentException(this + " cannot be used: this libtorch was built without CUDA; build with -Pcuda");
+            }
+            int count = torch.cuda_is_available() ? torch.cuda_device_count() : 0;
+            if (index >= count) {
+                throw new IllegalArgumentException(this + " cannot be used: libtorch sees " + count
+                        + " GPUs; run 'mfm doctor' for what is missing");
+            }
+        }
+        return this;
     }
 
     static Device ofCodes(int type, int index) {

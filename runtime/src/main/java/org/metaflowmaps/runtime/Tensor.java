@@ -263,10 +263,15 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** Runs an operation that returns its own first operand: the extra JavaCPP object is dropped, the tensor is this one. */
+    /** Runs an operation that returns its own first operand: JavaCPP then returns the same object, or one more reference to it. */
+    @SuppressWarnings("ReferenceEquality") // identity of Java objects is the question
     private Tensor inPlace(String operation, UnaryOperator<org.bytedeco.pytorch.Tensor> body, Tensor... others) {
         try {
-            body.apply(unwrap()).close();
+            org.bytedeco.pytorch.Tensor self = unwrap();
+            org.bytedeco.pytorch.Tensor result = body.apply(self);
+            if (result != self) {
+                result.close();
+            }
             return this;
         } catch (RuntimeException e) {
             Tensor[] operands = new Tensor[others.length + 1];

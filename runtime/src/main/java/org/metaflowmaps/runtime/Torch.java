@@ -18,6 +18,9 @@ import org.metaflowmaps.bindings.StableAbi;
  * <p>Results belong to the innermost open {@link TensorScope}; refusals by libtorch are {@link TensorException}s.
  */
 public final class Torch {
+    /** libtorch knows one CPU and refuses it an index. */
+    private static final int ANY_INDEX = -1;
+
     private static final Operator FUSED_ADAMW = Operator.of("aten::_fused_adamw_", "", 15, 0);
     private static final Operator SOFTMAX_BACKWARD = Operator.of("aten::_softmax_backward_data", "", 4, 1);
 
@@ -141,7 +144,7 @@ public final class Torch {
             throw new IllegalArgumentException("memory at an address that is no multiple of " + type.bytes() + ", the size of "
                     + type + ": align the allocation");
         }
-        long handle = StableAbi.fromBlob(memory, shape, strides(shape), type.code(), Device.Type.CPU.code(), 0);
+        long handle = StableAbi.fromBlob(memory, shape, strides(shape), type.code(), Device.Type.CPU.code(), ANY_INDEX);
         return fromHandle(handle);
     }
 
