@@ -38,16 +38,19 @@ class LeakTest {
     void noHandleIsLeftBySuccessOrFailure() {
         AtomicInteger freed = new AtomicInteger();
         try (Arena arena = Arena.ofShared()) {
-            long tensor = StableAbi.fromBlob(arena.allocate(24), new long[] {2, 3}, new long[] {3, 1}, 6, 0, -1, freed::incrementAndGet);
+            long tensor = StableAbi.fromBlob(arena.allocate(24), new long[] {2, 3}, new long[] {3, 1}, 6, 0, -1,
+                freed::incrementAndGet);
             StableAbi.delete(VIEW.call().tensor(tensor).int64List(6).invoke());
             StableAbi.delete(CAT.call().tensorList(tensor, tensor).int64(0).invoke());
-            StableAbi.delete(LAYER_NORM.call().tensor(tensor).int64List(2, 3).tensor(tensor).tensor(tensor).float64(1).bool(false).invoke());
+            StableAbi.delete(LAYER_NORM.call().tensor(tensor).int64List(2, 3).tensor(tensor).tensor(tensor).float64(1)
+                .bool(false).invoke());
             RELU_IN_PLACE.call().tensor(tensor).invokeVoid();
             assertThrows(LibtorchException.class, () -> VIEW.call().tensor(tensor).int64List(7).invoke());
             assertThrows(LibtorchException.class, () -> CAT.call().tensorList(tensor, tensor).int64(9).invoke());
             assertThrows(LibtorchException.class, () -> GELU.call().tensor(tensor).string("neither").invoke());
             assertThrows(LibtorchException.class,
-                () -> LAYER_NORM.call().tensor(tensor).int64List(5).tensor(tensor).tensor(tensor).float64(1).bool(false).invoke());
+                () -> LAYER_NORM.call().tensor(tensor).int64List(5).tensor(tensor).tensor(tensor).float64(1).bool(false)
+                    .invoke());
             assertThrows(IllegalArgumentException.class, () -> CAT.call().tensorList(tensor).invoke());
             assertEquals(0, freed.get());
             StableAbi.delete(tensor);

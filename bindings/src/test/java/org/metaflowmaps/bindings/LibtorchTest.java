@@ -53,7 +53,8 @@ class LibtorchTest {
         Path library = Path.of("somewhere", "libtorch_cpu.so");
         long older = (2L << 56) | (12L << 48) | (1L << 40);
         Refusal.expect(NativeLibraryException.class,
-            "libtorch 2.12.1 was loaded from " + library + ", but at least 2.13.0 is needed", () -> Libtorch.checkVersion(older, library));
+            "libtorch 2.12.1 was loaded from " + library + ", but at least 2.13.0 is needed",
+                () -> Libtorch.checkVersion(older, library));
         assertDoesNotThrow(() -> Libtorch.checkVersion((2L << 56) | (13L << 48), library));
         assertDoesNotThrow(() -> Libtorch.checkVersion((2L << 56) | (14L << 48), library));
         assertDoesNotThrow(() -> Libtorch.checkVersion(200L << 56, library));

@@ -35,7 +35,8 @@ class OperatorTest {
             assertEquals(Math.exp(i % 3) / sum, rows[i], 1e-6);
         }
         Operator norm = Operator.of("aten::layer_norm", "", 6, 1);
-        float[] normed = Tensors.take(norm.call().tensor(tensor).int64List(3).optionalTensor(0).none().float64(0.5).bool(false).invoke());
+        float[] normed = Tensors.take(norm.call().tensor(tensor).int64List(3).optionalTensor(0).none().float64(0.5)
+            .bool(false).invoke());
         double scale = Math.sqrt(2.0 / 3 + 0.5);
         assertArrayEquals(new float[] {(float) (-1 / scale), 0, (float) (1 / scale)}, Arrays.copyOf(normed, 3), 1e-6f);
         StableAbi.delete(tensor);
@@ -49,9 +50,11 @@ class OperatorTest {
         assertArrayEquals(new float[] {15}, Tensors.take(SUM.call().tensor(tensor).none().bool(false).none().invoke()));
         assertArrayEquals(new int[] {3, 5, 7}, Tensors.takeInts(
             SUM.call().tensor(tensor).int64List(0).bool(true).optionalScalarType(OptionalInt.of(int32)).invoke()));
-        assertArrayEquals(new int[] {3, 12}, Tensors.takeInts(SUM.call().tensor(tensor).int64List(-1).bool(false).scalarType(int32).invoke()));
+        assertArrayEquals(new int[] {3, 12}, Tensors.takeInts(SUM.call().tensor(tensor).int64List(-1).bool(false)
+            .scalarType(int32).invoke()));
         Operator slice = Operator.of("aten::slice", "Tensor", 5, 1);
-        long part = slice.call().tensor(tensor).int64(0).optionalInt64(OptionalLong.of(1)).optionalInt64(OptionalLong.empty()).int64(1).invoke();
+        long part = slice.call().tensor(tensor).int64(0).optionalInt64(OptionalLong.of(1))
+            .optionalInt64(OptionalLong.empty()).int64(1).invoke();
         assertArrayEquals(new float[] {3, 4, 5}, Tensors.take(part));
         StableAbi.delete(tensor);
     }
@@ -62,7 +65,8 @@ class OperatorTest {
         Operator upsample = Operator.of("aten::upsample_nearest1d", "", 3, 1);
         float[] given = Tensors.take(upsample.call().tensor(tensor).int64List(4).optionalFloat64(OptionalDouble.of(4)).invoke());
         assertArrayEquals(new float[] {0, 0, 0, 0}, given);
-        float[] absent = Tensors.take(upsample.call().tensor(tensor).int64List(4).optionalFloat64(OptionalDouble.empty()).invoke());
+        float[] absent = Tensors.take(upsample.call().tensor(tensor).int64List(4).optionalFloat64(OptionalDouble.empty())
+            .invoke());
         assertArrayEquals(new float[] {0, 0, 1, 1}, absent);
         StableAbi.delete(tensor);
     }
@@ -72,8 +76,10 @@ class OperatorTest {
         long tensor = Tensors.of(4);
         Operator gelu = Operator.of("aten::gelu", "", 2, 1);
         Tensor input = torch.arange(new Scalar(4)).to(torch.ScalarType.Float);
-        assertArrayEquals(Tensors.values(torch.gelu(input, "tanh")), Tensors.take(gelu.call().tensor(tensor).string("tanh").invoke()));
-        assertArrayEquals(Tensors.values(torch.gelu(input, "none")), Tensors.take(gelu.call().tensor(tensor).string("none").invoke()));
+        assertArrayEquals(Tensors.values(torch.gelu(input, "tanh")), Tensors.take(gelu.call().tensor(tensor).string("tanh")
+            .invoke()));
+        assertArrayEquals(Tensors.values(torch.gelu(input, "none")), Tensors.take(gelu.call().tensor(tensor).string("none")
+            .invoke()));
         Refusal.expect(LibtorchException.class, "approximate", () -> gelu.call().tensor(tensor).string("größer").invoke());
         StableAbi.delete(tensor);
     }
@@ -103,7 +109,8 @@ class OperatorTest {
     @Test
     void listsOfTensorsAndOfOptionalTensors() {
         long tensor = Tensors.of(2, 2);
-        assertArrayEquals(new float[] {0, 1, 0, 1, 2, 3, 2, 3}, Tensors.take(CAT.call().tensorList(tensor, tensor).int64(1).invoke()));
+        assertArrayEquals(new float[] {0, 1, 0, 1, 2, 3, 2, 3}, Tensors.take(CAT.call().tensorList(tensor, tensor).int64(1)
+            .invoke()));
         Operator unbind = Operator.of("aten::unbind", "int", 2, 1);
         long[] rows = Operator.takeTensorList(unbind.call().tensor(tensor).int64(0).invokeAll()[0]);
         assertEquals(2, rows.length);
@@ -199,7 +206,8 @@ class OperatorTest {
     void resultsCanBeReadByJavacpp() {
         Tensor input = torch.arange(new Scalar(3)).to(torch.ScalarType.Float);
         long handle = MUL.call().tensor(input.address()).tensor(input.address()).invoke();
-        float second = MemorySegment.ofAddress(StableAbi.dataPointer(handle)).reinterpret(12).getAtIndex(ValueLayout.JAVA_FLOAT, 2);
+        float second = MemorySegment.ofAddress(StableAbi.dataPointer(handle)).reinterpret(12)
+            .getAtIndex(ValueLayout.JAVA_FLOAT, 2);
         assertEquals(torch.mul(input, input).select(0, 2).item().toFloat(), second);
         StableAbi.delete(handle);
     }

@@ -117,7 +117,8 @@ class StableAbiTest {
         try (Arena arena = Arena.ofShared()) {
             long tensor = lend(arena.allocate(16), 4, runs::incrementAndGet);
             long second = StableAbi.newHandle(tensor);
-            long view = Operator.of("aten::slice", "Tensor", 5, 1).call().tensor(tensor).int64(0).int64(1).none().int64(1).invoke();
+            long view = Operator.of("aten::slice", "Tensor", 5, 1).call().tensor(tensor).int64(0).int64(1).none().int64(1)
+                .invoke();
             assertEquals(waiting + 1, Blobs.waiting());
             StableAbi.delete(tensor);
             StableAbi.delete(second);
@@ -186,7 +187,8 @@ class StableAbiTest {
     void anErrorCarriesLibtorchsText() {
         Tensor sparse = torch.eye(2).to_sparse();
         try {
-            Refusal.expect(LibtorchException.class, "aoti_torch_get_storage_size: ", () -> StableAbi.storageBytes(sparse.address()));
+            Refusal.expect(LibtorchException.class, "aoti_torch_get_storage_size: ",
+                () -> StableAbi.storageBytes(sparse.address()));
         } finally {
             Reference.reachabilityFence(sparse);
         }
