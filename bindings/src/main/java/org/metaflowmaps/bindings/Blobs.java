@@ -93,7 +93,8 @@ final class Blobs {
         long needed = empty ? 0 : Math.multiplyExact(Math.addExact(last, 1), bytes);
         if (needed > data.byteSize() || (needed > 0 && data.address() == 0)) {
             throw new IllegalArgumentException("The memory has " + data.byteSize() + " bytes at address " + data.address()
-                + ", but sizes " + Arrays.toString(sizes) + " and strides " + Arrays.toString(strides) + " of elements of " + bytes
+                + ", but sizes " + Arrays.toString(sizes) + " and strides " + Arrays.toString(strides) + " of elements of "
+                + bytes
                 + " bytes need " + needed + " (a segment made from a bare address must be told its size by reinterpret)");
         }
     }

@@ -138,7 +138,10 @@ public final class Call {
         return putList(Slot.Kind.TENSOR, handles);
     }
 
-    /** A string. */
+    /**
+     * A string. libtorch 2.13 itself loses a copy of every string passed this way, some 50 bytes (its
+     * {@code ToImpl<std::string>}), so an operator that takes one and is called at every step is better called through JavaCPP.
+     */
     public Call string(String value) {
         Slot slot = slot("a string");
         require(slot, Slot.Kind.STRING, false);

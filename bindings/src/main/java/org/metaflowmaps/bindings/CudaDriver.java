@@ -109,7 +109,8 @@ public final class CudaDriver {
         /** Checks the extent. */
         public Size {
             if (x < 1 || y < 1 || z < 1) {
-                throw new IllegalArgumentException("Expected an extent of at least 1 in each direction, got " + x + "×" + y + "×" + z);
+                throw new IllegalArgumentException("Expected an extent of at least 1 in each direction, got " + x + "×" + y
+                    + "×" + z);
             }
         }
     }

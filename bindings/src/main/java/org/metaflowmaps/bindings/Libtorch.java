@@ -100,7 +100,7 @@ public final class Libtorch {
         try {
             initialiseOpenblasQuietly();
             Loader.load(torch.class);
-        } catch (UnsatisfiedLinkError | NoClassDefFoundError | RuntimeException e) {
+        } catch (LinkageError | RuntimeException e) {
             throw new NativeLibraryException(failure(e), e);
         }
         if (threads > 0) {
@@ -132,7 +132,7 @@ public final class Libtorch {
                     + " are several times slower. Call Libtorch.load() first, or start Java with -D{}=0 -D{}=0.",
                     MAX_BYTES, MAX_PHYSICAL_BYTES);
             }
-        } catch (UnsatisfiedLinkError | NoClassDefFoundError | RuntimeException e) {
+        } catch (LinkageError | RuntimeException e) {
             throw new NativeLibraryException(failure(e), e);
         }
     }

@@ -126,7 +126,8 @@ public final class Operator {
         }
         for (Slot result : schema.results()) {
             if (result.kind() == Slot.Kind.OTHER) {
-                throw new IllegalArgumentException(text + " cannot be called through the C ABI: it cannot return a " + result.text()
+                throw new IllegalArgumentException(text + " cannot be called through the C ABI: it cannot return a "
+                    + result.text()
                     + "; use another overload, or the JavaCPP method");
             }
         }
