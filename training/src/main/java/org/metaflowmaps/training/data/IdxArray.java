@@ -1,0 +1,30 @@
+package org.metaflowmaps.training.data;
+
+/** An array of unsigned bytes as an IDX file holds it, in row-major order. */
+public final class IdxArray {
+    private final int[] shape;
+    private final byte[] data;
+
+    IdxArray(int[] shape, byte[] data) {
+        this.shape = shape;
+        this.data = data;
+    }
+
+    /**
+     * Gives the size of each dimension.
+     *
+     * @return a copy; every size is at least 1 and their product is the length of {@link #data()}
+     */
+    public int[] shape() {
+        return shape.clone();
+    }
+
+    /**
+     * Gives the elements, unsigned, the last dimension running fastest.
+     *
+     * @return the array itself, not a copy
+     */
+    public byte[] data() {
+        return data;
+    }
+}
