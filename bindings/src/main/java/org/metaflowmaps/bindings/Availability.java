@@ -1,0 +1,23 @@
+package org.metaflowmaps.bindings;
+
+/** Whether a shared library that this program can do without is there. */
+public sealed interface Availability {
+    /**
+     * The library is there.
+     *
+     * @param location the path it was loaded from, or the name under which the system's loader found it
+     */
+    record Found(String location) implements Availability {}
+
+    /**
+     * The library is not there, or does not load.
+     *
+     * @param reason what was looked for and where, in a sentence for the user
+     */
+    record Missing(String reason) implements Availability {}
+
+    /** Whether the library can be called. */
+    default boolean present() {
+        return this instanceof Found;
+    }
+}

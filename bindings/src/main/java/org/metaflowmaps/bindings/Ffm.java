@@ -1,0 +1,56 @@
+package org.metaflowmaps.bindings;
+
+import java.lang.foreign.AddressLayout;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** Binds C functions of one library and remembers which, so that a test can hold the list against the shipped library. */
+final class Ffm {
+    /** A C string, to be read up to its terminating zero. */
+    static final AddressLayout C_STRING =
+        ValueLayout.ADDRESS.withTargetLayout(MemoryLayout.sequenceLayout(Long.MAX_VALUE, ValueLayout.JAVA_BYTE));
+
+    private final String library;
+    private final SymbolLookup symbols;
+    private final Map<String, FunctionDescriptor> bound = new TreeMap<>();
+
+    Ffm(String library, SymbolLookup symbols) {
+        this.library = library;
+        this.symbols = symbols;
+    }
+
+    /** Binds {@code name}; a missing symbol is a {@link NativeLibraryException} that names it. */
+    MethodHandle bind(String name, FunctionDescriptor type, Linker.Option... options) {
+        MemorySegment address = symbols.find(name).orElseThrow(() -> new NativeLibraryException(
+            library + " has no function " + name + ": it is not the version that this program was built for"));
+        synchronized (bound) {
+            bound.put(name, type);
+        }
+        return Linker.nativeLinker().downcallHandle(address, type, options);
+    }
+
+    /** Names and descriptors bound so far. */
+    Map<String, FunctionDescriptor> bound() {
+        synchronized (bound) {
+            return Map.copyOf(bound);
+        }
+    }
+
+    /** For {@code catch (Throwable)} around {@code invokeExact}: C functions throw nothing, so whatever came is ours. */
+    static AssertionError unexpected(Throwable thrown) {
+        if (thrown instanceof Error error) {
+            throw error;
+        }
+        if (thrown instanceof RuntimeException exception) {
+            throw exception;
+        }
+        return new AssertionError(thrown);
+    }
+}

@@ -1,0 +1,215 @@
+package org.metaflowmaps.bindings;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.SymbolLookup;
+import java.lang.invoke.MethodHandle;
+import java.nio.file.Path;
+import java.util.Optional;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Loads libtorch once, sets JavaCPP up for it, and refuses a libtorch that is too old. */
+public final class Libtorch {
+    /** The version whose C functions are called here, as {@code aoti_torch_abi_version} encodes it: one byte a part. */
+    static final long BUILD_VERSION = (2L << 56) | (13L << 48);
+
+    private static final Logger LOG = LoggerFactory.getLogger(Libtorch.class);
+    private static final String THREADS = "org.metaflowmaps.threads";
+    private static final String MAX_BYTES = "org.bytedeco.javacpp.maxBytes";
+    private static final String MAX_PHYSICAL_BYTES = "org.bytedeco.javacpp.maxPhysicalBytes";
+    private static final String LOAD_LIBRARIES = "org.bytedeco.javacpp.loadLibraries";
+    private static final String EXPECTED_OPENBLAS = "0.3.31-1.5.13";
+
+    private static volatile @Nullable Loaded loaded;
+
+    private Libtorch() {}
+
+    private record Loaded(Path library, Ffm functions, long abiVersion) {}
+
+    /**
+     * Loads libtorch and its companions; every further call returns at once. Safe to call from any thread.
+     *
+     * <p>The first call unpacks the natives into JavaCPP's cache directory, which takes seconds and some 400 MB (several
+     * GB for the CUDA build). One operation may use all processors, unless the system property
+     * {@code org.metaflowmaps.threads} or the environment variable {@code OMP_NUM_THREADS} says otherwise.
+     *
+     * @throws NativeLibraryException if there is no libtorch for this platform, it could not be unpacked or loaded, or it
+     *     is older than 2.13
+     */
+    public static void load() {
+        if (loaded == null) {
+            loadOnce();
+        }
+    }
+
+    /**
+     * The libtorch in use, loaded by this call if need be.
+     *
+     * @throws NativeLibraryException as {@link #load()}
+     */
+    public static LibtorchInfo info() {
+        Loaded now = require();
+        return new LibtorchInfo(text(now.abiVersion), now.library, torch.get_num_threads(), torch.hasCUDA());
+    }
+
+    /** The binder of libtorch's C functions, which loads libtorch if need be. */
+    static Ffm functions() {
+        return require().functions;
+    }
+
+    /** The file of a library that was loaded along with libtorch; empty while libtorch is not loaded. */
+    static Optional<Path> companion(String stem) {
+        if (loaded == null) {
+            return Optional.empty();
+        }
+        // JavaCPP writes the number of a library's interface behind an @, as in cudart@.13.
+        return Loader.getLoadedLibraries().entrySet().stream()
+            .filter(entry -> entry.getKey().equals(stem) || entry.getKey().startsWith(stem + "@"))
+            .map(entry -> Path.of(entry.getValue()))
+            .findFirst();
+    }
+
+    /** Refuses a version below {@link #BUILD_VERSION}. */
+    static void checkVersion(long found, Path library) {
+        if (Long.compareUnsigned(found, BUILD_VERSION) < 0) {
+            throw new NativeLibraryException("libtorch " + text(found) + " was loaded from " + library + ", but at least "
+                + text(BUILD_VERSION) + " is needed: remove older org.bytedeco:pytorch jars from the class path");
+        }
+    }
+
+    private static Loaded require() {
+        Loaded now = loaded;
+        return now != null ? now : loadOnce();
+    }
+
+    private static synchronized Loaded loadOnce() {
+        Loaded now = loaded;
+        if (now != null) {
+            return now;
+        }
+        int threads = threads();
+        limitless();
+        try {
+            initialiseOpenblasQuietly();
+            Loader.load(torch.class);
+        } catch (LinkageError | RuntimeException e) {
+            throw new NativeLibraryException(failure(e), e);
+        }
+        if (threads > 0) {
+            torch.set_num_threads(threads);
+        }
+        Path library = libraryFile();
+        Ffm functions = new Ffm("libtorch (" + library + ")", SymbolLookup.libraryLookup(library, Arena.global()));
+        long version = abiVersion(functions);
+        checkVersion(version, library);
+        Loaded result = new Loaded(library, functions, version);
+        loaded = result;
+        return result;
+    }
+
+    /**
+     * Takes away JavaCPP's own memory limits. With them it asks the system for this process's memory size, under a global
+     * lock, for each native object, which makes every operation five times as dear.
+     */
+    private static void limitless() {
+        boolean chosen = System.getProperty(MAX_BYTES) != null || System.getProperty(MAX_PHYSICAL_BYTES) != null;
+        for (String property : new String[] {MAX_BYTES, MAX_PHYSICAL_BYTES}) {
+            if (System.getProperty(property) == null) {
+                System.setProperty(property, "0");
+            }
+        }
+        try {
+            if (!chosen && (Pointer.maxBytes() != 0 || Pointer.maxPhysicalBytes() != 0)) {
+                LOG.warn("JavaCPP was initialised before libtorch was loaded, so its memory accounting is on and operations"
+                    + " are several times slower. Call Libtorch.load() first, or start Java with -D{}=0 -D{}=0.",
+                    MAX_BYTES, MAX_PHYSICAL_BYTES);
+            }
+        } catch (LinkageError | RuntimeException e) {
+            throw new NativeLibraryException(failure(e), e);
+        }
+    }
+
+    /**
+     * Initialises the openblas presets with JavaCPP's version check off. The check prints a warning to the user's screen,
+     * because no openblas was published beside this pytorch; the older one is pinned on purpose. Any other version is
+     * left to the check.
+     */
+    private static void initialiseOpenblasQuietly() {
+        String before = System.getProperty(LOAD_LIBRARIES);
+        if (before != null || !EXPECTED_OPENBLAS.equals(openblasVersion())) {
+            return;
+        }
+        System.setProperty(LOAD_LIBRARIES, "false");
+        try {
+            Class.forName("org.bytedeco.openblas.presets.openblas_nolapack");
+        } catch (ClassNotFoundException e) {
+            throw new NativeLibraryException("The org.bytedeco:openblas jar is missing from the class path", e);
+        } finally {
+            System.clearProperty(LOAD_LIBRARIES);
+        }
+    }
+
+    private static @Nullable String openblasVersion() {
+        try {
+            return Loader.getVersion("org.bytedeco", "openblas", Loader.class);
+        } catch (IOException e) {
+            LOG.debug("The version of openblas is not known", e);
+            return null;
+        }
+    }
+
+    /** How many threads to ask for; 0 leaves the choice to OpenMP, which reads the user's own variable. */
+    private static int threads() {
+        String wanted = System.getProperty(THREADS);
+        if (wanted == null) {
+            return System.getenv("OMP_NUM_THREADS") != null ? 0 : Runtime.getRuntime().availableProcessors();
+        }
+        int threads;
+        try {
+            threads = Integer.parseInt(wanted.strip());
+        } catch (NumberFormatException e) {
+            threads = 0;
+        }
+        if (threads < 1) {
+            throw new IllegalArgumentException("System property " + THREADS + " is \"" + wanted + "\", expected a number from 1");
+        }
+        return threads;
+    }
+
+    private static Path libraryFile() {
+        String path = Loader.getLoadedLibraries().get("torch_cpu");
+        if (path == null) {
+            throw new NativeLibraryException("libtorch was loaded, but JavaCPP does not know its file torch_cpu; it knows "
+                + Loader.getLoadedLibraries().keySet());
+        }
+        return Path.of(path);
+    }
+
+    private static long abiVersion(Ffm functions) {
+        MethodHandle version = functions.bind("aoti_torch_abi_version", FunctionDescriptor.of(JAVA_LONG));
+        try {
+            return (long) version.invokeExact();
+        } catch (Throwable e) {
+            throw Ffm.unexpected(e);
+        }
+    }
+
+    private static String text(long version) {
+        return (version >>> 56) + "." + ((version >>> 48) & 0xff) + "." + ((version >>> 40) & 0xff);
+    }
+
+    private static String failure(Throwable cause) {
+        return "libtorch could not be loaded on " + Loader.getPlatform() + ": " + cause.getMessage()
+            + ". Check that the jar org.bytedeco:pytorch with the classifier of this platform is on the class path, and that"
+            + " JavaCPP's cache directory (~/.javacpp/cache, or -Dorg.bytedeco.javacpp.cachedir=DIR) is writable and its disk"
+            + " has room for the unpacked libraries";
+    }
+}

@@ -1,0 +1,50 @@
+package org.metaflowmaps.bindings;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.pytorch.Argument;
+import org.bytedeco.pytorch.Dispatcher;
+import org.bytedeco.pytorch.FunctionSchema;
+import org.bytedeco.pytorch.OperatorHandle;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What an operator takes and returns, asked of libtorch's dispatcher. The C function takes bare 64-bit slots and reads an
+ * address where the schema says so, therefore every slot is checked against this before it reaches native code.
+ */
+record Schema(List<String> names, List<Slot> arguments, List<Slot> results) {
+    static Schema of(String name, String overload) {
+        Libtorch.load();
+        try (OperatorHandle operator = find(name, overload)) {
+            FunctionSchema schema = operator.schema();
+            List<String> names = new ArrayList<>();
+            return new Schema(names, read(schema.arguments(), names), read(schema.returns(), new ArrayList<>()));
+        }
+    }
+
+    private static OperatorHandle find(String name, String overload) {
+        try {
+            return Dispatcher.singleton().findSchemaOrThrow(name, overload);
+        } catch (RuntimeException e) {
+            throw new IllegalArgumentException("libtorch has no operator " + name + (overload.isEmpty() ? "" : "." + overload)
+                + ": check the name against the operators of libtorch 2.13", e);
+        }
+    }
+
+    // JavaCPP gives a vector as a pointer to its first element that knows the length, and an empty vector or string as null.
+    private static List<Slot> read(@Nullable Argument vector, List<String> names) {
+        List<Slot> slots = new ArrayList<>();
+        for (long i = 0; vector != null && i < vector.limit(); i++) {
+            Argument argument = vector.getPointer(i);
+            @Nullable BytePointer name = argument.name();
+            names.add(name == null ? "" : name.getString());
+            slots.add(Slot.parse(argument.real_type().get().str().getString()));
+        }
+        return slots;
+    }
+
+    String argumentText(int index) {
+        return "argument " + index + " (" + arguments.get(index).text() + " " + names.get(index) + ")";
+    }
+}

@@ -1,0 +1,29 @@
+package org.metaflowmaps.cli;
+
+import org.metaflowmaps.runtime.Device;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
+
+/** {@code --device}, for every command that computes. */
+final class DeviceOption {
+    @Option(names = "--device", paramLabel = "DEVICE", converter = Converter.class,
+            description = "Where to compute: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
+    private Device device = Device.preferred();
+
+    Device get() {
+        return device;
+    }
+
+    /** Reads a device and checks that it is there. */
+    static final class Converter implements ITypeConverter<Device> {
+        @Override
+        public Device convert(String text) {
+            try {
+                return Device.parse(text).available();
+            } catch (IllegalArgumentException e) {
+                throw new TypeConversionException(e.getMessage());
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+package org.metaflowmaps.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.model.FlowMapTransformer;
+import org.metaflowmaps.training.model.NetworkFile;
+import org.metaflowmaps.training.model.TransformerConfig;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.DeserializationFeature;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * A file of reference values: up to three networks of one shape, and cases with their inputs and outputs.
+ *
+ * <p>Metadata {@code config} is the networks' shape, {@code case/NAME} the numbers of a case; tensors are
+ * {@code weights/KEY}, {@code teacher/KEY}, {@code student/KEY}, {@code case/NAME/in/ARG} and {@code case/NAME/out/VALUE}.
+ */
+final class Fixture implements AutoCloseable {
+    private static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES).build();
+    private static final String CASE = "case/";
+
+    private final SafetensorsFile file;
+    private final Device device;
+    private final TransformerConfig config;
+    private final Map<String, FlowMapTransformer> networks = new HashMap<>();
+
+    private Fixture(SafetensorsFile file, Device device, TransformerConfig config) {
+        this.file = file;
+        this.device = device;
+        this.config = config;
+    }
+
+    static Fixture open(Path path, Device device) throws IOException {
+        SafetensorsFile file = SafetensorsFile.open(path);
+        try {
+            String config = file.metadata().get("config");
+            if (config == null) {
+                throw new IOException(path + " has no metadata entry 'config': it is not a file of reference values");
+            }
+            return new Fixture(file, device, JSON.readValue(config, TransformerConfig.class));
+        } catch (JacksonException | IllegalArgumentException e) {
+            file.close();
+            throw new IOException(path + ": metadata 'config' is not understood: " + e.getMessage(), e);
+        } catch (IOException e) {
+            file.close();
+            throw e;
+        }
+    }
+
+    /** Names of the cases, in the file's order. */
+    List<String> cases() {
+        return file.metadata().keySet().stream().filter(key -> key.startsWith(CASE)).map(key -> key.substring(CASE.length()))
+                .toList();
+    }
+
+    /** The network of that name, loaded once and kept. */
+    FlowMapTransformer network(String name) throws IOException {
+        FlowMapTransformer network = networks.get(name);
+        if (network == null) {
+            network = FlowMapTransformer.zeros(config, device);
+            networks.put(name, network);
+            NetworkFile.load(network, file, name + "/" + NetworkFile.PREFIX);
+        }
+        return network;
+    }
+
+    Case of(String name) throws IOException {
+        try {
+            return new Case(name, JSON.readTree(file.metadata().getOrDefault(CASE + name, "{}")));
+        } catch (JacksonException e) {
+            throw new IOException("metadata '" + CASE + name + "' is not JSON: " + e.getMessage(), e);
+        }
+    }
+
+    /** One case's numbers and tensors. */
+    final class Case {
+        private final String name;
+        private final JsonNode numbers;
+
+        private Case(String name, JsonNode numbers) {
+            this.name = name;
+            this.numbers = numbers;
+        }
+
+        String name() {
+            return name;
+        }
+
+        Fixture fixture() {
+            return Fixture.this;
+        }
+
+        JsonNode numbers() {
+            return numbers;
+        }
+
+        boolean has(String input) {
+            return file.entries().containsKey(CASE + name + "/in/" + input);
+        }
+
+        Tensor in(String input) {
+            return Safetensors.view(file, CASE + name + "/in/" + input).to(device);
+        }
+
+        Tensor out(String value) {
+            return Safetensors.view(file, CASE + name + "/out/" + value);
+        }
+
+        List<String> outputs() {
+            String prefix = CASE + name + "/out/";
+            return file.entries().keySet().stream().filter(key -> key.startsWith(prefix)).map(key -> key.substring(prefix.length()))
+                    .toList();
+        }
+    }
+
+    @Override
+    public void close() {
+        networks.values().forEach(FlowMapTransformer::close);
+        file.close();
+    }
+}

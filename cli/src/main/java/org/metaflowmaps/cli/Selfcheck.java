@@ -1,0 +1,97 @@
+package org.metaflowmaps.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+
+/** Compares what this library computes with reference values that were made independently of it. */
+final class Selfcheck {
+    private static final double VALUE_BOUND = 2e-5;
+    private static final double GRADIENT_BOUND = 1e-4;
+
+    /** A GPU adds in another order, and its float32 functions are less exact than the CPU's. */
+    private static final double GPU_BOUND = 1e-4;
+
+    /** Parts of the method that this version does not have yet. */
+    private static final Pattern LATER = Pattern.compile(
+            "glass.*|.*_teacher|value_gradient.*|gradient_free.*|steered.*|search.*|fine_tune.*|model_guidance.*");
+
+    private Selfcheck() {}
+
+    /** How a case ended. */
+    enum Status {
+        PASS,
+        FAIL,
+        NOT_COVERED
+    }
+
+    /**
+     * The result of one case.
+     *
+     * @param error largest of the outputs' relative errors ‖out - ref‖ / ‖ref‖
+     * @param worst the output that has it
+     */
+    record Outcome(String name, Status status, double error, String worst) {}
+
+    /** Runs the cases of a file whose names match. */
+    static List<Outcome> run(Path file, Device device, Pattern only) throws IOException {
+        List<Outcome> outcomes = new ArrayList<>();
+        try (Fixture fixture = Fixture.open(file, device)) {
+            for (String name : fixture.cases()) {
+                if (only.matcher(name).find()) {
+                    try (TensorScope scope = TensorScope.open()) {
+                        outcomes.add(check(fixture.of(name), device));
+                    }
+                }
+            }
+        }
+        return outcomes;
+    }
+
+    private static Outcome check(Fixture.Case test, Device device) throws IOException {
+        Map<String, Tensor> computed = SelfcheckCases.compute(test);
+        if (computed == null) {
+            return new Outcome(test.name(), LATER.matcher(test.name()).matches() ? Status.NOT_COVERED : Status.FAIL, Double.NaN,
+                    "no counterpart");
+        }
+        double largest = -1;
+        String worst = "";
+        boolean pass = true;
+        List<String> outputs = test.outputs();
+        for (String output : outputs) {
+            Tensor mine = computed.get(output.replace("grad/dit.", "grad/"));
+            if (mine == null) {
+                return new Outcome(test.name(), Status.FAIL, Double.NaN, "output " + output + " was not computed");
+            }
+            double error = relativeError(mine, test.out(output));
+            pass &= error <= bound(output, device);
+            if (!(error <= largest)) {
+                largest = error;
+                worst = output;
+            }
+        }
+        return new Outcome(test.name(), pass && !outputs.isEmpty() ? Status.PASS : Status.FAIL, largest, worst);
+    }
+
+    private static double bound(String output, Device device) {
+        if (device.type() == Device.Type.CUDA) {
+            return GPU_BOUND;
+        }
+        return output.startsWith("grad") ? GRADIENT_BOUND : VALUE_BOUND;
+    }
+
+    private static double relativeError(Tensor mine, Tensor reference) {
+        Tensor exact = reference.to(DType.FLOAT64);
+        double difference = mine.detach().to(Device.CPU).to(DType.FLOAT64).reshape(exact.shape()).sub(exact).norm().item();
+        double size = exact.norm().item();
+        // A reference of zero is met only by zero: a gradient that the loss does not have.
+        return size == 0 ? (difference == 0 ? 0 : Double.POSITIVE_INFINITY) : difference / size;
+    }
+}

@@ -1,0 +1,195 @@
+package org.metaflowmaps.cli;
+
+import java.io.IOException;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.FlowMapSampler;
+import org.metaflowmaps.steering.PosteriorSampler;
+import org.metaflowmaps.steering.RefinementSampler;
+import org.metaflowmaps.training.loss.Consistency;
+import org.metaflowmaps.training.loss.Diagonal;
+import org.metaflowmaps.training.loss.Pair;
+import org.metaflowmaps.training.loss.Regression;
+import org.metaflowmaps.training.loss.Weighting;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.Dual;
+import org.metaflowmaps.training.model.FlowMapTransformer;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.optim.MovingAverage;
+import org.metaflowmaps.training.optim.RAdam;
+
+/** What this library computes for each case of a reference file, by the names of the case's outputs. */
+final class SelfcheckCases {
+    private SelfcheckCases() {}
+
+    /** This library's outputs, or null for a case that it has no counterpart of. */
+    static @Nullable Map<String, Tensor> compute(Fixture.Case test) throws IOException {
+        String name = test.name();
+        if (name.startsWith("diagonal_")) {
+            return diagonal(test);
+        }
+        if (name.startsWith("consistency_")) {
+            return consistency(test);
+        }
+        if (name.startsWith("radam")) {
+            return radam(test);
+        }
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return value(test);
+        }
+    }
+
+    private static @Nullable Map<String, Tensor> value(Fixture.Case test) throws IOException {
+        String name = test.name();
+        FlowMapTransformer map = test.fixture().network("weights");
+        if (name.startsWith("average_velocity")) {
+            return Map.of("v", map.averageVelocity(test.in("s"), test.in("u"), test.in("x"), context(test)));
+        }
+        if (name.equals("flow_map")) {
+            return Map.of("x_u", map.flowMap(test.in("s"), test.in("u"), test.in("x"), context(test)));
+        }
+        if (name.equals("unconditional_drift")) {
+            Tensor time = test.in("t");
+            Tensor state = test.in("x");
+            return Map.of("b", map.averageVelocity(time, time, state, Context.unconditional(state, test.in("labels"), test.in("guidance"))));
+        }
+        if (name.startsWith("jvp_")) {
+            return derivative(test, map);
+        }
+        if (name.matches("posterior_\\d+_step")) {
+            return Map.of("x_1", new PosteriorSampler(map, steps(test)).sample(test.in("noise"), context(test)));
+        }
+        if (name.startsWith("kernel_sampler_")) {
+            Tensor labels = test.in("labels");
+            return Map.of("x_1", new RefinementSampler(map, steps(test)).sample(test.in("x_0"), alternately(test), labels, scale(test, labels)));
+        }
+        if (name.startsWith("flow_map_sampler_")) {
+            Tensor labels = test.in("labels");
+            return Map.of("x_1", new FlowMapSampler(map, steps(test)).sample(test.in("x_0"), labels, scale(test, labels)));
+        }
+        return null;
+    }
+
+    private static int steps(Fixture.Case test) {
+        return test.numbers().path("steps").asInt();
+    }
+
+    private static Tensor scale(Fixture.Case test, Tensor labels) {
+        return Torch.full(test.numbers().path("guidance").asDouble(), DType.FLOAT32, labels.device(), labels.size(0));
+    }
+
+    /** The k-th posterior noise and the k-th re-noising, in turn. */
+    private static Supplier<Tensor> alternately(Fixture.Case test) {
+        int[] calls = {0};
+        return () -> {
+            int call = calls[0]++;
+            return test.in(call % 2 == 0 ? "posterior_noise" : "renoise").select(0, call / 2);
+        };
+    }
+
+    private static Context context(Fixture.Case test) {
+        return new Context(test.in("t"), test.in("x_t"), optional(test, "labels"), optional(test, "guidance"));
+    }
+
+    private static @Nullable Tensor optional(Fixture.Case test, String input) {
+        return test.has(input) ? test.in(input) : null;
+    }
+
+    private static Map<String, Tensor> derivative(Fixture.Case test, FlowMapTransformer map) {
+        Dual start = Dual.constant(test.in("s"));
+        Dual end = Dual.constant(test.in("u"));
+        Dual state = Dual.constant(test.in("x"));
+        if (test.name().equals("jvp_start")) {
+            start = Dual.of(start.primal(), Torch.onesLike(start.primal()));
+            state = Dual.of(state.primal(), test.in("tangent_x"));
+        } else {
+            end = Dual.of(end.primal(), Torch.onesLike(end.primal()));
+        }
+        Dual velocity = map.averageVelocity(start, end, state, context(test));
+        return Map.of("jvp", velocity.tangentOrZero(), "v", velocity.primal());
+    }
+
+    private static Map<String, Tensor> diagonal(Fixture.Case test) throws IOException {
+        FlowMapTransformer map = test.fixture().network("weights");
+        Weighting weighting = switch (test.numbers().path("weighting").asString()) {
+            case "l2" -> new Weighting.L2();
+            case "lv" -> new Weighting.LogVariance();
+            default -> adaptive(test);
+        };
+        Weighting.Weighted weighted = weigh(weighting, Diagonal.of(map, pair(test, test.in("s"))));
+        Map<String, Tensor> values = gradients(map, weighted.loss());
+        values.put("loss", weighted.loss());
+        values.put("raw", weighted.raw());
+        return values;
+    }
+
+    private static @Nullable Map<String, Tensor> consistency(Fixture.Case test) throws IOException {
+        Consistency loss = switch (test.name().substring("consistency_".length())) {
+            case "mean_flow" -> new Consistency.MeanFlow();
+            case "eulerian" -> new Consistency.Eulerian();
+            case "lagrangian" -> new Consistency.Lagrangian(Consistency.Through.VELOCITY);
+            case "semigroup" -> new Consistency.Semigroup();
+            default -> null;
+        };
+        if (loss == null) {
+            return null;
+        }
+        FlowMapTransformer map = test.fixture().network("weights");
+        Regression regression = loss.of(map, pair(test, test.in("u")));
+        Weighting.Weighted weighted = weigh(adaptive(test), regression);
+        Map<String, Tensor> values = gradients(map, weighted.loss());
+        values.put("loss", weighted.loss());
+        values.put("student", regression.prediction());
+        values.put("teacher", regression.target());
+        return values;
+    }
+
+    private static Weighting adaptive(Fixture.Case test) {
+        return new Weighting.Adaptive(test.numbers().path("adaptive_p").asDouble(), test.numbers().path("adaptive_c").asDouble());
+    }
+
+    private static Weighting.Weighted weigh(Weighting weighting, Regression regression) {
+        return weighting.apply(regression.prediction(), regression.target());
+    }
+
+    private static Pair pair(Fixture.Case test, Tensor end) {
+        return new Pair(test.in("s"), end, optional(test, "gamma"), test.in("x_0"), test.in("x_1"), context(test));
+    }
+
+    private static Map<String, Tensor> gradients(MetaFlowMap map, Tensor loss) {
+        ParameterArena arena = map.parameters();
+        arena.gradients().zero_();
+        Autograd.backward(loss);
+        Map<String, Tensor> values = new LinkedHashMap<>();
+        arena.parameters().keySet().forEach(name -> values.put("grad/" + name, arena.view(name, arena.gradients())));
+        return values;
+    }
+
+    private static Map<String, Tensor> radam(Fixture.Case test) {
+        Tensor first = test.in("p");
+        Tensor gradients = test.in("grads");
+        Device device = first.device();
+        try (ParameterArena arena = new ParameterArena(Map.of("p", first.shape()), device);
+                RAdam optimizer = new RAdam(arena, test.numbers().path("beta1").asDouble(), test.numbers().path("beta2").asDouble(),
+                        test.numbers().path("eps").asDouble());
+                Autograd.Mode off = Autograd.noGrad()) {
+            arena.get("p").copy_(first);
+            try (MovingAverage average = new MovingAverage(arena, test.numbers().path("ema_decay").asDouble(), 0)) {
+                for (long step = 0; step < gradients.size(0); step++) {
+                    arena.view("p", arena.gradients()).copy_(gradients.select(0, step));
+                    optimizer.step(test.numbers().path("lr").asDouble());
+                    average.update(step);
+                }
+                return Map.of("p", arena.get("p").detach().clone(), "ema", arena.view("p", average.values()).clone());
+            }
+        }
+    }
+}

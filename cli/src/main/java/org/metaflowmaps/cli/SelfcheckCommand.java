@@ -1,0 +1,101 @@
+package org.metaflowmaps.cli;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code mfm selfcheck}. */
+@Command(name = "selfcheck", mixinStandardHelpOptions = true,
+        description = "Compare this machine's results with reference values: one line per case, exit code 1 if any is off.")
+final class SelfcheckCommand implements Callable<Integer> {
+    private static final List<String> SHIPPED = List.of("tiny.safetensors", "tiny-qknorm.safetensors");
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Option(names = "--fixtures", paramLabel = "DIR", description = "Check the .safetensors files of this folder instead of those that come with mfm.")
+    private @Nullable Path fixtures;
+
+    @Option(names = "--only", paramLabel = "NAME", description = "Run only cases whose name contains this (a regular expression).")
+    private String only = "";
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
+    @Override
+    public Integer call() throws IOException {
+        PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+        int passed = 0;
+        int failed = 0;
+        int later = 0;
+        for (Path file : files()) {
+            out.println(file.getFileName() + " on " + device.get());
+            for (Selfcheck.Outcome outcome : Selfcheck.run(file, device.get(), Pattern.compile(only))) {
+                out.println(line(outcome));
+                switch (outcome.status()) {
+                    case PASS -> passed++;
+                    case FAIL -> failed++;
+                    case NOT_COVERED -> later++;
+                }
+            }
+        }
+        out.println(passed + " passed, " + failed + " failed, " + later + " not covered yet");
+        out.flush();
+        if (passed + failed == 0 && later == 0) {
+            throw new IllegalArgumentException("no case matches '" + only + "'");
+        }
+        return failed == 0 ? 0 : 1;
+    }
+
+    private static String line(Selfcheck.Outcome outcome) {
+        return switch (outcome.status()) {
+            case PASS -> String.format(Locale.ROOT, "  pass  %-40s %.1e  (%s)", outcome.name(), outcome.error(), outcome.worst());
+            case FAIL -> String.format(Locale.ROOT, "  FAIL  %-40s %.1e  (%s)", outcome.name(), outcome.error(), outcome.worst());
+            case NOT_COVERED -> String.format(Locale.ROOT, "  -     %-40s not covered yet", outcome.name());
+        };
+    }
+
+    private List<Path> files() throws IOException {
+        if (fixtures != null) {
+            if (!Files.isDirectory(fixtures)) {
+                throw new IOException(fixtures + " is not a folder: --fixtures takes one with .safetensors files of reference values");
+            }
+            try (Stream<Path> found = Files.list(fixtures)) {
+                List<Path> files = found.filter(path -> path.toString().endsWith(".safetensors")).sorted().toList();
+                if (files.isEmpty()) {
+                    throw new IOException(fixtures + " holds no .safetensors file");
+                }
+                return files;
+            }
+        }
+        // A resource inside a jar cannot be memory-mapped.
+        Path folder = Files.createTempDirectory("mfm-selfcheck");
+        folder.toFile().deleteOnExit();
+        List<Path> copies = new ArrayList<>();
+        for (String name : SHIPPED) {
+            Path copy = folder.resolve(name);
+            try (InputStream resource = Objects.requireNonNull(SelfcheckCommand.class.getResourceAsStream("parity/" + name), name)) {
+                Files.copy(resource, copy, StandardCopyOption.REPLACE_EXISTING);
+            }
+            copy.toFile().deleteOnExit();
+            copies.add(copy);
+        }
+        return copies;
+    }
+}

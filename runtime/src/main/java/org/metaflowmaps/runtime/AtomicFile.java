@@ -1,0 +1,164 @@
+package org.metaflowmaps.runtime;
+
+import java.io.IOException;
+import java.nio.channels.ClosedByInterruptException;
+import java.nio.channels.FileChannel;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Writes files so that a reader, or a machine that loses power, finds the old content or the new, never a part of it.
+ *
+ * <p>The content goes to a file named {@code .NAME.PID-N.tmp} beside the destination, is forced to the device and renamed into
+ * place; on POSIX systems the folder is forced as well, so that the new name lasts. A process killed midway leaves that temporary
+ * file, which may be deleted once no process PID runs. The old content stays until the end, so the disk must hold both.
+ */
+public final class AtomicFile {
+    private static final AtomicLong COUNTER = new AtomicLong();
+
+    private AtomicFile() {
+    }
+
+    /** Produces a file's content. */
+    @FunctionalInterface
+    public interface Body {
+        /**
+         * Writes the content from the channel's beginning on; the channel is empty, writable and closed by the caller.
+         *
+         * @throws IOException to give up: the destination then stays as it was
+         */
+        void write(FileChannel channel) throws IOException;
+    }
+
+    /**
+     * Writes a file and puts it in place of the one of that name, if any; a symbolic link to a file is followed and stays.
+     *
+     * @param target the file to write; missing parent folders are created
+     * @param bytes how many bytes are to be written, for the message when the disk is full; 0 if that is not known
+     * @param body what writes them; whatever it throws, no trace of the attempt remains
+     * @throws IOException if the file could not be written, with the file, the cause and what to do
+     */
+    public static void write(Path target, long bytes, Body body) throws IOException {
+        try {
+            Path file = Files.isSymbolicLink(target) && Files.exists(target) ? target.toRealPath() : target.toAbsolutePath();
+            if (Files.isDirectory(file)) {
+                throw new IOException("it is a folder");
+            }
+            Path folder = file.getParent();
+            Path name = file.getFileName();
+            if (folder == null || name == null) {
+                throw new IOException("it is the root of a file system");
+            }
+            List<Path> changed = createFolders(folder);
+            Path temporary = create(folder, name);
+            try {
+                try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.WRITE)) {
+                    body.write(channel);
+                    channel.force(true);
+                }
+                Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
+            } catch (IOException e) {
+                delete(temporary, e);
+                throw spaceChecked(e, folder, bytes);
+            } catch (RuntimeException | Error e) {
+                delete(temporary, e);
+                throw e;
+            }
+            changed.forEach(AtomicFile::forceFolder);
+        } catch (IOException e) {
+            throw new IOException("cannot write " + target + ": " + explain(e), e);
+        }
+    }
+
+    /** Creates what is missing of a folder's path; returns the folders whose lists of names change, the folder itself first. */
+    private static List<Path> createFolders(Path folder) throws IOException {
+        List<Path> changed = new ArrayList<>();
+        @Nullable Path at = folder;
+        while (at != null) {
+            changed.add(at);
+            if (Files.exists(at)) {
+                break;
+            }
+            at = at.getParent();
+        }
+        try {
+            Files.createDirectories(folder);
+        } catch (FileAlreadyExistsException e) {
+            throw new IOException(e.getFile() + " is a file, not a folder: give another path", e);
+        }
+        return changed;
+    }
+
+    private static Path create(Path folder, Path name) throws IOException {
+        while (true) {
+            Path temporary = folder.resolve(
+                    "." + name + "." + ProcessHandle.current().pid() + "-" + COUNTER.incrementAndGet() + ".tmp");
+            try {
+                return Files.createFile(temporary);
+            } catch (FileAlreadyExistsException e) {
+                // Left by a process of the same number, on this machine or on one that shares the folder: take the next name.
+            }
+        }
+    }
+
+    private static void delete(Path temporary, Throwable because) {
+        try {
+            Files.deleteIfExists(temporary);
+        } catch (IOException e) {
+            because.addSuppressed(e);
+        }
+    }
+
+    /** The failure itself, or what it comes from if the folder's disk is too full. */
+    private static IOException spaceChecked(IOException e, Path folder, long bytes) {
+        long free;
+        try {
+            free = Files.getFileStore(folder).getUsableSpace();
+        } catch (IOException unknown) {
+            e.addSuppressed(unknown);
+            return e;
+        }
+        // The system's words may be in any language, so the numbers count as well.
+        if (saysNoSpace(e) || bytes > free) {
+            return new IOException("no space left: " + (bytes > 0 ? bytes + " bytes needed, " : "") + free
+                    + " free in " + folder + ": delete something there or write elsewhere", e);
+        }
+        return e;
+    }
+
+    private static boolean saysNoSpace(IOException e) {
+        String text = String.valueOf(e.getMessage()).toLowerCase(Locale.ROOT);
+        return text.contains("no space left") || text.contains("not enough space") || text.contains("quota exceeded");
+    }
+
+    private static String explain(IOException e) {
+        if (e instanceof AccessDeniedException denied) {
+            return "no permission for " + denied.getFile() + ": allow writing there or write elsewhere";
+        }
+        if (e instanceof ClosedByInterruptException) {
+            return "the writing thread was interrupted";
+        }
+        String text = e.getMessage();
+        return text == null ? e.getClass().getSimpleName() : text;
+    }
+
+    private static void forceFolder(Path folder) {
+        if (!folder.getFileSystem().supportedFileAttributeViews().contains("posix")) {
+            return;
+        }
+        try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
+            channel.force(true);
+        } catch (IOException e) {
+            // The new content is in place; some file systems cannot force a folder, and failing now would tell a lie.
+        }
+    }
+}

@@ -1,0 +1,123 @@
+package org.metaflowmaps.runtime;
+
+import java.util.List;
+import org.bytedeco.pytorch.InferenceMode;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.bindings.StableAbi;
+
+/** Reverse-mode derivatives, and the switches that turn their recording off. */
+public final class Autograd {
+    private Autograd() {}
+
+    /** A switch that is in force for its thread until closed; close on the same thread, inner ones first. */
+    public static final class Mode implements AutoCloseable {
+        private final boolean before;
+        private final @Nullable InferenceMode inference;
+        private final Thread thread = Thread.currentThread();
+        private boolean closed;
+
+        private Mode(boolean record, boolean inferenceOnly) {
+            Handles.initialise();
+            before = StableAbi.gradEnabled();
+            inference = inferenceOnly ? new InferenceMode(true) : null;
+            if (!inferenceOnly) {
+                StableAbi.setGradEnabled(record);
+            }
+        }
+
+        @Override
+        public void close() {
+            if (Thread.currentThread() != thread) {
+                throw new IllegalStateException("this Autograd.Mode belongs to thread '" + thread.getName() + "': close it there");
+            }
+            if (!closed) {
+                closed = true;
+                if (inference != null) {
+                    inference.close();
+                } else {
+                    StableAbi.setGradEnabled(before);
+                }
+            }
+        }
+    }
+
+    /** Operations are not recorded for gradients while this is open, as under {@code torch.no_grad()}. */
+    public static Mode noGrad() {
+        return new Mode(false, false);
+    }
+
+    /** Operations are recorded again while this is open, inside a {@link #noGrad}, as under {@code torch.enable_grad()}. */
+    public static Mode enableGrad() {
+        return new Mode(true, false);
+    }
+
+    /**
+     * The cheapest way to run a network: nothing is recorded or tracked, as under {@code torch.inference_mode()}. Tensors made
+     * inside can take part in no gradient later.
+     */
+    public static Mode inference() {
+        return new Mode(false, true);
+    }
+
+    /** True if operations are recorded for gradients on this thread. */
+    public static boolean isRecording() {
+        return StableAbi.gradEnabled();
+    }
+
+    /**
+     * The gradients of a scalar for some tensors.
+     *
+     * @param output one element, with a gradient graph
+     * @param inputs tensors that require gradients and that the output depends on
+     * @return one tensor per input, of its shape, without a graph of their own, in the innermost open scope
+     * @throws TensorException if an input plays no part in the output
+     */
+    public static List<Tensor> gradients(Tensor output, List<Tensor> inputs) {
+        return gradients(output, inputs, null, false);
+    }
+
+    /**
+     * The product of a cotangent with the Jacobian of an output for some tensors.
+     *
+     * @param output any shape, with a gradient graph
+     * @param inputs tensors that require gradients and that the output depends on
+     * @param cotangent the output's shape, or null for 1 where the output is a scalar
+     * @param createGraph true to be able to differentiate the result again; keeps the output's graph
+     * @return one tensor per input, of its shape, in the innermost open scope
+     * @throws TensorException if an input plays no part in the output
+     */
+    public static List<Tensor> gradients(Tensor output, List<Tensor> inputs, @Nullable Tensor cotangent, boolean createGraph) {
+        if (inputs.isEmpty()) {
+            throw new IllegalArgumentException("gradients: no inputs were given");
+        }
+        try (TensorVector outputs = new TensorVector(1);
+                TensorVector wanted = new TensorVector(inputs.size());
+                TensorVector seeds = new TensorVector(cotangent == null ? 0 : 1)) {
+            outputs.put(0, output.unwrap());
+            for (int i = 0; i < inputs.size(); i++) {
+                wanted.put(i, inputs.get(i).unwrap());
+            }
+            if (cotangent != null) {
+                seeds.put(0, cotangent.unwrap());
+            }
+            return List.of(Tensor.takeAll(torch.grad(outputs, wanted, seeds, Handles.UNSET, createGraph, false)));
+        } catch (RuntimeException e) {
+            throw e instanceof IllegalStateException ? e : TensorException.of("gradients", e, output);
+        }
+    }
+
+    /**
+     * Adds the gradients of a scalar into the gradient buffers of all leaves it depends on ({@link ParameterArena}).
+     *
+     * @param loss one element, with a gradient graph, which is freed
+     */
+    public static void backward(Tensor loss) {
+        try {
+            loss.unwrap().backward();
+        } catch (RuntimeException e) {
+            throw e instanceof IllegalStateException ? e : TensorException.of("backward", e, loss);
+        }
+    }
+}

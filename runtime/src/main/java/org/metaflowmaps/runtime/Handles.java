@@ -1,0 +1,97 @@
+package org.metaflowmaps.runtime;
+
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
+import org.bytedeco.javacpp.BoolPointer;
+import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.DeviceOptional;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.TensorOptions;
+import org.bytedeco.pytorch.global.torch.DeviceType;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.metaflowmaps.bindings.Libtorch;
+
+/** Small native objects that operators take beside tensors, made once and shared: they are immutable and never freed. */
+final class Handles {
+    static final ScalarTypeOptional NO_TYPE;
+    static final MemoryFormatOptional NO_FORMAT;
+    static final TensorOptional NO_TENSOR;
+    static final BoolOptional UNSET;
+    /** Mask of gradients wanted from a normalisation's backward operator: that of its input alone. */
+    static final BoolPointer ONLY_FIRST;
+
+    private static final Map<DType, ScalarType> SCALAR_TYPES = new EnumMap<>(DType.class);
+    private static final Map<Place, TensorOptions> OPTIONS = new ConcurrentHashMap<>();
+    private static final Map<Device, org.bytedeco.pytorch.Device> DEVICES = new ConcurrentHashMap<>();
+
+    /** Scalars by the low bits of their hash. A slot is filled once, so a program's constants are native objects once. */
+    private static final Constant[] CONSTANTS = new Constant[1024];
+
+    static {
+        Libtorch.load();
+        NO_TYPE = new ScalarTypeOptional();
+        NO_FORMAT = new MemoryFormatOptional();
+        NO_TENSOR = new TensorOptional();
+        UNSET = new BoolOptional();
+        ONLY_FIRST = new BoolPointer(3).put(0, true).put(1, false).put(2, false);
+        for (DType type : DType.values()) {
+            for (ScalarType candidate : ScalarType.values()) {
+                if (candidate.value == type.code()) {
+                    SCALAR_TYPES.put(type, candidate);
+                }
+            }
+        }
+    }
+
+    private Handles() {}
+
+    /** Loads libtorch, by loading this class. */
+    static void initialise() {}
+
+    private record Place(DType type, Device device) {}
+
+    private record Constant(double value, Scalar scalar) {}
+
+    static ScalarType scalarType(DType type) {
+        return Objects.requireNonNull(SCALAR_TYPES.get(type));
+    }
+
+    static TensorOptions options(DType type, Device device) {
+        return OPTIONS.computeIfAbsent(new Place(type, device), place -> {
+            try (TensorOptions typed = new TensorOptions(scalarType(place.type()));
+                    DeviceOptional where = new DeviceOptional(device(place.device()))) {
+                return typed.device(where);
+            }
+        });
+    }
+
+    static org.bytedeco.pytorch.Device device(Device device) {
+        return DEVICES.computeIfAbsent(device, wanted -> switch (wanted.type()) {
+            case CPU -> new org.bytedeco.pytorch.Device(DeviceType.CPU);
+            case CUDA -> new org.bytedeco.pytorch.Device(DeviceType.CUDA, (byte) wanted.index());
+        });
+    }
+
+    /** Calls {@code body} with a native scalar: a shared one if the value has a slot, else one that lives for the call. */
+    static <T> T withScalar(double value, Function<Scalar, T> body) {
+        long bits = Double.doubleToRawLongBits(value);
+        int slot = (int) ((bits * 0x9E3779B97F4A7C15L) >>> 54);
+        Constant constant = CONSTANTS[slot];
+        if (constant == null) {
+            constant = new Constant(value, new Scalar(value));
+            CONSTANTS[slot] = constant;
+        }
+        if (Double.doubleToRawLongBits(constant.value) == bits) {
+            return body.apply(constant.scalar);
+        }
+        try (Scalar scalar = new Scalar(value)) {
+            return body.apply(scalar);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+package org.metaflowmaps.runtime;
+
+import java.util.concurrent.atomic.LongAdder;
+
+/** Counts of the native tensors that this process holds through {@link Tensor}. */
+public final class NativeMemory {
+    private static final LongAdder TENSORS = new LongAdder();
+    private static final LongAdder BYTES = new LongAdder();
+
+    private NativeMemory() {}
+
+    /** Number of {@link Tensor}s that were made and not yet freed, over all threads. */
+    public static long liveTensors() {
+        return TENSORS.sum();
+    }
+
+    /** What those tensors show, in bytes: elements times element size. Views that share memory each count what they show. */
+    public static long liveBytes() {
+        return BYTES.sum();
+    }
+
+    static void made(long bytes) {
+        TENSORS.increment();
+        BYTES.add(bytes);
+    }
+
+    static void freed(long bytes) {
+        TENSORS.decrement();
+        BYTES.add(-bytes);
+    }
+}

@@ -1,0 +1,111 @@
+package org.metaflowmaps.runtime;
+
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * Named parameters that are views of one flat buffer, with their gradients as views of another.
+ *
+ * <p>Clipping, an optimiser step, the moving average and a checkpoint are then one pass over one buffer each. Parameters are
+ * float32 leaves that require gradients; backward passes add into {@link #gradients()}. The arena owns all of it and frees it
+ * on {@link #close}; no scope does.
+ */
+public final class ParameterArena implements AutoCloseable {
+    /** Parameters start at multiples of this many elements, so that vector instructions and GPU loads are aligned. */
+    private static final long ALIGNMENT = 64;
+
+    private final Tensor values;
+    private final Tensor gradients;
+    private final Map<String, Tensor> parameters = new LinkedHashMap<>();
+    private final long count;
+
+    /**
+     * Lays out zero-filled parameters.
+     *
+     * @param shapes the parameters by name, in the order they get in the buffer
+     * @param device where they live
+     */
+    public ParameterArena(Map<String, long[]> shapes, Device device) {
+        long total = 0;
+        long elements = 0;
+        for (long[] shape : shapes.values()) {
+            long numel = Arrays.stream(shape).reduce(1, Math::multiplyExact);
+            elements += numel;
+            total += aligned(numel);
+        }
+        count = elements;
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            values = Torch.zeros(DType.FLOAT32, device, total).retain();
+            gradients = Torch.zeros(DType.FLOAT32, device, total).retain();
+            long offset = 0;
+            for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
+                long[] shape = entry.getValue();
+                long numel = Arrays.stream(shape).reduce(1, Math::multiplyExact);
+                Tensor parameter = values.narrow(0, offset, numel).view(shape).detach().requiresGrad_(true).retain();
+                Tensor gradient = gradients.narrow(0, offset, numel).view(shape);
+                parameter.unwrap().mutable_grad().put(gradient.unwrap());
+                parameters.put(entry.getKey(), parameter);
+                offset += aligned(numel);
+            }
+        }
+    }
+
+    private static long aligned(long count) {
+        return (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    }
+
+    /**
+     * One parameter.
+     *
+     * @throws IllegalArgumentException if there is none of that name
+     */
+    public Tensor get(String name) {
+        Tensor parameter = parameters.get(name);
+        if (parameter == null) {
+            throw new IllegalArgumentException("no parameter is named '" + name + "'; there are " + parameters.size() + ", such as "
+                    + parameters.keySet().stream().limit(5).toList());
+        }
+        return parameter;
+    }
+
+    /** All parameters by name, in buffer order. */
+    public Map<String, Tensor> parameters() {
+        return Collections.unmodifiableMap(parameters);
+    }
+
+    /** The flat buffer of values, one dimension, with zeros between parameters; change it under {@link Autograd#noGrad}. */
+    public Tensor values() {
+        return values;
+    }
+
+    /** The flat buffer of gradients, laid out like {@link #values}. */
+    public Tensor gradients() {
+        return gradients;
+    }
+
+    /** A parameter's place seen in another flat buffer of this layout, such as a moment or a moving average. */
+    public Tensor view(String name, Tensor flat) {
+        Tensor parameter = get(name);
+        if (flat.numel() != values.numel()) {
+            throw new IllegalArgumentException("a buffer of " + flat.numel() + " elements does not have this arena's layout of "
+                    + values.numel());
+        }
+        long offset = parameter.unwrap().storage_offset();
+        return flat.narrow(0, offset, parameter.numel()).view(parameter.shape());
+    }
+
+    /** The number of parameter elements, without the gaps between parameters. */
+    public long count() {
+        return count;
+    }
+
+    @Override
+    public void close() {
+        parameters.values().forEach(Tensor::close);
+        gradients.close();
+        values.close();
+    }
+}

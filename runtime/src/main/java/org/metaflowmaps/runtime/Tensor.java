@@ -1,0 +1,821 @@
+package org.metaflowmaps.runtime;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+import java.util.function.BinaryOperator;
+import java.util.function.Function;
+import java.util.function.UnaryOperator;
+import org.bytedeco.pytorch.LongOptional;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.T_TensorTensor_T;
+import org.bytedeco.pytorch.TensorVector;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.bindings.StableAbi;
+
+/**
+ * One libtorch tensor and its owner, with the operations this library needs under PyTorch's names and semantics.
+ *
+ * <p>Every method that returns a tensor returns a new one that belongs to the innermost open {@link TensorScope} of the
+ * calling thread; methods whose names end in an underscore change this tensor in place and return it. Shapes broadcast, types
+ * promote and dimensions count from the end when negative, all as in PyTorch. A refusal by libtorch is a
+ * {@link TensorException}; the use of a freed tensor is an {@link IllegalStateException}. What is not here is reached through
+ * {@link #unwrap}. Factories and operations on several tensors are in {@link Torch}.
+ *
+ * <p>A tensor may be read from any thread, but is freed by the thread of its scope.
+ */
+public final class Tensor implements AutoCloseable {
+    private org.bytedeco.pytorch.@Nullable Tensor raw;
+    private final long bytes;
+    private @Nullable TensorScope owner;
+    private int slot;
+    private @Nullable Arena window;
+
+    private Tensor(org.bytedeco.pytorch.Tensor raw) {
+        this.raw = raw;
+        this.bytes = StableAbi.numel(raw.address()) * DType.ofCode(StableAbi.dtype(raw.address())).bytes();
+        NativeMemory.made(bytes);
+    }
+
+    /** Takes ownership of a libtorch tensor into the innermost open scope. */
+    static Tensor adopt(org.bytedeco.pytorch.Tensor raw) {
+        TensorScope scope = TensorScope.innermost();
+        Tensor tensor = new Tensor(raw);
+        scope.add(tensor);
+        return tensor;
+    }
+
+    /**
+     * Makes a tensor of this library from a JavaCPP one.
+     *
+     * @param raw the JavaCPP tensor, which stays the caller's and must have been made through JavaCPP
+     * @return a new tensor on the same memory, in the innermost open scope
+     */
+    public static Tensor wrap(org.bytedeco.pytorch.Tensor raw) {
+        return adopt(new org.bytedeco.pytorch.Tensor(raw));
+    }
+
+    /** The JavaCPP object behind this tensor, for what this class lacks. It is freed with this tensor: do not close it. */
+    public org.bytedeco.pytorch.Tensor unwrap() {
+        org.bytedeco.pytorch.Tensor open = raw;
+        if (open == null) {
+            throw new IllegalStateException("this tensor was freed: its scope closed or close() was called; keep() or retain() it, "
+                    + "or move its use inside the scope");
+        }
+        return open;
+    }
+
+    // ---- lifetime ----
+
+    void place(TensorScope scope, int index) {
+        owner = scope;
+        slot = index;
+    }
+
+    @Nullable TensorScope owner() {
+        return owner;
+    }
+
+    void release() {
+        TensorScope scope = owner;
+        if (scope != null) {
+            owner = null;
+            scope.remove(slot);
+        }
+    }
+
+    void free() {
+        org.bytedeco.pytorch.Tensor open = raw;
+        if (open != null) {
+            raw = null;
+            owner = null;
+            if (window != null) {
+                window.close();
+            }
+            open.close();
+            NativeMemory.freed(bytes);
+        }
+    }
+
+    /**
+     * Takes this tensor out of its scope: from now on only {@link #close} frees it.
+     *
+     * @return this tensor, owned by the caller
+     */
+    public Tensor retain() {
+        unwrap();
+        release();
+        return this;
+    }
+
+    /** Frees this tensor at once, whatever scope it belongs to; the memory goes when no view of it is left. Idempotent. */
+    @Override
+    public void close() {
+        release();
+        free();
+    }
+
+    /** True once this tensor was freed. */
+    public boolean isFreed() {
+        return raw == null;
+    }
+
+    // ---- what it is ----
+
+    long handle() {
+        return unwrap().address();
+    }
+
+    /** The size of each dimension; an empty array for a scalar. */
+    public long[] shape() {
+        return StableAbi.sizes(handle());
+    }
+
+    /** The size of one dimension; negative counts from the end. */
+    public long size(int dim) {
+        long[] shape = shape();
+        if (dim < -shape.length || dim >= shape.length) {
+            throw new IllegalArgumentException("size(" + dim + ") of a tensor with shape " + Arrays.toString(shape) + ": it has "
+                    + shape.length + " dimensions");
+        }
+        return shape[dim < 0 ? dim + shape.length : dim];
+    }
+
+    /** The number of dimensions. */
+    public int dim() {
+        return StableAbi.dim(handle());
+    }
+
+    /** The number of elements. */
+    public long numel() {
+        return StableAbi.numel(handle());
+    }
+
+    /** The element type. */
+    public DType dtype() {
+        return DType.ofCode(StableAbi.dtype(handle()));
+    }
+
+    /** The device whose memory holds this tensor. */
+    public Device device() {
+        long handle = handle();
+        return Device.ofCodes(StableAbi.deviceType(handle), StableAbi.deviceIndex(handle));
+    }
+
+    /** True if elements lie in memory in row-major order without gaps. */
+    public boolean isContiguous() {
+        return StableAbi.isContiguous(handle());
+    }
+
+    /** True if gradients flow into or through this tensor. */
+    public boolean requiresGrad() {
+        return unwrap().requires_grad();
+    }
+
+    @Override
+    public String toString() {
+        return isFreed() ? "Tensor(freed)" : "Tensor(" + dtype() + Arrays.toString(shape()) + " on " + device() + ")";
+    }
+
+    // ---- to and from Java ----
+
+    /**
+     * A view of this tensor's memory, without a copy: what either side writes, the other reads.
+     *
+     * @return the elements in row-major order, in the machine's byte order; valid until this tensor is freed, afterwards any
+     *     access throws
+     * @throws IllegalStateException if the tensor is not on the CPU or not contiguous
+     */
+    @SuppressWarnings("MustBeClosedChecker") // the arena closes when this tensor is freed
+    public MemorySegment segment() {
+        if (window == null) {
+            window = Arena.ofShared();
+        }
+        return borrow("segment").reinterpret(window, null);
+    }
+
+    /** The memory without a guard on its lifetime, for copies that end before this tensor can. */
+    MemorySegment borrow(String action) {
+        if (device().type() != Device.Type.CPU || !isContiguous()) {
+            throw new IllegalStateException(action + " needs a contiguous tensor on the CPU, this is " + this
+                    + (isContiguous() ? ": call to(Device.CPU) first" : ", not contiguous: call contiguous() first"));
+        }
+        return MemorySegment.ofAddress(StableAbi.dataPointer(handle())).reinterpret(bytes);
+    }
+
+    /** The elements as float32, copied to the heap in row-major order, from any device and type. */
+    public float[] toFloatArray() {
+        try (TensorScope scope = TensorScope.open()) {
+            return detach().to(DType.FLOAT32).to(Device.CPU).contiguous().borrow("toFloatArray").toArray(ValueLayout.JAVA_FLOAT);
+        }
+    }
+
+    /** The elements as float64, copied to the heap in row-major order, from any device and type. */
+    public double[] toDoubleArray() {
+        try (TensorScope scope = TensorScope.open()) {
+            return detach().to(DType.FLOAT64).to(Device.CPU).contiguous().borrow("toDoubleArray").toArray(ValueLayout.JAVA_DOUBLE);
+        }
+    }
+
+    /** The elements as int64, copied to the heap in row-major order, from any device and type. */
+    public long[] toLongArray() {
+        try (TensorScope scope = TensorScope.open()) {
+            return detach().to(DType.INT64).to(Device.CPU).contiguous().borrow("toLongArray").toArray(ValueLayout.JAVA_LONG);
+        }
+    }
+
+    /**
+     * The value of a tensor with one element. On a GPU this waits until the value is computed.
+     *
+     * @throws IllegalArgumentException if there is not exactly one element
+     */
+    public double item() {
+        if (numel() != 1) {
+            throw new IllegalArgumentException("item() needs one element, this is " + this);
+        }
+        return unwrap().item_double();
+    }
+
+    // ---- how operations are run ----
+
+    private Tensor apply(String operation, UnaryOperator<org.bytedeco.pytorch.Tensor> body) {
+        try {
+            return adopt(body.apply(unwrap()));
+        } catch (RuntimeException e) {
+            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, this);
+        }
+    }
+
+    private Tensor apply(String operation, BinaryOperator<org.bytedeco.pytorch.Tensor> body, Tensor other) {
+        try {
+            return adopt(body.apply(unwrap(), other.unwrap()));
+        } catch (RuntimeException e) {
+            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, this, other);
+        }
+    }
+
+    private Tensor withScalar(String operation, double value, Function<Scalar, org.bytedeco.pytorch.Tensor> body) {
+        try {
+            return adopt(Handles.withScalar(value, body));
+        } catch (RuntimeException e) {
+            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, this);
+        }
+    }
+
+    /** Runs an operation that returns its own first operand: JavaCPP then returns the same object, or one more reference to it. */
+    @SuppressWarnings("ReferenceEquality") // identity of Java objects is the question
+    private Tensor inPlace(String operation, UnaryOperator<org.bytedeco.pytorch.Tensor> body, Tensor... others) {
+        try {
+            org.bytedeco.pytorch.Tensor self = unwrap();
+            org.bytedeco.pytorch.Tensor result = body.apply(self);
+            if (result != self) {
+                result.close();
+            }
+            return this;
+        } catch (RuntimeException e) {
+            Tensor[] operands = new Tensor[others.length + 1];
+            operands[0] = this;
+            System.arraycopy(others, 0, operands, 1, others.length);
+            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, operands);
+        }
+    }
+
+    static Tensor[] takeAll(TensorVector results) {
+        try (results) {
+            Tensor[] tensors = new Tensor[(int) results.size()];
+            for (int i = 0; i < tensors.length; i++) {
+                // get() points into the vector, which is about to go: the copy holds its own reference to the tensor.
+                tensors[i] = adopt(new org.bytedeco.pytorch.Tensor(results.get(i)));
+            }
+            return tensors;
+        }
+    }
+
+    // ---- arithmetic ----
+
+    /** this + other. */
+    public Tensor add(Tensor other) {
+        return apply("add", (a, b) -> a.add(b), other);
+    }
+
+    /** this + value. */
+    public Tensor add(double value) {
+        return withScalar("add", value, scalar -> unwrap().add(scalar));
+    }
+
+    /** this - other. */
+    public Tensor sub(Tensor other) {
+        return apply("sub", (a, b) -> a.sub(b), other);
+    }
+
+    /** this - value. */
+    public Tensor sub(double value) {
+        return withScalar("sub", value, scalar -> unwrap().sub(scalar));
+    }
+
+    /** this · other, element by element. */
+    public Tensor mul(Tensor other) {
+        return apply("mul", (a, b) -> a.mul(b), other);
+    }
+
+    /** this · value. */
+    public Tensor mul(double value) {
+        return withScalar("mul", value, scalar -> unwrap().mul(scalar));
+    }
+
+    /** this / other. */
+    public Tensor div(Tensor other) {
+        return apply("div", (a, b) -> a.div(b), other);
+    }
+
+    /** this / value. */
+    public Tensor div(double value) {
+        return withScalar("div", value, scalar -> unwrap().div(scalar));
+    }
+
+    /** this to the power of value. */
+    public Tensor pow(double value) {
+        return withScalar("pow", value, scalar -> unwrap().pow(scalar));
+    }
+
+    /** -this. */
+    public Tensor neg() {
+        return apply("neg", org.bytedeco.pytorch.Tensor::neg);
+    }
+
+    /** The absolute value. */
+    public Tensor abs() {
+        return apply("abs", org.bytedeco.pytorch.Tensor::abs);
+    }
+
+    /** this · this. */
+    public Tensor square() {
+        return apply("square", org.bytedeco.pytorch.Tensor::square);
+    }
+
+    /** The square root. */
+    public Tensor sqrt() {
+        return apply("sqrt", org.bytedeco.pytorch.Tensor::sqrt);
+    }
+
+    /** 1 / √this. */
+    public Tensor rsqrt() {
+        return apply("rsqrt", org.bytedeco.pytorch.Tensor::rsqrt);
+    }
+
+    /** 1 / this. */
+    public Tensor reciprocal() {
+        return apply("reciprocal", org.bytedeco.pytorch.Tensor::reciprocal);
+    }
+
+    /** eˣ. */
+    public Tensor exp() {
+        return apply("exp", org.bytedeco.pytorch.Tensor::exp);
+    }
+
+    /** The natural logarithm. */
+    public Tensor log() {
+        return apply("log", org.bytedeco.pytorch.Tensor::log);
+    }
+
+    /** log(1 + this). */
+    public Tensor log1p() {
+        return apply("log1p", org.bytedeco.pytorch.Tensor::log1p);
+    }
+
+    /** The sine. */
+    public Tensor sin() {
+        return apply("sin", org.bytedeco.pytorch.Tensor::sin);
+    }
+
+    /** The cosine. */
+    public Tensor cos() {
+        return apply("cos", org.bytedeco.pytorch.Tensor::cos);
+    }
+
+    /** The hyperbolic tangent. */
+    public Tensor tanh() {
+        return apply("tanh", org.bytedeco.pytorch.Tensor::tanh);
+    }
+
+    /** 1 / (1 + e⁻ˣ). */
+    public Tensor sigmoid() {
+        return apply("sigmoid", org.bytedeco.pytorch.Tensor::sigmoid);
+    }
+
+    /** The error function. */
+    public Tensor erf() {
+        return apply("erf", org.bytedeco.pytorch.Tensor::erf);
+    }
+
+    /** max(this, 0). */
+    public Tensor relu() {
+        return apply("relu", org.bytedeco.pytorch.Tensor::relu);
+    }
+
+    /** True where neither infinite nor NaN. */
+    public Tensor isFinite() {
+        return apply("isFinite", org.bytedeco.pytorch.Tensor::isfinite);
+    }
+
+    /** True where false. */
+    public Tensor logicalNot() {
+        return apply("logicalNot", org.bytedeco.pytorch.Tensor::logical_not);
+    }
+
+    /** The element-wise maximum of two tensors. */
+    public Tensor maximum(Tensor other) {
+        return apply("maximum", (a, b) -> a.maximum(b), other);
+    }
+
+    /** The element-wise minimum of two tensors. */
+    public Tensor minimum(Tensor other) {
+        return apply("minimum", (a, b) -> a.minimum(b), other);
+    }
+
+    /** Values below {@code value} raised to it. */
+    public Tensor clampMin(double value) {
+        return withScalar("clampMin", value, scalar -> unwrap().clamp_min(scalar));
+    }
+
+    /** Values above {@code value} lowered to it. */
+    public Tensor clampMax(double value) {
+        return withScalar("clampMax", value, scalar -> unwrap().clamp_max(scalar));
+    }
+
+    /** this + weight · (end - this). */
+    public Tensor lerp(Tensor end, Tensor weight) {
+        return apply("lerp", (a, b) -> a.lerp(b, weight.unwrap()), end);
+    }
+
+    // ---- comparison ----
+
+    /** True where this = other. */
+    public Tensor eq(Tensor other) {
+        return apply("eq", (a, b) -> a.eq(b), other);
+    }
+
+    /** True where this = value. */
+    public Tensor eq(double value) {
+        return withScalar("eq", value, scalar -> unwrap().eq(scalar));
+    }
+
+    /** True where this ≠ other. */
+    public Tensor ne(Tensor other) {
+        return apply("ne", (a, b) -> a.ne(b), other);
+    }
+
+    /** True where this ≠ value. */
+    public Tensor ne(double value) {
+        return withScalar("ne", value, scalar -> unwrap().ne(scalar));
+    }
+
+    /** True where this &lt; other. */
+    public Tensor lt(Tensor other) {
+        return apply("lt", (a, b) -> a.lt(b), other);
+    }
+
+    /** True where this &lt; value. */
+    public Tensor lt(double value) {
+        return withScalar("lt", value, scalar -> unwrap().lt(scalar));
+    }
+
+    /** True where this ≤ other. */
+    public Tensor le(Tensor other) {
+        return apply("le", (a, b) -> a.le(b), other);
+    }
+
+    /** True where this ≤ value. */
+    public Tensor le(double value) {
+        return withScalar("le", value, scalar -> unwrap().le(scalar));
+    }
+
+    /** True where this &gt; other. */
+    public Tensor gt(Tensor other) {
+        return apply("gt", (a, b) -> a.gt(b), other);
+    }
+
+    /** True where this &gt; value. */
+    public Tensor gt(double value) {
+        return withScalar("gt", value, scalar -> unwrap().gt(scalar));
+    }
+
+    /** True where this ≥ other. */
+    public Tensor ge(Tensor other) {
+        return apply("ge", (a, b) -> a.ge(b), other);
+    }
+
+    /** True where this ≥ value. */
+    public Tensor ge(double value) {
+        return withScalar("ge", value, scalar -> unwrap().ge(scalar));
+    }
+
+    /** True if every element is. */
+    public Tensor all() {
+        return apply("all", a -> a.all());
+    }
+
+    /** True if any element is. */
+    public Tensor any() {
+        return apply("any", a -> a.any());
+    }
+
+    // ---- reduction ----
+
+    /** The sum of all elements. */
+    public Tensor sum() {
+        return apply("sum", a -> a.sum(Handles.NO_TYPE));
+    }
+
+    /** The sum over some dimensions, which vanish or, with {@code keepDim}, stay with size 1. */
+    public Tensor sum(boolean keepDim, long... dims) {
+        return apply("sum", a -> a.sum(dims, keepDim, Handles.NO_TYPE));
+    }
+
+    /** The mean of all elements. */
+    public Tensor mean() {
+        return apply("mean", a -> a.mean(Handles.NO_TYPE));
+    }
+
+    /** The mean over some dimensions, which vanish or, with {@code keepDim}, stay with size 1. */
+    public Tensor mean(boolean keepDim, long... dims) {
+        return apply("mean", a -> a.mean(dims, keepDim, Handles.NO_TYPE));
+    }
+
+    /** The largest element of all. */
+    public Tensor max() {
+        return apply("max", a -> a.max());
+    }
+
+    /** The smallest element of all. */
+    public Tensor min() {
+        return apply("min", a -> a.min());
+    }
+
+    /** The largest elements along some dimensions. */
+    public Tensor amax(boolean keepDim, long... dims) {
+        return apply("amax", a -> a.amax(dims, keepDim));
+    }
+
+    /** The index (int64) of the largest element along one dimension, which vanishes. */
+    public Tensor argmax(long dim) {
+        return apply("argmax", a -> {
+            try (LongOptional along = new LongOptional(dim)) {
+                return a.argmax(along, false);
+            }
+        });
+    }
+
+    /** The unbiased variance over some dimensions. */
+    public Tensor var(boolean keepDim, long... dims) {
+        return apply("var", a -> a.var(dims, true, keepDim));
+    }
+
+    /** The Euclidean norm of all elements. */
+    public Tensor norm() {
+        return apply("norm", a -> a.norm());
+    }
+
+    /** log Σ eˣ over some dimensions, without overflow. */
+    public Tensor logsumexp(boolean keepDim, long... dims) {
+        return apply("logsumexp", a -> a.logsumexp(dims, keepDim));
+    }
+
+    /** Running sums along one dimension. */
+    public Tensor cumsum(long dim) {
+        return apply("cumsum", a -> a.cumsum(dim));
+    }
+
+    /** eˣ / Σ eˣ along one dimension. */
+    public Tensor softmax(long dim) {
+        return apply("softmax", a -> a.softmax(dim));
+    }
+
+    /** The logarithm of {@link #softmax}. */
+    public Tensor logSoftmax(long dim) {
+        return apply("logSoftmax", a -> a.log_softmax(dim));
+    }
+
+    /** Values in ascending order along one dimension, and the indices (int64) they came from. */
+    public Sorted sort(long dim) {
+        try (T_TensorTensor_T pair = unwrap().sort(dim, false)) {
+            return new Sorted(wrap(pair.get0()), wrap(pair.get1()));
+        } catch (RuntimeException e) {
+            throw e instanceof IllegalStateException ? e : TensorException.of("sort", e, this);
+        }
+    }
+
+    /**
+     * What {@link #sort} returns.
+     *
+     * @param values the values in order
+     * @param indices where they came from, int64
+     */
+    public record Sorted(Tensor values, Tensor indices) {}
+
+    // ---- products ----
+
+    /** The matrix product; leading dimensions broadcast. */
+    public Tensor matmul(Tensor other) {
+        return apply("matmul", (a, b) -> a.matmul(b), other);
+    }
+
+    // ---- shape ----
+
+    /** The same elements under another shape; -1 for one size that follows from the rest. */
+    public Tensor reshape(long... shape) {
+        return apply("reshape", a -> a.reshape(shape));
+    }
+
+    /** Like {@link #reshape}, but refuses where a copy would be needed. */
+    public Tensor view(long... shape) {
+        return apply("view", a -> a.view(shape));
+    }
+
+    /** Dimensions in another order; a view. */
+    public Tensor permute(long... dims) {
+        return apply("permute", a -> a.permute(dims));
+    }
+
+    /** Two dimensions exchanged; a view. */
+    public Tensor transpose(long first, long second) {
+        return apply("transpose", a -> a.transpose(first, second));
+    }
+
+    /** A dimension of size 1 put in; a view. */
+    public Tensor unsqueeze(long dim) {
+        return apply("unsqueeze", a -> a.unsqueeze(dim));
+    }
+
+    /** A dimension of size 1 taken out; a view. */
+    public Tensor squeeze(long dim) {
+        return apply("squeeze", a -> a.squeeze(dim));
+    }
+
+    /** Dimensions of size 1 repeated without a copy; -1 leaves a size as it is. */
+    public Tensor expand(long... shape) {
+        return apply("expand", a -> a.expand(shape));
+    }
+
+    /** Whole copies side by side, so many along each dimension. */
+    public Tensor repeat(long... times) {
+        return apply("repeat", a -> a.repeat(times));
+    }
+
+    /** Each entry along a dimension repeated so many times in a row. */
+    public Tensor repeatInterleave(long times, long dim) {
+        return apply("repeatInterleave", a -> {
+            try (LongOptional along = new LongOptional(dim);
+                    LongOptional size = new LongOptional()) {
+                return a.repeat_interleave(times, along, size);
+            }
+        });
+    }
+
+    /** The entries start … start + length - 1 along a dimension; a view. */
+    public Tensor narrow(long dim, long start, long length) {
+        return apply("narrow", a -> a.narrow(dim, start, length));
+    }
+
+    /** One entry along a dimension, which vanishes; a view. */
+    public Tensor select(long dim, long index) {
+        return apply("select", a -> a.select(dim, index));
+    }
+
+    /** Equal parts along a dimension; views. */
+    public Tensor[] chunk(long chunks, long dim) {
+        return takeAll(unwrap().chunk(chunks, dim));
+    }
+
+    /** The entries at those indices (int64, one dimension) along a dimension; a copy. */
+    public Tensor indexSelect(long dim, Tensor index) {
+        return apply("indexSelect", (a, b) -> a.index_select(dim, b), index);
+    }
+
+    /** Elements picked along a dimension by an index tensor (int64) of the result's shape. */
+    public Tensor gather(long dim, Tensor index) {
+        return apply("gather", (a, b) -> a.gather(dim, b), index);
+    }
+
+    /** Entries in reverse order along some dimensions; a copy. */
+    public Tensor flip(long... dims) {
+        return apply("flip", a -> a.flip(dims));
+    }
+
+    /** This tensor, or a row-major copy if it is none. */
+    public Tensor contiguous() {
+        return apply("contiguous", a -> a.contiguous());
+    }
+
+    /** {@code value} where the mask (bool) is true, this elsewhere. */
+    public Tensor maskedFill(Tensor mask, double value) {
+        return withScalar("maskedFill", value, scalar -> unwrap().masked_fill(mask.unwrap(), scalar));
+    }
+
+    // ---- conversion ----
+
+    /** This tensor with another element type; the same memory if it has it already. */
+    public Tensor to(DType type) {
+        return apply("to", a -> a.to(Handles.scalarType(type)));
+    }
+
+    /** This tensor on another device; the same memory if it is there already. */
+    public Tensor to(Device device) {
+        return apply("to", a -> a.to(Handles.device(device), a.scalar_type()));
+    }
+
+    /** The same values, cut off from the gradient graph; a view. */
+    public Tensor detach() {
+        return apply("detach", a -> a.detach());
+    }
+
+    /** A copy of its own memory. */
+    @Override
+    @SuppressWarnings("MissingSuperCall")
+    public Tensor clone() {
+        return apply("clone", a -> a.clone());
+    }
+
+    /** Marks this tensor as one to take gradients for. */
+    public Tensor requiresGrad_(boolean on) {
+        return inPlace("requiresGrad_", a -> a.requires_grad_(on));
+    }
+
+    // ---- in place ----
+
+    /** this += other. */
+    public Tensor add_(Tensor other) {
+        return inPlace("add_", a -> a.add_(other.unwrap()), other);
+    }
+
+    /** this += value. */
+    public Tensor add_(double value) {
+        return inPlace("add_", a -> Handles.withScalar(value, scalar -> a.add_(scalar)));
+    }
+
+    /** this -= other. */
+    public Tensor sub_(Tensor other) {
+        return inPlace("sub_", a -> a.sub_(other.unwrap()), other);
+    }
+
+    /** this -= value. */
+    public Tensor sub_(double value) {
+        return inPlace("sub_", a -> Handles.withScalar(value, scalar -> a.sub_(scalar)));
+    }
+
+    /** this ·= other. */
+    public Tensor mul_(Tensor other) {
+        return inPlace("mul_", a -> a.mul_(other.unwrap()), other);
+    }
+
+    /** this ·= value. */
+    public Tensor mul_(double value) {
+        return inPlace("mul_", a -> Handles.withScalar(value, scalar -> a.mul_(scalar)));
+    }
+
+    /** this /= other. */
+    public Tensor div_(Tensor other) {
+        return inPlace("div_", a -> a.div_(other.unwrap()), other);
+    }
+
+    /** this /= value. */
+    public Tensor div_(double value) {
+        return inPlace("div_", a -> Handles.withScalar(value, scalar -> a.div_(scalar)));
+    }
+
+    /** Copies the other tensor's values, converted and broadcast, into this memory. */
+    public Tensor copy_(Tensor other) {
+        return inPlace("copy_", a -> a.copy_(other.unwrap()), other);
+    }
+
+    /** Every element becomes zero. */
+    public Tensor zero_() {
+        return inPlace("zero_", a -> a.zero_());
+    }
+
+    /** Every element becomes {@code value}. */
+    public Tensor fill_(double value) {
+        return inPlace("fill_", a -> Handles.withScalar(value, scalar -> a.fill_(scalar)));
+    }
+
+    /** this += weight · (end - this). */
+    public Tensor lerp_(Tensor end, double weight) {
+        return inPlace("lerp_", a -> Handles.withScalar(weight, scalar -> a.lerp_(end.unwrap(), scalar)), end);
+    }
+
+    /** this += value · first · second. */
+    public Tensor addcmul_(Tensor first, Tensor second, double value) {
+        return inPlace("addcmul_", a -> Handles.withScalar(value, scalar -> a.addcmul_(first.unwrap(), second.unwrap(), scalar)), first, second);
+    }
+
+    /** this += value · first / second. */
+    public Tensor addcdiv_(Tensor first, Tensor second, double value) {
+        return inPlace("addcdiv_", a -> Handles.withScalar(value, scalar -> a.addcdiv_(first.unwrap(), second.unwrap(), scalar)), first, second);
+    }
+
+    /** this = √this. */
+    public Tensor sqrt_() {
+        return inPlace("sqrt_", a -> a.sqrt_());
+    }
+}

@@ -1,0 +1,155 @@
+package org.metaflowmaps.runtime;
+
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An arena for tensors: what is made while it is the innermost open scope of its thread is freed when it closes.
+ *
+ * <p>Scopes nest per thread. A result belongs to the innermost open scope, whatever scopes its operands belong to;
+ * {@link #keep} hands it one scope outwards, {@link Tensor#retain} takes it out of all scopes. Closing frees at once, in
+ * reverse order of making; nothing waits for the garbage collector.
+ *
+ * <pre>{@code
+ * try (var scope = TensorScope.open()) {
+ *     Tensor noise = random.normal(64, 1, 28, 28);
+ *     ...
+ * }
+ * }</pre>
+ */
+public final class TensorScope implements AutoCloseable {
+    private static final ThreadLocal<@Nullable TensorScope[]> INNERMOST = ThreadLocal.withInitial(() -> new TensorScope[1]);
+
+    private final @Nullable TensorScope parent;
+    private final Thread thread;
+    private @Nullable Tensor[] tensors = new Tensor[32];
+    private int size;
+    private boolean closed;
+
+    private TensorScope(@Nullable TensorScope parent) {
+        this.parent = parent;
+        this.thread = Thread.currentThread();
+    }
+
+    /**
+     * Opens a scope inside the innermost one of this thread.
+     *
+     * @throws IllegalStateException on a virtual thread: libtorch keeps state per thread of the operating system
+     */
+    public static TensorScope open() {
+        if (Thread.currentThread().isVirtual()) {
+            throw new IllegalStateException("a TensorScope was opened on a virtual thread: libtorch keeps state per thread of "
+                    + "the operating system, so run tensor work on platform threads");
+        }
+        @Nullable TensorScope[] innermost = INNERMOST.get();
+        TensorScope scope = new TensorScope(innermost[0]);
+        innermost[0] = scope;
+        return scope;
+    }
+
+    static TensorScope innermost() {
+        TensorScope scope = INNERMOST.get()[0];
+        if (scope == null) {
+            throw new IllegalStateException("no TensorScope is open on thread '" + Thread.currentThread().getName()
+                    + "': wrap the work in try (var scope = TensorScope.open()) { ... }");
+        }
+        return scope;
+    }
+
+    void add(Tensor tensor) {
+        if (size == tensors.length) {
+            compact();
+        }
+        tensors[size] = tensor;
+        tensor.place(this, size++);
+    }
+
+    /** Drops the slots of tensors that left early; grows only if most slots are still taken. */
+    private void compact() {
+        int live = 0;
+        for (int i = 0; i < size; i++) {
+            Tensor tensor = tensors[i];
+            if (tensor != null) {
+                tensors[live] = tensor;
+                tensor.place(this, live++);
+            }
+        }
+        Arrays.fill(tensors, live, size, null);
+        size = live;
+        if (live > tensors.length / 2) {
+            tensors = Arrays.copyOf(tensors, tensors.length * 2);
+        }
+    }
+
+    void remove(int slot) {
+        tensors[slot] = null;
+        while (size > 0 && tensors[size - 1] == null) {
+            size--;
+        }
+    }
+
+    /**
+     * Hands a tensor of this scope to the scope around it, or to the caller if this is the outermost scope: then only
+     * {@link Tensor#close} frees it.
+     *
+     * @param tensor a tensor that belongs to this scope
+     * @return the same tensor
+     * @throws IllegalStateException on another thread than the scope's, or if the tensor belongs to another scope
+     */
+    public Tensor keep(Tensor tensor) {
+        checkThread("keep");
+        if (tensor.owner() != this) {
+            throw new IllegalStateException("keep: the tensor " + tensor + " does not belong to this scope: it was made while "
+                    + "another scope was innermost, was already kept, or was freed");
+        }
+        tensor.release();
+        if (parent != null) {
+            parent.add(tensor);
+        }
+        return tensor;
+    }
+
+    /** Number of tensors that closing this scope would free. */
+    public int size() {
+        int live = 0;
+        for (int i = 0; i < size; i++) {
+            live += tensors[i] == null ? 0 : 1;
+        }
+        return live;
+    }
+
+    private void checkThread(String action) {
+        if (Thread.currentThread() != thread) {
+            throw new IllegalStateException(action + ": this TensorScope belongs to thread '" + thread.getName() + "', not to '"
+                    + Thread.currentThread().getName() + "': use each scope on the thread that opened it");
+        }
+    }
+
+    /**
+     * Frees what belongs to this scope, in reverse order of making. Closing twice does nothing.
+     *
+     * @throws IllegalStateException on another thread than the scope's, or while a scope inside it is open
+     */
+    @Override
+    public void close() {
+        checkThread("close");
+        if (closed) {
+            return;
+        }
+        @Nullable TensorScope[] innermost = INNERMOST.get();
+        if (innermost[0] != this) {
+            throw new IllegalStateException("close: a TensorScope opened inside this one is still open: close the inner one "
+                    + "first, best by try (var scope = TensorScope.open())");
+        }
+        closed = true;
+        innermost[0] = parent;
+        for (int i = size - 1; i >= 0; i--) {
+            Tensor tensor = tensors[i];
+            if (tensor != null) {
+                tensor.free();
+            }
+        }
+        size = 0;
+        tensors = new Tensor[0];
+    }
+}

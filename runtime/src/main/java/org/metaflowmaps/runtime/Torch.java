@@ -1,0 +1,355 @@
+package org.metaflowmaps.runtime;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.ref.Reference;
+import java.util.Arrays;
+import java.util.function.Supplier;
+import org.bytedeco.pytorch.T_TensorTensorTensor_T;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.bindings.Operator;
+import org.metaflowmaps.bindings.StableAbi;
+
+/**
+ * Tensors from nothing, and operations on several tensors, under PyTorch's names.
+ *
+ * <p>Results belong to the innermost open {@link TensorScope}; refusals by libtorch are {@link TensorException}s.
+ */
+public final class Torch {
+    /** libtorch knows one CPU and refuses it an index. */
+    private static final int ANY_INDEX = -1;
+
+    private static final Operator FUSED_ADAMW = Operator.of("aten::_fused_adamw_", "", 15, 0);
+    private static final Operator SOFTMAX_BACKWARD = Operator.of("aten::_softmax_backward_data", "", 4, 1);
+
+    private Torch() {}
+
+    private static Tensor run(String operation, Supplier<org.bytedeco.pytorch.Tensor> body, Tensor... operands) {
+        try {
+            return Tensor.adopt(body.get());
+        } catch (RuntimeException e) {
+            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, operands);
+        }
+    }
+
+    private static long[] checked(long[] shape) {
+        for (long size : shape) {
+            if (size < 0) {
+                throw new IllegalArgumentException("shape " + Arrays.toString(shape) + " has a negative size");
+            }
+        }
+        return shape;
+    }
+
+    // ---- from nothing ----
+
+    /** Zeros of that shape. */
+    public static Tensor zeros(DType type, Device device, long... shape) {
+        return run("zeros", () -> torch.zeros(checked(shape), Handles.options(type, device)));
+    }
+
+    /** Float32 zeros of that shape on the CPU. */
+    public static Tensor zeros(long... shape) {
+        return zeros(DType.FLOAT32, Device.CPU, shape);
+    }
+
+    /** Memory of that shape with whatever is in it. */
+    public static Tensor empty(DType type, Device device, long... shape) {
+        return run("empty", () -> torch.empty(checked(shape), Handles.options(type, device), Handles.NO_FORMAT));
+    }
+
+    /** A tensor of that shape with one value throughout. */
+    public static Tensor full(double value, DType type, Device device, long... shape) {
+        return run("full", () -> Handles.withScalar(value, scalar -> torch.full(checked(shape), scalar, Handles.options(type, device))));
+    }
+
+    /** Zeros of the shape, type and device of another tensor. */
+    public static Tensor zerosLike(Tensor like) {
+        return zeros(like.dtype(), like.device(), like.shape());
+    }
+
+    /** Ones of the shape, type and device of another tensor. */
+    public static Tensor onesLike(Tensor like) {
+        return full(1, like.dtype(), like.device(), like.shape());
+    }
+
+    /** {@code count} values from {@code start} to {@code end}, both included, at equal distances; float32 on the CPU. */
+    public static Tensor linspace(double start, double end, long count) {
+        return run("linspace", () -> Handles.withScalar(start, first -> Handles.withScalar(end, last ->
+                torch.linspace(first, last, count, Handles.options(DType.FLOAT32, Device.CPU)))));
+    }
+
+    /** 0, 1, …, end - 1 as int64 on the CPU. */
+    public static Tensor arange(long end) {
+        return run("arange", () -> Handles.withScalar((double) end, last -> torch.arange(last, Handles.options(DType.INT64, Device.CPU))));
+    }
+
+    // ---- from Java ----
+
+    /** Float32 values in row-major order, copied. Without a shape: one dimension. */
+    public static Tensor of(float[] values, long... shape) {
+        return copy(MemorySegment.ofArray(values), DType.FLOAT32, values.length, shape);
+    }
+
+    /** Float64 values in row-major order, copied. Without a shape: one dimension. */
+    public static Tensor of(double[] values, long... shape) {
+        return copy(MemorySegment.ofArray(values), DType.FLOAT64, values.length, shape);
+    }
+
+    /** Int64 values in row-major order, copied. Without a shape: one dimension. */
+    public static Tensor of(long[] values, long... shape) {
+        return copy(MemorySegment.ofArray(values), DType.INT64, values.length, shape);
+    }
+
+    /** A float32 scalar (shape {}) on the CPU. */
+    public static Tensor scalar(double value) {
+        return full(value, DType.FLOAT32, Device.CPU);
+    }
+
+    private static Tensor copy(MemorySegment values, DType type, int count, long[] shape) {
+        long[] sizes = shape.length == 0 ? new long[] {count} : shape;
+        if (elements(sizes) != count) {
+            throw new IllegalArgumentException(count + " values do not fill shape " + Arrays.toString(sizes));
+        }
+        Tensor tensor = empty(type, Device.CPU, sizes);
+        if (count > 0) {
+            MemorySegment.copy(values, 0, MemorySegment.ofAddress(StableAbi.dataPointer(tensor.handle())).reinterpret(values.byteSize()), 0, values.byteSize());
+        }
+        return tensor;
+    }
+
+    /**
+     * A tensor on memory that Java already has, without a copy: what either side writes, the other reads.
+     *
+     * @param memory off-heap memory of exactly the tensor's size, aligned to its elements, in row-major order. It stays the
+     *     caller's and must outlive this tensor and every view of it
+     * @param type how to read the elements
+     * @param shape the sizes
+     * @return a CPU tensor in the innermost open scope (C function {@code torch_from_blob})
+     * @throws IllegalArgumentException for heap memory, a wrong size or a misaligned address
+     */
+    public static Tensor of(MemorySegment memory, DType type, long... shape) {
+        long expected = Math.multiplyExact(elements(shape), type.bytes());
+        if (!memory.isNative()) {
+            throw new IllegalArgumentException("a tensor cannot lie on heap memory, which the garbage collector moves: allocate the "
+                    + "segment from an Arena, or copy with Torch.of(float[], ...)");
+        }
+        if (memory.byteSize() != expected) {
+            throw new IllegalArgumentException("memory of " + memory.byteSize() + " bytes for " + type + Arrays.toString(shape)
+                    + ", which needs exactly " + expected + ": pass a slice of that size");
+        }
+        if (memory.address() % type.bytes() != 0) {
+            throw new IllegalArgumentException("memory at an address that is no multiple of " + type.bytes() + ", the size of "
+                    + type + ": align the allocation");
+        }
+        long handle = StableAbi.fromBlob(memory, shape, strides(shape), type.code(), Device.Type.CPU.code(), ANY_INDEX);
+        return fromHandle(handle);
+    }
+
+    private static long elements(long[] shape) {
+        long count = 1;
+        for (long size : checked(shape)) {
+            count = Math.multiplyExact(count, size);
+        }
+        return count;
+    }
+
+    private static long[] strides(long[] shape) {
+        long[] strides = new long[shape.length];
+        long step = 1;
+        for (int i = shape.length - 1; i >= 0; i--) {
+            strides[i] = step;
+            step *= Math.max(1, shape[i]);
+        }
+        return strides;
+    }
+
+    /** Takes ownership of a handle of the stable C ABI, which is a pointer to the same C++ object that JavaCPP wraps. */
+    private static Tensor fromHandle(long handle) {
+        try {
+            return Tensor.adopt(new org.bytedeco.pytorch.Tensor(new Borrowed(handle)));
+        } finally {
+            StableAbi.delete(handle);
+        }
+    }
+
+    /** A JavaCPP tensor on a foreign handle: it frees nothing, it is there to be copied from. */
+    private static final class Borrowed extends org.bytedeco.pytorch.Tensor {
+        @SuppressWarnings("this-escape")
+        Borrowed(long handle) {
+            super((org.bytedeco.javacpp.Pointer) null);
+            address = handle;
+        }
+    }
+
+    // ---- several tensors ----
+
+    private static TensorVector vector(Tensor... tensors) {
+        TensorVector vector = new TensorVector(tensors.length);
+        for (int i = 0; i < tensors.length; i++) {
+            vector.put(i, tensors[i].unwrap());
+        }
+        return vector;
+    }
+
+    /** The tensors one after the other along a dimension. */
+    public static Tensor cat(long dim, Tensor... tensors) {
+        try (TensorVector all = vector(tensors)) {
+            return run("cat", () -> torch.cat(all, dim), tensors);
+        }
+    }
+
+    /** The tensors side by side along a new dimension. */
+    public static Tensor stack(long dim, Tensor... tensors) {
+        try (TensorVector all = vector(tensors)) {
+            return run("stack", () -> torch.stack(all, dim), tensors);
+        }
+    }
+
+    /** {@code yes} where the mask (bool) is true, {@code no} elsewhere. */
+    public static Tensor where(Tensor mask, Tensor yes, Tensor no) {
+        return run("where", () -> torch.where(mask.unwrap(), yes.unwrap(), no.unwrap()), mask, yes, no);
+    }
+
+    /**
+     * x·Wᵀ + b.
+     *
+     * @param input (…, in)
+     * @param weight (out, in)
+     * @param bias (out), or null
+     * @return (…, out)
+     */
+    public static Tensor linear(Tensor input, Tensor weight, @Nullable Tensor bias) {
+        if (bias == null) {
+            return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap()), input, weight);
+        }
+        try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
+            return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap(), offset), input, weight, bias);
+        }
+    }
+
+    /** base + left · right, broadcast, in one pass. */
+    public static Tensor addcmul(Tensor base, Tensor left, Tensor right) {
+        return run("addcmul", () -> torch.addcmul(base.unwrap(), left.unwrap(), right.unwrap()), base, left, right);
+    }
+
+    /** Rows of a table (rows, width) at integer indices of any shape. */
+    public static Tensor embedding(Tensor table, Tensor index) {
+        return run("embedding", () -> torch.embedding(table.unwrap(), index.unwrap()), table, index);
+    }
+
+    /** x·σ(x). */
+    public static Tensor silu(Tensor input) {
+        return run("silu", () -> torch.silu(input.unwrap()), input);
+    }
+
+    /** silu′(input) · gradient, element by element. */
+    public static Tensor siluBackward(Tensor gradient, Tensor input) {
+        return run("siluBackward", () -> torch.silu_backward(gradient.unwrap(), input.unwrap()), gradient, input);
+    }
+
+    /** GELU with the tanh approximation. */
+    public static Tensor geluTanh(Tensor input) {
+        return run("geluTanh", () -> torch.gelu(input.unwrap(), "tanh"), input);
+    }
+
+    /** geluTanh′(input) · gradient, element by element. */
+    public static Tensor geluTanhBackward(Tensor gradient, Tensor input) {
+        return run("geluTanhBackward", () -> torch.gelu_backward(gradient.unwrap(), input.unwrap(), "tanh"), gradient, input);
+    }
+
+    /** tanh′ · gradient, where {@code output} is tanh's output. */
+    public static Tensor tanhBackward(Tensor gradient, Tensor output) {
+        return run("tanhBackward", () -> torch.tanh_backward(gradient.unwrap(), output.unwrap()), gradient, output);
+    }
+
+    /** The Jacobian of softmax along a dimension, which is symmetric, times {@code gradient}; {@code output} is softmax's. */
+    public static Tensor softmaxBackward(Tensor gradient, Tensor output, long dim) {
+        try {
+            return fromHandle(SOFTMAX_BACKWARD.call().tensor(gradient.handle()).tensor(output.handle()).int64(dim)
+                    .scalarType(output.dtype().code()).invoke());
+        } finally {
+            Reference.reachabilityFence(gradient);
+            Reference.reachabilityFence(output);
+        }
+    }
+
+    /**
+     * What {@link #layerNorm} returns.
+     *
+     * @param output (…, width), mean 0 and variance 1 over the last dimension
+     * @param mean (…, 1)
+     * @param rstd (…, 1), 1 / √(variance + eps)
+     */
+    public record Normalised(Tensor output, Tensor mean, Tensor rstd) {}
+
+    /** Layer normalisation over the last dimension, without gain or offset. */
+    public static Normalised layerNorm(Tensor input, double eps) {
+        long[] width = {input.size(-1)};
+        try (T_TensorTensorTensor_T results = torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR, eps)) {
+            return new Normalised(Tensor.wrap(results.get0()), Tensor.wrap(results.get1()), Tensor.wrap(results.get2()));
+        } catch (RuntimeException e) {
+            throw e instanceof IllegalStateException ? e : TensorException.of("layerNorm", e, input);
+        }
+    }
+
+    /** The Jacobian of {@link #layerNorm}, which is symmetric, times {@code gradient}. */
+    public static Tensor layerNormBackward(Tensor gradient, Tensor input, Tensor mean, Tensor rstd) {
+        long[] width = {input.size(-1)};
+        try (T_TensorTensorTensor_T results = torch.native_layer_norm_backward(gradient.unwrap(), input.unwrap(), width, mean.unwrap(),
+                rstd.unwrap(), Handles.NO_TENSOR, Handles.NO_TENSOR, Handles.ONLY_FIRST)) {
+            return Tensor.wrap(results.get0());
+        } catch (RuntimeException e) {
+            throw e instanceof IllegalStateException ? e : TensorException.of("layerNormBackward", e, gradient, input);
+        }
+    }
+
+    /**
+     * softmax(q·kᵀ/√d)·v by libtorch's fused kernels where there are any.
+     *
+     * @param query (batch, heads, tokens, d)
+     * @param key (batch, heads, keys, d)
+     * @param value (batch, heads, keys, d)
+     * @return (batch, heads, tokens, d)
+     */
+    public static Tensor scaledDotProductAttention(Tensor query, Tensor key, Tensor value) {
+        return run("scaledDotProductAttention", () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(), value.unwrap()), query, key, value);
+    }
+
+    /**
+     * The numbers of an Adam step.
+     *
+     * @param learningRate step size
+     * @param beta1 decay of the mean
+     * @param beta2 decay of the mean square
+     * @param weightDecay decoupled decay
+     * @param eps added to the root of the mean square
+     */
+    public record AdamRates(double learningRate, double beta1, double beta2, double weightDecay, double eps) {}
+
+    /**
+     * One AdamW step in place over flat buffers (operator {@code aten::_fused_adamw_}).
+     *
+     * @param values changed in place, float32 and contiguous like the three after it
+     * @param gradients read
+     * @param average changed in place
+     * @param squareAverage changed in place
+     * @param step a float32 scalar that holds the number of this step, from 1
+     */
+    public static void fusedAdamW_(Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, Tensor step, AdamRates rates) {
+        try {
+            FUSED_ADAMW.call().tensorList(values.handle()).tensorList(gradients.handle()).tensorList(average.handle())
+                    .tensorList(squareAverage.handle()).tensorList().tensorList(step.handle())
+                    .float64(rates.learningRate()).float64(rates.beta1()).float64(rates.beta2()).float64(rates.weightDecay())
+                    .float64(rates.eps()).bool(false).bool(false).optionalTensor(0).optionalTensor(0).invokeVoid();
+        } finally {
+            Reference.reachabilityFence(values);
+            Reference.reachabilityFence(gradients);
+            Reference.reachabilityFence(average);
+            Reference.reachabilityFence(squareAverage);
+            Reference.reachabilityFence(step);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+package org.metaflowmaps.training.loss;
+
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.LinearInterpolant;
+import org.metaflowmaps.training.model.Context;
+
+/**
+ * One draw to train on: a jump from s to u on the path between noise and data, inside a context of the same data.
+ *
+ * @param start s: (B)
+ * @param end u: (B), not before s; equal to s on the diagonal
+ * @param fraction γ: (B) in [0, 1], where between s and u a semigroup loss splits the jump; null where none is used
+ * @param noise x̄_0: (B, ...)
+ * @param data x_1: (B, ...)
+ * @param context made from the same data, which is what makes the regression one on the posterior (§4.1 of the method)
+ */
+public record Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context) {
+    /** x̄ = (1 - s)·x̄_0 + s·x_1. */
+    public Tensor state() {
+        return LinearInterpolant.state(noise, data, start);
+    }
+
+    /** x_1 - x̄_0. */
+    public Tensor velocity() {
+        return LinearInterpolant.velocity(noise, data);
+    }
+}

@@ -1,0 +1,72 @@
+package org.metaflowmaps.training.loss;
+
+import com.google.common.base.Preconditions;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Tensor;
+
+/** How the squared error Δ of each item becomes one loss. */
+public sealed interface Weighting {
+    /**
+     * A loss with the number to report beside it.
+     *
+     * @param loss what is differentiated, a scalar
+     * @param raw the plain error that it stands for, a scalar without a gradient graph
+     */
+    record Weighted(Tensor loss, Tensor raw) {}
+
+    /**
+     * The mean loss over a batch.
+     *
+     * @param prediction (B, ...), with a gradient graph
+     * @param target (B, ...), without
+     */
+    Weighted apply(Tensor prediction, Tensor target);
+
+    /** Mean over items of the summed square. */
+    record L2() implements Weighting {
+        @Override
+        public Weighted apply(Tensor prediction, Tensor target) {
+            Tensor loss = summedSquare(prediction, target).mean();
+            return new Weighted(loss, loss.detach());
+        }
+    }
+
+    /** Mean over items of log(1 + mean square): items far from the target count in proportion to their logarithm. */
+    record LogVariance() implements Weighting {
+        @Override
+        public Weighted apply(Tensor prediction, Tensor target) {
+            Tensor meanSquare = summedSquare(prediction, target).mul((double) prediction.size(0) / prediction.numel());
+            return new Weighted(meanSquare.log1p().mean(), meanSquare.detach().mean());
+        }
+    }
+
+    /**
+     * Δ / stop((Δ + c)^p), mean over items. With p = 1 every item has a gradient of about unit size; c sets the error below
+     * which an item stops to matter (method of MeanFlow, arXiv 2505.13447).
+     *
+     * @param p how strongly large errors are held down, 0 to 1
+     * @param c the floor, above 0
+     */
+    record Adaptive(double p, double c) implements Weighting {
+        /** Checks the ranges. */
+        public Adaptive {
+            Preconditions.checkArgument(p >= 0 && p <= 1, "adaptive weighting: p is %s, expected 0 to 1", p);
+            Preconditions.checkArgument(c > 0, "adaptive weighting: c is %s, expected more than 0", c);
+        }
+
+        @Override
+        public Weighted apply(Tensor prediction, Tensor target) {
+            Tensor error = summedSquare(prediction, target);
+            Tensor scale;
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                scale = error.add(c).pow(p);
+            }
+            Tensor loss = error.div(scale).mean();
+            return new Weighted(loss, loss.detach());
+        }
+    }
+
+    private static Tensor summedSquare(Tensor prediction, Tensor target) {
+        return prediction.sub(target).square().reshape(prediction.size(0), -1).sum(false, 1);
+    }
+}

@@ -1,0 +1,44 @@
+package org.metaflowmaps.training.model;
+
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+
+/** A transformer block whose normalisations are shifted, scaled and gated by a conditioning vector (adaLN-Zero). */
+record Block(TransformerConfig config, Weights weights) {
+    private static final double EPS = 1e-6;
+
+    /**
+     * One block.
+     *
+     * @param tokens (B, L, D)
+     * @param condition SiLU of the conditioning vector, (B, D)
+     * @param context the raw context state (B, C, H, W), looked at only under joint attention
+     * @param positions (1, L, D), for the context's tokens
+     */
+    Dual forward(Dual tokens, Dual condition, Tensor context, Tensor positions) {
+        try (TensorScope scope = TensorScope.open()) {
+            Dual modulation = weights.linear(condition, "adaLN_modulation.1").unsqueeze(1);
+            Dual[] m = modulation.chunk(config.jointAttention() ? 7 : 6, 2);
+            Attention attention = new Attention(config.numHeads());
+            Dual input = modulated(tokens, m[0], m[1]);
+            Dual attended;
+            if (config.jointAttention()) {
+                Dual seen = Embeddings.patches(Dual.constant(context), config.patchSize(), weights.in("x_cond_embedder"))
+                        .add(Dual.constant(positions));
+                Dual gate = m[6].reshape(m[6].primal().size(0), 1, config.numHeads(), config.hiddenSize() / config.numHeads());
+                attended = attention.forward(input, seen, gate, weights.in("joint_attn"));
+            } else {
+                attended = attention.forward(input, weights.in("attn"));
+            }
+            Dual middle = tokens.addcmul(m[2], attended);
+            Dual hidden = weights.linear(modulated(middle, m[3], m[4]), "mlp.fc1").geluTanh();
+            Dual output = middle.addcmul(m[5], weights.linear(hidden, "mlp.fc2"));
+            return output.keptFrom(scope);
+        }
+    }
+
+    /** LN(tokens)·(1 + scale) + shift. */
+    static Dual modulated(Dual tokens, Dual shift, Dual scale) {
+        return shift.addcmul(tokens.layerNorm(EPS), scale.add(1));
+    }
+}

@@ -1,0 +1,291 @@
+package org.metaflowmaps.training.model;
+
+import java.util.Arrays;
+import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * A value and, if it has one, its directional derivative: forward-mode differentiation by hand.
+ *
+ * <p>Layers are written once over this type. Without a tangent an operation costs what its tensor operation costs. A tangent is
+ * computed from the activations that the value's own pass made, by default without recording a gradient graph; a
+ * {@linkplain #through differentiable} tangent records one, for losses that send gradients through a derivative.
+ *
+ * <p>Several Jacobians here are symmetric (softmax, layer norm) or diagonal (activations), so that libtorch's fused backward
+ * operators compute their products with tangents too.
+ */
+public final class Dual {
+    private final Tensor primal;
+    private final @Nullable Tensor tangent;
+    private final boolean through;
+
+    private Dual(Tensor primal, @Nullable Tensor tangent, boolean through) {
+        this.primal = primal;
+        this.tangent = tangent;
+        this.through = through;
+    }
+
+    /** A value that does not change along the direction. */
+    public static Dual constant(Tensor primal) {
+        return new Dual(primal, null, false);
+    }
+
+    /** A value and its derivative, of the same shape; tangents that follow from it carry no gradient graph. */
+    public static Dual of(Tensor primal, Tensor tangent) {
+        checkShapes(primal, tangent);
+        return new Dual(primal, tangent, false);
+    }
+
+    /** Like {@link #of}, but gradients flow back through the tangents that follow from it. */
+    public static Dual through(Tensor primal, Tensor tangent) {
+        checkShapes(primal, tangent);
+        return new Dual(primal, tangent, true);
+    }
+
+    private static void checkShapes(Tensor primal, Tensor tangent) {
+        if (!Arrays.equals(primal.shape(), tangent.shape())) {
+            throw new IllegalArgumentException("a tangent of shape " + Arrays.toString(tangent.shape()) + " for a value of shape "
+                    + Arrays.toString(primal.shape()) + ": they must be equal");
+        }
+    }
+
+    /** The value. */
+    public Tensor primal() {
+        return primal;
+    }
+
+    /** The derivative, or null if the value is constant along the direction. */
+    public @Nullable Tensor tangent() {
+        return tangent;
+    }
+
+    /** The derivative, as zeros of the value's shape if the value is constant along the direction. */
+    public Tensor tangentOrZero() {
+        return tangent == null ? Torch.zerosLike(primal) : tangent;
+    }
+
+    /** Hands value and tangent to the scope around {@code scope}. */
+    Dual keptFrom(TensorScope scope) {
+        scope.keep(primal);
+        if (tangent != null) {
+            scope.keep(tangent);
+        }
+        return this;
+    }
+
+    // ---- how rules are applied ----
+
+    /** A result of operands, any of which may be constant. {@code rule} is called only if one is not. */
+    private static Dual result(Tensor primal, Supplier<@Nullable Tensor> rule, Dual... operands) {
+        boolean varies = false;
+        boolean through = false;
+        for (Dual operand : operands) {
+            varies |= operand.tangent != null;
+            through |= operand.through;
+        }
+        if (!varies) {
+            return constant(primal);
+        }
+        if (through) {
+            return new Dual(primal, shaped(rule.get(), primal), true);
+        }
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return new Dual(primal, shaped(rule.get(), primal), false);
+        }
+    }
+
+    /** An operand that broadcast has a tangent of its own, smaller shape: the result's tangent has the result's. */
+    private static @Nullable Tensor shaped(@Nullable Tensor tangent, Tensor primal) {
+        return tangent == null || tangent.numel() == primal.numel() ? tangent : tangent.expand(primal.shape());
+    }
+
+    /** A linear map of this value: its tangent goes the same way. */
+    private Dual linearly(UnaryOperator<Tensor> map) {
+        Tensor direction = tangent;
+        return direction == null ? constant(map.apply(primal)) : result(map.apply(primal), () -> map.apply(direction), this);
+    }
+
+    private static @Nullable Tensor sum(@Nullable Tensor left, @Nullable Tensor right) {
+        if (left == null) {
+            return right;
+        }
+        return right == null ? left : left.add(right);
+    }
+
+    private static @Nullable Tensor product(@Nullable Tensor left, Tensor right) {
+        return left == null ? null : left.mul(right);
+    }
+
+    // ---- arithmetic ----
+
+    /** this + other, broadcast. */
+    public Dual add(Dual other) {
+        return result(primal.add(other.primal), () -> sum(tangent, other.tangent), this, other);
+    }
+
+    /** this - other, broadcast. */
+    public Dual sub(Dual other) {
+        return result(primal.sub(other.primal), () -> sum(tangent, other.tangent == null ? null : other.tangent.neg()), this, other);
+    }
+
+    /** this · other, broadcast. */
+    public Dual mul(Dual other) {
+        return result(primal.mul(other.primal), () -> sum(product(tangent, other.primal), product(other.tangent, primal)), this, other);
+    }
+
+    /** this · factor. */
+    public Dual mul(double factor) {
+        return linearly(value -> value.mul(factor));
+    }
+
+    /** this + offset. */
+    public Dual add(double offset) {
+        return new Dual(primal.add(offset), tangent, through);
+    }
+
+    /** this + left · right, broadcast, in one pass over memory. */
+    public Dual addcmul(Dual left, Dual right) {
+        return result(Torch.addcmul(primal, left.primal, right.primal), () -> {
+            Tensor rate = left.tangent == null ? tangent : addProduct(tangent, left.tangent, right.primal);
+            return right.tangent == null ? rate : addProduct(rate, left.primal, right.tangent);
+        }, this, left, right);
+    }
+
+    private static Tensor addProduct(@Nullable Tensor base, Tensor left, Tensor right) {
+        return base == null ? left.mul(right) : Torch.addcmul(base, left, right);
+    }
+
+    /** The sine. */
+    public Dual sin() {
+        return result(primal.sin(), () -> product(tangent, primal.cos()), this);
+    }
+
+    /** The cosine. */
+    public Dual cos() {
+        return result(primal.cos(), () -> product(tangent, primal.sin().neg()), this);
+    }
+
+    // ---- layers ----
+
+    /** this·Wᵀ + b for a weight (out, in) and a bias (out) that do not change along the direction. */
+    public Dual linear(Tensor weight, @Nullable Tensor bias) {
+        Tensor direction = tangent;
+        Tensor output = Torch.linear(primal, weight, bias);
+        return direction == null ? constant(output) : result(output, () -> Torch.linear(direction, weight, null), this);
+    }
+
+    /** x·σ(x). */
+    public Dual silu() {
+        Tensor direction = tangent;
+        Tensor output = Torch.silu(primal);
+        return direction == null ? constant(output) : result(output, () -> Torch.siluBackward(direction, primal), this);
+    }
+
+    /** GELU with the tanh approximation. */
+    public Dual geluTanh() {
+        Tensor direction = tangent;
+        Tensor output = Torch.geluTanh(primal);
+        return direction == null ? constant(output) : result(output, () -> Torch.geluTanhBackward(direction, primal), this);
+    }
+
+    /** Layer normalisation over the last dimension, without gain or offset. */
+    public Dual layerNorm(double eps) {
+        Tensor direction = tangent;
+        Torch.Normalised normal = Torch.layerNorm(primal, eps);
+        return direction == null
+                ? constant(normal.output())
+                : result(normal.output(), () -> Torch.layerNormBackward(direction.contiguous(), primal, normal.mean(), normal.rstd()), this);
+    }
+
+    /** this / √(mean(this²) + eps) · gain over the last dimension. */
+    public Dual rmsNorm(Tensor gain, double eps) {
+        Tensor inverse = primal.square().mean(true, -1).add(eps).rsqrt();
+        Tensor unit = primal.mul(inverse);
+        return result(unit.mul(gain), () -> {
+            Tensor direction = tangentOrZero();
+            Tensor radial = unit.mul(direction).mean(true, -1);
+            return direction.sub(unit.mul(radial)).mul(inverse).mul(gain);
+        }, this);
+    }
+
+    /**
+     * softmax(q·kᵀ/√d)·v over (batch, heads, tokens, d).
+     *
+     * <p>Without tangents this is libtorch's fused attention, which has no forward mode; with them the weights are formed.
+     */
+    public static Dual attention(Dual query, Dual key, Dual value) {
+        if (query.tangent == null && key.tangent == null && value.tangent == null) {
+            return constant(Torch.scaledDotProductAttention(query.primal, key.primal, value.primal));
+        }
+        Dual scores = query.mul(1 / Math.sqrt((double) query.primal.size(-1))).matmul(key.transpose(-2, -1));
+        return scores.softmax().matmul(value);
+    }
+
+    /** Softmax over the last dimension. */
+    public Dual softmax() {
+        Tensor direction = tangent;
+        Tensor output = primal.softmax(-1);
+        return direction == null ? constant(output) : result(output, () -> Torch.softmaxBackward(direction, output, -1), this);
+    }
+
+    /** The matrix product; leading dimensions broadcast. */
+    public Dual matmul(Dual other) {
+        return result(primal.matmul(other.primal), () -> sum(
+                tangent == null ? null : tangent.matmul(other.primal),
+                other.tangent == null ? null : primal.matmul(other.tangent)), this, other);
+    }
+
+    // ---- shape ----
+
+    /** The same elements under another shape. */
+    public Dual reshape(long... shape) {
+        return linearly(value -> value.reshape(shape));
+    }
+
+    /** Dimensions in another order. */
+    public Dual permute(long... dims) {
+        return linearly(value -> value.permute(dims));
+    }
+
+    /** Two dimensions exchanged. */
+    public Dual transpose(long first, long second) {
+        return linearly(value -> value.transpose(first, second));
+    }
+
+    /** A dimension of size 1 put in. */
+    public Dual unsqueeze(long dim) {
+        return linearly(value -> value.unsqueeze(dim));
+    }
+
+    /** The entries start … start + length - 1 along a dimension. */
+    public Dual narrow(long dim, long start, long length) {
+        return linearly(value -> value.narrow(dim, start, length));
+    }
+
+    /** One entry along a dimension, which vanishes. */
+    public Dual select(long dim, long index) {
+        return linearly(value -> value.select(dim, index));
+    }
+
+    /** Equal parts along a dimension. */
+    public Dual[] chunk(int chunks, long dim) {
+        long length = primal.size((int) dim) / chunks;
+        Dual[] parts = new Dual[chunks];
+        for (int i = 0; i < chunks; i++) {
+            parts[i] = narrow(dim, i * length, length);
+        }
+        return parts;
+    }
+
+    /** Values one after the other along a dimension; they must agree in all other sizes. */
+    public static Dual cat(long dim, Dual... parts) {
+        Tensor[] values = Arrays.stream(parts).map(Dual::primal).toArray(Tensor[]::new);
+        return result(Torch.cat(dim, values),
+                () -> Torch.cat(dim, Arrays.stream(parts).map(Dual::tangentOrZero).toArray(Tensor[]::new)), parts);
+    }
+}

@@ -1,0 +1,67 @@
+package org.metaflowmaps.training.model;
+
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+
+/** The door of every network: what does not fit is refused here, before it reaches native code. */
+final class Inputs {
+    private Inputs() {}
+
+    static void check(MetaFlowMap map, Tensor start, Tensor end, Tensor state, Context context) {
+        long[] shape = state.shape();
+        long[] item = map.itemShape();
+        if (shape.length != item.length + 1 || !Arrays.equals(Arrays.copyOfRange(shape, 1, shape.length), item)) {
+            throw new IllegalArgumentException("state has shape " + Arrays.toString(shape) + ", this map takes a batch of "
+                    + Arrays.toString(item) + ": (B" + Arrays.toString(item).replace('[', ',').replace("]", ")"));
+        }
+        Device device = map.parameters().values().device();
+        checkOne("state", state, shape, device);
+        checkOne("context state", context.state(), shape, device);
+        long[] perItem = {shape[0]};
+        checkOne("start time", start, perItem, device);
+        checkOne("end time", end, perItem, device);
+        checkOne("context time", context.time(), perItem, device);
+        if (context.guidance() != null) {
+            checkOne("guidance", context.guidance(), perItem, device);
+        }
+        checkLabels(context.labels(), shape[0], map.classes(), device);
+    }
+
+    private static void checkOne(String name, Tensor tensor, long[] shape, Device device) {
+        if (!Arrays.equals(tensor.shape(), shape)) {
+            throw new IllegalArgumentException(name + " has shape " + Arrays.toString(tensor.shape()) + ", expected "
+                    + Arrays.toString(shape));
+        }
+        if (tensor.dtype() != DType.FLOAT32) {
+            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected float32: call to(DType.FLOAT32)");
+        }
+        if (!tensor.device().equals(device)) {
+            throw new IllegalArgumentException(name + " is on " + tensor.device() + ", the network on " + device
+                    + ": call to(Device) on one of them");
+        }
+    }
+
+    private static void checkLabels(@Nullable Tensor labels, long batch, int classes, Device device) {
+        if (labels == null) {
+            return;
+        }
+        if (classes == 0) {
+            throw new IllegalArgumentException("labels were given to a map without classes: pass null");
+        }
+        if (labels.dim() != 1 || labels.size(0) != batch || labels.dtype() != DType.INT64 || !labels.device().equals(device)) {
+            throw new IllegalArgumentException("labels are " + labels + ", expected int64[" + batch + "] on " + device);
+        }
+        // Reading a GPU's labels back would stall it; there the loader has checked them.
+        if (device.type() == Device.Type.CPU && batch > 0) {
+            double smallest = labels.min().item();
+            double largest = labels.max().item();
+            if (smallest < 0 || largest > classes) {
+                throw new IllegalArgumentException("label " + (long) (smallest < 0 ? smallest : largest) + " is out of range: this map has "
+                        + "classes 0 to " + (classes - 1) + ", and " + classes + " for no label");
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+package org.metaflowmaps.training.model;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import com.google.common.base.Preconditions;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * The shape of a {@link FlowMapTransformer}; names in files are those of the public checkpoints' configurations.
+ *
+ * @param inputSize height and width of an item in pixels
+ * @param patchSize height and width of a patch; divides the input size
+ * @param inChannels channels of an item
+ * @param hiddenSize width D of a token; a multiple of 4 and of the number of heads
+ * @param depth number of blocks
+ * @param numHeads attention heads per block
+ * @param labelDim number of classes; 0 for none
+ * @param encoderDepth blocks of the first stage, conditioned on (s, t, y, w) and E'_u; the rest are the second stage
+ * @param classScales guidance scales w beside 1 that have a row of their own
+ * @param contextScales guidance scales for the context that have rows of their own; empty for none
+ * @param mlpRatio width of a block's hidden layer over D
+ * @param zeroData true for weights whose clock runs the other way (noise at 1): times and sign are flipped at the door
+ * @param learnSigma true if the head has twice the channels, of which the first half is used
+ * @param qkNorm true for RMS normalisation of queries and keys
+ * @param preserveContextAtZero true to switch the context off exactly at t = 0
+ * @param jointAttention true to let every block attend to the context's own tokens instead of adding them to the input
+ */
+public record TransformerConfig(
+        @JsonProperty("input_size") int inputSize,
+        @JsonProperty("patch_size") int patchSize,
+        @JsonProperty("in_channels") int inChannels,
+        @JsonProperty("hidden_size") int hiddenSize,
+        @JsonProperty("depth") int depth,
+        @JsonProperty("num_heads") int numHeads,
+        @JsonProperty("label_dim") int labelDim,
+        @JsonProperty("encoder_depth") int encoderDepth,
+        @JsonProperty("model_guidance_class_ws") List<Double> classScales,
+        @JsonProperty("model_guidance_x_ws") List<Double> contextScales,
+        @JsonProperty("mlp_ratio") double mlpRatio,
+        @JsonProperty("is_zero_data") boolean zeroData,
+        @JsonProperty("learn_sigma") boolean learnSigma,
+        @JsonProperty("qk_norm") boolean qkNorm,
+        @JsonProperty("preserve_t_cond_0") boolean preserveContextAtZero,
+        @JsonProperty("use_joint_attention") boolean jointAttention) {
+
+    /** Fills in what a file may leave out, and refuses what does not fit together. */
+    @SuppressWarnings("ConstantValue")
+    public TransformerConfig {
+        classScales = classScales == null ? List.of() : List.copyOf(classScales);
+        contextScales = contextScales == null ? List.of() : List.copyOf(contextScales);
+        mlpRatio = mlpRatio == 0 ? 4 : mlpRatio;
+        require(inputSize > 0 && patchSize > 0 && inputSize % patchSize == 0, "input_size %s must be a multiple of patch_size %s", inputSize, patchSize);
+        require(inChannels > 0, "in_channels is %s, expected at least 1", inChannels);
+        require(hiddenSize > 0 && hiddenSize % 4 == 0, "hidden_size is %s, expected a multiple of 4", hiddenSize);
+        require(numHeads > 0 && hiddenSize % numHeads == 0, "hidden_size %s must be a multiple of num_heads %s", hiddenSize, numHeads);
+        require(depth > 0, "depth is %s, expected at least 1", depth);
+        require(encoderDepth >= 0 && encoderDepth <= depth, "encoder_depth is %s, expected 0 to depth %s", encoderDepth, depth);
+        require(labelDim >= 0, "label_dim is %s, expected 0 or more", labelDim);
+        require(mlpRatio > 0, "mlp_ratio is %s, expected more than 0", mlpRatio);
+    }
+
+    private static void require(boolean holds, String template, Object... values) {
+        Preconditions.checkArgument(holds, "transformer: " + template, values);
+    }
+
+    /** A class-conditional network for square images, with the usual choices for everything else. */
+    public static TransformerConfig of(int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim) {
+        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, depth * 2 / 3,
+                List.of(), List.of(), 4, false, false, false, false, false);
+    }
+
+    int grid() {
+        return inputSize / patchSize;
+    }
+
+    int tokens() {
+        return grid() * grid();
+    }
+
+    int hiddenWidth() {
+        return (int) (hiddenSize * mlpRatio);
+    }
+
+    int outChannels() {
+        return learnSigma ? 2 * inChannels : inChannels;
+    }
+
+    /** The scales that have a row: 1 (no guidance) first. */
+    List<Double> allowedScales() {
+        return Stream.concat(Stream.of(1.0), classScales.stream()).toList();
+    }
+
+    int guidanceRows() {
+        return (1 + classScales.size()) * Math.max(1, contextScales.size());
+    }
+}

@@ -1,0 +1,72 @@
+package org.metaflowmaps.training.optim;
+
+import com.google.common.base.Preconditions;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+
+/** An exponential moving average of an arena's values: p̄ ← decay·p̄ + (1 - decay)·p, a plain copy until {@code start}. */
+public final class MovingAverage implements AutoCloseable {
+    private final ParameterArena arena;
+    private final double decay;
+    private final long start;
+    private final Tensor values;
+
+    /**
+     * An average that begins at the arena's present values.
+     *
+     * @param decay 0 to 1, such as 0.9999
+     * @param start the step from which to average
+     */
+    public MovingAverage(ParameterArena arena, double decay, long start) {
+        Preconditions.checkArgument(decay >= 0 && decay < 1, "moving average: decay is %s, expected 0 to below 1", decay);
+        this.arena = arena;
+        this.decay = decay;
+        this.start = start;
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            this.values = arena.values().clone().retain();
+        }
+    }
+
+    /** Takes in the arena's values after a step. */
+    public void update(long step) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            if (step < start) {
+                values.copy_(arena.values());
+            } else {
+                values.lerp_(arena.values(), 1 - decay);
+            }
+        }
+    }
+
+    /** The averages, a flat buffer of the arena's layout, owned by this object. */
+    public Tensor values() {
+        return values;
+    }
+
+    /** Runs {@code body} with the averages in the arena, and puts the values back after. */
+    public void applied(Runnable body) {
+        exchange();
+        try {
+            body.run();
+        } finally {
+            exchange();
+        }
+    }
+
+    private void exchange() {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Tensor held = values.clone();
+            values.copy_(arena.values());
+            arena.values().copy_(held);
+        }
+    }
+
+    @Override
+    public void close() {
+        values.close();
+    }
+}
