@@ -2,12 +2,14 @@ package org.metaflowmaps.cli;
 
 import java.awt.image.BufferedImage;
 import java.io.IOException;
+import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
+import org.metaflowmaps.runtime.AtomicFile;
 
 /**
  * One page of HTML that stands alone: styles and images lie within it, nothing is fetched and nothing runs.
@@ -149,7 +151,8 @@ final class HtmlReport {
      * @throws IOException if the file cannot be written
      */
     void write(Path file) throws IOException {
-        WholeFile.write(file, html().getBytes(StandardCharsets.UTF_8));
+        byte[] page = html().getBytes(StandardCharsets.UTF_8);
+        AtomicFile.write(file, page.length, channel -> Channels.newOutputStream(channel).write(page));
     }
 
     private void row(String open, String close, List<String> cells, boolean[] numbers) {

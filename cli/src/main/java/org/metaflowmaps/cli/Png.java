@@ -4,8 +4,10 @@ import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.channels.Channels;
 import java.nio.file.Path;
 import javax.imageio.ImageIO;
+import org.metaflowmaps.runtime.AtomicFile;
 
 /** Images as PNG files; needs no display. */
 final class Png {
@@ -37,6 +39,7 @@ final class Png {
      * @throws IOException if the file cannot be written
      */
     static void write(BufferedImage image, Path file) throws IOException {
-        WholeFile.write(file, encode(image));
+        byte[] png = encode(image);
+        AtomicFile.write(file, png.length, channel -> Channels.newOutputStream(channel).write(png));
     }
 }
