@@ -6,16 +6,19 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Collectors;
 import org.metaflowmaps.training.TrainConfig;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.DatabindException;
 import tools.jackson.databind.DeserializationFeature;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.exc.InvalidFormatException;
 import tools.jackson.databind.exc.UnrecognizedPropertyException;
 import tools.jackson.databind.node.ObjectNode;
 import tools.jackson.dataformat.yaml.YAMLMapper;
@@ -117,11 +120,21 @@ final class Configs {
             List<String> known = Objects.requireNonNullElse(unrecognised.getKnownPropertyIds(), List.of()).stream().map(String::valueOf).toList();
             return unknown(path(unrecognised), unrecognised.getPropertyName(), known);
         }
+        if (failure instanceof InvalidFormatException invalid && invalid.getTargetType() != null) {
+            return "setting '" + path(invalid) + "' is '" + invalid.getValue() + "', expected " + expected(invalid.getTargetType());
+        }
         String where = failure instanceof DatabindException databind && !databind.getPath().isEmpty() ? path(databind) + ": " : "";
         // A record that refuses its values does so by an exception of its own, which Jackson wraps.
         return failure.getCause() instanceof IllegalArgumentException refused
                 ? String.valueOf(refused.getMessage())
                 : where + failure.getOriginalMessage();
+    }
+
+    private static String expected(Class<?> type) {
+        if (type.isEnum()) {
+            return "one of " + Arrays.stream(type.getEnumConstants()).map(value -> YAML.valueToTree(value).asString()).collect(Collectors.joining(", "));
+        }
+        return type == int.class || type == long.class ? "a whole number" : type == double.class ? "a number" : "a " + type.getSimpleName();
     }
 
     private static String path(JacksonException failure) {

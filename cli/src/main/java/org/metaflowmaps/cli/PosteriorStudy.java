@@ -18,8 +18,8 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 
 /** Posterior draws of held-out images, as numbers and as pictures. */
 final class PosteriorStudy {
-    private static final double[] TIMES = {0.1, 0.3, 0.5, 0.8};
-    private static final int DRAWS_SHOWN = 6;
+    /** Context times that are shown. */
+    static final double[] TIMES = {0.1, 0.3, 0.5, 0.8};
 
     private final MetaFlowMap map;
     private final LabelledImages images;
@@ -62,29 +62,30 @@ final class PosteriorStudy {
         return Torch.of(means, classes, images.channels(), images.height(), images.width()).to(device);
     }
 
-    /** For each of some held-out images and each time a row: clean image, noisy state, draws. */
-    ImageGrid grid(int count, int steps) {
+    /** For each image and each time a row: clean image, noisy state, draws of {@code steps} flow-map steps. */
+    ImageGrid grid(List<Integer> chosen, double[] times, int draws, int steps) {
         List<String> columns = new ArrayList<>(List.of("clean", "x_t"));
-        for (int i = 1; i <= DRAWS_SHOWN; i++) {
+        for (int i = 1; i <= draws; i++) {
             columns.add("draw " + i);
         }
         ImageGrid grid = new ImageGrid(images.channels(), images.height(), images.width(), columns);
         try (RandomSource random = RandomSource.seeded(seed, device)) {
-            for (int image = trained; image < Math.min(images.count(), trained + count); image++) {
-                for (double time : TIMES) {
-                    grid.row(String.format(Locale.ROOT, "%s, t = %.1f", images.classNames().get(images.label(image)), time), row(image, time, steps, random));
+            for (int image : chosen) {
+                for (double time : times) {
+                    String name = images.classNames().get(images.label(image));
+                    grid.row(String.format(Locale.ROOT, "%s, t = %.1f", name, time), row(image, time, draws, steps, random));
                 }
             }
         }
         return grid;
     }
 
-    private float[] row(int image, double time, int steps, RandomSource random) {
+    private float[] row(int image, double time, int draws, int steps, RandomSource random) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor clean = ImageData.items(images, image, image + 1, device);
             Context context = PosteriorEvaluation.noised(clean, ImageData.labels(images, image, image + 1, device), time, random);
-            Tensor drawn = new PosteriorSampler(map, steps).sample(random, context, DRAWS_SHOWN).select(0, 0);
+            Tensor drawn = new PosteriorSampler(map, steps).sample(random, context, draws).select(0, 0);
             return Torch.cat(0, clean, context.state(), drawn).toFloatArray();
         }
     }

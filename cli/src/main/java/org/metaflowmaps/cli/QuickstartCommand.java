@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.steering.PosteriorEvaluation;
@@ -29,6 +30,7 @@ final class QuickstartCommand implements Callable<Integer> {
     private static final int EVALUATED = 128;
     private static final int DRAWS = 16;
     private static final int SHOWN = 4;
+    private static final int DRAWS_SHOWN = 6;
     private static final int[] SAMPLE_STEPS = {1, 2, 4};
 
     @Spec
@@ -62,12 +64,18 @@ final class QuickstartCommand implements Callable<Integer> {
                 long started = System.nanoTime();
                 List<PosteriorEvaluation> rows = study.evaluate(EVALUATED, DRAWS, 1);
                 report.posterior(rows, (System.nanoTime() - started) * 1e-9);
-                report.pictures(study.grid(SHOWN, 1), ClassSamples.grid(trainer.map(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
+                report.pictures(study.grid(shown(images, config), PosteriorStudy.TIMES, DRAWS_SHOWN, 1), ClassSamples.grid(trainer.map(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
             });
             report.write();
             report.print(terminal);
         }
         return 0;
+    }
+
+    /** The first held-out images. */
+    private static List<Integer> shown(LabelledImages images, TrainConfig config) {
+        int first = images.count() - config.data().holdOut();
+        return IntStream.range(first, Math.min(images.count(), first + SHOWN)).boxed().toList();
     }
 
     /** A new quickstart replaces the last one's files, and nothing else that may lie in the folder. */
