@@ -2,6 +2,7 @@ package org.metaflowmaps.training.model;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 
@@ -67,6 +68,12 @@ public record TransformerConfig(
     public static TransformerConfig of(int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim) {
         return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, depth * 2 / 3,
                 List.of(), List.of(), 4, false, false, false, false, false);
+    }
+
+    /** Numbers to train in a network of this shape; nothing is allocated. */
+    public long parameterCount() {
+        return TransformerLayout.shapes(this).values().stream()
+                .mapToLong(shape -> Arrays.stream(shape).reduce(1, Math::multiplyExact)).sum();
     }
 
     int grid() {
