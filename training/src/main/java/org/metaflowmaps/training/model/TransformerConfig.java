@@ -57,6 +57,7 @@ public record TransformerConfig(
         require(depth > 0, "depth is %s, expected at least 1", depth);
         require(encoderDepth >= 0 && encoderDepth <= depth, "encoder_depth is %s, expected 0 to depth %s", encoderDepth, depth);
         require(labelDim >= 0, "label_dim is %s, expected 0 or more", labelDim);
+        require(classScales.stream().allMatch(Double::isFinite), "model_guidance_class_ws are %s, expected finite numbers", classScales);
         require(mlpRatio > 0, "mlp_ratio is %s, expected more than 0", mlpRatio);
     }
 

@@ -4,7 +4,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
+import java.util.stream.LongStream;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -72,9 +72,8 @@ public final class Networks {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(17);
                 Autograd.Mode off = Autograd.noGrad()) {
-            Tensor values = map.parameters().values();
-            values.copy_(random.normal(values.shape()).mul(SPREAD));
             map.parameters().parameters().forEach((name, parameter) -> {
+                parameter.copy_(random.normal(parameter.shape()).mul(SPREAD));
                 if (name.endsWith("norm.scale")) {
                     parameter.add_(1);
                 }
@@ -85,7 +84,7 @@ public final class Networks {
 
     /** A random (B, item shape) for a map. */
     public static Tensor items(MetaFlowMap map, RandomSource random) {
-        return random.normal(Stream.of(new long[] {BATCH}, map.itemShape()).flatMapToLong(Arrays::stream).toArray());
+        return random.normal(LongStream.concat(LongStream.of(BATCH), Arrays.stream(map.itemShape())).toArray());
     }
 
     /** A random context for a map, with one unlabelled item and a guidance scale on each side of the midpoint. */
