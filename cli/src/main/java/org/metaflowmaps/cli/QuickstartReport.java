@@ -5,11 +5,13 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.Trainer;
@@ -18,6 +20,7 @@ import org.metaflowmaps.training.metrics.MetricsLog;
 /** What the quickstart leaves behind: a page with pictures, the pictures, and a table for the terminal. */
 final class QuickstartReport {
     private static final int SCALE = 2;
+    private static final int LAST = 20;
 
     private final Path folder;
     private final Configs.Resolved config;
@@ -98,8 +101,9 @@ final class QuickstartReport {
     private Map<String, String> facts(List<MetricsLog.Entry> log) {
         Map<String, String> facts = new LinkedHashMap<>();
         for (String loss : List.of("loss/diagonal", "loss/consistency")) {
-            log.stream().filter(entry -> entry.values().containsKey(loss)).skip(Math.max(0, log.size() - 20)).mapToDouble(entry -> entry.values().getOrDefault(loss, Double.NaN)).average()
-                    .ifPresent(mean -> facts.put("final " + loss + " (mean of the last 20 lines)", number(mean, 4)));
+            double[] values = log.stream().flatMap(entry -> Stream.ofNullable(entry.values().get(loss))).mapToDouble(Double::doubleValue).toArray();
+            Arrays.stream(values, Math.max(0, values.length - LAST), values.length).average()
+                    .ifPresent(mean -> facts.put("final " + loss + " (mean of the last " + LAST + " lines)", number(mean, 2)));
         }
         if (!log.isEmpty()) {
             MetricsLog.Entry last = log.getLast();

@@ -6,6 +6,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Weighting;
+import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.TransformerConfig;
 
 /**
@@ -86,11 +87,19 @@ public record TrainConfig(
     }
 
     /**
-     * The network.
+     * The network: exactly one of the two.
      *
      * @param transformer for images
+     * @param mlp for vectors of a few dimensions
      */
-    public record Model(@JsonProperty("transformer") TransformerConfig transformer) {}
+    public record Model(
+            @JsonProperty("transformer") @Nullable TransformerConfig transformer, @JsonProperty("mlp") @Nullable MlpConfig mlp) {
+        /** Checks that there is exactly one. */
+        public Model {
+            require((transformer == null) != (mlp == null), "model needs either 'transformer' or 'mlp' and null for the other, %s given",
+                    transformer == null ? "neither is" : "both are");
+        }
+    }
 
     /** The consistency losses by their names in a file. */
     public enum ConsistencyKind {

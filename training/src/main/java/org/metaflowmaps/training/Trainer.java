@@ -114,8 +114,9 @@ public final class Trainer implements AutoCloseable {
      * @param diagonal plain error of the diagonal loss
      * @param consistency plain error of the consistency loss; NaN where it took no part
      * @param gradientNorm before clipping
+     * @param learningRate of the step
      */
-    public record Report(double diagonal, double consistency, double gradientNorm) {
+    public record Report(double diagonal, double consistency, double gradientNorm, double learningRate) {
         private boolean isFinite() {
             return Double.isFinite(diagonal) && !Double.isInfinite(consistency) && Double.isFinite(gradientNorm);
         }
@@ -168,7 +169,7 @@ public final class Trainer implements AutoCloseable {
     private Report report(@Nullable Tensor diagonal, @Nullable Tensor consistency, Tensor norm) {
         double parts = config.accumulate();
         Report report = new Report(diagonal == null ? Double.NaN : diagonal.item() / parts,
-                consistency == null ? Double.NaN : consistency.item() / parts, norm.item());
+                consistency == null ? Double.NaN : consistency.item() / parts, norm.item(), learningRate());
         boolean finite = report.isFinite() && (consistency == null || !Double.isNaN(report.consistency));
         if (!finite) {
             throw new TrainingException(String.format(Locale.ROOT,
@@ -188,8 +189,9 @@ public final class Trainer implements AutoCloseable {
     private double learningRate() {
         TrainConfig.Optim rule = config.optimizer();
         double rate = new WarmUp(rule.learningRate(), rule.warmUp()).at(step);
+        long decay = Math.min(rule.decay(), config.steps());
         long left = config.steps() - step;
-        return left < rule.decay() ? rate * left / rule.decay() : rate;
+        return left < decay ? rate * left / decay : rate;
     }
 
     /**
@@ -236,7 +238,7 @@ public final class Trainer implements AutoCloseable {
             values.put("loss/consistency", report.consistency);
         }
         values.put("gradient_norm", report.gradientNorm);
-        values.put("learning_rate", learningRate());
+        values.put("learning_rate", report.learningRate);
         values.put("items_per_second", stepsPerSecond * config.batch() * config.accumulate());
         return values;
     }
