@@ -66,13 +66,17 @@ final class SampleCommand implements Callable<Integer> {
         if (count < 1 || steps < 1) {
             throw new IllegalArgumentException("--count and --steps need to be at least 1");
         }
+        boolean numbers = out.toString().endsWith(".safetensors");
+        if (!numbers) {
+            Png.checkName(out);
+        }
         try (MetaFlowMap map = checkpoint.load(device.get());
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 Autograd.Mode off = Autograd.inference()) {
             Tensor classes = Torch.of(labels(map)).to(device.get());
             Tensor images = draw(map, random, classes.repeatInterleave(count, 0));
-            if (out.toString().endsWith(".safetensors")) {
+            if (numbers) {
                 Safetensors.write(out, Map.of("seed", Long.toString(seed)), Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
             } else {
                 picture(map, classes.toLongArray(), images);
