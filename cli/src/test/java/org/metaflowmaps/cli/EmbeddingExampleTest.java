@@ -60,7 +60,7 @@ final class EmbeddingExampleTest {
     void theReadmeShowsThisCode() throws IOException {
         String readme = Files.readString(Path.of("..", "README.md"));
         String source = Files.readString(Path.of("src/test/java/org/metaflowmaps/cli/EmbeddingExampleTest.java"));
-        assertArrayEquals(between(source, "// example begins\n", "        // example ends").stripIndent().strip().lines().toArray(),
+        assertArrayEquals(between(source, "// example begins\n", "        // example ends").stripTrailing().stripIndent().lines().toArray(),
                 between(readme, "```java\n", "```").strip().lines().toArray());
     }
 
