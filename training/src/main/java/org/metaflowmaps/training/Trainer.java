@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -224,6 +225,8 @@ public final class Trainer implements AutoCloseable {
         try (MetricsLog metrics = MetricsLog.open(folder.resolve(METRICS), resumedAt);
                 TensorBoardWriter board = TensorBoardWriter.open(folder, resumedAt);
                 Progress progress = Progress.start("train", config.steps(), resumedAt)) {
+            List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
+            double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
             while (step < config.steps()) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 boolean save = (step + 1) % config.checkpointEvery() == 0 || step + 1 == config.steps();
@@ -231,7 +234,7 @@ public final class Trainer implements AutoCloseable {
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
                     Map<String, Double> values = values(report, (step - resumedAt) / seconds);
-                    metrics.append(new MetricsLog.Entry(step, seconds, values));
+                    metrics.append(new MetricsLog.Entry(step, secondsBefore + seconds, values));
                     for (Map.Entry<String, Double> value : values.entrySet()) {
                         board.scalar(value.getKey(), step, value.getValue());
                     }
