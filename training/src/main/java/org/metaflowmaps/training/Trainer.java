@@ -204,7 +204,7 @@ public final class Trainer implements AutoCloseable {
         TrainConfig.Optim rule = config.optimizer();
         double rate = new WarmUp(rule.learningRate(), rule.warmUp()).at(step);
         long decay = Math.min(rule.decay(), config.steps());
-        long left = config.steps() - step;
+        long left = Math.max(0, config.steps() - step);
         return left < decay ? rate * left / decay : rate;
     }
 
