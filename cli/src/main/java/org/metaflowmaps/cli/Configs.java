@@ -20,6 +20,7 @@ import tools.jackson.databind.DatabindException;
 import tools.jackson.databind.DeserializationFeature;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.exc.InvalidFormatException;
+import tools.jackson.databind.exc.MismatchedInputException;
 import tools.jackson.databind.exc.UnrecognizedPropertyException;
 import tools.jackson.databind.node.ObjectNode;
 import tools.jackson.dataformat.yaml.YAMLMapper;
@@ -135,6 +136,10 @@ final class Configs {
             return "setting '" + path(invalid) + "' is '" + invalid.getValue() + "', expected " + expected(invalid.getTargetType());
         }
         String where = failure instanceof DatabindException databind && !databind.getPath().isEmpty() ? path(databind) + ": " : "";
+        if (failure instanceof MismatchedInputException mismatch && mismatch.getTargetType() != null && mismatch.getTargetType().isRecord()
+                && !(failure.getCause() instanceof IllegalArgumentException)) {
+            return "setting '" + path(mismatch) + "' needs settings of its own, such as {name: value}, not a single value or a list";
+        }
         // A record that refuses its values does so by an exception of its own, which Jackson wraps.
         return failure.getCause() instanceof IllegalArgumentException refused
                 ? String.valueOf(refused.getMessage())

@@ -1,0 +1,166 @@
+package org.metaflowmaps.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.cli.Command.files;
+import static org.metaflowmaps.cli.Command.mfm;
+import static org.metaflowmaps.cli.Command.tiny;
+
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.training.Checkpoint;
+import org.metaflowmaps.training.metrics.MetricsLog;
+import org.metaflowmaps.training.model.MetaFlowMap;
+
+/** The commands from the outside: what they print, leave and return. */
+final class CommandsTest {
+    @TempDir
+    private static Path folder;
+
+    private static Path trained = Path.of("");
+    private static String checkpoint = "";
+
+    @BeforeAll
+    static void train() {
+        trained = folder.resolve("trained");
+        checkpoint = trained.resolve("checkpoint.safetensors").toString();
+        Command run = tiny("train", "quickstart", "--device", "cpu", "--out", trained.toString()).succeeded();
+        assertTrue(run.out().startsWith("training ") && run.out().contains("parameters on cpu"), run.out());
+        assertTrue(run.out().contains("done: " + checkpoint), run.out());
+    }
+
+    @Test
+    void trainingLeavesAllOfARun() throws IOException {
+        List<String> names = files(trained);
+        assertEquals(4, names.size(), names.toString());
+        assertTrue(names.containsAll(List.of("checkpoint.safetensors", "config.yaml", "metrics.jsonl")), names.toString());
+        assertTrue(names.stream().anyMatch(name -> name.startsWith("events.out.tfevents.")), names.toString());
+        assertEquals(List.of(1L, 2L, 3L, 4L), MetricsLog.read(trained.resolve("metrics.jsonl")).stream().map(MetricsLog.Entry::step).toList());
+        Configs.Resolved written = Configs.load(trained.resolve("config.yaml").toString(), List.of());
+        assertEquals(8, written.tree().at("/model/transformer/hidden_size").asInt());
+        try (MetaFlowMap map = Checkpoint.load(Path.of(checkpoint), Device.CPU)) {
+            assertArrayEquals(new long[] {1, 28, 28}, map.itemShape());
+        }
+    }
+
+    /** The written configuration alone is enough to go on, and the end is that of a run that never stopped. */
+    @Test
+    void aRunGoesOnWhereItStopped() throws IOException {
+        Path run = folder.resolve("resumed");
+        String[] settings = Stream.concat(Stream.of("train", "quickstart", "--device", "cpu", "--out", run.toString()),
+                Stream.concat(Command.TINY.stream(), Stream.of("steps=2"))).toArray(String[]::new);
+        mfm(settings).succeeded();
+        byte[] before = Files.readAllBytes(run.resolve("checkpoint.safetensors"));
+        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString()).failed("exists", "--resume", "--out");
+        assertArrayEquals(before, Files.readAllBytes(run.resolve("checkpoint.safetensors")));
+        Command resumed = mfm("train", run.resolve("config.yaml").toString(), "--device", "cpu", "--out", run.toString(), "--resume", "steps=4");
+        assertTrue(resumed.succeeded().out().contains("from step 2"), resumed.out());
+        assertArrayEquals(Files.readAllBytes(Path.of(checkpoint)), Files.readAllBytes(run.resolve("checkpoint.safetensors")));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"refinement", "flow_map"})
+    void samplesArePicturesOrNumbers(String sampler) throws IOException {
+        long live = NativeMemory.liveTensors();
+        Path picture = folder.resolve(sampler + ".png");
+        assertEquals(picture + System.lineSeparator(), mfm("sample", checkpoint, "--device", "cpu", "--class", "3,10", "--count", "2", "--steps", "2",
+                "--sampler", sampler, "--out", picture.toString()).succeeded().out());
+        BufferedImage image = ImageIO.read(picture.toFile());
+        assertTrue(image.getWidth() >= 2 * 2 * 28 && image.getHeight() >= 2 * 2 * 28);
+        Path numbers = folder.resolve(sampler + ".safetensors");
+        for (int i = 0; i < 2; i++) {
+            Path out = folder.resolve(sampler + i + ".safetensors");
+            mfm("sample", checkpoint, "--device", "cpu", "--count", "2", "--steps", "1", "--seed", "9", "--sampler", sampler, "--out", out.toString())
+                    .succeeded();
+            if (i == 0) {
+                Files.copy(out, numbers);
+            }
+            assertArrayEquals(Files.readAllBytes(numbers), Files.readAllBytes(out), "the same seed, the same samples");
+        }
+        try (SafetensorsFile file = SafetensorsFile.open(numbers)) {
+            SafetensorsFile.Entry images = file.entries().get("images");
+            assertNotNull(images);
+            assertEquals(List.of(20L, 1L, 28L, 28L), images.shape());
+            assertTrue(file.entries().containsKey("labels"));
+        }
+        assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void posteriorDrawsAreAPicture() throws IOException {
+        Path picture = folder.resolve("posterior.png");
+        assertEquals(picture + System.lineSeparator(), mfm("posterior", checkpoint, "--device", "cpu", "--image", "0,9999", "--time", "0.2,0.9",
+                "--draws", "3", "--out", picture.toString()).succeeded().out());
+        BufferedImage image = ImageIO.read(picture.toFile());
+        // Two images at two times; clean, noisy and three draws.
+        assertTrue(image.getWidth() >= 5 * 2 * 28 && image.getHeight() >= 4 * 2 * 28);
+    }
+
+    @Test
+    void aPeriodOfTheQuickstartLeavesAReport() throws IOException {
+        long live = NativeMemory.liveTensors();
+        Path run = folder.resolve("quickstart");
+        Command quickstart = tiny("quickstart", "--device", "cpu", "--out", run.toString()).succeeded();
+        assertTrue(quickstart.out().contains("report: " + run.resolve("report.html")), quickstart.out());
+        List<String> names = files(run);
+        assertTrue(names.containsAll(List.of("checkpoint.safetensors", "config.yaml", "metrics.jsonl", "posterior.png", "samples.png", "report.html")),
+                names.toString());
+        assertTrue(names.stream().anyMatch(name -> name.startsWith("events.out.tfevents.")), names.toString());
+        for (String picture : List.of("posterior.png", "samples.png")) {
+            assertNotNull(ImageIO.read(run.resolve(picture).toFile()));
+        }
+        assertEquals(4, MetricsLog.read(run.resolve("metrics.jsonl")).size());
+        String page = Files.readString(run.resolve("report.html"));
+        assertFalse(page.contains("http://") || page.contains("https://") || page.contains("<script") || page.contains("<link"), "self-contained");
+        Matcher source = Pattern.compile("(?:src|href)=\"([^\"]*)\"").matcher(page);
+        int images = 0;
+        while (source.find()) {
+            assertTrue(source.group(1).startsWith("data:image/png;base64,"), source.group(1).substring(0, Math.min(40, source.group(1).length())));
+            images++;
+        }
+        assertTrue(images >= 2, images + " pictures");
+        try (MetaFlowMap map = Checkpoint.load(run.resolve("checkpoint.safetensors"), Device.CPU)) {
+            assertEquals(10, map.classes());
+        }
+        assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void theDoctorTellsWhatIsThere() {
+        String out = mfm("doctor").succeeded().out();
+        assertTrue(Pattern.compile("(?m)^libtorch +2\\.13\\.").matcher(out).find(), out);
+        assertTrue(Pattern.compile("(?m)^java +.*" + Pattern.quote(System.getProperty("java.version"))).matcher(out).find(), out);
+        assertTrue(Pattern.compile("(?m)^devices +cpu").matcher(out).find(), out);
+    }
+
+    @Test
+    void helpIsPrintedForEveryCommand() {
+        for (String command : List.of("quickstart", "train", "sample", "posterior", "selfcheck", "doctor")) {
+            String out = mfm(command, "--help").succeeded().out();
+            assertTrue(out.startsWith("Usage: mfm " + command), out);
+            assertTrue(mfm("--help").succeeded().out().contains("  " + command), command);
+        }
+        assertTrue(mfm("--version").succeeded().out().startsWith("mfm "));
+        Command none = mfm();
+        assertEquals(2, none.code());
+        assertTrue(none.err().startsWith("Usage: mfm"), none.err());
+    }
+}

@@ -1,0 +1,161 @@
+package org.metaflowmaps.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.training.TrainConfig;
+
+final class ConfigsTest {
+    private static void assertRefused(String text, List<String> overrides, String... parts) {
+        Exception refusal = assertThrows(Exception.class, () -> Configs.resolve("my.yaml", text, overrides));
+        assertTrue(refusal instanceof IOException || refusal instanceof IllegalArgumentException, refusal::toString);
+        String message = String.valueOf(refusal.getMessage());
+        for (String part : parts) {
+            assertTrue(message.contains(part), "'" + message + "' lacks '" + part + "'");
+        }
+        assertFalse(message.contains("tools.jackson") || message.contains("metaflowmaps"), "no names of classes: " + message);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"quickstart", "fashion-mnist", "mixture"})
+    void everyShippedConfigurationLoads(String name) throws IOException {
+        Configs.Resolved shipped = Configs.load(name, List.of());
+        TrainConfig config = shipped.config();
+        assertEquals(config.data().kind() == TrainConfig.DataKind.MIXTURE, config.model().mlp() != null);
+        // What is written to a run's folder is the whole configuration, and means the same.
+        Configs.Resolved again = Configs.resolve("config.yaml", shipped.yaml(), List.of());
+        assertEquals(shipped.yaml(), again.yaml());
+        assertEquals(config.model(), again.config().model());
+        assertEquals(config.optimizer(), again.config().optimizer());
+    }
+
+    @Test
+    void overridesStandAboveTheFileAndTheFileAboveTheDefaults() throws IOException {
+        String file = "steps: 7\noptimizer: {clip: 3}\n";
+        TrainConfig config = Configs.resolve("my.yaml", file, List.of("optimizer.clip=4", "data.folder=here", "seed=-1")).config();
+        TrainConfig defaults = Configs.resolve("my.yaml", "", List.of()).config();
+        assertEquals(7, config.steps());
+        assertEquals(4, config.optimizer().clip());
+        assertEquals(-1, config.seed());
+        assertEquals("here", config.data().folder());
+        assertNull(defaults.data().folder());
+        assertEquals(defaults.optimizer().learningRate(), config.optimizer().learningRate());
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "step: 3 | step | did you mean 'steps'",
+        "optimizer: {learning_rat: 1} | optimizer.learning_rat | did you mean 'learning_rate'",
+        "model: {transformer: {hiden_size: 8}} | model.transformer.hiden_size | did you mean 'hidden_size'",
+        "loss: {diagonal: {knd: l2}} | loss.diagonal.knd | did you mean 'kind'"})
+    void unknownKeysAreRefusedWithTheNearestName(String text, String path, String nearest) {
+        assertRefused(text, List.of(), "my.yaml", "unknown setting '" + path + "'", nearest);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "optimizer.learning_rat=1 | unknown setting 'optimizer.learning_rat': did you mean 'learning_rate'",
+        "optimiser.clip=1 | unknown setting 'optimiser.clip': did you mean 'optimizer'",
+        "stepz=1 | did you mean 'steps'",
+        "steps.more=1 | unknown setting 'steps.more'",
+        "steps | write key=value",
+        "=3 | write key=value"})
+    void overridesOfWhatIsNotThereAreRefused(String override, String part) {
+        assertRefused("", List.of(override), part);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "optimizer: {kind: adam} | 'optimizer.kind' is 'adam' | radam, adamw",
+        "loss: {consistency: semi} | 'loss.consistency' is 'semi' | none, semigroup, mean-flow, eulerian, lagrangian",
+        "data: {kind: cifar} | 'data.kind' is 'cifar' | fashion-mnist, mixture",
+        "steps: many | 'steps' is 'many' | a whole number",
+        "steps: 1.5 | steps | 1.5",
+        "optimizer: {learning_rate: fast} | 'optimizer.learning_rate' is 'fast' | a number",
+        "model: {transformer: {qk_norm: perhaps}} | model.transformer.qk_norm | perhaps"})
+    void valuesOfTheWrongKindAreRefused(String text, String what, String expected) {
+        assertRefused(text, List.of(), what, expected);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "steps=0 | steps is 0, expected at least 1",
+        "batch=-1 | batch is -1",
+        "label_drop=1.5 | label_drop is 1.5, expected 0 to 1",
+        "optimizer.learning_rate=0 | optimizer.learning_rate is 0.0, expected a number above 0",
+        "optimizer.learning_rate=.inf | optimizer.learning_rate is Infinity",
+        "optimizer.learning_rate=.nan | optimizer.learning_rate is NaN",
+        "optimizer.warm_up=-1 | optimizer.warm_up is -1",
+        "optimizer.eps=0 | optimizer.eps is 0.0",
+        "optimizer.beta2=1 | optimizer.beta2 is 1.0",
+        "average.decay=1 | average.decay is 1.0",
+        "average.start=-1 | average.start is -1",
+        "loss.diagonal.p=2 | p is 2.0, expected 0 to 1",
+        "loss.consistency_share=0 | loss.consistency_share is 0.0",
+        "times.context_atom=2 | times.context_atom is 2.0",
+        "model.transformer.patch_size=5 | input_size 28 must be a multiple of patch_size 5",
+        "model.transformer=null | neither is given"})
+    void valuesOutOfRangeAreRefused(String override, String part) {
+        assertRefused("", List.of(override), part);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"data", "model", "loss", "times", "optimizer", "average", "data.kind", "data.means", "optimizer.kind", "loss.diagonal",
+        "loss.consistency", "loss.consistency_weighting", "loss.diagonal.kind"})
+    void nothingMayBeNullThatIsNeeded(String key) {
+        assertRefused("", List.of(key + "=null"), "null");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"steps", "optimizer.clip", "seed"})
+    void numbersMayNotBeNull(String key) {
+        assertRefused("", List.of(key + "=null"), key);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"steps: [", "steps: 1\n  batch: 2", "\t- x", "steps: 'a", "{steps: 1", "steps: 1\nsteps: 2"})
+    void whatIsNotYamlIsRefused(String text) {
+        assertRefused(text, List.of(), "my.yaml");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"- steps", "steps", "3"})
+    void whatIsNoMappingIsRefused(String text) {
+        assertRefused(text, List.of(), "my.yaml is not a YAML mapping");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"optimizer=3", "model=[1, 2]", "data.means=3", "data.means=[3]", "optimizer.clip={a: 1}"})
+    void aValueInPlaceOfAMappingIsRefused(String override) {
+        assertRefused("", List.of(override), override.substring(0, override.indexOf('=')));
+    }
+
+    @Test
+    void filesThatAreNoneAreRefused(@TempDir Path folder) throws IOException {
+        String missing = folder.resolve("no.yaml").toString();
+        assertSays(missing, missing + " does not exist", "quickstart, fashion-mnist, mixture");
+        assertSays(folder.toString(), folder + " is not a file");
+        Path binary = Files.write(folder.resolve("binary.yaml"), new byte[] {(byte) 0xff, (byte) 0xfe, 0, 1});
+        assertSays(binary.toString(), binary.toString(), "UTF-8");
+        assertSays("../configs/quickstart", "does not exist");
+    }
+
+    private static void assertSays(String name, String... parts) {
+        String message = String.valueOf(assertThrows(IOException.class, () -> Configs.load(name, List.of())).getMessage());
+        for (String part : parts) {
+            assertTrue(message.contains(part), message);
+        }
+    }
+}
