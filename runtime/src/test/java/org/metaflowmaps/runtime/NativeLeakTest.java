@@ -11,6 +11,8 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.global.torch;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -21,9 +23,20 @@ class NativeLeakTest {
     private static final int OPERATIONS_PER_ROUND = 25;
     private static final int ROUNDS = 4_000;
 
+    private static int threads;
+
+    /** On one thread: a busy machine would spend its time in the meeting of two for every small operation. */
     @BeforeAll
     static void warmUp() {
+        Handles.initialise();
+        threads = torch.get_num_threads();
+        torch.set_num_threads(1);
         rounds(1_000);
+    }
+
+    @AfterAll
+    static void restore() {
+        torch.set_num_threads(threads);
     }
 
     private static void rounds(int count) {
