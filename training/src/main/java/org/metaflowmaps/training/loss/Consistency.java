@@ -49,12 +49,8 @@ public sealed interface Consistency {
     record Eulerian() implements Consistency {
         @Override
         public Regression of(MetaFlowMap map, Pair pair) {
-            try (Autograd.Mode off = Autograd.noGrad()) {
-                Tensor velocity = map.averageVelocity(pair.start(), pair.start(), pair.state(), pair.context());
-                try (Autograd.Mode on = Autograd.enableGrad()) {
-                    return eulerian(map, pair, velocity);
-                }
-            }
+            return eulerian(map, pair,
+                    stopped(() -> map.averageVelocity(pair.start(), pair.start(), pair.state(), pair.context())));
         }
     }
 

@@ -183,7 +183,16 @@ public final class Dual {
     public Dual silu() {
         Tensor direction = tangent;
         Tensor output = Torch.silu(primal);
-        return direction == null ? constant(output) : result(output, () -> Torch.siluBackward(direction, primal), this);
+        return direction == null ? constant(output) : result(output, () -> siluTangent(direction), this);
+    }
+
+    private Tensor siluTangent(Tensor direction) {
+        if (!Autograd.isRecording()) {
+            return Torch.siluBackward(direction, primal);
+        }
+        // libtorch's operator has no derivative of its own: σ·(1 + x·(1 - σ)) does.
+        Tensor sigmoid = primal.sigmoid();
+        return direction.mul(sigmoid.mul(primal.sub(primal.mul(sigmoid)).add(1)));
     }
 
     /** GELU with the tanh approximation. */
@@ -274,7 +283,12 @@ public final class Dual {
 
     /** Equal parts along a dimension. */
     public Dual[] chunk(int chunks, long dim) {
-        long length = primal.size((int) dim) / chunks;
+        long size = primal.size((int) dim);
+        if (chunks < 1 || size % chunks != 0) {
+            throw new IllegalArgumentException("dimension " + dim + " of shape " + Arrays.toString(primal.shape()) + " in " + chunks
+                    + " equal parts: its size is no multiple of that");
+        }
+        long length = size / chunks;
         Dual[] parts = new Dual[chunks];
         for (int i = 0; i < chunks; i++) {
             parts[i] = narrow(dim, i * length, length);

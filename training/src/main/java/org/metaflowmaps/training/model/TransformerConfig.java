@@ -2,6 +2,7 @@ package org.metaflowmaps.training.model;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 
@@ -56,6 +57,7 @@ public record TransformerConfig(
         require(depth > 0, "depth is %s, expected at least 1", depth);
         require(encoderDepth >= 0 && encoderDepth <= depth, "encoder_depth is %s, expected 0 to depth %s", encoderDepth, depth);
         require(labelDim >= 0, "label_dim is %s, expected 0 or more", labelDim);
+        require(classScales.stream().allMatch(Double::isFinite), "model_guidance_class_ws are %s, expected finite numbers", classScales);
         require(mlpRatio > 0, "mlp_ratio is %s, expected more than 0", mlpRatio);
     }
 
@@ -67,6 +69,12 @@ public record TransformerConfig(
     public static TransformerConfig of(int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim) {
         return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, depth * 2 / 3,
                 List.of(), List.of(), 4, false, false, false, false, false);
+    }
+
+    /** Numbers to train in a network of this shape; nothing is allocated. */
+    public long parameterCount() {
+        return TransformerLayout.shapes(this).values().stream()
+                .mapToLong(shape -> Arrays.stream(shape).reduce(1, Math::multiplyExact)).sum();
     }
 
     int grid() {

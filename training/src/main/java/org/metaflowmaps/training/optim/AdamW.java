@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.optim;
 
+import com.google.common.base.Preconditions;
 import java.util.Map;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ParameterArena;
@@ -27,6 +28,8 @@ public final class AdamW implements Optimizer {
      * @param weightDecay pull towards zero per unit of learning rate, 0 for none
      */
     public AdamW(ParameterArena arena, double beta1, double beta2, double eps, double weightDecay) {
+        Moments.check(beta1, beta2, eps);
+        Preconditions.checkArgument(weightDecay >= 0, "optimiser: weight decay is %s, expected 0 or more", weightDecay);
         this.arena = arena;
         this.beta1 = beta1;
         this.beta2 = beta2;

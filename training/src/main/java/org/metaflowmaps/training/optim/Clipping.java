@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.optim;
 
+import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
@@ -17,6 +18,7 @@ public final class Clipping {
      * @return the norm before, a scalar in the innermost open scope
      */
     public static Tensor clip(ParameterArena arena, double largest) {
+        Preconditions.checkArgument(largest > 0, "clipping: the largest norm is %s, expected more than 0", largest);
         try (Autograd.Mode off = Autograd.noGrad()) {
             Tensor norm = arena.gradients().norm();
             if (largest < Double.POSITIVE_INFINITY) {

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.optim;
 
+import com.google.common.base.Preconditions;
 import java.util.Map;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -7,6 +8,13 @@ import org.metaflowmaps.runtime.Torch;
 
 /** The two moment buffers of Adam and its kin, with the names PyTorch gives them. */
 record Moments(Tensor average, Tensor squareAverage) {
+    /** Refuses decays and an epsilon that make no sense, before anything is allocated. */
+    static void check(double beta1, double beta2, double eps) {
+        Preconditions.checkArgument(beta1 >= 0 && beta1 < 1, "optimiser: beta1 is %s, expected 0 to below 1", beta1);
+        Preconditions.checkArgument(beta2 >= 0 && beta2 < 1, "optimiser: beta2 is %s, expected 0 to below 1", beta2);
+        Preconditions.checkArgument(eps > 0, "optimiser: eps is %s, expected more than 0", eps);
+    }
+
     static Moments like(Tensor flat) {
         try (TensorScope scope = TensorScope.open()) {
             return new Moments(Torch.zerosLike(flat).retain(), Torch.zerosLike(flat).retain());

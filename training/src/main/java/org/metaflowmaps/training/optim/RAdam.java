@@ -25,6 +25,7 @@ public final class RAdam implements Optimizer {
      * @param eps added to the root of the mean square, usually 1e-8
      */
     public RAdam(ParameterArena arena, double beta1, double beta2, double eps) {
+        Moments.check(beta1, beta2, eps);
         this.arena = arena;
         this.beta1 = beta1;
         this.beta2 = beta2;

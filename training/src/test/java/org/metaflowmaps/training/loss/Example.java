@@ -1,0 +1,45 @@
+package org.metaflowmaps.training.loss;
+
+import java.util.Arrays;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.Networks;
+
+/** A random pair for a map, with its parts at hand for formulas written out. */
+record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor data, Context context) {
+    static Example random(MetaFlowMap map, long seed) {
+        try (RandomSource random = RandomSource.seeded(seed)) {
+            return new Example(Torch.of(new float[] {0.1f, 0.35f, 0}), Torch.of(new float[] {0.8f, 0.6f, 1}), random.uniform(Networks.BATCH),
+                    Networks.items(map, random), Networks.items(map, random), Networks.context(map, random));
+        }
+    }
+
+    Pair pair() {
+        return new Pair(start, end, fraction, noise, data, context);
+    }
+
+    /** A vector over the batch, shaped to multiply items. */
+    Tensor wide(Tensor vector) {
+        long[] shape = new long[noise.dim()];
+        Arrays.fill(shape, 1);
+        shape[0] = Networks.BATCH;
+        return vector.reshape(shape);
+    }
+
+    /** (1 - s)·x̄_0 + s·x_1. */
+    Tensor state() {
+        return noise.mul(wide(start).neg().add(1)).add(data.mul(wide(start)));
+    }
+
+    /** u - s, shaped to multiply items. */
+    Tensor length() {
+        return wide(end).sub(wide(start));
+    }
+
+    Tensor velocity(MetaFlowMap map, Tensor from, Tensor to, Tensor state) {
+        return map.averageVelocity(from, to, state, context);
+    }
+}

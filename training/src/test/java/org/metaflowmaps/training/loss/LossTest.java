@@ -1,0 +1,219 @@
+package org.metaflowmaps.training.loss;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.training.model.Close.assertClose;
+import static org.metaflowmaps.training.model.Close.farthest;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.loss.Consistency.Through;
+import org.metaflowmaps.training.model.ForwardMode;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.Networks;
+
+/** Every loss against its formula written out with libtorch's own derivatives, and with detach where the method says stop. */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+final class LossTest {
+    private static final double ROUNDING = 5e-5;
+
+    private final Map<String, MetaFlowMap> maps = new LinkedHashMap<>(
+            Map.of("transformer", Networks.transformer(), "mlp", Networks.mlp(new MlpConfig(2, 16, 2, 3))));
+
+    @AfterAll
+    void close() {
+        maps.values().forEach(MetaFlowMap::close);
+    }
+
+    /** A loss, and the same written out. */
+    record Formula(String name, Formulated ours, Formulated naive) {
+        @Override
+        public String toString() {
+            return name;
+        }
+    }
+
+    @FunctionalInterface
+    interface Formulated {
+        Regression of(MetaFlowMap map, Example at);
+    }
+
+    static Stream<Formula> formulas() {
+        return Stream.of(
+                new Formula("diagonal", (map, at) -> Diagonal.of(map, at.pair()), LossTest::diagonal),
+                new Formula("semigroup", of(new Consistency.Semigroup()), LossTest::semigroup),
+                new Formula("mean flow", of(new Consistency.MeanFlow()), (map, at) -> eulerian(map, at, at.data().sub(at.noise()))),
+                new Formula("eulerian", of(new Consistency.Eulerian()),
+                        (map, at) -> eulerian(map, at, at.velocity(map, at.start(), at.start(), at.state()).detach())),
+                new Formula("lagrangian, derivative", of(new Consistency.Lagrangian(Through.DERIVATIVE)), LossTest::derivative),
+                new Formula("lagrangian, velocity", of(new Consistency.Lagrangian(Through.VELOCITY)), LossTest::velocity),
+                new Formula("lagrangian, average", of(new Consistency.Lagrangian(Through.AVERAGE)), LossTest::average));
+    }
+
+    private static Formulated of(Consistency loss) {
+        return (map, at) -> loss.of(map, at.pair());
+    }
+
+    private static Regression diagonal(MetaFlowMap map, Example at) {
+        return new Regression(at.velocity(map, at.start(), at.start(), at.state()), at.data().sub(at.noise()));
+    }
+
+    private static Regression semigroup(MetaFlowMap map, Example at) {
+        Tensor middle = at.start().mul(at.fraction().neg().add(1)).add(at.end().mul(at.fraction()));
+        Tensor first = at.velocity(map, at.start(), middle, at.state());
+        Tensor between = at.state().add(first.mul(at.wide(middle.sub(at.start()))));
+        Tensor second = at.velocity(map, middle, at.end(), between);
+        Tensor share = at.wide(at.fraction());
+        return new Regression(at.velocity(map, at.start(), at.end(), at.state()), share.mul(first).add(second.mul(share.neg().add(1))).detach());
+    }
+
+    private static Regression eulerian(MetaFlowMap map, Example at, Tensor g) {
+        Tensor rate;
+        try (ForwardMode forward = new ForwardMode()) {
+            rate = forward.tangent(at.velocity(map, forward.dual(at.start(), Torch.onesLike(at.start())), at.end(),
+                    forward.dual(at.state(), g)));
+        }
+        return new Regression(at.velocity(map, at.start(), at.end(), at.state()), g.add(at.length().mul(rate)).detach());
+    }
+
+    /** ∂_u v by libtorch's forward mode, with a gradient graph. */
+    private static Tensor alongEnd(MetaFlowMap map, Example at) {
+        try (ForwardMode forward = new ForwardMode()) {
+            return forward.tangent(at.velocity(map, at.start(), forward.dual(at.end(), Torch.onesLike(at.end())), at.state()));
+        }
+    }
+
+    private static Regression derivative(MetaFlowMap map, Example at) {
+        Tensor v = at.velocity(map, at.start(), at.end(), at.state());
+        Tensor there = at.state().add(at.length().mul(v)).detach();
+        return new Regression(v.add(at.length().mul(alongEnd(map, at))), at.velocity(map, at.end(), at.end(), there).detach());
+    }
+
+    private static Regression velocity(MetaFlowMap map, Example at) {
+        Tensor v = at.velocity(map, at.start(), at.end(), at.state());
+        Tensor there = at.state().add(at.length().mul(v));
+        return new Regression(at.velocity(map, at.end(), at.end(), there), v.add(at.length().mul(alongEnd(map, at))).detach());
+    }
+
+    private static Regression average(MetaFlowMap map, Example at) {
+        Tensor v = at.velocity(map, at.start(), at.end(), at.state());
+        Tensor there = at.state().add(at.length().mul(v)).detach();
+        return new Regression(v, at.velocity(map, at.end(), at.end(), there).sub(at.length().mul(alongEnd(map, at))).detach());
+    }
+
+    private static Tensor gradient(MetaFlowMap map, Tensor loss) {
+        map.parameters().gradients().zero_();
+        Autograd.backward(loss);
+        return map.parameters().gradients().clone();
+    }
+
+    private static Tensor squares(Regression regression) {
+        return regression.prediction().sub(regression.target()).square().sum();
+    }
+
+    @ParameterizedTest
+    @MethodSource("formulas")
+    void predictionTargetAndGradientsAreThoseOfTheFormula(Formula formula) {
+        maps.forEach((kind, map) -> {
+            try (TensorScope scope = TensorScope.open()) {
+                Example at = Example.random(map, 3);
+                String what = formula + " of " + kind;
+                Regression actual = formula.ours.of(map, at);
+                Tensor actualGradient = gradient(map, squares(actual));
+                Regression expected = formula.naive.of(map, at);
+                assertClose(expected.prediction(), actual.prediction(), ROUNDING, what + ": prediction");
+                assertClose(expected.target(), actual.target(), ROUNDING, what + ": target");
+                assertFalse(actual.target().requiresGrad(), what + ": the target carries a graph");
+                if (formula.name.equals("lagrangian, derivative") && kind.equals("transformer")) {
+                    // libtorch's forward rule of softmax works in place and cannot be differentiated: differences tell, below.
+                    return;
+                }
+                Tensor expectedGradient = gradient(map, squares(expected));
+                assertTrue(expectedGradient.norm().item() > 0.1, what);
+                for (String name : map.parameters().parameters().keySet()) {
+                    assertClose(map.parameters().view(name, expectedGradient), map.parameters().view(name, actualGradient), ROUNDING,
+                            what + ": gradient of " + name);
+                }
+            }
+        });
+    }
+
+    /** Without any autograd: the loss along its own gradient, once with the target held and once with the target following. */
+    @ParameterizedTest
+    @MethodSource("formulas")
+    void gradientIsThatOfDifferencesWithAFrozenTarget(Formula formula) {
+        maps.forEach((kind, map) -> {
+            try (TensorScope scope = TensorScope.open()) {
+                differences(formula, map, Example.random(map, 4), formula + " of " + kind);
+            }
+        });
+    }
+
+    private static void differences(Formula formula, MetaFlowMap map, Example at, String what) {
+        Regression centre = formula.ours.of(map, at);
+        Tensor gradient = gradient(map, squares(centre));
+        double step = 2e-3;
+        double[] held = new double[2];
+        double[] following = new double[2];
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            Tensor values = map.parameters().values();
+            Tensor before = values.clone();
+            Tensor direction = gradient.div(gradient.norm());
+            for (int i = 0; i < 2; i++) {
+                values.copy_(before.add(direction.mul(i == 0 ? step : -step)));
+                Regression moved = formula.ours.of(map, at);
+                held[i] = squares(new Regression(moved.prediction(), centre.target())).item();
+                following[i] = squares(moved).item();
+            }
+            values.copy_(before);
+        }
+        double promised = gradient.norm().item();
+        assertEquals(1, (held[0] - held[1]) / (2 * step) / promised, 0.01, what);
+        if (!formula.name.equals("diagonal")) {
+            double other = (following[0] - following[1]) / (2 * step) / promised;
+            assertTrue(Math.abs(other - 1) > 0.03, what + ": the target does not move, so this test shows nothing: " + other);
+        }
+    }
+
+    @Test
+    void atASingleTimeTheConsistencyLossesAreTheDiagonal() {
+        MetaFlowMap map = Objects.requireNonNull(maps.get("transformer"));
+        try (TensorScope scope = TensorScope.open()) {
+            Example jump = Example.random(map, 5);
+            Example at = new Example(jump.start(), jump.start(), jump.fraction(), jump.noise(), jump.data(), jump.context());
+            Regression diagonal = Diagonal.of(map, at.pair());
+            assertClose(diagonal.target(), new Consistency.MeanFlow().of(map, at.pair()).target(), 1e-6, "mean flow");
+            for (Consistency loss : new Consistency[] {new Consistency.Eulerian(), new Consistency.Semigroup(),
+                new Consistency.Lagrangian(Through.DERIVATIVE), new Consistency.Lagrangian(Through.VELOCITY),
+                new Consistency.Lagrangian(Through.AVERAGE)}) {
+                Regression regression = loss.of(map, at.pair());
+                assertClose(diagonal.prediction(), regression.prediction(), 1e-6, loss + ": prediction");
+                assertClose(diagonal.prediction(), regression.target(), 1e-6, loss + ": target");
+            }
+        }
+    }
+
+    @Test
+    void evaluationUnderNoGradRecordsNothing() {
+        MetaFlowMap map = Objects.requireNonNull(maps.get("mlp"));
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Example at = Example.random(map, 6);
+            formulas().forEach(formula -> assertFalse(formula.ours.of(map, at).prediction().requiresGrad(), formula.name));
+            assertTrue(farthest(at.state(), at.pair().state()) < 1e-6);
+        }
+    }
+}

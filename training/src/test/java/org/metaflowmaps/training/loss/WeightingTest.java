@@ -1,0 +1,82 @@
+package org.metaflowmaps.training.loss;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.metaflowmaps.training.model.Refusal.assertRefused;
+
+import java.util.List;
+import java.util.function.DoubleUnaryOperator;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+
+/** Each weighting against plain Java: an item's loss, what its error is multiplied with in the gradient, and what is reported. */
+final class WeightingTest {
+    private static final int BATCH = 4;
+    private static final int ENTRIES = 2 * 3 * 3;
+
+    /** Functions of an item's summed squared error. */
+    record Rule(Weighting weighting, DoubleUnaryOperator loss, DoubleUnaryOperator slope, DoubleUnaryOperator raw) {
+        @Override
+        public String toString() {
+            return weighting.toString();
+        }
+    }
+
+    static Stream<Rule> rules() {
+        return Stream.of(
+                new Rule(new Weighting.L2(), e -> e, e -> 1, e -> e),
+                new Rule(new Weighting.LogVariance(), e -> Math.log(1 + e / ENTRIES), e -> 1 / (ENTRIES + e), e -> e / ENTRIES),
+                adaptive(1, 0.01), adaptive(0.5, 0.01), adaptive(0, 1), adaptive(0.75, 10));
+    }
+
+    private static Rule adaptive(double p, double c) {
+        DoubleUnaryOperator scale = e -> Math.pow(e + c, -p);
+        return new Rule(new Weighting.Adaptive(p, c), e -> e * scale.applyAsDouble(e), scale, e -> e * scale.applyAsDouble(e));
+    }
+
+    @ParameterizedTest
+    @MethodSource("rules")
+    void lossGradientAndReport(Rule rule) {
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(1)) {
+            Tensor prediction = random.normal(BATCH, 2, 3, 3).requiresGrad_(true);
+            Tensor target = random.normal(BATCH, 2, 3, 3);
+            Weighting.Weighted weighted = rule.weighting.apply(prediction, target);
+            float[] p = prediction.toFloatArray();
+            float[] t = target.toFloatArray();
+            double loss = 0;
+            double raw = 0;
+            double[] gradient = new double[p.length];
+            for (int item = 0; item < BATCH; item++) {
+                double error = 0;
+                for (int i = item * ENTRIES; i < (item + 1) * ENTRIES; i++) {
+                    error += Math.pow((double) p[i] - t[i], 2);
+                }
+                loss += rule.loss.applyAsDouble(error) / BATCH;
+                raw += rule.raw.applyAsDouble(error) / BATCH;
+                for (int i = item * ENTRIES; i < (item + 1) * ENTRIES; i++) {
+                    gradient[i] = rule.slope.applyAsDouble(error) * 2 * ((double) p[i] - t[i]) / BATCH;
+                }
+            }
+            assertEquals(loss, weighted.loss().item(), 1e-5 * Math.abs(loss));
+            assertEquals(raw, weighted.raw().item(), 1e-5 * Math.abs(raw));
+            assertFalse(weighted.raw().requiresGrad());
+            Tensor actual = Autograd.gradients(weighted.loss(), List.of(prediction)).getFirst();
+            assertArrayEquals(gradient, actual.toDoubleArray(), 1e-5);
+        }
+    }
+
+    @Test
+    void numbersOutOfRangeAreRefused() {
+        assertRefused(() -> new Weighting.Adaptive(1.5, 0.01), "p is 1.5", "0 to 1");
+        assertRefused(() -> new Weighting.Adaptive(Double.NaN, 0.01), "p is NaN");
+        assertRefused(() -> new Weighting.Adaptive(1, 0), "c is 0.0", "more than 0");
+    }
+}

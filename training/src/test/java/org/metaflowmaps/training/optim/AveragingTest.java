@@ -1,0 +1,115 @@
+package org.metaflowmaps.training.optim;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.metaflowmaps.training.model.Refusal.assertRefused;
+
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/** The moving average, the warm-up and clipping. */
+final class AveragingTest {
+    private static ParameterArena arena() {
+        return new ParameterArena(Map.of("p", new long[] {3}), Device.CPU);
+    }
+
+    private static void set(ParameterArena arena, float... values) {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            arena.get("p").copy_(Torch.of(values));
+        }
+    }
+
+    private static float[] average(ParameterArena arena, MovingAverage average) {
+        try (TensorScope scope = TensorScope.open()) {
+            return arena.view("p", average.values()).toFloatArray();
+        }
+    }
+
+    @Test
+    void copiesUntilItsStartAndAveragesFromThere() {
+        try (ParameterArena arena = arena()) {
+            set(arena, 1, 2, 3);
+            try (MovingAverage average = new MovingAverage(arena, 0.75, 2)) {
+                assertArrayEquals(new float[] {1, 2, 3}, average(arena, average));
+                set(arena, 5, 5, 5);
+                average.update(0);
+                assertArrayEquals(new float[] {5, 5, 5}, average(arena, average));
+                set(arena, 9, 9, 9);
+                average.update(1);
+                assertArrayEquals(new float[] {9, 9, 9}, average(arena, average));
+                set(arena, 1, 5, 9);
+                average.update(2);
+                assertArrayEquals(new float[] {7, 8, 9}, average(arena, average));
+                average.update(3);
+                assertArrayEquals(new float[] {5.5f, 7.25f, 9}, average(arena, average));
+            }
+        }
+    }
+
+    @Test
+    void isAppliedForAWhileAndTakenBack() {
+        try (ParameterArena arena = arena();
+                MovingAverage average = new MovingAverage(arena, 0.5, 0)) {
+            set(arena, 4, 4, 4);
+            average.update(0);
+            set(arena, 8, 8, 8);
+            average.applied(() -> assertArrayEquals(new float[] {2, 2, 2}, arena.get("p").toFloatArray()));
+            assertArrayEquals(new float[] {8, 8, 8}, arena.get("p").toFloatArray());
+            assertThrows(ArithmeticException.class, () -> average.applied(() -> {
+                throw new ArithmeticException();
+            }));
+            assertArrayEquals(new float[] {8, 8, 8}, arena.get("p").toFloatArray());
+            assertArrayEquals(new float[] {2, 2, 2}, average(arena, average));
+        }
+    }
+
+    @Test
+    void decayOutOfRangeIsRefused() {
+        try (ParameterArena arena = arena()) {
+            assertRefused(() -> new MovingAverage(arena, 1, 0), "decay is 1.0");
+            assertRefused(() -> new MovingAverage(arena, -0.5, 0), "decay is -0.5");
+        }
+    }
+
+    @Test
+    void ratesRiseFromATenthInAStraightLine() {
+        WarmUp warmUp = new WarmUp(2e-3, 100);
+        assertEquals(2e-4, warmUp.at(0), 1e-12);
+        assertEquals(1.1e-3, warmUp.at(50), 1e-12);
+        assertEquals(2e-3, warmUp.at(100), 0);
+        assertEquals(2e-3, warmUp.at(1_000_000), 0);
+        double slope = warmUp.at(1) - warmUp.at(0);
+        for (int step = 1; step < 100; step++) {
+            assertEquals(slope, warmUp.at(step + 1) - warmUp.at(step), 1e-12);
+        }
+        assertEquals(2e-3, new WarmUp(2e-3, 0).at(0), 0);
+        assertRefused(() -> new WarmUp(0, 1), "0.0");
+        assertRefused(() -> new WarmUp(1, -1), "-1");
+    }
+
+    @Test
+    void gradientsAreScaledToTheBoundAndNeverUp() {
+        try (ParameterArena arena = arena();
+                TensorScope scope = TensorScope.open()) {
+            Tensor place = arena.view("p", arena.gradients());
+            for (double largest : new double[] {0.5, 1, 4.9999, 6, Double.POSITIVE_INFINITY}) {
+                place.copy_(Torch.of(new float[] {3, 0, -4}));
+                assertEquals(5, Clipping.clip(arena, largest).item(), 1e-6);
+                double factor = Math.min(1, largest / 5);
+                assertArrayEquals(new double[] {3 * factor, 0, -4 * factor}, place.toDoubleArray(), 1e-5, "bound " + largest);
+            }
+            place.zero_();
+            assertEquals(0, Clipping.clip(arena, 1).item());
+            assertArrayEquals(new float[3], place.toFloatArray());
+            assertRefused(() -> Clipping.clip(arena, 0), "0.0", "more than 0");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+package org.metaflowmaps.training.optim;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.LongStream;
+import org.junit.jupiter.api.Test;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.loss.Consistency;
+import org.metaflowmaps.training.loss.Consistency.Through;
+import org.metaflowmaps.training.loss.Diagonal;
+import org.metaflowmaps.training.loss.Pair;
+import org.metaflowmaps.training.loss.Regression;
+import org.metaflowmaps.training.loss.Weighting;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.FlowMapTransformer;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.MlpFlowMap;
+import org.metaflowmaps.training.model.TransformerConfig;
+
+/** Whole steps with every loss: nothing native is left behind. */
+final class TrainingMemoryTest {
+    private static final int STEPS = 1_000;
+    private static final int BATCH = 2;
+
+    private static final List<Consistency> LOSSES = List.of(new Consistency.Semigroup(), new Consistency.MeanFlow(), new Consistency.Eulerian(),
+            new Consistency.Lagrangian(Through.DERIVATIVE), new Consistency.Lagrangian(Through.VELOCITY),
+            new Consistency.Lagrangian(Through.AVERAGE));
+
+    private static void step(MetaFlowMap map, Optimizer optimizer, MovingAverage average, RandomSource random, int count) {
+        try (TensorScope scope = TensorScope.open()) {
+            long[] shape = LongStream.concat(LongStream.of(BATCH), Arrays.stream(map.itemShape())).toArray();
+            Tensor data = random.normal(shape);
+            Context context = new Context(random.uniform(BATCH), random.normal(shape),
+                    map.classes() == 0 ? null : random.integers(0, map.classes() + 1, BATCH), null);
+            Tensor start = random.uniform(BATCH).mul(0.5);
+            Pair pair = new Pair(start, start.add(0.3), random.uniform(BATCH), random.normal(shape), data, context);
+            int turn = count % (LOSSES.size() + 1);
+            Regression regression = turn == LOSSES.size() ? Diagonal.of(map, pair) : LOSSES.get(turn).of(map, pair);
+            map.parameters().gradients().zero_();
+            Autograd.backward(new Weighting.Adaptive(1, 0.01).apply(regression.prediction(), regression.target()).loss());
+            Clipping.clip(map.parameters(), 1);
+            optimizer.step(1e-4);
+            average.update(count);
+        }
+    }
+
+    private static void liveCountsStayFlat(MetaFlowMap map, Optimizer optimizer, int steps) {
+        try (RandomSource random = RandomSource.seeded(1);
+                MovingAverage average = new MovingAverage(map.parameters(), 0.99, 10)) {
+            step(map, optimizer, average, random, 0);
+            long tensors = NativeMemory.liveTensors();
+            long bytes = NativeMemory.liveBytes();
+            for (int i = 0; i < steps; i++) {
+                step(map, optimizer, average, random, i);
+                assertEquals(tensors, NativeMemory.liveTensors(), "tensors after step " + i);
+                assertEquals(bytes, NativeMemory.liveBytes(), "bytes after step " + i);
+            }
+            try (TensorScope scope = TensorScope.open()) {
+                assertTrue(Double.isFinite(map.parameters().values().norm().item()));
+            }
+        }
+    }
+
+    @Test
+    void transformersStepsLeaveNothingBehind() {
+        try (RandomSource random = RandomSource.seeded(2);
+                FlowMapTransformer map = FlowMapTransformer.initialised(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
+                RAdam optimizer = new RAdam(map.parameters(), 0.9, 0.999, 1e-8)) {
+            liveCountsStayFlat(map, optimizer, STEPS);
+        }
+    }
+
+    @Test
+    void smallNetworksStepsLeaveNothingBehind() {
+        try (RandomSource random = RandomSource.seeded(2);
+                MlpFlowMap map = MlpFlowMap.initialised(new MlpConfig(2, 16, 2, 3), Device.CPU, random);
+                AdamW optimizer = new AdamW(map.parameters(), 0.9, 0.999, 1e-8, 0.01)) {
+            liveCountsStayFlat(map, optimizer, STEPS);
+        }
+    }
+
+    /** Nothing but the maker's own tensors lives after a network, its optimiser and its average are closed. */
+    @Test
+    void closingFreesEverything() {
+        long before = NativeMemory.liveTensors();
+        try (RandomSource random = RandomSource.seeded(2);
+                MlpFlowMap map = MlpFlowMap.initialised(new MlpConfig(2, 16, 2, 3), Device.CPU, random);
+                FlowMapTransformer other = FlowMapTransformer.initialised(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
+                AdamW first = new AdamW(map.parameters(), 0.9, 0.999, 1e-8, 0.01);
+                RAdam second = new RAdam(other.parameters(), 0.9, 0.999, 1e-8);
+                MovingAverage average = new MovingAverage(map.parameters(), 0.99, 0)) {
+            step(map, first, average, random, 0);
+            assertEquals(1, second.steps() + first.steps());
+            assertTrue(NativeMemory.liveTensors() > before);
+        }
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+}
