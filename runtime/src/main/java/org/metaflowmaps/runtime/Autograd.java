@@ -19,6 +19,10 @@ public final class Autograd {
         private boolean closed;
 
         private Mode(boolean record, boolean inferenceOnly) {
+            if (thread.isVirtual()) {
+                throw new IllegalStateException("an Autograd.Mode was opened on a virtual thread: libtorch keeps it per thread of "
+                        + "the operating system, so run tensor work on platform threads");
+            }
             Handles.initialise();
             before = StableAbi.gradEnabled();
             inference = inferenceOnly ? new InferenceMode(true) : null;
@@ -43,7 +47,7 @@ public final class Autograd {
         }
     }
 
-    /** Operations are not recorded for gradients while this is open, as under {@code torch.no_grad()}. */
+    /** Operations are not recorded for gradients while this is open, as under {@code torch.no_grad()}; not on virtual threads. */
     public static Mode noGrad() {
         return new Mode(false, false);
     }
@@ -104,7 +108,7 @@ public final class Autograd {
             }
             return List.of(Tensor.takeAll(torch.grad(outputs, wanted, seeds, Handles.UNSET, createGraph, false)));
         } catch (RuntimeException e) {
-            throw e instanceof IllegalStateException ? e : TensorException.of("gradients", e, output);
+            throw TensorException.of("gradients", e, output);
         }
     }
 
@@ -117,7 +121,7 @@ public final class Autograd {
         try {
             loss.unwrap().backward();
         } catch (RuntimeException e) {
-            throw e instanceof IllegalStateException ? e : TensorException.of("backward", e, loss);
+            throw TensorException.of("backward", e, loss);
         }
     }
 }

@@ -26,31 +26,49 @@ public final class ParameterArena implements AutoCloseable {
      *
      * @param shapes the parameters by name, in the order they get in the buffer
      * @param device where they live
+     * @throws IllegalArgumentException for a negative size
+     * @throws TensorException if the device has no room
      */
     public ParameterArena(Map<String, long[]> shapes, Device device) {
         long total = 0;
         long elements = 0;
-        for (long[] shape : shapes.values()) {
-            long numel = Arrays.stream(shape).reduce(1, Math::multiplyExact);
+        for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
+            long numel = numel(entry.getKey(), entry.getValue());
             elements += numel;
             total += aligned(numel);
         }
         count = elements;
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            values = Torch.zeros(DType.FLOAT32, device, total).retain();
-            gradients = Torch.zeros(DType.FLOAT32, device, total).retain();
+            values = Torch.zeros(DType.FLOAT32, device, total);
+            gradients = Torch.zeros(DType.FLOAT32, device, total);
             long offset = 0;
             for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
                 long[] shape = entry.getValue();
-                long numel = Arrays.stream(shape).reduce(1, Math::multiplyExact);
-                Tensor parameter = values.narrow(0, offset, numel).view(shape).detach().requiresGrad_(true).retain();
+                long numel = numel(entry.getKey(), shape);
+                Tensor parameter = values.narrow(0, offset, numel).view(shape).detach().requiresGrad_(true);
                 Tensor gradient = gradients.narrow(0, offset, numel).view(shape);
                 parameter.unwrap().mutable_grad().put(gradient.unwrap());
                 parameters.put(entry.getKey(), parameter);
                 offset += aligned(numel);
             }
+            // Only now, so that a failure on the way leaves nothing behind.
+            values.retain();
+            gradients.retain();
+            parameters.values().forEach(Tensor::retain);
         }
+    }
+
+    private static long numel(String name, long[] shape) {
+        long numel = 1;
+        for (long size : shape) {
+            if (size < 0) {
+                throw new IllegalArgumentException("parameter '" + name + "' has the shape " + Arrays.toString(shape)
+                        + " with a negative size");
+            }
+            numel = Math.multiplyExact(numel, size);
+        }
+        return numel;
     }
 
     private static long aligned(long count) {

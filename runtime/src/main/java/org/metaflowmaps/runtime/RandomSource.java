@@ -8,7 +8,8 @@ import org.bytedeco.pytorch.global.torch;
  * A seeded stream of random tensors: the same seed, calls and device give the same numbers.
  *
  * <p>Each source has its own state, apart from libtorch's global generator. Not for use by several threads at once. Results
- * belong to the innermost open {@link TensorScope}; the source is the caller's to close.
+ * belong to the innermost open {@link TensorScope}; the source is the caller's to close, and refuses use after that with an
+ * {@link IllegalStateException}.
  */
 public final class RandomSource implements AutoCloseable {
     private final Device device;
@@ -37,6 +38,13 @@ public final class RandomSource implements AutoCloseable {
         return new RandomSource(device, own);
     }
 
+    private GeneratorOptional open() {
+        if (optional.isNull()) {
+            throw new IllegalStateException("this RandomSource was closed: draw before closing it");
+        }
+        return optional;
+    }
+
     /** The device whose tensors this source makes. */
     public Device device() {
         return device;
@@ -44,12 +52,12 @@ public final class RandomSource implements AutoCloseable {
 
     /** Independent standard normal numbers, float32. */
     public Tensor normal(long... shape) {
-        return Tensor.adopt(torch.randn(shape, optional, Handles.options(DType.FLOAT32, device)));
+        return Torch.run("normal", () -> torch.randn(shape, open(), Handles.options(DType.FLOAT32, device)));
     }
 
     /** Independent uniform numbers in [0, 1), float32. */
     public Tensor uniform(long... shape) {
-        return Tensor.adopt(torch.rand(shape, optional, Handles.options(DType.FLOAT32, device)));
+        return Torch.run("uniform", () -> torch.rand(shape, open(), Handles.options(DType.FLOAT32, device)));
     }
 
     /** Independent uniform integers from {@code low} to {@code high - 1}, int64. */
@@ -57,26 +65,30 @@ public final class RandomSource implements AutoCloseable {
         if (high <= low) {
             throw new IllegalArgumentException("integers from " + low + " to below " + high + ": there are none");
         }
-        return Tensor.adopt(torch.randint(low, high, shape, optional, Handles.options(DType.INT64, device)));
+        return Torch.run("integers", () -> torch.randint(low, high, shape, open(), Handles.options(DType.INT64, device)));
     }
 
     /** The numbers 0 … count - 1 in random order, int64. */
     public Tensor permutation(long count) {
-        return Tensor.adopt(torch.randperm(count, optional, Handles.options(DType.INT64, device)));
+        return Torch.run("permutation", () -> torch.randperm(count, open(), Handles.options(DType.INT64, device)));
     }
 
     /** Indices (int64, {@code count} of them) drawn with replacement in proportion to non-negative weights (one dimension). */
     public Tensor categorical(Tensor weights, long count) {
-        return Tensor.adopt(torch.multinomial(weights.unwrap(), count, true, optional));
+        return Torch.run("categorical", () -> torch.multinomial(weights.unwrap(), count, true, open()), weights);
     }
 
     /** All of this source's state: bytes (uint8, one dimension) for {@link #restore}. */
     public Tensor state() {
-        return Tensor.adopt(generator.get_state());
+        return Torch.run("state", () -> {
+            open();
+            return generator.get_state();
+        });
     }
 
     /** Goes back to a state that {@link #state} gave, of a source on the same kind of device. */
     public void restore(Tensor state) {
+        open();
         try {
             generator.set_state(state.unwrap());
         } catch (RuntimeException e) {

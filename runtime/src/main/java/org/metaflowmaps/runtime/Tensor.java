@@ -35,15 +35,20 @@ public final class Tensor implements AutoCloseable {
     private Tensor(org.bytedeco.pytorch.Tensor raw) {
         this.raw = raw;
         this.bytes = StableAbi.numel(raw.address()) * DType.ofCode(StableAbi.dtype(raw.address())).bytes();
-        NativeMemory.made(bytes);
     }
 
-    /** Takes ownership of a libtorch tensor into the innermost open scope. */
+    /** Takes ownership of a libtorch tensor into the innermost open scope; frees it if there is none. */
     static Tensor adopt(org.bytedeco.pytorch.Tensor raw) {
-        TensorScope scope = TensorScope.innermost();
-        Tensor tensor = new Tensor(raw);
-        scope.add(tensor);
-        return tensor;
+        try {
+            TensorScope scope = TensorScope.innermost();
+            Tensor tensor = new Tensor(raw);
+            scope.add(tensor);
+            NativeMemory.made(tensor.bytes);
+            return tensor;
+        } catch (RuntimeException | Error e) {
+            raw.close();
+            throw e;
+        }
     }
 
     /**
@@ -77,42 +82,55 @@ public final class Tensor implements AutoCloseable {
         return owner;
     }
 
-    void release() {
+    void release(String action) {
         TensorScope scope = owner;
         if (scope != null) {
+            scope.checkThread(action);
             owner = null;
             scope.remove(slot);
         }
     }
 
+    /** Frees the memory, unless a native call is using {@link #segment}: that is refused before anything has changed. */
     void free() {
         org.bytedeco.pytorch.Tensor open = raw;
         if (open != null) {
-            raw = null;
-            owner = null;
             if (window != null) {
                 window.close();
+                window = null;
             }
+            raw = null;
+            owner = null;
             open.close();
             NativeMemory.freed(bytes);
         }
+    }
+
+    /** Leaves the closing scope behind. */
+    void orphan() {
+        owner = null;
     }
 
     /**
      * Takes this tensor out of its scope: from now on only {@link #close} frees it.
      *
      * @return this tensor, owned by the caller
+     * @throws IllegalStateException on another thread than that of its scope, or if it was freed
      */
     public Tensor retain() {
         unwrap();
-        release();
+        release("retain");
         return this;
     }
 
-    /** Frees this tensor at once, whatever scope it belongs to; the memory goes when no view of it is left. Idempotent. */
+    /**
+     * Frees this tensor at once, whatever scope it belongs to; the memory goes when no view of it is left. Idempotent.
+     *
+     * @throws IllegalStateException on another thread than that of its scope, or while a native call uses its {@link #segment}
+     */
     @Override
     public void close() {
-        release();
+        release("close");
         free();
     }
 
@@ -188,11 +206,12 @@ public final class Tensor implements AutoCloseable {
      * @throws IllegalStateException if the tensor is not on the CPU or not contiguous
      */
     @SuppressWarnings("MustBeClosedChecker") // the arena closes when this tensor is freed
-    public MemorySegment segment() {
+    public synchronized MemorySegment segment() {
+        MemorySegment memory = borrow("segment");
         if (window == null) {
             window = Arena.ofShared();
         }
-        return borrow("segment").reinterpret(window, null);
+        return memory.reinterpret(window, null);
     }
 
     /** The memory without a guard on its lifetime, for copies that end before this tensor can. */
@@ -201,7 +220,7 @@ public final class Tensor implements AutoCloseable {
             throw new IllegalStateException(action + " needs a contiguous tensor on the CPU, this is " + this
                     + (isContiguous() ? ": call to(Device.CPU) first" : ", not contiguous: call contiguous() first"));
         }
-        return MemorySegment.ofAddress(StableAbi.dataPointer(handle())).reinterpret(bytes);
+        return MemorySegment.ofAddress(StableAbi.dataPointer(handle())).reinterpret(numel() * dtype().bytes());
     }
 
     /** The elements as float32, copied to the heap in row-major order, from any device and type. */
@@ -243,7 +262,7 @@ public final class Tensor implements AutoCloseable {
         try {
             return adopt(body.apply(unwrap()));
         } catch (RuntimeException e) {
-            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, this);
+            throw TensorException.of(operation, e, this);
         }
     }
 
@@ -251,7 +270,7 @@ public final class Tensor implements AutoCloseable {
         try {
             return adopt(body.apply(unwrap(), other.unwrap()));
         } catch (RuntimeException e) {
-            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, this, other);
+            throw TensorException.of(operation, e, this, other);
         }
     }
 
@@ -259,7 +278,7 @@ public final class Tensor implements AutoCloseable {
         try {
             return adopt(Handles.withScalar(value, body));
         } catch (RuntimeException e) {
-            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, this);
+            throw TensorException.of(operation, e, this);
         }
     }
 
@@ -277,7 +296,7 @@ public final class Tensor implements AutoCloseable {
             Tensor[] operands = new Tensor[others.length + 1];
             operands[0] = this;
             System.arraycopy(others, 0, operands, 1, others.length);
-            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, operands);
+            throw TensorException.of(operation, e, operands);
         }
     }
 
@@ -602,7 +621,7 @@ public final class Tensor implements AutoCloseable {
         try (T_TensorTensor_T pair = unwrap().sort(dim, false)) {
             return new Sorted(wrap(pair.get0()), wrap(pair.get1()));
         } catch (RuntimeException e) {
-            throw e instanceof IllegalStateException ? e : TensorException.of("sort", e, this);
+            throw TensorException.of("sort", e, this);
         }
     }
 
@@ -685,7 +704,11 @@ public final class Tensor implements AutoCloseable {
 
     /** Equal parts along a dimension; views. */
     public Tensor[] chunk(long chunks, long dim) {
-        return takeAll(unwrap().chunk(chunks, dim));
+        try {
+            return takeAll(unwrap().chunk(chunks, dim));
+        } catch (RuntimeException e) {
+            throw TensorException.of("chunk", e, this);
+        }
     }
 
     /** The entries at those indices (int64, one dimension) along a dimension; a copy. */

@@ -10,7 +10,11 @@ public final class TensorException extends RuntimeException {
         super(message, cause);
     }
 
-    static TensorException of(String operation, RuntimeException cause, Tensor... operands) {
+    /** What to throw for a failure: one of this library's own checks as it is, one of libtorch's with its context. */
+    static RuntimeException of(String operation, RuntimeException cause, Tensor... operands) {
+        if (cause instanceof IllegalStateException || cause instanceof IllegalArgumentException || cause instanceof TensorException) {
+            return cause;
+        }
         StringBuilder text = new StringBuilder(operation).append(" failed");
         for (int i = 0; i < operands.length; i++) {
             text.append(i == 0 ? " on " : " and ").append(describe(operands[i]));

@@ -20,6 +20,8 @@ import org.jspecify.annotations.Nullable;
 public final class TensorScope implements AutoCloseable {
     private static final ThreadLocal<@Nullable TensorScope[]> INNERMOST = ThreadLocal.withInitial(() -> new TensorScope[1]);
 
+    private static final Tensor[] NONE = new Tensor[0];
+
     private final @Nullable TensorScope parent;
     private final Thread thread;
     private @Nullable Tensor[] tensors = new Tensor[32];
@@ -102,7 +104,7 @@ public final class TensorScope implements AutoCloseable {
             throw new IllegalStateException("keep: the tensor " + tensor + " does not belong to this scope: it was made while "
                     + "another scope was innermost, was already kept, or was freed");
         }
-        tensor.release();
+        tensor.release("keep");
         if (parent != null) {
             parent.add(tensor);
         }
@@ -118,7 +120,12 @@ public final class TensorScope implements AutoCloseable {
         return live;
     }
 
-    private void checkThread(String action) {
+    /** How many tensors fit before the next look for room. */
+    int capacity() {
+        return tensors.length;
+    }
+
+    void checkThread(String action) {
         if (Thread.currentThread() != thread) {
             throw new IllegalStateException(action + ": this TensorScope belongs to thread '" + thread.getName() + "', not to '"
                     + Thread.currentThread().getName() + "': use each scope on the thread that opened it");
@@ -128,7 +135,8 @@ public final class TensorScope implements AutoCloseable {
     /**
      * Frees what belongs to this scope, in reverse order of making. Closing twice does nothing.
      *
-     * @throws IllegalStateException on another thread than the scope's, or while a scope inside it is open
+     * @throws IllegalStateException on another thread than the scope's, or while a scope inside it is open; also if a native
+     *     call is using the {@link Tensor#segment} of a tensor: all others are freed then, and that one is left to its close()
      */
     @Override
     public void close() {
@@ -143,13 +151,22 @@ public final class TensorScope implements AutoCloseable {
         }
         closed = true;
         innermost[0] = parent;
+        RuntimeException failure = null;
         for (int i = size - 1; i >= 0; i--) {
             Tensor tensor = tensors[i];
             if (tensor != null) {
-                tensor.free();
+                try {
+                    tensor.free();
+                } catch (RuntimeException e) {
+                    tensor.orphan();
+                    failure = failure == null ? e : failure;
+                }
             }
         }
         size = 0;
-        tensors = new Tensor[0];
+        tensors = NONE;
+        if (failure != null) {
+            throw failure;
+        }
     }
 }

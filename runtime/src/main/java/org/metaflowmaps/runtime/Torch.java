@@ -26,11 +26,11 @@ public final class Torch {
 
     private Torch() {}
 
-    private static Tensor run(String operation, Supplier<org.bytedeco.pytorch.Tensor> body, Tensor... operands) {
+    static Tensor run(String operation, Supplier<org.bytedeco.pytorch.Tensor> body, Tensor... operands) {
         try {
             return Tensor.adopt(body.get());
         } catch (RuntimeException e) {
-            throw e instanceof IllegalStateException ? e : TensorException.of(operation, e, operands);
+            throw TensorException.of(operation, e, operands);
         }
     }
 
@@ -187,6 +187,9 @@ public final class Torch {
     // ---- several tensors ----
 
     private static TensorVector vector(Tensor... tensors) {
+        for (Tensor tensor : tensors) {
+            tensor.unwrap(); // refuses a freed one before there is a vector to lose
+        }
         TensorVector vector = new TensorVector(tensors.length);
         for (int i = 0; i < tensors.length; i++) {
             vector.put(i, tensors[i].unwrap());
@@ -270,6 +273,8 @@ public final class Torch {
         try {
             return fromHandle(SOFTMAX_BACKWARD.call().tensor(gradient.handle()).tensor(output.handle()).int64(dim)
                     .scalarType(output.dtype().code()).invoke());
+        } catch (RuntimeException e) {
+            throw TensorException.of("softmaxBackward", e, gradient, output);
         } finally {
             Reference.reachabilityFence(gradient);
             Reference.reachabilityFence(output);
@@ -291,7 +296,7 @@ public final class Torch {
         try (T_TensorTensorTensor_T results = torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR, eps)) {
             return new Normalised(Tensor.wrap(results.get0()), Tensor.wrap(results.get1()), Tensor.wrap(results.get2()));
         } catch (RuntimeException e) {
-            throw e instanceof IllegalStateException ? e : TensorException.of("layerNorm", e, input);
+            throw TensorException.of("layerNorm", e, input);
         }
     }
 
@@ -302,7 +307,7 @@ public final class Torch {
                 rstd.unwrap(), Handles.NO_TENSOR, Handles.NO_TENSOR, Handles.ONLY_FIRST)) {
             return Tensor.wrap(results.get0());
         } catch (RuntimeException e) {
-            throw e instanceof IllegalStateException ? e : TensorException.of("layerNormBackward", e, gradient, input);
+            throw TensorException.of("layerNormBackward", e, gradient, input);
         }
     }
 
@@ -344,6 +349,8 @@ public final class Torch {
                     .tensorList(squareAverage.handle()).tensorList().tensorList(step.handle())
                     .float64(rates.learningRate()).float64(rates.beta1()).float64(rates.beta2()).float64(rates.weightDecay())
                     .float64(rates.eps()).bool(false).bool(false).optionalTensor(0).optionalTensor(0).invokeVoid();
+        } catch (RuntimeException e) {
+            throw TensorException.of("fusedAdamW_", e, values, gradients, average, squareAverage, step);
         } finally {
             Reference.reachabilityFence(values);
             Reference.reachabilityFence(gradients);

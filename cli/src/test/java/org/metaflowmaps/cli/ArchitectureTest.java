@@ -1,0 +1,87 @@
+package org.metaflowmaps.cli;
+
+import static com.tngtech.archunit.base.DescribedPredicate.describe;
+import static com.tngtech.archunit.base.DescribedPredicate.not;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.tngtech.archunit.base.DescribedPredicate;
+import com.tngtech.archunit.core.domain.JavaClass;
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.lang.syntax.elements.GivenClassesConjunction;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** Who may import whom. Each rule sees the classes of all modules that the command is made of. */
+class ArchitectureTest {
+    private static final String ROOT = "org.metaflowmaps";
+    private static final List<String> MODULES = List.of("bindings", "runtime", "training", "steering", "cli");
+
+    private static final JavaClasses CLASSES =
+            new ClassFileImporter().withImportOption(new ImportOption.DoNotIncludeTests()).importPackages(ROOT);
+
+    /** Rules about classes that were not found would hold. */
+    @Test
+    void theRulesSeeEveryModule() {
+        for (String module : MODULES) {
+            String name = ROOT + "." + module;
+            long found = CLASSES.stream().filter(type -> inPackage(type, name) && !type.getSimpleName().equals("package-info")).count();
+            assertTrue(found >= 3, "only " + found + " classes of " + name + " were found");
+        }
+    }
+
+    private static boolean inPackage(JavaClass type, String name) {
+        return (type.getPackageName() + ".").startsWith(name + ".");
+    }
+
+    @Test
+    void importsRunOneWay() {
+        var layers = layeredArchitecture().consideringOnlyDependenciesInAnyPackage(ROOT + "..");
+        for (String module : MODULES) {
+            layers = layers.layer(module).definedBy(ROOT + "." + module + "..");
+        }
+        for (int i = 0; i < MODULES.size(); i++) {
+            List<String> above = MODULES.subList(i + 1, MODULES.size());
+            layers = above.isEmpty() ? layers.whereLayer(MODULES.get(i)).mayNotBeAccessedByAnyLayer()
+                    : layers.whereLayer(MODULES.get(i)).mayOnlyBeAccessedByLayers(above.toArray(new String[0]));
+        }
+        layers.ensureAllClassesAreContainedInArchitecture().check(CLASSES);
+    }
+
+    @Test
+    void noPackagesFormACircle() {
+        slices().matching(ROOT + ".(**)").should().beFreeOfCycles().check(CLASSES);
+    }
+
+    @Test
+    void onlyTheRuntimeKnowsJavaCpp() {
+        above("runtime").should().dependOnClassesThat().resideInAPackage("org.bytedeco..").check(CLASSES);
+    }
+
+    /** Memory is passed around above the runtime; functions are bound and lifetimes decided below. */
+    @Test
+    void onlyTheRuntimeBindsForeignFunctions() {
+        DescribedPredicate<JavaClass> memory = describe("memory to read and write", type ->
+                type.getName().startsWith("java.lang.foreign.MemorySegment") || type.getName().startsWith("java.lang.foreign.ValueLayout"));
+        DescribedPredicate<JavaClass> foreign = describe("foreign functions or arenas", type ->
+                type.getPackageName().equals("java.lang.foreign"));
+        above("runtime").should().dependOnClassesThat(foreign.and(not(memory))).check(CLASSES);
+    }
+
+    @Test
+    void onlyTheCommandTalksToTheTerminal() {
+        for (String stream : List.of("out", "err")) {
+            noClasses().that().resideOutsideOfPackage(ROOT + ".cli..").and().doNotHaveFullyQualifiedName(
+                    ROOT + ".training.metrics.Progress").should().accessField(System.class, stream).check(CLASSES);
+        }
+    }
+
+    private static GivenClassesConjunction above(String module) {
+        List<String> below = MODULES.subList(0, MODULES.indexOf(module) + 1);
+        return noClasses().that().resideOutsideOfPackages(below.stream().map(name -> ROOT + "." + name + "..").toArray(String[]::new));
+    }
+}

@@ -1,0 +1,109 @@
+package org.metaflowmaps.runtime;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.javacpp.Pointer;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+
+/** A hundred thousand small operations leave the counters, JavaCPP's own and the process as they were. */
+class NativeLeakTest {
+    private static final Path STATUS = Path.of("/proc/self/status");
+    private static final int OPERATIONS_PER_ROUND = 25;
+    private static final int ROUNDS = 4_000;
+
+    @BeforeAll
+    static void warmUp() {
+        rounds(1_000);
+    }
+
+    private static void rounds(int count) {
+        try (RandomSource random = RandomSource.seeded(1);
+                TensorScope outer = TensorScope.open()) {
+            Tensor x = Torch.of(new float[] {1, 2, 3, 4, 5, 6, 7, 8}, 2, 4);
+            Tensor wrong = Torch.zeros(3);
+            for (int i = 0; i < count; i++) {
+                try (TensorScope scope = TensorScope.open()) {
+                    round(x, wrong, random, i);
+                }
+            }
+        }
+    }
+
+    /** Scalars with and without a slot, in-place work, reductions, lists, gradients, draws, copies, segments, failures. */
+    private static void round(Tensor x, Tensor wrong, RandomSource random, int i) {
+        Tensor y = x.mul(1.0 / (i + 3)).add(2).add(x);
+        y.add_(i * 0.1).mul_(2).add_(x).zero_();
+        Tensor[] halves = y.chunk(2, 1);
+        Tensor whole = Torch.cat(1, halves);
+        whole.sum(false, 1).max().item();
+        whole.argmax(1).close();
+        whole.sort(0);
+        Torch.layerNorm(whole, 1e-6);
+        Torch.softmaxBackward(x, x.softmax(1), 1);
+        random.normal(2, 4).maskedFill(y.eq(0), -1);
+        try (Autograd.Mode mode = i % 2 == 0 ? Autograd.noGrad() : Autograd.inference()) {
+            x.exp();
+        }
+        Tensor leaf = x.detach().requiresGrad_(true);
+        Autograd.gradients(leaf.square().sum(), List.of(leaf));
+        if (i % 64 == 0) {
+            y.segment();
+            x.toFloatArray();
+            fail(i / 64, x, wrong);
+            try (ParameterArena arena = new ParameterArena(Map.of("w", new long[] {2, 4}), Device.CPU)) {
+                Autograd.backward(arena.get("w").mul(x).sum());
+            }
+        }
+    }
+
+    /** Seldom, because libtorch takes milliseconds to describe its stack. */
+    private static void fail(int kind, Tensor x, Tensor wrong) {
+        List<Executable> failures = List.of(() -> x.add(wrong), () -> x.add_(wrong), () -> x.chunk(0, 0), () -> x.sort(9),
+                () -> Torch.softmaxBackward(x, wrong, 1), () -> Autograd.gradients(x.sum(), List.of(x)), () -> Torch.cat(0, x, wrong));
+        assertThrows(TensorException.class, failures.get(kind % failures.size()));
+    }
+
+    @Test
+    void countersReturnToWhereTheyWere() {
+        long tensors = NativeMemory.liveTensors();
+        long bytes = NativeMemory.liveBytes();
+        long pointers = Pointer.totalCount();
+        long pointerBytes = Pointer.totalBytes();
+        rounds(ROUNDS);
+        assertTrue(ROUNDS * OPERATIONS_PER_ROUND >= 100_000);
+        assertEquals(tensors, NativeMemory.liveTensors());
+        assertEquals(bytes, NativeMemory.liveBytes());
+        // Constants get their native objects once, by slot; nothing else may stay, collected or not.
+        assertTrue(Pointer.totalCount() <= pointers + 1024, "grew from " + pointers + " to " + Pointer.totalCount());
+        assertTrue(Pointer.totalBytes() <= pointerBytes + 1024 * 64, "grew from " + pointerBytes + " to " + Pointer.totalBytes());
+    }
+
+    @Test
+    void theProcessStaysAsLargeAsItWas() throws IOException {
+        assumeTrue(Files.isReadable(STATUS), "only Linux shows a process its size in /proc/self/status");
+        // The heap and the compilers grow the process too, now and then: a leak grows it every time, they do not.
+        long grown = Long.MAX_VALUE;
+        for (int repeat = 0; repeat < 3; repeat++) {
+            long before = residentBytes();
+            rounds(ROUNDS);
+            grown = Math.min(grown, residentBytes() - before);
+        }
+        // One forgotten tensor a round, some 300 bytes, would make more than this.
+        assertTrue(grown < 250L * ROUNDS, "grew by " + grown + " bytes in " + ROUNDS + " rounds");
+    }
+
+    private static long residentBytes() throws IOException {
+        return Files.readAllLines(STATUS).stream().filter(line -> line.startsWith("RssAnon:"))
+                .mapToLong(line -> Long.parseLong(line.replaceAll("[^0-9]", "")) * 1024).findFirst().orElseThrow();
+    }
+}

@@ -1,0 +1,114 @@
+package org.metaflowmaps.runtime;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.runtime.Refusal.illegalArgument;
+import static org.metaflowmaps.runtime.Refusal.illegalState;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+class ParameterArenaTest {
+    private static Map<String, long[]> shapes() {
+        Map<String, long[]> shapes = new LinkedHashMap<>();
+        shapes.put("weight", new long[] {3, 5});
+        shapes.put("scale", new long[] {});
+        shapes.put("bias", new long[] {70});
+        return shapes;
+    }
+
+    @Test
+    void parametersAreViewsOfOneBuffer() {
+        try (ParameterArena arena = new ParameterArena(shapes(), Device.CPU);
+                TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            assertEquals(15 + 1 + 70, arena.count());
+            assertEquals(List.of("weight", "scale", "bias"), List.copyOf(arena.parameters().keySet()));
+            assertEquals(0, arena.values().abs().max().item());
+            arena.values().copy_(Torch.arange(arena.values().numel()));
+            long previousEnd = 0;
+            for (Map.Entry<String, long[]> entry : shapes().entrySet()) {
+                Tensor parameter = arena.get(entry.getKey());
+                double[] values = parameter.toDoubleArray();
+                assertArrayEquals(entry.getValue(), parameter.shape());
+                assertTrue(parameter.requiresGrad());
+                // The buffer holds its own indices, so a parameter shows where it lies: aligned, in order, without gaps inside.
+                assertEquals(0, values[0] % 64);
+                assertTrue(values[0] >= previousEnd);
+                for (int i = 0; i < values.length; i++) {
+                    assertEquals(values[0] + i, values[i]);
+                }
+                previousEnd = (long) values[0] + values.length;
+            }
+            arena.get("scale").fill_(-1);
+            assertEquals(1, arena.values().eq(-1).to(DType.INT64).sum().item());
+        }
+    }
+
+    @Test
+    void backwardAddsIntoTheGradientBuffer() {
+        try (ParameterArena arena = new ParameterArena(shapes(), Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            Tensor factor = Torch.arange(15).to(DType.FLOAT32).add(1).reshape(3, 5);
+            for (int time = 1; time <= 2; time++) {
+                Autograd.backward(arena.get("weight").mul(factor).sum().add(arena.get("scale").mul(3)));
+                assertArrayEquals(factor.mul(time).toDoubleArray(), arena.view("weight", arena.gradients()).toDoubleArray());
+                assertEquals(3.0 * time, arena.view("scale", arena.gradients()).item());
+                assertEquals(time * (120.0 + 3), arena.gradients().sum().item());
+            }
+            arena.gradients().zero_();
+            Autograd.backward(arena.get("bias").sum());
+            assertEquals(70, arena.gradients().sum().item());
+            assertEquals(0, arena.view("weight", arena.gradients()).abs().sum().item());
+        }
+    }
+
+    @Test
+    void viewFindsAParametersPlaceInAnotherBuffer() {
+        try (ParameterArena arena = new ParameterArena(shapes(), Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            Tensor moments = Torch.zerosLike(arena.values());
+            arena.view("bias", moments).fill_(2);
+            assertEquals(140, moments.sum().item());
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                arena.values().copy_(moments);
+                assertEquals(140, arena.get("bias").sum().item());
+            }
+            illegalArgument("does not have this arena's layout", () -> arena.view("bias", Torch.zeros(3)));
+            illegalArgument("no parameter is named 'wait'; there are 3, such as [weight, scale, bias]", () -> arena.get("wait"));
+        }
+    }
+
+    @Test
+    void noScopeFreesAnArenaAndClosingItFreesAll() {
+        long tensors = NativeMemory.liveTensors();
+        long bytes = NativeMemory.liveBytes();
+        ParameterArena arena;
+        try (TensorScope scope = TensorScope.open()) {
+            arena = new ParameterArena(shapes(), Device.CPU);
+            assertEquals(0, scope.size());
+        }
+        Tensor weight = arena.get("weight");
+        assertFalse(weight.isFreed());
+        arena.close();
+        arena.close();
+        illegalState("this tensor was freed", weight::shape);
+        assertEquals(tensors, NativeMemory.liveTensors());
+        assertEquals(bytes, NativeMemory.liveBytes());
+    }
+
+    @Test
+    void anArenaThatCannotBeMadeLeavesNothing() {
+        long tensors = NativeMemory.liveTensors();
+        Map<String, long[]> shapes = shapes();
+        shapes.put("huge", new long[] {1L << 60});
+        Refusal.refused(RuntimeException.class, "", () -> new ParameterArena(shapes, Device.CPU).close());
+        illegalState("no TensorScope is open", TensorScope::innermost);
+        assertTrue(Autograd.isRecording());
+        assertEquals(tensors, NativeMemory.liveTensors());
+    }
+}

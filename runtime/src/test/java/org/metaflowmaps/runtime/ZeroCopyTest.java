@@ -1,0 +1,117 @@
+package org.metaflowmaps.runtime;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.metaflowmaps.runtime.Refusal.illegalArgument;
+import static org.metaflowmaps.runtime.Refusal.illegalState;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What one side writes, the other reads, through each of the doors between Java's memory and tensors. */
+class ZeroCopyTest {
+    @TempDir
+    Path folder;
+
+    @Test
+    void aTensorLiesOnJavasMemory() {
+        try (Arena arena = Arena.ofConfined();
+                TensorScope scope = TensorScope.open()) {
+            MemorySegment memory = arena.allocateFrom(JAVA_FLOAT, 1, 2, 3, 4, 5, 6);
+            Tensor tensor = Torch.of(memory, DType.FLOAT32, 2, 3);
+            memory.setAtIndex(JAVA_FLOAT, 4, -50);
+            assertArrayEquals(new float[] {1, 2, 3, 4, -50, 6}, tensor.toFloatArray());
+            tensor.select(1, 2).mul_(10);
+            assertArrayEquals(new float[] {1, 2, 30, 4, -50, 60}, memory.toArray(JAVA_FLOAT));
+            tensor.close();
+            assertEquals(60, memory.getAtIndex(JAVA_FLOAT, 5));
+        }
+    }
+
+    @Test
+    void aSegmentLiesOnATensorsMemory() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor tensor = Torch.of(new long[] {1, 2, 3, 4}, 2, 2);
+            MemorySegment memory = tensor.segment();
+            assertEquals(32, memory.byteSize());
+            tensor.select(0, 1).fill_(9);
+            assertArrayEquals(new long[] {1, 2, 9, 9}, memory.toArray(JAVA_LONG));
+            memory.setAtIndex(JAVA_LONG, 0, -7);
+            assertArrayEquals(new long[] {-7, 2, 9, 9}, tensor.toLongArray());
+            // A view begins in the middle of its base's memory.
+            tensor.select(0, 1).segment().setAtIndex(JAVA_LONG, 1, 5);
+            assertArrayEquals(new long[] {-7, 2, 9, 5}, tensor.toLongArray());
+        }
+    }
+
+    @Test
+    void aSafetensorsViewLiesOnTheMappedFile() throws IOException {
+        Path path = folder.resolve("weights.safetensors");
+        try (TensorScope scope = TensorScope.open()) {
+            Safetensors.write(path, Map.of(), Map.of("w", Torch.of(new float[] {1, 2, 3}), "n", Torch.of(new long[] {4}, 1)));
+        }
+        byte[] before = Files.readAllBytes(path);
+        try (SafetensorsFile file = SafetensorsFile.open(path);
+                TensorScope scope = TensorScope.open()) {
+            Tensor view = Safetensors.view(file, "w");
+            assertArrayEquals(new float[] {1, 2, 3}, view.toFloatArray());
+            file.bytes("w").setAtIndex(JAVA_FLOAT, 0, 10);
+            assertArrayEquals(new float[] {10, 2, 3}, view.toFloatArray());
+            view.add_(1);
+            assertArrayEquals(new float[] {11, 3, 4}, file.bytes("w").toArray(JAVA_FLOAT));
+            assertArrayEquals(new float[] {11, 3, 4}, Safetensors.view(file, "w").toFloatArray());
+            assertEquals(file.bytes("w").address(), view.segment().address());
+            assertEquals(4, Safetensors.view(file, "n").item());
+        }
+        assertArrayEquals(before, Files.readAllBytes(path));
+    }
+
+    @Test
+    void everyElementTypeSurvivesAFile() throws IOException {
+        Path path = folder.resolve("types.safetensors");
+        try (TensorScope scope = TensorScope.open()) {
+            for (DType type : DType.values()) {
+                Tensor original = Torch.of(new float[] {0, 1, 1, 0, 1, 1}, 2, 3).to(type);
+                Safetensors.write(path, Map.of(), Map.of("t", original.transpose(0, 1), "none", Torch.empty(type, Device.CPU, 0, 2)));
+                try (SafetensorsFile file = SafetensorsFile.open(path);
+                        TensorScope inner = TensorScope.open()) {
+                    Tensor read = Safetensors.view(file, "t");
+                    assertEquals(type, read.dtype());
+                    assertArrayEquals(new long[] {3, 2}, read.shape());
+                    assertArrayEquals(new double[] {0, 0, 1, 1, 1, 1}, read.toDoubleArray());
+                    assertArrayEquals(new long[] {0, 2}, Safetensors.view(file, "none").shape());
+                }
+            }
+        }
+    }
+
+    @Test
+    void memoryThatCannotHoldTheTensorIsRefused() {
+        try (Arena arena = Arena.ofConfined();
+                TensorScope scope = TensorScope.open()) {
+            MemorySegment memory = arena.allocate(33, 8);
+            illegalArgument("heap memory", () -> Torch.of(MemorySegment.ofArray(new float[2]), DType.FLOAT32, 2));
+            illegalArgument("needs exactly 12", () -> Torch.of(memory.asSlice(0, 16), DType.FLOAT32, 3));
+            illegalArgument("no multiple of 4", () -> Torch.of(memory.asSlice(1, 16), DType.FLOAT32, 4));
+            illegalArgument("negative size", () -> Torch.of(memory, DType.FLOAT32, -1));
+            illegalArgument("4 values do not fill shape [2, 3]", () -> Torch.of(new float[4], 2, 3));
+            assertEquals(0, scope.size());
+        }
+    }
+
+    @Test
+    void memoryThatASegmentCannotShowIsRefused() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor turned = Torch.zeros(2, 3).transpose(0, 1);
+            illegalState("call contiguous() first", turned::segment);
+        }
+    }
+}
