@@ -155,9 +155,16 @@ public final class Dual {
 
     /** this + left · right, broadcast, in one pass over memory. */
     public Dual addcmul(Dual left, Dual right) {
-        return result(Torch.addcmul(primal, left.primal, right.primal), () -> {
+        Tensor value = Torch.addcmul(primal, left.primal, right.primal);
+        return result(value, () -> {
             Tensor rate = left.tangent == null ? tangent : addProduct(tangent, left.tangent, right.primal);
-            return right.tangent == null ? rate : addProduct(rate, left.primal, right.tangent);
+            if (right.tangent == null) {
+                return rate;
+            }
+            // A sum made here may be added to, if it has the whole shape already.
+            return rate != null && left.tangent != null && rate.numel() == value.numel() && !Autograd.isRecording()
+                    ? rate.addcmul_(left.primal, right.tangent, 1)
+                    : addProduct(rate, left.primal, right.tangent);
         }, this, left, right);
     }
 
@@ -248,11 +255,13 @@ public final class Dual {
     /** Each sum of two products is one product of concatenations: many small products are what this costs. */
     private static Tensor attentionTangent(Dual query, Dual key, Dual value) {
         long width = query.primal.size(-1);
-        Tensor rows = Torch.cat(-1, query.tangentOrZero(), query.primal).mul_(attentionScale(query));
-        Tensor columns = Torch.cat(-1, key.primal, key.tangentOrZero());
-        Tensor weights = rows.narrow(-1, width, width).matmul(columns.narrow(-1, 0, width).transpose(-2, -1)).softmax(-1);
-        Tensor rates = Torch.softmaxBackward(rows.matmul(columns.transpose(-2, -1)), weights, -1);
-        return Torch.cat(-1, rates, weights).matmul(Torch.cat(-2, value.primal, value.tangentOrZero()));
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor rows = Torch.cat(-1, query.tangentOrZero(), query.primal).mul_(attentionScale(query));
+            Tensor columns = Torch.cat(-1, key.primal, key.tangentOrZero());
+            Tensor weights = rows.narrow(-1, width, width).matmul(columns.narrow(-1, 0, width).transpose(-2, -1)).softmax(-1);
+            Tensor rates = Torch.softmaxBackward(rows.matmul(columns.transpose(-2, -1)), weights, -1);
+            return scope.keep(Torch.cat(-1, rates, weights).matmul(Torch.cat(-2, value.primal, value.tangentOrZero())));
+        }
     }
 
     /** Softmax over the last dimension. */
