@@ -32,8 +32,8 @@ import org.openjdk.jmh.annotations.Warmup;
  * What a whole training step of a MeanFlow loss costs beside one of flow matching, on the same network and batch.
  *
  * <p>Both run a forward pass, a backward pass, clipping and RAdam; the MeanFlow step has the network's derivative along
- * (s, x̄) besides. A forward pass is about a third of a step and its tangents cost about another, so that 4/3 is what can be hoped
- * for; the bar is 1.6. The network is one for 28×28 grey images: patches of 4, width 128, 4 blocks of 4 heads, batches of 64.
+ * (s, x̄) besides. A forward pass is about a third of a step and its tangents cost about another, so that 4/3 is what can
+ * be hoped for; the bar is 1.6. The network is one for 28×28 grey images: patches of 4, width 128, 4 blocks of 4 heads, batches of 64.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.SingleShotTime)
@@ -54,7 +54,8 @@ public class StepBenchmark {
 
     private Pair pair() {
         Tensor start = random.uniform(BATCH).mul(0.5);
-        Context context = new Context(random.uniform(BATCH), random.normal(BATCH, 1, 28, 28), random.integers(0, 11, BATCH), null);
+        Context context = new Context(random.uniform(BATCH), random.normal(BATCH, 1, 28, 28), random.integers(0, 11, BATCH),
+                null);
         return new Pair(start, start.add(0.4), null, random.normal(BATCH, 1, 28, 28), random.normal(BATCH, 1, 28, 28), context);
     }
 

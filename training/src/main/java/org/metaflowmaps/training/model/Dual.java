@@ -135,12 +135,14 @@ public final class Dual {
 
     /** this - other, broadcast. */
     public Dual sub(Dual other) {
-        return result(primal.sub(other.primal), () -> sum(tangent, other.tangent == null ? null : other.tangent.neg()), this, other);
+        return result(primal.sub(other.primal), () -> sum(tangent, other.tangent == null ? null : other.tangent.neg()), this,
+                other);
     }
 
     /** this · other, broadcast. */
     public Dual mul(Dual other) {
-        return result(primal.mul(other.primal), () -> merged(product(tangent, other.primal), product(other.tangent, primal)), this, other);
+        return result(primal.mul(other.primal), () -> merged(product(tangent, other.primal), product(other.tangent, primal)),
+                this, other);
     }
 
     /** this · factor. */
@@ -220,7 +222,8 @@ public final class Dual {
         Torch.Normalised normal = Torch.layerNorm(primal, eps);
         return direction == null
                 ? constant(normal.output())
-                : result(normal.output(), () -> Torch.layerNormBackward(direction.contiguous(), primal, normal.mean(), normal.rstd()), this);
+                : result(normal.output(), () -> Torch.layerNormBackward(direction.contiguous(), primal, normal.mean(),
+                        normal.rstd()), this);
     }
 
     /** this / √(mean(this²) + eps) · gain over the last dimension. */
@@ -314,7 +317,8 @@ public final class Dual {
     public Dual[] chunk(int chunks, long dim) {
         long size = primal.size((int) dim);
         if (chunks < 1 || size % chunks != 0) {
-            throw new IllegalArgumentException("dimension " + dim + " of shape " + Arrays.toString(primal.shape()) + " in " + chunks
+            throw new IllegalArgumentException("dimension " + dim + " of shape " + Arrays.toString(primal.shape())
+                    + " in " + chunks
                     + " equal parts: its size is no multiple of that");
         }
         // libtorch's own operator, because its gradient is one concatenation; that of a narrowing is padded with zeros.

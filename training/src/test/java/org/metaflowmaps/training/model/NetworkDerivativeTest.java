@@ -62,7 +62,8 @@ final class NetworkDerivativeTest {
         }
 
         Dual dual(MetaFlowMap map, Context context, boolean[] moves) {
-            return map.averageVelocity(one(start, startRate, moves[0]), one(end, endRate, moves[1]), one(state, stateRate, moves[2]), context);
+            return map.averageVelocity(one(start, startRate, moves[0]), one(end, endRate, moves[1]), one(state, stateRate,
+                    moves[2]), context);
         }
 
         private static Dual one(Tensor value, Tensor rate, boolean moves) {
