@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
@@ -9,9 +10,13 @@ import picocli.CommandLine.TypeConversionException;
 final class DeviceOption {
     @Option(names = "--device", paramLabel = "DEVICE", converter = Converter.class,
             description = "Where to compute: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
-    private Device device = Device.preferred();
+    private @Nullable Device device;
 
+    /** The chosen device. Only now is libtorch loaded: a help text has no need of it. */
     Device get() {
+        if (device == null) {
+            device = Device.preferred();
+        }
         return device;
     }
 

@@ -1,12 +1,95 @@
 package org.metaflowmaps.cli;
 
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.steering.PosteriorEvaluation;
+import org.metaflowmaps.training.TrainConfig;
+import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
-@Command(name = "quickstart")
+/** {@code mfm quickstart}. */
+@Command(name = "quickstart", mixinStandardHelpOptions = true,
+        description = "Train a small meta flow map on images that come with mfm, draw from its posteriors, and write a report.")
 final class QuickstartCommand implements Callable<Integer> {
+    private static final int EVALUATED = 128;
+    private static final int DRAWS = 16;
+    private static final int SHOWN = 4;
+    private static final int DRAWS_SHOWN = 6;
+    private static final int[] SAMPLE_STEPS = {1, 2, 4};
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Parameters(index = "0..*", paramLabel = "key=value", description = "Settings that replace those of the quickstart.")
+    private List<String> overrides = new ArrayList<>();
+
+    @Option(names = "--out", paramLabel = "DIR", description = "Where to leave the results. Default: ${DEFAULT-VALUE}.")
+    private Path folder = Path.of("runs", "quickstart");
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
     @Override
-    public Integer call() {
-        return 1;
+    public Integer call() throws IOException {
+        PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
+        Configs.Resolved resolved = Configs.load("quickstart", overrides);
+        TrainConfig config = resolved.config();
+        LabelledImages images = DataSource.images(config.data());
+        clear();
+        try (TrainingData data = DataSource.open(config, device.get());
+                Trainer trainer = new Trainer(config, data, device.get(), folder)) {
+            TrainCommand.write(resolved, folder);
+            terminal.println("training " + trainer.map().parameters().count() + " parameters on " + images.count() + " images on " + device.get());
+            terminal.flush();
+            trainer.run();
+            PosteriorStudy study = new PosteriorStudy(trainer.map(), images, images.count() - config.data().holdOut(), device.get(), config.seed());
+            QuickstartReport report = new QuickstartReport(folder, resolved, EVALUATED, DRAWS);
+            trainer.average().applied(() -> {
+                long started = System.nanoTime();
+                List<PosteriorEvaluation> rows = study.evaluate(EVALUATED, DRAWS, 1);
+                report.posterior(rows, (System.nanoTime() - started) * 1e-9);
+                report.pictures(study.grid(shown(images, config), PosteriorStudy.TIMES, DRAWS_SHOWN, 1), ClassSamples.grid(trainer.map(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
+            });
+            report.write();
+            report.print(terminal);
+        }
+        return 0;
+    }
+
+    /** The first held-out images. */
+    private static List<Integer> shown(LabelledImages images, TrainConfig config) {
+        int first = images.count() - config.data().holdOut();
+        return IntStream.range(first, Math.min(images.count(), first + SHOWN)).boxed().toList();
+    }
+
+    /** A new quickstart replaces the last one's files, and nothing else that may lie in the folder. */
+    private void clear() throws IOException {
+        if (!Files.isDirectory(folder)) {
+            return;
+        }
+        try (Stream<Path> files = Files.list(folder)) {
+            for (Path file : files.toList()) {
+                String name = file.getFileName().toString();
+                if (name.equals(Trainer.CHECKPOINT) || name.equals(Trainer.METRICS) || name.startsWith("events.out.tfevents.")) {
+                    Files.delete(file);
+                }
+            }
+        }
     }
 }

@@ -1,12 +1,125 @@
 package org.metaflowmaps.cli;
 
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.LongStream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.FlowMapSampler;
+import org.metaflowmaps.steering.RefinementSampler;
+import org.metaflowmaps.training.model.MetaFlowMap;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
-@Command(name = "sample")
+/** {@code mfm sample}. */
+@Command(name = "sample", mixinStandardHelpOptions = true, description = "Draw images of some classes from a trained map.")
 final class SampleCommand implements Callable<Integer> {
+    /** How samples are made. */
+    enum Sampler {
+        refinement,
+        flow_map
+    }
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Mixin
+    private final CheckpointOption checkpoint = new CheckpointOption();
+
+    @Option(names = "--class", paramLabel = "LABEL", split = ",", description = "Classes to draw; default: all, and none of a map without classes.")
+    private List<Long> labels = new ArrayList<>();
+
+    @Option(names = "--count", paramLabel = "N", description = "Images of each class. Default: ${DEFAULT-VALUE}.")
+    private int count = 4;
+
+    @Option(names = "--steps", paramLabel = "N", description = "Network evaluations per image. Default: ${DEFAULT-VALUE}.")
+    private int steps = 4;
+
+    @Option(names = "--sampler", description = "${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
+    private Sampler sampler = Sampler.refinement;
+
+    @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
+    private long seed = 1;
+
+    @Option(names = "--out", paramLabel = "FILE", description = "A .png for a picture, a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
+    private Path out = Path.of("samples.png");
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
     @Override
-    public Integer call() {
-        return 1;
+    public Integer call() throws IOException {
+        if (count < 1 || steps < 1) {
+            throw new IllegalArgumentException("--count and --steps need to be at least 1");
+        }
+        try (MetaFlowMap map = checkpoint.load(device.get());
+                TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(seed, device.get());
+                Autograd.Mode off = Autograd.inference()) {
+            Tensor classes = Torch.of(labels(map)).to(device.get());
+            Tensor images = draw(map, random, classes.repeatInterleave(count, 0));
+            if (out.toString().endsWith(".safetensors")) {
+                Safetensors.write(out, Map.of("seed", Long.toString(seed)), Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
+            } else {
+                picture(map, classes.toLongArray(), images);
+            }
+        }
+        PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
+        terminal.println(out);
+        terminal.flush();
+        return 0;
+    }
+
+    private Tensor draw(MetaFlowMap map, RandomSource random, Tensor classes) {
+        return switch (sampler) {
+            case refinement -> new RefinementSampler(map, steps).sample(random, classes);
+            case flow_map -> {
+                long[] item = map.itemShape();
+                yield new FlowMapSampler(map, steps).sample(random.normal(classes.size(0), item[0], item[1], item[2]), classes, null);
+            }
+        };
+    }
+
+    private long[] labels(MetaFlowMap map) {
+        if (labels.isEmpty()) {
+            int all = Math.max(1, map.classes());
+            return LongStream.range(0, all).toArray();
+        }
+        for (long label : labels) {
+            if (label < 0 || label > map.classes()) {
+                throw new IllegalArgumentException("--class " + label + " is out of range: this map has classes 0 to " + (map.classes() - 1)
+                        + ", and " + map.classes() + " for no label");
+            }
+        }
+        return labels.stream().mapToLong(Long::longValue).toArray();
+    }
+
+    private void picture(MetaFlowMap map, long[] classes, Tensor images) throws IOException {
+        long[] item = map.itemShape();
+        List<String> names = CheckpointOption.classNames(map);
+        List<String> columns = new ArrayList<>();
+        for (int i = 1; i <= count; i++) {
+            columns.add(Integer.toString(i));
+        }
+        ImageGrid grid = new ImageGrid((int) item[0], (int) item[1], (int) item[2], columns);
+        for (int row = 0; row < classes.length; row++) {
+            String name = classes[row] < names.size() ? names.get((int) classes[row]) : "no label";
+            grid.row(name, images.narrow(0, (long) row * count, count).toFloatArray());
+        }
+        Png.write(grid.draw(2), out);
     }
 }

@@ -67,7 +67,7 @@ public record Device(Type type, int index) {
 
     /** The first GPU where libtorch can use one, else the CPU. */
     public static Device preferred() {
-        Handles.initialise();
+        Libtorch.load();
         return torch.cuda_is_available() ? cuda(0) : CPU;
     }
 
@@ -77,7 +77,7 @@ public record Device(Type type, int index) {
      * @throws IllegalArgumentException with the reason if not
      */
     public Device available() {
-        Handles.initialise();
+        Libtorch.load();
         if (type == Type.CUDA) {
             if (!Libtorch.info().cudaBuild()) {
                 throw new IllegalArgumentException(this + " cannot be used: this libtorch was built without CUDA; build with -Pcuda");

@@ -77,8 +77,8 @@ public final class Idx {
     private static IdxArray readPlain(InputStream in, String source) throws IOException {
         byte[] magic = in.readNBytes(4);
         if (magic.length < 4) {
-            throw new IdxException(source, "only " + magic.length + " bytes, expected an IDX header of at least 8; the file is cut "
-                    + "short, fetch it again");
+            throw new IdxException(source, "only " + magic.length + " bytes, expected an IDX header of at least 8; the file is "
+                    + "cut short, fetch it again");
         }
         checkMagic(magic, source);
         int rank = magic[3];
@@ -114,8 +114,8 @@ public final class Idx {
             default -> "";
         };
         if (magic[0] != 0 || magic[1] != 0 || type.isEmpty() || magic[3] < 1) {
-            throw new IdxException(source, "begins with " + found + ", expected 00 00 08 and the number of dimensions; this is not an "
-                    + "IDX file of unsigned bytes, check that the right file was named");
+            throw new IdxException(source, "begins with " + found + ", expected 00 00 08 and the number of dimensions; this is "
+                    + "not an IDX file of unsigned bytes, check that the right file was named");
         }
         if (magic[2] != UNSIGNED_BYTE) {
             throw new IdxException(source, "holds elements of type " + type + " (header " + found + "), expected unsigned bytes "

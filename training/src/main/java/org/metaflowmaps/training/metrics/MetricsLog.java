@@ -3,17 +3,18 @@ package org.metaflowmaps.training.metrics;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.metaflowmaps.runtime.AtomicFile;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -67,21 +68,15 @@ public final class MetricsLog implements AutoCloseable {
      * @throws IOException if the file cannot be written, or a line other than the last is not one of such a log
      */
     public static MetricsLog open(Path file, long resumedAt) throws IOException {
-        Path absolute = file.toAbsolutePath();
-        Path folder = absolute.getParent();
-        if (folder != null) {
-            Files.createDirectories(folder);
-        }
         List<Entry> kept = Files.exists(file) ? new ArrayList<>(read(file)) : new ArrayList<>();
         kept.removeIf(entry -> entry.step() > resumedAt);
         StringBuilder text = new StringBuilder();
         for (Entry entry : kept) {
             text.append(format(entry));
         }
-        Path beside = absolute.resolveSibling(absolute.getFileName() + ".tmp");
-        Files.writeString(beside, text);
-        Files.move(beside, absolute, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        return new MetricsLog(Files.newOutputStream(absolute, StandardOpenOption.APPEND));
+        byte[] content = text.toString().getBytes(StandardCharsets.UTF_8);
+        AtomicFile.write(file, content.length, channel -> Channels.newOutputStream(channel).write(content));
+        return new MetricsLog(Files.newOutputStream(file, StandardOpenOption.APPEND));
     }
 
     /**

@@ -76,7 +76,7 @@ public final class Progress implements AutoCloseable {
         told = false;
         if (bar != null) {
             bar.stepTo(done);
-            bar.setExtraMessage(note);
+            bar.setExtraMessage(" " + note);
             return;
         }
         long now = nanoTime.getAsLong();

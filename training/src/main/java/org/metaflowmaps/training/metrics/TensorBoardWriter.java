@@ -51,7 +51,7 @@ public final class TensorBoardWriter implements AutoCloseable {
     static TensorBoardWriter open(Path folder, long resumedAt, InstantSource clock) throws IOException {
         checkStep(resumedAt);
         Files.createDirectories(folder);
-        String name = "events.out.tfevents.%d.%s".formatted(clock.instant().getEpochSecond(), hostName());
+        String name = "events.out.tfevents." + clock.instant().getEpochSecond() + "." + hostName();
         TensorBoardWriter writer = create(folder, name, clock);
         try {
             writer.write(writer.event(0).text(3, "brain.Event:2"));
@@ -96,7 +96,8 @@ public final class TensorBoardWriter implements AutoCloseable {
     public void image(String tag, long step, byte[] png) throws IOException {
         ByteBuffer header = ByteBuffer.wrap(png);
         if (png.length < 33 || header.getLong() != PNG_SIGNATURE) {
-            throw new IllegalArgumentException("image '%s' of %d bytes is not a PNG file; encode it first".formatted(tag, png.length));
+            throw new IllegalArgumentException("image '%s' of %d bytes is not a PNG file; encode it first"
+                    .formatted(tag, png.length));
         }
         int width = header.getInt(16);
         int height = header.getInt(20);

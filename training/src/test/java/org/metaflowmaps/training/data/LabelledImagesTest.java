@@ -16,7 +16,8 @@ class LabelledImagesTest {
 
     /** Three images of two channels, one row, two columns. */
     private final LabelledImages images = new LabelledImages(
-            new byte[] {0, (byte) 255, 51, 102, (byte) 153, (byte) 204, 1, (byte) 254, 2, 4, 6, 8}, 2, 1, 2, new byte[] {0, 1, 0}, NAMES);
+            new byte[] {0, (byte) 255, 51, 102, (byte) 153, (byte) 204, 1, (byte) 254, 2, 4, 6, 8}, 2, 1, 2,
+            new byte[] {0, 1, 0}, NAMES);
 
     @Test
     void bytesBecomeMinusOneToOne() {
@@ -55,7 +56,8 @@ class LabelledImagesTest {
 
     @Test
     void classMeanNeedsAnImage() {
-        assertMessage("no image from 0 to 3 has label 2 (absent)", IllegalArgumentException.class, () -> images.classMean(2, 0, 3));
+        assertMessage("no image from 0 to 3 has label 2 (absent)", IllegalArgumentException.class,
+                () -> images.classMean(2, 0, 3));
         assertThrows(IndexOutOfBoundsException.class, () -> images.classMean(3, 0, 3));
         assertThrows(IndexOutOfBoundsException.class, () -> images.classMean(0, 0, 4));
     }

@@ -90,7 +90,8 @@ class MetricsLogTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "nonsense", "[1]", "{}", "{\"step\":1}", "{\"step\":1.5,\"seconds\":1}", "{\"step\":-1,\"seconds\":1}",
+    @ValueSource(strings = {"", "nonsense", "[1]", "{}", "{\"step\":1}",
+        "{\"step\":1.5,\"seconds\":1}", "{\"step\":-1,\"seconds\":1}",
         "{\"step\":1,\"seconds\":1,\"loss\":\"high\"}", "{\"step\":1,\"seconds\":1,\"loss\":null}",
         "{\"step\":99999999999999999999,\"seconds\":1}", "{\"step\":1,\"seconds\":1}{\"step\":2,\"seconds\":1}"})
     void aForeignLineIsNamed(String line) throws IOException {

@@ -59,7 +59,8 @@ class TensorBoardWriterTest {
             writer.scalar("é", 0, Double.NaN);
             // step 300 = ac 02; summary of 13 bytes, value of 11: tag "loss", float 1.5
             List<byte[]> records = records(writer.file());
-            assertEquals(TIME + "10ac02" + "2a0d" + "0a0b" + "0a046c6f7373" + "150000c03f", HexFormat.of().formatHex(records.get(1)));
+            assertEquals(TIME + "10ac02" + "2a0d" + "0a0b" + "0a046c6f7373" + "150000c03f",
+                    HexFormat.of().formatHex(records.get(1)));
             assertEquals(TIME + "2a0b" + "0a09" + "0a02c3a9" + "150000c07f", HexFormat.of().formatHex(records.get(2)));
         }
     }

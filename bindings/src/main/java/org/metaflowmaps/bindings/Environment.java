@@ -1,0 +1,31 @@
+package org.metaflowmaps.bindings;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.invoke.MethodHandle;
+import java.util.Optional;
+
+/** Environment variables that native libraries read while they load. Java's own copy of the environment does not see them. */
+final class Environment {
+    private Environment() {}
+
+    /** Sets a variable for native code unless it has a value (C function {@code setenv}); does nothing on Windows. */
+    static void setIfAbsent(String name, String value) {
+        Optional<MemorySegment> setenv = SymbolLookup.loaderLookup().find("setenv").or(() -> Linker.nativeLinker().defaultLookup().find("setenv"));
+        if (setenv.isEmpty()) {
+            return;
+        }
+        MethodHandle call = Linker.nativeLinker().downcallHandle(setenv.get(), FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, JAVA_INT));
+        try (Arena arena = Arena.ofConfined()) {
+            var ignored = (int) call.invokeExact(arena.allocateFrom(name), arena.allocateFrom(value), 0);
+        } catch (Throwable e) {
+            throw new AssertionError("setenv takes two strings and a number", e);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+package org.metaflowmaps.cli;
+
+import com.google.common.base.Splitter;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Collectors;
+import org.metaflowmaps.training.TrainConfig;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.DatabindException;
+import tools.jackson.databind.DeserializationFeature;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.exc.InvalidFormatException;
+import tools.jackson.databind.exc.UnrecognizedPropertyException;
+import tools.jackson.databind.node.ObjectNode;
+import tools.jackson.dataformat.yaml.YAMLMapper;
+
+/** Training configurations: a YAML file over the defaults, and {@code key=value} over both. */
+final class Configs {
+    private static final YAMLMapper YAML = YAMLMapper.builder()
+            .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+            .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
+            .build();
+
+    private Configs() {}
+
+    /**
+     * A configuration with everything filled in.
+     *
+     * @param tree as written to the run's folder
+     * @param config what it means
+     */
+    record Resolved(ObjectNode tree, TrainConfig config) {
+        String yaml() {
+            return YAML.writeValueAsString(tree);
+        }
+    }
+
+    /** A configuration file of the user, or one that comes with mfm if {@code name} is no file. */
+    static Resolved load(String name, List<String> overrides) throws IOException {
+        Path file = Path.of(name);
+        if (Files.exists(file)) {
+            return resolve(file.toString(), Files.readString(file), overrides);
+        }
+        try (InputStream shipped = Configs.class.getResourceAsStream("configs/" + name + ".yaml")) {
+            if (shipped == null || !name.matches("[a-z0-9-]+")) {
+                throw new IOException(name + " does not exist: give a YAML file, or one of the configurations that come with mfm: "
+                        + "quickstart, fashion-mnist, mixture");
+            }
+            return resolve(name, new String(shipped.readAllBytes(), StandardCharsets.UTF_8), overrides);
+        }
+    }
+
+    static Resolved resolve(String source, String text, List<String> overrides) throws IOException {
+        ObjectNode tree = defaults();
+        try {
+            JsonNode given = YAML.readTree(text);
+            if (!given.isMissingNode() && !given.isNull()) {
+                if (!(given instanceof ObjectNode object)) {
+                    throw new IOException(source + " is not a YAML mapping of settings");
+                }
+                merge(tree, object);
+            }
+            for (String override : overrides) {
+                set(tree, override);
+            }
+            return new Resolved(tree, YAML.treeToValue(tree, TrainConfig.class));
+        } catch (JacksonException e) {
+            throw new IOException(source + ": " + explain(e), e);
+        }
+    }
+
+    private static ObjectNode defaults() throws IOException {
+        try (InputStream in = Objects.requireNonNull(Configs.class.getResourceAsStream("configs/defaults.yaml"))) {
+            return (ObjectNode) YAML.readTree(in.readAllBytes());
+        }
+    }
+
+    private static void merge(ObjectNode base, ObjectNode over) {
+        for (Map.Entry<String, JsonNode> entry : over.properties()) {
+            JsonNode below = base.get(entry.getKey());
+            if (below instanceof ObjectNode inner && entry.getValue() instanceof ObjectNode outer) {
+                merge(inner, outer);
+            } else {
+                base.set(entry.getKey(), entry.getValue());
+            }
+        }
+    }
+
+    private static void set(ObjectNode tree, String override) throws IOException {
+        int equals = override.indexOf('=');
+        if (equals < 1) {
+            throw new IOException("'" + override + "' is no setting: write key=value, such as optimizer.learning_rate=3e-4");
+        }
+        List<String> path = Splitter.on('.').splitToList(override.substring(0, equals));
+        ObjectNode parent = tree;
+        for (String name : path.subList(0, path.size() - 1)) {
+            if (!(parent.get(name) instanceof ObjectNode inner)) {
+                throw new IOException(unknown(override.substring(0, equals), name, parent.propertyNames()));
+            }
+            parent = inner;
+        }
+        String key = path.getLast();
+        if (!parent.has(key)) {
+            throw new IOException(unknown(override.substring(0, equals), key, parent.propertyNames()));
+        }
+        parent.set(key, YAML.readTree(override.substring(equals + 1)));
+    }
+
+    private static String explain(JacksonException failure) {
+        if (failure instanceof UnrecognizedPropertyException unrecognised) {
+            List<String> known = Objects.requireNonNullElse(unrecognised.getKnownPropertyIds(), List.of()).stream().map(String::valueOf).toList();
+            return unknown(path(unrecognised), unrecognised.getPropertyName(), known);
+        }
+        if (failure instanceof InvalidFormatException invalid && invalid.getTargetType() != null) {
+            return "setting '" + path(invalid) + "' is '" + invalid.getValue() + "', expected " + expected(invalid.getTargetType());
+        }
+        String where = failure instanceof DatabindException databind && !databind.getPath().isEmpty() ? path(databind) + ": " : "";
+        // A record that refuses its values does so by an exception of its own, which Jackson wraps.
+        return failure.getCause() instanceof IllegalArgumentException refused
+                ? String.valueOf(refused.getMessage())
+                : where + failure.getOriginalMessage();
+    }
+
+    private static String expected(Class<?> type) {
+        if (type.isEnum()) {
+            return "one of " + Arrays.stream(type.getEnumConstants()).map(value -> YAML.valueToTree(value).asString()).collect(Collectors.joining(", "));
+        }
+        return type == int.class || type == long.class ? "a whole number" : type == double.class ? "a number" : "a " + type.getSimpleName();
+    }
+
+    private static String path(JacksonException failure) {
+        StringBuilder path = new StringBuilder();
+        for (JacksonException.Reference step : failure.getPath()) {
+            path.append(path.isEmpty() ? "" : ".").append(step.getPropertyName() == null ? "[" + step.getIndex() + "]" : step.getPropertyName());
+        }
+        return path.toString();
+    }
+
+    private static String unknown(String path, String key, Collection<String> known) {
+        String nearest = known.stream().min(Comparator.comparingInt(candidate -> distance(key, candidate))).orElse("");
+        return "unknown setting '" + path + "': did you mean '" + nearest + "'? Known here: " + String.join(", ", known);
+    }
+
+    /** The least number of single-character edits that lead from one word to the other (Levenshtein). */
+    private static int distance(String from, String to) {
+        int[] row = new int[to.length() + 1];
+        for (int j = 0; j < row.length; j++) {
+            row[j] = j;
+        }
+        for (int i = 1; i <= from.length(); i++) {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= to.length(); j++) {
+                int change = diagonal + (from.charAt(i - 1) == to.charAt(j - 1) ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.min(change, 1 + Math.min(row[j], row[j - 1]));
+            }
+        }
+        return row[to.length()];
+    }
+}

@@ -1,0 +1,71 @@
+package org.metaflowmaps.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.PosteriorSampler;
+import org.metaflowmaps.steering.RefinementSampler;
+import org.metaflowmaps.training.Checkpoint;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.MetaFlowMap;
+
+/** The README's example: what stands between the markers here stands there, and runs. */
+final class EmbeddingExampleTest {
+    @TempDir
+    private Path folder;
+
+    @Test
+    void theReadmesExampleRuns() throws IOException {
+        assertEquals(0, Mfm.run("train", "quickstart", "steps=1", "model.transformer.hidden_size=12", "--out", folder.toString()));
+        long before = NativeMemory.liveTensors();
+        example(folder.resolve("checkpoint.safetensors"));
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+
+    private static void example(Path file) throws IOException {
+        // example begins
+        try (MetaFlowMap map = Checkpoint.load(file, Device.CPU);
+                RandomSource random = RandomSource.seeded(1);
+                TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.inference()) {
+            Tensor labels = Torch.of(new long[] {0, 9}); // a T-shirt and an ankle boot
+            Tensor images = new RefinementSampler(map, 4).sample(random, labels); // (2, 1, 28, 28) in [-1, 1]
+
+            Tensor time = Torch.of(new float[] {0.3f, 0.3f}); // both noised to t = 0.3
+            Tensor noisy = random.normal(2, 1, 28, 28).lerp(images, time.reshape(2, 1, 1, 1));
+            Context context = new Context(time, noisy, labels, null);
+            Tensor draws = new PosteriorSampler(map, 1).sample(random, context, 16); // (2, 16, 1, 28, 28), one step each
+
+            MemorySegment pixels = draws.contiguous().segment(); // the tensor's own memory, until the scope closes
+            System.out.println(pixels.get(ValueLayout.JAVA_FLOAT, 0));
+        }
+        // example ends
+    }
+
+    @Test
+    void theReadmeShowsThisCode() throws IOException {
+        String readme = Files.readString(Path.of("..", "README.md"));
+        String source = Files.readString(Path.of("src/test/java/org/metaflowmaps/cli/EmbeddingExampleTest.java"));
+        assertArrayEquals(between(source, "// example begins\n", "        // example ends").stripTrailing().stripIndent().lines().toArray(),
+                between(readme, "```java\n", "```").strip().lines().toArray());
+    }
+
+    private static String between(String text, String begin, String end) {
+        int from = text.indexOf(begin) + begin.length();
+        return text.substring(from, text.indexOf(end, from));
+    }
+}

@@ -1,0 +1,66 @@
+package org.metaflowmaps.runtime;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import org.bytedeco.pytorch.global.torch;
+import org.metaflowmaps.bindings.Availability;
+import org.metaflowmaps.bindings.CudaDriver;
+import org.metaflowmaps.bindings.CudaRuntime;
+import org.metaflowmaps.bindings.Libtorch;
+import org.metaflowmaps.bindings.LibtorchInfo;
+import org.metaflowmaps.bindings.Nvrtc;
+import org.metaflowmaps.bindings.Nvtx;
+
+/** What native software this process runs on, for people who wonder why something is missing. */
+public final class Installation {
+    private Installation() {}
+
+    /**
+     * One piece of native software.
+     *
+     * @param name what it is
+     * @param found its version and place, or why it is not there
+     * @param cure how to get it, if it is not there
+     */
+    public record Part(String name, String found, Optional<String> cure) {}
+
+    /** All pieces; loads libtorch. */
+    public static List<Part> parts() {
+        List<Part> parts = new ArrayList<>();
+        LibtorchInfo info = Libtorch.info();
+        parts.add(new Part("libtorch", info.version() + (info.cudaBuild() ? ", CUDA build" : ", CPU build") + " (" + info.library() + ")", Optional.empty()));
+        parts.add(new Part("threads", Integer.toString(info.threads()), Optional.empty()));
+        parts.add(library("CUDA driver", CudaDriver.availability(), "install the NVIDIA driver, version 580 or newer, on a machine with an NVIDIA GPU"));
+        parts.add(library("CUDA runtime", CudaRuntime.availability(), "install CUDA 13, or put its lib folder on LD_LIBRARY_PATH"));
+        parts.add(library("NVRTC", Nvrtc.availability(), "comes with CUDA 13; needed only for kernels compiled at run time"));
+        parts.add(library("NVTX", Nvtx.availability(), "comes with CUDA 13; needed only to see named ranges in Nsight"));
+        parts.add(devices(info.cudaBuild()));
+        return parts;
+    }
+
+    private static Part library(String name, Availability availability, String cure) {
+        return switch (availability) {
+            case Availability.Found found -> new Part(name, "found: " + found.location(), Optional.empty());
+            case Availability.Missing missing -> new Part(name, "not found: " + missing.reason(), Optional.of(cure));
+        };
+    }
+
+    private static Part devices(boolean cudaBuild) {
+        if (!cudaBuild) {
+            return new Part("devices", "cpu", Optional.of("to use a GPU, build with -Pcuda (on by itself where /proc/driver/nvidia/version exists)"));
+        }
+        if (!torch.cuda_is_available()) {
+            return new Part("devices", "cpu; libtorch sees no GPU", Optional.of("libtorch's CUDA build needs a driver and CUDA 13 with cuDNN 9, cuBLAS and NCCL "
+                    + "on the library path"));
+        }
+        StringBuilder text = new StringBuilder("cpu");
+        for (int i = 0; i < torch.cuda_device_count(); i++) {
+            CudaRuntime.Device device = CudaRuntime.device(i);
+            text.append(String.format(Locale.ROOT, ", cuda:%d (%s, compute %d.%d, %.0f GiB)", i, device.name(), device.computeMajor(),
+                    device.computeMinor(), CudaRuntime.memory(i).total() / 0x1p30));
+        }
+        return new Part("devices", text.toString(), Optional.empty());
+    }
+}

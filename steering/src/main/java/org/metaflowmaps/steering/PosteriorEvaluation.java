@@ -1,0 +1,68 @@
+package org.metaflowmaps.steering;
+
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.LinearInterpolant;
+import org.metaflowmaps.training.model.Context;
+
+/**
+ * How well posterior draws find back clean items that were noised to a time t.
+ *
+ * <p>All errors are root mean squares over elements and items. The best possible estimate is the posterior mean: the mean of
+ * draws is near it if the draws are right, and their spread around it is what the noisy state leaves open.
+ *
+ * @param time t
+ * @param meanOfDraws error of the mean of an item's draws
+ * @param scaledState error of x_t / t, the unbiased estimate that knows nothing of the data
+ * @param reference error of a given estimate, such as the class mean
+ * @param spread standard deviation of an item's draws
+ */
+public record PosteriorEvaluation(double time, double meanOfDraws, double scaledState, double reference, double spread) {
+    /** Items evaluated at once; their draws are one batch. */
+    private static final int CHUNK = 16;
+
+    /**
+     * Noises items to a time and draws from their posteriors.
+     *
+     * @param sampler the map and its number of steps
+     * @param items clean: (N, item shape)
+     * @param labels (N) int64
+     * @param references the estimate to compare with: (N, item shape)
+     * @param time t, in (0, 1)
+     * @param draws per item, at least 2
+     * @param random draws all noise
+     */
+    public static PosteriorEvaluation of(
+            PosteriorSampler sampler, Tensor items, Tensor labels, Tensor references, double time, int draws, RandomSource random) {
+        double[] sums = new double[4];
+        for (long from = 0; from < items.size(0); from += CHUNK) {
+            long count = Math.min(CHUNK, items.size(0) - from);
+            try (TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.noGrad()) {
+                Tensor clean = items.narrow(0, from, count);
+                Context context = noised(clean, labels.narrow(0, from, count), time, random);
+                Tensor drawn = sampler.sample(random, context, draws);
+                sums[0] += squares(drawn.mean(false, 1).sub(clean));
+                sums[1] += squares(context.state().div(time).sub(clean));
+                sums[2] += squares(references.narrow(0, from, count).sub(clean));
+                sums[3] += drawn.var(false, 1).sum().item();
+            }
+        }
+        double elements = items.numel();
+        return new PosteriorEvaluation(time, Math.sqrt(sums[0] / elements), Math.sqrt(sums[1] / elements), Math.sqrt(sums[2] / elements),
+                Math.sqrt(sums[3] / elements));
+    }
+
+    /** Contexts for clean items noised to a time, in the innermost open scope. */
+    public static Context noised(Tensor clean, Tensor labels, double time, RandomSource random) {
+        Tensor times = Torch.full(time, clean.dtype(), clean.device(), clean.size(0));
+        return new Context(times, LinearInterpolant.state(random.normal(clean.shape()), clean, times), labels, null);
+    }
+
+    private static double squares(Tensor difference) {
+        return difference.square().sum().item();
+    }
+}

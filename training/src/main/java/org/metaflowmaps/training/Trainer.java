@@ -1,0 +1,257 @@
+package org.metaflowmaps.training;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.data.Seeds;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.metrics.MetricsLog;
+import org.metaflowmaps.training.metrics.Progress;
+import org.metaflowmaps.training.metrics.TensorBoardWriter;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.optim.AdamW;
+import org.metaflowmaps.training.optim.Clipping;
+import org.metaflowmaps.training.optim.MovingAverage;
+import org.metaflowmaps.training.optim.Optimizer;
+import org.metaflowmaps.training.optim.RAdam;
+import org.metaflowmaps.training.optim.WarmUp;
+
+/** Trains a meta flow map as a configuration says, and leaves checkpoints and metrics in a folder. */
+public final class Trainer implements AutoCloseable {
+    /** The newest checkpoint's name in a run's folder. */
+    public static final String CHECKPOINT = "checkpoint.safetensors";
+
+    /** The metrics' name in a run's folder. */
+    public static final String METRICS = "metrics.jsonl";
+
+    private final TrainConfig config;
+    private final TrainingData data;
+    private final Path folder;
+    private final Device device;
+    private final RandomSource random;
+    private final MetaFlowMap map;
+    private final Optimizer optimizer;
+    private final MovingAverage average;
+    private final Objective objective;
+    private final PairSampler sampler;
+    private long step;
+
+    /**
+     * A run at its beginning.
+     *
+     * @param config what to do
+     * @param data what to model; stays the caller's
+     * @param device where to compute
+     * @param folder where to leave results; made if missing
+     * @throws IllegalArgumentException if the network does not fit the data
+     */
+    public Trainer(TrainConfig config, TrainingData data, Device device, Path folder) {
+        this.config = config;
+        this.data = data;
+        this.folder = folder;
+        this.device = device;
+        this.random = RandomSource.seeded(Seeds.of(config.seed(), 0), device);
+        this.map = Networks.initialised(config.model(), device, random);
+        if (!Arrays.equals(map.itemShape(), data.itemShape()) || map.classes() != data.classes()) {
+            String network = Arrays.toString(map.itemShape()) + " with " + map.classes() + " classes";
+            close(map, random);
+            throw new IllegalArgumentException("config: the network takes items of shape " + network + ", the data has "
+                    + Arrays.toString(data.itemShape()) + " with " + data.classes());
+        }
+        ParameterArena arena = map.parameters();
+        TrainConfig.Optim rule = config.optimizer();
+        this.optimizer = switch (rule.kind()) {
+            case RADAM -> new RAdam(arena, rule.beta1(), rule.beta2(), rule.eps());
+            case ADAMW -> new AdamW(arena, rule.beta1(), rule.beta2(), rule.eps(), rule.weightDecay());
+        };
+        this.average = new MovingAverage(arena, config.average().decay(), config.average().start());
+        this.objective = new Objective(config.loss());
+        this.sampler = new PairSampler(config.times(), config.labelDrop(), random);
+    }
+
+    /** The network that is trained, owned by this trainer. */
+    public MetaFlowMap map() {
+        return map;
+    }
+
+    /** The moving average of its weights, owned by this trainer. */
+    public MovingAverage average() {
+        return average;
+    }
+
+    /** Steps taken so far, also before a resumption. */
+    public long step() {
+        return step;
+    }
+
+    /**
+     * Goes on from the folder's checkpoint.
+     *
+     * @throws IOException if there is none, or it does not fit this run
+     */
+    public void resume() throws IOException {
+        step = Checkpoint.restore(folder.resolve(CHECKPOINT), state());
+    }
+
+    private Checkpoint.State state() {
+        return new Checkpoint.State(map, optimizer, average, random);
+    }
+
+    /**
+     * What a step computed, as numbers.
+     *
+     * @param diagonal plain error of the diagonal loss
+     * @param consistency plain error of the consistency loss; NaN where it took no part
+     * @param gradientNorm before clipping
+     * @param learningRate of the step
+     */
+    public record Report(double diagonal, double consistency, double gradientNorm, double learningRate) {
+        private boolean isFinite() {
+            return Double.isFinite(diagonal) && !Double.isInfinite(consistency) && Double.isFinite(gradientNorm);
+        }
+    }
+
+    /**
+     * Takes one optimiser step.
+     *
+     * @param read true to read the results back, which on a GPU waits for them, and to refuse a step whose loss is not finite
+     * @return the results, or null if they were not read
+     * @throws TrainingException if a result is not finite; the weights are then those from before the step
+     */
+    public @Nullable Report step(boolean read) {
+        ParameterArena arena = map.parameters();
+        try (TensorScope scope = TensorScope.open()) {
+            arena.gradients().zero_();
+            Tensor diagonal = null;
+            Tensor consistency = null;
+            for (int part = 0; part < config.accumulate(); part++) {
+                Objective.Losses losses = accumulate(part);
+                diagonal = diagonal == null ? losses.diagonal() : diagonal.add(losses.diagonal());
+                Tensor other = losses.consistency();
+                consistency = consistency == null || other == null ? other : consistency.add(other);
+            }
+            double clip = config.optimizer().clip();
+            Tensor norm = Clipping.clip(arena, clip == 0 ? Double.POSITIVE_INFINITY : clip);
+            Report report = read ? report(diagonal, consistency, norm) : null;
+            optimizer.step(learningRate());
+            average.update(step);
+            step++;
+            return report;
+        }
+    }
+
+    private Objective.Losses accumulate(int part) {
+        try (TensorScope scope = TensorScope.open()) {
+            long position = (step * config.accumulate() + part) * config.batch();
+            TrainingData.Batch batch = data.batch(position, config.batch());
+            Objective.Losses losses = objective.of(map, batch, sampler, step);
+            Autograd.backward(config.accumulate() == 1 ? losses.total() : losses.total().div(config.accumulate()));
+            scope.keep(losses.diagonal());
+            if (losses.consistency() != null) {
+                scope.keep(losses.consistency());
+            }
+            return losses;
+        }
+    }
+
+    /** The one place where the loop waits for the device. */
+    private Report report(@Nullable Tensor diagonal, @Nullable Tensor consistency, Tensor norm) {
+        double parts = config.accumulate();
+        Report report = new Report(diagonal == null ? Double.NaN : diagonal.item() / parts,
+                consistency == null ? Double.NaN : consistency.item() / parts, norm.item(), learningRate());
+        boolean finite = report.isFinite() && (consistency == null || !Double.isNaN(report.consistency));
+        if (!finite) {
+            throw new TrainingException(String.format(Locale.ROOT,
+                    "step %d: the loss is not finite (diagonal %s, consistency %s, gradient norm %s). %s. Lower optimizer.learning_rate, "
+                            + "set optimizer.clip, or check the data",
+                    step, report.diagonal, consistency == null ? "none" : report.consistency, report.gradientNorm, kept()));
+        }
+        return report;
+    }
+
+    private String kept() {
+        return Files.exists(folder.resolve(CHECKPOINT))
+                ? "The last good checkpoint is " + folder.resolve(CHECKPOINT)
+                : "No checkpoint was written yet";
+    }
+
+    private double learningRate() {
+        TrainConfig.Optim rule = config.optimizer();
+        double rate = new WarmUp(rule.learningRate(), rule.warmUp()).at(step);
+        long decay = Math.min(rule.decay(), config.steps());
+        long left = config.steps() - step;
+        return left < decay ? rate * left / decay : rate;
+    }
+
+    /**
+     * Trains to the configuration's last step, with metrics, checkpoints and a display of progress.
+     *
+     * @throws IOException if a file cannot be written
+     * @throws TrainingException if the loss stops to be finite
+     */
+    public void run() throws IOException {
+        Files.createDirectories(folder);
+        long resumedAt = step;
+        long started = System.nanoTime();
+        // A GPU is waited for only where numbers are wanted; on the CPU every step can be looked at for free.
+        boolean readAll = device.type() == Device.Type.CPU;
+        try (MetricsLog metrics = MetricsLog.open(folder.resolve(METRICS), resumedAt);
+                TensorBoardWriter board = TensorBoardWriter.open(folder, resumedAt);
+                Progress progress = Progress.start("train", config.steps(), resumedAt)) {
+            while (step < config.steps()) {
+                boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
+                boolean save = (step + 1) % config.checkpointEvery() == 0 || step + 1 == config.steps();
+                Report report = step(readAll || log || save);
+                if (log && report != null) {
+                    double seconds = (System.nanoTime() - started) * 1e-9;
+                    Map<String, Double> values = values(report, (step - resumedAt) / seconds);
+                    metrics.append(new MetricsLog.Entry(step, seconds, values));
+                    for (Map.Entry<String, Double> value : values.entrySet()) {
+                        board.scalar(value.getKey(), step, value.getValue());
+                    }
+                    progress.update(step, String.format(Locale.ROOT, "diagonal %.4f consistency %.4f", report.diagonal, report.consistency));
+                } else {
+                    progress.update(step, "");
+                }
+                if (save) {
+                    Checkpoint.write(folder.resolve(CHECKPOINT), config.model(), state(), step);
+                }
+            }
+        }
+    }
+
+    private Map<String, Double> values(Report report, double stepsPerSecond) {
+        Map<String, Double> values = new LinkedHashMap<>();
+        values.put("loss/diagonal", report.diagonal);
+        if (!Double.isNaN(report.consistency)) {
+            values.put("loss/consistency", report.consistency);
+        }
+        values.put("gradient_norm", report.gradientNorm);
+        values.put("learning_rate", report.learningRate);
+        values.put("items_per_second", stepsPerSecond * config.batch() * config.accumulate());
+        return values;
+    }
+
+    private static void close(MetaFlowMap map, RandomSource random) {
+        map.close();
+        random.close();
+    }
+
+    @Override
+    public void close() {
+        average.close();
+        optimizer.close();
+        close(map, random);
+    }
+}

@@ -1,0 +1,10 @@
+package org.metaflowmaps.training;
+
+/** A run that cannot go on; the message says at which step and why, and what was kept. */
+public final class TrainingException extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    TrainingException(String message) {
+        super(message);
+    }
+}

@@ -1,0 +1,14 @@
+package org.metaflowmaps.training.data;
+
+/** Seeds for streams of their own that follow from one seed. */
+public final class Seeds {
+    private Seeds() {}
+
+    /** A seed that differs between streams as if drawn at random (the finaliser of SplitMix64). */
+    public static long of(long seed, long stream) {
+        long mixed = seed + (stream + 1) * 0x9E3779B97F4A7C15L;
+        mixed = (mixed ^ (mixed >>> 30)) * 0xBF58476D1CE4E5B9L;
+        mixed = (mixed ^ (mixed >>> 27)) * 0x94D049BB133111EBL;
+        return mixed ^ (mixed >>> 31);
+    }
+}
