@@ -28,7 +28,7 @@ import org.metaflowmaps.training.model.TransformerConfig;
 
 /** Whole steps with every loss: nothing native is left behind. */
 final class TrainingMemoryTest {
-    private static final int STEPS = 1_000;
+    private static final int STEPS = 2_000;
     private static final int BATCH = 2;
 
     private static final List<Consistency> LOSSES = List.of(new Consistency.Semigroup(), new Consistency.MeanFlow(),
