@@ -3,6 +3,7 @@ package org.metaflowmaps.cli;
 import com.google.common.base.Splitter;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,6 +29,8 @@ final class Configs {
     private static final YAMLMapper YAML = YAMLMapper.builder()
             .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
             .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
+            .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
+            .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
             .build();
 
     private Configs() {}
@@ -47,15 +50,23 @@ final class Configs {
     /** A configuration file of the user, or one that comes with mfm if {@code name} is no file. */
     static Resolved load(String name, List<String> overrides) throws IOException {
         Path file = Path.of(name);
-        if (Files.exists(file)) {
-            return resolve(file.toString(), Files.readString(file), overrides);
+        if (Files.isRegularFile(file)) {
+            return resolve(file.toString(), read(file), overrides);
         }
         try (InputStream shipped = Configs.class.getResourceAsStream("configs/" + name + ".yaml")) {
             if (shipped == null || !name.matches("[a-z0-9-]+")) {
-                throw new IOException(name + " does not exist: give a YAML file, or one of the configurations that come with mfm: "
+                throw new IOException(name + (Files.exists(file) ? " is not a file" : " does not exist") + ": give a YAML file, or one of the configurations that come with mfm: "
                         + "quickstart, fashion-mnist, mixture");
             }
             return resolve(name, new String(shipped.readAllBytes(), StandardCharsets.UTF_8), overrides);
+        }
+    }
+
+    private static String read(Path file) throws IOException {
+        try {
+            return Files.readString(file);
+        } catch (CharacterCodingException e) {
+            throw new IOException(file + " is not a text in UTF-8: give a YAML file", e);
         }
     }
 

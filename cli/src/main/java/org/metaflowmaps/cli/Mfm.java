@@ -1,13 +1,22 @@
 package org.metaflowmaps.cli;
 
 import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
+import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.Spec;
 
 /** The {@code mfm} command. */
 @Command(
@@ -29,9 +38,13 @@ public final class Mfm implements Callable<Integer> {
     @Option(names = "--verbose", scope = ScopeType.INHERIT, description = "Print stack traces of errors.")
     private boolean verbose;
 
+    @Spec
+    private @Nullable CommandSpec spec;
+
     @Override
     public Integer call() {
-        CommandLine.usage(this, System.out);
+        CommandLine line = Objects.requireNonNull(spec).commandLine();
+        line.usage(line.getErr());
         return CommandLine.ExitCode.USAGE;
     }
 
@@ -41,29 +54,55 @@ public final class Mfm implements Callable<Integer> {
     }
 
     static int run(String... arguments) {
-        Mfm mfm = new Mfm();
-        CommandLine line = new CommandLine(mfm);
-        line.setExecutionExceptionHandler((failure, command, parsed) -> {
-            command.getErr().println(command.getColorScheme().errorText("error: " + explanation(failure)));
-            if (mfm.verbose) {
-                failure.printStackTrace(command.getErr());
-            }
-            return CommandLine.ExitCode.SOFTWARE;
-        });
-        line.setParameterExceptionHandler((failure, given) -> {
-            ParameterException wrong = failure;
-            wrong.getCommandLine().getErr().println("error: " + wrong.getMessage());
-            wrong.getCommandLine().getErr().println("Try '" + wrong.getCommandLine().getCommandSpec().qualifiedName() + " --help'.");
-            return CommandLine.ExitCode.USAGE;
-        });
-        return line.execute(arguments);
+        return execute(new Mfm(), line -> {}, arguments);
     }
 
-    /** One line for a person: messages of expected failures speak for themselves, others need their type. */
+    /** Runs the command with its output and its errors going to the given places; progress still goes to standard error. */
+    static int run(PrintWriter out, PrintWriter err, String... arguments) {
+        return execute(new Mfm(), line -> line.setOut(out).setErr(err), arguments);
+    }
+
+    private static int execute(Mfm mfm, Consumer<CommandLine> prepare, String... arguments) {
+        CommandLine line = new CommandLine(mfm);
+        prepare.accept(line);
+        line.setExecutionExceptionHandler((failure, command, parsed) -> mfm.failed(failure, command));
+        line.setParameterExceptionHandler((failure, given) -> {
+            CommandLine wrong = failure.getCommandLine();
+            wrong.getErr().println("error: " + oneLine(failure.getMessage()));
+            wrong.getErr().println("Try '" + wrong.getCommandSpec().qualifiedName() + " --help'.");
+            mfm.trace(failure, wrong);
+            return CommandLine.ExitCode.USAGE;
+        });
+        try {
+            return line.execute(arguments);
+        } catch (LinkageError | OutOfMemoryError e) {
+            // A native library that cannot be loaded, or too large a request: picocli handles exceptions only.
+            return mfm.failed(e, line);
+        }
+    }
+
+    private int failed(Throwable failure, CommandLine command) {
+        command.getErr().println(command.getColorScheme().errorText("error: " + oneLine(explanation(failure))));
+        trace(failure, command);
+        return CommandLine.ExitCode.SOFTWARE;
+    }
+
+    private void trace(Throwable failure, CommandLine command) {
+        if (verbose) {
+            failure.printStackTrace(command.getErr());
+        }
+        command.getErr().flush();
+    }
+
+    private static String oneLine(@Nullable String text) {
+        return String.valueOf(text).strip().replaceAll("\\s*\\R\\s*", " ");
+    }
+
+    /** What a person needs to know: messages of expected failures speak for themselves, others need their type. */
     private static String explanation(Throwable failure) {
         String message = failure.getMessage();
-        if (failure instanceof NoSuchFileException missing) {
-            return missing.getFile() + " does not exist";
+        if (failure instanceof FileSystemException file && file.getFile() != null) {
+            return explanation(file, file.getFile());
         }
         if (message == null) {
             return failure + " (--verbose shows where)";
@@ -71,5 +110,16 @@ public final class Mfm implements Callable<Integer> {
         boolean expected = failure instanceof IOException || failure.getClass().getName().startsWith("org.metaflowmaps.")
                 || failure instanceof IllegalArgumentException;
         return expected ? message : failure.getClass().getSimpleName() + ": " + message + " (--verbose shows where)";
+    }
+
+    /** The JDK's own messages are often no more than the file's name. */
+    private static String explanation(FileSystemException failure, String file) {
+        return switch (failure) {
+            case NoSuchFileException missing -> file + " does not exist";
+            case AccessDeniedException denied -> file + " may not be read or written: no permission";
+            case FileAlreadyExistsException exists -> file + " exists already and is not a folder";
+            case NotDirectoryException plain -> file + " is not a folder";
+            default -> file + ": " + Objects.requireNonNullElse(failure.getReason(), failure.getClass().getSimpleName());
+        };
     }
 }

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.Channels;
 import java.nio.file.Path;
+import java.util.Locale;
 import javax.imageio.ImageIO;
 import org.metaflowmaps.runtime.AtomicFile;
 
@@ -31,6 +32,13 @@ final class Png {
             throw new UncheckedIOException("encoding a PNG in memory failed", e);
         }
         return out.toByteArray();
+    }
+
+    /** Refuses a file name that would make the picture look like something else. */
+    static void checkName(Path file) {
+        if (!file.toString().toLowerCase(Locale.ROOT).endsWith(".png")) {
+            throw new IllegalArgumentException("--out " + file + ": pictures are PNG files, give a name that ends in .png");
+        }
     }
 
     /**

@@ -53,6 +53,7 @@ final class PosteriorCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        Png.checkName(out);
         LabelledImages images = data == null ? FashionMnist.test() : FashionMnist.train(data);
         double[] at = times.isEmpty() ? PosteriorStudy.TIMES : times.stream().mapToDouble(Double::doubleValue).toArray();
         for (double time : at) {

@@ -66,13 +66,17 @@ final class SampleCommand implements Callable<Integer> {
         if (count < 1 || steps < 1) {
             throw new IllegalArgumentException("--count and --steps need to be at least 1");
         }
+        boolean numbers = out.toString().endsWith(".safetensors");
+        if (!numbers) {
+            Png.checkName(out);
+        }
         try (MetaFlowMap map = checkpoint.load(device.get());
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 Autograd.Mode off = Autograd.inference()) {
             Tensor classes = Torch.of(labels(map)).to(device.get());
             Tensor images = draw(map, random, classes.repeatInterleave(count, 0));
-            if (out.toString().endsWith(".safetensors")) {
+            if (numbers) {
                 Safetensors.write(out, Map.of("seed", Long.toString(seed)), Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
             } else {
                 picture(map, classes.toLongArray(), images);
@@ -85,12 +89,12 @@ final class SampleCommand implements Callable<Integer> {
     }
 
     private Tensor draw(MetaFlowMap map, RandomSource random, Tensor classes) {
+        long[] item = map.itemShape();
+        long[] shape = {classes.size(0), item[0], item[1], item[2]};
+        Tensor given = map.classes() == 0 ? null : classes;
         return switch (sampler) {
-            case refinement -> new RefinementSampler(map, steps).sample(random, classes);
-            case flow_map -> {
-                long[] item = map.itemShape();
-                yield new FlowMapSampler(map, steps).sample(random.normal(classes.size(0), item[0], item[1], item[2]), classes, null);
-            }
+            case refinement -> new RefinementSampler(map, steps).sample(random.normal(shape), () -> random.normal(shape), given, null);
+            case flow_map -> new FlowMapSampler(map, steps).sample(random.normal(shape), given, null);
         };
     }
 
@@ -98,6 +102,9 @@ final class SampleCommand implements Callable<Integer> {
         if (labels.isEmpty()) {
             int all = Math.max(1, map.classes());
             return LongStream.range(0, all).toArray();
+        }
+        if (map.classes() == 0) {
+            throw new IllegalArgumentException("--class was given, but this map has no classes");
         }
         for (long label : labels) {
             if (label < 0 || label > map.classes()) {

@@ -74,6 +74,7 @@ final class TrainCommand implements Callable<Integer> {
             trainer.run();
         }
         terminal.println("done: " + checkpoint);
+        terminal.flush();
         return 0;
     }
 

@@ -1,5 +1,6 @@
 package org.metaflowmaps.steering;
 
+import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
@@ -28,15 +29,19 @@ public record PosteriorEvaluation(double time, double meanOfDraws, double scaled
      * Noises items to a time and draws from their posteriors.
      *
      * @param sampler the map and its number of steps
-     * @param items clean: (N, item shape)
+     * @param items clean: (N, item shape), at least one
      * @param labels (N) int64
      * @param references the estimate to compare with: (N, item shape)
      * @param time t, in (0, 1)
      * @param draws per item, at least 2
      * @param random draws all noise
+     * @throws IllegalArgumentException if one of these is out of its range
      */
     public static PosteriorEvaluation of(
             PosteriorSampler sampler, Tensor items, Tensor labels, Tensor references, double time, int draws, RandomSource random) {
+        Preconditions.checkArgument(time > 0 && time < 1, "posterior evaluation: time %s, expected above 0 and below 1", time);
+        Preconditions.checkArgument(draws >= 2, "posterior evaluation: %s draws, expected at least 2 for a spread", draws);
+        Preconditions.checkArgument(items.size(0) > 0, "posterior evaluation: no items, expected at least one");
         double[] sums = new double[4];
         for (long from = 0; from < items.size(0); from += CHUNK) {
             long count = Math.min(CHUNK, items.size(0) - from);

@@ -1,15 +1,19 @@
 package org.metaflowmaps.training;
 
+import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.NetworkFile;
@@ -48,32 +52,61 @@ public final class Checkpoint {
         }
     }
 
-    /** Puts a state back and returns the number of steps it had taken. */
-    static long restore(Path file, State state) throws IOException {
+    /**
+     * Puts a state back and returns the number of steps it had taken.
+     *
+     * @throws IOException if the file is missing, damaged or of another run; the state is then as it was
+     */
+    static long restore(Path file, TrainConfig.Model network, State state) throws IOException {
         try (SafetensorsFile open = SafetensorsFile.open(file);
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            copy(open, file, VALUES, state.map.parameters().values());
-            copy(open, file, AVERAGE, state.average.values());
-            for (Map.Entry<String, Tensor> moment : state.optimizer.moments().entrySet()) {
-                copy(open, file, MOMENT + moment.getKey(), moment.getValue());
+            if (!network(open, file).equals(network)) {
+                throw new IOException(file + " was written by another network (" + open.metadata().get(NETWORK)
+                        + "). Resume with the config it was started with, or choose another output folder");
             }
-            state.random.restore(Safetensors.view(open, RANDOM).clone());
-            long step = Long.parseLong(open.metadata().getOrDefault(STEP, "0"));
+            Map<String, Tensor> buffers = new LinkedHashMap<>();
+            buffers.put(VALUES, state.map.parameters().values());
+            buffers.put(AVERAGE, state.average.values());
+            state.optimizer.moments().forEach((name, moment) -> buffers.put(MOMENT + name, moment));
+            Map<String, Tensor> saved = new LinkedHashMap<>();
+            for (Map.Entry<String, Tensor> buffer : buffers.entrySet()) {
+                saved.put(buffer.getKey(), saved(open, file, buffer.getKey(), buffer.getValue()));
+            }
+            Tensor random = saved(open, file, RANDOM, state.random.state()).clone();
+            long step = Long.parseLong(Objects.requireNonNullElse(open.metadata().get(STEP), "missing"));
+            state.random.restore(random);
+            saved.forEach((name, values) -> Objects.requireNonNull(buffers.get(name)).copy_(values));
             state.optimizer.resumeAt(step);
             return step;
-        } catch (IllegalArgumentException e) {
-            throw new IOException(file + " is no checkpoint of this run: " + e.getMessage(), e);
+        } catch (NumberFormatException e) {
+            throw new IOException(file + " does not say how many steps were taken (metadata '" + STEP + "'): it cannot be resumed", e);
+        } catch (IllegalArgumentException | TensorException e) {
+            throw new IOException(file + " cannot be resumed: " + e.getMessage(), e);
         }
     }
 
-    private static void copy(SafetensorsFile open, Path file, String name, Tensor into) throws IOException {
+    /** A tensor of the file that takes the place of another, found to be its like. */
+    private static Tensor saved(SafetensorsFile open, Path file, String name, Tensor like) throws IOException {
         Tensor saved = Safetensors.view(open, name);
-        if (saved.numel() != into.numel()) {
-            throw new IOException(file + " was written by another network: " + name + " has " + saved.numel() + " elements, this run's has "
-                    + into.numel() + ". Resume with the config it was started with, or choose another output folder");
+        if (saved.numel() != like.numel() || saved.dtype() != like.dtype()) {
+            throw new IOException(file + " cannot be resumed: " + name + " is " + saved + ", this run's is " + like);
         }
-        into.copy_(saved);
+        return saved;
+    }
+
+    private static TrainConfig.Model network(SafetensorsFile open, Path file) throws IOException {
+        String network = open.metadata().get(NETWORK);
+        if (network == null) {
+            throw new IOException(file + " does not say what network it holds (metadata '" + NETWORK + "'): it was not written by mfm");
+        }
+        try {
+            TrainConfig.@Nullable Model model = JSON.readValue(network, TrainConfig.Model.class);
+            Preconditions.checkArgument(model != null, "it is null");
+            return model;
+        } catch (JacksonException | IllegalArgumentException e) {
+            throw new IOException(file + ": metadata '" + NETWORK + "' is not understood: " + e.getMessage(), e);
+        }
     }
 
     /**
@@ -86,20 +119,17 @@ public final class Checkpoint {
      */
     public static MetaFlowMap load(Path file, Device device) throws IOException {
         try (SafetensorsFile open = SafetensorsFile.open(file)) {
-            String network = open.metadata().get(NETWORK);
-            if (network == null) {
-                throw new IOException(file + " does not say what network it holds (metadata '" + NETWORK + "'): it was not written by mfm");
-            }
-            MetaFlowMap map = Networks.zeros(JSON.readValue(network, TrainConfig.Model.class), device);
+            MetaFlowMap map = Networks.zeros(network(open, file), device);
             try {
                 NetworkFile.load(map, open, NetworkFile.PREFIX);
                 return map;
-            } catch (IOException | RuntimeException e) {
+            } catch (IOException e) {
+                map.close();
+                throw new IOException(file + ": " + e.getMessage(), e);
+            } catch (RuntimeException e) {
                 map.close();
                 throw e;
             }
-        } catch (JacksonException | IllegalArgumentException e) {
-            throw new IOException(file + ": metadata '" + NETWORK + "' is not understood: " + e.getMessage(), e);
         }
     }
 }

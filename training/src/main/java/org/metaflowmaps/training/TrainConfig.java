@@ -3,6 +3,7 @@ package org.metaflowmaps.training;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Weighting;
@@ -43,6 +44,12 @@ public record TrainConfig(
 
     /** Checks the ranges. */
     public TrainConfig {
+        given(data, "data");
+        given(model, "model");
+        given(loss, "loss");
+        given(times, "times");
+        given(optimizer, "optimizer");
+        given(average, "average");
         require(steps > 0, "steps is %s, expected at least 1", steps);
         require(batch > 0, "batch is %s, expected at least 1", batch);
         require(accumulate > 0, "accumulate is %s, expected at least 1", accumulate);
@@ -53,6 +60,11 @@ public record TrainConfig(
 
     private static void require(boolean holds, String template, Object value) {
         Preconditions.checkArgument(holds, "config: " + template, value);
+    }
+
+    /** A file may say null where the types do not. */
+    private static void given(@Nullable Object value, String name) {
+        require(value != null, "%s is null, expected a value", name);
     }
 
     /** What a run models. */
@@ -82,6 +94,9 @@ public record TrainConfig(
             @JsonProperty("variance") double variance) {
         /** Checks the ranges. */
         public Data {
+            given(kind, "data.kind");
+            given(means, "data.means");
+            require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s", "[[-3, -3], [3, 3]]");
             require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
         }
     }
@@ -141,6 +156,13 @@ public record TrainConfig(
      * @param c floor of the adaptive one
      */
     public record Weight(@JsonProperty("kind") WeightingKind kind, @JsonProperty("p") double p, @JsonProperty("c") double c) {
+        /** Checks the ranges. */
+        public Weight {
+            given(kind, "a weighting's kind");
+            require(p >= 0 && p <= 1, "a weighting's p is %s, expected 0 to 1", p);
+            require(c > 0, "a weighting's c is %s, expected more than 0", c);
+        }
+
         Weighting create() {
             return switch (kind) {
                 case L2 -> new Weighting.L2();
@@ -167,6 +189,9 @@ public record TrainConfig(
             @JsonProperty("diagonal_only") long diagonalOnly) {
         /** Checks the ranges. */
         public Loss {
+            given(diagonal, "loss.diagonal");
+            given(consistency, "loss.consistency");
+            given(consistencyWeighting, "loss.consistency_weighting");
             require(consistencyShare > 0 && consistencyShare <= 1, "loss.consistency_share is %s, expected above 0 to 1", consistencyShare);
             require(diagonalOnly >= 0, "loss.diagonal_only is %s, expected 0 or more", diagonalOnly);
         }
@@ -221,6 +246,11 @@ public record TrainConfig(
             @JsonProperty("clip") double clip) {
         /** Checks the ranges. */
         public Optim {
+            given(kind, "optimizer.kind");
+            require(learningRate > 0 && learningRate < Double.POSITIVE_INFINITY, "optimizer.learning_rate is %s, expected a number above 0", learningRate);
+            require(warmUp >= 0, "optimizer.warm_up is %s, expected 0 or more", warmUp);
+            require(eps > 0, "optimizer.eps is %s, expected more than 0", eps);
+            require(weightDecay >= 0, "optimizer.weight_decay is %s, expected 0 or more", weightDecay);
             require(clip >= 0, "optimizer.clip is %s, expected 0 (off) or more", clip);
             require(decay >= 0, "optimizer.decay is %s, expected 0 or more", decay);
             require(beta1 >= 0 && beta1 < 1, "optimizer.beta1 is %s, expected 0 to below 1", beta1);
@@ -234,5 +264,11 @@ public record TrainConfig(
      * @param decay share of the average that stays at each step
      * @param start step from which to average
      */
-    public record Average(@JsonProperty("decay") double decay, @JsonProperty("start") long start) {}
+    public record Average(@JsonProperty("decay") double decay, @JsonProperty("start") long start) {
+        /** Checks the ranges. */
+        public Average {
+            require(decay >= 0 && decay < 1, "average.decay is %s, expected 0 to below 1", decay);
+            require(start >= 0, "average.start is %s, expected 0 or more", start);
+        }
+    }
 }

@@ -1,10 +1,12 @@
 package org.metaflowmaps.training;
 
+import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -61,6 +63,7 @@ public final class Trainer implements AutoCloseable {
         this.data = data;
         this.folder = folder;
         this.device = device;
+        this.objective = new Objective(config.loss());
         this.random = RandomSource.seeded(Seeds.of(config.seed(), 0), device);
         this.map = Networks.initialised(config.model(), device, random);
         if (!Arrays.equals(map.itemShape(), data.itemShape()) || map.classes() != data.classes()) {
@@ -76,7 +79,6 @@ public final class Trainer implements AutoCloseable {
             case ADAMW -> new AdamW(arena, rule.beta1(), rule.beta2(), rule.eps(), rule.weightDecay());
         };
         this.average = new MovingAverage(arena, config.average().decay(), config.average().start());
-        this.objective = new Objective(config.loss());
         this.sampler = new PairSampler(config.times(), config.labelDrop(), random);
     }
 
@@ -98,10 +100,22 @@ public final class Trainer implements AutoCloseable {
     /**
      * Goes on from the folder's checkpoint.
      *
-     * @throws IOException if there is none, or it does not fit this run
+     * @throws IOException if there is none, or it does not fit this run; the run is then as it was
      */
     public void resume() throws IOException {
-        step = Checkpoint.restore(folder.resolve(CHECKPOINT), state());
+        step = Checkpoint.restore(folder.resolve(CHECKPOINT), config.model(), state());
+    }
+
+    /** Writes the folder's checkpoint, unless the weights are none to go on from. */
+    void save() throws IOException {
+        try (TensorScope scope = TensorScope.open()) {
+            // The loss was looked at before the last update; that alone can still break the weights.
+            if (map.parameters().values().isFinite().all().item() == 0) {
+                throw new TrainingException(String.format(Locale.ROOT,
+                        "step %d: the weights are not finite any more. %s. Lower optimizer.learning_rate", step - 1, kept()));
+            }
+        }
+        Checkpoint.write(folder.resolve(CHECKPOINT), config.model(), state(), step);
     }
 
     private Checkpoint.State state() {
@@ -190,7 +204,7 @@ public final class Trainer implements AutoCloseable {
         TrainConfig.Optim rule = config.optimizer();
         double rate = new WarmUp(rule.learningRate(), rule.warmUp()).at(step);
         long decay = Math.min(rule.decay(), config.steps());
-        long left = config.steps() - step;
+        long left = Math.max(0, config.steps() - step);
         return left < decay ? rate * left / decay : rate;
     }
 
@@ -199,8 +213,10 @@ public final class Trainer implements AutoCloseable {
      *
      * @throws IOException if a file cannot be written
      * @throws TrainingException if the loss stops to be finite
+     * @throws IllegalArgumentException if more steps were taken before a resumption than there are to take
      */
     public void run() throws IOException {
+        Preconditions.checkArgument(step <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already", config.steps(), step);
         Files.createDirectories(folder);
         long resumedAt = step;
         long started = System.nanoTime();
@@ -209,6 +225,8 @@ public final class Trainer implements AutoCloseable {
         try (MetricsLog metrics = MetricsLog.open(folder.resolve(METRICS), resumedAt);
                 TensorBoardWriter board = TensorBoardWriter.open(folder, resumedAt);
                 Progress progress = Progress.start("train", config.steps(), resumedAt)) {
+            List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
+            double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
             while (step < config.steps()) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 boolean save = (step + 1) % config.checkpointEvery() == 0 || step + 1 == config.steps();
@@ -216,7 +234,7 @@ public final class Trainer implements AutoCloseable {
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
                     Map<String, Double> values = values(report, (step - resumedAt) / seconds);
-                    metrics.append(new MetricsLog.Entry(step, seconds, values));
+                    metrics.append(new MetricsLog.Entry(step, secondsBefore + seconds, values));
                     for (Map.Entry<String, Double> value : values.entrySet()) {
                         board.scalar(value.getKey(), step, value.getValue());
                     }
@@ -225,7 +243,7 @@ public final class Trainer implements AutoCloseable {
                     progress.update(step, "");
                 }
                 if (save) {
-                    Checkpoint.write(folder.resolve(CHECKPOINT), config.model(), state(), step);
+                    save();
                 }
             }
         }

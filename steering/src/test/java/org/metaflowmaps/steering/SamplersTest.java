@@ -1,0 +1,201 @@
+package org.metaflowmaps.steering;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.steering.GaussianMap.DEVIATION;
+import static org.metaflowmaps.steering.GaussianMap.MEAN;
+import static org.metaflowmaps.steering.GaussianMap.posteriorDeviation;
+import static org.metaflowmaps.steering.GaussianMap.posteriorMean;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.model.Context;
+
+/** Samplers on the exact map of a Gaussian: whatever the number of steps, their results are known in closed form. */
+final class SamplersTest {
+    private static final float[] TIMES = {0, 0.1f, 0.5f, 0.8f, 0.95f};
+    private static final double ROUNDING = 2e-5;
+
+    /** Standard deviations that an estimate may be off. */
+    private static final double SIGMAS = 5;
+    private static final int MANY = 40_000;
+
+    private final long live = NativeMemory.liveTensors();
+    private final GaussianMap map = new GaussianMap();
+    private final RandomSource random = RandomSource.seeded(31);
+    private final TensorScope scope = TensorScope.open();
+
+    @AfterEach
+    void nothingIsLeftBehind() {
+        scope.close();
+        random.close();
+        map.close();
+        assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    private Context context() {
+        return new Context(Torch.of(TIMES), random.normal(TIMES.length, 2).mul(2), random.integers(0, GaussianMap.CLASSES, TIMES.length), null);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 8})
+    void aPosteriorDrawIsTheMeanPlusTheSpreadTimesTheNoise(int steps) {
+        Context context = context();
+        Tensor noise = random.normal(TIMES.length, 2);
+        float[] drawn = new PosteriorSampler(map, steps).sample(noise, context).toFloatArray();
+        float[] states = context.state().toFloatArray();
+        float[] noises = noise.toFloatArray();
+        for (int i = 0; i < drawn.length; i++) {
+            double time = TIMES[i / 2];
+            assertEquals(posteriorMean(i % 2, time, states[i]) + posteriorDeviation(i % 2, time) * noises[i], drawn[i], ROUNDING);
+        }
+        assertEquals(steps, map.times.size(), "evaluations");
+        map.times.forEach(seen -> assertArrayEquals(TIMES, seen));
+        assertArrayEquals(labels(context), map.labels.getLast());
+    }
+
+    private static long[] labels(Context context) {
+        Tensor labels = context.labels();
+        return labels == null ? new long[0] : labels.toLongArray();
+    }
+
+    @Test
+    void drawsHaveThePosteriorsMoments() {
+        int draws = 20_000;
+        Context context = context();
+        Tensor drawn = new PosteriorSampler(map, 2).sample(random, context, draws);
+        assertArrayEquals(new long[] {TIMES.length, draws, 2}, drawn.shape());
+        double[] means = drawn.mean(false, 1).toDoubleArray();
+        double[] variances = drawn.var(false, 1).toDoubleArray();
+        float[] states = context.state().toFloatArray();
+        for (int i = 0; i < means.length; i++) {
+            double deviation = posteriorDeviation(i % 2, TIMES[i / 2]);
+            assertEquals(posteriorMean(i % 2, TIMES[i / 2], states[i]), means[i], SIGMAS * deviation / Math.sqrt(draws), "mean " + i);
+            assertEquals(1, variances[i] / (deviation * deviation), SIGMAS * Math.sqrt(2.0 / draws), "variance " + i);
+        }
+        // Draws of one item are laid out one after the other: their labels too.
+        long[] given = labels(context);
+        assertArrayEquals(IntStream.range(0, TIMES.length * draws).mapToLong(i -> given[i / draws]).toArray(), map.labels.getFirst());
+    }
+
+    /** The draw's derivative in x_t is that of the mean, t·S² / ((1 - t)² + t²·S²), as the spread does not depend on x_t. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3})
+    void gradientsReachTheContext(int steps) {
+        Context plain = context();
+        Tensor state = plain.state().detach().requiresGrad_(true);
+        Context context = new Context(plain.time(), state, null, null);
+        Tensor weight = random.normal(TIMES.length, 2);
+        Tensor drawn = new PosteriorSampler(map, steps).sample(random.normal(TIMES.length, 2), context);
+        float[] gradient = Autograd.gradients(drawn.mul(weight).sum(), List.of(state)).getFirst().toFloatArray();
+        float[] weights = weight.toFloatArray();
+        for (int i = 0; i < gradient.length; i++) {
+            double time = TIMES[i / 2];
+            double variance = DEVIATION[i % 2] * DEVIATION[i % 2];
+            double slope = time * variance / ((1 - time) * (1 - time) + time * time * variance);
+            assertEquals(weights[i] * slope, gradient[i], ROUNDING, "t = " + time);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 5})
+    void theFlowMapCarriesNoiseToTheData(int steps) {
+        Tensor noise = random.normal(6, 2);
+        long[] labels = {0, 1, 2, 3, 4, 0};
+        float[] samples = new FlowMapSampler(map, steps).sample(noise, Torch.of(labels), null).toFloatArray();
+        float[] noises = noise.toFloatArray();
+        for (int i = 0; i < samples.length; i++) {
+            assertEquals(MEAN[i % 2] + DEVIATION[i % 2] * noises[i], samples[i], ROUNDING);
+        }
+        assertEquals(steps, map.times.size());
+        map.times.forEach(seen -> assertArrayEquals(new float[6], seen));
+        map.labels.forEach(seen -> assertArrayEquals(labels, seen));
+    }
+
+    /** The algorithm written out with plain numbers, on the same noises. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 7})
+    void refinementAlternatesExactDrawsAndFreshNoise(int steps) {
+        Tensor initial = random.normal(3, 2);
+        List<Tensor> given = new ArrayList<>();
+        Tensor samples = new RefinementSampler(map, steps).sample(initial, () -> {
+            Tensor noise = random.normal(3, 2);
+            given.add(noise.clone().retain());
+            return noise;
+        }, null, null);
+        double[] state = initial.toDoubleArray();
+        for (int step = 0; step < steps; step++) {
+            double time = (double) step / steps;
+            double next = (step + 1.0) / steps;
+            double[] draw = given.get(2 * step).toDoubleArray();
+            double[] fresh = step + 1 < steps ? given.get(2 * step + 1).toDoubleArray() : new double[state.length];
+            for (int i = 0; i < state.length; i++) {
+                double clean = posteriorMean(i % 2, time, state[i]) + posteriorDeviation(i % 2, time) * draw[i];
+                state[i] = (1 - next) * fresh[i] + next * clean;
+            }
+        }
+        given.forEach(Tensor::close);
+        assertArrayEquals(state, samples.toDoubleArray(), ROUNDING);
+        assertEquals(steps, map.times.size(), "evaluations");
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 5})
+    void refinementKeepsTheLawOfTheData(int steps) {
+        Tensor samples = new RefinementSampler(map, steps).sample(random, Torch.zeros(MANY).to(DType.INT64));
+        double[] means = samples.mean(false, 0).toDoubleArray();
+        double[] variances = samples.var(false, 0).toDoubleArray();
+        for (int i = 0; i < 2; i++) {
+            assertEquals(MEAN[i], means[i], SIGMAS * DEVIATION[i] / Math.sqrt(MANY), "mean " + i);
+            assertEquals(1, variances[i] / (DEVIATION[i] * DEVIATION[i]), SIGMAS * Math.sqrt(2.0 / MANY), "variance " + i);
+        }
+        double[] values = samples.toDoubleArray();
+        double covariance = IntStream.range(0, MANY).mapToDouble(i -> (values[2 * i] - MEAN[0]) * (values[2 * i + 1] - MEAN[1])).sum() / MANY;
+        assertEquals(0, covariance, SIGMAS * DEVIATION[0] * DEVIATION[1] / Math.sqrt(MANY), "covariance");
+    }
+
+    @Test
+    void samplersKeepOnlyTheirResults() {
+        Context context = context();
+        Tensor labels = Torch.of(new long[] {0, 1});
+        Tensor noise = random.normal(2, 2);
+        long before = NativeMemory.liveTensors();
+        new PosteriorSampler(map, 3).sample(random, context, 4);
+        assertEquals(before + 1, NativeMemory.liveTensors());
+        new RefinementSampler(map, 3).sample(random, labels);
+        assertEquals(before + 2, NativeMemory.liveTensors());
+        new FlowMapSampler(map, 3).sample(noise, labels, null);
+        assertEquals(before + 3, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void nothingToDoIsRefused() {
+        for (int steps : new int[] {0, -1}) {
+            for (Runnable made : Arrays.<Runnable>asList(() -> new PosteriorSampler(map, steps), () -> new FlowMapSampler(map, steps),
+                    () -> new RefinementSampler(map, steps))) {
+                assertSays(made, steps + " steps, expected at least 1");
+            }
+        }
+        assertSays(() -> new PosteriorSampler(map, 1).sample(random, context(), 0), "0 draws, expected at least 1");
+    }
+
+    private static void assertSays(Runnable action, String part) {
+        String message = String.valueOf(assertThrows(IllegalArgumentException.class, action::run).getMessage());
+        assertTrue(message.contains(part), message);
+    }
+}

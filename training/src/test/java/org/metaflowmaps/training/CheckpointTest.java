@@ -1,0 +1,122 @@
+package org.metaflowmaps.training;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.training.model.Refusal.assertRefused;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.model.MetaFlowMap;
+
+final class CheckpointTest {
+    private static final String NETWORK = "{\"transformer\":null,\"mlp\":{\"dimension\":2,\"width\":16,\"depth\":1,\"label_dim\":3}}";
+
+    @TempDir
+    private Path folder;
+
+    private final long live = NativeMemory.liveTensors();
+
+    @AfterEach
+    void nothingIsLeftBehind() {
+        assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    private void assertUnloadable(Path file, String... parts) {
+        String[] all = Arrays.copyOf(parts, parts.length + 1);
+        all[parts.length] = file.toString();
+        assertRefused(IOException.class, () -> Checkpoint.load(file, Device.CPU).close(), all);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"mlp", "transformer"})
+    void aLoadedNetworkHasTheAveragedWeights(String kind) throws IOException {
+        Runs runs = new Runs();
+        runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
+        runs.learningRate = 1e-2;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.run();
+            try (MetaFlowMap map = Checkpoint.load(folder.resolve(Trainer.CHECKPOINT), Device.CPU);
+                    TensorScope scope = TensorScope.open()) {
+                float[] loaded = map.parameters().values().toFloatArray();
+                assertArrayEquals(trainer.average().values().toFloatArray(), loaded);
+                assertTrue(!Arrays.equals(trainer.map().parameters().values().toFloatArray(), loaded), "the average lags behind");
+                trainer.map().buffers().forEach((name, buffer) ->
+                        assertArrayEquals(buffer.toFloatArray(), map.buffers().getOrDefault(name, Torch.zeros(1)).toFloatArray()));
+                assertArrayEquals(trainer.map().itemShape(), map.itemShape());
+            }
+        }
+    }
+
+    @Test
+    void whatIsNoCheckpointIsRefused() throws IOException {
+        byte[] noise = new byte[4096];
+        new Random(1).nextBytes(noise);
+        assertUnloadable(Files.write(folder.resolve("noise"), noise));
+        assertUnloadable(Files.write(folder.resolve("empty"), new byte[0]));
+        assertUnloadable(Files.writeString(folder.resolve("text"), "not a checkpoint, but a text of some length"));
+        assertUnloadable(folder, "not a regular file");
+        Path missing = folder.resolve("missing");
+        assertRefused(NoSuchFileException.class, () -> Checkpoint.load(missing, Device.CPU).close(), missing.toString());
+    }
+
+    @Test
+    void aTruncatedCheckpointIsRefusedWhereverItEnds() throws IOException {
+        Runs runs = new Runs();
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.run();
+        }
+        byte[] whole = Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT));
+        Path cut = folder.resolve("cut.safetensors");
+        for (int length : new int[] {1, 7, 8, 9, 100, whole.length / 2, whole.length - 4, whole.length - 1}) {
+            assertUnloadable(Files.write(cut, Arrays.copyOf(whole, length)));
+        }
+    }
+
+    @Test
+    void aFileOfSomeoneElseIsRefused() throws IOException {
+        Path file = folder.resolve("foreign.safetensors");
+        try (TensorScope scope = TensorScope.open()) {
+            Safetensors.write(file, Map.of("format", "pt"), Map.of("weight", Torch.zeros(3)));
+        }
+        assertUnloadable(file, "was not written by mfm");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{", "null", "{}", "[]", "3", "{\"cnn\":{}}", "{\"mlp\":{\"dimension\":-1,\"width\":16,\"depth\":1,\"label_dim\":3}}",
+        "{\"mlp\":{\"dimension\":\"two\",\"width\":16,\"depth\":1,\"label_dim\":3}}"})
+    void aNetworkThatIsNotUnderstoodIsRefused(String network) throws IOException {
+        Path file = folder.resolve("foreign.safetensors");
+        try (TensorScope scope = TensorScope.open()) {
+            Safetensors.write(file, Map.of("network", network), Map.of("weight", Torch.zeros(3)));
+        }
+        assertUnloadable(file, "is not understood");
+    }
+
+    @Test
+    void weightsThatDoNotFitTheNetworkAreRefused() throws IOException {
+        Path file = folder.resolve("foreign.safetensors");
+        try (TensorScope scope = TensorScope.open()) {
+            Safetensors.write(file, Map.of("network", NETWORK), Map.of("dit.weight", Torch.zeros(3)));
+        }
+        assertUnloadable(file, "does not fit the network", "is missing");
+    }
+}

@@ -1,0 +1,58 @@
+package org.metaflowmaps.training;
+
+import java.util.List;
+import java.util.Random;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.training.data.ImageData;
+import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.MixtureData;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.TransformerConfig;
+
+/** Tiny runs: set what matters to a test, leave the rest. */
+final class Runs {
+    static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
+    static final double VARIANCE = 0.5;
+    static final TrainConfig.Model MLP = new TrainConfig.Model(null, new MlpConfig(2, 16, 1, 3));
+    static final TrainConfig.Model TRANSFORMER = transformer(2);
+
+    long seed = 5;
+    long steps = 5;
+    int batch = 4;
+    int accumulate = 1;
+    int logEvery = 1;
+    int checkpointEvery = 1000;
+    long warmUp;
+    long decay;
+    double learningRate = 1e-3;
+    double clip = 1.5;
+    double averageDecay = 0.9;
+    TrainConfig.Model model = MLP;
+    TrainConfig.OptimizerKind optimizer = TrainConfig.OptimizerKind.RADAM;
+    TrainConfig.ConsistencyKind consistency = TrainConfig.ConsistencyKind.SEMIGROUP;
+
+    static TrainConfig.Model transformer(int heads) {
+        return new TrainConfig.Model(TransformerConfig.of(4, 2, 1, 8, 1, heads, 3), null);
+    }
+
+    TrainConfig config() {
+        TrainConfig.Weight plain = new TrainConfig.Weight(TrainConfig.WeightingKind.L2, 1, 0.01);
+        return new TrainConfig(seed, steps, batch, accumulate, 0.1, logEvery, checkpointEvery,
+                new TrainConfig.Data(TrainConfig.DataKind.MIXTURE, null, 0, MEANS, VARIANCE), model,
+                new TrainConfig.Loss(plain, consistency, plain, 1, 0), new TrainConfig.Times(2, 0.1),
+                new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip),
+                new TrainConfig.Average(averageDecay, 2));
+    }
+
+    /** Data of the model's shape, owned by the caller. */
+    TrainingData data() {
+        return model.mlp() != null ? new MixtureData(MEANS, VARIANCE, seed, Device.CPU) : new ImageData(images(), 5, seed, Device.CPU);
+    }
+
+    private static LabelledImages images() {
+        byte[] pixels = new byte[5 * 16];
+        new Random(2).nextBytes(pixels);
+        return new LabelledImages(pixels, 1, 4, 4, new byte[] {0, 1, 2, 1, 0}, List.of("a", "b", "c"));
+    }
+}

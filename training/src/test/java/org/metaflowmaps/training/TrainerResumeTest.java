@@ -1,0 +1,173 @@
+package org.metaflowmaps.training;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.training.model.Refusal.assertRefused;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.TrainConfig.OptimizerKind;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.metrics.MetricsLog;
+
+/** A run that stopped and went on is the run that never stopped. */
+final class TrainerResumeTest {
+    /** Enough for rectified Adam to leave its plain momentum behind. */
+    private static final int STEPS = 8;
+
+    @TempDir
+    private Path folder;
+
+    private static byte[] checkpoint(Path run) throws IOException {
+        return Files.readAllBytes(run.resolve(Trainer.CHECKPOINT));
+    }
+
+    /** A checkpoint is all of the state, so equal files mean equal weights, moments, average, noise and step, bit by bit. */
+    @ParameterizedTest
+    @CsvSource({"mlp, RADAM", "mlp, ADAMW", "transformer, RADAM", "transformer, ADAMW"})
+    void goingOnAfterAnyStepEndsInTheSameCheckpoint(String kind, OptimizerKind optimizer) throws IOException {
+        Runs runs = new Runs();
+        runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
+        runs.optimizer = optimizer;
+        runs.steps = STEPS;
+        runs.warmUp = 3;
+        runs.decay = 3;
+        runs.accumulate = 2;
+        TrainConfig config = runs.config();
+        Path whole = folder.resolve("whole");
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(config, data, Device.CPU, whole)) {
+            trainer.run();
+        }
+        byte[] expected = checkpoint(whole);
+        for (int stopped = 0; stopped < STEPS; stopped++) {
+            Path run = folder.resolve("stopped" + stopped);
+            try (TrainingData data = runs.data();
+                    Trainer trainer = new Trainer(config, data, Device.CPU, run)) {
+                for (int i = 0; i < stopped; i++) {
+                    trainer.step(i % 2 == 0);
+                }
+                trainer.save();
+            }
+            try (TrainingData data = runs.data();
+                    Trainer trainer = new Trainer(config, data, Device.CPU, run)) {
+                trainer.resume();
+                assertEquals(stopped, trainer.step());
+                trainer.run();
+            }
+            assertArrayEquals(expected, checkpoint(run), "stopped after " + stopped);
+        }
+    }
+
+    @Test
+    void theMetricsOfAResumedRunAreOneLog() throws IOException {
+        Runs runs = new Runs();
+        runs.steps = 3;
+        run(runs);
+        runs.steps = 6;
+        resumed(runs);
+        List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(Trainer.METRICS));
+        assertEquals(List.of(1L, 2L, 3L, 4L, 5L, 6L), log.stream().map(MetricsLog.Entry::step).toList());
+        for (int i = 1; i < log.size(); i++) {
+            assertTrue(log.get(i).seconds() > log.get(i - 1).seconds(), "time went on at line " + i);
+        }
+    }
+
+    private void run(Runs runs) throws IOException {
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.run();
+        }
+    }
+
+    private void resumed(Runs runs) throws IOException {
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.resume();
+            trainer.run();
+        }
+    }
+
+    @Test
+    void aFinishedRunStaysAsItIs() throws IOException {
+        Runs runs = new Runs();
+        run(runs);
+        byte[] before = checkpoint(folder);
+        resumed(runs);
+        assertArrayEquals(before, checkpoint(folder));
+        runs.steps = 4;
+        assertRefused(() -> resumed(runs), "steps is 4", "5 already");
+        assertArrayEquals(before, checkpoint(folder));
+    }
+
+    @Test
+    void withoutACheckpointThereIsNothingToResume() {
+        assertRefused(NoSuchFileException.class, () -> resumed(new Runs()), Trainer.CHECKPOINT);
+    }
+
+    /** Two heads or four: all tensors have the same shapes, and yet it is another network. */
+    @Test
+    void anotherNetworkIsRefusedEvenIfItsShapesFit() throws IOException {
+        Runs runs = new Runs();
+        runs.model = Runs.transformer(2);
+        run(runs);
+        runs.model = Runs.transformer(4);
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TensorScope scope = TensorScope.open()) {
+            float[] fresh = trainer.map().parameters().values().toFloatArray();
+            assertRefused(IOException.class, trainer::resume, Trainer.CHECKPOINT, "another network", "choose another output folder");
+            assertArrayEquals(fresh, trainer.map().parameters().values().toFloatArray());
+            assertEquals(0, trainer.step());
+        }
+    }
+
+    /** The file names the right network, but a part of the state is missing or misshapen: nothing is taken from it. */
+    @ParameterizedTest
+    @CsvSource({"missing", "short", "random", "step"})
+    void aPartOfAStateIsRefusedWhole(String damage) throws IOException {
+        Runs runs = new Runs();
+        runs.consistency = TrainConfig.ConsistencyKind.NONE;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(1)) {
+            long count = trainer.map().parameters().count();
+            float[] fresh = trainer.map().parameters().values().toFloatArray();
+            Map<String, Tensor> tensors = new LinkedHashMap<>();
+            for (String name : List.of("values", "average", "moment/exp_avg", "moment/exp_avg_sq")) {
+                tensors.put("train/" + name, Torch.zeros(count));
+            }
+            tensors.put("train/random", random.state());
+            Map<String, String> metadata = new LinkedHashMap<>();
+            metadata.put("network", "{\"transformer\":null,\"mlp\":{\"dimension\":2,\"width\":16,\"depth\":1,\"label_dim\":3}}");
+            metadata.put("step", "3");
+            switch (damage) {
+                case "missing" -> tensors.remove("train/moment/exp_avg_sq");
+                case "short" -> tensors.put("train/average", Torch.zeros(count - 1));
+                case "random" -> tensors.put("train/random", Torch.zeros(4));
+                default -> metadata.put("step", "three");
+            }
+            Safetensors.write(folder.resolve(Trainer.CHECKPOINT), metadata, tensors);
+            assertRefused(IOException.class, trainer::resume, Trainer.CHECKPOINT, "cannot be resumed");
+            assertArrayEquals(fresh, trainer.map().parameters().values().toFloatArray());
+            assertEquals(0, trainer.step());
+        }
+    }
+}

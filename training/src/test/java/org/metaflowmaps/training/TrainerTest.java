@@ -1,0 +1,316 @@
+package org.metaflowmaps.training;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.training.model.Refusal.assertRefused;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.data.MixtureData;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.metrics.MetricsLog;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.MlpConfig;
+
+final class TrainerTest {
+    @TempDir
+    private Path folder;
+
+    private static float[] weights(Trainer trainer) {
+        try (TensorScope scope = TensorScope.open()) {
+            return trainer.map().parameters().values().toFloatArray();
+        }
+    }
+
+    private float[] saved(String name) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(Trainer.CHECKPOINT));
+                TensorScope scope = TensorScope.open()) {
+            return Safetensors.view(file, name).toFloatArray();
+        }
+    }
+
+    private static TrainingData spoiled() {
+        return new MixtureData(List.of(new double[] {0, Double.NaN}, new double[2], new double[2]), 1, 1, Device.CPU);
+    }
+
+    /** Two passes of 4 items leave the mean of the gradients that each of them leaves alone. */
+    @ParameterizedTest
+    @ValueSource(strings = {"mlp", "transformer"})
+    void accumulationAveragesGradientsAndLosses(String kind) {
+        Runs runs = new Runs();
+        runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
+        // A rate that changes no weight, so that both single passes see the same network.
+        runs.learningRate = 1e-30;
+        runs.clip = 0;
+        double[] expected;
+        double loss = 0;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TensorScope scope = TensorScope.open()) {
+            expected = new double[(int) trainer.map().parameters().gradients().numel()];
+            for (int pass = 0; pass < 2; pass++) {
+                Trainer.Report report = trainer.step(true);
+                assertNotNull(report);
+                loss += report.diagonal() / 2;
+                double[] gradients = trainer.map().parameters().gradients().toDoubleArray();
+                for (int i = 0; i < expected.length; i++) {
+                    expected[i] += gradients[i] / 2;
+                }
+            }
+        }
+        runs.accumulate = 2;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TensorScope scope = TensorScope.open()) {
+            Trainer.Report report = trainer.step(true);
+            assertNotNull(report);
+            assertEquals(loss, report.diagonal(), 1e-5 * loss);
+            double[] gradients = trainer.map().parameters().gradients().toDoubleArray();
+            assertArrayEquals(expected, gradients, 1e-5 * report.gradientNorm());
+            assertTrue(report.gradientNorm() > 0);
+        }
+    }
+
+    @Test
+    void aStepThatIsNotReadIsTheSameStep() {
+        Runs runs = new Runs();
+        float[][] after = new float[2][];
+        for (int i = 0; i < 2; i++) {
+            try (TrainingData data = runs.data();
+                    Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                trainer.step(i == 0);
+                after[i] = weights(trainer);
+            }
+        }
+        assertArrayEquals(after[0], after[1]);
+    }
+
+    @Test
+    void clippingBoundsTheGradientButNotTheReportedNorm() {
+        Runs runs = new Runs();
+        runs.clip = 1e-3;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TensorScope scope = TensorScope.open()) {
+            Trainer.Report report = trainer.step(true);
+            assertNotNull(report);
+            assertTrue(report.gradientNorm() > 0.1);
+            assertEquals(1e-3, trainer.map().parameters().gradients().norm().item(), 1e-6);
+        }
+    }
+
+    @Test
+    void metricsAreLoggedAsOftenAsConfigured() throws IOException {
+        Runs runs = new Runs();
+        runs.steps = 8;
+        runs.logEvery = 3;
+        run(runs);
+        assertEquals(List.of(3L, 6L, 8L), MetricsLog.read(folder.resolve(Trainer.METRICS)).stream().map(MetricsLog.Entry::step).toList());
+        try (Stream<Path> files = Files.list(folder)) {
+            assertEquals(1, files.filter(file -> file.getFileName().toString().startsWith("events.out.tfevents.")).count());
+        }
+    }
+
+    private void run(Runs runs) throws IOException {
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.run();
+        }
+    }
+
+    @Test
+    void theLearningRateRisesStaysAndFalls() throws IOException {
+        Runs runs = new Runs();
+        runs.steps = 8;
+        runs.warmUp = 2;
+        runs.decay = 4;
+        runs.learningRate = 1e-3;
+        run(runs);
+        double[] rates = MetricsLog.read(folder.resolve(Trainer.METRICS)).stream()
+                .mapToDouble(entry -> entry.values().getOrDefault("learning_rate", Double.NaN)).toArray();
+        // The fall of four steps begins at the full rate and would reach zero at the step that is not taken.
+        assertArrayEquals(new double[] {1e-4, 5.5e-4, 1e-3, 1e-3, 1e-3, 7.5e-4, 5e-4, 2.5e-4}, rates, 1e-12);
+    }
+
+    /** Whoever calls step() may go on after the configured end: at the full rate, or at zero after a decay. */
+    @ParameterizedTest
+    @ValueSource(longs = {0, 2})
+    void stepsBeyondTheEndDoNoHarm(long decay) {
+        Runs runs = new Runs();
+        runs.steps = 3;
+        runs.decay = decay;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            for (int i = 0; i < 6; i++) {
+                Trainer.Report report = trainer.step(true);
+                assertNotNull(report);
+                assertTrue(i < 3 || report.learningRate() == (decay == 0 ? runs.learningRate : 0), "step " + i + ": " + report);
+            }
+        }
+    }
+
+    /** With this rate the first step is taken, and the second finds a loss that is not finite. */
+    private static Runs exploding() {
+        Runs runs = new Runs();
+        runs.learningRate = 1e30;
+        runs.clip = 0;
+        return runs;
+    }
+
+    @Test
+    void anExplodingLossStopsTheRunAndLeavesTheLastGoodState() throws IOException {
+        Runs runs = exploding();
+        runs.checkpointEvery = 1;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            assertRefused(TrainingException.class, trainer::run, "step 1:", "not finite", "diagonal", "consistency", "gradient norm",
+                    folder.resolve(Trainer.CHECKPOINT).toString(), "optimizer.learning_rate");
+            assertEquals(1, trainer.step());
+            assertArrayEquals(saved("train/values"), weights(trainer));
+        }
+        try (MetaFlowMap map = Checkpoint.load(folder.resolve(Trainer.CHECKPOINT), Device.CPU)) {
+            assertEquals(3, map.classes());
+        }
+    }
+
+    @Test
+    void checkpointsAreWrittenAsOftenAsConfigured() {
+        Runs runs = exploding();
+        runs.checkpointEvery = 2;
+        assertRefused(TrainingException.class, () -> run(runs), "step 1:", "No checkpoint was written yet");
+        assertFalse(Files.exists(folder.resolve(Trainer.CHECKPOINT)));
+    }
+
+    @Test
+    void weightsThatAreNotFiniteAreNeverSaved() {
+        Runs runs = exploding();
+        runs.learningRate = 1e300;
+        runs.checkpointEvery = 1;
+        assertRefused(TrainingException.class, () -> run(runs), "step 0:", "weights are not finite", "optimizer.learning_rate");
+        assertFalse(Files.exists(folder.resolve(Trainer.CHECKPOINT)));
+    }
+
+    @Test
+    void spoiledDataLeavesTheWeightsAlone() {
+        Runs runs = new Runs();
+        try (TrainingData data = spoiled();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            float[] before = weights(trainer);
+            assertRefused(TrainingException.class, () -> trainer.step(true), "step 0:", "diagonal NaN", "check the data");
+            assertArrayEquals(before, weights(trainer));
+            assertEquals(0, trainer.step());
+        }
+    }
+
+    @Test
+    void spoiledDataLeavesTheCheckpointAlone() throws IOException {
+        Runs runs = new Runs();
+        runs.steps = 2;
+        run(runs);
+        byte[] good = Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT));
+        runs.steps = 4;
+        runs.checkpointEvery = 1;
+        try (TrainingData data = spoiled();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.resume();
+            assertRefused(TrainingException.class, trainer::run, "step 2:", "The last good checkpoint is");
+        }
+        assertArrayEquals(good, Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT)));
+    }
+
+    @Test
+    void anInterruptedWriteLeavesTheOldCheckpoint() throws IOException {
+        Runs runs = new Runs();
+        run(runs);
+        byte[] old = Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT));
+        List<Path> files = files();
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.step(true);
+            Thread.currentThread().interrupt();
+            try {
+                assertRefused(IOException.class, trainer::save, "cannot write " + folder.resolve(Trainer.CHECKPOINT), "interrupted");
+            } finally {
+                assertTrue(Thread.interrupted());
+            }
+        }
+        assertArrayEquals(old, Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT)));
+        assertEquals(files, files());
+    }
+
+    private List<Path> files() throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.sorted().toList();
+        }
+    }
+
+    @Test
+    void aFileInPlaceOfTheFolderIsRefused() throws IOException {
+        Path file = Files.writeString(folder.resolve("run"), "mine");
+        Runs runs = new Runs();
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, file)) {
+            assertRefused(IOException.class, trainer::run, file.toString());
+            assertRefused(IOException.class, trainer::save, file.toString(), "not a folder");
+        }
+        assertEquals("mine", Files.readString(file));
+        assertEquals(List.of(file), files());
+    }
+
+    @Test
+    void aNetworkThatDoesNotFitTheDataIsRefused() {
+        long before = NativeMemory.liveTensors();
+        Runs runs = new Runs();
+        try (TrainingData data = runs.data()) {
+            runs.model = new TrainConfig.Model(null, new MlpConfig(3, 4, 1, 3));
+            assertRefused(() -> new Trainer(runs.config(), data, Device.CPU, folder), "[3] with 3 classes", "[2] with 3");
+            runs.model = new TrainConfig.Model(null, new MlpConfig(2, 4, 1, 5));
+            assertRefused(() -> new Trainer(runs.config(), data, Device.CPU, folder), "[2] with 5 classes", "[2] with 3");
+        }
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"mlp", "transformer"})
+    void stepsAndClosingLeaveNothingBehind(String kind) {
+        long tensors = NativeMemory.liveTensors();
+        long bytes = NativeMemory.liveBytes();
+        Runs runs = new Runs();
+        runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.step(true);
+            long between = NativeMemory.liveTensors();
+            long betweenBytes = NativeMemory.liveBytes();
+            for (int i = 0; i < 300; i++) {
+                trainer.step(i % 3 == 0);
+                assertEquals(between, NativeMemory.liveTensors(), "tensors after step " + i);
+                assertEquals(betweenBytes, NativeMemory.liveBytes(), "bytes after step " + i);
+            }
+        }
+        assertEquals(tensors, NativeMemory.liveTensors());
+        assertEquals(bytes, NativeMemory.liveBytes());
+    }
+
+    @Test
+    void aRunThatFailsLeavesNothingBehind() {
+        long tensors = NativeMemory.liveTensors();
+        assertRefused(TrainingException.class, () -> run(exploding()), "step 1:");
+        assertEquals(tensors, NativeMemory.liveTensors());
+    }
+}
