@@ -7,12 +7,14 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.FileSystemException;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Map;
+import org.metaflowmaps.bindings.FileMapping;
 
 /**
  * A safetensors file, memory-mapped: its tensors' bytes are read in place, whatever the file's size, and loaded page by page as
@@ -23,8 +25,8 @@ import java.util.Map;
  * entry describes exactly its bytes, and no byte of data belongs to none or to two.
  *
  * <p>The mapping is private (copy on write): native code may write through a view of it without changing the file, and what it
- * writes is seen through this object only. The JDK makes such a mapping only for a file that may be written, so a read-only
- * file is read into private memory of its own instead, with the same behaviour but as much memory as the file has bytes.
+ * writes is seen through this object only. Where the system makes no such mapping of a read-only file, as on Windows, the file is
+ * read into private memory of its own instead, with the same behaviour but as much memory as the file has bytes.
  *
  * <p>Everything handed out belongs to this object and dies with {@link #close}. The JVM cannot see addresses that native code
  * keeps: whoever makes native views must drop them first. A file that another process shortens while it is mapped ends the JVM
@@ -105,13 +107,26 @@ public final class SafetensorsFile implements AutoCloseable {
         try {
             writable = FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE);
         } catch (FileSystemException e) {
-            return copy(path, arena);
+            return readOnly(path, arena);
         }
         try (writable) {
             return writable.map(FileChannel.MapMode.PRIVATE, 0, writable.size(), arena);
         } catch (IOException e) {
             throw new IOException(path + " could not be memory-mapped: " + e.getMessage() + "; a copy-on-write mapping of its "
                     + Files.size(path) + " bytes may need that much free memory", e);
+        }
+    }
+
+    /** A file that may not be written: the JDK makes no private mapping of it, some systems do. */
+    static MemorySegment readOnly(Path path, Arena arena) throws IOException {
+        if (!FileMapping.isAvailable() || !path.getFileSystem().equals(FileSystems.getDefault()) || Files.size(path) == 0) {
+            return copy(path, arena);
+        }
+        try {
+            return FileMapping.copyOnWrite(path, arena);
+        } catch (IOException refused) {
+            // What stands in the way of a mapping may not stand in the way of reading; if it does, reading says so itself.
+            return copy(path, arena);
         }
     }
 

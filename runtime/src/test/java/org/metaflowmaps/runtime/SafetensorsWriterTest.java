@@ -222,21 +222,28 @@ class SafetensorsWriterTest {
     }
 
     @Test
-    @SuppressWarnings("MustBeClosedChecker") // the file closes the arena
+    @SuppressWarnings("MustBeClosedChecker") // the files close the arenas
     void aCopyOfAReadOnlyFileIsTheSame() throws IOException {
         Path path = folder.resolve("model.safetensors");
         SafetensorsWriter.write(path, Map.of(), everything());
         assertTrue(path.toFile().setReadOnly());
+        byte[] before = Files.readAllBytes(path);
         Arena arena = Arena.ofShared();
+        Arena other = Arena.ofShared();
+        // A privileged user may write to read-only files, so the ways that others take are gone explicitly.
         try (SafetensorsFile copied = SafetensorsFile.over("copy", SafetensorsFile.copy(path, arena), arena);
+                SafetensorsFile mapped = SafetensorsFile.over("mapping", SafetensorsFile.readOnly(path, other), other);
                 SafetensorsFile opened = SafetensorsFile.open(path)) {
             for (Item item : everything()) {
                 assertArrayEquals(item.bytes().toArray(ValueLayout.JAVA_BYTE), bytes(copied, item.name()));
                 assertArrayEquals(item.bytes().toArray(ValueLayout.JAVA_BYTE), bytes(opened, item.name()));
+                assertArrayEquals(item.bytes().toArray(ValueLayout.JAVA_BYTE), bytes(mapped, item.name()));
                 copied.bytes(item.name()).fill((byte) 1);
+                mapped.bytes(item.name()).fill((byte) 1);
                 assertTrue(copied.aligned(item.name()));
             }
         }
+        assertArrayEquals(before, Files.readAllBytes(path));
         assertTrue(path.toFile().setWritable(true), "Windows deletes only what may be written");
     }
 

@@ -6,7 +6,7 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.LinearInterpolant;
+import org.metaflowmaps.training.model.LinearInterpolant;
 import org.metaflowmaps.training.model.Context;
 
 /**

@@ -9,6 +9,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.LinearInterpolant;
 
 /** Draws what the losses are evaluated on (method §4.1). All noise is fresh; context and path share the data. */
 final class PairSampler {

@@ -1,8 +1,6 @@
 package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -43,13 +41,11 @@ public final class ImageData implements TrainingData {
 
     /** Raw bytes (N, C, H, W) of a range of images, in the innermost open scope. */
     private static Tensor pixels(LabelledImages images, int from, int to, Device device) {
-        try (TensorScope scope = TensorScope.open();
-                Arena arena = Arena.ofConfined()) {
+        try (TensorScope scope = TensorScope.open()) {
             long size = images.imageSize();
-            MemorySegment copy = arena.allocate((to - from) * size);
-            copy.copyFrom(images.pixels().asSlice(from * size, copy.byteSize()));
-            Tensor view = Torch.of(copy, DType.UINT8, to - from, images.channels(), images.height(), images.width());
-            return scope.keep(device.equals(Device.CPU) ? view.clone() : view.to(device));
+            Tensor bytes = Torch.empty(DType.UINT8, Device.CPU, to - from, images.channels(), images.height(), images.width());
+            bytes.segment().copyFrom(images.pixels().asSlice(from * size, (to - from) * size));
+            return scope.keep(bytes.to(device));
         }
     }
 

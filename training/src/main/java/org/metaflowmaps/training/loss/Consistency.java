@@ -81,7 +81,8 @@ public sealed interface Consistency {
                         stopped(() -> map.averageVelocity(pair.end(), pair.end(), jumped.detach(), pair.context())));
                 case VELOCITY -> new Regression(map.averageVelocity(pair.end(), pair.end(), jumped, pair.context()),
                         stopped(() -> velocity.primal().add(length.mul(velocity.tangentOrZero()))));
-                case AVERAGE -> new Regression(velocity.primal(), stopped(() -> map.averageVelocity(pair.end(), pair.end(), jumped.detach(), pair.context())
+                case AVERAGE -> new Regression(velocity.primal(), stopped(() -> map.averageVelocity(pair.end(), pair.end(),
+                        jumped.detach(), pair.context())
                         .sub(length.mul(velocity.tangentOrZero()))));
             };
         }
@@ -104,7 +105,8 @@ public sealed interface Consistency {
         Tensor state = pair.state();
         Context context = pair.context();
         Dual jump = map.averageVelocity(
-                Dual.of(pair.start(), Torch.onesLike(pair.start())), Dual.constant(pair.end()), Dual.of(state, velocity), context);
+                Dual.of(pair.start(), Torch.onesLike(pair.start())), Dual.constant(pair.end()), Dual.of(state, velocity),
+                        context);
         Tensor length = MetaFlowMap.perItem(pair.end().sub(pair.start()), state);
         Tensor target = stopped(() -> velocity.add(length.mul(jump.tangentOrZero())));
         return new Regression(jump.primal(), target);

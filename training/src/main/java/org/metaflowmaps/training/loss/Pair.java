@@ -2,7 +2,7 @@ package org.metaflowmaps.training.loss;
 
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.training.LinearInterpolant;
+import org.metaflowmaps.training.model.LinearInterpolant;
 import org.metaflowmaps.training.model.Context;
 
 /**

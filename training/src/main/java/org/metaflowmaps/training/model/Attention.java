@@ -33,10 +33,9 @@ record Attention(int heads) {
     /** (B, L, parts · D) as parts of (B, H, L, d). */
     private Dual[] split(Dual joined, int parts) {
         long[] shape = joined.primal().shape();
-        Dual all = joined.reshape(shape[0], shape[1], parts, heads, shape[2] / parts / heads).permute(2, 0, 3, 1, 4);
-        Dual[] split = new Dual[parts];
+        Dual[] split = joined.chunk(parts, 2);
         for (int i = 0; i < parts; i++) {
-            split[i] = all.select(0, i);
+            split[i] = split[i].reshape(shape[0], shape[1], heads, shape[2] / parts / heads).transpose(1, 2);
         }
         return split;
     }

@@ -117,6 +117,11 @@ public final class Dual {
         return right == null ? left : left.add(right);
     }
 
+    /** {@link #sum} of two tensors that nobody else has: into the first one's memory where no graph needs it. */
+    private static @Nullable Tensor merged(@Nullable Tensor left, @Nullable Tensor right) {
+        return left == null || right == null || Autograd.isRecording() ? sum(left, right) : left.add_(right);
+    }
+
     private static @Nullable Tensor product(@Nullable Tensor left, Tensor right) {
         return left == null ? null : left.mul(right);
     }
@@ -130,12 +135,14 @@ public final class Dual {
 
     /** this - other, broadcast. */
     public Dual sub(Dual other) {
-        return result(primal.sub(other.primal), () -> sum(tangent, other.tangent == null ? null : other.tangent.neg()), this, other);
+        return result(primal.sub(other.primal), () -> sum(tangent, other.tangent == null ? null : other.tangent.neg()), this,
+                other);
     }
 
     /** this · other, broadcast. */
     public Dual mul(Dual other) {
-        return result(primal.mul(other.primal), () -> sum(product(tangent, other.primal), product(other.tangent, primal)), this, other);
+        return result(primal.mul(other.primal), () -> merged(product(tangent, other.primal), product(other.tangent, primal)),
+                this, other);
     }
 
     /** this · factor. */
@@ -150,9 +157,16 @@ public final class Dual {
 
     /** this + left · right, broadcast, in one pass over memory. */
     public Dual addcmul(Dual left, Dual right) {
-        return result(Torch.addcmul(primal, left.primal, right.primal), () -> {
+        Tensor value = Torch.addcmul(primal, left.primal, right.primal);
+        return result(value, () -> {
             Tensor rate = left.tangent == null ? tangent : addProduct(tangent, left.tangent, right.primal);
-            return right.tangent == null ? rate : addProduct(rate, left.primal, right.tangent);
+            if (right.tangent == null) {
+                return rate;
+            }
+            // A sum made here may be added to, if it has the whole shape already.
+            return rate != null && left.tangent != null && rate.numel() == value.numel() && !Autograd.isRecording()
+                    ? rate.addcmul_(left.primal, right.tangent, 1)
+                    : addProduct(rate, left.primal, right.tangent);
         }, this, left, right);
     }
 
@@ -208,7 +222,8 @@ public final class Dual {
         Torch.Normalised normal = Torch.layerNorm(primal, eps);
         return direction == null
                 ? constant(normal.output())
-                : result(normal.output(), () -> Torch.layerNormBackward(direction.contiguous(), primal, normal.mean(), normal.rstd()), this);
+                : result(normal.output(), () -> Torch.layerNormBackward(direction.contiguous(), primal, normal.mean(),
+                        normal.rstd()), this);
     }
 
     /** this / √(mean(this²) + eps) · gain over the last dimension. */
@@ -225,14 +240,31 @@ public final class Dual {
     /**
      * softmax(q·kᵀ/√d)·v over (batch, heads, tokens, d).
      *
-     * <p>Without tangents this is libtorch's fused attention, which has no forward mode; with them the weights are formed.
+     * <p>The value is libtorch's fused attention, which has no forward mode: a tangent forms the weights again, without a graph.
+     * Only a differentiable tangent takes the value apart, to share its graph.
      */
     public static Dual attention(Dual query, Dual key, Dual value) {
-        if (query.tangent == null && key.tangent == null && value.tangent == null) {
-            return constant(Torch.scaledDotProductAttention(query.primal, key.primal, value.primal));
+        if (query.through || key.through || value.through) {
+            return query.mul(attentionScale(query)).matmul(key.transpose(-2, -1)).softmax().matmul(value);
         }
-        Dual scores = query.mul(1 / Math.sqrt((double) query.primal.size(-1))).matmul(key.transpose(-2, -1));
-        return scores.softmax().matmul(value);
+        return result(Torch.scaledDotProductAttention(query.primal, key.primal, value.primal),
+                () -> attentionTangent(query, key, value), query, key, value);
+    }
+
+    private static double attentionScale(Dual query) {
+        return 1 / Math.sqrt((double) query.primal.size(-1));
+    }
+
+    /** Each sum of two products is one product of concatenations: many small products are what this costs. */
+    private static Tensor attentionTangent(Dual query, Dual key, Dual value) {
+        long width = query.primal.size(-1);
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor rows = Torch.cat(-1, query.tangentOrZero(), query.primal).mul_(attentionScale(query));
+            Tensor columns = Torch.cat(-1, key.primal, key.tangentOrZero());
+            Tensor weights = rows.narrow(-1, width, width).matmul(columns.narrow(-1, 0, width).transpose(-2, -1)).softmax(-1);
+            Tensor rates = Torch.softmaxBackward(rows.matmul(columns.transpose(-2, -1)), weights, -1);
+            return scope.keep(Torch.cat(-1, rates, weights).matmul(Torch.cat(-2, value.primal, value.tangentOrZero())));
+        }
     }
 
     /** Softmax over the last dimension. */
@@ -244,7 +276,7 @@ public final class Dual {
 
     /** The matrix product; leading dimensions broadcast. */
     public Dual matmul(Dual other) {
-        return result(primal.matmul(other.primal), () -> sum(
+        return result(primal.matmul(other.primal), () -> merged(
                 tangent == null ? null : tangent.matmul(other.primal),
                 other.tangent == null ? null : primal.matmul(other.tangent)), this, other);
     }
@@ -285,15 +317,31 @@ public final class Dual {
     public Dual[] chunk(int chunks, long dim) {
         long size = primal.size((int) dim);
         if (chunks < 1 || size % chunks != 0) {
-            throw new IllegalArgumentException("dimension " + dim + " of shape " + Arrays.toString(primal.shape()) + " in " + chunks
+            throw new IllegalArgumentException("dimension " + dim + " of shape " + Arrays.toString(primal.shape())
+                    + " in " + chunks
                     + " equal parts: its size is no multiple of that");
         }
-        long length = size / chunks;
+        // libtorch's own operator, because its gradient is one concatenation; that of a narrowing is padded with zeros.
+        Tensor[] values = primal.chunk(chunks, dim);
+        Tensor direction = tangent;
+        if (direction == null) {
+            return Arrays.stream(values).map(Dual::constant).toArray(Dual[]::new);
+        }
+        Tensor[] rates = split(direction, chunks, dim);
         Dual[] parts = new Dual[chunks];
         for (int i = 0; i < chunks; i++) {
-            parts[i] = narrow(dim, i * length, length);
+            parts[i] = new Dual(values[i], rates[i], through);
         }
         return parts;
+    }
+
+    private Tensor[] split(Tensor direction, int chunks, long dim) {
+        if (through) {
+            return direction.chunk(chunks, dim);
+        }
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return direction.chunk(chunks, dim);
+        }
     }
 
     /** Values one after the other along a dimension; they must agree in all other sizes. */

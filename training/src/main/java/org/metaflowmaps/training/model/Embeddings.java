@@ -94,7 +94,8 @@ final class Embeddings {
         Tensor row = Torch.full(allowed.indexOf(ascending.getFirst()), DType.INT64, table.device(), batch);
         for (int i = 1; i < ascending.size(); i++) {
             double midpoint = (ascending.get(i - 1) + ascending.get(i)) / 2;
-            row = Torch.where(scale.gt(midpoint), Torch.full(allowed.indexOf(ascending.get(i)), DType.INT64, table.device(), batch), row);
+            row = Torch.where(scale.gt(midpoint), Torch.full(allowed.indexOf(ascending.get(i)), DType.INT64, table.device(),
+                    batch), row);
         }
         return Torch.embedding(table, row);
     }

@@ -26,7 +26,8 @@ public final class FlowMapTransformer implements MetaFlowMap {
         this.weights = new Weights(arena, "");
         this.frequencies = Embeddings.frequencies(device);
         try (TensorScope scope = TensorScope.open()) {
-            this.positions = Torch.of(Embeddings.positions(config.grid(), config.hiddenSize()), 1, config.tokens(), config.hiddenSize())
+            this.positions = Torch.of(Embeddings.positions(config.grid(), config.hiddenSize()), 1, config.tokens(),
+                    config.hiddenSize())
                     .to(device).retain();
         }
     }
@@ -92,7 +93,8 @@ public final class FlowMapTransformer implements MetaFlowMap {
             long batch = state.primal().size(0);
             Dual contextTime = time(Dual.constant(context.time()), "t_cond_embedder");
             Dual label = Dual.constant(Embeddings.labels(context.labels(), batch, config.labelDim(), weights.in("y_embedder")));
-            Dual guidance = Dual.constant(Embeddings.guidance(context.guidance(), batch, config.allowedScales(), weights.in("guidance_embedder")));
+            Dual guidance = Dual.constant(Embeddings.guidance(context.guidance(), batch, config.allowedScales(),
+                    weights.in("guidance_embedder")));
             Dual shared = contextTime.add(label);
             Dual first = time(from, "s_embedder").add(time(to, "t_embedder")).add(shared).add(guidance).silu();
             Dual second = time(from, "s_embedder_second").add(time(to, "t_embedder_second")).add(shared).silu();
@@ -122,7 +124,8 @@ public final class FlowMapTransformer implements MetaFlowMap {
 
     /** The context's tokens (B, L, D), scaled and shifted by its time. */
     private Tensor contextTokens(Context context, Dual embeddedTime) {
-        Tensor tokens = Embeddings.patches(Dual.constant(context.state()), config.patchSize(), weights.in("x_cond_embedder")).primal();
+        Tensor tokens = Embeddings.patches(Dual.constant(context.state()), config.patchSize(),
+                weights.in("x_cond_embedder")).primal();
         Dual[] modulation = weights.linear(embeddedTime.silu(), "x_cond_adaLN.1").unsqueeze(1).chunk(2, 2);
         Tensor shift = modulation[0].primal();
         Tensor scale = modulation[1].primal();

@@ -59,7 +59,8 @@ final class Inputs {
             double smallest = labels.min().item();
             double largest = labels.max().item();
             if (smallest < 0 || largest > classes) {
-                throw new IllegalArgumentException("label " + (long) (smallest < 0 ? smallest : largest) + " is out of range: this map has "
+                throw new IllegalArgumentException("label " + (long) (smallest < 0 ? smallest : largest)
+                        + " is out of range: this map has "
                         + "classes 0 to " + (classes - 1) + ", and " + classes + " for no label");
             }
         }

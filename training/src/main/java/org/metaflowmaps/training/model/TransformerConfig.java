@@ -50,14 +50,17 @@ public record TransformerConfig(
         classScales = classScales == null ? List.of() : List.copyOf(classScales);
         contextScales = contextScales == null ? List.of() : List.copyOf(contextScales);
         mlpRatio = mlpRatio == 0 ? 4 : mlpRatio;
-        require(inputSize > 0 && patchSize > 0 && inputSize % patchSize == 0, "input_size %s must be a multiple of patch_size %s", inputSize, patchSize);
+        require(inputSize > 0 && patchSize > 0 && inputSize % patchSize == 0,
+                "input_size %s must be a multiple of patch_size %s", inputSize, patchSize);
         require(inChannels > 0, "in_channels is %s, expected at least 1", inChannels);
         require(hiddenSize > 0 && hiddenSize % 4 == 0, "hidden_size is %s, expected a multiple of 4", hiddenSize);
-        require(numHeads > 0 && hiddenSize % numHeads == 0, "hidden_size %s must be a multiple of num_heads %s", hiddenSize, numHeads);
+        require(numHeads > 0 && hiddenSize % numHeads == 0, "hidden_size %s must be a multiple of num_heads %s", hiddenSize,
+                numHeads);
         require(depth > 0, "depth is %s, expected at least 1", depth);
         require(encoderDepth >= 0 && encoderDepth <= depth, "encoder_depth is %s, expected 0 to depth %s", encoderDepth, depth);
         require(labelDim >= 0, "label_dim is %s, expected 0 or more", labelDim);
-        require(classScales.stream().allMatch(Double::isFinite), "model_guidance_class_ws are %s, expected finite numbers", classScales);
+        require(classScales.stream().allMatch(Double::isFinite), "model_guidance_class_ws are %s, expected finite numbers",
+                classScales);
         require(mlpRatio > 0, "mlp_ratio is %s, expected more than 0", mlpRatio);
     }
 
@@ -66,7 +69,8 @@ public record TransformerConfig(
     }
 
     /** A class-conditional network for square images, with the usual choices for everything else. */
-    public static TransformerConfig of(int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim) {
+    public static TransformerConfig of(int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads,
+            int labelDim) {
         return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, depth * 2 / 3,
                 List.of(), List.of(), 4, false, false, false, false, false);
     }

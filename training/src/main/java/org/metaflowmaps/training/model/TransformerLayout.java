@@ -59,7 +59,8 @@ final class TransformerLayout {
     }
 
     private static void patchEmbedder(Map<String, long[]> shapes, String name, TransformerConfig config) {
-        shapes.put(name + ".proj.weight", new long[] {config.hiddenSize(), config.inChannels(), config.patchSize(), config.patchSize()});
+        shapes.put(name + ".proj.weight", new long[] {config.hiddenSize(), config.inChannels(), config.patchSize(),
+                config.patchSize()});
         shapes.put(name + ".proj.bias", new long[] {config.hiddenSize()});
     }
 

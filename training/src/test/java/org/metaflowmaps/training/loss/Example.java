@@ -12,7 +12,8 @@ import org.metaflowmaps.training.model.Networks;
 record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor data, Context context) {
     static Example random(MetaFlowMap map, long seed) {
         try (RandomSource random = RandomSource.seeded(seed)) {
-            return new Example(Torch.of(new float[] {0.1f, 0.35f, 0}), Torch.of(new float[] {0.8f, 0.6f, 1}), random.uniform(Networks.BATCH),
+            return new Example(Torch.of(new float[] {0.1f, 0.35f, 0}), Torch.of(new float[] {0.8f, 0.6f, 1}),
+                    random.uniform(Networks.BATCH),
                     Networks.items(map, random), Networks.items(map, random), Networks.context(map, random));
         }
     }

@@ -55,7 +55,8 @@ final class LossTest {
         return Stream.of(
                 new Formula("diagonal", (map, at) -> Diagonal.of(map, at.pair()), LossTest::diagonal),
                 new Formula("semigroup", of(new Consistency.Semigroup()), LossTest::semigroup),
-                new Formula("mean flow", of(new Consistency.MeanFlow()), (map, at) -> eulerian(map, at, at.data().sub(at.noise()))),
+                new Formula("mean flow", of(new Consistency.MeanFlow()), (map, at) -> eulerian(map, at,
+                        at.data().sub(at.noise()))),
                 new Formula("eulerian", of(new Consistency.Eulerian()),
                         (map, at) -> eulerian(map, at, at.velocity(map, at.start(), at.start(), at.state()).detach())),
                 new Formula("lagrangian, derivative", of(new Consistency.Lagrangian(Through.DERIVATIVE)), LossTest::derivative),
@@ -77,7 +78,8 @@ final class LossTest {
         Tensor between = at.state().add(first.mul(at.wide(middle.sub(at.start()))));
         Tensor second = at.velocity(map, middle, at.end(), between);
         Tensor share = at.wide(at.fraction());
-        return new Regression(at.velocity(map, at.start(), at.end(), at.state()), share.mul(first).add(second.mul(share.neg().add(1))).detach());
+        return new Regression(at.velocity(map, at.start(), at.end(), at.state()),
+                share.mul(first).add(second.mul(share.neg().add(1))).detach());
     }
 
     private static Regression eulerian(MetaFlowMap map, Example at, Tensor g) {
@@ -144,7 +146,8 @@ final class LossTest {
                 Tensor expectedGradient = gradient(map, squares(expected));
                 assertTrue(expectedGradient.norm().item() > 0.1, what);
                 for (String name : map.parameters().parameters().keySet()) {
-                    assertClose(map.parameters().view(name, expectedGradient), map.parameters().view(name, actualGradient), ROUNDING,
+                    assertClose(map.parameters().view(name, expectedGradient), map.parameters().view(name, actualGradient),
+                            ROUNDING,
                             what + ": gradient of " + name);
                 }
             }

@@ -26,11 +26,13 @@ final class AttentionTest {
     private static final int HEAD = WIDTH / HEADS;
 
     private static ParameterArena weights(boolean norms, RandomSource random) {
-        Map<String, long[]> shapes = new LinkedHashMap<>(Map.of("qkv.weight", new long[] {3 * WIDTH, WIDTH}, "qkv.bias", new long[] {3 * WIDTH},
+        Map<String, long[]> shapes = new LinkedHashMap<>(Map.of("qkv.weight", new long[] {3 * WIDTH, WIDTH}, "qkv.bias",
+                new long[] {3 * WIDTH},
                 "kv_cond.weight", new long[] {2 * WIDTH, WIDTH}, "kv_cond.bias", new long[] {2 * WIDTH},
                 "proj.weight", new long[] {WIDTH, WIDTH}, "proj.bias", new long[] {WIDTH}));
         if (norms) {
-            shapes.putAll(Map.of("q_norm.scale", new long[] {HEAD}, "k_norm.scale", new long[] {HEAD}, "k_cond_norm.scale", new long[] {HEAD}));
+            shapes.putAll(Map.of("q_norm.scale", new long[] {HEAD}, "k_norm.scale", new long[] {HEAD}, "k_cond_norm.scale",
+                    new long[] {HEAD}));
         }
         ParameterArena arena = new ParameterArena(shapes, Device.CPU);
         try (Autograd.Mode off = Autograd.noGrad()) {
@@ -51,12 +53,14 @@ final class AttentionTest {
             Tensor gate = random.normal(BATCH, 1, HEADS, HEAD);
             Attention attention = new Attention(HEADS);
             double[] alone = attention.forward(Dual.constant(tokens), weights).primal().toDoubleArray();
-            double[] joint = attention.forward(Dual.constant(tokens), Dual.constant(seen), Dual.constant(gate), weights).primal().toDoubleArray();
+            double[] joint = attention.forward(Dual.constant(tokens), Dual.constant(seen), Dual.constant(gate),
+                    weights).primal().toDoubleArray();
             Plain plain = new Plain(arena, norms);
             for (int item = 0; item < BATCH; item++) {
                 double[][] own = rows(tokens, item, TOKENS);
                 assertArrayEquals(plain.attend(own, new double[0][], new double[WIDTH]), part(alone, item), 1e-5);
-                assertArrayEquals(plain.attend(own, rows(seen, item, SEEN), rows(gate.reshape(BATCH, 1, WIDTH), item, 1)[0]), part(joint, item), 1e-5);
+                assertArrayEquals(plain.attend(own, rows(seen, item, SEEN), rows(gate.reshape(BATCH, 1, WIDTH), item, 1)[0]),
+                        part(joint, item), 1e-5);
             }
         }
     }
@@ -152,9 +156,11 @@ final class AttentionTest {
             Tensor time = context.time();
             Tensor state = Networks.items(map, random);
             Context other = new Context(time, context.state().flip(2), context.labels(), context.guidance());
-            assertArrayEquals(map.averageVelocity(time, time, state, context).toFloatArray(), map.averageVelocity(time, time, state, other).toFloatArray());
+            assertArrayEquals(map.averageVelocity(time, time, state, context).toFloatArray(), map.averageVelocity(time, time,
+                    state, other).toFloatArray());
             gate(map, "blocks.1.", width, 1);
-            double apart = Close.farthest(map.averageVelocity(time, time, state, context), map.averageVelocity(time, time, state, other));
+            double apart = Close.farthest(map.averageVelocity(time, time, state, context), map.averageVelocity(time, time,
+                    state, other));
             assertTrue(apart > 1e-3, "the context does not come in: " + apart);
         }
     }

@@ -9,7 +9,7 @@ import org.metaflowmaps.runtime.Tensor;
 public final class Close {
     private Close() {}
 
-    /** Same shape, and no entry apart by more than {@code tolerance} times the largest expected entry (or 1, if that is larger). */
+    /** Same shape, and no entry apart by more than {@code tolerance} times the largest expected entry or 1. */
     public static void assertClose(Tensor expected, Tensor actual, double tolerance, String what) {
         assertArrayEquals(expected.shape(), actual.shape(), what + ": shape");
         double apart = farthest(expected, actual);

@@ -33,7 +33,8 @@ final class EmbeddingsTest {
                 }
             }
         }
-        Map<String, long[]> shapes = Map.of("proj.weight", new long[] {entries, channels, patch, patch}, "proj.bias", new long[] {entries});
+        Map<String, long[]> shapes = Map.of("proj.weight", new long[] {entries, channels, patch, patch}, "proj.bias",
+                new long[] {entries});
         try (ParameterArena arena = new ParameterArena(shapes, Device.CPU);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(1);
@@ -79,7 +80,8 @@ final class EmbeddingsTest {
             Tensor identity = Torch.arange(256).unsqueeze(1).eq(Torch.arange(256).unsqueeze(0));
             arena.get("mlp.0.weight").copy_(identity);
             arena.get("mlp.2.weight").copy_(identity);
-            double[] values = Embeddings.time(Dual.constant(Torch.of(new float[] {0.7f})), Embeddings.frequencies(Device.CPU), new Weights(arena, ""))
+            double[] values = Embeddings.time(Dual.constant(Torch.of(new float[] {0.7f})), Embeddings.frequencies(Device.CPU),
+                    new Weights(arena, ""))
                     .primal().toDoubleArray();
             for (int i = 0; i < 128; i++) {
                 double phase = 0.7 * Math.pow(10_000, -i / 128.0);
@@ -101,7 +103,8 @@ final class EmbeddingsTest {
             float[] scales = {-3, 1, 1.7f, 1.75f, 1.76f, 2.5f, 3.24f, 3.25f, 3.26f, 4, 100};
             // Halfway between two scales the lower one is meant.
             float[] rows = {0, 0, 0, 0, 2, 2, 2, 2, 1, 1, 1};
-            assertArrayEquals(rows, Embeddings.guidance(Torch.of(scales), scales.length, allowed, new Weights(arena, "")).toFloatArray());
+            assertArrayEquals(rows, Embeddings.guidance(Torch.of(scales), scales.length, allowed, new Weights(arena,
+                    "")).toFloatArray());
             for (int i = 0; i < scales.length; i++) {
                 double chosen = allowed.get((int) rows[i]);
                 for (double other : allowed) {
@@ -109,7 +112,8 @@ final class EmbeddingsTest {
                 }
             }
             assertArrayEquals(new float[] {0, 0}, Embeddings.guidance(null, 2, allowed, new Weights(arena, "")).toFloatArray());
-            assertArrayEquals(new float[] {0}, Embeddings.guidance(Torch.of(new float[] {9}), 1, List.of(1.0), new Weights(arena, "")).toFloatArray());
+            assertArrayEquals(new float[] {0}, Embeddings.guidance(Torch.of(new float[] {9}), 1, List.of(1.0),
+                    new Weights(arena, "")).toFloatArray());
         }
     }
 
@@ -128,7 +132,8 @@ final class EmbeddingsTest {
         try (ParameterArena arena = table(4);
                 TensorScope scope = TensorScope.open()) {
             Weights weights = new Weights(arena, "");
-            assertArrayEquals(new float[] {2, 3, 0}, Embeddings.labels(Torch.of(new long[] {2, 3, 0}), 3, 3, weights).toFloatArray());
+            assertArrayEquals(new float[] {2, 3, 0}, Embeddings.labels(Torch.of(new long[] {2, 3, 0}), 3, 3,
+                    weights).toFloatArray());
             assertArrayEquals(new float[] {3, 3}, Embeddings.labels(null, 2, 3, weights).toFloatArray());
         }
     }

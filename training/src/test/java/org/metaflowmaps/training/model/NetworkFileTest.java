@@ -68,12 +68,14 @@ final class NetworkFileTest {
                 assertTrue(names.containsKey("dit." + name), name);
             }
             Map<String, Tensor> others = NetworkFile.tensors(joint, joint.parameters().values());
-            for (String name : new String[] {"blocks.1.x_cond_embedder.proj.weight", "blocks.1.pos_embed", "blocks.1.joint_attn.qkv.weight",
+            for (String name : new String[] {"blocks.1.x_cond_embedder.proj.weight", "blocks.1.pos_embed",
+                    "blocks.1.joint_attn.qkv.weight",
                 "blocks.1.joint_attn.kv_cond.weight", "blocks.1.joint_attn.k_cond_norm.scale", "blocks.1.joint_attn.proj.bias"}) {
                 assertTrue(others.containsKey("dit." + name), name);
             }
             assertArrayEquals(new long[] {7 * 8, 8}, joint.parameters().get("blocks.1.adaLN_modulation.1.weight").shape());
-            assertEquals(0, others.keySet().stream().filter(name -> name.startsWith("dit.x_cond") || name.contains(".attn.")).count());
+            assertEquals(0, others.keySet().stream().filter(name -> name.startsWith("dit.x_cond")
+                    || name.contains(".attn.")).count());
         }
     }
 
@@ -84,7 +86,8 @@ final class NetworkFileTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor doubled = map.parameters().values().mul(2);
             float[] expected = map.parameters().get("final_layer.linear.weight").mul(2).toFloatArray();
-            assertArrayEquals(expected, Objects.requireNonNull(NetworkFile.tensors(map, doubled).get("dit.final_layer.linear.weight")).toFloatArray());
+            assertArrayEquals(expected, Objects.requireNonNull(NetworkFile.tensors(map,
+                    doubled).get("dit.final_layer.linear.weight")).toFloatArray());
         }
     }
 

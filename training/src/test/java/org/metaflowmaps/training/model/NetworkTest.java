@@ -40,7 +40,8 @@ final class NetworkTest {
                 MetaFlowMap map = kind.make(random)) {
             Context context = Networks.context(map, random);
             Tensor state = Networks.items(map, random);
-            Dual velocity = map.averageVelocity(Dual.of(context.time(), Torch.onesLike(context.time())), Dual.constant(context.time()),
+            Dual velocity = map.averageVelocity(Dual.of(context.time(), Torch.onesLike(context.time())),
+                    Dual.constant(context.time()),
                     Dual.of(state, state), context);
             assertEquals(0, velocity.primal().abs().max().item());
             assertEquals(0, velocity.tangentOrZero().abs().max().item());
@@ -83,13 +84,16 @@ final class NetworkTest {
     @Test
     void parameterCountsAreThoseOfThePublishedSizes() {
         List<Double> scales = List.of(2.5);
-        TransformerConfig xl = new TransformerConfig(32, 2, 4, 1152, 28, 16, 1000, 20, scales, List.of(), 4, true, false, false, false, false);
-        TransformerConfig base = new TransformerConfig(32, 2, 4, 768, 12, 12, 1000, 8, scales, List.of(), 4, false, false, false, false, false);
+        TransformerConfig xl = new TransformerConfig(32, 2, 4, 1152, 28, 16, 1000, 20, scales, List.of(), 4, true, false,
+                false, false, false);
+        TransformerConfig base = new TransformerConfig(32, 2, 4, 768, 12, 12, 1000, 8, scales, List.of(), 4, false, false,
+                false, false, false);
         assertEquals(684.0, Math.round(xl.parameterCount() / 1e5) / 10.0);
         assertEquals(134.7, Math.round(base.parameterCount() / 1e5) / 10.0);
         // What a meta flow map has more than the network it begins as: four times, modulation, patches, guidance.
         long width = 1152;
-        long added = 4 * (256 * width + width + width * width + width) + 2 * width * (width + 1) + (4 * 4 * width + width) + 2 * width;
+        long added = 4 * (256 * width + width + width * width + width) + 2 * width * (width + 1)
+                + (4 * 4 * width + width) + 2 * width;
         assertEquals(9.18, Math.round(added / 1e4) / 100.0);
         try (FlowMapTransformer map = Networks.transformer()) {
             assertEquals(map.parameters().count(), Networks.config().parameterCount());
@@ -106,25 +110,32 @@ final class NetworkTest {
             Tensor state = Networks.items(map, random);
             Tensor time = good.time();
             Tensor guidance = time;
-            assertRefused(() -> map.averageVelocity(time, time, state.narrow(2, 0, 3), good), "state", "[3, 2, 3, 4]", "[2, 4, 4]");
+            assertRefused(() -> map.averageVelocity(time, time, state.narrow(2, 0, 3), good), "state", "[3, 2, 3, 4]",
+                    "[2, 4, 4]");
             assertRefused(() -> map.averageVelocity(time, time, state.select(0, 0), good), "state", "[2, 4, 4]");
             assertRefused(() -> map.averageVelocity(time.narrow(0, 0, 2), time, state, good), "start time", "[2]", "[3]");
             assertRefused(() -> map.averageVelocity(time, time.unsqueeze(1), state, good), "end time", "[3, 1]", "[3]");
             assertRefused(() -> map.averageVelocity(time, time, state.to(DType.FLOAT64), good), "state", "float64", "float32");
             assertRefused(() -> map.averageVelocity(time.to(DType.INT64), time, state, good), "start time", "int64", "float32");
-            assertRefused(() -> map.averageVelocity(time, time, state, new Context(time.narrow(0, 0, 1), good.state())), "context time", "[1]");
-            assertRefused(() -> map.averageVelocity(time, time, state, new Context(time, state.narrow(0, 0, 2))), "context state", "[2, 2, 4, 4]");
-            assertRefused(() -> map.averageVelocity(time, time, state, good.with(null, guidance.narrow(0, 0, 2))), "guidance", "[2]", "[3]");
+            assertRefused(() -> map.averageVelocity(time, time, state, new Context(time.narrow(0, 0, 1), good.state())),
+                    "context time", "[1]");
+            assertRefused(() -> map.averageVelocity(time, time, state, new Context(time, state.narrow(0, 0, 2))),
+                    "context state", "[2, 2, 4, 4]");
+            assertRefused(() -> map.averageVelocity(time, time, state, good.with(null, guidance.narrow(0, 0, 2))), "guidance",
+                    "[2]", "[3]");
             for (long label : new long[] {-1, 4}) {
                 assertRefused(() -> map.averageVelocity(time, time, state, good.with(Torch.of(new long[] {0, label, 1}), null)),
                         "label " + label, "0 to 2", "3 for no label");
             }
-            assertRefused(() -> map.averageVelocity(time, time, state, good.with(Torch.of(new long[] {0, 1}), null)), "labels", "int64[3]");
+            assertRefused(() -> map.averageVelocity(time, time, state, good.with(Torch.of(new long[] {0, 1}), null)), "labels",
+                    "int64[3]");
             assertRefused(() -> map.averageVelocity(time, time, state, good.with(time, null)), "labels", "float32", "int64[3]");
             Tensor pair = random.normal(3, 2);
-            assertRefused(() -> unlabelled.averageVelocity(time, time, pair, new Context(time, pair, Torch.of(new long[] {0, 0, 0}), null)),
+            assertRefused(() -> unlabelled.averageVelocity(time, time, pair, new Context(time, pair, Torch.of(new long[] {0, 0,
+                    0}), null)),
                     "without classes");
-            assertRefused(() -> unlabelled.averageVelocity(time, time, random.normal(3, 3), new Context(time, pair)), "[3, 3]", "[2]");
+            assertRefused(() -> unlabelled.averageVelocity(time, time, random.normal(3, 3), new Context(time, pair)), "[3, 3]",
+                    "[2]");
         }
     }
 
@@ -135,8 +146,10 @@ final class NetworkTest {
         assertRefused(() -> TransformerConfig.of(28, 4, 1, 16, 2, 3, 10), "hidden_size 16", "num_heads 3");
         assertRefused(() -> TransformerConfig.of(28, 4, 1, 16, 0, 2, 10), "depth is 0");
         assertRefused(() -> TransformerConfig.of(28, 4, 1, 16, 2, 2, -1), "label_dim is -1");
-        assertRefused(() -> new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 4, List.of(), List.of(), 2, false, false, false, false, false), "encoder_depth is 4", "0 to depth 3");
-        assertRefused(() -> new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(Double.NaN), List.of(), 2, false, false, false, false, false),
+        assertRefused(() -> new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 4, List.of(), List.of(), 2, false, false, false, false,
+                false), "encoder_depth is 4", "0 to depth 3");
+        assertRefused(() -> new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(Double.NaN), List.of(), 2, false, false,
+                false, false, false),
                 "model_guidance_class_ws", "NaN");
         assertRefused(() -> new MlpConfig(0, 4, 1, 0), "dimension is 0");
         assertRefused(() -> new MlpConfig(2, 0, 1, 0), "width is 0");

@@ -25,7 +25,8 @@ public final class Networks {
     /** Items of 2×4×4 in patches of 2, width 8, 3 blocks of which 2 in the first stage, 2 heads, 3 classes, scale 2.5. */
     static TransformerConfig config(Option... options) {
         List<Option> on = List.of(options);
-        return new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), on.contains(Option.CONTEXT_SCALES) ? List.of(1.0, 4.0) : List.of(), 2,
+        return new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), on.contains(Option.CONTEXT_SCALES) ? List.of(1.0,
+                4.0) : List.of(), 2,
                 on.contains(Option.ZERO_DATA), on.contains(Option.LEARN_SIGMA), on.contains(Option.QK_NORM),
                 on.contains(Option.PRESERVE), on.contains(Option.JOINT));
     }
@@ -38,7 +39,8 @@ public final class Networks {
             networks.put("transformer with " + option, transformer(config(option)));
         }
         networks.put("transformer with everything",
-                transformer(config(Option.ZERO_DATA, Option.LEARN_SIGMA, Option.QK_NORM, Option.PRESERVE, Option.CONTEXT_SCALES)));
+                transformer(config(Option.ZERO_DATA, Option.LEARN_SIGMA, Option.QK_NORM, Option.PRESERVE,
+                        Option.CONTEXT_SCALES)));
         networks.put("transformer with joint attention and norms",
                 transformer(config(Option.JOINT, Option.QK_NORM, Option.LEARN_SIGMA, Option.ZERO_DATA)));
         networks.put("transformer without a first stage", transformer(stages(0)));
@@ -50,7 +52,8 @@ public final class Networks {
     }
 
     private static TransformerConfig stages(int encoderDepth) {
-        return new TransformerConfig(4, 2, 1, 8, 2, 2, 3, encoderDepth, List.of(), List.of(), 4, false, false, false, false, false);
+        return new TransformerConfig(4, 2, 1, 8, 2, 2, 3, encoderDepth, List.of(), List.of(), 4, false, false, false, false,
+                false);
     }
 
     /** A transformer with random weights, owned by the caller. */

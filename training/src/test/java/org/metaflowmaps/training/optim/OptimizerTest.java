@@ -48,7 +48,8 @@ final class OptimizerTest {
             double[][] moments = new double[count][2];
             for (int step = 1; step <= STEPS; step++) {
                 // Sizes that differ a thousandfold, and zeros, so that every term of a formula matters somewhere.
-                Tensor gradient = random.normal(count).mul(random.uniform(count).mul(7).exp().mul(1e-3)).mul(random.uniform(count).gt(0.1));
+                Tensor gradient = random.normal(count).mul(random.uniform(count).mul(7).exp().mul(1e-3))
+                        .mul(random.uniform(count).gt(0.1));
                 arena.gradients().copy_(gradient);
                 double[] slopes = gradient.toDoubleArray();
                 optimizer.step(RATE);
@@ -111,7 +112,8 @@ final class OptimizerTest {
                     resumed.gradients().copy_(arena.gradients());
                     if (step == 7) {
                         resumed.values().copy_(arena.values());
-                        whole.moments().forEach((name, moment) -> Objects.requireNonNull(second.moments().get(name)).copy_(moment));
+                        whole.moments().forEach((name,
+                                moment) -> Objects.requireNonNull(second.moments().get(name)).copy_(moment));
                         second.resumeAt(whole.steps());
                     }
                     whole.step(RATE);

@@ -28,10 +28,11 @@ import org.metaflowmaps.training.model.TransformerConfig;
 
 /** Whole steps with every loss: nothing native is left behind. */
 final class TrainingMemoryTest {
-    private static final int STEPS = 1_000;
+    private static final int STEPS = 2_000;
     private static final int BATCH = 2;
 
-    private static final List<Consistency> LOSSES = List.of(new Consistency.Semigroup(), new Consistency.MeanFlow(), new Consistency.Eulerian(),
+    private static final List<Consistency> LOSSES = List.of(new Consistency.Semigroup(), new Consistency.MeanFlow(),
+            new Consistency.Eulerian(),
             new Consistency.Lagrangian(Through.DERIVATIVE), new Consistency.Lagrangian(Through.VELOCITY),
             new Consistency.Lagrangian(Through.AVERAGE));
 
@@ -73,7 +74,8 @@ final class TrainingMemoryTest {
     @Test
     void transformersStepsLeaveNothingBehind() {
         try (RandomSource random = RandomSource.seeded(2);
-                FlowMapTransformer map = FlowMapTransformer.initialised(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
+                FlowMapTransformer map = FlowMapTransformer.initialised(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3), Device.CPU,
+                        random);
                 RAdam optimizer = new RAdam(map.parameters(), 0.9, 0.999, 1e-8)) {
             liveCountsStayFlat(map, optimizer, STEPS);
         }
@@ -94,7 +96,8 @@ final class TrainingMemoryTest {
         long before = NativeMemory.liveTensors();
         try (RandomSource random = RandomSource.seeded(2);
                 MlpFlowMap map = MlpFlowMap.initialised(new MlpConfig(2, 16, 2, 3), Device.CPU, random);
-                FlowMapTransformer other = FlowMapTransformer.initialised(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
+                FlowMapTransformer other = FlowMapTransformer.initialised(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3),
+                        Device.CPU, random);
                 AdamW first = new AdamW(map.parameters(), 0.9, 0.999, 1e-8, 0.01);
                 RAdam second = new RAdam(other.parameters(), 0.9, 0.999, 1e-8);
                 MovingAverage average = new MovingAverage(map.parameters(), 0.99, 0)) {

@@ -1,7 +1,6 @@
-package org.metaflowmaps.training;
+package org.metaflowmaps.training.model;
 
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.training.model.MetaFlowMap;
 
 /** The path I_t = (1 - t)·I_0 + t·I_1 from noise I_0 to data I_1. */
 public final class LinearInterpolant {
