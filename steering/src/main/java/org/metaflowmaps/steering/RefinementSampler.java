@@ -7,8 +7,8 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.LinearInterpolant;
 import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.LinearInterpolant;
 import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
