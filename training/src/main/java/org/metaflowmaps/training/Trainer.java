@@ -47,6 +47,7 @@ public final class Trainer implements AutoCloseable {
     private final MovingAverage average;
     private final Objective objective;
     private final PairSampler sampler;
+    private volatile boolean stopping;
     private long step;
 
     /**
@@ -211,11 +212,12 @@ public final class Trainer implements AutoCloseable {
     /**
      * Trains to the configuration's last step, with metrics, checkpoints and a display of progress.
      *
+     * @return true if the last step was taken, false if the run was {@linkplain #stop stopped} before
      * @throws IOException if a file cannot be written
      * @throws TrainingException if the loss stops to be finite
      * @throws IllegalArgumentException if more steps were taken before a resumption than there are to take
      */
-    public void run() throws IOException {
+    public boolean run() throws IOException {
         Preconditions.checkArgument(step <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already", config.steps(), step);
         Files.createDirectories(folder);
         long resumedAt = step;
@@ -227,7 +229,7 @@ public final class Trainer implements AutoCloseable {
                 Progress progress = Progress.start("train", config.steps(), resumedAt)) {
             List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
             double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
-            while (step < config.steps()) {
+            while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 boolean save = (step + 1) % config.checkpointEvery() == 0 || step + 1 == config.steps();
                 Report report = step(readAll || log || save);
@@ -242,11 +244,17 @@ public final class Trainer implements AutoCloseable {
                 } else {
                     progress.update(step, "");
                 }
-                if (save) {
+                if (save || stopping) {
                     save();
                 }
             }
         }
+        return step == config.steps();
+    }
+
+    /** Asks {@link #run} to end after the step it is in, with a checkpoint. Safe to call from any thread. */
+    public void stop() {
+        stopping = true;
     }
 
     private Map<String, Double> values(Report report, double stepsPerSecond) {

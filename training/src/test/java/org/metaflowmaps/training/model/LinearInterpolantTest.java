@@ -1,4 +1,4 @@
-package org.metaflowmaps.training;
+package org.metaflowmaps.training.model;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 
@@ -7,7 +7,6 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Close;
 
 final class LinearInterpolantTest {
     private static final double ROUNDING = 1e-6;
