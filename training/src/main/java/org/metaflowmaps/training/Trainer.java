@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -159,8 +160,10 @@ public final class Trainer implements AutoCloseable {
             double clip = config.optimizer().clip();
             Tensor norm = Clipping.clip(arena, clip == 0 ? Double.POSITIVE_INFINITY : clip);
             Report report = read ? report(diagonal, consistency, norm) : null;
-            optimizer.step(learningRate());
-            average.update(step);
+            try (ProfilerRange range = ProfilerRange.open("optimizer")) {
+                optimizer.step(learningRate());
+                average.update(step);
+            }
             step++;
             return report;
         }
@@ -169,9 +172,17 @@ public final class Trainer implements AutoCloseable {
     private Objective.Losses accumulate(int part) {
         try (TensorScope scope = TensorScope.open()) {
             long position = (step * config.accumulate() + part) * config.batch();
-            TrainingData.Batch batch = data.batch(position, config.batch());
-            Objective.Losses losses = objective.of(map, batch, sampler, step);
-            Autograd.backward(config.accumulate() == 1 ? losses.total() : losses.total().div(config.accumulate()));
+            TrainingData.Batch batch;
+            try (ProfilerRange range = ProfilerRange.open("data")) {
+                batch = data.batch(position, config.batch());
+            }
+            Objective.Losses losses;
+            try (ProfilerRange range = ProfilerRange.open("losses")) {
+                losses = objective.of(map, batch, sampler, step);
+            }
+            try (ProfilerRange range = ProfilerRange.open("backward")) {
+                Autograd.backward(config.accumulate() == 1 ? losses.total() : losses.total().div(config.accumulate()));
+            }
             scope.keep(losses.diagonal());
             if (losses.consistency() != null) {
                 scope.keep(losses.consistency());
