@@ -53,11 +53,16 @@ final class QuickstartCommand implements Callable<Integer> {
         LabelledImages images = DataSource.images(config.data());
         clear();
         try (TrainingData data = DataSource.open(config, device.get());
-                Trainer trainer = new Trainer(config, data, device.get(), folder)) {
+                Trainer trainer = new Trainer(config, data, device.get(), folder);
+                GracefulStop stop = new GracefulStop(trainer)) {
             TrainCommand.write(resolved, folder);
             terminal.println("training " + trainer.map().parameters().count() + " parameters on " + images.count() + " images on " + device.get());
             terminal.flush();
-            trainer.run();
+            if (!trainer.run()) {
+                terminal.println(TrainCommand.resumption(trainer, folder));
+                terminal.flush();
+                return 0;
+            }
             PosteriorStudy study = new PosteriorStudy(trainer.map(), images, images.count() - config.data().holdOut(), device.get(), config.seed());
             QuickstartReport report = new QuickstartReport(folder, resolved, EVALUATED, DRAWS);
             trainer.average().applied(() -> {

@@ -63,7 +63,8 @@ final class TrainCommand implements Callable<Integer> {
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         try (TrainingData source = DataSource.open(resolved.config(), device.get());
-                Trainer trainer = new Trainer(resolved.config(), source, device.get(), folder)) {
+                Trainer trainer = new Trainer(resolved.config(), source, device.get(), folder);
+                GracefulStop stop = new GracefulStop(trainer)) {
             if (resume) {
                 trainer.resume();
             }
@@ -71,11 +72,15 @@ final class TrainCommand implements Callable<Integer> {
             terminal.println("training " + trainer.map().parameters().count() + " parameters on " + device.get() + ", results in " + folder
                     + (resume ? ", from step " + trainer.step() : ""));
             terminal.flush();
-            trainer.run();
+            terminal.println(trainer.run() ? "done: " + checkpoint : resumption(trainer, folder));
+            terminal.flush();
         }
-        terminal.println("done: " + checkpoint);
-        terminal.flush();
         return 0;
+    }
+
+    /** What to tell after a stop. */
+    static String resumption(Trainer trainer, Path folder) {
+        return "stopped at step " + trainer.step() + "; go on with: mfm train " + folder.resolve(CONFIG) + " --out " + folder + " --resume";
     }
 
     static void write(Configs.Resolved resolved, Path folder) throws IOException {

@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -47,6 +48,7 @@ public final class Trainer implements AutoCloseable {
     private final MovingAverage average;
     private final Objective objective;
     private final PairSampler sampler;
+    private volatile boolean stopping;
     private long step;
 
     /**
@@ -158,8 +160,10 @@ public final class Trainer implements AutoCloseable {
             double clip = config.optimizer().clip();
             Tensor norm = Clipping.clip(arena, clip == 0 ? Double.POSITIVE_INFINITY : clip);
             Report report = read ? report(diagonal, consistency, norm) : null;
-            optimizer.step(learningRate());
-            average.update(step);
+            try (ProfilerRange range = ProfilerRange.open("optimizer")) {
+                optimizer.step(learningRate());
+                average.update(step);
+            }
             step++;
             return report;
         }
@@ -168,9 +172,17 @@ public final class Trainer implements AutoCloseable {
     private Objective.Losses accumulate(int part) {
         try (TensorScope scope = TensorScope.open()) {
             long position = (step * config.accumulate() + part) * config.batch();
-            TrainingData.Batch batch = data.batch(position, config.batch());
-            Objective.Losses losses = objective.of(map, batch, sampler, step);
-            Autograd.backward(config.accumulate() == 1 ? losses.total() : losses.total().div(config.accumulate()));
+            TrainingData.Batch batch;
+            try (ProfilerRange range = ProfilerRange.open("data")) {
+                batch = data.batch(position, config.batch());
+            }
+            Objective.Losses losses;
+            try (ProfilerRange range = ProfilerRange.open("losses")) {
+                losses = objective.of(map, batch, sampler, step);
+            }
+            try (ProfilerRange range = ProfilerRange.open("backward")) {
+                Autograd.backward(config.accumulate() == 1 ? losses.total() : losses.total().div(config.accumulate()));
+            }
             scope.keep(losses.diagonal());
             if (losses.consistency() != null) {
                 scope.keep(losses.consistency());
@@ -211,11 +223,12 @@ public final class Trainer implements AutoCloseable {
     /**
      * Trains to the configuration's last step, with metrics, checkpoints and a display of progress.
      *
+     * @return true if the last step was taken, false if the run was {@linkplain #stop stopped} before
      * @throws IOException if a file cannot be written
      * @throws TrainingException if the loss stops to be finite
      * @throws IllegalArgumentException if more steps were taken before a resumption than there are to take
      */
-    public void run() throws IOException {
+    public boolean run() throws IOException {
         Preconditions.checkArgument(step <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already", config.steps(), step);
         Files.createDirectories(folder);
         long resumedAt = step;
@@ -227,7 +240,7 @@ public final class Trainer implements AutoCloseable {
                 Progress progress = Progress.start("train", config.steps(), resumedAt)) {
             List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
             double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
-            while (step < config.steps()) {
+            while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 boolean save = (step + 1) % config.checkpointEvery() == 0 || step + 1 == config.steps();
                 Report report = step(readAll || log || save);
@@ -242,11 +255,17 @@ public final class Trainer implements AutoCloseable {
                 } else {
                     progress.update(step, "");
                 }
-                if (save) {
+                if (save || stopping) {
                     save();
                 }
             }
         }
+        return step == config.steps();
+    }
+
+    /** Asks {@link #run} to end after the step it is in, with a checkpoint. Safe to call from any thread. */
+    public void stop() {
+        stopping = true;
     }
 
     private Map<String, Double> values(Report report, double stepsPerSecond) {
