@@ -251,7 +251,8 @@ public final class Trainer implements AutoCloseable {
                     for (Map.Entry<String, Double> value : values.entrySet()) {
                         board.scalar(value.getKey(), step, value.getValue());
                     }
-                    progress.update(step, String.format(Locale.ROOT, "diagonal %.4f consistency %.4f", report.diagonal, report.consistency));
+                    String jump = Double.isNaN(report.consistency) ? "" : String.format(Locale.ROOT, " consistency %.4f", report.consistency);
+                    progress.update(step, String.format(Locale.ROOT, "diagonal %.4f", report.diagonal) + jump);
                 } else {
                     progress.update(step, "");
                 }
