@@ -50,6 +50,9 @@ final class QuickstartCommand implements Callable<Integer> {
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         Configs.Resolved resolved = Configs.load("quickstart", overrides);
         TrainConfig config = resolved.config();
+        if (config.data().holdOut() == 0) {
+            throw new IllegalArgumentException("config: data.hold_out is 0: the quickstart needs images that are not trained on, to draw their posteriors");
+        }
         LabelledImages images = DataSource.images(config.data());
         clear();
         try (TrainingData data = DataSource.open(config, device.get());

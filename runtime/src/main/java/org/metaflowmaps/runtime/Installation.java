@@ -10,6 +10,7 @@ import org.metaflowmaps.bindings.CudaDriver;
 import org.metaflowmaps.bindings.CudaRuntime;
 import org.metaflowmaps.bindings.Libtorch;
 import org.metaflowmaps.bindings.LibtorchInfo;
+import org.metaflowmaps.bindings.NativeLibraryException;
 import org.metaflowmaps.bindings.Nvrtc;
 import org.metaflowmaps.bindings.Nvtx;
 
@@ -26,18 +27,29 @@ public final class Installation {
      */
     public record Part(String name, String found, Optional<String> cure) {}
 
-    /** All pieces; loads libtorch. */
+    /** All pieces; loads libtorch, and goes on where that fails. */
     public static List<Part> parts() {
         List<Part> parts = new ArrayList<>();
-        LibtorchInfo info = Libtorch.info();
-        parts.add(new Part("libtorch", info.version() + (info.cudaBuild() ? ", CUDA build" : ", CPU build") + " (" + info.library() + ")", Optional.empty()));
-        parts.add(new Part("threads", Integer.toString(info.threads()), Optional.empty()));
+        Optional<LibtorchInfo> loaded = libtorch(parts);
         parts.add(library("CUDA driver", CudaDriver.availability(), "install the NVIDIA driver, version 580 or newer, on a machine with an NVIDIA GPU"));
         parts.add(library("CUDA runtime", CudaRuntime.availability(), "install CUDA 13, or put its lib folder on LD_LIBRARY_PATH"));
         parts.add(library("NVRTC", Nvrtc.availability(), "comes with CUDA 13; needed only for kernels compiled at run time"));
         parts.add(library("NVTX", Nvtx.availability(), "comes with CUDA 13; needed only to see named ranges in Nsight"));
-        parts.add(devices(info.cudaBuild()));
+        loaded.ifPresent(info -> parts.add(devices(info.cudaBuild())));
         return parts;
+    }
+
+    private static Optional<LibtorchInfo> libtorch(List<Part> parts) {
+        try {
+            LibtorchInfo info = Libtorch.info();
+            String build = info.cudaBuild() ? "CUDA build" : "CPU build";
+            parts.add(new Part("libtorch", info.version() + ", " + build + " (" + info.library() + ")", Optional.empty()));
+            parts.add(new Part("threads", Integer.toString(info.threads()), Optional.empty()));
+            return Optional.of(info);
+        } catch (NativeLibraryException e) {
+            parts.add(new Part("libtorch", "not loaded: " + e.getMessage(), Optional.of("nothing works without it; see the reason above")));
+            return Optional.empty();
+        }
     }
 
     private static Part library(String name, Availability availability, String cure) {

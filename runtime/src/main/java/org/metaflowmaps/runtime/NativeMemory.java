@@ -24,8 +24,8 @@ public final class NativeMemory {
         BYTES.add(bytes);
     }
 
-    static void freed(long bytes) {
-        TENSORS.decrement();
+    static void freed(long tensors, long bytes) {
+        TENSORS.add(-tensors);
         BYTES.add(-bytes);
     }
 }

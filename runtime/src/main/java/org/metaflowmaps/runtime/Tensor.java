@@ -91,19 +91,23 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** Frees the memory, unless a native call is using {@link #segment}: that is refused before anything has changed. */
+    /**
+     * Frees the memory, unless a native call is using {@link #segment}: that is refused before anything has changed. The caller
+     * tells {@link NativeMemory}.
+     */
     void free() {
-        org.bytedeco.pytorch.Tensor open = raw;
-        if (open != null) {
-            if (window != null) {
-                window.close();
-                window = null;
-            }
-            raw = null;
-            owner = null;
-            open.close();
-            NativeMemory.freed(bytes);
+        org.bytedeco.pytorch.Tensor open = unwrap();
+        if (window != null) {
+            window.close();
+            window = null;
         }
+        raw = null;
+        owner = null;
+        open.close();
+    }
+
+    long bytes() {
+        return bytes;
     }
 
     /** Leaves the closing scope behind. */
@@ -131,7 +135,10 @@ public final class Tensor implements AutoCloseable {
     @Override
     public void close() {
         release("close");
-        free();
+        if (raw != null) {
+            free();
+            NativeMemory.freed(1, bytes);
+        }
     }
 
     /** True once this tensor was freed. */

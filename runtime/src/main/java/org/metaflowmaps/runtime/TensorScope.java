@@ -152,17 +152,22 @@ public final class TensorScope implements AutoCloseable {
         closed = true;
         innermost[0] = parent;
         RuntimeException failure = null;
+        long freed = 0;
+        long bytes = 0;
         for (int i = size - 1; i >= 0; i--) {
             Tensor tensor = tensors[i];
             if (tensor != null) {
                 try {
                     tensor.free();
+                    freed++;
+                    bytes += tensor.bytes();
                 } catch (RuntimeException e) {
                     tensor.orphan();
                     failure = failure == null ? e : failure;
                 }
             }
         }
+        NativeMemory.freed(freed, bytes);
         size = 0;
         tensors = NONE;
         if (failure != null) {
