@@ -57,7 +57,7 @@ final class QuickstartReport {
         picture(page, posterior, "posterior.png", "Clean image, noisy state and six draws for each t");
         page.paragraph("Root mean square errors to the clean image, over " + images + " held-out images with " + draws + " one-step draws each.")
                 .table(header(), table());
-        page.section("Samples").paragraph("One sample of each class from the same initial noise by the refinement sampler with 1, 2 and 4 steps.");
+        page.section("Samples").paragraph("Two samples of each class, from the same initial noises, by the refinement sampler with 1, 2 and 4 steps.");
         picture(page, samples, "samples.png", "Samples of each class with 1, 2 and 4 steps");
         page.section("Training");
         for (String loss : List.of("loss/diagonal", "loss/consistency")) {
