@@ -1,6 +1,7 @@
 package org.metaflowmaps.cli;
 
 import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.training.Trainer;
 
 /**
@@ -9,11 +10,15 @@ import org.metaflowmaps.training.Trainer;
  * <p>Without it the JVM would tear libtorch down under the step that is still running in it.
  */
 final class GracefulStop implements AutoCloseable {
+    private static volatile @Nullable GracefulStop stopped;
+
     private final CountDownLatch finished = new CountDownLatch(1);
+    private volatile int code;
     private final Thread hook;
 
     GracefulStop(Trainer trainer) {
         hook = new Thread(() -> {
+            stopped = this;
             trainer.stop();
             try {
                 finished.await();
@@ -21,18 +26,28 @@ final class GracefulStop implements AutoCloseable {
                 Thread.currentThread().interrupt();
             }
             // The run's own thread may by now wait for this shutdown to end: only halt leaves from here with a code of its own.
-            Runtime.getRuntime().halt(0);
+            Runtime.getRuntime().halt(code);
         }, "stop");
         Runtime.getRuntime().addShutdownHook(hook);
     }
 
-    /** Everything that has to be written is written. */
+    /** From now on a stop is an ordinary one again; one that has begun goes on until {@link #leave}. */
     @Override
+    @SuppressWarnings("UnusedException")
     public void close() {
         try {
             Runtime.getRuntime().removeShutdownHook(hook);
         } catch (IllegalStateException shuttingDown) {
-            finished.countDown();
+            // The hook is running, and waits for the command to end.
+        }
+    }
+
+    /** Ends a stop that is under way with the command's exit code, after all that it had to say is said. */
+    static void leave(int code) {
+        GracefulStop stop = stopped;
+        if (stop != null) {
+            stop.code = code;
+            stop.finished.countDown();
         }
     }
 }

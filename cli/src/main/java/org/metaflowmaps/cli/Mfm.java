@@ -50,7 +50,9 @@ public final class Mfm implements Callable<Integer> {
 
     /** Runs the command and exits with its code: 0 if all went well, 1 if something failed, 2 for a wrong command line. */
     public static void main(String[] arguments) {
-        System.exit(run(arguments));
+        int code = run(arguments);
+        GracefulStop.leave(code);
+        System.exit(code);
     }
 
     static int run(String... arguments) {

@@ -73,7 +73,7 @@ final class PosteriorStudy {
             for (int image : chosen) {
                 for (double time : times) {
                     String name = images.classNames().get(images.label(image));
-                    grid.row(String.format(Locale.ROOT, "%s, t = %.1f", name, time), row(image, time, draws, steps, random));
+                    grid.row(String.format(Locale.ROOT, "%s, t = %s", name, time), row(image, time, draws, steps, random));
                 }
             }
         }

@@ -27,6 +27,7 @@ import picocli.CommandLine.Spec;
 @Command(name = "quickstart", mixinStandardHelpOptions = true,
         description = "Train a small meta flow map on images that come with mfm, draw from its posteriors, and write a report.")
 final class QuickstartCommand implements Callable<Integer> {
+    private static final Path DEFAULT_FOLDER = Path.of("runs", "quickstart");
     private static final int EVALUATED = 128;
     private static final int DRAWS = 16;
     private static final int SHOWN = 4;
@@ -40,7 +41,7 @@ final class QuickstartCommand implements Callable<Integer> {
     private List<String> overrides = new ArrayList<>();
 
     @Option(names = "--out", paramLabel = "DIR", description = "Where to leave the results. Default: ${DEFAULT-VALUE}.")
-    private Path folder = Path.of("runs", "quickstart");
+    private Path folder = DEFAULT_FOLDER;
 
     @Mixin
     private final DeviceOption device = new DeviceOption();
@@ -53,11 +54,18 @@ final class QuickstartCommand implements Callable<Integer> {
         if (config.data().holdOut() == 0) {
             throw new IllegalArgumentException("config: data.hold_out is 0: the quickstart needs images that are not trained on, to draw their posteriors");
         }
+        if (config.data().kind() != TrainConfig.DataKind.FASHION_MNIST) {
+            throw new IllegalArgumentException("config: the quickstart draws images; for other data use: mfm train");
+        }
+        if (!folder.equals(DEFAULT_FOLDER) && Files.exists(folder.resolve(Trainer.CHECKPOINT))) {
+            throw new IOException(folder.resolve(Trainer.CHECKPOINT) + " exists: choose another folder with --out");
+        }
         LabelledImages images = DataSource.images(config.data());
-        clear();
+        int evaluated = Math.min(EVALUATED, config.data().holdOut());
         try (TrainingData data = DataSource.open(config, device.get());
                 Trainer trainer = new Trainer(config, data, device.get(), folder);
                 GracefulStop stop = new GracefulStop(trainer)) {
+            clear();
             TrainCommand.write(resolved, folder);
             terminal.println("training " + trainer.map().parameters().count() + " parameters on " + images.count() + " images on " + device.get());
             terminal.flush();
@@ -67,10 +75,10 @@ final class QuickstartCommand implements Callable<Integer> {
                 return 0;
             }
             PosteriorStudy study = new PosteriorStudy(trainer.map(), images, images.count() - config.data().holdOut(), device.get(), config.seed());
-            QuickstartReport report = new QuickstartReport(folder, resolved, EVALUATED, DRAWS);
+            QuickstartReport report = new QuickstartReport(folder, resolved, evaluated, DRAWS);
             trainer.average().applied(() -> {
                 long started = System.nanoTime();
-                List<PosteriorEvaluation> rows = study.evaluate(EVALUATED, DRAWS, 1);
+                List<PosteriorEvaluation> rows = study.evaluate(evaluated, DRAWS, 1);
                 report.posterior(rows, (System.nanoTime() - started) * 1e-9);
                 report.pictures(study.grid(shown(images, config), PosteriorStudy.TIMES, DRAWS_SHOWN, 1), ClassSamples.grid(trainer.map(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
             });

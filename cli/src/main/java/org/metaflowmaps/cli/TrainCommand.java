@@ -80,7 +80,7 @@ final class TrainCommand implements Callable<Integer> {
 
     /** What to tell after a stop. */
     static String resumption(Trainer trainer, Path folder) {
-        return "stopped at step " + trainer.step() + "; go on with: mfm train " + folder.resolve(CONFIG) + " --out " + folder + " --resume";
+        return "stopped at step " + trainer.step() + "; go on with: ./mfm train " + folder.resolve(CONFIG) + " --out " + folder + " --resume";
     }
 
     static void write(Configs.Resolved resolved, Path folder) throws IOException {

@@ -1,6 +1,7 @@
 package org.metaflowmaps.training;
 
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Consistency;
@@ -59,6 +60,14 @@ final class Objective {
     }
 
     private static Weighting.Weighted weigh(Weighting weighting, Regression regression) {
-        return weighting.apply(regression.prediction(), regression.target());
+        Weighting.Weighted weighted = weighting.apply(regression.prediction(), regression.target());
+        if (!(weighting instanceof Weighting.Adaptive)) {
+            return weighted;
+        }
+        // The adaptive loss is about 1 for any error, and tells nothing over time: the summed square is what to look at.
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            Tensor error = regression.prediction().sub(regression.target()).square().sum().div((double) regression.target().size(0));
+            return new Weighting.Weighted(weighted.loss(), error);
+        }
     }
 }

@@ -240,6 +240,7 @@ public final class Trainer implements AutoCloseable {
                 Progress progress = Progress.start("train", config.steps(), resumedAt)) {
             List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
             double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
+            long savedAt = -1;
             while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 boolean save = (step + 1) % config.checkpointEvery() == 0 || step + 1 == config.steps();
@@ -256,9 +257,13 @@ public final class Trainer implements AutoCloseable {
                 } else {
                     progress.update(step, "");
                 }
-                if (save || stopping) {
+                if (save) {
                     save();
+                    savedAt = step;
                 }
+            }
+            if (savedAt != step) {
+                save();
             }
         }
         return step == config.steps();

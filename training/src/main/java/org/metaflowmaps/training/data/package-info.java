@@ -1,8 +1,4 @@
-/**
- * Training images as plain arrays: file readers and the data sets this project knows.
- *
- * <p>Batches, augmentation and the way to a device live with the trainer; nothing here knows tensors.
- */
+/** Readers of data files, the data sets this project knows, and the endless streams of batches that a trainer draws from. */
 @NullMarked
 package org.metaflowmaps.training.data;
 

@@ -10,7 +10,8 @@ public sealed interface Weighting {
      * A loss with the number to report beside it.
      *
      * @param loss what is differentiated, a scalar
-     * @param raw the plain error that it stands for, a scalar without a gradient graph
+     * @param raw the number that the public code reports beside it, a scalar without a gradient graph: the summed square for l2, the
+     *     mean square for lv, the loss itself for the adaptive weighting
      */
     record Weighted(Tensor loss, Tensor raw) {}
 

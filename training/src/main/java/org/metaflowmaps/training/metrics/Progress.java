@@ -72,11 +72,13 @@ public final class Progress implements AutoCloseable {
      */
     public void update(long done, String note) {
         step = done;
-        message = note;
+        if (!note.isEmpty()) {
+            message = note;
+        }
         told = false;
         if (bar != null) {
             bar.stepTo(done);
-            bar.setExtraMessage(" " + note);
+            bar.setExtraMessage(" " + message);
             return;
         }
         long now = nanoTime.getAsLong();
