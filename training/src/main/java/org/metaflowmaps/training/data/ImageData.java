@@ -18,6 +18,8 @@ public final class ImageData implements TrainingData {
     private final int count;
     private final Tensor pixels;
     private final Tensor labels;
+    private Tensor order;
+    private long orderOf;
 
     /**
      * A stream of the first images of a set.
@@ -37,6 +39,7 @@ public final class ImageData implements TrainingData {
         try (TensorScope scope = TensorScope.open()) {
             this.labels = labels(images, 0, count, device).retain();
         }
+        this.order = drawn(0);
     }
 
     /** Raw bytes (N, C, H, W) of a range of images, in the innermost open scope. */
@@ -90,7 +93,7 @@ public final class ImageData implements TrainingData {
     @Override
     public Batch batch(long position, int size) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor index = indices(position, size).to(device);
+            Tensor index = indices(position, size);
             Tensor items = normalised(pixels.indexSelect(0, index));
             return new Batch(scope.keep(items), scope.keep(labels.indexSelect(0, index)));
         }
@@ -104,18 +107,35 @@ public final class ImageData implements TrainingData {
             long epoch = at / count;
             long first = at % count;
             long length = Math.min(missing, count - first);
-            try (RandomSource random = RandomSource.seeded(Seeds.of(seed, epoch))) {
-                Tensor part = random.permutation(count).narrow(0, first, length);
-                index = index == null ? part : Torch.cat(0, index, part);
-            }
+            Tensor part = order(epoch).narrow(0, first, length);
+            index = index == null ? part : Torch.cat(0, index, part);
             at += length;
             missing -= (int) length;
         }
         return Preconditions.checkNotNull(index);
     }
 
+    /** An epoch's order, drawn once and kept on the device: a batch then copies nothing there and waits for nothing. */
+    private Tensor order(long epoch) {
+        if (epoch != orderOf) {
+            Tensor next = drawn(epoch);
+            order.close();
+            order = next;
+            orderOf = epoch;
+        }
+        return order;
+    }
+
+    private Tensor drawn(long epoch) {
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(Seeds.of(seed, epoch))) {
+            return random.permutation(count).to(device).retain();
+        }
+    }
+
     @Override
     public void close() {
+        order.close();
         pixels.close();
         labels.close();
     }
