@@ -15,7 +15,7 @@ import org.metaflowmaps.runtime.Torch;
  * <p>It is that of the two samples, not of their laws: two samples of one law are apart by a floor that shrinks with their size.
  */
 public final class SlicedWasserstein implements AutoCloseable {
-    /** (d, directions), columns of length 1, float64. */
+    /** (directions, d), rows of length 1, float64. */
     private final Tensor directions;
 
     /**
@@ -31,9 +31,9 @@ public final class SlicedWasserstein implements AutoCloseable {
                 dimension);
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed)) {
-            Tensor drawn = dimension == 1 ? Torch.onesLike(Torch.zeros(1, 1)) : random.normal(dimension, count);
+            Tensor drawn = dimension == 1 ? Torch.onesLike(Torch.zeros(1, 1)) : random.normal(count, dimension);
             Tensor wide = drawn.to(DType.FLOAT64);
-            directions = wide.div(wide.square().sum(true, 0).sqrt()).to(device).retain();
+            directions = wide.div(wide.square().sum(true, 1).sqrt()).to(device).retain();
         }
     }
 
@@ -46,15 +46,25 @@ public final class SlicedWasserstein implements AutoCloseable {
      */
     public Tensor distances(Tensor first, Tensor second) {
         Samples.check("sliced Wasserstein", first, second, 1);
-        Preconditions.checkArgument(first.size(2) == directions.size(0), "sliced Wasserstein: samples have %s coordinates, the directions %s",
-                first.size(2), directions.size(0));
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(projected(first).sub(projected(second)).square().mean(false, 1, 2).sqrt());
+            return scope.keep(between(projected(first), projected(second)));
         }
     }
 
-    private Tensor projected(Tensor samples) {
-        return samples.to(DType.FLOAT64).matmul(directions).sort(1).values();
+    /** Samples projected and sorted, (groups, directions, n) float64, for a sample that is compared with several. */
+    Tensor projected(Tensor samples) {
+        Preconditions.checkArgument(samples.size(2) == directions.size(1), "sliced Wasserstein: samples have %s coordinates, the directions %s",
+                samples.size(2), directions.size(1));
+        try (TensorScope scope = TensorScope.open()) {
+            return scope.keep(directions.matmul(samples.to(DType.FLOAT64).transpose(1, 2)).sort(2).values());
+        }
+    }
+
+    /** The distances (groups) of samples that were {@link #projected}. */
+    static Tensor between(Tensor first, Tensor second) {
+        try (TensorScope scope = TensorScope.open()) {
+            return scope.keep(first.sub(second).square().mean(false, 1, 2).sqrt());
+        }
     }
 
     @Override
