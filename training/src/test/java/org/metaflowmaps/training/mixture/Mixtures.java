@@ -5,22 +5,28 @@ import java.util.List;
 import org.metaflowmaps.runtime.Device;
 
 /** Mixtures to test with, and their posteriors by plain conditioning of two-dimensional Gaussians. */
-final class Mixtures {
+public final class Mixtures {
     private Mixtures() {}
 
     /** The paper's: three equal components of covariance 0.5·I; the caller closes it. */
-    static GaussianMixture paper() {
+    public static GaussianMixture paper() {
         return GaussianMixture.isotropic(List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3}), 0.5, Device.CPU);
     }
 
     /** Three components with nothing equal; the caller closes it. */
-    static GaussianMixture skewed() {
+    public static GaussianMixture skewed() {
         return new GaussianMixture(List.of(1.0, 2.0, 0.5), List.of(new double[] {-2, 1}, new double[] {0.5, -1}, new double[] {2, 2}),
                 List.of(new double[][] {{0.5, 0.2}, {0.2, 0.3}}, new double[][] {{1.5, -0.9}, {-0.9, 0.8}}, new double[][] {{0.2, 0}, {0, 0.6}}), Device.CPU);
     }
 
+    /** Three components on a line; the caller closes it. */
+    public static GaussianMixture line() {
+        return new GaussianMixture(List.of(0.3, 0.5, 0.2), List.of(new double[] {-2}, new double[] {0.5}, new double[] {2.5}),
+                List.of(new double[][] {{0.3}}, new double[][] {{0.5}}, new double[][] {{0.1}}), Device.CPU);
+    }
+
     /** One component of a mixture as a mixture of its own; the caller closes it. */
-    static GaussianMixture component(GaussianMixture mixture, int k) {
+    public static GaussianMixture component(GaussianMixture mixture, int k) {
         return new GaussianMixture(List.of(1.0), List.of(mixture.mean(k)), List.<double[][]>of(mixture.covariance(k)), Device.CPU);
     }
 
