@@ -440,6 +440,11 @@ public final class Tensor implements AutoCloseable {
         return apply("erf", org.bytedeco.pytorch.Tensor::erf);
     }
 
+    /** 1 - erf(this), exact where that would cancel. */
+    public Tensor erfc() {
+        return apply("erfc", org.bytedeco.pytorch.Tensor::erfc);
+    }
+
     /** max(this, 0). */
     public Tensor relu() {
         return apply("relu", org.bytedeco.pytorch.Tensor::relu);
