@@ -31,7 +31,8 @@ final class TrainCommand implements Callable<Integer> {
     private @Nullable CommandSpec spec;
 
     @Parameters(index = "0", paramLabel = "CONFIG",
-            description = "A YAML file, or the name of a configuration that comes with mfm: quickstart, fashion-mnist, mixture.")
+            description = "A YAML file, or a configuration that comes with mfm: quickstart, or mixture, fashion-mnist, sit-b2 or sit-xl2 with "
+            + "/flow, /flow-map, /meta-flow-map or /distill behind it.")
     private String config = "";
 
     @Parameters(index = "1..*", paramLabel = "key=value", description = "Settings that replace the file's, such as optimizer.learning_rate=3e-4.")
@@ -56,7 +57,8 @@ final class TrainCommand implements Callable<Integer> {
             settings.add("data.folder=" + data);
         }
         Configs.Resolved resolved = Configs.load(config, settings);
-        Path folder = out != null ? out : Path.of("runs", Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
+        Path folder = out != null ? out : Path.of("runs").resolve(
+                Configs.SHIPPED.contains(config) ? config : Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
         Path checkpoint = folder.resolve(Trainer.CHECKPOINT);
         if (!resume && Files.exists(checkpoint)) {
             throw new IOException(checkpoint + " exists: go on from it with --resume, or choose another folder with --out");

@@ -20,6 +20,7 @@ import org.metaflowmaps.training.model.TransformerConfig;
  * @param accumulate forward passes per optimiser step
  * @param labelDrop share of items trained without their label
  * @param guidance amortised guidance scale w that labelled items are trained with; 1 for none
+ * @param guidanceFrom the time s from which model guidance holds
  * @param init a file with the weights to begin with; null for fresh ones
  * @param logEvery steps between lines of metrics
  * @param checkpointEvery steps between checkpoints
@@ -38,6 +39,7 @@ public record TrainConfig(
         @JsonProperty("accumulate") int accumulate,
         @JsonProperty("label_drop") double labelDrop,
         @JsonProperty("guidance") double guidance,
+        @JsonProperty("guidance_from") double guidanceFrom,
         @JsonProperty("init") @Nullable String init,
         @JsonProperty("log_every") int logEvery,
         @JsonProperty("checkpoint_every") int checkpointEvery,
@@ -63,6 +65,7 @@ public record TrainConfig(
         require(accumulate > 0, "accumulate is %s, expected at least 1", accumulate);
         require(labelDrop >= 0 && labelDrop <= 1, "label_drop is %s, expected 0 to 1", labelDrop);
         require(guidance > 0 && guidance < Double.POSITIVE_INFINITY, "guidance is %s, expected a scale above 0", guidance);
+        require(guidanceFrom >= 0 && guidanceFrom < 1, "guidance_from is %s, expected 0 to below 1", guidanceFrom);
         require(loss.velocity() != VelocityKind.GUIDED || guidance != 1, "loss.velocity is guided, but guidance is %s: give a scale other than 1",
                 guidance);
         require(!loss.needsTeacher() || teacher.kind() != TeacherKind.NONE, "loss.velocity or loss.consistency needs a teacher, but teacher.kind is %s",

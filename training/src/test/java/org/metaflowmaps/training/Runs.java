@@ -40,7 +40,7 @@ final class Runs {
     TrainConfig config() {
         TrainConfig.Weight plain = new TrainConfig.Weight(TrainConfig.WeightingKind.L2, 1, 0.01);
         TrainConfig.Law uniform = new TrainConfig.Law(TrainConfig.LawKind.UNIFORM, 0, 0, 1, 7);
-        return new TrainConfig(seed, steps, batch, accumulate, 0.1, 1, null, logEvery, checkpointEvery,
+        return new TrainConfig(seed, steps, batch, accumulate, 0.1, 1, 0, null, logEvery, checkpointEvery,
                 new TrainConfig.Data(TrainConfig.DataKind.MIXTURE, null, 0, MEANS, VARIANCE), model,
                 new TrainConfig.Teacher(TrainConfig.TeacherKind.NONE, null, TrainConfig.TeacherGuidance.NONE, 0),
                 new TrainConfig.Loss(TrainConfig.VelocityKind.DATA, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
