@@ -28,7 +28,7 @@ import org.jspecify.annotations.Nullable;
 public final class PyTorchFile implements TensorFile {
     private static final int MAX_DEPTH = 32;
     /** For all names together, so that dicts that hold each other many times come to an end. */
-    private static final long MAX_CHARACTERS = 100_000_000;
+    private static final long MAX_CHARACTERS = 20_000_000;
     private static final int MAX_TEXT = 10_000;
 
     private final String file;

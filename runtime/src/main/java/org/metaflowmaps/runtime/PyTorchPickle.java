@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class PyTorchPickle extends Unpickler {
     /** An object takes at least one instruction, so this bounds the memory of a hostile file. */
-    private static final int MAX_INSTRUCTIONS = 5_000_000;
+    private static final int MAX_INSTRUCTIONS = 3_000_000;
 
     /** All that a pickle may name. */
     private static final Map<Name, Object> GLOBALS = globals();

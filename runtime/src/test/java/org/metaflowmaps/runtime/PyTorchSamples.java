@@ -113,38 +113,51 @@ final class PyTorchSamples {
 
     /** An archive named {@code weights} of a pickle and storages by key. */
     static byte[] file(byte[] pickle, Map<String, byte[]> storages) {
+        return file(pickle, storages, 0);
+    }
+
+    /** The same with records that begin that many bytes behind a multiple of 64. */
+    static byte[] file(byte[] pickle, Map<String, byte[]> storages, int shift) {
         Map<String, byte[]> records = new LinkedHashMap<>();
         records.put("weights/data.pkl", pickle);
         records.put("weights/byteorder", "little".getBytes(UTF_8));
         storages.forEach((key, bytes) -> records.put("weights/data/" + key, bytes));
         records.put("weights/version", "3\n".getBytes(UTF_8));
-        return zip(records);
+        return zip(records, shift);
     }
 
     /** Records stored at multiples of 64 by a padding field, as PyTorch's writer does it. */
     static byte[] zip(Map<String, byte[]> records) {
+        return zip(records, 0);
+    }
+
+    private static byte[] zip(Map<String, byte[]> records, int shift) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream directory = new ByteArrayOutputStream();
         records.forEach((name, content) -> {
             byte[] title = name.getBytes(UTF_8);
             int begin = out.size();
-            int padding = Math.floorMod(-(begin + 30 + title.length + 4), 64);
+            int padding = Math.floorMod(shift - (begin + 30 + title.length + 4), 64);
             CRC32 crc = new CRC32();
             crc.update(content);
-            ByteBuffer local = little(30 + title.length + 4 + padding).putInt(0x04034b50);
+            byte[] header = new byte[30 + title.length + 4 + padding];
+            ByteBuffer local = little(header).putInt(0x04034b50);
             common(local, content.length, (int) crc.getValue(), title.length, 4 + padding);
             local.put(title).putShort((short) 0x4246).putShort((short) padding);
-            out.writeBytes(local.array());
+            out.writeBytes(header);
             out.writeBytes(content);
-            ByteBuffer central = little(46 + title.length).putInt(0x02014b50).putShort((short) 20);
+            byte[] line = new byte[46 + title.length];
+            ByteBuffer central = little(line).putInt(0x02014b50).putShort((short) 20);
             common(central, content.length, (int) crc.getValue(), title.length, 0);
             central.putShort((short) 0).putShort((short) 0).putShort((short) 0).putInt(0).putInt(begin).put(title);
-            directory.writeBytes(central.array());
+            directory.writeBytes(line);
         });
         int start = out.size();
         out.writeBytes(directory.toByteArray());
-        out.writeBytes(little(22).putInt(0x06054b50).putInt(0).putShort((short) records.size()).putShort((short) records.size())
-                .putInt(directory.size()).putInt(start).putShort((short) 0).array());
+        byte[] end = new byte[22];
+        little(end).putInt(0x06054b50).putInt(0).putShort((short) records.size()).putShort((short) records.size())
+                .putInt(directory.size()).putInt(start);
+        out.writeBytes(end);
         return out.toByteArray();
     }
 
@@ -153,7 +166,7 @@ final class PyTorchSamples {
                 .putShort((short) name).putShort((short) extra);
     }
 
-    private static ByteBuffer little(int size) {
-        return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
+    private static ByteBuffer little(byte[] bytes) {
+        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     }
 }
