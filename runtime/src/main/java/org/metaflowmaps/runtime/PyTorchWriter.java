@@ -8,6 +8,7 @@ import java.io.OutputStream;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.SeekableByteChannel;
 import java.nio.file.Path;
+import java.time.LocalDateTime;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -32,6 +33,8 @@ public final class PyTorchWriter {
     private static final int ALIGNMENT = 64;
     private static final int BLOCK = 1 << 20;
     private static final String ROOT = "archive/";
+    /** The same for every file, and late enough for an archive's short form of times. */
+    private static final LocalDateTime EARLY = LocalDateTime.of(1980, 2, 1, 0, 0);
 
     private PyTorchWriter() {}
 
@@ -73,7 +76,7 @@ public final class PyTorchWriter {
         ZipArchiveEntry entry = new ZipArchiveEntry(ROOT + name);
         entry.setSize(size);
         entry.setAlignment(ALIGNMENT);
-        entry.setTime(0);
+        entry.setTimeLocal(EARLY);
         zip.putArchiveEntry(entry);
     }
 

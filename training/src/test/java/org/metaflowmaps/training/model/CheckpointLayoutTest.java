@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.training.model.Refusal.assertRefused;
 
 import java.io.IOException;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -218,7 +219,7 @@ final class CheckpointLayoutTest {
     void conversionKeepsEveryBit() throws IOException {
         try (FlowMapTransformer network = Networks.transformer();
                 TensorScope scope = TensorScope.open()) {
-            network.parameters().get("final_layer.linear.bias").segment().setAtIndex(java.lang.foreign.ValueLayout.JAVA_INT, 0, 0x7fc12345);
+            network.parameters().get("final_layer.linear.bias").segment().setAtIndex(ValueLayout.JAVA_INT, 0, 0x7fc12345);
             Map<String, Tensor> tensors = tensors(network, true, "model.");
             tensors.put("model.logvar_linear.weight", Torch.zeros(2));
             tensors.put("train/values", Torch.zeros(5));
