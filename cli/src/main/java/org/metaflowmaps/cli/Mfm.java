@@ -29,6 +29,7 @@ import picocli.CommandLine.Spec;
             PosteriorCommand.class,
             InspectCommand.class,
             ConvertCommand.class,
+            EvaluateCommand.class,
             SelfcheckCommand.class,
             DoctorCommand.class,
             CommandLine.HelpCommand.class

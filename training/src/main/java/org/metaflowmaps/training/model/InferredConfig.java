@@ -117,23 +117,15 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         TransformerConfig any = new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, 0,
                 Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0), List.of(), (hiddenWidth + 0.5) / hiddenSize, false, learnSigma, qkNorm,
                 false, jointAttention);
+        TransformerConfig whole = family == CheckpointLayout.Family.MFM ? any : any.withoutContext();
         Map<String, List<Long>> shapes = new LinkedHashMap<>();
-        TransformerLayout.shapes(any).forEach((name, shape) -> {
-            if (family == CheckpointLayout.Family.MFM || !isMetaOnly(name)) {
-                shapes.put(name, Arrays.stream(shape).boxed().toList());
-            }
-        });
+        TransformerLayout.shapes(whole).forEach((name, shape) -> shapes.put(name, Arrays.stream(shape).boxed().toList()));
         List<Long> positions = List.of(1L, (long) any.tokens(), (long) hiddenSize);
         shapes.put("pos_embed", positions);
         for (int i = 0; jointAttention && i < depth; i++) {
             shapes.put("blocks." + i + ".pos_embed", positions);
         }
         return shapes;
-    }
-
-    private static boolean isMetaOnly(String name) {
-        return List.of("s_embedder.", "s_embedder_second.", "t_embedder_second.", "t_cond_embedder.", "guidance_embedder.", "x_cond_").stream()
-                .anyMatch(name::startsWith);
     }
 
     @Override
