@@ -27,6 +27,8 @@ import picocli.CommandLine.Spec;
             TrainCommand.class,
             SampleCommand.class,
             PosteriorCommand.class,
+            InspectCommand.class,
+            ConvertCommand.class,
             EvaluateCommand.class,
             SelfcheckCommand.class,
             DoctorCommand.class,
