@@ -14,6 +14,7 @@ import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorException;
+import org.metaflowmaps.runtime.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.NetworkFile;
@@ -93,6 +94,11 @@ public final class Checkpoint {
             throw new IOException(file + " cannot be resumed: " + name + " is " + saved + ", this run's is " + like);
         }
         return saved;
+    }
+
+    /** True of a file that mfm wrote. */
+    static boolean saysNetwork(TensorFile file) {
+        return file.metadata().containsKey(NETWORK);
     }
 
     private static TrainConfig.Model network(SafetensorsFile open, Path file) throws IOException {

@@ -62,7 +62,7 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         long outputs = shapes.get("final_layer.linear.weight", 2).getFirst();
         long plain = (long) patch * patch * channels;
         int hidden = size(shapes.get("blocks.0.mlp.fc1.weight", 2).getFirst());
-        int grid = (int) Math.sqrt(tokens);
+        int grid = (int) Math.sqrt((double) tokens);
         if ((long) grid * grid != tokens || grid == 0 || patch == 0 || labels < 0 || (outputs != plain && outputs != 2 * plain)
                 || (long) grid * patch > Integer.MAX_VALUE) {
             throw new IOException("the shapes make no transformer: " + tokens + " positions, patches of " + patches + ", " + outputs
