@@ -50,13 +50,33 @@ public final class Safetensors {
      */
     public static String write(Path target, Map<String, String> metadata, Map<String, Tensor> tensors) throws IOException {
         try (TensorScope scope = TensorScope.open()) {
-            List<SafetensorsWriter.Item> items = new ArrayList<>();
-            for (Map.Entry<String, Tensor> entry : tensors.entrySet()) {
-                Tensor tensor = entry.getValue().detach().to(Device.CPU).contiguous();
-                List<Long> shape = Arrays.stream(tensor.shape()).boxed().toList();
-                items.add(new SafetensorsWriter.Item(entry.getKey(), tensor.dtype(), shape, tensor.borrow("write")));
-            }
-            return SafetensorsWriter.write(target, metadata, items);
+            return SafetensorsWriter.write(target, metadata, items(tensors));
         }
+    }
+
+    /**
+     * Writes tensors as {@link #write} does, to a file that carries its own checksum for {@link SafetensorsFile#verify}.
+     *
+     * @param target the file, replaced if it exists
+     * @param metadata free text by name
+     * @param tensors by name, of any device
+     * @return the checksum as {@link SafetensorsWriter#writeSealed} gives it
+     * @throws IOException if it cannot be written; what was there before is untouched
+     */
+    public static String writeSealed(Path target, Map<String, String> metadata, Map<String, Tensor> tensors) throws IOException {
+        try (TensorScope scope = TensorScope.open()) {
+            return SafetensorsWriter.writeSealed(target, metadata, items(tensors));
+        }
+    }
+
+    /** Views or copies in the innermost open scope. */
+    private static List<SafetensorsWriter.Item> items(Map<String, Tensor> tensors) {
+        List<SafetensorsWriter.Item> items = new ArrayList<>();
+        for (Map.Entry<String, Tensor> entry : tensors.entrySet()) {
+            Tensor tensor = entry.getValue().detach().to(Device.CPU).contiguous();
+            List<Long> shape = Arrays.stream(tensor.shape()).boxed().toList();
+            items.add(new SafetensorsWriter.Item(entry.getKey(), tensor.dtype(), shape, tensor.borrow("write")));
+        }
+        return items;
     }
 }

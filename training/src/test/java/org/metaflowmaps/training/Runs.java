@@ -23,10 +23,14 @@ final class Runs {
     int accumulate = 1;
     int logEvery = 1;
     int checkpointEvery = 1000;
+    int checkpointKeep = 2;
+    long checkpointKeepEvery;
     long warmUp;
     long decay;
     double learningRate = 1e-3;
     double clip = 1.5;
+    double skipAbove;
+    int maxSkipped = 1;
     double averageDecay = 0.9;
     TrainConfig.Model model = MLP;
     TrainConfig.OptimizerKind optimizer = TrainConfig.OptimizerKind.RADAM;
@@ -38,10 +42,10 @@ final class Runs {
 
     TrainConfig config() {
         TrainConfig.Weight plain = new TrainConfig.Weight(TrainConfig.WeightingKind.L2, 1, 0.01);
-        return new TrainConfig(seed, steps, batch, accumulate, 0.1, logEvery, checkpointEvery,
+        return new TrainConfig(seed, steps, batch, accumulate, 0.1, logEvery, checkpointEvery, checkpointKeep, checkpointKeepEvery,
                 new TrainConfig.Data(TrainConfig.DataKind.MIXTURE, null, 0, MEANS, VARIANCE), model,
                 new TrainConfig.Loss(plain, consistency, plain, 1, 0), new TrainConfig.Times(2, 0.1),
-                new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip),
+                new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip, skipAbove, maxSkipped),
                 new TrainConfig.Average(averageDecay, 2));
     }
 
