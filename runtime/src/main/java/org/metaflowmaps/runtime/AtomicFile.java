@@ -158,6 +158,9 @@ public final class AtomicFile {
         while (at != null) {
             changed.add(at);
             if (Files.exists(at)) {
+                if (!Files.isDirectory(at)) {
+                    throw new IOException(at + " is a file, not a folder: give another path");
+                }
                 break;
             }
             at = at.getParent();

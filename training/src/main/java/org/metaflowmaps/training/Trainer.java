@@ -271,10 +271,11 @@ public final class Trainer implements AutoCloseable {
                 Progress progress = Progress.start("train", config.steps(), resumedAt)) {
             List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
             double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
+            boolean due = false;
             while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
-                boolean save = (step + 1) % config.checkpointEvery() == 0 || step + 1 == config.steps();
-                Report report = step(readAll || log || save);
+                due |= (step + 1) % config.checkpointEvery() == 0;
+                Report report = step(readAll || log);
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
                     Map<String, Double> values = values(report, (step - resumedAt) / seconds);
@@ -288,8 +289,10 @@ public final class Trainer implements AutoCloseable {
                 } else {
                     progress.update(step, "");
                 }
-                if (save) {
+                // While steps are skipped the weights may be what is wrong: no such checkpoint shall push out a good one.
+                if (due && skipped.inRow() == 0) {
                     save();
+                    due = false;
                 }
             }
             if (savedAt != step) {

@@ -132,7 +132,7 @@ final class TrainerResumeTest {
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open()) {
             float[] fresh = trainer.map().parameters().values().toFloatArray();
-            assertRefused(IOException.class, trainer::resume, Trainer.CHECKPOINT, "another network", "choose another output folder");
+            assertRefused(IOException.class, trainer::resume, "step-000000005.safetensors", "another network", "choose another output folder");
             assertArrayEquals(fresh, trainer.map().parameters().values().toFloatArray());
             assertEquals(0, trainer.step());
         }
