@@ -11,7 +11,7 @@ import tools.jackson.databind.node.ObjectNode;
  * The settings of a run that stay as they are when it goes on, as text for its checkpoints.
  *
  * <p>Free to change are how long the run is, how often it logs and saves, how far its steps go (learning rate, warm-up, decay,
- * clipping, skipping: what a run that went astray needs changed) and where the data's folder lies. The network is compared by
+ * clipping, skipping: what a run that went astray needs changed) and where files lie. The network is compared by
  * itself. A setting that the writing version did not know is not compared.
  */
 final class RunSettings {
@@ -27,11 +27,17 @@ final class RunSettings {
         if (tree.get("optimizer") instanceof ObjectNode optimizer) {
             optimizer.remove(FREE_OF_OPTIMIZER);
         }
-        if (tree.get("data") instanceof ObjectNode data && data.path("folder").isString()) {
-            // A folder may be moved between two sessions; that there is one is another set than that of the library.
-            data.put("folder", "given");
-        }
+        hidePath(tree, "init");
+        hidePath(tree.get("data"), "folder");
+        hidePath(tree.get("teacher"), "file");
         return JSON.writeValueAsString(tree);
+    }
+
+    /** Files may be moved between two sessions; that one is given at all makes another run of it. */
+    private static void hidePath(@Nullable JsonNode settings, String key) {
+        if (settings instanceof ObjectNode object && object.path(key).isString()) {
+            object.put(key, "given");
+        }
     }
 
     /**

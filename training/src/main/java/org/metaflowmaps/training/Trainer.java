@@ -22,6 +22,7 @@ import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.Progress;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
+import org.metaflowmaps.training.model.Initialisation;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.optim.AdamW;
 import org.metaflowmaps.training.optim.Clipping;
@@ -45,6 +46,8 @@ public final class Trainer implements AutoCloseable {
     private final RandomSource random;
     private final MetaFlowMap map;
     private final Optimizer optimizer;
+    private final List<Optimizer> others;
+    private final Teacher teacher;
     private final MovingAverage average;
     private final Objective objective;
     private final PairSampler sampler;
@@ -61,14 +64,14 @@ public final class Trainer implements AutoCloseable {
      * @param data what to model; stays the caller's
      * @param device where to compute
      * @param folder where to leave results; made if missing
+     * @throws IOException if the teacher's file is missing or damaged
      * @throws IllegalArgumentException if the network does not fit the data
      */
-    public Trainer(TrainConfig config, TrainingData data, Device device, Path folder) {
+    public Trainer(TrainConfig config, TrainingData data, Device device, Path folder) throws IOException {
         this.config = config;
         this.data = data;
         this.folder = folder;
         this.device = device;
-        this.objective = new Objective(config.loss());
         this.random = RandomSource.seeded(Seeds.of(config.seed(), Seeds.NOISE), device);
         this.map = Networks.initialised(config.model(), device, random);
         if (!Arrays.equals(map.itemShape(), data.itemShape()) || map.classes() != data.classes()) {
@@ -77,16 +80,43 @@ public final class Trainer implements AutoCloseable {
             throw new IllegalArgumentException("config: the network takes items of shape " + network + ", the data has "
                     + Arrays.toString(data.itemShape()) + " with " + data.classes());
         }
-        ParameterArena arena = map.parameters();
+        try {
+            this.teacher = Teacher.open(config, device);
+        } catch (IOException | RuntimeException e) {
+            close(map, random);
+            throw e;
+        }
+        this.optimizer = optimizer(map.parameters());
+        this.average = new MovingAverage(map.parameters(), config.average().decay(), config.average().start());
+        this.objective = new Objective(config, average, teacher.drift(), random);
+        this.others = objective.parameters().stream().map(this::optimizer).toList();
+        this.sampler = new PairSampler(config.times(), config.labelDrop(), config.guidance(), random);
+        this.checkpoints = new CheckpointFolder(folder);
+        this.skipped = new SkippedSteps(config.optimizer().skipAbove(), config.optimizer().maxSkipped());
+    }
+
+    private Optimizer optimizer(ParameterArena arena) {
         TrainConfig.Optim rule = config.optimizer();
-        this.optimizer = switch (rule.kind()) {
+        return switch (rule.kind()) {
             case RADAM -> new RAdam(arena, rule.beta1(), rule.beta2(), rule.eps());
             case ADAMW -> new AdamW(arena, rule.beta1(), rule.beta2(), rule.eps(), rule.weightDecay());
         };
-        this.average = new MovingAverage(arena, config.average().decay(), config.average().start());
-        this.sampler = new PairSampler(config.times(), config.labelDrop(), random);
-        this.checkpoints = new CheckpointFolder(folder);
-        this.skipped = new SkippedSteps(rule.skipAbove(), rule.maxSkipped());
+    }
+
+    /**
+     * Takes the first weights from the configuration's file, if it names one (method §10.2).
+     *
+     * @throws IOException if the file is missing or damaged
+     * @throws IllegalArgumentException if its network does not fit
+     */
+    public void initialise() throws IOException {
+        String file = config.init();
+        if (file != null) {
+            try (MetaFlowMap source = Networks.load(Path.of(file), config.model(), device)) {
+                Initialisation.from(source, map);
+            }
+            average.restart();
+        }
     }
 
     /** The network that is trained, owned by this trainer. */
@@ -115,6 +145,7 @@ public final class Trainer implements AutoCloseable {
             file = newest.file();
             Checkpoint.Progress progress = Checkpoint.restore(newest.open(), file, config, state());
             step = progress.step();
+            others.forEach(other -> other.resumeAt(optimizer.steps()));
             skipped.resumeAt(progress.skipped(), progress.skippedInRow());
             savedAt = step;
         }
@@ -137,7 +168,13 @@ public final class Trainer implements AutoCloseable {
     }
 
     private Checkpoint.State state() {
-        return new Checkpoint.State(map, optimizer, average, random, Map.of());
+        Map<String, Tensor> more = new LinkedHashMap<>();
+        for (int i = 0; i < others.size(); i++) {
+            String name = "weighting" + i + "/";
+            more.put(name + "values", objective.parameters().get(i).values());
+            others.get(i).moments().forEach((moment, values) -> more.put(name + moment, values));
+        }
+        return new Checkpoint.State(map, optimizer, average, random, more);
     }
 
     /**
@@ -163,6 +200,7 @@ public final class Trainer implements AutoCloseable {
         ParameterArena arena = map.parameters();
         try (TensorScope scope = TensorScope.open()) {
             arena.gradients().zero_();
+            objective.parameters().forEach(other -> other.gradients().zero_());
             Tensor diagonal = null;
             Tensor consistency = null;
             for (int part = 0; part < config.accumulate(); part++) {
@@ -173,8 +211,7 @@ public final class Trainer implements AutoCloseable {
             }
             double clip = config.optimizer().clip();
             Tensor norm = Clipping.clip(arena, clip == 0 ? Double.POSITIVE_INFINITY : clip);
-            // The one number that every step waits for, also on a GPU: the optimiser counts its updates, and the run its failures,
-            // on this side.
+            // The one number that every step waits for, also on a GPU: the optimiser counts its updates on this side.
             boolean taken = skipped.take(probe(norm, diagonal, consistency).item());
             if (skipped.tooMany()) {
                 throw tooManySkipped(report(diagonal, consistency, norm));
@@ -182,6 +219,7 @@ public final class Trainer implements AutoCloseable {
             if (taken) {
                 try (ProfilerRange range = ProfilerRange.open("optimizer")) {
                     optimizer.step(learningRate());
+                    others.forEach(other -> other.step(learningRate()));
                     average.update(step);
                 }
             }
@@ -213,10 +251,13 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    /** The norm, or NaN where a loss is not finite. */
-    private static Tensor probe(Tensor norm, @Nullable Tensor diagonal, @Nullable Tensor consistency) {
+    /** The norm, or NaN where a loss or another gradient is not finite. */
+    private Tensor probe(Tensor norm, @Nullable Tensor diagonal, @Nullable Tensor consistency) {
         try (Autograd.Mode off = Autograd.noGrad()) {
             Tensor probe = diagonal == null ? norm : norm.add(diagonal.mul(0));
+            for (ParameterArena other : objective.parameters()) {
+                probe = probe.add(other.gradients().norm().mul(0));
+            }
             return consistency == null ? probe : probe.add(consistency.mul(0));
         }
     }
@@ -264,7 +305,7 @@ public final class Trainer implements AutoCloseable {
         checkpoints.deleteAbandoned();
         long resumedAt = step;
         long started = System.nanoTime();
-        // A GPU is waited for only where numbers are wanted; on the CPU every step can be looked at for free.
+        // On the CPU every step can be looked at for free.
         boolean readAll = device.type() == Device.Type.CPU;
         try (MetricsLog metrics = MetricsLog.open(folder.resolve(METRICS), resumedAt);
                 TensorBoardWriter board = TensorBoardWriter.open(folder, resumedAt);
@@ -327,6 +368,9 @@ public final class Trainer implements AutoCloseable {
 
     @Override
     public void close() {
+        others.forEach(Optimizer::close);
+        objective.close();
+        teacher.close();
         average.close();
         optimizer.close();
         close(map, random);

@@ -24,8 +24,8 @@ final class RunSettingsTest {
         assertDifferent("accumulate is 2, was 1", new Runs(), now);
         now.accumulate = 1;
         now.consistency = TrainConfig.ConsistencyKind.NONE;
-        assertDifferent("loss.consistency is \"none\", was \"semigroup\"", new Runs(), now);
-        now.consistency = TrainConfig.ConsistencyKind.SEMIGROUP;
+        assertDifferent("loss.consistency is \"none\", was \"psd\"", new Runs(), now);
+        now.consistency = TrainConfig.ConsistencyKind.PSD;
         now.optimizer = TrainConfig.OptimizerKind.ADAMW;
         assertDifferent("optimizer.kind is \"adamw\", was \"radam\"", new Runs(), now);
         now.optimizer = TrainConfig.OptimizerKind.RADAM;
@@ -61,11 +61,11 @@ final class RunSettingsTest {
     @Test
     void noFolderIsNamed() {
         TrainConfig config = new Runs().config();
-        TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(), config.labelDrop(), config.logEvery(),
-                config.checkpointEvery(), config.checkpointKeep(), config.checkpointKeepEvery(),
+        TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(), config.labelDrop(), config.guidance(),
+                "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(), config.checkpointKeepEvery(),
                 new TrainConfig.Data(config.data().kind(), "/home/me/images", 0, config.data().means(), config.data().variance()), config.model(),
-                config.loss(), config.times(), config.optimizer(), config.average());
+                config.teacher(), config.loss(), config.times(), config.optimizer(), config.average());
         assertFalse(RunSettings.of(moved).contains("/home/me"));
-        assertEquals("data.folder is \"given\", was null", RunSettings.difference(RunSettings.of(config), moved));
+        assertEquals("init is \"given\", was null", RunSettings.difference(RunSettings.of(config), moved));
     }
 }

@@ -53,7 +53,7 @@ final class TrainerTest {
     /** Two passes of 4 items leave the mean of the gradients that each of them leaves alone. */
     @ParameterizedTest
     @ValueSource(strings = {"mlp", "transformer"})
-    void accumulationAveragesGradientsAndLosses(String kind) {
+    void accumulationAveragesGradientsAndLosses(String kind) throws IOException {
         Runs runs = new Runs();
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
         // A rate that changes no weight, so that both single passes see the same network.
@@ -89,7 +89,7 @@ final class TrainerTest {
     }
 
     @Test
-    void aStepThatIsNotReadIsTheSameStep() {
+    void aStepThatIsNotReadIsTheSameStep() throws IOException {
         Runs runs = new Runs();
         float[][] after = new float[2][];
         for (int i = 0; i < 2; i++) {
@@ -103,7 +103,7 @@ final class TrainerTest {
     }
 
     @Test
-    void clippingBoundsTheGradientButNotTheReportedNorm() {
+    void clippingBoundsTheGradientButNotTheReportedNorm() throws IOException {
         Runs runs = new Runs();
         runs.clip = 1e-3;
         try (TrainingData data = runs.data();
@@ -152,7 +152,7 @@ final class TrainerTest {
     /** Whoever calls step() may go on after the configured end: at the full rate, or at zero after a decay. */
     @ParameterizedTest
     @ValueSource(longs = {0, 2})
-    void stepsBeyondTheEndDoNoHarm(long decay) {
+    void stepsBeyondTheEndDoNoHarm(long decay) throws IOException {
         Runs runs = new Runs();
         runs.steps = 3;
         runs.decay = decay;
@@ -191,7 +191,7 @@ final class TrainerTest {
     }
 
     @Test
-    void checkpointsAreWrittenAsOftenAsConfigured() {
+    void checkpointsAreWrittenAsOftenAsConfigured() throws IOException {
         Runs runs = exploding();
         runs.checkpointEvery = 2;
         assertRefused(TrainingException.class, () -> run(runs), "step 1:", "No checkpoint was written yet");
@@ -199,7 +199,7 @@ final class TrainerTest {
     }
 
     @Test
-    void weightsThatAreNotFiniteAreNeverSaved() {
+    void weightsThatAreNotFiniteAreNeverSaved() throws IOException {
         Runs runs = exploding();
         runs.learningRate = 1e300;
         runs.checkpointEvery = 1;
@@ -208,7 +208,7 @@ final class TrainerTest {
     }
 
     @Test
-    void spoiledDataLeavesTheWeightsAlone() {
+    void spoiledDataLeavesTheWeightsAlone() throws IOException {
         Runs runs = new Runs();
         try (TrainingData data = spoiled();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
@@ -279,7 +279,7 @@ final class TrainerTest {
 
     /** The bound is on the norm before clipping; steps below it are those of a run without a bound. */
     @Test
-    void stepsWhoseGradientIsTooLargeAreSkipped() {
+    void stepsWhoseGradientIsTooLargeAreSkipped() throws IOException {
         Runs runs = new Runs();
         runs.learningRate = 1e-30;
         double[] norms = new double[6];
@@ -366,7 +366,7 @@ final class TrainerTest {
     }
 
     @Test
-    void aNetworkThatDoesNotFitTheDataIsRefused() {
+    void aNetworkThatDoesNotFitTheDataIsRefused() throws IOException {
         long before = NativeMemory.liveTensors();
         Runs runs = new Runs();
         try (TrainingData data = runs.data()) {
@@ -380,7 +380,7 @@ final class TrainerTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"mlp", "transformer"})
-    void stepsAndClosingLeaveNothingBehind(String kind) {
+    void stepsAndClosingLeaveNothingBehind(String kind) throws IOException {
         long tensors = NativeMemory.liveTensors();
         long bytes = NativeMemory.liveBytes();
         Runs runs = new Runs();
@@ -401,7 +401,7 @@ final class TrainerTest {
     }
 
     @Test
-    void aRunThatFailsLeavesNothingBehind() {
+    void aRunThatFailsLeavesNothingBehind() throws IOException {
         long tensors = NativeMemory.liveTensors();
         assertRefused(TrainingException.class, () -> run(exploding()), "step 1:");
         assertEquals(tensors, NativeMemory.liveTensors());
