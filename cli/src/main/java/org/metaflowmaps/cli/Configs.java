@@ -96,6 +96,11 @@ final class Configs {
         }
     }
 
+    /** A {@code key=value} whose value is a text, whatever YAML would make of it. */
+    static String setting(String key, String text) {
+        return key + "='" + text.replace("'", "''") + "'";
+    }
+
     private static ObjectNode defaults() throws IOException {
         try (InputStream in = Objects.requireNonNull(Configs.class.getResourceAsStream("configs/defaults.yaml"))) {
             return (ObjectNode) YAML.readTree(in.readAllBytes());

@@ -56,6 +56,12 @@ final class ConfigsTest {
     }
 
     @ParameterizedTest
+    @ValueSource(strings = {"/data #2/x", "it's here", "12", "null", "C:\\new: old", "- [a", " x "})
+    void aPathIsTakenAsItIs(String folder) throws IOException {
+        assertEquals(folder, Configs.resolve("my.yaml", "", List.of(Configs.setting("data.folder", folder))).config().data().folder());
+    }
+
+    @ParameterizedTest
     @CsvSource(delimiter = '|', value = {
         "step: 3 | step | did you mean 'steps'",
         "optimizer: {learning_rat: 1} | optimizer.learning_rat | did you mean 'learning_rate'",

@@ -33,9 +33,26 @@ public final class Safetensors {
      * @throws IOException if it cannot be written; what was there before is untouched
      */
     public static String write(Path target, Map<String, String> metadata, Map<String, Tensor> tensors) throws IOException {
+        return SafetensorsWriter.write(target, metadata, items(tensors));
+    }
+
+    /**
+     * Writes tensors as {@link #write} does, to a file that carries its own checksum for {@link SafetensorsFile#verify}.
+     *
+     * @param target the file, replaced if it exists
+     * @param metadata free text by name
+     * @param tensors by name, of any device
+     * @return the checksum as {@link SafetensorsWriter#writeSealed} gives it
+     * @throws IOException if it cannot be written; what was there before is untouched
+     */
+    public static String writeSealed(Path target, Map<String, String> metadata, Map<String, Tensor> tensors) throws IOException {
+        return SafetensorsWriter.writeSealed(target, metadata, items(tensors));
+    }
+
+    private static List<OutgoingTensor> items(Map<String, Tensor> tensors) {
         List<OutgoingTensor> items = new ArrayList<>();
         tensors.forEach((name, tensor) -> items.add(new OutgoingTensor.Deferred(name, tensor.dtype(),
                 Arrays.stream(tensor.shape()).boxed().toList(), () -> tensor)));
-        return SafetensorsWriter.write(target, metadata, items);
+        return items;
     }
 }

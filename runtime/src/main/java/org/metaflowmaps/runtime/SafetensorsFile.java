@@ -170,6 +170,34 @@ public final class SafetensorsFile implements TensorFile {
         return header.metadata();
     }
 
+    /** True if the file says that it carries its own checksum, as {@link SafetensorsWriter#writeSealed} leaves it. */
+    public boolean isSealed() {
+        return header.metadata().containsKey(SafetensorsSeal.KEY);
+    }
+
+    /**
+     * Reads the whole file and compares it with the checksum that it carries.
+     *
+     * <p>What was written through a view of the mapping counts as a change: verify before that.
+     *
+     * @throws SafetensorsException if a bit differs from what was written, or the file carries no checksum
+     * @throws IllegalStateException if the file was closed
+     */
+    public void verify() throws SafetensorsException {
+        requireOpen();
+        String sealed = header.metadata().get(SafetensorsSeal.KEY);
+        long place = SafetensorsSeal.place(whole.asSlice(0, header.dataStart()));
+        if (sealed == null || place < 0) {
+            throw new SafetensorsException(file, null, "the header has no checksum", "the text '" + SafetensorsSeal.KEY
+                    + "' among its metadata: the file is damaged, or was not written with one");
+        }
+        String found = SafetensorsSeal.of(whole, place);
+        if (!found.equals(sealed)) {
+            throw new SafetensorsException(file, null, "the checksum of the content is " + found, sealed
+                    + ", as the header says: the file is damaged, or was changed after it was written");
+        }
+    }
+
     /**
      * A tensor's bytes in the file's order: little-endian, dense, the last dimension fastest.
      *
@@ -179,9 +207,7 @@ public final class SafetensorsFile implements TensorFile {
      * @throws IllegalStateException if the file was closed
      */
     public MemorySegment bytes(String name) {
-        if (!arena.scope().isAlive()) {
-            throw new IllegalStateException(file + " is closed: read its tensors before closing it");
-        }
+        requireOpen();
         Entry entry = entry(name);
         return whole.asSlice(header.dataStart() + entry.begin(), entry.byteSize());
     }
@@ -215,6 +241,12 @@ public final class SafetensorsFile implements TensorFile {
             copy.borrow("view").copyFrom(bytes);
         }
         return copy;
+    }
+
+    private void requireOpen() {
+        if (!arena.scope().isAlive()) {
+            throw new IllegalStateException(file + " is closed: read its tensors before closing it");
+        }
     }
 
     private Entry entry(String name) {

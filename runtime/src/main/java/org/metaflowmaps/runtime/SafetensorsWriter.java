@@ -8,9 +8,9 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -104,26 +104,75 @@ public final class SafetensorsWriter {
      * @throws IllegalArgumentException if a name occurs twice, or the header would exceed the format's 100 MB
      * @throws IOException if the file could not be written; the old one is then untouched
      */
-    public static String write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items)
-            throws IOException {
+    public static String write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items) throws IOException {
+        List<OutgoingTensor> ordered = ordered(items);
+        return write(target, header(target, metadata, ordered), ordered, -1);
+    }
+
+    /**
+     * Writes a file that carries its own checksum, which {@link SafetensorsFile#verify} checks.
+     *
+     * <p>The metadata get the text {@code sha256}: the SHA-256 of the whole file, taken with zeros in place of the
+     * text's own 64 digits, so that one pass over the tensors is enough.
+     *
+     * @param target as for {@link #write}
+     * @param metadata free texts for the header, none of them under that key
+     * @param items the tensors
+     * @return the checksum
+     * @throws IllegalArgumentException as for {@link #write}, or if the metadata leave no room for the seal
+     * @throws IOException as for {@link #write}
+     */
+    public static String writeSealed(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items) throws IOException {
+        if (metadata.containsKey(SafetensorsSeal.KEY)) {
+            throw new IllegalArgumentException("the metadata have a text under '" + SafetensorsSeal.KEY + "', where the seal goes: expected "
+                    + "another key");
+        }
+        Map<String, String> sealed = new TreeMap<>(metadata);
+        sealed.put(SafetensorsSeal.KEY, SafetensorsSeal.BLANK);
+        List<OutgoingTensor> ordered = ordered(items);
+        byte[] header = header(target, sealed, ordered);
+        long place = SafetensorsSeal.place(MemorySegment.ofArray(header));
+        if (place < 0) {
+            throw new IllegalArgumentException("a key of the metadata reads like that of the seal, " + metadata.keySet()
+                    + ": expected names without quotation marks");
+        }
+        return write(target, header, ordered, place);
+    }
+
+    private static List<OutgoingTensor> ordered(List<? extends OutgoingTensor> items) {
         items.forEach(item -> checked(item.name(), item.dtype(), item.shape()));
         List<OutgoingTensor> ordered = new ArrayList<>(items);
         ordered.sort(Comparator.comparingInt((OutgoingTensor item) -> item.dtype().bytes()).reversed());
+        return ordered;
+    }
+
+    private static byte[] header(Path target, Map<String, String> metadata, List<OutgoingTensor> ordered) {
         byte[] header = header(metadata, ordered);
         if (header.length > SafetensorsHeader.TEXT_START + SafetensorsHeader.MAX_TEXT) {
             throw new IllegalArgumentException("the header of " + target + " would have " + header.length + " bytes: expected at "
                     + "most " + SafetensorsHeader.MAX_TEXT + "; shorten the metadata or split the file");
         }
-        MessageDigest digest = sha256();
+        return header;
+    }
+
+    /** Streams a file; {@code sealedAt} is where the checksum is to go once it is known, or negative. */
+    private static String write(Path target, byte[] header, List<OutgoingTensor> ordered, long sealedAt) throws IOException {
+        MessageDigest digest = SafetensorsSeal.sha256();
         long total = ordered.stream().mapToLong(OutgoingTensor::byteSize).reduce(header.length, Math::addExact);
+        String[] checksum = new String[1];
         AtomicFile.write(target, total, channel -> {
             byte[] block = new byte[BLOCK];
             stream(MemorySegment.ofArray(header), block, digest, channel);
             for (OutgoingTensor item : ordered) {
                 item.read(bytes -> stream(bytes, block, digest, channel));
             }
+            checksum[0] = HexFormat.of().formatHex(digest.digest());
+            if (sealedAt >= 0) {
+                channel.position(sealedAt);
+                write(ByteBuffer.wrap(checksum[0].getBytes(StandardCharsets.US_ASCII)), channel);
+            }
         });
-        return HexFormat.of().formatHex(digest.digest());
+        return checksum[0];
     }
 
     /** The length field and the padded text. */
@@ -177,19 +226,14 @@ public final class SafetensorsWriter {
             int count = (int) Math.min(block.length, from.byteSize() - done);
             MemorySegment.copy(from, done, MemorySegment.ofArray(block), 0, count);
             digest.update(block, 0, count);
-            ByteBuffer buffer = ByteBuffer.wrap(block, 0, count);
-            while (buffer.hasRemaining()) {
-                to.write(buffer);
-            }
+            write(ByteBuffer.wrap(block, 0, count), to);
             done += count;
         }
     }
 
-    private static MessageDigest sha256() {
-        try {
-            return MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("this Java runtime lacks SHA-256, which every one must have", e);
+    private static void write(ByteBuffer buffer, FileChannel to) throws IOException {
+        while (buffer.hasRemaining()) {
+            to.write(buffer);
         }
     }
 
