@@ -12,6 +12,7 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.FlowMapSampler;
+import org.metaflowmaps.steering.GlassSampler;
 import org.metaflowmaps.steering.PosteriorSampler;
 import org.metaflowmaps.steering.RefinementSampler;
 import org.metaflowmaps.training.loss.Consistency;
@@ -25,6 +26,9 @@ import org.metaflowmaps.training.model.FlowMapTransformer;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.RAdam;
+import org.metaflowmaps.training.teacher.Glass;
+import org.metaflowmaps.training.teacher.GuidedDrift;
+import org.metaflowmaps.training.teacher.NetworkDrift;
 
 /** What this library computes for each case of a reference file, by the names of the case's outputs. */
 final class SelfcheckCases {
@@ -66,6 +70,10 @@ final class SelfcheckCases {
         }
         if (name.matches("posterior_\\d+_step")) {
             return Map.of("x_1", new PosteriorSampler(map, steps(test)).sample(test.in("noise"), context(test)));
+        }
+        if (name.equals("glass_sampler_8_steps")) {
+            GuidedDrift teacher = new GuidedDrift(new NetworkDrift(test.fixture().network("teacher")), map.classes(), 0);
+            return Map.of("x_1", new GlassSampler(new Glass(teacher), steps(test)).sample(test.in("noise"), context(test)));
         }
         if (name.startsWith("kernel_sampler_")) {
             Tensor labels = test.in("labels");
