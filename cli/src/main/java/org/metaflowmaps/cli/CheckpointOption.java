@@ -34,8 +34,12 @@ final class CheckpointOption {
 
     /** The network, owned by the caller. */
     MetaFlowMap load(Device device) throws IOException {
-        Path file = Objects.requireNonNull(choice).file;
-        return file == null ? pretrained(PRETRAINED, device) : images(Checkpoint.load(file, device), file.toString());
+        Choice chosen = Objects.requireNonNull(choice);
+        if (chosen.pretrained) {
+            return pretrained(PRETRAINED, device);
+        }
+        Path file = Objects.requireNonNull(chosen.file);
+        return images(Checkpoint.load(file, device), file.toString());
     }
 
     /** The map in a resource of this package, owned by the caller. */

@@ -38,19 +38,22 @@ final class PretrainedTest {
         tiny("train", "quickstart", "--device", "cpu", "--out", run.toString()).succeeded();
         Path checkpoint = run.resolve("checkpoint.safetensors");
         for (DType type : new DType[] {DType.FLOAT16, DType.BFLOAT16}) {
-            Path classes = Path.of(Objects.requireNonNull(PretrainedTest.class.getResource("PretrainedTest.class")).getPath()).resolveSibling("pretrained");
+            Path here = Path.of(Objects.requireNonNull(PretrainedTest.class.getResource("PretrainedTest.class")).getPath());
+            Path classes = here.resolveSibling("pretrained");
             Path resource = Files.createDirectories(classes).resolve("test-" + type + ".safetensors");
             try (SafetensorsFile file = SafetensorsFile.open(checkpoint);
                     TensorScope scope = TensorScope.open()) {
                 Map<String, Tensor> network = new LinkedHashMap<>();
-                file.entries().keySet().stream().filter(name -> name.startsWith("dit.")).forEach(name -> network.put(name, Safetensors.view(file, name).to(type)));
+                file.entries().keySet().stream().filter(name -> name.startsWith("dit.")).forEach(name -> network.put(name,
+                        Safetensors.view(file, name).to(type)));
                 Safetensors.write(resource, file.metadata(), network);
             }
             try (MetaFlowMap whole = Checkpoint.load(checkpoint, Device.CPU);
                     MetaFlowMap half = CheckpointOption.pretrained("pretrained/" + resource.getFileName(), Device.CPU)) {
                 assertEquals(DType.FLOAT32, half.parameters().values().dtype());
                 double error = type == DType.FLOAT16 ? 1e-3 : 1e-2;
-                assertArrayEquals(whole.parameters().values().toFloatArray(), half.parameters().values().toFloatArray(), (float) error);
+                assertArrayEquals(whole.parameters().values().toFloatArray(), half.parameters().values().toFloatArray(),
+                        (float) error);
             } finally {
                 Files.delete(resource);
             }
@@ -61,8 +64,10 @@ final class PretrainedTest {
     @Test
     void whatThisBuildCameWithoutIsSaid() {
         String message = String.valueOf(
-                assertThrows(IOException.class, () -> CheckpointOption.pretrained("pretrained/none.safetensors", Device.CPU)).getMessage());
-        assertTrue(message.contains("--pretrained") && message.contains("without pretrained/none.safetensors") && message.contains("mfm train"), message);
+                assertThrows(IOException.class, () -> CheckpointOption.pretrained("pretrained/none.safetensors", Device.CPU))
+                        .getMessage());
+        assertTrue(message.contains("--pretrained") && message.contains("without pretrained/none.safetensors")
+                && message.contains("mfm train"), message);
     }
 
     @Test

@@ -102,7 +102,8 @@ final class ExtractedDriftTest {
         double[] states = context.state().toDoubleArray();
         double[] noises = noise.toDoubleArray();
         for (int i = 0; i < exact.length; i++) {
-            assertEquals(posteriorMean(i % 2, TIMES[i / 2], states[i]) + posteriorDeviation(i % 2, TIMES[i / 2]) * noises[i], exact[i], ROUNDING);
+            assertEquals(posteriorMean(i % 2, TIMES[i / 2], states[i]) + posteriorDeviation(i % 2, TIMES[i / 2]) * noises[i],
+                    exact[i], ROUNDING);
         }
         double[] errors = new double[2];
         for (int run = 0; run < 2; run++) {
@@ -115,6 +116,18 @@ final class ExtractedDriftTest {
         }
         assertTrue(errors[0] < 0.5, errors[0] + " in all");
         assertEquals(2, errors[0] / errors[1], 0.2, "a method of first order");
+    }
+
+    /** Any point would do for an exact drift at time 0; a network's is good only where noise is. */
+    @Test
+    void theFirstStepAsksForTheDriftAtTheNoisyState() {
+        Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2), null, null);
+        double[] states = context.state().toDoubleArray();
+        new GlassSampler(new Glass((time, state, labels, guidance) -> {
+            assertArrayEquals(TIMES, time.toFloatArray(), 1e-6f);
+            assertArrayEquals(states, state.toDoubleArray(), 1e-6);
+            return Torch.zerosLike(state);
+        }), 1).sample(random.normal(TIMES.length, 2), context);
     }
 
     @Test
@@ -141,6 +154,7 @@ final class ExtractedDriftTest {
         Tensor labels = Torch.zeros(2).to(DType.INT64);
         assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, labels, 1, 2, random));
         assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, labels, 0.5, 3, random));
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state.narrow(0, 0, 0), labels, 0.5, 2, random));
+        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state.narrow(0, 0, 0), labels, 0.5, 2,
+                random));
     }
 }

@@ -14,9 +14,9 @@ import org.metaflowmaps.training.teacher.NetworkDrift;
 import org.metaflowmaps.training.teacher.StartDrift;
 
 /**
- * How much the three ways of reading the unconditional drift from a map disagree, which a perfect map's do not (method §3.5): at an
- * empty context ({@link NetworkDrift}), at the start of the posterior's flow ({@link StartDrift}), and by the mean of one-step draws
- * ({@link DrawsDrift}).
+ * How much the three ways of reading the unconditional drift from a map disagree, which a perfect map's do not (method §3.5): at
+ * an empty context ({@link NetworkDrift}), at the start of the posterior's flow ({@link StartDrift}), and by the mean of
+ * one-step draws ({@link DrawsDrift}).
  *
  * <p>All numbers are root mean squares over elements and items.
  *
@@ -27,7 +27,8 @@ import org.metaflowmaps.training.teacher.StartDrift;
  * @param startToDraws difference of the second and the third way
  * @param chance the third way's own error by the number of its draws: how large differences to it are for a perfect map
  */
-public record DriftDisagreement(double time, double drift, double emptyToStart, double emptyToDraws, double startToDraws, double chance) {
+public record DriftDisagreement(double time, double drift, double emptyToStart, double emptyToDraws, double startToDraws,
+        double chance) {
     /** Items evaluated at once. */
     private static final int CHUNK = 64;
 
@@ -42,16 +43,19 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
      * @param random draws all noise
      * @throws IllegalArgumentException if one of these is out of its range
      */
-    public static DriftDisagreement of(MetaFlowMap map, Tensor items, Tensor labels, double time, int draws, RandomSource random) {
+    public static DriftDisagreement of(MetaFlowMap map, Tensor items, Tensor labels, double time, int draws,
+            RandomSource random) {
         Preconditions.checkArgument(time >= 0 && time < 1, "drift disagreement: time %s, expected at least 0 and below 1", time);
-        Preconditions.checkArgument(draws >= 2 && draws % 2 == 0, "drift disagreement: %s draws, expected an even number from 2 on", draws);
+        Preconditions.checkArgument(draws >= 2 && draws % 2 == 0,
+                "drift disagreement: %s draws, expected an even number from 2 on", draws);
         Preconditions.checkArgument(items.size(0) > 0, "drift disagreement: no items, expected at least one");
         double[] sums = new double[5];
         for (long from = 0; from < items.size(0); from += CHUNK) {
             long count = Math.min(CHUNK, items.size(0) - from);
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.inference()) {
-                Context noised = PosteriorEvaluation.noised(items.narrow(0, from, count), labels.narrow(0, from, count), time, random);
+                Context noised = PosteriorEvaluation.noised(items.narrow(0, from, count), labels.narrow(0, from, count), time,
+                        random);
                 Context context = map.classes() == 0 ? noised.with(null, null) : noised;
                 Tensor empty = at(new NetworkDrift(map), context);
                 Tensor start = at(new StartDrift(map, random.normal(context.state().shape())), context);
@@ -67,7 +71,8 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
             }
         }
         double elements = items.numel();
-        return new DriftDisagreement(time, Math.sqrt(sums[0] / elements), Math.sqrt(sums[1] / elements), Math.sqrt(sums[2] / elements),
+        return new DriftDisagreement(time, Math.sqrt(sums[0] / elements), Math.sqrt(sums[1] / elements),
+                Math.sqrt(sums[2] / elements),
                 Math.sqrt(sums[3] / elements), Math.sqrt(sums[4] / elements));
     }
 

@@ -9,8 +9,8 @@ import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
- * The unconditional drift from where a map's posterior flows begin: v(0, 0, x̄; t, x) is the posterior mean less x̄, whatever x̄ is,
- * so b_t(x) = (x̄ + v(0, 0, x̄; t, x) - x) / (1 - t) (method §3.5, second way). For times below 1.
+ * The unconditional drift from where a map's posterior flows begin: v(0, 0, x̄; t, x) is the posterior mean less x̄, whatever x̄
+ * is, so b_t(x) = (x̄ + v(0, 0, x̄; t, x) - x) / (1 - t) (method §3.5, second way). For times below 1.
  *
  * @param map not owned
  * @param noise x̄: (1, item shape) or (B, item shape), not owned
@@ -28,7 +28,8 @@ public record StartDrift(MetaFlowMap map, Tensor noise) implements Drift {
 
     /** The drift (D - x) / (1 - t) of a denoiser's estimate D. */
     static Tensor fromMean(Tensor mean, Tensor time, Tensor state) {
-        Preconditions.checkArgument(time.max().item() < 1, "drift from a posterior mean: a time is 1, where the mean is the state and tells "
+        Preconditions.checkArgument(time.max().item() < 1,
+                "drift from a posterior mean: a time is 1, where the mean is the state and tells "
                 + "nothing of the drift; give times below 1");
         return mean.sub(state).div(MetaFlowMap.perItem(time.neg().add(1), state));
     }
