@@ -27,6 +27,8 @@ import picocli.CommandLine.Spec;
             TrainCommand.class,
             SampleCommand.class,
             PosteriorCommand.class,
+            EvaluateCommand.class,
+            ClassifierCommand.class,
             SelfcheckCommand.class,
             DoctorCommand.class,
             CommandLine.HelpCommand.class
@@ -70,7 +72,7 @@ public final class Mfm implements Callable<Integer> {
         line.setExecutionExceptionHandler((failure, command, parsed) -> mfm.failed(failure, command));
         line.setParameterExceptionHandler((failure, given) -> {
             CommandLine wrong = failure.getCommandLine();
-            wrong.getErr().println("error: " + oneLine(failure.getMessage()));
+            wrong.getErr().println("error: " + oneLine(failure.getMessage()).replaceFirst("^Error: ", ""));
             wrong.getErr().println("Try '" + wrong.getCommandSpec().qualifiedName() + " --help'.");
             mfm.trace(failure, wrong);
             return CommandLine.ExitCode.USAGE;
