@@ -12,8 +12,9 @@ import picocli.CommandLine.Spec;
 @Command(name = "evaluate", mixinStandardHelpOptions = true, description = "Measure how good a trained map is.",
         synopsisSubcommandLabel = "COMMAND",
         subcommands = {
-            FashionMnistEvaluation.class,
-            DriftEvaluation.class
+            EvaluateFashionMnistCommand.class,
+            EvaluateDriftCommand.class,
+            EvaluateMixtureCommand.class
         })
 final class EvaluateCommand implements Callable<Integer> {
     @Spec

@@ -289,6 +289,23 @@ public final class Torch {
         return run("addcmul", () -> torch.addcmul(base.unwrap(), left.unwrap(), right.unwrap()), base, left, right);
     }
 
+    /**
+     * What {@link #linalgEigh} returns.
+     *
+     * @param values (…, n), ascending
+     * @param vectors (…, n, n), one orthonormal eigenvector a column
+     */
+    public record Eigen(Tensor values, Tensor vectors) {}
+
+    /** The eigenvalues and eigenvectors of symmetric matrices (…, n, n), of which the lower triangle is read. */
+    public static Eigen linalgEigh(Tensor matrices) {
+        try (T_TensorTensor_T pair = torch.linalg_eigh(matrices.unwrap())) {
+            return new Eigen(Tensor.wrap(pair.get0()), Tensor.wrap(pair.get1()));
+        } catch (RuntimeException e) {
+            throw TensorException.of("linalgEigh", e, matrices);
+        }
+    }
+
     /** Rows of a table (rows, width) at integer indices of any shape. */
     public static Tensor embedding(Tensor table, Tensor index) {
         return run("embedding", () -> torch.embedding(table.unwrap(), index.unwrap()), table, index);

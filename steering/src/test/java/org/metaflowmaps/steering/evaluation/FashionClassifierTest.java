@@ -44,7 +44,8 @@ final class FashionClassifierTest {
             long correct = ClassifierTraining.correct(classifier, test, test.count(), Device.CPU);
             assertTrue(correct >= 9_000, correct + " of 10,000 right");
             // An image on the border between two classes may fall to either side on another processor.
-            assertEquals(Long.parseLong(classifier.metadata().getOrDefault(FashionClassifier.CORRECT, "")), correct, 2);
+            long written = Long.parseLong(classifier.metadata().getOrDefault(FashionClassifier.CORRECT, ""));
+            assertTrue(Math.abs(written - correct) <= 2, correct + " right, the metadata say " + written);
         }
     }
 

@@ -25,7 +25,7 @@ import picocli.CommandLine.Spec;
 @Command(name = "drift", mixinStandardHelpOptions = true,
         description = "Compare three ways of reading the unconditional drift from a map of Fashion-MNIST, on test images noised "
                 + "to some times: a perfect map's do not differ but for the chance of the draws.")
-final class DriftEvaluation implements Callable<Integer> {
+final class EvaluateDriftCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
@@ -57,7 +57,7 @@ final class DriftEvaluation implements Callable<Integer> {
             throw new IllegalArgumentException("--images " + images + " is out of range: give 1 to " + test.count());
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
-        try (MetaFlowMap map = FashionMnistEvaluation.fitting(checkpoint.load(device.get()), "the checkpoint");
+        try (MetaFlowMap map = EvaluateFashionMnistCommand.fitting(checkpoint.load(device.get()), "the checkpoint");
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 TensorScope scope = TensorScope.open()) {
             Tensor items = ImageData.items(test, 0, images, device.get());

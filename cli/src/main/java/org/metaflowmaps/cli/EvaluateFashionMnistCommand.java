@@ -33,7 +33,7 @@ import picocli.CommandLine.Spec;
                 + "of a map's few steps, and of GLASS, which integrates the drift inside the same map, or a teacher's. Real images "
                 + "are the test images, which "
                 + "no map trained on the 60,000 has seen.")
-final class FashionMnistEvaluation implements Callable<Integer> {
+final class EvaluateFashionMnistCommand implements Callable<Integer> {
     private static final long[] ITEM = {1, FashionMnist.SIZE, FashionMnist.SIZE};
 
     @Spec
