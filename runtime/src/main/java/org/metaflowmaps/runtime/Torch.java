@@ -272,18 +272,6 @@ public final class Torch {
                 logits, labels);
     }
 
-    /** What {@link #eigh} returns: the eigenvalues, ascending, and the eigenvectors as columns. */
-    public record Eigen(Tensor values, Tensor vectors) {}
-
-    /** The eigenvalues and eigenvectors of a symmetric matrix, of which the lower triangle is read. */
-    public static Eigen eigh(Tensor symmetric) {
-        try (T_TensorTensor_T results = torch.linalg_eigh(symmetric.unwrap())) {
-            return new Eigen(Tensor.wrap(results.get0()), Tensor.wrap(results.get1()));
-        } catch (RuntimeException e) {
-            throw TensorException.of("eigh", e, symmetric);
-        }
-    }
-
     /** base + left · right, broadcast, in one pass. */
     public static Tensor addcmul(Tensor base, Tensor left, Tensor right) {
         return run("addcmul", () -> torch.addcmul(base.unwrap(), left.unwrap(), right.unwrap()), base, left, right);

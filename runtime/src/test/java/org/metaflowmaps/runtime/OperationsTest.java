@@ -246,8 +246,8 @@ class OperationsTest {
         say("crossEntropy", shape(), numbers(-(logs[2] + logs[3]) / 2), () -> Torch.crossEntropy(a(), Torch.of(new long[] {2, 0}), 0));
         say("crossEntropy", shape(), numbers(-0.7 * (logs[2] + logs[3]) / 2 - 0.3 * sum(logs) / 6),
                 () -> Torch.crossEntropy(a(), Torch.of(new long[] {2, 0}), 0.3));
-        say("eigh", shape(2), numbers(1, 3), () -> Torch.eigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).values());
-        say("eigh", shape(2, 2), numbers(0.5, 0.5, 0.5, 0.5), () -> Torch.eigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).vectors().square());
+        say("linalgEigh", shape(2), numbers(1, 3), () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).values());
+        say("linalgEigh", shape(2, 2), numbers(0.5, 0.5, 0.5, 0.5), () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).vectors().square());
         say("embedding", shape(2, 1, 3), Reference.concat(rows(A, 3)[1], rows(A, 3)[0]),
                 () -> Torch.embedding(a(), Torch.of(new long[] {1, 0}, 2, 1)));
         say("silu", LIKE_A, map(A, Reference::silu), () -> Torch.silu(a()));

@@ -44,12 +44,12 @@ public final class FrechetDistance {
         }
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            Torch.Eigen eigen = Torch.eigh(Torch.of(covariance, width, width));
+            Torch.Eigen eigen = Torch.linalgEigh(Torch.of(covariance, width, width));
             Tensor root = eigen.vectors().mul(eigen.values().clampMin(0).sqrt()).matmul(eigen.vectors().transpose(0, 1));
             Tensor product = root.matmul(Torch.of(otherCovariance, width, width)).matmul(root);
             // Rounding leaves it a little unsymmetric, and only one triangle would be read.
             Tensor symmetric = product.add(product.transpose(0, 1)).mul(0.5);
-            distance -= 2 * Torch.eigh(symmetric).values().clampMin(0).sqrt().sum().item();
+            distance -= 2 * Torch.linalgEigh(symmetric).values().clampMin(0).sqrt().sum().item();
         }
         return Math.max(0, distance);
     }
