@@ -112,6 +112,8 @@ class OperationsTest {
         say("tanh", LIKE_A, map(A, Math::tanh), () -> a().tanh());
         say("sigmoid", LIKE_A, map(A, Reference::sigmoid), () -> a().sigmoid());
         say("erf", LIKE_A, map(A, Reference::erf), () -> a().erf());
+        say("erfc", LIKE_A, map(A, x -> 1 - Reference.erf(x)), () -> a().erfc());
+        say("floor", LIKE_A, map(A, Math::floor), () -> a().floor());
         say("relu", LIKE_A, map(A, x -> x > 0 ? x : 0), () -> a().relu());
         say("maximum", LIKE_A, zip(A, B, Math::max), () -> a().maximum(b()));
         say("minimum", LIKE_A, zip(A, B, Math::min), () -> a().minimum(b()));
@@ -246,6 +248,8 @@ class OperationsTest {
         say("crossEntropy", shape(), numbers(-(logs[2] + logs[3]) / 2), () -> Torch.crossEntropy(a(), Torch.of(new long[] {2, 0}), 0));
         say("crossEntropy", shape(), numbers(-0.7 * (logs[2] + logs[3]) / 2 - 0.3 * sum(logs) / 6),
                 () -> Torch.crossEntropy(a(), Torch.of(new long[] {2, 0}), 0.3));
+        say("asStrided", shape(2, 2), numbers(1, 3, 2, 4),
+                () -> Torch.of(numbers(1, 2, 3, 4, 5, 6), 6).asStrided(new long[] {2, 2}, new long[] {1, 2}));
         say("linalgEigh", shape(2), numbers(1, 3), () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).values());
         say("linalgEigh", shape(2, 2), numbers(0.5, 0.5, 0.5, 0.5), () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).vectors().square());
         say("embedding", shape(2, 1, 3), Reference.concat(rows(A, 3)[1], rows(A, 3)[0]),
