@@ -63,8 +63,8 @@ final class FrechetReport {
     void write(Path folder) throws IOException {
         StringBuilder csv = new StringBuilder("time,sampler,steps,evaluations,to_noised,to_others,floor,images,seconds\n");
         StringBuilder markdown = new StringBuilder(caption())
-                .append("\n\n| t | sampler | steps | evaluations | to noised | to others |\n"
-                + "|---:|---|---:|---:|---:|---:|\n");
+                .append("\n\n| t | sampler | steps | evaluations | to noised | to others |\n")
+                .append("|---:|---|---:|---:|---:|---:|\n");
         for (Row row : rows) {
             csv.append(String.format(Locale.ROOT, "%s,%s,%d,%d,%.6f,%.6f,%.6f,%d,%.2f%n", row.time, row.sampler, row.steps,
                     row.evaluations,
