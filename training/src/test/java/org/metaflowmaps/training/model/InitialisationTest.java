@@ -1,0 +1,130 @@
+package org.metaflowmaps.training.model;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.training.model.Refusal.assertRefused;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.model.Networks.Option;
+
+/** A meta flow map that begins at another network's weights computes what that one computes, to the last bit. */
+final class InitialisationTest {
+    private static TransformerConfig config(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
+        return new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 2, zeroData, learnSigma, norms, preserve, false);
+    }
+
+    /** A target whose every weight is something else before. */
+    private static void assertBeginsAt(MetaFlowMap source, MetaFlowMap target) {
+        Initialisation.from(source, target);
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(5);
+                Autograd.Mode off = Autograd.noGrad()) {
+            for (int i = 0; i < 3; i++) {
+                Tensor state = Networks.items(source, random);
+                Context context = Networks.context(source, random);
+                Tensor start = random.uniform(Networks.BATCH);
+                Tensor end = start.add(random.uniform(Networks.BATCH)).clampMax(1);
+                assertSame(source, target, start, end, state, context);
+                assertSame(source, target, start, start, state, context);
+            }
+        }
+    }
+
+    private static void assertSame(MetaFlowMap source, MetaFlowMap target, Tensor start, Tensor end, Tensor state, Context context) {
+        float[] expected = source.averageVelocity(start, end, state, context).toFloatArray();
+        assertArrayEquals(expected, target.averageVelocity(start, end, state, context).toFloatArray());
+        double size = 0;
+        for (float value : expected) {
+            size = Math.max(size, Math.abs(value));
+        }
+        assertTrue(size > 0.01, "the source computes nothing");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"false, false, false, false", "true, false, false, false", "false, true, true, false", "true, false, true, true", "false, false, false, true"})
+    void aMetaFlowMapBeginsAtAFlowMapForEveryContext(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
+        long before = NativeMemory.liveTensors();
+        TransformerConfig config = config(zeroData, learnSigma, norms, preserve);
+        try (FlowMapTransformer source = Networks.transformer(config.withoutContext());
+                FlowMapTransformer target = Networks.transformer(config)) {
+            assertBeginsAt(source, target);
+        }
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void ofAHeadWithVariancesTheMeansAreTaken() {
+        try (FlowMapTransformer source = Networks.transformer(config(false, true, false, false).withoutContext());
+                FlowMapTransformer target = Networks.transformer(config(false, false, false, false))) {
+            assertBeginsAt(source, target);
+        }
+    }
+
+    @Test
+    void aFlowMapBeginsAtAFlowAndAMetaFlowMapAtAnother() {
+        try (FlowMapTransformer flow = Networks.transformer(config(false, false, false, false).withoutContext());
+                FlowMapTransformer flowMap = FlowMapTransformer.zeros(flow.config(), Device.CPU);
+                FlowMapTransformer meta = Networks.transformer(config(false, false, false, false));
+                FlowMapTransformer other = FlowMapTransformer.zeros(meta.config(), Device.CPU)) {
+            assertBeginsAt(flow, flowMap);
+            assertBeginsAt(meta, other);
+        }
+    }
+
+    @Test
+    void smallNetworksBeginAtTheirSourceToo() {
+        MlpConfig config = new MlpConfig(2, 12, 2, 4);
+        try (MlpFlowMap source = Networks.mlp(config.withoutContext());
+                MlpFlowMap target = Networks.mlp(config)) {
+            assertBeginsAt(source, target);
+        }
+    }
+
+    /** What begins closed must be able to open: the first step has a gradient for it. */
+    @Test
+    void theContextsGatesHaveGradients() {
+        try (FlowMapTransformer source = Networks.transformer(config(false, false, false, false).withoutContext());
+                FlowMapTransformer target = Networks.transformer(config(false, false, false, false));
+                TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(6)) {
+            Initialisation.from(source, target);
+            target.parameters().gradients().zero_();
+            Tensor start = random.uniform(Networks.BATCH);
+            Tensor output = target.averageVelocity(start, Torch.onesLike(start), Networks.items(target, random), Networks.context(target, random));
+            Autograd.backward(output.square().sum());
+            // Not yet x_cond_adaLN's weight: the embedded context time in front of it is 0, and opens first.
+            for (String name : List.of("x_cond_adaLN.1.bias", "t_cond_embedder.mlp.2.weight", "t_embedder.mlp.2.weight",
+                    "s_embedder_second.mlp.2.weight", "guidance_embedder.embedding_table.weight")) {
+                assertTrue(target.parameters().view(name, target.parameters().gradients()).norm().item() > 0, name + " has no gradient");
+            }
+        }
+    }
+
+    @Test
+    void whatDoesNotFitIsRefused() {
+        TransformerConfig plain = config(false, false, false, false);
+        try (FlowMapTransformer source = Networks.transformer(plain.withoutContext());
+                FlowMapTransformer meta = Networks.transformer(plain);
+                FlowMapTransformer flipped = Networks.transformer(config(true, false, false, false));
+                FlowMapTransformer joint = Networks.transformer(Networks.config(Option.JOINT));
+                FlowMapTransformer wider = Networks.transformer(TransformerConfig.of(4, 2, 2, 16, 3, 2, 3));
+                MlpFlowMap small = Networks.mlp(new MlpConfig(2, 12, 2, 4))) {
+            assertRefused(() -> Initialisation.from(source, flipped), "is_zero_data", "false for the source and true");
+            assertRefused(() -> Initialisation.from(source, joint), "use_joint_attention");
+            assertRefused(() -> Initialisation.from(source, wider), "x_embedder", "of the source is");
+            assertRefused(() -> Initialisation.from(meta, source), "layout");
+            assertRefused(() -> Initialisation.from(small, meta), "MlpFlowMap", "FlowMapTransformer");
+        }
+    }
+}
