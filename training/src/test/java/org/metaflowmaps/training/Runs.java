@@ -39,7 +39,7 @@ final class Runs {
     TrainConfig config() {
         TrainConfig.Weight plain = new TrainConfig.Weight(TrainConfig.WeightingKind.L2, 1, 0.01);
         return new TrainConfig(seed, steps, batch, accumulate, 0.1, logEvery, checkpointEvery,
-                new TrainConfig.Data(TrainConfig.DataKind.MIXTURE, null, 0, MEANS, VARIANCE), model,
+                TrainConfig.Data.mixture(MEANS, VARIANCE), model,
                 new TrainConfig.Loss(plain, consistency, plain, 1, 0), new TrainConfig.Times(2, 0.1),
                 new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip),
                 new TrainConfig.Average(averageDecay, 2));
