@@ -46,8 +46,10 @@ final class DataSource {
                 yield new ImageData(images, images.count() - data.holdOut(), config.seed(), shard, device);
             }
             case MIXTURE -> new MixtureData(data.means(), data.variance(), config.seed(), shard, device);
-            case IMAGES -> new ImageFolder(folder(data), data.size(), data.channels(), config.seed(), shard, data.workers(), device);
-            case LATENTS -> new LatentShards(folder(data), data.channels(), data.classes(), data.scale(), config.seed(), shard, data.workers(), device);
+            case IMAGES -> new ImageFolder(folder(data), data.size(), data.channels(), config.seed(), shard, data.workers(),
+                    device);
+            case LATENTS -> new LatentShards(folder(data), data.channels(), data.classes(), data.scale(), config.seed(), shard,
+                    data.workers(), device);
         };
     }
 }

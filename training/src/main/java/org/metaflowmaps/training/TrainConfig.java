@@ -125,14 +125,16 @@ public record TrainConfig(
             require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
             require(size >= 1, "data.size is %s, expected at least 1", size);
             require(channels >= 1, "data.channels is %s, expected at least 1", channels);
-            require(kind != DataKind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)", channels);
+            require(kind != DataKind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)",
+                    channels);
             require(classes >= 1, "data.classes is %s, expected at least 1", classes);
             require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
             require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
             require(ranks >= 1, "data.ranks is %s, expected at least 1", ranks);
             require(rank >= 0 && rank < ranks, "data.rank is %s, expected 0 to below data.ranks", rank);
             boolean folderNeeded = kind == DataKind.IDX || kind == DataKind.IMAGES || kind == DataKind.LATENTS;
-            require(!folderNeeded || folder != null, "data.folder is %s, expected the folder with the data's files: name it with --data DIR", folder);
+            require(!folderNeeded || folder != null,
+                    "data.folder is %s, expected the folder with the data's files: name it with --data DIR", folder);
         }
 
         /** An exact mixture, whole. */

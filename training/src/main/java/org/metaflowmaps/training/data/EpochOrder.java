@@ -38,7 +38,8 @@ final class EpochOrder implements AutoCloseable {
      * @return (size) int64, from 0 to count - 1, in the innermost open scope
      */
     Tensor indices(long position, int size) {
-        Preconditions.checkArgument(position >= 0 && size > 0, "%s items from position %s, expected at least 1 from 0 or more", size, position);
+        Preconditions.checkArgument(position >= 0 && size > 0, "%s items from position %s, expected at least 1 from 0 or more",
+                size, position);
         try (TensorScope scope = TensorScope.open()) {
             Tensor index = null;
             long missing = (long) size * shard.of();

@@ -36,7 +36,8 @@ public final class FashionMnist {
      */
     public static LabelledImages test() {
         try {
-            return IdxImages.join(resource("t10k-images-idx3-ubyte.gz"), resource("t10k-labels-idx1-ubyte.gz"), CLASSES, "Fashion-MNIST's test set");
+            return IdxImages.join(resource("t10k-images-idx3-ubyte.gz"), resource("t10k-labels-idx1-ubyte.gz"), CLASSES,
+                    "Fashion-MNIST's test set");
         } catch (IOException e) {
             throw new UncheckedIOException("Fashion-MNIST's test images in this library's jar are damaged; build it again", e);
         }
@@ -53,8 +54,8 @@ public final class FashionMnist {
      * @throws IOException if a file cannot be read
      */
     public static LabelledImages train(Path folder) throws IOException {
-        return checked(IdxImages.train(folder, CLASSES, "install the package dataset-fashion-mnist (Debian, Ubuntu), which puts the files into "
-                + DEBIAN_FOLDER + ", or name the folder that holds them with --data DIR"), folder.toString());
+        return checked(IdxImages.train(folder, CLASSES, "install the package dataset-fashion-mnist (Debian, Ubuntu), which puts the "
+                + "files into " + DEBIAN_FOLDER + ", or name the folder that holds them with --data DIR"), folder.toString());
     }
 
     /**

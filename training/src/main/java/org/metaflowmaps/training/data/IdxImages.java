@@ -28,7 +28,8 @@ public final class IdxImages {
      * @throws IOException if a file cannot be read
      */
     public static LabelledImages train(Path folder, int classes) throws IOException {
-        return train(folder, IntStream.range(0, classes).mapToObj(String::valueOf).toList(), "name the folder that holds them with --data DIR");
+        return train(folder, IntStream.range(0, classes).mapToObj(String::valueOf).toList(),
+                "name the folder that holds them with --data DIR");
     }
 
     static LabelledImages train(Path folder, List<String> classNames, String remedy) throws IOException {
@@ -59,7 +60,8 @@ public final class IdxImages {
         int[] labelShape = labels.shape();
         if (imageShape.length != 3 || labelShape.length != 1 || labelShape[0] != imageShape[0]) {
             throw new IdxException(source, "images of shape " + Arrays.toString(imageShape) + " with labels of shape "
-                    + Arrays.toString(labelShape) + ", expected [N, rows, columns] with [N]; check that both files belong together");
+                    + Arrays.toString(labelShape) + ", expected [N, rows, columns] with [N]; check that both "
+                    + "files belong together");
         }
         try {
             return new LabelledImages(images.data(), 1, imageShape[1], imageShape[2], labels.data(), classNames);

@@ -21,8 +21,8 @@ import javax.imageio.stream.MemoryCacheImageInputStream;
 /**
  * Reads an image file as grey or as red, green and blue bytes.
  *
- * <p>Levels are taken as they stand: a colour profile is ignored for grey and RGB files, and used for others such as CMYK. Grey
- * of colours is their luma by ITU-R BT.601. What is transparent lies on white. An orientation in Exif data is ignored.
+ * <p>Grey levels, and a PNG's red, green and blue, are taken as they stand, whatever profile comes along; a JPEG's colours are
+ * brought to sRGB by its decoder where they have a profile, and CMYK is converted. Grey of colours is their luma by ITU-R BT.601. What is transparent lies on white. An orientation in Exif data is ignored.
  */
 final class ImageFile {
     /** The most pixels that are decoded; a small damaged file can claim any number. */
@@ -55,7 +55,8 @@ final class ImageFile {
             return new Planes(planes, image.getWidth(), image.getHeight());
         } catch (IOException | RuntimeException e) {
             // Decoders meet damage with exceptions of many kinds.
-            throw new IOException(file + " cannot be read as a PNG or JPEG image (" + e.getMessage() + "): repair or remove it", e);
+            throw new IOException(file + " cannot be read as a PNG or JPEG image (" + e.getMessage() + "): repair or remove it",
+                    e);
         }
     }
 

@@ -48,9 +48,11 @@ public final class ImageFolder implements TrainingData {
      * @param device where batches are made
      * @throws IOException if the folder cannot be listed, has no subfolder, or one without an image
      */
-    public ImageFolder(Path folder, int size, int channels, long seed, Shard shard, int workers, Device device) throws IOException {
+    public ImageFolder(Path folder, int size, int channels, long seed, Shard shard, int workers, Device device)
+            throws IOException {
         Preconditions.checkArgument(size >= 1, "images of size %s, expected at least 1", size);
-        Preconditions.checkArgument(channels == 1 || channels == 3, "images of %s channels, expected 1 (grey) or 3 (colour)", channels);
+        Preconditions.checkArgument(channels == 1 || channels == 3, "images of %s channels, expected 1 (grey) or 3 (colour)",
+                channels);
         this.folder = folder;
         this.size = size;
         this.channels = channels;
@@ -66,7 +68,8 @@ public final class ImageFolder implements TrainingData {
             found.addAll(names(classFolder, ImageFolder::isImage));
             ends[label] = found.size();
             if (ends[label] == (label == 0 ? 0 : ends[label - 1])) {
-                throw new IOException(classFolder + " holds no PNG or JPEG file, expected some in each class's folder: remove it, or put images into it");
+                throw new IOException(classFolder + " holds no PNG or JPEG file, expected some in each class's folder: remove it, "
+                        + "or put images into it");
             }
         }
         this.files = found.toArray(new String[0]);

@@ -72,7 +72,8 @@ public final class LatentShards implements TrainingData {
             throws IOException {
         Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
         Preconditions.checkArgument(classes >= 1, "latents of %s classes, expected at least 1", classes);
-        Preconditions.checkArgument(scale > 0 && scale < Double.POSITIVE_INFINITY, "latents are scaled by %s, expected a number above 0", scale);
+        Preconditions.checkArgument(scale > 0 && scale < Double.POSITIVE_INFINITY, "latents are scaled by %s, expected a number above 0",
+                scale);
         this.channels = channels;
         this.classes = classes;
         this.scale = scale;
@@ -138,16 +139,18 @@ public final class LatentShards implements TrainingData {
         boolean typed = type == DType.FLOAT32 || type == DType.FLOAT16 || type == DType.BFLOAT16;
         boolean shaped = shape.length == 4 && (shape[1] == channels || shape[1] == 2L * channels) && shape[2] > 0 && shape[3] > 0;
         if (!typed || !shaped) {
-            throw new IOException(path + ": latents are " + type + form.shape() + ", expected float32, float16 or bfloat16 of shape [N, "
-                    + channels + " or, for means and log variances, " + 2 * channels + ", H, W] (data.channels is " + channels + ")");
+            throw new IOException(path + ": latents are " + type + form.shape()
+                    + ", expected float32, float16 or bfloat16 of shape [N, " + channels + " or, for means and log variances, " + 2 * channels + ", H, W] (data.channels is " + channels
+                    + ")");
         }
     }
 
-    private static void checkLike(Path path, SafetensorsFile.Entry entry, SafetensorsFile.Entry form, Path of) throws IOException {
+    private static void checkLike(Path path, SafetensorsFile.Entry entry, SafetensorsFile.Entry form, Path of)
+            throws IOException {
         List<Long> shape = entry.shape();
         if (entry.dtype() != form.dtype() || shape.size() != 4 || !shape.subList(1, 4).equals(form.shape().subList(1, 4))) {
-            throw new IOException(path + ": latents are " + entry.dtype() + shape + ", those of " + of.getFileName() + " are " + form.dtype()
-                    + form.shape() + ": only the number of latents may differ between the files of a folder");
+            throw new IOException(path + ": latents are " + entry.dtype() + shape + ", those of " + of.getFileName() + " are "
+                    + form.dtype() + form.shape() + ": only the number of latents may differ between the files of a folder");
         }
     }
 
@@ -155,14 +158,16 @@ public final class LatentShards implements TrainingData {
         SafetensorsFile.Entry entry = entry(path, file, LABELS);
         List<Long> count = entry(path, file, LATENTS).shape().subList(0, 1);
         if (entry.dtype() != DType.INT64 || !entry.shape().equals(count)) {
-            throw new IOException(path + ": labels are " + entry.dtype() + entry.shape() + ", expected int64" + count + ", one for each of the latents");
+            throw new IOException(path + ": labels are " + entry.dtype() + entry.shape() + ", expected int64" + count
+                    + ", one for each of the latents");
         }
         MemorySegment bytes = file.bytes(LABELS);
         int[] values = new int[Math.toIntExact(count.getFirst())];
         for (int i = 0; i < values.length; i++) {
             long label = bytes.get(LABEL, (long) i * Long.BYTES);
             if (label < 0 || label >= classes) {
-                throw new IOException(path + ": label " + i + " is " + label + ", expected 0 to " + (classes - 1) + " (data.classes is " + classes + ")");
+                throw new IOException(path + ": label " + i + " is " + label + ", expected 0 to " + (classes - 1)
+                        + " (data.classes is " + classes + ")");
             }
             values[i] = (int) label;
         }

@@ -121,7 +121,7 @@ final class ReadAhead implements AutoCloseable {
             return item.bytes.get();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new UncheckedIOException(new InterruptedIOException("interrupted while waiting for an item that is being read"));
+            throw new UncheckedIOException(new InterruptedIOException("interrupted while an item was being read"));
         } catch (ExecutionException e) {
             Throwable cause = e.getCause();
             // Thrown anew here, so that the trace shows who asked.

@@ -1,7 +1,6 @@
 package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
-import java.util.Arrays;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -42,7 +41,7 @@ public record Shard(int rank, int of) {
             split[0] = shape[0] / of;
             split[1] = of;
             System.arraycopy(shape, 1, split, 2, shape.length - 1);
-            Preconditions.checkArgument(shape[0] % of == 0, "%s rows for %s ranks, expected a multiple", Arrays.toString(shape), of);
+            Preconditions.checkArgument(shape[0] % of == 0, "%s rows for %s ranks, expected a multiple", shape[0], of);
             return scope.keep(rows.view(split).select(1, rank).contiguous());
         }
     }
