@@ -2,6 +2,7 @@ package org.metaflowmaps.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
@@ -113,7 +114,7 @@ public final class Mfm implements Callable<Integer> {
         if (message == null) {
             return failure + " (--verbose shows where)";
         }
-        boolean expected = failure instanceof IOException || failure.getClass().getName().startsWith("org.metaflowmaps.")
+        boolean expected = failure instanceof IOException || failure instanceof UncheckedIOException || failure.getClass().getName().startsWith("org.metaflowmaps.")
                 || failure instanceof IllegalArgumentException;
         return expected ? message : failure.getClass().getSimpleName() + ": " + message + " (--verbose shows where)";
     }

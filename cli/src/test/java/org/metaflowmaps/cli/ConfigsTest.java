@@ -87,7 +87,7 @@ final class ConfigsTest {
     @CsvSource(delimiter = '|', value = {
         "optimizer: {kind: adam} | 'optimizer.kind' is 'adam' | radam, adamw",
         "loss: {consistency: semi} | 'loss.consistency' is 'semi' | none, semigroup, psd, shortcut",
-        "data: {kind: cifar} | 'data.kind' is 'cifar' | fashion-mnist, mixture",
+        "data: {kind: cifar} | 'data.kind' is 'cifar' | fashion-mnist, mixture, idx, images, latents",
         "steps: many | 'steps' is 'many' | a whole number",
         "steps: 1.5 | steps | 1.5",
         "optimizer: {learning_rate: fast} | 'optimizer.learning_rate' is 'fast' | a number",
@@ -112,6 +112,14 @@ final class ConfigsTest {
         "loss.diagonal.p=2 | p is 2.0, expected 0 to 1",
         "loss.consistency_share=0 | loss.consistency_share is 0.0",
         "times.context_atom=2 | times.context_atom is 2.0",
+        "data.size=0 | data.size is 0",
+        "data.channels=0 | data.channels is 0",
+        "data.classes=0 | data.classes is 0",
+        "data.scale=0 | data.scale is 0.0",
+        "data.workers=-1 | data.workers is -1, expected 0 to 1024",
+        "data.ranks=0 | data.ranks is 0",
+        "data.rank=1 | data.rank is 1, expected 0 to below data.ranks",
+        "data.kind=images | data.folder is null",
         "model.transformer.patch_size=5 | input_size 28 must be a multiple of patch_size 5",
         "model.transformer=null | neither is given"})
     void valuesOutOfRangeAreRefused(String override, String part) {

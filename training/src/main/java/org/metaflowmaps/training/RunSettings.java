@@ -11,7 +11,7 @@ import tools.jackson.databind.node.ObjectNode;
  * The settings of a run that stay as they are when it goes on, as text for its checkpoints.
  *
  * <p>Free to change are how long the run is, how often it logs and saves, how far its steps go (learning rate, warm-up, decay,
- * clipping, skipping: what a run that went astray needs changed) and where files lie. The network is compared by
+ * clipping, skipping: what a run that went astray needs changed), how many threads read ahead, and where files lie. The network is compared by
  * itself. A setting that the writing version did not know is not compared.
  */
 final class RunSettings {
@@ -26,6 +26,9 @@ final class RunSettings {
         tree.remove(FREE);
         if (tree.get("optimizer") instanceof ObjectNode optimizer) {
             optimizer.remove(FREE_OF_OPTIMIZER);
+        }
+        if (tree.get("data") instanceof ObjectNode data) {
+            data.remove("workers");
         }
         hidePath(tree, "init");
         hidePath(tree.get("data"), "folder");

@@ -82,7 +82,7 @@ public record TrainConfig(
         require(checkpointKeepEvery >= 0, "checkpoint_keep_every is %s, expected 0 (none) or more", checkpointKeepEvery);
     }
 
-    private static void require(boolean holds, String template, Object value) {
+    private static void require(boolean holds, String template, @Nullable Object value) {
         Preconditions.checkArgument(holds, "config: " + template, value);
     }
 
@@ -98,7 +98,16 @@ public record TrainConfig(
         FASHION_MNIST,
         /** An exact Gaussian mixture. */
         @JsonProperty("mixture")
-        MIXTURE
+        MIXTURE,
+        /** Grey images with labels in IDX files. */
+        @JsonProperty("idx")
+        IDX,
+        /** Folders of PNG and JPEG files, one per class. */
+        @JsonProperty("images")
+        IMAGES,
+        /** Latents of an autoencoder in safetensors files. */
+        @JsonProperty("latents")
+        LATENTS
     }
 
     /**
@@ -106,22 +115,55 @@ public record TrainConfig(
      *
      * @param kind which
      * @param folder where its files are; null for the images that come with the library
-     * @param holdOut images at the end of the set that are not trained on
+     * @param holdOut images at the end of a set of IDX files that are not trained on
      * @param means a mixture's component centres
      * @param variance a mixture's component variance
+     * @param size rows and columns to which image files are brought
+     * @param channels of image files' items (1 or 3) or of latents
+     * @param classes labels of IDX files and of latents are below this
+     * @param scale what latents are multiplied by
+     * @param workers threads that read image files and latents ahead; 0 for none
+     * @param rank which of the processes this is that share each batch, from 0
+     * @param ranks how many there are
      */
     public record Data(
             @JsonProperty("kind") DataKind kind,
             @JsonProperty("folder") @Nullable String folder,
             @JsonProperty("hold_out") int holdOut,
             @JsonProperty("means") List<double[]> means,
-            @JsonProperty("variance") double variance) {
+            @JsonProperty("variance") double variance,
+            @JsonProperty("size") int size,
+            @JsonProperty("channels") int channels,
+            @JsonProperty("classes") int classes,
+            @JsonProperty("scale") double scale,
+            @JsonProperty("workers") int workers,
+            @JsonProperty("rank") int rank,
+            @JsonProperty("ranks") int ranks) {
+        private static final int MOST_WORKERS = 1024;
+
         /** Checks the ranges. */
         public Data {
             given(kind, "data.kind");
             given(means, "data.means");
             require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s", "[[-3, -3], [3, 3]]");
             require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
+            require(size >= 1, "data.size is %s, expected at least 1", size);
+            require(channels >= 1, "data.channels is %s, expected at least 1", channels);
+            require(kind != DataKind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)",
+                    channels);
+            require(classes >= 1, "data.classes is %s, expected at least 1", classes);
+            require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
+            require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
+            require(ranks >= 1, "data.ranks is %s, expected at least 1", ranks);
+            require(rank >= 0 && rank < ranks, "data.rank is %s, expected 0 to below data.ranks", rank);
+            boolean folderNeeded = kind == DataKind.IDX || kind == DataKind.IMAGES || kind == DataKind.LATENTS;
+            require(!folderNeeded || folder != null,
+                    "data.folder is %s, expected the folder with the data's files: name it with --data DIR", folder);
+        }
+
+        /** An exact mixture, whole. */
+        public static Data mixture(List<double[]> means, double variance) {
+            return new Data(DataKind.MIXTURE, null, 0, means, variance, 1, 1, 1, 1, 0, 0, 1);
         }
     }
 

@@ -63,9 +63,10 @@ final class RunSettingsTest {
         TrainConfig config = new Runs().config();
         TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(), config.labelDrop(), config.guidance(), config.guidanceFrom(),
                 "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(), config.checkpointKeepEvery(),
-                new TrainConfig.Data(config.data().kind(), "/home/me/images", 0, config.data().means(), config.data().variance()), config.model(),
+                new TrainConfig.Data(config.data().kind(), "/home/me/images", 0, config.data().means(), config.data().variance(), 1, 1, 1, 1, 3, 0, 1),
+                config.model(),
                 config.teacher(), config.loss(), config.times(), config.optimizer(), config.average());
-        assertFalse(RunSettings.of(moved).contains("/home/me"));
+        assertFalse(RunSettings.of(moved).contains("/home/me") || RunSettings.of(moved).contains("workers"));
         assertEquals("init is \"given\", was null", RunSettings.difference(RunSettings.of(config), moved));
     }
 }

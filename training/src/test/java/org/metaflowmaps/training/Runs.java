@@ -46,7 +46,7 @@ final class Runs {
         TrainConfig.Weight plain = new TrainConfig.Weight(weighting, 1, 0.01);
         TrainConfig.Law uniform = new TrainConfig.Law(TrainConfig.LawKind.UNIFORM, 0, 0, 1, 7);
         return new TrainConfig(seed, steps, batch, accumulate, 0.1, 1, 0, null, logEvery, checkpointEvery, checkpointKeep, checkpointKeepEvery,
-                new TrainConfig.Data(TrainConfig.DataKind.MIXTURE, null, 0, MEANS, VARIANCE), model,
+                TrainConfig.Data.mixture(MEANS, VARIANCE), model,
                 new TrainConfig.Teacher(TrainConfig.TeacherKind.NONE, null, TrainConfig.TeacherGuidance.NONE, 0),
                 new TrainConfig.Loss(TrainConfig.VelocityKind.DATA, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
                 new TrainConfig.Times(2, 0.1, 0, uniform, uniform, 0),

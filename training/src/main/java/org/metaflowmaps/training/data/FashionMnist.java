@@ -4,9 +4,7 @@ import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -27,8 +25,6 @@ public final class FashionMnist {
 
     private static final String RESOURCES = "fashion-mnist/";
     private static final Path DEBIAN_FOLDER = Path.of("/usr/share/datasets/fashion-mnist");
-    private static final String TRAIN_IMAGES = "train-images-idx3-ubyte";
-    private static final String TRAIN_LABELS = "train-labels-idx1-ubyte";
 
     private FashionMnist() {
     }
@@ -40,7 +36,8 @@ public final class FashionMnist {
      */
     public static LabelledImages test() {
         try {
-            return join(resource("t10k-images-idx3-ubyte.gz"), resource("t10k-labels-idx1-ubyte.gz"), "Fashion-MNIST's test set");
+            return IdxImages.join(resource("t10k-images-idx3-ubyte.gz"), resource("t10k-labels-idx1-ubyte.gz"), CLASSES,
+                    "Fashion-MNIST's test set");
         } catch (IOException e) {
             throw new UncheckedIOException("Fashion-MNIST's test images in this library's jar are damaged; build it again", e);
         }
@@ -57,9 +54,8 @@ public final class FashionMnist {
      * @throws IOException if a file cannot be read
      */
     public static LabelledImages train(Path folder) throws IOException {
-        Path images = find(folder, TRAIN_IMAGES);
-        Path labels = find(folder, TRAIN_LABELS);
-        return join(Idx.read(images), Idx.read(labels), images + " with " + labels.getFileName());
+        return checked(IdxImages.train(folder, CLASSES, "install the package dataset-fashion-mnist (Debian, Ubuntu), which puts the "
+                + "files into " + DEBIAN_FOLDER + ", or name the folder that holds them with --data DIR"), folder.toString());
     }
 
     /**
@@ -68,22 +64,7 @@ public final class FashionMnist {
      * @return the folder, if both training files lie in it
      */
     public static Optional<Path> installedFolder() {
-        boolean complete = present(DEBIAN_FOLDER, TRAIN_IMAGES).isPresent() && present(DEBIAN_FOLDER, TRAIN_LABELS).isPresent();
-        return complete ? Optional.of(DEBIAN_FOLDER) : Optional.empty();
-    }
-
-    private static Optional<Path> present(Path folder, String name) {
-        Path plain = folder.resolve(name);
-        Path zipped = folder.resolve(name + ".gz");
-        return Files.isRegularFile(plain) ? Optional.of(plain) : Optional.of(zipped).filter(Files::isRegularFile);
-    }
-
-    private static Path find(Path folder, String name) throws FileNotFoundException {
-        return present(folder, name).orElseThrow(() -> new FileNotFoundException(folder
-                + (Files.isDirectory(folder) ? " holds neither " : " is not a folder; looked in it for ") + name
-                + (Files.isDirectory(folder) ? " nor " : " or ") + name
-                + ".gz. Install the package dataset-fashion-mnist (Debian, Ubuntu), which puts the files into " + DEBIAN_FOLDER
-                + ", or name the folder that holds them with --data DIR"));
+        return IdxImages.complete(DEBIAN_FOLDER) ? Optional.of(DEBIAN_FOLDER) : Optional.empty();
     }
 
     private static IdxArray resource(String name) throws IOException {
@@ -95,18 +76,11 @@ public final class FashionMnist {
         }
     }
 
-    private static LabelledImages join(IdxArray images, IdxArray labels, String source) throws IdxException {
-        int[] imageShape = images.shape();
-        int[] labelShape = labels.shape();
-        if (imageShape.length != 3 || imageShape[1] != SIZE || imageShape[2] != SIZE || labelShape.length != 1
-                || labelShape[0] != imageShape[0]) {
-            throw new IdxException(source, "images of shape " + Arrays.toString(imageShape) + " with labels of shape "
-                    + Arrays.toString(labelShape) + ", expected [N, 28, 28] with [N]; check that both files are Fashion-MNIST's");
+    private static LabelledImages checked(LabelledImages images, String source) throws IdxException {
+        if (images.height() != SIZE || images.width() != SIZE) {
+            throw new IdxException(source, "images of %d x %d, expected 28 x 28; check that both files are Fashion-MNIST's"
+                    .formatted(images.height(), images.width()));
         }
-        try {
-            return new LabelledImages(images.data(), 1, SIZE, SIZE, labels.data(), CLASSES);
-        } catch (IllegalArgumentException e) {
-            throw new IdxException(source, e.getMessage() + "; check that both files are Fashion-MNIST's", e);
-        }
+        return images;
     }
 }

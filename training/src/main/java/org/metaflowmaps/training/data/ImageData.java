@@ -3,7 +3,6 @@ package org.metaflowmaps.training.data;
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
-import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -13,13 +12,9 @@ public final class ImageData implements TrainingData {
     private static final double HALF_RANGE = 127.5;
 
     private final LabelledImages images;
-    private final long seed;
-    private final Device device;
-    private final int count;
     private final Tensor pixels;
     private final Tensor labels;
-    private Tensor order;
-    private long orderOf;
+    private final EpochOrder order;
 
     /**
      * A stream of the first images of a set.
@@ -30,16 +25,22 @@ public final class ImageData implements TrainingData {
      * @param device where batches are made
      */
     public ImageData(LabelledImages images, int count, long seed, Device device) {
+        this(images, count, seed, Shard.WHOLE, device);
+    }
+
+    /**
+     * One process's share of such a stream.
+     *
+     * @param shard which items it sees of each batch of all processes
+     */
+    public ImageData(LabelledImages images, int count, long seed, Shard shard, Device device) {
         Preconditions.checkArgument(count > 0 && count <= images.count(), "%s images to train on, expected 1 to %s", count, images.count());
         this.images = images;
-        this.seed = seed;
-        this.device = device;
-        this.count = count;
         this.pixels = pixels(images, 0, count, device).retain();
         try (TensorScope scope = TensorScope.open()) {
             this.labels = labels(images, 0, count, device).retain();
         }
-        this.order = drawn(0);
+        this.order = new EpochOrder(count, seed, shard, device);
     }
 
     /** Raw bytes (N, C, H, W) of a range of images, in the innermost open scope. */
@@ -76,7 +77,8 @@ public final class ImageData implements TrainingData {
         return Torch.of(values).to(device);
     }
 
-    private static Tensor normalised(Tensor bytes) {
+    /** Bytes as the networks see them. */
+    static Tensor normalised(Tensor bytes) {
         return bytes.to(DType.FLOAT32).div(HALF_RANGE).sub(1);
     }
 
@@ -93,43 +95,9 @@ public final class ImageData implements TrainingData {
     @Override
     public Batch batch(long position, int size) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor index = indices(position, size);
+            Tensor index = order.indices(position, size);
             Tensor items = normalised(pixels.indexSelect(0, index));
             return new Batch(scope.keep(items), scope.keep(labels.indexSelect(0, index)));
-        }
-    }
-
-    /** A batch may begin in one epoch and end in another. */
-    private Tensor indices(long position, int size) {
-        Tensor index = null;
-        int missing = size;
-        for (long at = position; missing > 0; ) {
-            long epoch = at / count;
-            long first = at % count;
-            long length = Math.min(missing, count - first);
-            Tensor part = order(epoch).narrow(0, first, length);
-            index = index == null ? part : Torch.cat(0, index, part);
-            at += length;
-            missing -= (int) length;
-        }
-        return Preconditions.checkNotNull(index);
-    }
-
-    /** An epoch's order, drawn once and kept on the device: a batch then copies nothing there and waits for nothing. */
-    private Tensor order(long epoch) {
-        if (epoch != orderOf) {
-            Tensor next = drawn(epoch);
-            order.close();
-            order = next;
-            orderOf = epoch;
-        }
-        return order;
-    }
-
-    private Tensor drawn(long epoch) {
-        try (TensorScope scope = TensorScope.open();
-                RandomSource random = RandomSource.seeded(Seeds.of(seed, epoch))) {
-            return random.permutation(count).to(device).retain();
         }
     }
 

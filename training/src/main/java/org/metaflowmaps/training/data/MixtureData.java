@@ -12,6 +12,7 @@ import org.metaflowmaps.runtime.Torch;
 public final class MixtureData implements TrainingData {
     private final long seed;
     private final double deviation;
+    private final Shard shard;
     private final Tensor means;
 
     /**
@@ -23,6 +24,15 @@ public final class MixtureData implements TrainingData {
      * @param device where batches are made
      */
     public MixtureData(List<double[]> means, double variance, long seed, Device device) {
+        this(means, variance, seed, Shard.WHOLE, device);
+    }
+
+    /**
+     * One process's share of such a stream.
+     *
+     * @param shard which draws it sees of each batch of all processes
+     */
+    public MixtureData(List<double[]> means, double variance, long seed, Shard shard, Device device) {
         Preconditions.checkArgument(!means.isEmpty(), "a mixture needs at least one component");
         Preconditions.checkArgument(variance > 0, "mixture: variance is %s, expected more than 0", variance);
         int dimension = means.getFirst().length;
@@ -36,6 +46,7 @@ public final class MixtureData implements TrainingData {
         }
         this.seed = seed;
         this.deviation = Math.sqrt(variance);
+        this.shard = shard;
         try (TensorScope scope = TensorScope.open()) {
             this.means = Torch.of(flat, means.size(), dimension).to(device).retain();
         }
@@ -53,11 +64,13 @@ public final class MixtureData implements TrainingData {
 
     @Override
     public Batch batch(long position, int count) {
+        // All processes draw the whole batch, which costs next to nothing, and take their part.
         try (TensorScope scope = TensorScope.open();
-                RandomSource random = RandomSource.seeded(Seeds.of(seed, position), means.device())) {
-            Tensor labels = random.integers(0, classes(), count);
-            Tensor items = means.indexSelect(0, labels).add(random.normal(count, means.size(1)).mul(deviation));
-            return new Batch(scope.keep(items), scope.keep(labels));
+                RandomSource random = RandomSource.seeded(Seeds.of(seed, position * shard.of()), means.device())) {
+            long all = (long) count * shard.of();
+            Tensor labels = random.integers(0, classes(), all);
+            Tensor items = means.indexSelect(0, labels).add(random.normal(all, means.size(1)).mul(deviation));
+            return new Batch(scope.keep(shard.own(items)), scope.keep(shard.own(labels)));
         }
     }
 

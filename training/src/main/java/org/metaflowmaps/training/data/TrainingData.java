@@ -3,7 +3,7 @@ package org.metaflowmaps.training.data;
 import org.metaflowmaps.runtime.Tensor;
 
 /** An endless stream of training items whose every batch is a function of a seed and of how many items came before. */
-public sealed interface TrainingData extends AutoCloseable permits ImageData, MixtureData {
+public sealed interface TrainingData extends AutoCloseable permits ImageData, ImageFolder, LatentShards, MixtureData {
     /**
      * Some items with their labels.
      *

@@ -78,7 +78,7 @@ class FashionMnistTest {
         Path labels = folder.resolve("train-labels-idx1-ubyte");
         Files.write(images, IdxTest.idx(new byte[2 * 32 * 32], 2, 32, 32));
         Files.write(labels, IdxTest.idx(new byte[2], 2));
-        assertTrue(messageOf(IdxException.class, folder).contains("shape [2, 32, 32]"));
+        assertTrue(messageOf(IdxException.class, folder).contains("images of 32 x 32, expected 28 x 28"));
         Files.write(images, IdxTest.idx(new byte[3 * 28 * 28], 3, 28, 28));
         assertTrue(messageOf(IdxException.class, folder).contains("labels of shape [2]"));
         Files.write(labels, IdxTest.idx(new byte[] {0, 10, 1}, 3));

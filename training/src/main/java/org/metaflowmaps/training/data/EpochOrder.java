@@ -1,0 +1,80 @@
+package org.metaflowmaps.training.data;
+
+import com.google.common.base.Preconditions;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/** Which item comes when: a new order of all items each epoch, of which a shard sees its part. For one thread. */
+final class EpochOrder implements AutoCloseable {
+    private final int count;
+    private final long seed;
+    private final Shard shard;
+    private final Device device;
+    private Tensor order;
+    private long orderOf;
+
+    /**
+     * The order of a stream.
+     *
+     * @param count items of the set, at least 1
+     * @param seed determines the order of every epoch
+     * @param shard the part that is seen
+     * @param device where indices are wanted
+     */
+    EpochOrder(int count, long seed, Shard shard, Device device) {
+        this.count = count;
+        this.seed = seed;
+        this.shard = shard;
+        this.device = device;
+        this.order = drawn(0);
+    }
+
+    /**
+     * The items that follow on the first {@code position} ones of the shard; they may lie in several epochs.
+     *
+     * @return (size) int64, from 0 to count - 1, in the innermost open scope
+     */
+    Tensor indices(long position, int size) {
+        Preconditions.checkArgument(position >= 0 && size > 0, "%s items from position %s, expected at least 1 from 0 or more",
+                size, position);
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor index = null;
+            long missing = (long) size * shard.of();
+            for (long at = position * shard.of(); missing > 0; ) {
+                long first = at % count;
+                long length = Math.min(missing, count - first);
+                Tensor part = order(at / count).narrow(0, first, length);
+                index = index == null ? part : Torch.cat(0, index, part);
+                at += length;
+                missing -= length;
+            }
+            return scope.keep(shard.own(Preconditions.checkNotNull(index)));
+        }
+    }
+
+    /** An epoch's order, drawn once and kept on the device: a batch then copies nothing there and waits for nothing. */
+    private Tensor order(long epoch) {
+        if (epoch != orderOf) {
+            Tensor next = drawn(epoch);
+            order.close();
+            order = next;
+            orderOf = epoch;
+        }
+        return order;
+    }
+
+    private Tensor drawn(long epoch) {
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(Seeds.of(seed, epoch))) {
+            return random.permutation(count).to(device).retain();
+        }
+    }
+
+    @Override
+    public void close() {
+        order.close();
+    }
+}

@@ -1,0 +1,167 @@
+package org.metaflowmaps.training.data;
+
+import java.awt.color.ColorSpace;
+import java.awt.image.BufferedImage;
+import java.awt.image.ColorModel;
+import java.awt.image.ComponentColorModel;
+import java.awt.image.Raster;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Iterator;
+import java.util.List;
+import javax.imageio.ImageIO;
+import javax.imageio.ImageReader;
+import javax.imageio.stream.ImageInputStream;
+import javax.imageio.stream.MemoryCacheImageInputStream;
+
+/**
+ * Reads an image file as grey or as red, green and blue bytes.
+ *
+ * <p>Grey levels, and a PNG's red, green and blue, are taken as they stand, whatever profile comes along; a JPEG's colours are
+ * brought to sRGB by its decoder where they have a profile, and CMYK is converted. Grey of colours is their luma by ITU-R BT.601. What is transparent lies on white. An orientation in Exif data is ignored.
+ */
+final class ImageFile {
+    /** The most pixels that are decoded; a small damaged file can claim any number. */
+    private static final long MAX_PIXELS = 1 << 26;
+
+    /** In what libjpeg says of an image whose data ends before all pixels are there. */
+    private static final String CUT = "premature end";
+
+    private static final int BYTE = 255;
+
+    private ImageFile() {}
+
+    /**
+     * Decodes a file.
+     *
+     * @param channels 1 for grey, 3 for red, green, blue
+     * @throws IOException if the file cannot be read or decoded; the message names it
+     */
+    static Planes read(Path file, int channels) throws IOException {
+        byte[] bytes;
+        try {
+            bytes = Files.readAllBytes(file);
+        } catch (IOException e) {
+            throw new IOException(file + " was there when its folder was listed, but cannot be read now (" + e + ")", e);
+        }
+        try {
+            BufferedImage image = decode(bytes);
+            byte[][] planes = new byte[channels][image.getWidth() * image.getHeight()];
+            fill(image, planes);
+            return new Planes(planes, image.getWidth(), image.getHeight());
+        } catch (IOException | RuntimeException e) {
+            // Decoders meet damage with exceptions of many kinds.
+            throw new IOException(file + " cannot be read as a PNG or JPEG image (" + e.getMessage() + "): repair or remove it",
+                    e);
+        }
+    }
+
+    private static BufferedImage decode(byte[] bytes) throws IOException {
+        try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes))) {
+            Iterator<ImageReader> readers = ImageIO.getImageReaders(in);
+            if (!readers.hasNext()) {
+                throw new IOException("its contents are neither");
+            }
+            ImageReader reader = readers.next();
+            try {
+                reader.setInput(in, true, true);
+                long pixels = (long) reader.getWidth(0) * reader.getHeight(0);
+                if (pixels > MAX_PIXELS) {
+                    throw new IOException("it has " + pixels + " pixels, expected at most " + MAX_PIXELS);
+                }
+                List<String> warnings = new ArrayList<>();
+                reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
+                BufferedImage image = reader.read(0);
+                // JPEG's decoder fills what is missing with grey, and only warns.
+                if (warnings.stream().anyMatch(warning -> warning.contains(CUT))) {
+                    throw new IOException("its data is damaged or ends early");
+                }
+                return image;
+            } finally {
+                reader.dispose();
+            }
+        }
+    }
+
+    private static void fill(BufferedImage image, byte[][] planes) {
+        ColorModel model = image.getColorModel();
+        int kind = model.getColorSpace().getType();
+        // Java takes grey levels for linear light and would lighten them; and it passes every pixel through a colour profile.
+        boolean plain = model instanceof ComponentColorModel && (kind == ColorSpace.TYPE_GRAY || kind == ColorSpace.TYPE_RGB);
+        Rows rows = plain ? new Rows.Samples(image.getRaster(), model) : new Rows.Colours(image);
+        int width = image.getWidth();
+        int[][] rgba = new int[4][width];
+        for (int y = 0; y < image.getHeight(); y++) {
+            rows.read(y, rgba);
+            for (int x = 0; x < width; x++) {
+                int alpha = rgba[3][x];
+                int red = onWhite(rgba[0][x], alpha);
+                int green = onWhite(rgba[1][x], alpha);
+                int blue = onWhite(rgba[2][x], alpha);
+                int at = y * width + x;
+                if (planes.length == 1) {
+                    planes[0][at] = (byte) luma(red, green, blue);
+                } else {
+                    planes[0][at] = (byte) red;
+                    planes[1][at] = (byte) green;
+                    planes[2][at] = (byte) blue;
+                }
+            }
+        }
+    }
+
+    private static int onWhite(int level, int alpha) {
+        return (level * alpha + BYTE * (BYTE - alpha) + BYTE / 2) / BYTE;
+    }
+
+    /** 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, the weights of which sum to 1. */
+    private static int luma(int red, int green, int blue) {
+        return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
+    }
+
+    /** Rows of pixels as red, green, blue and alpha from 0 to 255. */
+    private sealed interface Rows {
+        void read(int y, int[][] rgba);
+
+        /** Samples as they are stored. */
+        record Samples(Raster raster, ColorModel model) implements Rows {
+            @Override
+            public void read(int y, int[][] rgba) {
+                int colours = model.getNumColorComponents();
+                for (int band = 0; band < 4; band++) {
+                    if (band == 3 && !model.hasAlpha()) {
+                        Arrays.fill(rgba[3], BYTE);
+                        continue;
+                    }
+                    int source = band == 3 ? colours : Math.min(band, colours - 1);
+                    raster.getSamples(raster.getMinX(), raster.getMinY() + y, raster.getWidth(), 1, source, rgba[band]);
+                    scale(rgba[band], (1 << model.getComponentSize(source)) - 1);
+                }
+            }
+
+            private static void scale(int[] levels, int top) {
+                for (int i = 0; top != BYTE && i < levels.length; i++) {
+                    levels[i] = (int) ((levels[i] * (long) BYTE + top / 2) / top);
+                }
+            }
+        }
+
+        /** Palettes, and whatever needs a conversion. */
+        record Colours(BufferedImage image) implements Rows {
+            @Override
+            public void read(int y, int[][] rgba) {
+                int[] row = image.getRGB(0, y, image.getWidth(), 1, null, 0, image.getWidth());
+                for (int x = 0; x < row.length; x++) {
+                    rgba[0][x] = row[x] >> 16 & BYTE;
+                    rgba[1][x] = row[x] >> 8 & BYTE;
+                    rgba[2][x] = row[x] & BYTE;
+                    rgba[3][x] = row[x] >>> 24;
+                }
+            }
+        }
+    }
+}

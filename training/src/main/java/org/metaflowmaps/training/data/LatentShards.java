@@ -1,0 +1,247 @@
+package org.metaflowmaps.training.data;
+
+import com.google.common.base.Preconditions;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.NotDirectoryException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * Latents of an autoencoder from safetensors files, scaled, shuffled anew each epoch.
+ *
+ * <p>Each file holds {@code latents} (N, C, H, W) in float16, bfloat16 or float32, and {@code labels} (N) in int64; N may differ
+ * between files. Where the latents have twice the wanted channels, the first half are means and the second half logarithms of
+ * variances of a diagonal Gaussian; an item is then scale · (mean + exp(½ · log variance) · ε), with log variances held to
+ * [-30, 20] and ε of the seed and the item's place in the stream (latent diffusion's {@code DiagonalGaussianDistribution},
+ * arXiv 2112.10752). Files are memory-mapped and read when an item's turn is near.
+ */
+public final class LatentShards implements TrainingData {
+    private static final String LATENTS = "latents";
+    private static final String LABELS = "labels";
+
+    /** A stream of seeds that none of the epochs' orders has. */
+    private static final long NOISE = 0x6e6f697365L << 20;
+
+    private static final double LEAST_LOG_VARIANCE = -30;
+    private static final double MOST_LOG_VARIANCE = 20;
+    private static final ValueLayout.OfLong LABEL = ValueLayout.JAVA_LONG_UNALIGNED;
+
+    /** One file's latents, numbered from {@code first} on. */
+    private record Part(MemorySegment latents, int first) {}
+
+    private final List<SafetensorsFile> files = new ArrayList<>();
+    private final List<Part> parts = new ArrayList<>();
+    private final long[] shape;
+    private final DType type;
+    private final int[] labels;
+    private final int channels;
+    private final int classes;
+    private final double scale;
+    private final long seed;
+    private final Shard shard;
+    private final Device device;
+    private final ReadAhead items;
+
+    /**
+     * A stream of all latents of a folder's files.
+     *
+     * @param folder holds files that end in .safetensors, taken in the order of their names; hidden ones are passed over
+     * @param channels of an item; the files have as many, or twice as many for means and log variances
+     * @param classes labels are from 0 to below this
+     * @param scale what latents are multiplied by, usually so that their deviation is about 1
+     * @param seed determines the order of every epoch, and the noise
+     * @param shard which items are seen of each batch of all processes
+     * @param workers threads that read ahead; 0 to read in the caller's thread, when asked
+     * @param device where batches are made
+     * @throws IOException if a file cannot be read, or is not such a file as described above
+     */
+    public LatentShards(Path folder, int channels, int classes, double scale, long seed, Shard shard, int workers, Device device)
+            throws IOException {
+        Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
+        Preconditions.checkArgument(classes >= 1, "latents of %s classes, expected at least 1", classes);
+        Preconditions.checkArgument(scale > 0 && scale < Double.POSITIVE_INFINITY, "latents are scaled by %s, expected a number above 0",
+                scale);
+        this.channels = channels;
+        this.classes = classes;
+        this.scale = scale;
+        this.seed = seed;
+        this.shard = shard;
+        this.device = device;
+        try {
+            List<Path> paths = paths(folder);
+            for (Path path : paths) {
+                files.add(SafetensorsFile.open(path));
+            }
+            SafetensorsFile.Entry form = entry(paths.getFirst(), files.getFirst(), LATENTS);
+            this.type = form.dtype();
+            this.shape = form.shape().stream().mapToLong(Long::longValue).toArray();
+            checkForm(paths.getFirst(), form);
+            List<int[]> found = new ArrayList<>();
+            int total = 0;
+            for (int i = 0; i < paths.size(); i++) {
+                checkLike(paths.get(i), entry(paths.get(i), files.get(i), LATENTS), form, paths.getFirst());
+                int[] own = labels(paths.get(i), files.get(i));
+                parts.add(new Part(files.get(i).bytes(LATENTS), total));
+                found.add(own);
+                total = Math.addExact(total, own.length);
+            }
+            if (total == 0) {
+                throw new IOException(folder + ": its " + paths.size() + " safetensors files hold no latents, expected at least 1");
+            }
+            this.labels = found.stream().flatMapToInt(Arrays::stream).toArray();
+            this.items = new ReadAhead(total, seed, shard, workers, this::read);
+        } catch (IOException | RuntimeException e) {
+            files.forEach(SafetensorsFile::close);
+            throw e;
+        }
+    }
+
+    private static List<Path> paths(Path folder) throws IOException {
+        try (Stream<Path> entries = Files.list(folder)) {
+            List<Path> paths = entries.filter(LatentShards::isShard).sorted().toList();
+            if (paths.isEmpty()) {
+                throw new IOException(folder + " holds no .safetensors file, expected some with latents and labels");
+            }
+            return paths;
+        } catch (NotDirectoryException e) {
+            throw new IOException(folder + " is not a folder, expected one with .safetensors files", e);
+        }
+    }
+
+    private static boolean isShard(Path file) {
+        String name = file.getFileName().toString();
+        return name.endsWith(".safetensors") && !name.startsWith(".") && Files.isRegularFile(file);
+    }
+
+    private static SafetensorsFile.Entry entry(Path path, SafetensorsFile file, String name) throws IOException {
+        SafetensorsFile.Entry entry = file.entries().get(name);
+        if (entry == null) {
+            throw new IOException(path + " has no tensor '" + name + "' among " + file.entries().keySet()
+                    + ": expected latents (N, C, H, W) and labels (N)");
+        }
+        return entry;
+    }
+
+    private void checkForm(Path path, SafetensorsFile.Entry form) throws IOException {
+        boolean typed = type == DType.FLOAT32 || type == DType.FLOAT16 || type == DType.BFLOAT16;
+        boolean shaped = shape.length == 4 && (shape[1] == channels || shape[1] == 2L * channels) && shape[2] > 0 && shape[3] > 0;
+        if (!typed || !shaped) {
+            throw new IOException(path + ": latents are " + type + form.shape()
+                    + ", expected float32, float16 or bfloat16 of shape [N, " + channels + " or, for means and log variances, " + 2 * channels + ", H, W] (data.channels is " + channels
+                    + ")");
+        }
+    }
+
+    private static void checkLike(Path path, SafetensorsFile.Entry entry, SafetensorsFile.Entry form, Path of)
+            throws IOException {
+        List<Long> shape = entry.shape();
+        if (entry.dtype() != form.dtype() || shape.size() != 4 || !shape.subList(1, 4).equals(form.shape().subList(1, 4))) {
+            throw new IOException(path + ": latents are " + entry.dtype() + shape + ", those of " + of.getFileName() + " are "
+                    + form.dtype() + form.shape() + ": only the number of latents may differ between the files of a folder");
+        }
+    }
+
+    private int[] labels(Path path, SafetensorsFile file) throws IOException {
+        SafetensorsFile.Entry entry = entry(path, file, LABELS);
+        List<Long> count = entry(path, file, LATENTS).shape().subList(0, 1);
+        if (entry.dtype() != DType.INT64 || !entry.shape().equals(count)) {
+            throw new IOException(path + ": labels are " + entry.dtype() + entry.shape() + ", expected int64" + count
+                    + ", one for each of the latents");
+        }
+        MemorySegment bytes = file.bytes(LABELS);
+        int[] values = new int[Math.toIntExact(count.getFirst())];
+        for (int i = 0; i < values.length; i++) {
+            long label = bytes.get(LABEL, (long) i * Long.BYTES);
+            if (label < 0 || label >= classes) {
+                throw new IOException(path + ": label " + i + " is " + label + ", expected 0 to " + (classes - 1)
+                        + " (data.classes is " + classes + ")");
+            }
+            values[i] = (int) label;
+        }
+        return values;
+    }
+
+    /** The bytes of one item, of whichever file has it. */
+    private byte[] read(int index) {
+        int low = 0;
+        for (int high = parts.size() - 1; low < high; ) {
+            int middle = (low + high + 1) / 2;
+            if (parts.get(middle).first <= index) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        long size = shape[1] * shape[2] * shape[3] * type.bytes();
+        Part part = parts.get(low);
+        return part.latents.asSlice((index - part.first) * size, size).toArray(ValueLayout.JAVA_BYTE);
+    }
+
+    /** The number of latents in all files. */
+    public int count() {
+        return labels.length;
+    }
+
+    @Override
+    public long[] itemShape() {
+        return new long[] {channels, shape[2], shape[3]};
+    }
+
+    @Override
+    public int classes() {
+        return classes;
+    }
+
+    @Override
+    public Batch batch(long position, int count) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor stored = Torch.empty(type, Device.CPU, count, shape[1], shape[2], shape[3]);
+            int[] numbers = items.read(position, count, stored.segment());
+            Tensor values = stored.to(device).to(DType.FLOAT32);
+            Tensor latents = shape[1] == channels ? values : drawn(values, position, count);
+            Tensor classes = Torch.of(Arrays.stream(numbers).mapToLong(number -> labels[number]).toArray());
+            return new Batch(scope.keep(latents.mul(scale)), scope.keep(classes.to(device)));
+        }
+    }
+
+    private Tensor drawn(Tensor moments, long position, int count) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor mean = moments.narrow(1, 0, channels);
+            Tensor logVariance = moments.narrow(1, channels, channels).clampMin(LEAST_LOG_VARIANCE).clampMax(MOST_LOG_VARIANCE);
+            return scope.keep(Torch.addcmul(mean, logVariance.mul(0.5).exp(), noise(position, count)));
+        }
+    }
+
+    /** Each item's own noise, so that it depends neither on the batch nor on the number of processes nor on the device. */
+    private Tensor noise(long position, int count) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor[] each = new Tensor[count];
+            for (int i = 0; i < count; i++) {
+                try (RandomSource random = RandomSource.seeded(Seeds.of(Seeds.of(seed, NOISE), shard.global(position + i)))) {
+                    each[i] = random.normal(itemShape());
+                }
+            }
+            return scope.keep(Torch.stack(0, each).to(device));
+        }
+    }
+
+    /** Ends the reading threads and unmaps the files. */
+    @Override
+    public void close() {
+        items.close();
+        files.forEach(SafetensorsFile::close);
+    }
+}

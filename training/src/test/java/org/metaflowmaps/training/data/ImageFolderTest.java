@@ -1,0 +1,209 @@
+package org.metaflowmaps.training.data;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.model.Refusal;
+
+final class ImageFolderTest {
+    /** Files in the order of their numbers. */
+    private static final List<String> FILES = List.of("B/2.png", "a/1.jpg", "a/10.JPEG", "a/9.PNG", "b/x.png", "b/y.png", "b/z.png");
+    private static final int[] LABELS = {0, 1, 1, 1, 2, 2, 2};
+    private static final int SIZE = 6;
+
+    @TempDir
+    private static Path folder = Path.of("");
+
+    @TempDir
+    private Path other = Path.of("");
+
+    /** An image whose level is its number. */
+    private static void write(Path file, int level) throws IOException {
+        Files.createDirectories(file.getParent());
+        BufferedImage image = new BufferedImage(20 + level % 3, 15 + level % 5, BufferedImage.TYPE_INT_RGB);
+        for (int y = 0; y < image.getHeight(); y++) {
+            for (int x = 0; x < image.getWidth(); x++) {
+                image.setRGB(x, y, level << 16 | level << 8 | level);
+            }
+        }
+        assertTrue(ImageIO.write(image, file.toString().toLowerCase(Locale.ROOT).endsWith("png") ? "png" : "jpg", file.toFile()));
+    }
+
+    @BeforeAll
+    static void write() throws IOException {
+        for (int i = 0; i < FILES.size(); i++) {
+            write(folder.resolve(FILES.get(i)), 40 * i);
+        }
+        // Nothing of this is an item.
+        write(folder.resolve("a/.hidden.png"), 1);
+        write(folder.resolve(".cache/1.png"), 1);
+        write(folder.resolve("loose.png"), 1);
+        Files.writeString(folder.resolve("a/notes.txt"), "not an image");
+    }
+
+    private static ImageFolder open(int channels, Shard shard, int workers) throws IOException {
+        return new ImageFolder(folder, SIZE, channels, 5, shard, workers, Device.CPU);
+    }
+
+    /** The numbers of a batch's images, told by their levels, whose labels are checked. */
+    private static int[] numbers(TrainingData data, long position, int count) {
+        try (TensorScope scope = TensorScope.open()) {
+            TrainingData.Batch batch = data.batch(position, count);
+            float[] items = batch.items().toFloatArray();
+            int size = items.length / count;
+            int[] numbers = new int[count];
+            for (int i = 0; i < count; i++) {
+                numbers[i] = Math.round((items[i * size] + 1) * 127.5f / 40);
+                for (int j = 0; j < size; j++) {
+                    assertEquals(40 * numbers[i] / 127.5 - 1, items[i * size + j], 2.5 / 127.5, "one level throughout");
+                }
+                assertEquals(LABELS[numbers[i]], batch.labels().toLongArray()[i]);
+            }
+            return numbers;
+        }
+    }
+
+    @Test
+    void classesAndFilesComeInTheOrderOfTheirNames() throws IOException {
+        try (ImageFolder data = open(3, Shard.WHOLE, 0);
+                EpochOrder order = new EpochOrder(FILES.size(), 5, Shard.WHOLE, Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            assertEquals(List.of("B", "a", "b"), data.classNames());
+            assertEquals(3, data.classes());
+            assertEquals(FILES.size(), data.count());
+            assertArrayEquals(new long[] {3, SIZE, SIZE}, data.itemShape());
+            assertArrayEquals(new long[] {20, 3, SIZE, SIZE}, data.batch(3, 20).items().shape());
+            int[] expected = Arrays.stream(order.indices(3, 20).toLongArray()).mapToInt(Math::toIntExact).toArray();
+            assertArrayEquals(expected, numbers(data, 3, 20));
+        }
+    }
+
+    /** The same images in memory give the same batches, bit for bit, whoever decodes and from wherever the stream goes on. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 3})
+    void batchesAreThoseOfTheSameImagesInMemory(int workers) throws IOException {
+        byte[] pixels = new byte[FILES.size() * SIZE * SIZE];
+        byte[] labels = new byte[FILES.size()];
+        for (int i = 0; i < FILES.size(); i++) {
+            System.arraycopy(ImageFile.read(folder.resolve(FILES.get(i)), 1).centreCrop(SIZE).bytes(), 0, pixels, i * SIZE * SIZE, SIZE * SIZE);
+            labels[i] = (byte) LABELS[i];
+        }
+        LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, labels, List.of("B", "a", "b"));
+        try (ImageData memory = new ImageData(images, FILES.size(), 5, Device.CPU);
+                ImageFolder files = open(1, Shard.WHOLE, workers)) {
+            for (long position : new long[] {0, 4, 8, 12, 3, 1_000_000, 1_000_004, 0}) {
+                try (TensorScope scope = TensorScope.open()) {
+                    TrainingData.Batch expected = memory.batch(position, 4);
+                    TrainingData.Batch batch = files.batch(position, 4);
+                    assertArrayEquals(expected.items().toFloatArray(), batch.items().toFloatArray(), "from " + position);
+                    assertArrayEquals(expected.labels().toLongArray(), batch.labels().toLongArray(), "from " + position);
+                }
+            }
+        }
+    }
+
+    @Test
+    void ranksShareTheStream() throws IOException {
+        try (ImageFolder whole = open(3, Shard.WHOLE, 1);
+                ImageFolder first = open(3, new Shard(0, 2), 1);
+                ImageFolder second = open(3, new Shard(1, 2), 2)) {
+            ShardTest.assertShared(whole, first, second);
+        }
+    }
+
+    @Test
+    void blackAndWhiteSpanTheRange() throws IOException {
+        write(other.resolve("c/black.png"), 0);
+        write(other.resolve("c/white.png"), 255);
+        try (ImageFolder data = new ImageFolder(other, 2, 3, 1, Shard.WHOLE, 1, Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            float[] items = data.batch(0, 2).items().toFloatArray();
+            Arrays.sort(items);
+            float[] expected = new float[24];
+            Arrays.fill(expected, 0, 12, -1);
+            Arrays.fill(expected, 12, 24, 1);
+            assertArrayEquals(expected, items);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 2})
+    void aBrokenFileIsNamedWhenItsTurnComes(int workers) throws IOException {
+        write(other.resolve("c/1.png"), 10);
+        write(other.resolve("c/2.png"), 20);
+        Path broken = Files.write(other.resolve("c/3.png"), new byte[] {1, 2, 3});
+        int failures = 0;
+        try (ImageFolder data = new ImageFolder(other, 2, 3, 1, Shard.WHOLE, workers, Device.CPU)) {
+            for (int position = 0; position < 6; position++) {
+                try (TensorScope scope = TensorScope.open()) {
+                    data.batch(position, 1);
+                } catch (UncheckedIOException e) {
+                    assertTrue(String.valueOf(e.getMessage()).startsWith(broken + " cannot be read as a PNG or JPEG image"), e::toString);
+                    failures++;
+                }
+            }
+        }
+        assertEquals(2, failures, "once an epoch");
+    }
+
+    @Test
+    void foldersWithoutImagesAreRefused() throws IOException {
+        Path missing = other.resolve("missing");
+        Refusal.assertRefused(IOException.class, () -> images(missing), missing.toString());
+        Path file = Files.writeString(other.resolve("file"), "");
+        Refusal.assertRefused(IOException.class, () -> images(file), file + " is not a folder");
+        Refusal.assertRefused(IOException.class, () -> images(other), other + " has no subfolders, expected one per class");
+        write(other.resolve("full/1.png"), 1);
+        Path empty = Files.createDirectories(other.resolve("empty"));
+        Files.writeString(empty.resolve("notes.txt"), "not an image");
+        Refusal.assertRefused(IOException.class, () -> images(other), empty + " holds no PNG or JPEG file");
+    }
+
+    private static void images(Path folder) throws IOException {
+        new ImageFolder(folder, 2, 3, 1, Shard.WHOLE, 1, Device.CPU).close();
+    }
+
+    @Test
+    void shapesThatAreNoneAreRefused() {
+        Refusal.assertRefused(() -> new ImageFolder(folder, 0, 3, 1, Shard.WHOLE, 1, Device.CPU), "size 0");
+        Refusal.assertRefused(() -> new ImageFolder(folder, 2, 4, 1, Shard.WHOLE, 1, Device.CPU), "4 channels", "1 (grey) or 3");
+        try (ImageFolder data = new ImageFolder(folder, 2, 3, 1, Shard.WHOLE, 0, Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            Refusal.assertRefused(() -> data.batch(-1, 2), "position -1");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Test
+    void nothingIsLeftBehind() throws IOException {
+        long before = NativeMemory.liveTensors();
+        long threads = ReadAheadTest.threads();
+        try (ImageFolder data = open(3, Shard.WHOLE, 2)) {
+            long open = NativeMemory.liveTensors();
+            numbers(data, 3, 20);
+            assertEquals(open, NativeMemory.liveTensors());
+            assertEquals(threads + 2, ReadAheadTest.threads());
+        }
+        assertEquals(before, NativeMemory.liveTensors());
+        assertEquals(threads, ReadAheadTest.threads());
+    }
+}
