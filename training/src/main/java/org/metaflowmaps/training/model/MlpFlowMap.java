@@ -134,7 +134,7 @@ public final class MlpFlowMap implements MetaFlowMap {
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
         Inputs.check(this, start.primal(), end.primal(), state.primal(), context);
         try (TensorScope scope = TensorScope.open()) {
-            Dual hidden = weights.linear(state, "x_embedder")
+            Dual hidden = weights.exact(state, "x_embedder")
                     .add(time(start, "s_embedder"))
                     .add(time(end, "t_embedder"))
                     .add(Dual.constant(embedded(context, state.primal().size(0))));
@@ -142,14 +142,14 @@ public final class MlpFlowMap implements MetaFlowMap {
                 Weights block = weights.in("blocks." + i);
                 hidden = hidden.add(block.linear(block.linear(hidden.silu(), "fc1").silu(), "fc2"));
             }
-            return weights.linear(hidden.silu(), "final_layer.linear").keptFrom(scope);
+            return weights.exact(hidden.silu(), "final_layer.linear").keptFrom(scope);
         }
     }
 
     /** The context as one hidden vector of each item (B, width). */
     private Tensor embedded(Context context, long batch) {
         Dual sum = time(Dual.constant(context.time()), "t_cond_embedder")
-                .add(weights.linear(Dual.constant(context.state()), "x_cond_embedder"));
+                .add(weights.exact(Dual.constant(context.state()), "x_cond_embedder"));
         return config.labelDim() == 0
                 ? sum.primal()
                 : sum.primal().add(Embeddings.labels(context.labels(), batch, config.labelDim(), weights.in("y_embedder")));
@@ -158,7 +158,7 @@ public final class MlpFlowMap implements MetaFlowMap {
     private Dual time(Dual time, String name) {
         Dual phase = time.unsqueeze(1).mul(Dual.constant(frequencies));
         Dual series = Dual.cat(1, phase.cos(), phase.sin()).mul(Dual.constant(amplitudes));
-        return weights.linear(series, name);
+        return weights.exact(series, name);
     }
 
     @Override
