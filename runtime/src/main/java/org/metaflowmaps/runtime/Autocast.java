@@ -19,6 +19,7 @@ public final class Autocast implements AutoCloseable {
     private final DeviceType type;
     private final boolean before;
     private final ScalarType dtypeBefore;
+    private final boolean counted;
     private final Thread thread = Thread.currentThread();
     private boolean closed;
 
@@ -31,9 +32,13 @@ public final class Autocast implements AutoCloseable {
         type = type(on);
         before = torch.is_autocast_enabled(type);
         dtypeBefore = torch.get_autocast_dtype(type);
-        torch.set_autocast_enabled(type, enabled);
-        torch.set_autocast_dtype(type, ScalarType.BFloat16);
-        torch.increment_nesting();
+        // What is off already needs no switch, and must not empty the cache, which all threads share, when it closes.
+        counted = enabled || before;
+        if (counted) {
+            torch.set_autocast_enabled(type, enabled);
+            torch.set_autocast_dtype(type, ScalarType.BFloat16);
+            torch.increment_nesting();
+        }
     }
 
     /** Products on that kind of device are computed in bfloat16 while this is open; not on virtual threads. */
@@ -80,7 +85,7 @@ public final class Autocast implements AutoCloseable {
         if (Thread.currentThread() != thread) {
             throw new IllegalStateException("this Autocast belongs to thread '" + thread.getName() + "': close it there");
         }
-        if (!closed) {
+        if (counted && !closed) {
             closed = true;
             if (torch.decrement_nesting() == 0) {
                 torch.clear_cache();

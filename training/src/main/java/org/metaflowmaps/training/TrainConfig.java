@@ -20,6 +20,7 @@ import org.metaflowmaps.training.model.TransformerConfig;
  * @param labelDrop share of items trained without their label
  * @param logEvery steps between lines of metrics
  * @param checkpointEvery steps between checkpoints
+ * @param precision what the network computes in
  * @param data what is modelled
  * @param model the network
  * @param loss what it is trained on
@@ -35,6 +36,7 @@ public record TrainConfig(
         @JsonProperty("label_drop") double labelDrop,
         @JsonProperty("log_every") int logEvery,
         @JsonProperty("checkpoint_every") int checkpointEvery,
+        @JsonProperty("precision") Precision precision,
         @JsonProperty("data") Data data,
         @JsonProperty("model") Model model,
         @JsonProperty("loss") Loss loss,
@@ -44,6 +46,7 @@ public record TrainConfig(
 
     /** Checks the ranges. */
     public TrainConfig {
+        given(precision, "precision");
         given(data, "data");
         given(model, "model");
         given(loss, "loss");

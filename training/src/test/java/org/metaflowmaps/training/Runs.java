@@ -28,6 +28,7 @@ final class Runs {
     double learningRate = 1e-3;
     double clip = 1.5;
     double averageDecay = 0.9;
+    Precision precision = Precision.FLOAT32;
     TrainConfig.Model model = MLP;
     TrainConfig.OptimizerKind optimizer = TrainConfig.OptimizerKind.RADAM;
     TrainConfig.ConsistencyKind consistency = TrainConfig.ConsistencyKind.SEMIGROUP;
@@ -38,7 +39,7 @@ final class Runs {
 
     TrainConfig config() {
         TrainConfig.Weight plain = new TrainConfig.Weight(TrainConfig.WeightingKind.L2, 1, 0.01);
-        return new TrainConfig(seed, steps, batch, accumulate, 0.1, logEvery, checkpointEvery,
+        return new TrainConfig(seed, steps, batch, accumulate, 0.1, logEvery, checkpointEvery, precision,
                 new TrainConfig.Data(TrainConfig.DataKind.MIXTURE, null, 0, MEANS, VARIANCE), model,
                 new TrainConfig.Loss(plain, consistency, plain, 1, 0), new TrainConfig.Times(2, 0.1),
                 new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip),
