@@ -1,6 +1,5 @@
 package org.metaflowmaps.runtime;
 
-import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -8,8 +7,9 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /**
  * Mixed precision as under {@code torch.autocast}: while it is open, libtorch computes matrix products, linear layers and fused
  * attention on float32 operands in bfloat16, on one kind of device and for one thread. Weights stay float32, and so do their
- * gradients; each weight's bfloat16 copy is made once and shared until the outermost autocast of the thread closes. Change no
- * weights while one is open: the copies would not follow. Float64 operands are left alone.
+ * gradients; each weight's bfloat16 copy is made once and shared until the outermost autocast of the thread closes, except in
+ * {@link Autograd#inference}, where it is made for each use and freed after it. Change no weights while one is open: the copies
+ * would not follow. Float64 operands are left alone.
  *
  * <p>Run the backward pass outside: it computes in the types of its forward pass by itself.
  *
@@ -62,22 +62,6 @@ public final class Autocast implements AutoCloseable {
             case CPU -> DeviceType.CPU;
             case CUDA -> DeviceType.CUDA;
         };
-    }
-
-    /**
-     * Sees to it that the copy of a weight that libtorch's cache hands out has a gradient graph. The cache keeps the copy of
-     * whoever comes first; one made without a graph, for a stopped target, would cut the weight off from later losses, and one
-     * made in inference mode could not even take part in them.
-     */
-    static void share(Tensor weight) {
-        if (Autograd.isRecording() || !weight.requiresGrad() || !weight.unwrap().is_leaf() || !isOn(weight.device().type())) {
-            return;
-        }
-        try (InferenceMode none = new InferenceMode(false);
-                Autograd.Mode on = Autograd.enableGrad();
-                org.bytedeco.pytorch.Tensor copy = torch.cached_cast(ScalarType.BFloat16, weight.unwrap(), type(weight.device().type()))) {
-            // The cache has its own reference.
-        }
     }
 
     @Override

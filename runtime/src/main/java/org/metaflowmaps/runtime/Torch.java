@@ -225,11 +225,9 @@ public final class Torch {
      * @return (…, out)
      */
     public static Tensor linear(Tensor input, Tensor weight, @Nullable Tensor bias) {
-        Autocast.share(weight);
         if (bias == null) {
             return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap()), input, weight);
         }
-        Autocast.share(bias);
         try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
             return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap(), offset), input, weight, bias);
         }

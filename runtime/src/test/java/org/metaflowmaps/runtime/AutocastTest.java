@@ -127,7 +127,7 @@ class AutocastTest {
         }
     }
 
-    /** The cached copy of a weight is that of its first use: here a stopped target's. */
+    /** The cached copy of a weight is made at its first use: here by a stopped target, of which the losses have several. */
     @Test
     void aFirstUseWithoutAGraphCutsNoLaterOneOff() {
         try (TensorScope scope = TensorScope.open();
@@ -195,6 +195,23 @@ class AutocastTest {
         long grown = residentKilobytes() - before;
         assertTrue(grown < 40 * 1024, "the process grew by " + grown + " KiB, fifty copies have " + 50 * 4096);
         assertEquals(tensors, NativeMemory.liveTensors());
+    }
+
+    /** Under no-grad the second use sees the first one's copy; in inference mode it sees the weight. */
+    @Test
+    void copiesAreSharedOutsideOfInferenceModeOnly() {
+        try (TensorScope scope = TensorScope.open();
+                Autocast on = Autocast.bfloat16(CPU)) {
+            Tensor x = Torch.full(1, DType.FLOAT32, Device.CPU, 1, 2);
+            for (boolean inference : new boolean[] {false, true}) {
+                Tensor weight = Torch.full(1, DType.FLOAT32, Device.CPU, 1, 2).requiresGrad_(true);
+                try (Autograd.Mode off = inference ? Autograd.inference() : Autograd.noGrad()) {
+                    assertEquals(2, Torch.linear(x, weight, null).item());
+                    weight.fill_(3);
+                    assertEquals(inference ? 6 : 2, Torch.linear(x, weight, null).item());
+                }
+            }
+        }
     }
 
     private static long residentKilobytes() throws IOException {
