@@ -47,7 +47,7 @@ final class FullSizeTest {
         assertEquals("134.7 M", millions(B.parameterCount()));
     }
 
-    /** Saved and read back, the largest network computes the same numbers in bfloat16. Takes about 10 GB of memory and 3 of disk. */
+    /** Saved and read back, the largest network computes the same numbers in bfloat16. Takes up to 7 GB of memory and 3 of disk. */
     @Tag("soak")
     @Test
     void theLargestNetworkIsBuiltSavedReadAndRun(@TempDir Path folder) throws IOException {
