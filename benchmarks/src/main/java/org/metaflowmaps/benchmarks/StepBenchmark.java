@@ -6,10 +6,11 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Diagonal;
+import org.metaflowmaps.training.loss.Eulerian;
 import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.loss.Regression;
+import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.FlowMapTransformer;
@@ -43,6 +44,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @Fork(value = 2, jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "-Xmx1g"})
 public class StepBenchmark {
     private static final int BATCH = 64;
+    private static final Velocity DATA = new Velocity.Data();
 
     private final TensorScope scope = TensorScope.open();
     private final RandomSource random = RandomSource.seeded(1);
@@ -72,21 +74,21 @@ public class StepBenchmark {
     @Benchmark
     public void flowMatching() {
         try (TensorScope inner = TensorScope.open()) {
-            step(Diagonal.of(map, pair));
+            step(Diagonal.of(map, pair, DATA));
         }
     }
 
-    /** One step of {@link Consistency.MeanFlow}. */
+    /** One step of {@link Eulerian} on data, which is MeanFlow. */
     @Benchmark
     public void meanFlow() {
         try (TensorScope inner = TensorScope.open()) {
-            step(new Consistency.MeanFlow().of(map, pair));
+            step(new Eulerian(DATA).of(map, pair));
         }
     }
 
     private void step(Regression regression) {
         map.parameters().gradients().zero_();
-        Autograd.backward(weighting.apply(regression.prediction(), regression.target()).loss());
+        Autograd.backward(weighting.apply(regression, pair).loss());
         Clipping.clip(map.parameters(), 1);
         optimizer.step(1e-4);
     }

@@ -27,6 +27,7 @@ import picocli.CommandLine.Spec;
             TrainCommand.class,
             SampleCommand.class,
             PosteriorCommand.class,
+            EvaluateCommand.class,
             SelfcheckCommand.class,
             DoctorCommand.class,
             CommandLine.HelpCommand.class

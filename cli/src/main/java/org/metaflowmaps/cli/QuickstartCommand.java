@@ -65,6 +65,7 @@ final class QuickstartCommand implements Callable<Integer> {
         try (TrainingData data = DataSource.open(config, device.get());
                 Trainer trainer = new Trainer(config, data, device.get(), folder);
                 GracefulStop stop = new GracefulStop(trainer)) {
+            trainer.initialise();
             clear();
             TrainCommand.write(resolved, folder);
             terminal.println("training " + trainer.map().parameters().count() + " parameters on " + images.count() + " images on " + device.get());

@@ -12,12 +12,17 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.FlowMapSampler;
+import org.metaflowmaps.steering.GlassSampler;
 import org.metaflowmaps.steering.PosteriorSampler;
 import org.metaflowmaps.steering.RefinementSampler;
 import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Diagonal;
+import org.metaflowmaps.training.loss.Eulerian;
+import org.metaflowmaps.training.loss.Lagrangian;
 import org.metaflowmaps.training.loss.Pair;
+import org.metaflowmaps.training.loss.Progressive;
 import org.metaflowmaps.training.loss.Regression;
+import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.Dual;
@@ -25,6 +30,10 @@ import org.metaflowmaps.training.model.FlowMapTransformer;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.RAdam;
+import org.metaflowmaps.training.teacher.ConditionalDrift;
+import org.metaflowmaps.training.teacher.Glass;
+import org.metaflowmaps.training.teacher.GuidedDrift;
+import org.metaflowmaps.training.teacher.NetworkDrift;
 
 /** What this library computes for each case of a reference file, by the names of the case's outputs. */
 final class SelfcheckCases {
@@ -41,6 +50,11 @@ final class SelfcheckCases {
         }
         if (name.startsWith("radam")) {
             return radam(test);
+        }
+        if (name.startsWith("glass_") || name.startsWith("model_guidance")) {
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                return taught(test);
+            }
         }
         try (Autograd.Mode off = Autograd.noGrad()) {
             return value(test);
@@ -76,6 +90,38 @@ final class SelfcheckCases {
             return Map.of("x_1", new FlowMapSampler(map, steps(test)).sample(test.in("x_0"), labels, scale(test, labels)));
         }
         return null;
+    }
+
+    private static @Nullable Map<String, Tensor> taught(Fixture.Case test) throws IOException {
+        if (test.name().startsWith("glass_velocity_")) {
+            return Map.of("v", glass(test).at(test.in("s"), test.in("x_bar"), context(test)));
+        }
+        if (test.name().startsWith("glass_sampler_")) {
+            return Map.of("x_1", new GlassSampler(glass(test), steps(test)).sample(test.in("noise"), context(test)));
+        }
+        if (!test.name().equals("model_guidance_target")) {
+            return null;
+        }
+        FlowMapTransformer map = test.fixture().network("weights");
+        Tensor state = test.in("x");
+        Tensor start = test.in("s");
+        Context context = context(test);
+        Tensor none = Torch.full(map.classes(), DType.INT64, state.device(), state.size(0));
+        // A pair whose noise is -flow_target·s and whose data are flow_target·(1-s), both moved by x, passes through x at s with that velocity.
+        Tensor flow = test.in("flow_target");
+        Tensor wide = MetaFlowMap.perItem(start, state);
+        Pair pair = new Pair(start, start, null, state.sub(flow.mul(wide)), state.add(flow.mul(wide.neg().add(1))), context);
+        return Map.of("v_guided", map.averageVelocity(start, start, state, context),
+                "v_unconditional", map.averageVelocity(start, start, state, context.with(none, null)),
+                "target", new Velocity.Guided().atStart(map, pair));
+    }
+
+    /** The conditional drift of the file's teacher, guided as the case says. */
+    private static ConditionalDrift glass(Fixture.Case test) throws IOException {
+        FlowMapTransformer teacher = test.fixture().network("teacher");
+        double builtIn = test.numbers().path("teacher").asString("").equals("dmf") ? test.numbers().path("omega").asDouble() : 0;
+        // The public code's floor, where the case names one.
+        return new Glass(new GuidedDrift(new NetworkDrift(teacher), teacher.classes(), builtIn), test.numbers().path("eps").asDouble(1e-6));
     }
 
     private static int steps(Fixture.Case test) {
@@ -124,7 +170,8 @@ final class SelfcheckCases {
             case "lv" -> new Weighting.LogVariance();
             default -> adaptive(test);
         };
-        Weighting.Weighted weighted = weigh(weighting, Diagonal.of(map, pair(test, test.in("s"))));
+        Pair pair = pair(test, test.in("s"));
+        Weighting.Weighted weighted = weighting.apply(Diagonal.of(map, pair, new Velocity.Data()), pair);
         Map<String, Tensor> values = gradients(map, weighted.loss());
         values.put("loss", weighted.loss());
         values.put("raw", weighted.raw());
@@ -133,18 +180,20 @@ final class SelfcheckCases {
 
     private static @Nullable Map<String, Tensor> consistency(Fixture.Case test) throws IOException {
         Consistency loss = switch (test.name().substring("consistency_".length())) {
-            case "mean_flow" -> new Consistency.MeanFlow();
-            case "eulerian" -> new Consistency.Eulerian();
-            case "lagrangian" -> new Consistency.Lagrangian(Consistency.Through.VELOCITY);
-            case "semigroup" -> new Consistency.Semigroup();
+            case "mean_flow" -> new Eulerian(new Velocity.Data());
+            case "eulerian" -> new Eulerian(new Velocity.Own());
+            case "eulerian_teacher" -> new Eulerian(new Velocity.Taught(glass(test)));
+            case "lagrangian" -> new Lagrangian(new Velocity.Own(), Lagrangian.Through.VELOCITY);
+            case "semigroup" -> new Progressive(null);
             default -> null;
         };
         if (loss == null) {
             return null;
         }
         FlowMapTransformer map = test.fixture().network("weights");
-        Regression regression = loss.of(map, pair(test, test.in("u")));
-        Weighting.Weighted weighted = weigh(adaptive(test), regression);
+        Pair pair = pair(test, test.in("u"));
+        Regression regression = loss.of(map, pair);
+        Weighting.Weighted weighted = adaptive(test).apply(regression, pair);
         Map<String, Tensor> values = gradients(map, weighted.loss());
         values.put("loss", weighted.loss());
         values.put("student", regression.prediction());
@@ -154,10 +203,6 @@ final class SelfcheckCases {
 
     private static Weighting adaptive(Fixture.Case test) {
         return new Weighting.Adaptive(test.numbers().path("adaptive_p").asDouble(), test.numbers().path("adaptive_c").asDouble());
-    }
-
-    private static Weighting.Weighted weigh(Weighting weighting, Regression regression) {
-        return weighting.apply(regression.prediction(), regression.target());
     }
 
     private static Pair pair(Fixture.Case test, Tensor end) {

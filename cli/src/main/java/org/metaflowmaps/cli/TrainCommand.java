@@ -67,6 +67,8 @@ final class TrainCommand implements Callable<Integer> {
                 GracefulStop stop = new GracefulStop(trainer)) {
             if (resume) {
                 trainer.resume();
+            } else {
+                trainer.initialise();
             }
             write(resolved, folder);
             terminal.println("training " + trainer.map().parameters().count() + " parameters on " + device.get() + ", results in " + folder

@@ -73,7 +73,10 @@ public final class RandomSource implements AutoCloseable {
         return Torch.run("permutation", () -> torch.randperm(count, open(), Handles.options(DType.INT64, device)));
     }
 
-    /** Indices (int64, {@code count} of them) drawn with replacement in proportion to non-negative weights (one dimension). */
+    /**
+     * Indices (int64) drawn with replacement in proportion to non-negative weights: {@code count} of them for weights of one
+     * dimension, (rows, count) for rows of weights.
+     */
     public Tensor categorical(Tensor weights, long count) {
         return Torch.run("categorical", () -> torch.multinomial(weights.unwrap(), count, true, open()), weights);
     }

@@ -405,6 +405,11 @@ public final class Tensor implements AutoCloseable {
         return apply("log", org.bytedeco.pytorch.Tensor::log);
     }
 
+    /** The largest whole number not above each element. */
+    public Tensor floor() {
+        return apply("floor", a -> a.floor());
+    }
+
     /** log(1 + this). */
     public Tensor log1p() {
         return apply("log1p", org.bytedeco.pytorch.Tensor::log1p);
@@ -433,6 +438,11 @@ public final class Tensor implements AutoCloseable {
     /** The error function. */
     public Tensor erf() {
         return apply("erf", org.bytedeco.pytorch.Tensor::erf);
+    }
+
+    /** 1 - erf(this), exact where that would cancel. */
+    public Tensor erfc() {
+        return apply("erfc", org.bytedeco.pytorch.Tensor::erfc);
     }
 
     /** max(this, 0). */

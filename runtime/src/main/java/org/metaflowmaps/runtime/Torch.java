@@ -5,6 +5,7 @@ import java.lang.ref.Reference;
 import java.util.Arrays;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.T_TensorTensorTensor_T;
+import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
@@ -236,6 +237,23 @@ public final class Torch {
     /** base + left · right, broadcast, in one pass. */
     public static Tensor addcmul(Tensor base, Tensor left, Tensor right) {
         return run("addcmul", () -> torch.addcmul(base.unwrap(), left.unwrap(), right.unwrap()), base, left, right);
+    }
+
+    /**
+     * What {@link #linalgEigh} returns.
+     *
+     * @param values (…, n), ascending
+     * @param vectors (…, n, n), one orthonormal eigenvector a column
+     */
+    public record Eigen(Tensor values, Tensor vectors) {}
+
+    /** The eigenvalues and eigenvectors of symmetric matrices (…, n, n), of which the lower triangle is read. */
+    public static Eigen linalgEigh(Tensor matrices) {
+        try (T_TensorTensor_T pair = torch.linalg_eigh(matrices.unwrap())) {
+            return new Eigen(Tensor.wrap(pair.get0()), Tensor.wrap(pair.get1()));
+        } catch (RuntimeException e) {
+            throw TensorException.of("linalgEigh", e, matrices);
+        }
     }
 
     /** Rows of a table (rows, width) at integer indices of any shape. */

@@ -1,5 +1,7 @@
 package org.metaflowmaps.training;
 
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.Objects;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -24,5 +26,15 @@ final class Networks {
     static MetaFlowMap zeros(TrainConfig.Model config, Device device) {
         TransformerConfig transformer = config.transformer();
         return transformer != null ? FlowMapTransformer.zeros(transformer, device) : MlpFlowMap.zeros(Objects.requireNonNull(config.mlp()), device);
+    }
+
+    /**
+     * A trained network, owned by the caller.
+     *
+     * @param like the network it is wanted for
+     * @throws IOException if the file is missing, damaged, or does not say what network it holds
+     */
+    static MetaFlowMap load(Path file, TrainConfig.Model like, Device device) throws IOException {
+        return Checkpoint.load(file, device);
     }
 }

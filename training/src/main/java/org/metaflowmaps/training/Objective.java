@@ -1,34 +1,117 @@
 package org.metaflowmaps.training;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.AlphaFlow;
 import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Diagonal;
+import org.metaflowmaps.training.loss.Eulerian;
+import org.metaflowmaps.training.loss.ImprovedMeanFlow;
+import org.metaflowmaps.training.loss.Lagrangian;
+import org.metaflowmaps.training.loss.Pair;
+import org.metaflowmaps.training.loss.Progressive;
 import org.metaflowmaps.training.loss.Regression;
+import org.metaflowmaps.training.loss.Semigroup;
+import org.metaflowmaps.training.loss.Shortcut;
+import org.metaflowmaps.training.loss.TerminalVelocity;
+import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.TimeWeight;
+import org.metaflowmaps.training.optim.MovingAverage;
+import org.metaflowmaps.training.teacher.ConditionalDrift;
 
-/** The sum of a diagonal and a consistency loss. */
-final class Objective {
+/** The sum of a diagonal and a consistency loss, with what they need besides the map. */
+final class Objective implements AutoCloseable {
     private final TrainConfig.Loss config;
+    private final MovingAverage average;
+    private final @Nullable ConditionalDrift teacher;
+    private final @Nullable MetaFlowMap averaged;
+    private final List<TimeWeight> learned = new ArrayList<>();
+    private final Velocity velocity;
     private final Weighting diagonalWeighting;
     private final Weighting consistencyWeighting;
-    private final @Nullable Consistency consistency;
 
-    Objective(TrainConfig.Loss config) {
-        this.config = config;
-        this.diagonalWeighting = config.diagonal().create();
-        this.consistencyWeighting = config.consistencyWeighting().create();
-        this.consistency = switch (config.consistency()) {
-            case NONE -> null;
-            case SEMIGROUP -> new Consistency.Semigroup();
-            case MEAN_FLOW -> new Consistency.MeanFlow();
-            case EULERIAN -> new Consistency.Eulerian();
-            case LAGRANGIAN -> new Consistency.Lagrangian(Consistency.Through.DERIVATIVE);
+    /**
+     * What a configuration asks for.
+     *
+     * @param average of the trained map's weights, not owned
+     * @param teacher null if no loss needs one
+     * @param random where learned weightings are drawn
+     */
+    Objective(TrainConfig config, MovingAverage average, @Nullable ConditionalDrift teacher, RandomSource random) {
+        this.config = config.loss();
+        this.average = average;
+        this.teacher = teacher;
+        this.velocity = switch (config.loss().velocity()) {
+            case DATA -> new Velocity.Data();
+            case GUIDED -> new Velocity.Guided();
+            case TEACHER -> taught();
         };
+        this.averaged = needsAverage() ? Networks.zeros(config.model(), random.device()) : null;
+        this.diagonalWeighting = weighting(config.loss().diagonal(), random);
+        this.consistencyWeighting = weighting(config.loss().consistencyWeighting(), random);
+    }
+
+    private boolean needsAverage() {
+        return switch (config.consistency()) {
+            case TERMINAL_VELOCITY -> true;
+            case SEMIGROUP, PSD, SHORTCUT -> config.averaged();
+            default -> false;
+        };
+    }
+
+    private Weighting weighting(TrainConfig.Weight weight, RandomSource random) {
+        return switch (weight.kind()) {
+            case L2 -> new Weighting.L2();
+            case LV -> new Weighting.LogVariance();
+            case ADAPTIVE -> new Weighting.Adaptive(weight.p(), weight.c());
+            case LEARNED -> {
+                TimeWeight omega = new TimeWeight(random.device(), random);
+                learned.add(omega);
+                yield new Weighting.Learned(omega);
+            }
+        };
+    }
+
+    private Velocity.Field taught() {
+        if (teacher == null) {
+            throw new IllegalArgumentException("config: a loss needs a teacher, and none was given");
+        }
+        return new Velocity.Taught(teacher);
+    }
+
+    /** The loss of a step; null where there is none. */
+    private @Nullable Consistency consistency(long step) {
+        if (step < config.diagonalOnly()) {
+            return null;
+        }
+        return switch (config.consistency()) {
+            case NONE -> null;
+            case SEMIGROUP -> new Semigroup(averaged);
+            case PSD -> new Progressive(averaged);
+            case SHORTCUT -> new Shortcut(averaged);
+            case MEAN_FLOW -> new Eulerian(velocity);
+            case IMPROVED_MEAN_FLOW -> new ImprovedMeanFlow(velocity);
+            case EULERIAN -> new Eulerian(new Velocity.Own());
+            case EULERIAN_TEACHER -> new Eulerian(taught());
+            case LAGRANGIAN -> new Lagrangian(new Velocity.Own(), config.through());
+            case LAGRANGIAN_TEACHER -> new Lagrangian(taught(), config.through());
+            case TERMINAL_VELOCITY -> averaged == null ? null : new TerminalVelocity(averaged);
+            case ALPHA_FLOW -> new AlphaFlow(velocity, AlphaFlow.scheduled(step, config.alphaFrom(), config.alphaTo()));
+        };
+    }
+
+    /** Parameters that are trained beside the map's, those of learned weightings; owned by this object. */
+    List<ParameterArena> parameters() {
+        return learned.stream().map(TimeWeight::parameters).toList();
     }
 
     /**
@@ -41,26 +124,26 @@ final class Objective {
     record Losses(Tensor total, Tensor diagonal, @Nullable Tensor consistency) {}
 
     Losses of(MetaFlowMap map, TrainingData.Batch batch, PairSampler sampler, long step) {
-        Context context = sampler.context(batch, map.classes());
-        Weighting.Weighted diagonal = weigh(diagonalWeighting, Diagonal.of(map, sampler.diagonal(batch.items(), context)));
-        if (consistency == null || step < config.diagonalOnly()) {
+        Context context = sampler.context(batch, map, step);
+        Pair point = sampler.diagonal(batch.items(), context);
+        Weighting.Weighted diagonal = weigh(diagonalWeighting, Diagonal.of(map, point, velocity), point);
+        Consistency consistency = consistency(step);
+        if (consistency == null) {
             return new Losses(diagonal.loss(), diagonal.raw(), null);
         }
+        if (averaged != null) {
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                averaged.parameters().values().copy_(average.values());
+            }
+        }
         long share = Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
-        Context part = first(context, share);
-        Tensor data = batch.items().narrow(0, 0, share);
-        Weighting.Weighted jump = weigh(consistencyWeighting, consistency.of(map, sampler.jump(data, part)));
+        Pair pair = sampler.jump(batch.items().narrow(0, 0, share), context.first(share), step);
+        Weighting.Weighted jump = weigh(consistencyWeighting, consistency.of(map, pair), pair);
         return new Losses(diagonal.loss().add(jump.loss()), diagonal.raw(), jump.raw());
     }
 
-    private static Context first(Context context, long count) {
-        Tensor labels = context.labels();
-        return new Context(context.time().narrow(0, 0, count), context.state().narrow(0, 0, count),
-                labels == null ? null : labels.narrow(0, 0, count), null);
-    }
-
-    private static Weighting.Weighted weigh(Weighting weighting, Regression regression) {
-        Weighting.Weighted weighted = weighting.apply(regression.prediction(), regression.target());
+    private static Weighting.Weighted weigh(Weighting weighting, Regression regression, Pair pair) {
+        Weighting.Weighted weighted = weighting.apply(regression, pair);
         if (!(weighting instanceof Weighting.Adaptive)) {
             return weighted;
         }
@@ -68,6 +151,14 @@ final class Objective {
         try (Autograd.Mode off = Autograd.noGrad()) {
             Tensor error = regression.prediction().sub(regression.target()).square().sum().div((double) regression.target().size(0));
             return new Weighting.Weighted(weighted.loss(), error);
+        }
+    }
+
+    @Override
+    public void close() {
+        learned.forEach(TimeWeight::close);
+        if (averaged != null) {
+            averaged.close();
         }
     }
 }

@@ -1,6 +1,5 @@
 package org.metaflowmaps.training;
 
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
@@ -10,43 +9,90 @@ import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.LinearInterpolant;
+import org.metaflowmaps.training.model.MetaFlowMap;
 
 /** Draws what the losses are evaluated on (method §4.1). All noise is fresh; context and path share the data. */
 final class PairSampler {
     private final TrainConfig.Times times;
     private final double labelDrop;
+    private final double guidance;
     private final RandomSource random;
 
-    PairSampler(TrainConfig.Times times, double labelDrop, RandomSource random) {
+    PairSampler(TrainConfig.Times times, double labelDrop, double guidance, RandomSource random) {
         this.times = times;
         this.labelDrop = labelDrop;
+        this.guidance = guidance;
         this.random = random;
     }
 
-    /** Contexts t, x_t = I_t for a batch, some without their labels. {@code classes} stands for no label. */
-    Context context(TrainingData.Batch batch, int classes) {
+    /**
+     * Contexts t, x_t = I_t for a batch. Some items lose their labels; those that keep them have the guidance scale, the others 1. A
+     * map without contexts gets the one that says nothing.
+     */
+    Context context(TrainingData.Batch batch, MetaFlowMap map, long step) {
         try (TensorScope scope = TensorScope.open()) {
             long size = batch.items().size(0);
-            Tensor time = random.uniform(size).pow(times.contextPower());
-            time = time.mul(random.uniform(size).ge(times.contextAtom()).to(DType.FLOAT32));
-            Tensor state = LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time);
-            Tensor dropped = random.uniform(size).lt(labelDrop);
-            Tensor labels = Torch.where(dropped, Torch.full(classes, DType.INT64, random.device(), size), batch.labels());
-            return new Context(scope.keep(time), scope.keep(state), scope.keep(labels), null);
+            Context context;
+            if (map.isContextual()) {
+                Tensor time = random.uniform(size).pow(times.contextPower());
+                time = time.mul(random.uniform(size).ge(times.contextAtom()).to(DType.FLOAT32)).mul(grown(step, times.contextWarmUp()));
+                context = new Context(time, LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time));
+            } else {
+                context = Context.unconditional(batch.items(), null, null);
+            }
+            Tensor labels = null;
+            Tensor scale = null;
+            if (map.classes() > 0) {
+                Tensor dropped = random.uniform(size).lt(labelDrop);
+                labels = scope.keep(Torch.where(dropped, Torch.full(map.classes(), DType.INT64, random.device(), size), batch.labels()));
+                if (guidance != 1) {
+                    scale = scope.keep(dropped.to(DType.FLOAT32).mul(1 - guidance).add(guidance));
+                }
+            }
+            return new Context(scope.keep(context.time()), scope.keep(context.state()), labels, scale);
         }
     }
 
-    /** Points of the diagonal: s uniform. */
+    /** Points of the diagonal. */
     Pair diagonal(Tensor data, Context context) {
-        Tensor start = random.uniform(data.size(0));
+        Tensor start = draw(times.diagonal(), times.diagonal().mean(), data.size(0));
         return new Pair(start, start, null, random.normal(data.shape()), data, context);
     }
 
-    /** Jumps from s to u, a sorted pair of uniforms, split at a uniform fraction. */
-    Pair jump(Tensor data, Context context) {
-        Tensor one = random.uniform(data.size(0));
-        Tensor other = random.uniform(data.size(0));
-        @Nullable Tensor fraction = random.uniform(data.size(0));
-        return new Pair(one.minimum(other), one.maximum(other), fraction, random.normal(data.shape()), data, context);
+    /** Jumps from s to u, split at a uniform fraction. */
+    Pair jump(Tensor data, Context context, long step) {
+        try (TensorScope scope = TensorScope.open()) {
+            long size = data.size(0);
+            TrainConfig.Law law = times.pair();
+            Tensor start;
+            Tensor end;
+            if (law.kind() == TrainConfig.LawKind.DYADIC) {
+                // A jump of 2^k grid intervals begins at a multiple of its length.
+                Tensor length = random.integers(1, law.levels() + 1L, size).to(DType.FLOAT32).sub(law.levels()).mul(Math.log(2)).exp();
+                start = random.uniform(size).div(length).floor().mul(length);
+                end = start.add(length).clampMax(1);
+            } else {
+                Tensor one = draw(law, law.mean(), size);
+                Tensor other = draw(law, law.secondMean(), size);
+                start = one.minimum(other);
+                end = one.maximum(other);
+            }
+            double grown = grown(step, times.intervalWarmUp());
+            if (grown < 1) {
+                Tensor cut = end.sub(start).mul((1 - grown) / 2);
+                start = start.add(cut);
+                end = end.sub(cut);
+            }
+            return new Pair(scope.keep(start), scope.keep(end), scope.keep(random.uniform(size)), scope.keep(random.normal(data.shape())), data,
+                    context);
+        }
+    }
+
+    private Tensor draw(TrainConfig.Law law, double mean, long size) {
+        return law.kind() == TrainConfig.LawKind.LOGIT_NORMAL ? random.normal(size).mul(law.std()).add(mean).sigmoid() : random.uniform(size);
+    }
+
+    private static double grown(long step, long steps) {
+        return step >= steps ? 1 : (double) step / steps;
     }
 }

@@ -5,7 +5,8 @@ import com.google.common.base.Preconditions;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.loss.Consistency;
+import org.metaflowmaps.training.loss.Eulerian;
+import org.metaflowmaps.training.loss.Lagrangian;
 import org.metaflowmaps.training.loss.Weighting;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.TransformerConfig;
@@ -18,11 +19,14 @@ import org.metaflowmaps.training.model.TransformerConfig;
  * @param batch items per forward pass
  * @param accumulate forward passes per optimiser step
  * @param labelDrop share of items trained without their label
+ * @param guidance amortised guidance scale w that labelled items are trained with; 1 for none
+ * @param init a file with the weights to begin with; null for fresh ones
  * @param logEvery steps between lines of metrics
  * @param checkpointEvery steps between checkpoints
  * @param precision what the network computes in
  * @param data what is modelled
  * @param model the network
+ * @param teacher what it is distilled from
  * @param loss what it is trained on
  * @param times how times are drawn
  * @param optimizer how it is changed
@@ -34,11 +38,14 @@ public record TrainConfig(
         @JsonProperty("batch") int batch,
         @JsonProperty("accumulate") int accumulate,
         @JsonProperty("label_drop") double labelDrop,
+        @JsonProperty("guidance") double guidance,
+        @JsonProperty("init") @Nullable String init,
         @JsonProperty("log_every") int logEvery,
         @JsonProperty("checkpoint_every") int checkpointEvery,
         @JsonProperty("precision") Precision precision,
         @JsonProperty("data") Data data,
         @JsonProperty("model") Model model,
+        @JsonProperty("teacher") Teacher teacher,
         @JsonProperty("loss") Loss loss,
         @JsonProperty("times") Times times,
         @JsonProperty("optimizer") Optim optimizer,
@@ -49,6 +56,7 @@ public record TrainConfig(
         given(precision, "precision");
         given(data, "data");
         given(model, "model");
+        given(teacher, "teacher");
         given(loss, "loss");
         given(times, "times");
         given(optimizer, "optimizer");
@@ -57,6 +65,13 @@ public record TrainConfig(
         require(batch > 0, "batch is %s, expected at least 1", batch);
         require(accumulate > 0, "accumulate is %s, expected at least 1", accumulate);
         require(labelDrop >= 0 && labelDrop <= 1, "label_drop is %s, expected 0 to 1", labelDrop);
+        require(guidance > 0 && guidance < Double.POSITIVE_INFINITY, "guidance is %s, expected a scale above 0", guidance);
+        require(loss.velocity() != VelocityKind.GUIDED || guidance != 1, "loss.velocity is guided, but guidance is %s: give a scale other than 1",
+                guidance);
+        require(!loss.needsTeacher() || teacher.kind() != TeacherKind.NONE, "loss.velocity or loss.consistency needs a teacher, but teacher.kind is %s",
+                "none");
+        require(teacher.kind() != TeacherKind.MIXTURE || data.kind() == DataKind.MIXTURE, "teacher.kind is mixture, but data.kind is %s: an exact "
+                + "drift is known of a mixture only", data.kind());
         require(logEvery > 0, "log_every is %s, expected at least 1", logEvery);
         require(checkpointEvery > 0, "checkpoint_every is %s, expected at least 1", checkpointEvery);
     }
@@ -119,23 +134,106 @@ public record TrainConfig(
         }
     }
 
+    /** Teachers by their names in a file. */
+    public enum TeacherKind {
+        /** No teacher. */
+        @JsonProperty("none")
+        NONE,
+        /** A frozen network. */
+        @JsonProperty("network")
+        NETWORK,
+        /** The exact drift of the mixture that is the data. */
+        @JsonProperty("mixture")
+        MIXTURE
+    }
+
+    /** How a teacher network is guided, by the names of the public code. */
+    public enum TeacherGuidance {
+        /** As its labels and scales say, without more. */
+        @JsonProperty("none")
+        NONE,
+        /** Classifier-free guidance of a network without guidance inside. */
+        @JsonProperty("sit")
+        SIT,
+        /** Classifier-free guidance after undoing the model guidance that the network was trained with. */
+        @JsonProperty("dmf")
+        DMF
+    }
+
+    /**
+     * What a map is distilled from.
+     *
+     * @param kind which
+     * @param file weights of a network; a run's checkpoint or a public file
+     * @param guidance how a network is guided
+     * @param builtIn ω, the model guidance to undo
+     */
+    public record Teacher(
+            @JsonProperty("kind") TeacherKind kind,
+            @JsonProperty("file") @Nullable String file,
+            @JsonProperty("guidance") TeacherGuidance guidance,
+            @JsonProperty("built_in") double builtIn) {
+        /** Checks the ranges. */
+        public Teacher {
+            given(kind, "teacher.kind");
+            given(guidance, "teacher.guidance");
+            require(kind != TeacherKind.NETWORK || file != null, "teacher.kind is network, but teacher.file is %s: name its weights, such as teacher.file=FILE",
+                    "null");
+            require(builtIn >= 0 && builtIn < 1, "teacher.built_in is %s, expected 0 to below 1", builtIn);
+        }
+    }
+
+    /** Where losses take a pair's velocity from, by names in a file. */
+    public enum VelocityKind {
+        /** {@link org.metaflowmaps.training.loss.Velocity.Data}. */
+        @JsonProperty("data")
+        DATA,
+        /** {@link org.metaflowmaps.training.loss.Velocity.Guided}. */
+        @JsonProperty("guided")
+        GUIDED,
+        /** {@link org.metaflowmaps.training.loss.Velocity.Taught}. */
+        @JsonProperty("teacher")
+        TEACHER
+    }
+
     /** The consistency losses by their names in a file. */
     public enum ConsistencyKind {
         /** Diagonal only: flow matching. */
         @JsonProperty("none")
         NONE,
-        /** {@link Consistency.Semigroup}. */
+        /** {@link org.metaflowmaps.training.loss.Semigroup}. */
         @JsonProperty("semigroup")
         SEMIGROUP,
-        /** {@link Consistency.MeanFlow}. */
+        /** {@link org.metaflowmaps.training.loss.Progressive}. */
+        @JsonProperty("psd")
+        PSD,
+        /** {@link org.metaflowmaps.training.loss.Shortcut}. */
+        @JsonProperty("shortcut")
+        SHORTCUT,
+        /** {@link Eulerian} with the diagonal's velocity. */
         @JsonProperty("mean-flow")
         MEAN_FLOW,
-        /** {@link Consistency.Eulerian}. */
+        /** {@link org.metaflowmaps.training.loss.ImprovedMeanFlow}. */
+        @JsonProperty("improved-mean-flow")
+        IMPROVED_MEAN_FLOW,
+        /** {@link Eulerian} with the map's own velocity. */
         @JsonProperty("eulerian")
         EULERIAN,
-        /** {@link Consistency.Lagrangian} with its gradient through the derivative. */
+        /** {@link Eulerian} with a teacher's drift. */
+        @JsonProperty("eulerian-teacher")
+        EULERIAN_TEACHER,
+        /** {@link Lagrangian} with the map's own velocity. */
         @JsonProperty("lagrangian")
-        LAGRANGIAN
+        LAGRANGIAN,
+        /** {@link Lagrangian} with a teacher's drift. */
+        @JsonProperty("lagrangian-teacher")
+        LAGRANGIAN_TEACHER,
+        /** {@link org.metaflowmaps.training.loss.TerminalVelocity}. */
+        @JsonProperty("terminal-velocity")
+        TERMINAL_VELOCITY,
+        /** {@link org.metaflowmaps.training.loss.AlphaFlow}. */
+        @JsonProperty("alpha-flow")
+        ALPHA_FLOW
     }
 
     /** The weightings by their names in a file. */
@@ -148,7 +246,10 @@ public record TrainConfig(
         LV,
         /** {@link Weighting.Adaptive}. */
         @JsonProperty("adaptive")
-        ADAPTIVE
+        ADAPTIVE,
+        /** {@link Weighting.Learned}. */
+        @JsonProperty("learned")
+        LEARNED
     }
 
     /**
@@ -165,52 +266,116 @@ public record TrainConfig(
             require(p >= 0 && p <= 1, "a weighting's p is %s, expected 0 to 1", p);
             require(c > 0, "a weighting's c is %s, expected more than 0", c);
         }
-
-        Weighting create() {
-            return switch (kind) {
-                case L2 -> new Weighting.L2();
-                case LV -> new Weighting.LogVariance();
-                case ADAPTIVE -> new Weighting.Adaptive(p, c);
-            };
-        }
     }
 
     /**
      * The objective.
      *
+     * @param velocity what the diagonal learns, and what data losses take for their pairs' velocity
      * @param diagonal weighting of the diagonal loss
      * @param consistency which consistency loss
      * @param consistencyWeighting its weighting
      * @param consistencyShare share of a batch that the consistency loss sees, from its first items on
      * @param diagonalOnly steps at the start without a consistency loss
+     * @param through which side a Lagrangian loss trains
+     * @param averaged true to let the moving average make the shorter jumps of semigroup, psd and shortcut
+     * @param alphaFrom the step until which α-flow is flow matching
+     * @param alphaTo the step from which it is MeanFlow
      */
     public record Loss(
+            @JsonProperty("velocity") VelocityKind velocity,
             @JsonProperty("diagonal") Weight diagonal,
             @JsonProperty("consistency") ConsistencyKind consistency,
             @JsonProperty("consistency_weighting") Weight consistencyWeighting,
             @JsonProperty("consistency_share") double consistencyShare,
-            @JsonProperty("diagonal_only") long diagonalOnly) {
+            @JsonProperty("diagonal_only") long diagonalOnly,
+            @JsonProperty("through") Lagrangian.Through through,
+            @JsonProperty("averaged") boolean averaged,
+            @JsonProperty("alpha_from") long alphaFrom,
+            @JsonProperty("alpha_to") long alphaTo) {
         /** Checks the ranges. */
         public Loss {
+            given(velocity, "loss.velocity");
             given(diagonal, "loss.diagonal");
             given(consistency, "loss.consistency");
             given(consistencyWeighting, "loss.consistency_weighting");
+            given(through, "loss.through");
             require(consistencyShare > 0 && consistencyShare <= 1, "loss.consistency_share is %s, expected above 0 to 1", consistencyShare);
             require(diagonalOnly >= 0, "loss.diagonal_only is %s, expected 0 or more", diagonalOnly);
+            require(consistency != ConsistencyKind.LAGRANGIAN_TEACHER || through != Lagrangian.Through.VELOCITY,
+                    "loss.through is velocity, which trains the map's own velocity: for %s take derivative or average", "lagrangian-teacher");
+            require(alphaFrom >= 0, "loss.alpha_from is %s, expected 0 or more", alphaFrom);
+            require(alphaTo >= alphaFrom, "loss.alpha_to is %s, expected no less than loss.alpha_from", alphaTo);
+        }
+
+        boolean needsTeacher() {
+            return velocity == VelocityKind.TEACHER || consistency == ConsistencyKind.EULERIAN_TEACHER
+                    || consistency == ConsistencyKind.LAGRANGIAN_TEACHER;
+        }
+    }
+
+    /** Laws of times by their names in a file. */
+    public enum LawKind {
+        /** Uniform in [0, 1). */
+        @JsonProperty("uniform")
+        UNIFORM,
+        /** The logistic function of a normal number. */
+        @JsonProperty("logit-normal")
+        LOGIT_NORMAL,
+        /** Points of a dyadic grid; for pairs only. */
+        @JsonProperty("dyadic")
+        DYADIC
+    }
+
+    /**
+     * A law of one time, or of two that are then sorted.
+     *
+     * @param kind which
+     * @param mean of the normal number, in this library's clock, in which data are at 1
+     * @param secondMean the same for the second time of a pair
+     * @param std of the normal numbers
+     * @param levels a dyadic grid has 2^levels intervals; jumps are 2^k of them, k from 1
+     */
+    public record Law(
+            @JsonProperty("kind") LawKind kind,
+            @JsonProperty("mean") double mean,
+            @JsonProperty("second_mean") double secondMean,
+            @JsonProperty("std") double std,
+            @JsonProperty("levels") int levels) {
+        /** Checks the ranges. */
+        public Law {
+            given(kind, "a time law's kind");
+            require(std > 0, "a time law's std is %s, expected more than 0", std);
+            require(levels >= 1 && levels <= 20, "a time law's levels are %s, expected 1 to 20", levels);
         }
     }
 
     /**
-     * The laws of times (method §4.1): the context's is U^power, but 0 with probability atom; s and u are sorted uniforms.
+     * The laws of times (method §4.1): the context's is U^power, but 0 with probability atom.
      *
      * @param contextPower 1 for uniform; larger favours noisy contexts
      * @param contextAtom share of contexts at t = 0, which say nothing
+     * @param contextWarmUp steps over which context times grow from 0 to their law
+     * @param diagonal law of s on the diagonal
+     * @param pair law of (s, u)
+     * @param intervalWarmUp steps over which jumps grow from 0 to their length, around their midpoint
      */
-    public record Times(@JsonProperty("context_power") double contextPower, @JsonProperty("context_atom") double contextAtom) {
+    public record Times(
+            @JsonProperty("context_power") double contextPower,
+            @JsonProperty("context_atom") double contextAtom,
+            @JsonProperty("context_warm_up") long contextWarmUp,
+            @JsonProperty("diagonal") Law diagonal,
+            @JsonProperty("pair") Law pair,
+            @JsonProperty("interval_warm_up") long intervalWarmUp) {
         /** Checks the ranges. */
         public Times {
+            given(diagonal, "times.diagonal");
+            given(pair, "times.pair");
             require(contextPower > 0, "times.context_power is %s, expected more than 0", contextPower);
             require(contextAtom >= 0 && contextAtom <= 1, "times.context_atom is %s, expected 0 to 1", contextAtom);
+            require(contextWarmUp >= 0, "times.context_warm_up is %s, expected 0 or more", contextWarmUp);
+            require(intervalWarmUp >= 0, "times.interval_warm_up is %s, expected 0 or more", intervalWarmUp);
+            require(diagonal.kind() != LawKind.DYADIC, "times.diagonal.kind is %s, which is a law of pairs", "dyadic");
         }
     }
 

@@ -23,6 +23,7 @@ import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.Progress;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
+import org.metaflowmaps.training.model.Initialisation;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.optim.AdamW;
 import org.metaflowmaps.training.optim.Clipping;
@@ -46,6 +47,8 @@ public final class Trainer implements AutoCloseable {
     private final RandomSource random;
     private final MetaFlowMap map;
     private final Optimizer optimizer;
+    private final List<Optimizer> others;
+    private final Teacher teacher;
     private final MovingAverage average;
     private final Objective objective;
     private final PairSampler sampler;
@@ -59,14 +62,14 @@ public final class Trainer implements AutoCloseable {
      * @param data what to model; stays the caller's
      * @param device where to compute
      * @param folder where to leave results; made if missing
+     * @throws IOException if the teacher's file is missing or damaged
      * @throws IllegalArgumentException if the network does not fit the data
      */
-    public Trainer(TrainConfig config, TrainingData data, Device device, Path folder) {
+    public Trainer(TrainConfig config, TrainingData data, Device device, Path folder) throws IOException {
         this.config = config;
         this.data = data;
         this.folder = folder;
         this.device = device;
-        this.objective = new Objective(config.loss());
         this.random = RandomSource.seeded(Seeds.of(config.seed(), 0), device);
         this.map = Networks.initialised(config.model(), device, random);
         if (!Arrays.equals(map.itemShape(), data.itemShape()) || map.classes() != data.classes()) {
@@ -75,14 +78,41 @@ public final class Trainer implements AutoCloseable {
             throw new IllegalArgumentException("config: the network takes items of shape " + network + ", the data has "
                     + Arrays.toString(data.itemShape()) + " with " + data.classes());
         }
-        ParameterArena arena = map.parameters();
+        try {
+            this.teacher = Teacher.open(config, device);
+        } catch (IOException | RuntimeException e) {
+            close(map, random);
+            throw e;
+        }
+        this.optimizer = optimizer(map.parameters());
+        this.average = new MovingAverage(map.parameters(), config.average().decay(), config.average().start());
+        this.objective = new Objective(config, average, teacher.drift(), random);
+        this.others = objective.parameters().stream().map(this::optimizer).toList();
+        this.sampler = new PairSampler(config.times(), config.labelDrop(), config.guidance(), random);
+    }
+
+    private Optimizer optimizer(ParameterArena arena) {
         TrainConfig.Optim rule = config.optimizer();
-        this.optimizer = switch (rule.kind()) {
+        return switch (rule.kind()) {
             case RADAM -> new RAdam(arena, rule.beta1(), rule.beta2(), rule.eps());
             case ADAMW -> new AdamW(arena, rule.beta1(), rule.beta2(), rule.eps(), rule.weightDecay());
         };
-        this.average = new MovingAverage(arena, config.average().decay(), config.average().start());
-        this.sampler = new PairSampler(config.times(), config.labelDrop(), random);
+    }
+
+    /**
+     * Takes the first weights from the configuration's file, if it names one (method §10.2).
+     *
+     * @throws IOException if the file is missing or damaged
+     * @throws IllegalArgumentException if its network does not fit
+     */
+    public void initialise() throws IOException {
+        String file = config.init();
+        if (file != null) {
+            try (MetaFlowMap source = Networks.load(Path.of(file), config.model(), device)) {
+                Initialisation.from(source, map);
+            }
+            average.restart();
+        }
     }
 
     /** The network that is trained, owned by this trainer. */
@@ -150,6 +180,7 @@ public final class Trainer implements AutoCloseable {
         ParameterArena arena = map.parameters();
         try (TensorScope scope = TensorScope.open()) {
             arena.gradients().zero_();
+            objective.parameters().forEach(other -> other.gradients().zero_());
             Tensor diagonal = null;
             Tensor consistency = null;
             for (int part = 0; part < config.accumulate(); part++) {
@@ -163,6 +194,7 @@ public final class Trainer implements AutoCloseable {
             Report report = read ? report(diagonal, consistency, norm) : null;
             try (ProfilerRange range = ProfilerRange.open("optimizer")) {
                 optimizer.step(learningRate());
+                others.forEach(other -> other.step(learningRate()));
                 average.update(step);
             }
             step++;
@@ -295,6 +327,9 @@ public final class Trainer implements AutoCloseable {
 
     @Override
     public void close() {
+        others.forEach(Optimizer::close);
+        objective.close();
+        teacher.close();
         average.close();
         optimizer.close();
         close(map, random);

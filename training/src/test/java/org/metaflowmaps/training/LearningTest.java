@@ -3,6 +3,7 @@ package org.metaflowmaps.training;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -26,7 +27,7 @@ final class LearningTest {
     private Path folder;
 
     @Test
-    void theDiagonalLossFallsBelowEveryLinearGuess() {
+    void theDiagonalLossFallsBelowEveryLinearGuess() throws IOException {
         Runs runs = new Runs();
         runs.model = new TrainConfig.Model(null, new MlpConfig(2, 48, 2, 3));
         runs.consistency = TrainConfig.ConsistencyKind.NONE;

@@ -12,6 +12,7 @@ import java.util.function.DoubleUnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -19,6 +20,9 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.MlpFlowMap;
 
 /** The laws of what the losses see, each by the empirical distribution of many draws. */
 final class PairSamplerTest {
@@ -31,7 +35,10 @@ final class PairSamplerTest {
     /** Standard deviations that an average may be off. */
     private static final double SIGMAS = 4.5;
 
+    private static final TrainConfig.Law UNIFORM = new TrainConfig.Law(TrainConfig.LawKind.UNIFORM, 0, 0, 1, 7);
+
     private final RandomSource random = RandomSource.seeded(23);
+    private final MetaFlowMap map = MlpFlowMap.zeros(new MlpConfig(1, 4, 0, CLASSES), Device.CPU);
     private final TensorScope scope = TensorScope.open();
     private Tensor data = Torch.zeros(1);
     private Tensor labels = Torch.zeros(1);
@@ -46,14 +53,24 @@ final class PairSamplerTest {
     void free() {
         scope.close();
         random.close();
+        map.close();
     }
 
     private PairSampler sampler(double power, double atom, double drop) {
-        return new PairSampler(new TrainConfig.Times(power, atom), drop, random);
+        return sampler(power, atom, drop, 1, UNIFORM, 0);
+    }
+
+    private PairSampler sampler(double power, double atom, double drop, double guidance, TrainConfig.Law law, long warmUp) {
+        TrainConfig.Law diagonal = law.kind() == TrainConfig.LawKind.DYADIC ? UNIFORM : law;
+        return new PairSampler(new TrainConfig.Times(power, atom, warmUp, diagonal, law, warmUp), drop, guidance, random);
     }
 
     private Context context(PairSampler sampler) {
-        return sampler.context(new TrainingData.Batch(data, labels), CLASSES);
+        return context(sampler, 0);
+    }
+
+    private Context context(PairSampler sampler, long step) {
+        return sampler.context(new TrainingData.Batch(data, labels), map, step);
     }
 
     private static void assertLaw(double[] values, DoubleUnaryOperator distribution, String what) {
@@ -186,7 +203,7 @@ final class PairSamplerTest {
     void jumpsAreSortedUniformsWithAUniformSplit() {
         PairSampler sampler = sampler(1, 0.1, 0);
         Context context = context(sampler);
-        Pair pair = sampler.jump(data, context);
+        Pair pair = sampler.jump(data, context, 0);
         double[] starts = pair.start().toDoubleArray();
         double[] ends = pair.end().toDoubleArray();
         double[] shares = new double[DRAWS];
@@ -203,6 +220,83 @@ final class PairSamplerTest {
         assertLaw(fraction.toDoubleArray(), value -> value, "split");
         assertUncorrelated(fraction.toDoubleArray(), starts, "split and s");
         assertStandardNormal(pair.noise().toDoubleArray(), "noise");
-        assertUncorrelated(pair.noise().toDoubleArray(), sampler.jump(data, context).noise().toDoubleArray(), "noises of two jumps");
+        assertUncorrelated(pair.noise().toDoubleArray(), sampler.jump(data, context, 0).noise().toDoubleArray(), "noises of two jumps");
+    }
+
+    @Test
+    void labelledItemsHaveTheGuidanceScaleAndTheOthersNone() {
+        Context context = context(sampler(2, 0.1, 0.2, 2.5, UNIFORM, 0));
+        Tensor kept = context.labels();
+        Tensor scales = context.guidance();
+        assertNotNull(kept);
+        assertNotNull(scales);
+        long[] labels = kept.toLongArray();
+        double[] guidance = scales.toDoubleArray();
+        for (int i = 0; i < DRAWS; i++) {
+            assertEquals(labels[i] == CLASSES ? 1 : 2.5, guidance[i], 1e-6);
+        }
+    }
+
+    @Test
+    void logitNormalPairsAreSortedDrawsOfTwoLaws() {
+        PairSampler sampler = sampler(1, 0, 0, 1, new TrainConfig.Law(TrainConfig.LawKind.LOGIT_NORMAL, -0.4, 1.2, 0.5, 7), 0);
+        Context context = context(sampler);
+        double[] logits = Arrays.stream(sampler.diagonal(data, context).start().toDoubleArray())
+                .map(time -> (Math.log(time / (1 - time)) + 0.4) / 0.5).toArray();
+        assertStandardNormal(logits, "logit of s on the diagonal");
+        Pair pair = sampler.jump(data, context, 0);
+        double[] starts = pair.start().toDoubleArray();
+        double[] ends = pair.end().toDoubleArray();
+        double sum = 0;
+        for (int i = 0; i < DRAWS; i++) {
+            assertTrue(starts[i] <= ends[i]);
+            sum += Math.log(starts[i] / (1 - starts[i])) + Math.log(ends[i] / (1 - ends[i]));
+        }
+        // Sorting does not change the sum of the two logits.
+        assertEquals(-0.4 + 1.2, sum / DRAWS, SIGMAS * 0.5 * Math.sqrt(2.0 / DRAWS));
+    }
+
+    @Test
+    void dyadicPairsLieOnTheGridOfTheirLength() {
+        PairSampler sampler = sampler(1, 0, 0, 1, new TrainConfig.Law(TrainConfig.LawKind.DYADIC, 0, 0, 1, 3), 0);
+        Pair pair = sampler.jump(data, context(sampler), 0);
+        double[] starts = pair.start().toDoubleArray();
+        double[] ends = pair.end().toDoubleArray();
+        int[] counts = new int[4];
+        for (int i = 0; i < DRAWS; i++) {
+            double length = ends[i] - starts[i];
+            int level = (int) Math.round(Math.log(length * 8) / Math.log(2));
+            assertTrue(level >= 1 && level <= 3, "length " + length);
+            assertEquals(Math.pow(2, level) / 8, length, 1e-6);
+            assertEquals(Math.rint(starts[i] / length), starts[i] / length, 1e-5);
+            assertTrue(ends[i] <= 1);
+            counts[level]++;
+        }
+        for (int level = 1; level <= 3; level++) {
+            assertEquals(1 / 3.0, (double) counts[level] / DRAWS, SIGMAS * Math.sqrt(2 / 9.0 / DRAWS), "level " + level);
+        }
+    }
+
+    @Test
+    void curriculaGrowContextsFromNoiseAndJumpsFromTheirMidpoint() {
+        PairSampler sampler = sampler(1, 0, 0, 1, UNIFORM, 100);
+        assertArrayEquals(new double[DRAWS], context(sampler, 0).time().toDoubleArray());
+        assertLaw(context(sampler, 25).time().toDoubleArray(), time -> Math.min(1, 4 * time), "t after a quarter");
+        Context context = context(sampler, 100);
+        assertLaw(context.time().toDoubleArray(), time -> time, "t after all");
+        Pair none = sampler.jump(data, context, 0);
+        assertArrayEquals(none.start().toDoubleArray(), none.end().toDoubleArray(), 1e-6);
+        Tensor half = sampler.jump(data, context, 50).length();
+        // The length of a sorted pair of uniforms has the distribution 1 - (1 - x)².
+        assertLaw(half.toDoubleArray(), length -> 1 - Math.pow(1 - Math.min(1, 2 * length), 2), "half of a jump");
+    }
+
+    @Test
+    void aMapWithoutContextsGetsNone() {
+        try (MetaFlowMap flow = MlpFlowMap.zeros(new MlpConfig(1, 4, 0, CLASSES).withoutContext(), Device.CPU)) {
+            Context context = sampler(1, 0, 0).context(new TrainingData.Batch(data, labels), flow, 0);
+            assertArrayEquals(new double[DRAWS], context.time().toDoubleArray());
+            assertArrayEquals(new double[DRAWS], context.state().toDoubleArray());
+        }
     }
 }

@@ -7,6 +7,7 @@ import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.Lagrangian;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.TransformerConfig;
 
@@ -31,7 +32,7 @@ final class Runs {
     Precision precision = Precision.FLOAT32;
     TrainConfig.Model model = MLP;
     TrainConfig.OptimizerKind optimizer = TrainConfig.OptimizerKind.RADAM;
-    TrainConfig.ConsistencyKind consistency = TrainConfig.ConsistencyKind.SEMIGROUP;
+    TrainConfig.ConsistencyKind consistency = TrainConfig.ConsistencyKind.PSD;
 
     static TrainConfig.Model transformer(int heads) {
         return new TrainConfig.Model(TransformerConfig.of(4, 2, 1, 8, 1, heads, 3), null);
@@ -39,9 +40,12 @@ final class Runs {
 
     TrainConfig config() {
         TrainConfig.Weight plain = new TrainConfig.Weight(TrainConfig.WeightingKind.L2, 1, 0.01);
-        return new TrainConfig(seed, steps, batch, accumulate, 0.1, logEvery, checkpointEvery, precision,
+        TrainConfig.Law uniform = new TrainConfig.Law(TrainConfig.LawKind.UNIFORM, 0, 0, 1, 7);
+        return new TrainConfig(seed, steps, batch, accumulate, 0.1, 1, null, logEvery, checkpointEvery, precision,
                 new TrainConfig.Data(TrainConfig.DataKind.MIXTURE, null, 0, MEANS, VARIANCE), model,
-                new TrainConfig.Loss(plain, consistency, plain, 1, 0), new TrainConfig.Times(2, 0.1),
+                new TrainConfig.Teacher(TrainConfig.TeacherKind.NONE, null, TrainConfig.TeacherGuidance.NONE, 0),
+                new TrainConfig.Loss(TrainConfig.VelocityKind.DATA, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
+                new TrainConfig.Times(2, 0.1, 0, uniform, uniform, 0),
                 new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip),
                 new TrainConfig.Average(averageDecay, 2));
     }

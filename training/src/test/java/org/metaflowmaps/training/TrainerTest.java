@@ -51,7 +51,7 @@ final class TrainerTest {
     /** Two passes of 4 items leave the mean of the gradients that each of them leaves alone. */
     @ParameterizedTest
     @ValueSource(strings = {"mlp", "transformer"})
-    void accumulationAveragesGradientsAndLosses(String kind) {
+    void accumulationAveragesGradientsAndLosses(String kind) throws IOException {
         Runs runs = new Runs();
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
         // A rate that changes no weight, so that both single passes see the same network.
@@ -87,7 +87,7 @@ final class TrainerTest {
     }
 
     @Test
-    void aStepThatIsNotReadIsTheSameStep() {
+    void aStepThatIsNotReadIsTheSameStep() throws IOException {
         Runs runs = new Runs();
         float[][] after = new float[2][];
         for (int i = 0; i < 2; i++) {
@@ -101,7 +101,7 @@ final class TrainerTest {
     }
 
     @Test
-    void clippingBoundsTheGradientButNotTheReportedNorm() {
+    void clippingBoundsTheGradientButNotTheReportedNorm() throws IOException {
         Runs runs = new Runs();
         runs.clip = 1e-3;
         try (TrainingData data = runs.data();
@@ -150,7 +150,7 @@ final class TrainerTest {
     /** Whoever calls step() may go on after the configured end: at the full rate, or at zero after a decay. */
     @ParameterizedTest
     @ValueSource(longs = {0, 2})
-    void stepsBeyondTheEndDoNoHarm(long decay) {
+    void stepsBeyondTheEndDoNoHarm(long decay) throws IOException {
         Runs runs = new Runs();
         runs.steps = 3;
         runs.decay = decay;
@@ -189,7 +189,7 @@ final class TrainerTest {
     }
 
     @Test
-    void checkpointsAreWrittenAsOftenAsConfigured() {
+    void checkpointsAreWrittenAsOftenAsConfigured() throws IOException {
         Runs runs = exploding();
         runs.checkpointEvery = 2;
         assertRefused(TrainingException.class, () -> run(runs), "step 1:", "No checkpoint was written yet");
@@ -197,7 +197,7 @@ final class TrainerTest {
     }
 
     @Test
-    void weightsThatAreNotFiniteAreNeverSaved() {
+    void weightsThatAreNotFiniteAreNeverSaved() throws IOException {
         Runs runs = exploding();
         runs.learningRate = 1e300;
         runs.checkpointEvery = 1;
@@ -206,7 +206,7 @@ final class TrainerTest {
     }
 
     @Test
-    void spoiledDataLeavesTheWeightsAlone() {
+    void spoiledDataLeavesTheWeightsAlone() throws IOException {
         Runs runs = new Runs();
         try (TrainingData data = spoiled();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
@@ -273,7 +273,7 @@ final class TrainerTest {
     }
 
     @Test
-    void aNetworkThatDoesNotFitTheDataIsRefused() {
+    void aNetworkThatDoesNotFitTheDataIsRefused() throws IOException {
         long before = NativeMemory.liveTensors();
         Runs runs = new Runs();
         try (TrainingData data = runs.data()) {
@@ -287,7 +287,7 @@ final class TrainerTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"mlp", "transformer"})
-    void stepsAndClosingLeaveNothingBehind(String kind) {
+    void stepsAndClosingLeaveNothingBehind(String kind) throws IOException {
         long tensors = NativeMemory.liveTensors();
         long bytes = NativeMemory.liveBytes();
         Runs runs = new Runs();
@@ -308,7 +308,7 @@ final class TrainerTest {
     }
 
     @Test
-    void aRunThatFailsLeavesNothingBehind() {
+    void aRunThatFailsLeavesNothingBehind() throws IOException {
         long tensors = NativeMemory.liveTensors();
         assertRefused(TrainingException.class, () -> run(exploding()), "step 1:");
         assertEquals(tensors, NativeMemory.liveTensors());

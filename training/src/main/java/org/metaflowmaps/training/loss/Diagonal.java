@@ -2,12 +2,12 @@ package org.metaflowmaps.training.loss;
 
 import org.metaflowmaps.training.model.MetaFlowMap;
 
-/** The flow-matching loss of every posterior at once: v(s, s, x̄) against x_1 - x̄_0 (method §4.2a). */
+/** The flow-matching loss of every posterior at once: v(s, s, x̄) against a velocity (method §4.2). */
 public final class Diagonal {
     private Diagonal() {}
 
     /** Prediction and target at (s, s); the pair's end is not looked at. */
-    public static Regression of(MetaFlowMap map, Pair pair) {
-        return new Regression(map.averageVelocity(pair.start(), pair.start(), pair.state(), pair.context()), pair.velocity());
+    public static Regression of(MetaFlowMap map, Pair pair, Velocity velocity) {
+        return new Regression(map.averageVelocity(pair.start(), pair.start(), pair.state(), pair.context()), velocity.atStart(map, pair));
     }
 }

@@ -4,13 +4,14 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.LinearInterpolant;
+import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
  * One draw to train on: a jump from s to u on the path between noise and data, inside a context of the same data.
  *
  * @param start s: (B)
  * @param end u: (B), not before s; equal to s on the diagonal
- * @param fraction γ: (B) in [0, 1], where between s and u a semigroup loss splits the jump; null where none is used
+ * @param fraction γ: (B) in [0, 1], where between s and u a loss splits the jump; null where none is used
  * @param noise x̄_0: (B, ...)
  * @param data x_1: (B, ...)
  * @param context made from the same data, which is what makes the regression one on the posterior (§4.1 of the method)
@@ -24,5 +25,10 @@ public record Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor n
     /** x_1 - x̄_0. */
     public Tensor velocity() {
         return LinearInterpolant.velocity(noise, data);
+    }
+
+    /** u - s, shaped to multiply items: (B, 1, ...). */
+    public Tensor length() {
+        return MetaFlowMap.perItem(end.sub(start), data);
     }
 }

@@ -3,6 +3,7 @@ package org.metaflowmaps.training.loss;
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.model.TimeWeight;
 
 /** How the squared error Δ of each item becomes one loss. */
 public sealed interface Weighting {
@@ -11,23 +12,22 @@ public sealed interface Weighting {
      *
      * @param loss what is differentiated, a scalar
      * @param raw the number that the public code reports beside it, a scalar without a gradient graph: the summed square for l2, the
-     *     mean square for lv, the loss itself for the adaptive weighting
+     *     mean square for lv and the learned weighting, the loss itself for the adaptive weighting
      */
     record Weighted(Tensor loss, Tensor raw) {}
 
     /**
      * The mean loss over a batch.
      *
-     * @param prediction (B, ...), with a gradient graph
-     * @param target (B, ...), without
+     * @param pair where the regression was made; only {@link Learned} looks at its times
      */
-    Weighted apply(Tensor prediction, Tensor target);
+    Weighted apply(Regression regression, Pair pair);
 
     /** Mean over items of the summed square. */
     record L2() implements Weighting {
         @Override
-        public Weighted apply(Tensor prediction, Tensor target) {
-            Tensor loss = summedSquare(prediction, target).mean();
+        public Weighted apply(Regression regression, Pair pair) {
+            Tensor loss = summedSquare(regression).mean();
             return new Weighted(loss, loss.detach());
         }
     }
@@ -35,8 +35,8 @@ public sealed interface Weighting {
     /** Mean over items of log(1 + mean square): items far from the target count in proportion to their logarithm. */
     record LogVariance() implements Weighting {
         @Override
-        public Weighted apply(Tensor prediction, Tensor target) {
-            Tensor meanSquare = summedSquare(prediction, target).mul((double) prediction.size(0) / prediction.numel());
+        public Weighted apply(Regression regression, Pair pair) {
+            Tensor meanSquare = meanSquare(regression);
             return new Weighted(meanSquare.log1p().mean(), meanSquare.detach().mean());
         }
     }
@@ -56,8 +56,8 @@ public sealed interface Weighting {
         }
 
         @Override
-        public Weighted apply(Tensor prediction, Tensor target) {
-            Tensor error = summedSquare(prediction, target);
+        public Weighted apply(Regression regression, Pair pair) {
+            Tensor error = summedSquare(regression);
             Tensor scale;
             try (Autograd.Mode off = Autograd.noGrad()) {
                 scale = error.add(c).pow(p);
@@ -67,7 +67,27 @@ public sealed interface Weighting {
         }
     }
 
-    private static Tensor summedSquare(Tensor prediction, Tensor target) {
-        return prediction.sub(target).square().reshape(prediction.size(0), -1).sum(false, 1);
+    /**
+     * e^(-ω)·(mean square) + ω for a learned ω(s, u, t), mean over items: every pair of times ends up counting alike, whatever the
+     * size of its errors.
+     *
+     * @param weight ω, trained beside the map by the same loss; not owned
+     */
+    record Learned(TimeWeight weight) implements Weighting {
+        @Override
+        public Weighted apply(Regression regression, Pair pair) {
+            Tensor meanSquare = meanSquare(regression);
+            Tensor omega = weight.of(pair.start(), pair.end(), pair.context().time());
+            return new Weighted(omega.neg().exp().mul(meanSquare).add(omega).mean(), meanSquare.detach().mean());
+        }
+    }
+
+    private static Tensor summedSquare(Regression regression) {
+        Tensor square = regression.prediction().sub(regression.target()).square().reshape(regression.target().size(0), -1).sum(false, 1);
+        return regression.factor() == 1 ? square : square.mul(regression.factor());
+    }
+
+    private static Tensor meanSquare(Regression regression) {
+        return summedSquare(regression).mul((double) regression.target().size(0) / regression.target().numel());
     }
 }

@@ -34,4 +34,10 @@ public record Context(Tensor time, Tensor state, @Nullable Tensor labels, @Nulla
                 labels == null ? null : labels.repeatInterleave(times, 0),
                 guidance == null ? null : guidance.repeatInterleave(times, 0));
     }
+
+    /** The context of the first items of the batch. */
+    public Context first(long count) {
+        return new Context(time.narrow(0, 0, count), state.narrow(0, 0, count), labels == null ? null : labels.narrow(0, 0, count),
+                guidance == null ? null : guidance.narrow(0, 0, count));
+    }
 }

@@ -70,6 +70,11 @@ public final class FlowMapTransformer implements MetaFlowMap {
     }
 
     @Override
+    public boolean isContextual() {
+        return config.layout() == Layout.META_FLOW_MAP;
+    }
+
+    @Override
     public ParameterArena parameters() {
         return arena;
     }
@@ -91,17 +96,23 @@ public final class FlowMapTransformer implements MetaFlowMap {
             Dual from = config.zeroData() ? start.mul(-1).add(1) : start;
             Dual to = config.zeroData() ? end.mul(-1).add(1) : end;
             long batch = state.primal().size(0);
-            Dual contextTime = time(Dual.constant(context.time()), "t_cond_embedder");
             Dual label = Dual.constant(Embeddings.labels(context.labels(), batch, config.labelDim(), weights.in("y_embedder")));
-            Dual guidance = Dual.constant(Embeddings.guidance(context.guidance(), batch, config.allowedScales(),
-                    weights.in("guidance_embedder")));
-            Dual shared = contextTime.add(label);
-            Dual first = time(from, "s_embedder").add(time(to, "t_embedder")).add(shared).add(guidance).silu();
-            Dual second = time(from, "s_embedder_second").add(time(to, "t_embedder_second")).add(shared).silu();
-
             Dual tokens = Embeddings.patches(state, config.patchSize(), weights.in("x_embedder")).add(Dual.constant(positions));
-            if (!config.jointAttention()) {
-                tokens = tokens.add(Dual.constant(contextTokens(context, contextTime)));
+            Dual first;
+            Dual second;
+            if (isContextual()) {
+                Dual contextTime = time(Dual.constant(context.time()), "t_cond_embedder");
+                Dual shared = contextTime.add(label);
+                Dual guidance = Dual.constant(Embeddings.guidance(context.guidance(), batch, config.allowedScales(),
+                        weights.in("guidance_embedder")));
+                first = time(from, "s_embedder").add(time(to, "t_embedder")).add(shared).add(guidance).silu();
+                second = time(from, "s_embedder_second").add(time(to, "t_embedder_second")).add(shared).silu();
+                if (!config.jointAttention()) {
+                    tokens = tokens.add(Dual.constant(contextTokens(context, contextTime)));
+                }
+            } else {
+                first = time(from, "t_embedder").add(label).silu();
+                second = time(to, "t_embedder").add(label).silu();
             }
             for (int i = 0; i < config.depth(); i++) {
                 Block block = new Block(config, weights.in("blocks." + i));

@@ -31,6 +31,11 @@ public interface MetaFlowMap extends AutoCloseable {
     /** The number of classes; 0 for a map without labels. A label of this value means "no label". */
     int classes();
 
+    /** False if the context's time, state and guidance are not looked at: the map of a flow, not of posteriors. */
+    default boolean isContextual() {
+        return true;
+    }
+
     /** The trained parameters, owned by this map. */
     ParameterArena parameters();
 

@@ -10,17 +10,31 @@ import com.google.common.base.Preconditions;
  * @param width units of a hidden layer
  * @param depth number of residual blocks, of two layers each
  * @param labelDim number of classes; 0 for none
+ * @param layout which inputs there are; a meta flow map's where a file leaves it out
  */
 public record MlpConfig(
         @JsonProperty("dimension") int dimension,
         @JsonProperty("width") int width,
         @JsonProperty("depth") int depth,
-        @JsonProperty("label_dim") int labelDim) {
-    /** Checks the ranges. */
+        @JsonProperty("label_dim") int labelDim,
+        @JsonProperty("layout") Layout layout) {
+    /** Fills in what a file may leave out, and checks the ranges. */
+    @SuppressWarnings("ConstantValue")
     public MlpConfig {
+        layout = layout == null ? Layout.META_FLOW_MAP : layout;
         Preconditions.checkArgument(dimension > 0, "mlp: dimension is %s, expected at least 1", dimension);
         Preconditions.checkArgument(width > 0, "mlp: width is %s, expected at least 1", width);
         Preconditions.checkArgument(depth >= 0, "mlp: depth is %s, expected 0 or more", depth);
         Preconditions.checkArgument(labelDim >= 0, "mlp: label_dim is %s, expected 0 or more", labelDim);
+    }
+
+    /** A meta flow map's network. */
+    public MlpConfig(int dimension, int width, int depth, int labelDim) {
+        this(dimension, width, depth, labelDim, Layout.META_FLOW_MAP);
+    }
+
+    /** The network of a flow or a flow map with these blocks. */
+    public MlpConfig withoutContext() {
+        return new MlpConfig(dimension, width, depth, labelDim, Layout.FLOW_MAP);
     }
 }

@@ -1,7 +1,6 @@
 package org.metaflowmaps.training.model;
 
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
@@ -9,40 +8,24 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 
 /**
  * A small residual network for data of a few dimensions: items have the shape (dimension).
  *
  * <p>Both states, three times and the label are each mapped into one hidden vector and added; residual blocks of two layers with
- * SiLU follow. Times enter as a short cosine and sine series whose terms shrink with their frequency, so that derivatives
- * along time stay moderate. It has no guidance scales: whatever the context gives counts as 1.
+ * SiLU follow. Times enter as a short series ({@link TimeSeries}). It has no guidance scales: whatever the context gives counts as 1.
  */
 public final class MlpFlowMap implements MetaFlowMap {
-    /** Terms of the series of a time: cos(kπτ)/k and sin(kπτ)/k for k from 1. */
-    private static final int HARMONICS = 8;
-
     private final MlpConfig config;
     private final ParameterArena arena;
     private final Weights weights;
-    private final Tensor frequencies;
-    private final Tensor amplitudes;
+    private final TimeSeries series;
 
     private MlpFlowMap(MlpConfig config, Device device) {
         this.config = config;
         this.arena = new ParameterArena(shapes(config), device);
         this.weights = new Weights(arena, "");
-        float[] rates = new float[HARMONICS];
-        float[] sizes = new float[2 * HARMONICS];
-        for (int i = 0; i < HARMONICS; i++) {
-            rates[i] = (float) (Math.PI * (i + 1));
-            sizes[i] = 1f / (i + 1);
-            sizes[HARMONICS + i] = sizes[i];
-        }
-        try (TensorScope scope = TensorScope.open()) {
-            this.frequencies = Torch.of(rates, 1, HARMONICS).to(device).retain();
-            this.amplitudes = Torch.of(sizes, 1, 2 * HARMONICS).to(device).retain();
-        }
+        this.series = new TimeSeries(device);
     }
 
     /**
@@ -88,11 +71,12 @@ public final class MlpFlowMap implements MetaFlowMap {
     private static Map<String, long[]> shapes(MlpConfig config) {
         Map<String, long[]> shapes = new LinkedHashMap<>();
         long width = config.width();
-        for (String state : List.of("x_embedder", "x_cond_embedder")) {
-            linear(shapes, state, config.dimension(), width);
-        }
-        for (String time : List.of("s_embedder", "t_embedder", "t_cond_embedder")) {
-            linear(shapes, time, 2 * HARMONICS, width);
+        linear(shapes, "x_embedder", config.dimension(), width);
+        linear(shapes, "s_embedder", TimeSeries.TERMS, width);
+        linear(shapes, "t_embedder", TimeSeries.TERMS, width);
+        if (config.layout() == Layout.META_FLOW_MAP) {
+            linear(shapes, "x_cond_embedder", config.dimension(), width);
+            linear(shapes, "t_cond_embedder", TimeSeries.TERMS, width);
         }
         if (config.labelDim() > 0) {
             shapes.put("y_embedder.embedding_table.weight", new long[] {config.labelDim() + 1, width});
@@ -126,6 +110,11 @@ public final class MlpFlowMap implements MetaFlowMap {
     }
 
     @Override
+    public boolean isContextual() {
+        return config.layout() == Layout.META_FLOW_MAP;
+    }
+
+    @Override
     public ParameterArena parameters() {
         return arena;
     }
@@ -136,8 +125,15 @@ public final class MlpFlowMap implements MetaFlowMap {
         try (TensorScope scope = TensorScope.open()) {
             Dual hidden = weights.exact(state, "x_embedder")
                     .add(time(start, "s_embedder"))
-                    .add(time(end, "t_embedder"))
-                    .add(Dual.constant(embedded(context, state.primal().size(0))));
+                    .add(time(end, "t_embedder"));
+            if (isContextual()) {
+                hidden = hidden.add(time(Dual.constant(context.time()), "t_cond_embedder"))
+                        .add(weights.exact(Dual.constant(context.state()), "x_cond_embedder"));
+            }
+            if (config.labelDim() > 0) {
+                long batch = state.primal().size(0);
+                hidden = hidden.add(Dual.constant(Embeddings.labels(context.labels(), batch, config.labelDim(), weights.in("y_embedder"))));
+            }
             for (int i = 0; i < config.depth(); i++) {
                 Weights block = weights.in("blocks." + i);
                 hidden = hidden.add(block.linear(block.linear(hidden.silu(), "fc1").silu(), "fc2"));
@@ -146,25 +142,13 @@ public final class MlpFlowMap implements MetaFlowMap {
         }
     }
 
-    /** The context as one hidden vector of each item (B, width). */
-    private Tensor embedded(Context context, long batch) {
-        Dual sum = time(Dual.constant(context.time()), "t_cond_embedder")
-                .add(weights.exact(Dual.constant(context.state()), "x_cond_embedder"));
-        return config.labelDim() == 0
-                ? sum.primal()
-                : sum.primal().add(Embeddings.labels(context.labels(), batch, config.labelDim(), weights.in("y_embedder")));
-    }
-
     private Dual time(Dual time, String name) {
-        Dual phase = time.unsqueeze(1).mul(Dual.constant(frequencies));
-        Dual series = Dual.cat(1, phase.cos(), phase.sin()).mul(Dual.constant(amplitudes));
-        return weights.exact(series, name);
+        return weights.exact(series.of(time), name);
     }
 
     @Override
     public void close() {
         arena.close();
-        frequencies.close();
-        amplitudes.close();
+        series.close();
     }
 }

@@ -25,6 +25,7 @@ import java.util.stream.Stream;
  * @param qkNorm true for RMS normalisation of queries and keys
  * @param preserveContextAtZero true to switch the context off exactly at t = 0
  * @param jointAttention true to let every block attend to the context's own tokens instead of adding them to the input
+ * @param layout which inputs there are; a meta flow map's where a file leaves it out
  */
 public record TransformerConfig(
         @JsonProperty("input_size") int inputSize,
@@ -42,7 +43,8 @@ public record TransformerConfig(
         @JsonProperty("learn_sigma") boolean learnSigma,
         @JsonProperty("qk_norm") boolean qkNorm,
         @JsonProperty("preserve_t_cond_0") boolean preserveContextAtZero,
-        @JsonProperty("use_joint_attention") boolean jointAttention) {
+        @JsonProperty("use_joint_attention") boolean jointAttention,
+        @JsonProperty("layout") Layout layout) {
 
     /** Fills in what a file may leave out, and refuses what does not fit together. */
     @SuppressWarnings("ConstantValue")
@@ -50,6 +52,7 @@ public record TransformerConfig(
         classScales = classScales == null ? List.of() : List.copyOf(classScales);
         contextScales = contextScales == null ? List.of() : List.copyOf(contextScales);
         mlpRatio = mlpRatio == 0 ? 4 : mlpRatio;
+        layout = layout == null ? Layout.META_FLOW_MAP : layout;
         require(inputSize > 0 && patchSize > 0 && inputSize % patchSize == 0,
                 "input_size %s must be a multiple of patch_size %s", inputSize, patchSize);
         require(inChannels > 0, "in_channels is %s, expected at least 1", inChannels);
@@ -62,6 +65,23 @@ public record TransformerConfig(
         require(classScales.stream().allMatch(Double::isFinite), "model_guidance_class_ws are %s, expected finite numbers",
                 classScales);
         require(mlpRatio > 0, "mlp_ratio is %s, expected more than 0", mlpRatio);
+        require(layout == Layout.META_FLOW_MAP || (!jointAttention && !preserveContextAtZero && classScales.isEmpty() && contextScales.isEmpty()),
+                "a flow-map layout has no context and no guidance: leave out use_joint_attention, preserve_t_cond_0, %s and %s",
+                "model_guidance_class_ws", "model_guidance_x_ws");
+    }
+
+    /** A meta flow map's network. */
+    public TransformerConfig(int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim,
+            int encoderDepth, List<Double> classScales, List<Double> contextScales, double mlpRatio, boolean zeroData, boolean learnSigma,
+            boolean qkNorm, boolean preserveContextAtZero, boolean jointAttention) {
+        this(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth, classScales, contextScales, mlpRatio,
+                zeroData, learnSigma, qkNorm, preserveContextAtZero, jointAttention, Layout.META_FLOW_MAP);
+    }
+
+    /** The network of a flow or a flow map with these blocks: no context, no guidance. */
+    public TransformerConfig withoutContext() {
+        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth, List.of(),
+                List.of(), mlpRatio, zeroData, learnSigma, qkNorm, false, false, Layout.FLOW_MAP);
     }
 
     private static void require(boolean holds, String template, Object... values) {

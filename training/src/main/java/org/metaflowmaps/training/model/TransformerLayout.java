@@ -20,13 +20,18 @@ final class TransformerLayout {
         Map<String, long[]> shapes = new LinkedHashMap<>();
         int width = config.hiddenSize();
         patchEmbedder(shapes, "x_embedder", config);
-        for (String time : List.of("s_embedder", "t_embedder", "s_embedder_second", "t_embedder_second", "t_cond_embedder")) {
+        boolean contextual = config.layout() == Layout.META_FLOW_MAP;
+        for (String time : contextual
+                ? List.of("s_embedder", "t_embedder", "s_embedder_second", "t_embedder_second", "t_cond_embedder")
+                : List.of("t_embedder")) {
             linear(shapes, time + ".mlp.0", SINUSOIDS, width);
             linear(shapes, time + ".mlp.2", width, width);
         }
         shapes.put("y_embedder.embedding_table.weight", new long[] {config.labelDim() + 1, width});
-        shapes.put("guidance_embedder.embedding_table.weight", new long[] {config.guidanceRows(), width});
-        if (!config.jointAttention()) {
+        if (contextual) {
+            shapes.put("guidance_embedder.embedding_table.weight", new long[] {config.guidanceRows(), width});
+        }
+        if (contextual && !config.jointAttention()) {
             patchEmbedder(shapes, "x_cond_embedder", config);
             linear(shapes, "x_cond_adaLN.1", width, 2L * width);
         }

@@ -30,6 +30,13 @@ public final class MovingAverage implements AutoCloseable {
         }
     }
 
+    /** Begins again at the arena's present values. */
+    public void restart() {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            values.copy_(arena.values());
+        }
+    }
+
     /** Takes in the arena's values after a step. */
     public void update(long step) {
         try (Autograd.Mode off = Autograd.noGrad()) {

@@ -22,6 +22,10 @@ record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor d
         return new Pair(start, end, fraction, noise, data, context);
     }
 
+    Example withFraction(double value) {
+        return new Example(start, end, Torch.onesLike(start).mul(value), noise, data, context);
+    }
+
     /** A vector over the batch, shaped to multiply items. */
     Tensor wide(Tensor vector) {
         long[] shape = new long[noise.dim()];

@@ -7,6 +7,7 @@ import static org.metaflowmaps.training.model.Close.assertClose;
 import static org.metaflowmaps.training.model.Close.farthest;
 
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
@@ -16,10 +17,13 @@ import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.loss.Consistency.Through;
+import org.metaflowmaps.training.loss.Lagrangian.Through;
+import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.ForwardMode;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.MlpConfig;
@@ -53,15 +57,72 @@ final class LossTest {
 
     static Stream<Formula> formulas() {
         return Stream.of(
-                new Formula("diagonal", (map, at) -> Diagonal.of(map, at.pair()), LossTest::diagonal),
-                new Formula("semigroup", of(new Consistency.Semigroup()), LossTest::semigroup),
-                new Formula("mean flow", of(new Consistency.MeanFlow()), (map, at) -> eulerian(map, at,
-                        at.data().sub(at.noise()))),
-                new Formula("eulerian", of(new Consistency.Eulerian()),
-                        (map, at) -> eulerian(map, at, at.velocity(map, at.start(), at.start(), at.state()).detach())),
-                new Formula("lagrangian, derivative", of(new Consistency.Lagrangian(Through.DERIVATIVE)), LossTest::derivative),
-                new Formula("lagrangian, velocity", of(new Consistency.Lagrangian(Through.VELOCITY)), LossTest::velocity),
-                new Formula("lagrangian, average", of(new Consistency.Lagrangian(Through.AVERAGE)), LossTest::average));
+                new Formula("diagonal", diagonal(new Velocity.Data()), LossTest::diagonal),
+                new Formula("diagonal, guided", diagonal(new Velocity.Guided()),
+                        (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), guided(map, at))),
+                new Formula("diagonal, taught", diagonal(TAUGHT),
+                        (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), taught(at.start(), at.state(), at.context()))),
+                new Formula("semigroup", of(new Semigroup(null)), (map, at) -> jumps(semigroup(map, at), at)),
+                new Formula("psd", of(new Progressive(null)), LossTest::semigroup),
+                new Formula("shortcut", of(new Shortcut(null)), (map, at) -> semigroup(map, at.withFraction(0.5))),
+                new Formula("mean flow", of(new Eulerian(new Velocity.Data())), (map, at) -> eulerian(map, at, at.data().sub(at.noise()))),
+                new Formula("mean flow, guided", of(new Eulerian(new Velocity.Guided())), (map, at) -> eulerian(map, at, guided(map, at))),
+                new Formula("eulerian", of(new Eulerian(new Velocity.Own())), (map, at) -> eulerian(map, at, own(map, at))),
+                new Formula("eulerian, taught", of(new Eulerian(TAUGHT)), (map, at) -> eulerian(map, at, taught(at.start(), at.state(), at.context()))),
+                new Formula("improved mean flow", of(new ImprovedMeanFlow(new Velocity.Data())), LossTest::improved),
+                new Formula("alpha-flow 0.3", of(new AlphaFlow(new Velocity.Data(), 0.3)), (map, at) -> alpha(map, at, 0.3)),
+                new Formula("alpha-flow 0", of(new AlphaFlow(new Velocity.Data(), 0)), (map, at) -> eulerian(map, at, at.data().sub(at.noise()))),
+                new Formula("lagrangian, derivative", of(new Lagrangian(new Velocity.Own(), Through.DERIVATIVE)), LossTest::derivative),
+                new Formula("lagrangian, velocity", of(new Lagrangian(new Velocity.Own(), Through.VELOCITY)), LossTest::velocity),
+                new Formula("lagrangian, average", of(new Lagrangian(new Velocity.Own(), Through.AVERAGE)), LossTest::average),
+                new Formula("lagrangian, taught", of(new Lagrangian(TAUGHT, Through.AVERAGE)), LossTest::averageTaught));
+    }
+
+    private static final Velocity.Field TAUGHT = new Velocity.Taught(LossTest::taught);
+
+    /** Any function of all that a teacher sees. */
+    private static Tensor taught(Tensor time, Tensor state, Context context) {
+        return state.sin().add(context.state().mul(MetaFlowMap.perItem(time.add(context.time()), state)));
+    }
+
+    private static Formulated diagonal(Velocity velocity) {
+        return (map, at) -> Diagonal.of(map, at.pair(), velocity);
+    }
+
+    private static Tensor own(MetaFlowMap map, Example at) {
+        return at.velocity(map, at.start(), at.start(), at.state()).detach();
+    }
+
+    private static Tensor guided(MetaFlowMap map, Example at) {
+        Tensor none = Torch.full(map.classes(), DType.INT64, Device.CPU, Networks.BATCH);
+        Tensor plain = map.averageVelocity(at.start(), at.start(), at.state(),
+                new Context(at.context().time(), at.context().state(), none, Torch.onesLike(at.start())));
+        Tensor share = Torch.onesLike(at.start()).sub(Objects.requireNonNull(at.context().guidance()).reciprocal());
+        return at.data().sub(at.noise()).add(at.wide(share).mul(own(map, at).sub(plain))).detach();
+    }
+
+    /** The same regression of states instead of average velocities. */
+    private static Regression jumps(Regression velocities, Example at) {
+        return new Regression(at.state().add(at.length().mul(velocities.prediction())), at.state().add(at.length().mul(velocities.target())));
+    }
+
+    private static Regression improved(MetaFlowMap map, Example at) {
+        Tensor g = own(map, at);
+        Tensor rate = eulerian(map, at, g).target().sub(g);
+        return new Regression(at.velocity(map, at.start(), at.end(), at.state()).sub(rate), at.data().sub(at.noise()));
+    }
+
+    private static Regression alpha(MetaFlowMap map, Example at, double alpha) {
+        Tensor g = at.data().sub(at.noise());
+        Tensor step = at.end().sub(at.start()).mul(alpha);
+        Tensor rest = at.velocity(map, at.start().add(step), at.end(), at.state().add(g.mul(at.wide(step))));
+        return new Regression(at.velocity(map, at.start(), at.end(), at.state()), g.mul(alpha).add(rest.mul(1 - alpha)).detach());
+    }
+
+    private static Regression averageTaught(MetaFlowMap map, Example at) {
+        Tensor v = at.velocity(map, at.start(), at.end(), at.state());
+        Tensor there = at.state().add(at.length().mul(v)).detach();
+        return new Regression(v, taught(at.end(), there, at.context()).sub(at.length().mul(alongEnd(map, at))).detach());
     }
 
     private static Formulated of(Consistency loss) {
@@ -144,7 +205,7 @@ final class LossTest {
                     return;
                 }
                 Tensor expectedGradient = gradient(map, squares(expected));
-                assertTrue(expectedGradient.norm().item() > 0.1, what);
+                assertTrue(expectedGradient.norm().item() > 0.03, what + ": " + expectedGradient.norm().item());
                 for (String name : map.parameters().parameters().keySet()) {
                     assertClose(map.parameters().view(name, expectedGradient), map.parameters().view(name, actualGradient),
                             ROUNDING,
@@ -158,6 +219,9 @@ final class LossTest {
     @ParameterizedTest
     @MethodSource("formulas")
     void gradientIsThatOfDifferencesWithAFrozenTarget(Formula formula) {
+        if (formula.name.equals("improved mean flow")) {
+            return; // its prediction has a stopped part too; the formula above tells
+        }
         maps.forEach((kind, map) -> {
             try (TensorScope scope = TensorScope.open()) {
                 differences(formula, map, Example.random(map, 4), formula + " of " + kind);
@@ -185,9 +249,10 @@ final class LossTest {
         }
         double promised = gradient.norm().item();
         assertEquals(1, (held[0] - held[1]) / (2 * step) / promised, 0.01, what);
-        if (!formula.name.equals("diagonal")) {
+        // These targets follow the weights not at all, or hardly.
+        if (!List.of("diagonal", "diagonal, taught", "diagonal, guided", "eulerian, taught").contains(formula.name)) {
             double other = (following[0] - following[1]) / (2 * step) / promised;
-            assertTrue(Math.abs(other - 1) > 0.03, what + ": the target does not move, so this test shows nothing: " + other);
+            assertTrue(Math.abs(other - 1) > 0.02, what + ": the target does not move, so this test shows nothing: " + other);
         }
     }
 
@@ -197,11 +262,11 @@ final class LossTest {
         try (TensorScope scope = TensorScope.open()) {
             Example jump = Example.random(map, 5);
             Example at = new Example(jump.start(), jump.start(), jump.fraction(), jump.noise(), jump.data(), jump.context());
-            Regression diagonal = Diagonal.of(map, at.pair());
-            assertClose(diagonal.target(), new Consistency.MeanFlow().of(map, at.pair()).target(), 1e-6, "mean flow");
-            for (Consistency loss : new Consistency[] {new Consistency.Eulerian(), new Consistency.Semigroup(),
-                new Consistency.Lagrangian(Through.DERIVATIVE), new Consistency.Lagrangian(Through.VELOCITY),
-                new Consistency.Lagrangian(Through.AVERAGE)}) {
+            Regression diagonal = Diagonal.of(map, at.pair(), new Velocity.Data());
+            assertClose(diagonal.target(), new Eulerian(new Velocity.Data()).of(map, at.pair()).target(), 1e-6, "mean flow");
+            for (Consistency loss : new Consistency[] {new Eulerian(new Velocity.Own()), new Progressive(null),
+                new Lagrangian(new Velocity.Own(), Through.DERIVATIVE), new Lagrangian(new Velocity.Own(), Through.VELOCITY),
+                new Lagrangian(new Velocity.Own(), Through.AVERAGE)}) {
                 Regression regression = loss.of(map, at.pair());
                 assertClose(diagonal.prediction(), regression.prediction(), 1e-6, loss + ": prediction");
                 assertClose(diagonal.prediction(), regression.target(), 1e-6, loss + ": target");

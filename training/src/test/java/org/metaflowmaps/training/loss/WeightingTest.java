@@ -15,11 +15,23 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.model.Context;
 
 /** Each weighting against plain Java: an item's loss, what its error is multiplied with in the gradient, and what is reported. */
 final class WeightingTest {
     private static final int BATCH = 4;
     private static final int ENTRIES = 2 * 3 * 3;
+
+    /** No weighting here looks at it. */
+    private static final Pair PAIR = pair();
+
+    private static Pair pair() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor zeros = Torch.zeros(BATCH);
+            return new Pair(zeros, zeros, null, zeros, zeros, new Context(zeros, zeros));
+        }
+    }
 
     /** Functions of an item's summed squared error. */
     record Rule(Weighting weighting, DoubleUnaryOperator loss, DoubleUnaryOperator slope, DoubleUnaryOperator raw) {
@@ -48,7 +60,7 @@ final class WeightingTest {
                 RandomSource random = RandomSource.seeded(1)) {
             Tensor prediction = random.normal(BATCH, 2, 3, 3).requiresGrad_(true);
             Tensor target = random.normal(BATCH, 2, 3, 3);
-            Weighting.Weighted weighted = rule.weighting.apply(prediction, target);
+            Weighting.Weighted weighted = rule.weighting.apply(new Regression(prediction, target), PAIR);
             float[] p = prediction.toFloatArray();
             float[] t = target.toFloatArray();
             double loss = 0;

@@ -13,11 +13,19 @@ import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.loss.AlphaFlow;
 import org.metaflowmaps.training.loss.Consistency;
-import org.metaflowmaps.training.loss.Consistency.Through;
 import org.metaflowmaps.training.loss.Diagonal;
+import org.metaflowmaps.training.loss.Eulerian;
+import org.metaflowmaps.training.loss.ImprovedMeanFlow;
+import org.metaflowmaps.training.loss.Lagrangian;
+import org.metaflowmaps.training.loss.Lagrangian.Through;
 import org.metaflowmaps.training.loss.Pair;
+import org.metaflowmaps.training.loss.Progressive;
 import org.metaflowmaps.training.loss.Regression;
+import org.metaflowmaps.training.loss.Semigroup;
+import org.metaflowmaps.training.loss.Shortcut;
+import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.FlowMapTransformer;
@@ -25,16 +33,20 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.MlpFlowMap;
 import org.metaflowmaps.training.model.TransformerConfig;
+import org.metaflowmaps.training.teacher.Glass;
 
 /** Whole steps with every loss: nothing native is left behind. */
 final class TrainingMemoryTest {
     private static final int STEPS = 2_000;
     private static final int BATCH = 2;
 
-    private static final List<Consistency> LOSSES = List.of(new Consistency.Semigroup(), new Consistency.MeanFlow(),
-            new Consistency.Eulerian(),
-            new Consistency.Lagrangian(Through.DERIVATIVE), new Consistency.Lagrangian(Through.VELOCITY),
-            new Consistency.Lagrangian(Through.AVERAGE));
+    private static final Velocity.Field TAUGHT = new Velocity.Taught(new Glass((time, state, labels, guidance) -> state.neg()));
+
+    private static final List<Consistency> LOSSES = List.of(new Semigroup(null), new Progressive(null), new Shortcut(null),
+            new Eulerian(new Velocity.Data()), new Eulerian(new Velocity.Own()), new Eulerian(TAUGHT),
+            new ImprovedMeanFlow(new Velocity.Data()), new AlphaFlow(new Velocity.Data(), 0.5),
+            new Lagrangian(new Velocity.Own(), Through.DERIVATIVE), new Lagrangian(new Velocity.Own(), Through.VELOCITY),
+            new Lagrangian(TAUGHT, Through.AVERAGE));
 
     private static void step(MetaFlowMap map, Optimizer optimizer, MovingAverage average, RandomSource random, int count) {
         try (TensorScope scope = TensorScope.open()) {
@@ -45,9 +57,9 @@ final class TrainingMemoryTest {
             Tensor start = random.uniform(BATCH).mul(0.5);
             Pair pair = new Pair(start, start.add(0.3), random.uniform(BATCH), random.normal(shape), data, context);
             int turn = count % (LOSSES.size() + 1);
-            Regression regression = turn == LOSSES.size() ? Diagonal.of(map, pair) : LOSSES.get(turn).of(map, pair);
+            Regression regression = turn == LOSSES.size() ? Diagonal.of(map, pair, TAUGHT) : LOSSES.get(turn).of(map, pair);
             map.parameters().gradients().zero_();
-            Autograd.backward(new Weighting.Adaptive(1, 0.01).apply(regression.prediction(), regression.target()).loss());
+            Autograd.backward(new Weighting.Adaptive(1, 0.01).apply(regression, pair).loss());
             Clipping.clip(map.parameters(), 1);
             optimizer.step(1e-4);
             average.update(count);

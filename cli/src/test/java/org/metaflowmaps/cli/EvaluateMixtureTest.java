@@ -1,0 +1,91 @@
+package org.metaflowmaps.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.cli.Command.mfm;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.NativeMemory;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** {@code mfm evaluate mixture} from the outside. */
+final class EvaluateMixtureTest {
+    @TempDir
+    private static Path folder;
+
+    private static String first = "";
+    private static String second = "";
+
+    @BeforeAll
+    static void train() {
+        first = trained("first", "data.variance=0.5");
+        second = trained("second", "data.variance=0.5");
+    }
+
+    private static String trained(String name, String setting) {
+        Path out = folder.resolve(name);
+        mfm("train", "mixture", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2", "checkpoint_every=2", "model.mlp.width=8", "optimizer.decay=0",
+                setting).succeeded();
+        return out.resolve("checkpoint.safetensors").toString();
+    }
+
+
+    private static Command evaluate(String... more) {
+        List<String> all = new ArrayList<>(List.of("evaluate", "mixture", "--device", "cpu", "--contexts", "3", "--draws", "20", "--projections", "4"));
+        all.addAll(List.of(more));
+        return mfm(all.toArray(String[]::new));
+    }
+
+    @Test
+    void severalMapsAreOneTable() throws IOException {
+        long live = NativeMemory.liveTensors();
+        Path json = folder.resolve("table.json");
+        String out = evaluate(first, second, "--time", "0.3,0.8", "--mmd", "--out", json.toString()).succeeded().out();
+        assertEquals(live, NativeMemory.liveTensors());
+        List<String> lines = out.lines().toList();
+        // Two metrics at two times.
+        assertEquals(4, lines.stream().filter(line -> line.startsWith("| " + first)).count(), out);
+        assertEquals(4, lines.stream().filter(line -> line.startsWith("| " + second)).count(), out);
+        List<String> header = List.of(lines.stream().filter(line -> line.startsWith("| map")).findFirst().orElseThrow().split(" *\\| *", -1));
+        assertEquals(List.of("", "map", "floor", "1 step", "2 steps", "4 steps", "GLASS 4", "GLASS 16", "GLASS 64", "1 step / floor", ""), header);
+        JsonNode tree = JsonMapper.shared().readTree(Files.readString(json));
+        for (String metric : List.of("sliced_w2", "squared_mmd")) {
+            assertEquals(2, tree.get(metric).get("maps").size());
+            assertEquals(2, tree.get(metric).get("maps").get(first).get("4").size());
+            assertEquals(2, tree.get(metric).get("floor").size());
+        }
+        String row = lines.stream().filter(line -> line.startsWith("| " + first)).findFirst().orElseThrow();
+        assertTrue(row.contains(String.format(Locale.ROOT, "%.4f", tree.get("sliced_w2").get("maps").get(first).get("1").get(0).asDouble())), row);
+    }
+
+    @Test
+    void theSameSeedGivesTheSameTable() throws IOException {
+        Path page = folder.resolve("table.md");
+        String once = evaluate(first, "--time", "0.5").succeeded().out();
+        evaluate(first, "--time", "0.5", "--out", page.toString()).succeeded();
+        assertEquals(once, Files.readString(page));
+        String other = evaluate(first, "--time", "0.5", "--seed", "2").succeeded().out();
+        assertTrue(!other.equals(once));
+    }
+
+    @Test
+    void whatCannotBeComparedIsSaid() throws IOException {
+        String other = trained("other", "data.variance=0.7");
+        evaluate(first, other).failed("another mixture", "--config");
+        evaluate(first, other, "--config", "mixture", "--time", "0.5").succeeded();
+        evaluate(first, "--time", "1").failed("times are [1.0]");
+        evaluate(first, "--out", "table.txt").failed("--out table.txt", ".md", ".json");
+        evaluate(first, "--config", "fashion-mnist").failed("fashion-mnist is no configuration of a mixture");
+        evaluate(folder.resolve("nothing.safetensors").toString()).failed("nothing.safetensors");
+        evaluate().refused("CHECKPOINT");
+    }
+}

@@ -1,0 +1,44 @@
+package org.metaflowmaps.steering;
+
+import com.google.common.base.Preconditions;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.teacher.ConditionalDrift;
+
+/**
+ * Samples of the clean data that a noisy state could have come from, by Euler steps along the conditional drift from fresh noise:
+ * what a {@link PosteriorSampler} is measured against (method §3). One step is one evaluation of the drift.
+ *
+ * @param drift of the posteriors, such as {@link org.metaflowmaps.training.teacher.Glass}
+ * @param steps uniform steps from 0 to 1, at least 1
+ */
+public record GlassSampler(ConditionalDrift drift, int steps) {
+    /** Checks the number of steps. */
+    public GlassSampler {
+        Preconditions.checkArgument(steps >= 1, "GLASS sampler: %s steps, expected at least 1", steps);
+    }
+
+    /**
+     * The sample that noise is carried to.
+     *
+     * @param noise standard normal: (B, item shape)
+     * @param context the B posteriors to sample
+     * @return (B, item shape), in the innermost open scope
+     */
+    public Tensor sample(Tensor noise, Context context) {
+        Tensor state = noise;
+        for (int step = 0; step < steps; step++) {
+            try (TensorScope scope = TensorScope.open()) {
+                Tensor start = Torch.full((double) step / steps, noise.dtype(), noise.device(), noise.size(0));
+                Tensor next = scope.keep(state.add(drift.at(start, state, context).mul(1.0 / steps)));
+                if (step > 0) {
+                    state.close();
+                }
+                state = next;
+            }
+        }
+        return state;
+    }
+}

@@ -1,0 +1,54 @@
+package org.metaflowmaps.training;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.teacher.ConditionalDrift;
+import org.metaflowmaps.training.teacher.Drift;
+import org.metaflowmaps.training.teacher.Glass;
+import org.metaflowmaps.training.teacher.GuidedDrift;
+import org.metaflowmaps.training.teacher.NetworkDrift;
+
+/**
+ * The conditional drift that a run is distilled from, and the frozen network behind it.
+ *
+ * @param drift null if there is no teacher
+ * @param network null unless the teacher is one; owned by this object
+ */
+record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network) implements AutoCloseable {
+    /**
+     * The teacher of a configuration.
+     *
+     * @throws IOException if its file is missing, damaged or of a network that does not fit
+     */
+    static Teacher open(TrainConfig config, Device device) throws IOException {
+        TrainConfig.Teacher teacher = config.teacher();
+        return switch (teacher.kind()) {
+            case NONE -> new Teacher(null, null);
+            case MIXTURE -> new Teacher(null, null);
+            case NETWORK -> {
+                MetaFlowMap network = Networks.load(Path.of(Objects.requireNonNull(teacher.file())), config.model(), device);
+                yield new Teacher(new Glass(guided(teacher, network)), network);
+            }
+        };
+    }
+
+    private static Drift guided(TrainConfig.Teacher teacher, MetaFlowMap network) {
+        Drift plain = new NetworkDrift(network);
+        return switch (teacher.guidance()) {
+            case NONE -> plain;
+            case SIT -> new GuidedDrift(plain, network.classes(), 0);
+            case DMF -> new GuidedDrift(plain, network.classes(), teacher.builtIn());
+        };
+    }
+
+    @Override
+    public void close() {
+        if (network != null) {
+            network.close();
+        }
+    }
+}

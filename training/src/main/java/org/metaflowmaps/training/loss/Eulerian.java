@@ -1,0 +1,35 @@
+package org.metaflowmaps.training.loss;
+
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.model.Dual;
+import org.metaflowmaps.training.model.MetaFlowMap;
+
+/**
+ * Where a jump starts along its path does not change where it ends, ∂_s X + ∇X·b = 0: v(s,u,x̄) against g + (u-s)·(∂_s + g·∇)v, with
+ * one velocity g in target and direction. One forward pass with its tangent.
+ *
+ * @param velocity g. The pair's data make this MeanFlow (arXiv 2505.13447), the map's own v(s,s,x̄) Eulerian self-distillation, and a
+ *     teacher's drift the loss that the paper found best
+ */
+public record Eulerian(Velocity velocity) implements Consistency {
+    @Override
+    public Regression of(MetaFlowMap map, Pair pair) {
+        Tensor g = velocity.atStart(map, pair);
+        Dual jump = along(map, pair, g);
+        return new Regression(jump.primal(), advanced(g, pair, jump));
+    }
+
+    /** v(s,u,x̄) with its derivative along (1, 0, direction) in (s, u, x̄). */
+    static Dual along(MetaFlowMap map, Pair pair, Tensor direction) {
+        return map.averageVelocity(Dual.of(pair.start(), Torch.onesLike(pair.start())), Dual.constant(pair.end()),
+                Dual.of(pair.state(), direction), pair.context());
+    }
+
+    private static Tensor advanced(Tensor g, Pair pair, Dual jump) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return g.add(pair.length().mul(jump.tangentOrZero()));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+package org.metaflowmaps.training.loss;
+
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.model.Dual;
+import org.metaflowmaps.training.model.MetaFlowMap;
+
+/**
+ * Improved MeanFlow (iMF): v - (u-s)·stop((∂_s + v_{s,s}·∇)v) against g, with the map's own velocity as the direction. The target is a
+ * plain flow-matching one, whose noise no derivative multiplies.
+ *
+ * @param velocity g: the pair's data, guided or not, or a teacher's drift
+ */
+public record ImprovedMeanFlow(Velocity velocity) implements Consistency {
+    @Override
+    public Regression of(MetaFlowMap map, Pair pair) {
+        Dual jump = Eulerian.along(map, pair, new Velocity.Own().atStart(map, pair));
+        Tensor compound = jump.primal().sub(pair.length().mul(jump.tangentOrZero()));
+        return new Regression(compound, velocity.atStart(map, pair));
+    }
+}

@@ -1,0 +1,66 @@
+package org.metaflowmaps.training.loss;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.model.Dual;
+import org.metaflowmaps.training.model.MetaFlowMap;
+
+/**
+ * The end of a jump moves with the flow: ∂_u X(s,u,x̄) = b_u(X(s,u,x̄)), where ∂_u X = v + (u-s)·∂_u v.
+ *
+ * @param velocity b: the map's own v(u,u,·), that of its average, or a teacher's drift
+ * @param through which side is trained
+ */
+public record Lagrangian(Velocity.Field velocity, Through through) implements Consistency {
+    /** How the loss sends its gradient. */
+    public enum Through {
+        /** Through ∂_u X, against the stopped velocity at the end: the form of the paper. */
+        @JsonProperty("derivative")
+        DERIVATIVE,
+        /**
+         * Through the trained map's own velocity at the end and the jump that leads there, against the stopped ∂_u X: the released code.
+         */
+        @JsonProperty("velocity")
+        VELOCITY,
+        /** Through v(s,u,x̄) alone, against the stopped b_u(X) - (u-s)·∂_u v: needs no reverse pass through a derivative. */
+        @JsonProperty("average")
+        AVERAGE
+    }
+
+    /** Refuses a teacher's velocity to be trained. */
+    public Lagrangian {
+        if (through == Through.VELOCITY && !(velocity instanceof Velocity.Own)) {
+            throw new IllegalArgumentException("a Lagrangian loss through the velocity trains the map's own: it takes no other velocity");
+        }
+    }
+
+    @Override
+    public Regression of(MetaFlowMap map, Pair pair) {
+        Tensor length = pair.length();
+        Dual jump = alongEnd(map, pair);
+        Tensor jumped = pair.state().add(length.mul(jump.primal()));
+        return switch (through) {
+            case DERIVATIVE -> new Regression(jump.primal().add(length.mul(jump.tangentOrZero())), there(map, pair, jumped));
+            case VELOCITY -> new Regression(map.averageVelocity(pair.end(), pair.end(), jumped, pair.context()), rate(length, jump));
+            case AVERAGE -> new Regression(jump.primal(), there(map, pair, jumped).sub(length.mul(jump.tangentOrZero())));
+        };
+    }
+
+    private Tensor there(MetaFlowMap map, Pair pair, Tensor jumped) {
+        return velocity.at(map, pair.end(), jumped.detach(), pair.context());
+    }
+
+    private static Tensor rate(Tensor length, Dual jump) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return jump.primal().add(length.mul(jump.tangentOrZero()));
+        }
+    }
+
+    private Dual alongEnd(MetaFlowMap map, Pair pair) {
+        Tensor one = Torch.onesLike(pair.end());
+        Dual end = through == Through.DERIVATIVE ? Dual.through(pair.end(), one) : Dual.of(pair.end(), one);
+        return map.averageVelocity(Dual.constant(pair.start()), end, Dual.constant(pair.state()), pair.context());
+    }
+}

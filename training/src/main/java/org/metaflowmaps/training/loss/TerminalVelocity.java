@@ -1,0 +1,20 @@
+package org.metaflowmaps.training.loss;
+
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.model.MetaFlowMap;
+
+/**
+ * Terminal velocity matching (TVM): the {@link Lagrangian} loss through ∂_u X against the velocity of averaged weights. Items whose
+ * pair is a single time take no part.
+ *
+ * @param average not owned
+ */
+public record TerminalVelocity(MetaFlowMap average) implements Consistency {
+    @Override
+    public Regression of(MetaFlowMap map, Pair pair) {
+        Regression all = new Lagrangian(new Velocity.Averaged(average), Lagrangian.Through.DERIVATIVE).of(map, pair);
+        Tensor jumps = MetaFlowMap.perItem(pair.end().ne(pair.start()).to(DType.FLOAT32), all.target());
+        return new Regression(all.prediction().mul(jumps), all.target().mul(jumps));
+    }
+}

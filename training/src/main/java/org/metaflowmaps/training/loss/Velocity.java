@@ -1,0 +1,101 @@
+package org.metaflowmaps.training.loss;
+
+import java.util.Objects;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.teacher.ConditionalDrift;
+
+/** Where a loss takes the velocity at a point from; it is always stopped: it carries no gradient graph. */
+public sealed interface Velocity {
+    /**
+     * The velocity at a pair's own start and state.
+     *
+     * @return (B, item shape), in the innermost open scope
+     */
+    Tensor atStart(MetaFlowMap map, Pair pair);
+
+    /** A velocity that is known everywhere, not only where the data happen to pass. */
+    sealed interface Field extends Velocity {
+        /**
+         * The velocity at a time (B) and a state (B, item shape).
+         *
+         * @return (B, item shape), in the innermost open scope
+         */
+        Tensor at(MetaFlowMap map, Tensor time, Tensor state, Context context);
+
+        @Override
+        default Tensor atStart(MetaFlowMap map, Pair pair) {
+            return at(map, pair.start(), pair.state(), pair.context());
+        }
+    }
+
+    /** x_1 - x̄_0: the pair's own data, right on average only (method §4.2a). */
+    record Data() implements Velocity {
+        @Override
+        public Tensor atStart(MetaFlowMap map, Pair pair) {
+            return pair.velocity();
+        }
+    }
+
+    /**
+     * x_1 - x̄_0 + (1 - 1/w)·(v_{s,s}(x̄; y, w) - v_{s,s}(x̄; ∅, 1)): model guidance, whose fixed point is classifier-free
+     * guidance of scale w (method §4.2a). The pair's context must have labels and guidance scales.
+     */
+    record Guided() implements Velocity {
+        @Override
+        public Tensor atStart(MetaFlowMap map, Pair pair) {
+            Tensor labels = Objects.requireNonNull(pair.context().labels(), "model guidance needs labels");
+            Tensor guidance = Objects.requireNonNull(pair.context().guidance(), "model guidance needs guidance scales");
+            try (TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.noGrad()) {
+                Tensor none = Torch.full(map.classes(), DType.INT64, labels.device(), labels.size(0));
+                Tensor state = pair.state();
+                Tensor guided = map.averageVelocity(pair.start(), pair.start(), state, pair.context());
+                Tensor plain = map.averageVelocity(pair.start(), pair.start(), state, pair.context().with(none, null));
+                Tensor share = guidance.reciprocal().neg().add(1);
+                return scope.keep(pair.velocity().add(MetaFlowMap.perItem(share, state).mul(guided.sub(plain))));
+            }
+        }
+    }
+
+    /** The trained map's own v(s, s, x̄). */
+    record Own() implements Field {
+        @Override
+        public Tensor at(MetaFlowMap map, Tensor time, Tensor state, Context context) {
+            return diagonal(map, time, state, context);
+        }
+    }
+
+    /**
+     * v(s, s, x̄) of a map with averaged weights.
+     *
+     * @param average not owned
+     */
+    record Averaged(MetaFlowMap average) implements Field {
+        @Override
+        public Tensor at(MetaFlowMap map, Tensor time, Tensor state, Context context) {
+            return diagonal(average, time, state, context);
+        }
+    }
+
+    /** The conditional drift of a teacher: no variance, and right for any law of states (method §4.2b). */
+    record Taught(ConditionalDrift teacher) implements Field {
+        @Override
+        public Tensor at(MetaFlowMap map, Tensor time, Tensor state, Context context) {
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                return teacher.at(time, state, context);
+            }
+        }
+    }
+
+    private static Tensor diagonal(MetaFlowMap map, Tensor time, Tensor state, Context context) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return map.averageVelocity(time, time, state, context);
+        }
+    }
+}

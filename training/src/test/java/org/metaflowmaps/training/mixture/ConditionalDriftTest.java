@@ -1,0 +1,138 @@
+package org.metaflowmaps.training.mixture;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.training.model.Close.assertClose;
+
+import java.util.List;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.LinearInterpolant;
+import org.metaflowmaps.training.teacher.ConditionalDrift;
+import org.metaflowmaps.training.teacher.Glass;
+
+/** The exact conditional drift against conditioning in plain Java, and GLASS against the exact conditional drift (method §3, 13). */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+final class ConditionalDriftTest {
+    private static final int GRID = 50;
+
+    private final GaussianMixture mixture = Mixtures.skewed();
+    private final ConditionalDrift exact = mixture.conditionalDrift();
+    private final ConditionalDrift glass = new Glass(mixture.drift());
+
+    @AfterAll
+    void close() {
+        mixture.close();
+    }
+
+    /** Two observations one after the other, each by its Kalman gain; then the mean of the data. */
+    @Test
+    void itIsThatOfTwoObservationsInARow() {
+        double[][] points = {{0.1, 0.2}, {0.5, 0.5}, {0.9, 0.3}, {0.2, 0.95}, {0, 0.6}, {0.7, 0}, {0, 0}, {0.99, 0.99}};
+        double[] x = {0.4, -0.7};
+        double[] own = {-0.6, 0.9};
+        try (TensorScope scope = TensorScope.open()) {
+            for (double[] point : points) {
+                double s = point[0];
+                double t = point[1];
+                List<Mixtures.Component> both = Mixtures.observed(Mixtures.observed(Mixtures.components(mixture), t, 1 - t, x), s, 1 - s, own);
+                double[] mean = Mixtures.moments(both).mean();
+                Tensor expected = Torch.of(new double[] {(mean[0] - own[0]) / (1 - s), (mean[1] - own[1]) / (1 - s)}, 1, 2);
+                Context context = new Context(Torch.of(new double[] {t}), Torch.of(x, 1, 2));
+                assertClose(expected, exact.at(Torch.of(new double[] {s}), Torch.of(own, 1, 2), context), 1e-9, "s = " + s + ", t = " + t);
+            }
+        }
+    }
+
+    /** Every pair of 50 times from 0 to 1, both ends included, with states of the joint law or far off it. */
+    private record Grid(Tensor start, Tensor state, Context context) {
+        static Grid random(GaussianMixture mixture, long seed, boolean onLaw) {
+            int count = GRID * GRID;
+            float[] inner = new float[count];
+            float[] outer = new float[count];
+            long[] labels = new long[count];
+            for (int i = 0; i < count; i++) {
+                inner[i] = (i / GRID) / (GRID - 1f);
+                outer[i] = (i % GRID) / (GRID - 1f);
+                labels[i] = i % (mixture.components() + 1);
+            }
+            try (RandomSource random = RandomSource.seeded(seed)) {
+                Tensor s = Torch.of(inner);
+                Tensor t = Torch.of(outer);
+                Tensor data = mixture.sample(random, count);
+                Tensor x = onLaw ? LinearInterpolant.state(random.normal(count, 2), data, t) : random.normal(count, 2).mul(3);
+                Tensor own = onLaw ? LinearInterpolant.state(random.normal(count, 2), data, s) : random.normal(count, 2).mul(3);
+                return new Grid(s, own, new Context(t, x, seed % 2 == 0 ? Torch.of(labels) : null, null));
+            }
+        }
+    }
+
+    /**
+     * In float32, relative to 1 + |b̄| + (|x| + |x̄|) / max(1-s, 1/49): the straight line to x at late t is a difference of x and x̄,
+     * each rounded, over 1-s. The corner s = t = 1, which has no limit, need only be finite.
+     */
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3, 4})
+    void glassIsExactOnAGridOfTimes(long seed) {
+        for (boolean onLaw : new boolean[] {true, false}) {
+            try (TensorScope scope = TensorScope.open()) {
+                Grid at = Grid.random(mixture, seed, onLaw);
+                double[] actual = glass.at(at.start, at.state, at.context).toDoubleArray();
+                double[] expected = exact.at(at.start, at.state, at.context).toDoubleArray();
+                double[] wide = exact.at(at.start.to(DType.FLOAT64), at.state.to(DType.FLOAT64),
+                        new Context(at.context.time().to(DType.FLOAT64), at.context.state().to(DType.FLOAT64), at.context.labels(), null)).toDoubleArray();
+                double[] x = at.context.state().toDoubleArray();
+                double[] own = at.state.toDoubleArray();
+                double worst = 0;
+                double plain = 0;
+                for (int i = 0; i < expected.length; i++) {
+                    assertTrue(Double.isFinite(actual[i]) && Double.isFinite(expected[i]), "item " + i + ": " + actual[i] + " and " + expected[i]);
+                    if (i / 2 == GRID * GRID - 1) {
+                        continue;
+                    }
+                    double rest = Math.max(1.0 / (GRID - 1), 1 - (i / 2 / GRID) / (GRID - 1.0));
+                    double scale = 1 + Math.abs(expected[i]) + (Math.abs(x[i]) + Math.abs(own[i])) / rest;
+                    worst = Math.max(worst, Math.abs(actual[i] - expected[i]) / scale);
+                    plain = Math.max(plain, Math.abs(actual[i] - expected[i]) / (1 + Math.abs(expected[i])));
+                    assertEquals(wide[i], expected[i], 1e-6 * (1 + Math.abs(wide[i])), "float32 is float64 rounded, item " + i);
+                }
+                System.out.println("PROBE " + seed + " " + onLaw + " " + worst + " plain " + plain);
+                assertTrue(worst < 1e-5, "apart by " + worst + (onLaw ? " on the law" : " off the law"));
+            }
+        }
+    }
+
+    @Test
+    void limitsAreThoseOfTheMethod() {
+        int count = 7;
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(9)) {
+            Tensor x = random.normal(count, 2).to(DType.FLOAT64).mul(2);
+            Tensor own = random.normal(count, 2).to(DType.FLOAT64).mul(2);
+            Tensor inside = random.uniform(count).to(DType.FLOAT64).mul(0.9).add(0.05);
+            Tensor zero = Torch.zerosLike(inside);
+            Tensor one = Torch.onesLike(inside);
+            Tensor drift = mixture.drift().at(inside, own, null, null);
+            Tensor straight = x.sub(own).div(inside.neg().add(1).unsqueeze(1));
+            for (ConditionalDrift way : List.of(exact, glass)) {
+                // GLASS passes times on as float32.
+                double rounding = way.equals(exact) ? 1e-12 : 1e-6;
+                assertClose(drift, way.at(inside, own, new Context(zero, x)), rounding, "t = 0");
+                assertClose(mixture.denoiser(inside, x).sub(own), way.at(zero, own, new Context(inside, x)), rounding, "s = 0");
+                assertClose(own, way.at(one, own, new Context(inside, x)), rounding, "s = 1");
+                assertClose(straight, way.at(inside, own, new Context(one, x)), rounding, "t = 1");
+                assertClose(Torch.of(mixture.mean(), 1, 2).sub(own), way.at(zero, own, new Context(zero, x)), rounding, "s = t = 0");
+                assertEquals(1, way.at(one, own, new Context(one, x)).isFinite().all().item(), "s = t = 1");
+            }
+        }
+    }
+}
