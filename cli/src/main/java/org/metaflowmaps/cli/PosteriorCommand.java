@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.model.MetaFlowMap;
@@ -51,6 +52,9 @@ final class PosteriorCommand implements Callable<Integer> {
     @Mixin
     private final DeviceOption device = new DeviceOption();
 
+    @Mixin
+    private final PrecisionOption precision = new PrecisionOption();
+
     @Override
     public Integer call() throws IOException {
         Png.checkName(out);
@@ -67,7 +71,8 @@ final class PosteriorCommand implements Callable<Integer> {
                 throw new IllegalArgumentException("--image " + image + " is out of range: the set has images 0 to " + (images.count() - 1));
             }
         }
-        try (MetaFlowMap map = checkpoint.load(device.get())) {
+        try (MetaFlowMap map = checkpoint.load(device.get());
+                Autocast mode = precision.on(device.get())) {
             ImageGrid grid = new PosteriorStudy(map, images, images.count(), device.get(), seed).grid(wanted, at, draws, steps);
             Png.write(grid.draw(2), out);
         }

@@ -10,6 +10,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Safetensors;
@@ -61,6 +62,9 @@ final class SampleCommand implements Callable<Integer> {
     @Mixin
     private final DeviceOption device = new DeviceOption();
 
+    @Mixin
+    private final PrecisionOption precision = new PrecisionOption();
+
     @Override
     public Integer call() throws IOException {
         if (count < 1 || steps < 1) {
@@ -73,6 +77,7 @@ final class SampleCommand implements Callable<Integer> {
         try (MetaFlowMap map = checkpoint.load(device.get());
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed, device.get());
+                Autocast mode = precision.on(device.get());
                 Autograd.Mode off = Autograd.inference()) {
             Tensor classes = Torch.of(labels(map)).to(device.get());
             Tensor images = draw(map, random, classes.repeatInterleave(count, 0));

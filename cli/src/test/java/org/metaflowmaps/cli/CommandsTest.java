@@ -3,6 +3,7 @@ package org.metaflowmaps.cli;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.cli.Command.files;
@@ -11,8 +12,10 @@ import static org.metaflowmaps.cli.Command.tiny;
 
 import java.awt.image.BufferedImage;
 import java.io.IOException;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -102,6 +105,24 @@ final class CommandsTest {
             assertTrue(file.entries().containsKey("labels"));
         }
         assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void samplesInBfloat16AreNearlyThoseInFloat32() throws IOException {
+        float[][] images = new float[2][];
+        for (int i = 0; i < 2; i++) {
+            Path out = folder.resolve("precision" + i + ".safetensors");
+            mfm("sample", checkpoint, "--device", "cpu", "--count", "1", "--steps", "2", "--precision", i == 0 ? "float32" : "bfloat16", "--out",
+                    out.toString()).succeeded();
+            try (SafetensorsFile file = SafetensorsFile.open(out)) {
+                images[i] = file.bytes("images").toArray(ValueLayout.JAVA_FLOAT_UNALIGNED);
+            }
+        }
+        assertArrayEquals(images[0], images[1], 0.05f);
+        assertNotEquals(Arrays.hashCode(images[0]), Arrays.hashCode(images[1]), "nothing was rounded");
+        mfm("sample", checkpoint, "--precision", "bf16").refused("--precision", "float32, bfloat16");
+        mfm("posterior", checkpoint, "--device", "cpu", "--image", "0", "--precision", "bfloat16", "--out", folder.resolve("mixed.png").toString())
+                .succeeded();
     }
 
     @Test

@@ -16,6 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.FieldSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.training.Precision;
 import org.metaflowmaps.training.TrainConfig;
 
 final class ConfigsTest {
@@ -45,13 +46,15 @@ final class ConfigsTest {
     @Test
     void overridesStandAboveTheFileAndTheFileAboveTheDefaults() throws IOException {
         String file = "steps: 7\noptimizer: {clip: 3}\n";
-        TrainConfig config = Configs.resolve("my.yaml", file, List.of("optimizer.clip=4", "data.folder=here", "seed=-1")).config();
+        TrainConfig config = Configs.resolve("my.yaml", file, List.of("optimizer.clip=4", "data.folder=here", "seed=-1", "precision=bfloat16")).config();
         TrainConfig defaults = Configs.resolve("my.yaml", "", List.of()).config();
         assertEquals(7, config.steps());
         assertEquals(4, config.optimizer().clip());
         assertEquals(-1, config.seed());
         assertEquals("here", config.data().folder());
         assertNull(defaults.data().folder());
+        assertEquals(Precision.BFLOAT16, config.precision());
+        assertEquals(Precision.FLOAT32, defaults.precision());
         assertEquals(defaults.optimizer().learningRate(), config.optimizer().learningRate());
     }
 

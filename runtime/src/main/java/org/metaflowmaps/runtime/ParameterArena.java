@@ -4,20 +4,21 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Named parameters that are views of one flat buffer, with their gradients as views of another.
  *
  * <p>Clipping, an optimiser step, the moving average and a checkpoint are then one pass over one buffer each. Parameters are
  * float32 leaves that require gradients; backward passes add into {@link #gradients()}. The arena owns all of it and frees it
- * on {@link #close}; no scope does.
+ * on {@link #close}; no scope does. An arena whose gradients nobody asks for has no memory for them.
  */
 public final class ParameterArena implements AutoCloseable {
     /** Parameters start at multiples of this many elements, so that vector instructions and GPU loads are aligned. */
     private static final long ALIGNMENT = 64;
 
     private final Tensor values;
-    private final Tensor gradients;
+    private @Nullable Tensor gradients;
     private final Map<String, Tensor> parameters = new LinkedHashMap<>();
     private final long count;
 
@@ -41,20 +42,16 @@ public final class ParameterArena implements AutoCloseable {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             values = Torch.zeros(DType.FLOAT32, device, total);
-            gradients = Torch.zeros(DType.FLOAT32, device, total);
             long offset = 0;
             for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
                 long[] shape = entry.getValue();
                 long numel = numel(entry.getKey(), shape);
                 Tensor parameter = values.narrow(0, offset, numel).view(shape).detach().requiresGrad_(true);
-                Tensor gradient = gradients.narrow(0, offset, numel).view(shape);
-                parameter.unwrap().mutable_grad().put(gradient.unwrap());
                 parameters.put(entry.getKey(), parameter);
                 offset += aligned(numel);
             }
             // Only now, so that a failure on the way leaves nothing behind.
             values.retain();
-            gradients.retain();
             parameters.values().forEach(Tensor::retain);
         }
     }
@@ -99,9 +96,31 @@ public final class ParameterArena implements AutoCloseable {
         return values;
     }
 
-    /** The flat buffer of gradients, laid out like {@link #values}. */
+    /**
+     * The flat buffer of gradients, laid out like {@link #values}. It is made at the first call, and takes in what backward passes
+     * have left until then.
+     *
+     * @throws IllegalStateException if the arena was closed
+     * @throws TensorException if the device has no room
+     */
     public Tensor gradients() {
-        return gradients;
+        Tensor made = gradients;
+        if (made == null) {
+            try (TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.noGrad()) {
+                made = Torch.zerosLike(values);
+                for (Map.Entry<String, Tensor> entry : parameters.entrySet()) {
+                    org.bytedeco.pytorch.Tensor parameter = entry.getValue().unwrap();
+                    Tensor place = view(entry.getKey(), made);
+                    if (parameter.grad().defined()) {
+                        place.copy_(Tensor.wrap(parameter.grad()));
+                    }
+                    parameter.mutable_grad().put(place.unwrap());
+                }
+                gradients = made.retain();
+            }
+        }
+        return made;
     }
 
     /** A parameter's place seen in another flat buffer of this layout, such as a moment or a moving average. */
@@ -123,7 +142,9 @@ public final class ParameterArena implements AutoCloseable {
     @Override
     public void close() {
         parameters.values().forEach(Tensor::close);
-        gradients.close();
+        if (gradients != null) {
+            gradients.close();
+        }
         values.close();
     }
 }

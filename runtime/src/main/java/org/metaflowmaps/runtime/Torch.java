@@ -222,7 +222,7 @@ public final class Torch {
     }
 
     /**
-     * x·Wᵀ + b.
+     * x·Wᵀ + b; in bfloat16 under {@link Autocast}.
      *
      * @param input (…, in)
      * @param weight (out, in)

@@ -68,6 +68,25 @@ class ParameterArenaTest {
     }
 
     @Test
+    void gradientsTakeMemoryOnlyWhenTheyAreAskedForAndKeepWhatCameBefore() {
+        long bytes = NativeMemory.liveBytes();
+        try (ParameterArena arena = new ParameterArena(shapes(), Device.CPU)) {
+            long parameters = 4 * arena.count();
+            long buffer = 4 * arena.values().numel();
+            assertEquals(bytes + parameters + buffer, NativeMemory.liveBytes());
+            try (TensorScope scope = TensorScope.open()) {
+                Autograd.backward(arena.get("bias").mul(2).sum());
+                assertEquals(140, arena.gradients().sum().item());
+                Autograd.backward(arena.get("bias").sum().add(arena.get("scale")));
+                assertEquals(210 + 1, arena.gradients().sum().item());
+                assertEquals(1, arena.view("scale", arena.gradients()).item());
+            }
+            assertEquals(bytes + parameters + 2 * buffer, NativeMemory.liveBytes());
+        }
+        assertEquals(bytes, NativeMemory.liveBytes());
+    }
+
+    @Test
     void viewFindsAParametersPlaceInAnotherBuffer() {
         try (ParameterArena arena = new ParameterArena(shapes(), Device.CPU);
                 TensorScope scope = TensorScope.open()) {

@@ -26,6 +26,7 @@ import org.metaflowmaps.training.model.TransformerConfig;
  * @param checkpointEvery steps between checkpoints
  * @param checkpointKeep how many of the last checkpoints stay
  * @param checkpointKeepEvery steps whose multiples' checkpoints stay for good; 0 for none
+ * @param precision what the network computes in
  * @param data what is modelled
  * @param model the network
  * @param teacher what it is distilled from
@@ -47,6 +48,7 @@ public record TrainConfig(
         @JsonProperty("checkpoint_every") int checkpointEvery,
         @JsonProperty("checkpoint_keep") int checkpointKeep,
         @JsonProperty("checkpoint_keep_every") long checkpointKeepEvery,
+        @JsonProperty("precision") Precision precision,
         @JsonProperty("data") Data data,
         @JsonProperty("model") Model model,
         @JsonProperty("teacher") Teacher teacher,
@@ -57,6 +59,7 @@ public record TrainConfig(
 
     /** Checks the ranges. */
     public TrainConfig {
+        given(precision, "precision");
         given(data, "data");
         given(model, "model");
         given(teacher, "teacher");

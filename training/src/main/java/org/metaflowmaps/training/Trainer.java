@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
@@ -237,7 +238,8 @@ public final class Trainer implements AutoCloseable {
                 batch = data.batch(position, config.batch());
             }
             Objective.Losses losses;
-            try (ProfilerRange range = ProfilerRange.open("losses")) {
+            try (ProfilerRange range = ProfilerRange.open("losses");
+                    Autocast mode = config.precision().on(device)) {
                 losses = objective.of(map, batch, sampler, step);
             }
             try (ProfilerRange range = ProfilerRange.open("backward")) {

@@ -62,7 +62,7 @@ final class RunSettingsTest {
     void noFolderIsNamed() {
         TrainConfig config = new Runs().config();
         TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(), config.labelDrop(), config.guidance(), config.guidanceFrom(),
-                "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(), config.checkpointKeepEvery(),
+                "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(), config.checkpointKeepEvery(), config.precision(),
                 new TrainConfig.Data(config.data().kind(), "/home/me/images", 0, config.data().means(), config.data().variance(), 1, 1, 1, 1, 3, 0, 1),
                 config.model(),
                 config.teacher(), config.loss(), config.times(), config.optimizer(), config.average());

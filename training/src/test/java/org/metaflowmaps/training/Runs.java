@@ -33,6 +33,7 @@ final class Runs {
     double skipAbove;
     int maxSkipped = 1;
     double averageDecay = 0.9;
+    Precision precision = Precision.FLOAT32;
     TrainConfig.Model model = MLP;
     TrainConfig.OptimizerKind optimizer = TrainConfig.OptimizerKind.RADAM;
     TrainConfig.WeightingKind weighting = TrainConfig.WeightingKind.L2;
@@ -46,7 +47,7 @@ final class Runs {
         TrainConfig.Weight plain = new TrainConfig.Weight(weighting, 1, 0.01);
         TrainConfig.Law uniform = new TrainConfig.Law(TrainConfig.LawKind.UNIFORM, 0, 0, 1, 7);
         return new TrainConfig(seed, steps, batch, accumulate, 0.1, 1, 0, null, logEvery, checkpointEvery, checkpointKeep, checkpointKeepEvery,
-                TrainConfig.Data.mixture(MEANS, VARIANCE), model,
+                precision, TrainConfig.Data.mixture(MEANS, VARIANCE), model,
                 new TrainConfig.Teacher(TrainConfig.TeacherKind.NONE, null, TrainConfig.TeacherGuidance.NONE, 0),
                 new TrainConfig.Loss(TrainConfig.VelocityKind.DATA, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
                 new TrainConfig.Times(2, 0.1, 0, uniform, uniform, 0),

@@ -17,7 +17,7 @@ record Block(TransformerConfig config, Weights weights) {
      */
     Dual forward(Dual tokens, Dual condition, Tensor context, Tensor positions) {
         try (TensorScope scope = TensorScope.open()) {
-            Dual modulation = weights.linear(condition, "adaLN_modulation.1").unsqueeze(1);
+            Dual modulation = weights.exact(condition, "adaLN_modulation.1").unsqueeze(1);
             Dual[] m = modulation.chunk(config.jointAttention() ? 7 : 6, 2);
             Attention attention = new Attention(config.numHeads());
             Dual input = modulated(tokens, m[0], m[1]);

@@ -5,6 +5,7 @@ import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -15,6 +16,9 @@ import org.metaflowmaps.runtime.Torch;
  * <p>Layers are written once over this type. Without a tangent an operation costs what its tensor operation costs. A tangent is
  * computed from the activations that the value's own pass made, by default without recording a gradient graph; a
  * {@linkplain #through differentiable} tangent records one, for losses that send gradients through a derivative.
+ *
+ * <p>A tangent has its value's element type, also where {@link org.metaflowmaps.runtime.Autocast} gives a product another type than
+ * its operands have. Normalisations and the softmax compute in float32 at least, whatever they are given.
  *
  * <p>Several Jacobians here are symmetric (softmax, layer norm) or diagonal (activations), so that libtorch's fused backward
  * operators compute their products with tangents too.
@@ -99,9 +103,22 @@ public final class Dual {
         }
     }
 
-    /** An operand that broadcast has a tangent of its own, smaller shape: the result's tangent has the result's. */
+    /** An operand that broadcast has a tangent of its own, smaller shape: the result's tangent has the result's, and its type. */
     private static @Nullable Tensor shaped(@Nullable Tensor tangent, Tensor primal) {
-        return tangent == null || tangent.numel() == primal.numel() ? tangent : tangent.expand(primal.shape());
+        if (tangent == null) {
+            return null;
+        }
+        Tensor whole = tangent.numel() == primal.numel() ? tangent : tangent.expand(primal.shape());
+        return whole.dtype() == primal.dtype() ? whole : whole.to(primal.dtype());
+    }
+
+    /** A tensor of two bytes per element as float32, any other as it is. */
+    private static Tensor wide(Tensor tensor) {
+        return tensor.dtype().bytes() == 2 ? tensor.to(DType.FLOAT32) : tensor;
+    }
+
+    private static Tensor narrowed(Tensor tensor, Tensor like) {
+        return like.dtype().bytes() == 2 ? tensor.to(like.dtype()) : tensor;
     }
 
     /** A linear map of this value: its tangent goes the same way. */
@@ -186,7 +203,7 @@ public final class Dual {
 
     // ---- layers ----
 
-    /** this·Wᵀ + b for a weight (out, in) and a bias (out) that do not change along the direction. */
+    /** this·Wᵀ + b for a weight (out, in) and a bias (out) that do not change along the direction; bfloat16 under autocast. */
     public Dual linear(Tensor weight, @Nullable Tensor bias) {
         Tensor direction = tangent;
         Tensor output = Torch.linear(primal, weight, bias);
@@ -216,22 +233,24 @@ public final class Dual {
         return direction == null ? constant(output) : result(output, () -> Torch.geluTanhBackward(direction, primal), this);
     }
 
-    /** Layer normalisation over the last dimension, without gain or offset. */
+    /** Layer normalisation over the last dimension, without gain or offset; float32 at least. */
     public Dual layerNorm(double eps) {
         Tensor direction = tangent;
-        Torch.Normalised normal = Torch.layerNorm(primal, eps);
+        Tensor value = wide(primal);
+        Torch.Normalised normal = Torch.layerNorm(value, eps);
         return direction == null
                 ? constant(normal.output())
-                : result(normal.output(), () -> Torch.layerNormBackward(direction.contiguous(), primal, normal.mean(),
+                : result(normal.output(), () -> Torch.layerNormBackward(wide(direction).contiguous(), value, normal.mean(),
                         normal.rstd()), this);
     }
 
-    /** this / √(mean(this²) + eps) · gain over the last dimension. */
+    /** this / √(mean(this²) + eps) · gain over the last dimension, computed in float32 at least, in this value's type. */
     public Dual rmsNorm(Tensor gain, double eps) {
-        Tensor inverse = primal.square().mean(true, -1).add(eps).rsqrt();
-        Tensor unit = primal.mul(inverse);
-        return result(unit.mul(gain), () -> {
-            Tensor direction = tangentOrZero();
+        Tensor value = wide(primal);
+        Tensor inverse = value.square().mean(true, -1).add(eps).rsqrt();
+        Tensor unit = value.mul(inverse);
+        return result(narrowed(unit.mul(gain), primal), () -> {
+            Tensor direction = wide(tangentOrZero());
             Tensor radial = unit.mul(direction).mean(true, -1);
             return direction.sub(unit.mul(radial)).mul(inverse).mul(gain);
         }, this);
@@ -261,20 +280,21 @@ public final class Dual {
         try (TensorScope scope = TensorScope.open()) {
             Tensor rows = Torch.cat(-1, query.tangentOrZero(), query.primal).mul_(attentionScale(query));
             Tensor columns = Torch.cat(-1, key.primal, key.tangentOrZero());
-            Tensor weights = rows.narrow(-1, width, width).matmul(columns.narrow(-1, 0, width).transpose(-2, -1)).softmax(-1);
-            Tensor rates = Torch.softmaxBackward(rows.matmul(columns.transpose(-2, -1)), weights, -1);
+            Tensor scores = rows.narrow(-1, width, width).matmul(columns.narrow(-1, 0, width).transpose(-2, -1));
+            Tensor weights = wide(scores).softmax(-1);
+            Tensor rates = Torch.softmaxBackward(wide(rows.matmul(columns.transpose(-2, -1))), weights, -1);
             return scope.keep(Torch.cat(-1, rates, weights).matmul(Torch.cat(-2, value.primal, value.tangentOrZero())));
         }
     }
 
-    /** Softmax over the last dimension. */
+    /** Softmax over the last dimension; float32 at least. */
     public Dual softmax() {
         Tensor direction = tangent;
-        Tensor output = primal.softmax(-1);
-        return direction == null ? constant(output) : result(output, () -> Torch.softmaxBackward(direction, output, -1), this);
+        Tensor output = wide(primal).softmax(-1);
+        return direction == null ? constant(output) : result(output, () -> Torch.softmaxBackward(wide(direction), output, -1), this);
     }
 
-    /** The matrix product; leading dimensions broadcast. */
+    /** The matrix product; leading dimensions broadcast; bfloat16 under autocast. */
     public Dual matmul(Dual other) {
         return result(primal.matmul(other.primal), () -> merged(
                 tangent == null ? null : tangent.matmul(other.primal),

@@ -33,7 +33,7 @@ final class Embeddings {
     static Dual time(Dual time, Tensor frequencies, Weights weights) {
         Dual phase = time.unsqueeze(1).mul(Dual.constant(frequencies));
         Dual sinusoids = Dual.cat(1, phase.cos(), phase.sin());
-        return weights.linear(weights.linear(sinusoids, "mlp.0").silu(), "mlp.2");
+        return weights.exact(weights.exact(sinusoids, "mlp.0").silu(), "mlp.2");
     }
 
     /** Images (B, C, H, W) as tokens (B, patches, D): one linear map of each patch, which is what a strided convolution does. */
@@ -45,7 +45,7 @@ final class Embeddings {
         Dual cut = image.reshape(shape[0], shape[1], rows, patch, columns, patch)
                 .permute(0, 2, 4, 1, 3, 5)
                 .reshape(shape[0], rows * columns, shape[1] * patch * patch);
-        return cut.linear(kernel.reshape(kernel.size(0), -1), weights.get("proj.bias"));
+        return Weights.exact(cut, kernel.reshape(kernel.size(0), -1), weights.get("proj.bias"));
     }
 
     /** Tokens (B, rows · columns, patch · patch · C) as images (B, C, H, W). */

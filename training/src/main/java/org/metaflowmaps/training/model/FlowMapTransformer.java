@@ -119,8 +119,8 @@ public final class FlowMapTransformer implements MetaFlowMap {
                 tokens = block.forward(tokens, i < config.encoderDepth() ? first : second, context.state(), positions);
             }
             Weights head = weights.in("final_layer");
-            Dual[] modulation = head.linear(second, "adaLN_modulation.1").unsqueeze(1).chunk(2, 2);
-            Dual output = head.linear(Block.modulated(tokens, modulation[0], modulation[1]), "linear");
+            Dual[] modulation = head.exact(second, "adaLN_modulation.1").unsqueeze(1).chunk(2, 2);
+            Dual output = head.exact(Block.modulated(tokens, modulation[0], modulation[1]), "linear");
             Dual image = Embeddings.unpatch(output, config.grid(), config.patchSize(), config.outChannels());
             if (config.learnSigma()) {
                 image = image.narrow(1, 0, config.inChannels());
@@ -137,7 +137,7 @@ public final class FlowMapTransformer implements MetaFlowMap {
     private Tensor contextTokens(Context context, Dual embeddedTime) {
         Tensor tokens = Embeddings.patches(Dual.constant(context.state()), config.patchSize(),
                 weights.in("x_cond_embedder")).primal();
-        Dual[] modulation = weights.linear(embeddedTime.silu(), "x_cond_adaLN.1").unsqueeze(1).chunk(2, 2);
+        Dual[] modulation = weights.exact(embeddedTime.silu(), "x_cond_adaLN.1").unsqueeze(1).chunk(2, 2);
         Tensor shift = modulation[0].primal();
         Tensor scale = modulation[1].primal();
         if (config.preserveContextAtZero()) {

@@ -13,6 +13,9 @@ public interface MetaFlowMap extends AutoCloseable {
     /**
      * The average velocity and its derivative along a direction in (s, u, x̄).
      *
+     * <p>Under {@link org.metaflowmaps.runtime.Autocast} the products inside are computed in bfloat16; inputs, times, statistics,
+     * sums and results stay float32.
+     *
      * @param start s: (B) in [0, 1]
      * @param end u: (B) in [0, 1]
      * @param state x̄: (B, item shape)

@@ -123,12 +123,12 @@ public final class MlpFlowMap implements MetaFlowMap {
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
         Inputs.check(this, start.primal(), end.primal(), state.primal(), context);
         try (TensorScope scope = TensorScope.open()) {
-            Dual hidden = weights.linear(state, "x_embedder")
+            Dual hidden = weights.exact(state, "x_embedder")
                     .add(time(start, "s_embedder"))
                     .add(time(end, "t_embedder"));
             if (isContextual()) {
                 hidden = hidden.add(time(Dual.constant(context.time()), "t_cond_embedder"))
-                        .add(weights.linear(Dual.constant(context.state()), "x_cond_embedder"));
+                        .add(weights.exact(Dual.constant(context.state()), "x_cond_embedder"));
             }
             if (config.labelDim() > 0) {
                 long batch = state.primal().size(0);
@@ -138,12 +138,12 @@ public final class MlpFlowMap implements MetaFlowMap {
                 Weights block = weights.in("blocks." + i);
                 hidden = hidden.add(block.linear(block.linear(hidden.silu(), "fc1").silu(), "fc2"));
             }
-            return weights.linear(hidden.silu(), "final_layer.linear").keptFrom(scope);
+            return weights.exact(hidden.silu(), "final_layer.linear").keptFrom(scope);
         }
     }
 
     private Dual time(Dual time, String name) {
-        return weights.linear(series.of(time), name);
+        return weights.exact(series.of(time), name);
     }
 
     @Override

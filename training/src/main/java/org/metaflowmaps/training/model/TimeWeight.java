@@ -54,7 +54,7 @@ public final class TimeWeight implements AutoCloseable {
     public Tensor of(Tensor start, Tensor end, Tensor time) {
         Tensor times = Torch.cat(1, series.of(Dual.constant(start)).primal(), series.of(Dual.constant(end)).primal(),
                 series.of(Dual.constant(time)).primal());
-        return weights.linear(weights.linear(Dual.constant(times), "fc1").silu(), "fc2").primal().squeeze(1);
+        return weights.exact(weights.exact(Dual.constant(times), "fc1").silu(), "fc2").primal().squeeze(1);
     }
 
     /** What is trained, owned by this network. */

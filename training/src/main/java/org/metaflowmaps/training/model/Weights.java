@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.model;
 
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 
@@ -14,9 +15,23 @@ record Weights(ParameterArena arena, String prefix) {
         return arena.get(prefix + name);
     }
 
-    /** The linear layer of that name. */
+    /** The linear layer of that name: in bfloat16 under {@link Autocast}, which is for what every token or item goes through. */
     Dual linear(Dual input, String name) {
         return input.linear(get(name + ".weight"), get(name + ".bias"));
+    }
+
+    /**
+     * The linear layer of that name, in float32 also under {@link Autocast}: for times and conditions, which derivatives along time
+     * go through, and for the way in and out. All of it together is a small part of a network's work.
+     */
+    Dual exact(Dual input, String name) {
+        return exact(input, get(name + ".weight"), get(name + ".bias"));
+    }
+
+    static Dual exact(Dual input, Tensor weight, Tensor bias) {
+        try (Autocast off = Autocast.off(weight.device().type())) {
+            return input.linear(weight, bias);
+        }
     }
 
     @Nullable Tensor find(String name) {

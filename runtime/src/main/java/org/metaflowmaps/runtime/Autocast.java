@@ -1,0 +1,81 @@
+package org.metaflowmaps.runtime;
+
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.DeviceType;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * Mixed precision as under {@code torch.autocast}: while it is open, libtorch computes matrix products, linear layers and fused
+ * attention on float32 operands in bfloat16, on one kind of device and for one thread. Weights stay float32, and so do their
+ * gradients; each weight's bfloat16 copy is made once and shared until the outermost autocast of the thread closes, except in
+ * {@link Autograd#inference}, where it is made for each use and freed after it. Change no weights while one is open: the copies
+ * would not follow. Float64 operands are left alone.
+ *
+ * <p>Run the backward pass outside: it computes in the types of its forward pass by itself.
+ *
+ * <p>Close on the same thread, inner ones first; each brings back what it found.
+ */
+public final class Autocast implements AutoCloseable {
+    private final DeviceType type;
+    private final boolean before;
+    private final ScalarType dtypeBefore;
+    private final boolean counted;
+    private final Thread thread = Thread.currentThread();
+    private boolean closed;
+
+    private Autocast(Device.Type on, boolean enabled) {
+        if (thread.isVirtual()) {
+            throw new IllegalStateException("an Autocast was opened on a virtual thread: libtorch keeps it per thread of the operating "
+                    + "system, so run tensor work on platform threads");
+        }
+        Handles.initialise();
+        type = type(on);
+        before = torch.is_autocast_enabled(type);
+        dtypeBefore = torch.get_autocast_dtype(type);
+        // What is off already needs no switch, and must not empty the cache, which all threads share, when it closes.
+        counted = enabled || before;
+        if (counted) {
+            torch.set_autocast_enabled(type, enabled);
+            torch.set_autocast_dtype(type, ScalarType.BFloat16);
+            torch.increment_nesting();
+        }
+    }
+
+    /** Products on that kind of device are computed in bfloat16 while this is open; not on virtual threads. */
+    public static Autocast bfloat16(Device.Type on) {
+        return new Autocast(on, true);
+    }
+
+    /** Products on that kind of device are computed in their operands' type while this is open, inside a {@link #bfloat16}. */
+    public static Autocast off(Device.Type on) {
+        return new Autocast(on, false);
+    }
+
+    /** True if products on that kind of device are computed in bfloat16 on this thread. */
+    public static boolean isOn(Device.Type on) {
+        Handles.initialise();
+        return torch.is_autocast_enabled(type(on));
+    }
+
+    private static DeviceType type(Device.Type on) {
+        return switch (on) {
+            case CPU -> DeviceType.CPU;
+            case CUDA -> DeviceType.CUDA;
+        };
+    }
+
+    @Override
+    public void close() {
+        if (Thread.currentThread() != thread) {
+            throw new IllegalStateException("this Autocast belongs to thread '" + thread.getName() + "': close it there");
+        }
+        if (counted && !closed) {
+            closed = true;
+            if (torch.decrement_nesting() == 0) {
+                torch.clear_cache();
+            }
+            torch.set_autocast_enabled(type, before);
+            torch.set_autocast_dtype(type, dtypeBefore);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+package org.metaflowmaps.training;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.metaflowmaps.runtime.Autocast;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.model.MlpConfig;
+
+/** Whole training steps in bfloat16 beside the same in float32. */
+final class PrecisionTest {
+    private static final int STEPS = 200;
+    private static final int LAST = 50;
+
+    @TempDir
+    private Path folder;
+
+    private List<Trainer.Report> run(Runs runs, Precision precision) throws IOException {
+        runs.precision = precision;
+        List<Trainer.Report> reports = new ArrayList<>();
+        long tensors = NativeMemory.liveTensors();
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            for (int i = 0; i < runs.steps; i++) {
+                reports.add(Objects.requireNonNull(trainer.step(true)));
+                assertFalse(Autocast.isOn(Device.Type.CPU));
+            }
+            assertEquals(DType.FLOAT32, trainer.map().parameters().values().dtype());
+            assertEquals(DType.FLOAT32, trainer.map().parameters().gradients().dtype());
+        }
+        assertEquals(tensors, NativeMemory.liveTensors());
+        return reports;
+    }
+
+    private static double end(List<Trainer.Report> reports) {
+        return reports.subList(STEPS - LAST, STEPS).stream().mapToDouble(Trainer.Report::diagonal).average().orElseThrow();
+    }
+
+    @Test
+    void learningIsThatOfFloat32() throws IOException {
+        Runs runs = new Runs();
+        runs.model = new TrainConfig.Model(null, new MlpConfig(2, 48, 2, 3));
+        runs.consistency = TrainConfig.ConsistencyKind.NONE;
+        runs.steps = STEPS;
+        runs.batch = 128;
+        runs.learningRate = 3e-3;
+        runs.warmUp = 20;
+        List<Trainer.Report> exact = run(runs, Precision.FLOAT32);
+        List<Trainer.Report> mixed = run(runs, Precision.BFLOAT16);
+        double start = exact.getFirst().diagonal();
+        assertTrue(end(exact) < 0.7 * start, end(exact) + " after " + start);
+        assertEquals(end(exact), end(mixed), 0.02 * start);
+        assertNotEquals(end(exact), end(mixed), "nothing was rounded");
+    }
+
+    /** All but those that need a teacher. */
+    @ParameterizedTest
+    @EnumSource(value = TrainConfig.ConsistencyKind.class, mode = EnumSource.Mode.EXCLUDE, names = {"EULERIAN_TEACHER", "LAGRANGIAN_TEACHER"})
+    void everyLossIsThatOfFloat32(TrainConfig.ConsistencyKind kind) throws IOException {
+        Runs runs = new Runs();
+        runs.model = Runs.TRANSFORMER;
+        runs.consistency = kind;
+        runs.batch = 16;
+        runs.steps = 8;
+        // Every weight moves by about this much per step, so that the blocks, which begin as identities, soon take part.
+        runs.optimizer = TrainConfig.OptimizerKind.ADAMW;
+        runs.learningRate = 1e-2;
+        List<Trainer.Report> exact = run(runs, Precision.FLOAT32);
+        List<Trainer.Report> mixed = run(runs, Precision.BFLOAT16);
+        for (int i = 0; i < runs.steps; i++) {
+            assertEquals(exact.get(i).diagonal(), mixed.get(i).diagonal(), 0.03 * exact.get(i).diagonal(), "diagonal of step " + i);
+            assertEquals(exact.get(i).gradientNorm(), mixed.get(i).gradientNorm(), 0.1 * exact.get(i).gradientNorm(), "gradient of step " + i);
+            if (kind != TrainConfig.ConsistencyKind.NONE) {
+                assertEquals(exact.get(i).consistency(), mixed.get(i).consistency(), 0.05 * exact.get(i).consistency(), "consistency of step " + i);
+            }
+        }
+        assertNotEquals(exact.getLast().diagonal(), mixed.getLast().diagonal(), "nothing was rounded");
+    }
+}
