@@ -1,26 +1,67 @@
 package org.metaflowmaps.cli;
 
+import java.io.FileNotFoundException;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.model.MetaFlowMap;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /** The checkpoint argument of commands that draw images. */
 final class CheckpointOption {
-    @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "A checkpoint.safetensors that mfm wrote.")
-    private Path file = Path.of("");
+    private static final String PRETRAINED = "pretrained/fashion-mnist.safetensors";
+
+    @ArgGroup(exclusive = true, multiplicity = "1")
+    private @Nullable Choice choice;
+
+    /** Either of the two. */
+    static final class Choice {
+        @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "A checkpoint.safetensors that mfm wrote.")
+        private @Nullable Path file;
+
+        @Option(names = "--pretrained", description = "The map of Fashion-MNIST that comes with mfm, instead of a checkpoint.")
+        private boolean pretrained;
+    }
 
     /** The network, owned by the caller. */
     MetaFlowMap load(Device device) throws IOException {
-        MetaFlowMap map = Checkpoint.load(file, device);
+        Choice chosen = Objects.requireNonNull(choice);
+        if (chosen.pretrained) {
+            return pretrained(PRETRAINED, device);
+        }
+        Path file = Objects.requireNonNull(chosen.file);
+        return images(Checkpoint.load(file, device), file.toString());
+    }
+
+    /** The map in a resource of this package, owned by the caller. */
+    static MetaFlowMap pretrained(String resource, Device device) throws IOException {
+        Path copy;
+        try {
+            copy = Resource.copy(resource);
+        } catch (FileNotFoundException e) {
+            throw new IOException("--pretrained: " + e.getMessage() + "; train a map with: mfm train fashion-mnist, and give its checkpoint", e);
+        }
+        try {
+            return images(Checkpoint.load(copy, device), resource);
+        } finally {
+            Files.delete(copy);
+            Files.delete(Objects.requireNonNull(copy.getParent()));
+        }
+    }
+
+    private static MetaFlowMap images(MetaFlowMap map, String name) throws IOException {
         if (map.itemShape().length != 3) {
             map.close();
-            throw new IOException(file + " holds a map of vectors; this command draws images");
+            throw new IOException(name + " holds a map of vectors; this command draws images");
         }
         return map;
     }

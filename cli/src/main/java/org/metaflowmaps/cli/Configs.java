@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.metaflowmaps.training.TrainConfig;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.DatabindException;
@@ -33,6 +34,11 @@ final class Configs {
             .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
             .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
             .build();
+
+    /** What comes with mfm: a subject and a stage, {@code mixture/distill}, or the quickstart. */
+    static final List<String> SHIPPED = Stream.concat(Stream.of("quickstart"),
+            Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2").flatMap(subject -> Stream.of("flow", "flow-map", "meta-flow-map", "distill")
+                    .map(stage -> subject + "/" + stage))).toList();
 
     private Configs() {}
 
@@ -54,10 +60,10 @@ final class Configs {
         if (Files.isRegularFile(file)) {
             return resolve(file.toString(), read(file), overrides);
         }
-        try (InputStream shipped = Configs.class.getResourceAsStream("configs/" + name + ".yaml")) {
-            if (shipped == null || !name.matches("[a-z0-9-]+")) {
+        try (InputStream shipped = SHIPPED.contains(name) ? Configs.class.getResourceAsStream("configs/" + name + ".yaml") : null) {
+            if (shipped == null) {
                 throw new IOException(name + (Files.exists(file) ? " is not a file" : " does not exist") + ": give a YAML file, or one of the configurations that come with mfm: "
-                        + "quickstart, fashion-mnist, mixture");
+                        + String.join(", ", SHIPPED));
             }
             return resolve(name, new String(shipped.readAllBytes(), StandardCharsets.UTF_8), overrides);
         }
@@ -88,6 +94,11 @@ final class Configs {
         } catch (JacksonException e) {
             throw new IOException(source + ": " + explain(e), e);
         }
+    }
+
+    /** A {@code key=value} whose value is a text, whatever YAML would make of it. */
+    static String setting(String key, String text) {
+        return key + "='" + text.replace("'", "''") + "'";
     }
 
     private static ObjectNode defaults() throws IOException {

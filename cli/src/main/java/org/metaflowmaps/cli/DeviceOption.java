@@ -12,11 +12,18 @@ final class DeviceOption {
             description = "Where to compute: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
     private @Nullable Device device;
 
+    private @Nullable Device chosen;
+
     /** The chosen device. Only now is libtorch loaded: a help text has no need of it. */
     Device get() {
-        if (device == null) {
-            device = Device.preferred();
+        if (chosen == null) {
+            chosen = device == null ? Device.preferred() : device;
         }
+        return chosen;
+    }
+
+    /** The device that the command line names, if any. */
+    @Nullable Device given() {
         return device;
     }
 

@@ -12,6 +12,8 @@ import picocli.CommandLine.Spec;
 @Command(name = "evaluate", mixinStandardHelpOptions = true, description = "Measure how good a trained map is.",
         synopsisSubcommandLabel = "COMMAND",
         subcommands = {
+            EvaluateFashionMnistCommand.class,
+            EvaluateDriftCommand.class,
             EvaluateMixtureCommand.class
         })
 final class EvaluateCommand implements Callable<Integer> {

@@ -44,7 +44,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     private List<Path> files = new ArrayList<>();
 
     @Option(names = "--config", paramLabel = "CONFIG", description = "The configuration, a YAML file or one that comes with mfm, whose data is the mixture. "
-            + "Default: config.yaml beside each checkpoint, else 'mixture'.")
+            + "Default: config.yaml beside each checkpoint, else 'mixture/distill'.")
     private @Nullable String config;
 
     @Option(names = "--time", paramLabel = "T", split = ",", description = "Context times in [0, 1). Default: 0.1, 0.3, 0.5, 0.8.")
@@ -110,7 +110,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
         TrainConfig.@Nullable Data common = null;
         for (Path file : files) {
             Path beside = file.resolveSibling("config.yaml");
-            TrainConfig.Data data = mixture(Files.isRegularFile(beside) ? beside.toString() : "mixture");
+            TrainConfig.Data data = mixture(Files.isRegularFile(beside) ? beside.toString() : "mixture/distill");
             if (common != null && !same(common, data)) {
                 throw new IOException(file + " was trained on another mixture than " + files.getFirst() + ": evaluate them one at a time, or give --config");
             }

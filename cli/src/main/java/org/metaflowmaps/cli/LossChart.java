@@ -135,7 +135,7 @@ final class LossChart {
     }
 
     /** Gives the label of a tick, empty where a label would collide with its neighbours'. */
-    private static String logarithmicLabel(double value, double decades) {
+    static String logarithmicLabel(double value, double decades) {
         double exponent = Math.floor(Math.log10(value) + 1e-9);
         long digit = Math.round(value / Math.pow(10, exponent));
         long every = Math.max(1, Math.round(decades / 5));

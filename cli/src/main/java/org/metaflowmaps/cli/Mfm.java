@@ -27,7 +27,10 @@ import picocli.CommandLine.Spec;
             TrainCommand.class,
             SampleCommand.class,
             PosteriorCommand.class,
+            InspectCommand.class,
+            ConvertCommand.class,
             EvaluateCommand.class,
+            ClassifierCommand.class,
             SelfcheckCommand.class,
             DoctorCommand.class,
             CommandLine.HelpCommand.class
@@ -71,7 +74,7 @@ public final class Mfm implements Callable<Integer> {
         line.setExecutionExceptionHandler((failure, command, parsed) -> mfm.failed(failure, command));
         line.setParameterExceptionHandler((failure, given) -> {
             CommandLine wrong = failure.getCommandLine();
-            wrong.getErr().println("error: " + oneLine(failure.getMessage()));
+            wrong.getErr().println("error: " + oneLine(failure.getMessage()).replaceFirst("^Error: ", ""));
             wrong.getErr().println("Try '" + wrong.getCommandSpec().qualifiedName() + " --help'.");
             mfm.trace(failure, wrong);
             return CommandLine.ExitCode.USAGE;

@@ -12,6 +12,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.steering.PosteriorEvaluation;
+import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.TrainConfig;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -57,8 +58,9 @@ final class QuickstartCommand implements Callable<Integer> {
         if (config.data().kind() != TrainConfig.DataKind.FASHION_MNIST) {
             throw new IllegalArgumentException("config: the quickstart draws images; for other data use: mfm train");
         }
-        if (!folder.equals(DEFAULT_FOLDER) && Files.exists(folder.resolve(Trainer.CHECKPOINT))) {
-            throw new IOException(folder.resolve(Trainer.CHECKPOINT) + " exists: choose another folder with --out");
+        CheckpointFolder checkpoints = new CheckpointFolder(folder);
+        if (!folder.equals(DEFAULT_FOLDER) && !checkpoints.isEmpty()) {
+            throw new IOException("a checkpoint exists in " + folder + ": choose another folder with --out");
         }
         LabelledImages images = DataSource.images(config.data());
         int evaluated = Math.min(EVALUATED, config.data().holdOut());
@@ -66,12 +68,12 @@ final class QuickstartCommand implements Callable<Integer> {
                 Trainer trainer = new Trainer(config, data, device.get(), folder);
                 GracefulStop stop = new GracefulStop(trainer)) {
             trainer.initialise();
-            clear();
+            clear(checkpoints);
             TrainCommand.write(resolved, folder);
             terminal.println("training " + trainer.map().parameters().count() + " parameters on " + images.count() + " images on " + device.get());
             terminal.flush();
             if (!trainer.run()) {
-                terminal.println(TrainCommand.resumption(trainer, folder));
+                terminal.println(TrainCommand.resumption(trainer, folder, device));
                 terminal.flush();
                 return 0;
             }
@@ -96,14 +98,15 @@ final class QuickstartCommand implements Callable<Integer> {
     }
 
     /** A new quickstart replaces the last one's files, and nothing else that may lie in the folder. */
-    private void clear() throws IOException {
+    private void clear(CheckpointFolder checkpoints) throws IOException {
         if (!Files.isDirectory(folder)) {
             return;
         }
+        checkpoints.clear();
         try (Stream<Path> files = Files.list(folder)) {
             for (Path file : files.toList()) {
                 String name = file.getFileName().toString();
-                if (name.equals(Trainer.CHECKPOINT) || name.equals(Trainer.METRICS) || name.startsWith("events.out.tfevents.")) {
+                if (name.equals(Trainer.METRICS) || name.startsWith("events.out.tfevents.")) {
                     Files.delete(file);
                 }
             }

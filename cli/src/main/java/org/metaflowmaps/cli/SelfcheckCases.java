@@ -113,7 +113,7 @@ final class SelfcheckCases {
         Pair pair = new Pair(start, start, null, state.sub(flow.mul(wide)), state.add(flow.mul(wide.neg().add(1))), context);
         return Map.of("v_guided", map.averageVelocity(start, start, state, context),
                 "v_unconditional", map.averageVelocity(start, start, state, context.with(none, null)),
-                "target", new Velocity.Guided().atStart(map, pair));
+                "target", new Velocity.Guided(0).atStart(map, pair));
     }
 
     /** The conditional drift of the file's teacher, guided as the case says. */

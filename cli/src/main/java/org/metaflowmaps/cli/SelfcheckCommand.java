@@ -1,11 +1,9 @@
 package org.metaflowmaps.cli;
 
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -84,17 +82,9 @@ final class SelfcheckCommand implements Callable<Integer> {
                 return files;
             }
         }
-        // A resource inside a jar cannot be memory-mapped.
-        Path folder = Files.createTempDirectory("mfm-selfcheck");
-        folder.toFile().deleteOnExit();
         List<Path> copies = new ArrayList<>();
         for (String name : SHIPPED) {
-            Path copy = folder.resolve(name);
-            try (InputStream resource = Objects.requireNonNull(SelfcheckCommand.class.getResourceAsStream("parity/" + name), name)) {
-                Files.copy(resource, copy, StandardCopyOption.REPLACE_EXISTING);
-            }
-            copy.toFile().deleteOnExit();
-            copies.add(copy);
+            copies.add(Resource.copy("parity/" + name));
         }
         return copies;
     }

@@ -4,14 +4,15 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.AtomicFile;
+import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
@@ -31,7 +32,8 @@ final class TrainCommand implements Callable<Integer> {
     private @Nullable CommandSpec spec;
 
     @Parameters(index = "0", paramLabel = "CONFIG",
-            description = "A YAML file, or the name of a configuration that comes with mfm: quickstart, fashion-mnist, mixture.")
+            description = "A YAML file, or a configuration that comes with mfm: quickstart, or mixture, fashion-mnist, sit-b2 or sit-xl2 with "
+            + "/flow, /flow-map, /meta-flow-map or /distill behind it.")
     private String config = "";
 
     @Parameters(index = "1..*", paramLabel = "key=value", description = "Settings that replace the file's, such as optimizer.learning_rate=3e-4.")
@@ -43,7 +45,7 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--data", paramLabel = "DIR", description = "Folder with the data's files (the setting data.folder).")
     private @Nullable Path data;
 
-    @Option(names = "--resume", description = "Go on from the folder's checkpoint.")
+    @Option(names = "--resume", description = "Go on from the folder's newest checkpoint that is whole.")
     private boolean resume;
 
     @Mixin
@@ -53,13 +55,14 @@ final class TrainCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         List<String> settings = new ArrayList<>(overrides);
         if (data != null) {
-            settings.add("data.folder=" + data);
+            settings.add(Configs.setting("data.folder", data.toString()));
         }
         Configs.Resolved resolved = Configs.load(config, settings);
-        Path folder = out != null ? out : Path.of("runs", Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
-        Path checkpoint = folder.resolve(Trainer.CHECKPOINT);
-        if (!resume && Files.exists(checkpoint)) {
-            throw new IOException(checkpoint + " exists: go on from it with --resume, or choose another folder with --out");
+        Path folder = out != null ? out : Path.of("runs").resolve(
+                Configs.SHIPPED.contains(config) ? config : Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
+        CheckpointFolder checkpoints = new CheckpointFolder(folder);
+        if (!resume && !checkpoints.isEmpty()) {
+            throw new IOException("a checkpoint exists in " + folder + ": go on from it with --resume, or choose another folder with --out");
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         try (TrainingData source = DataSource.open(resolved.config(), device.get());
@@ -74,15 +77,25 @@ final class TrainCommand implements Callable<Integer> {
             terminal.println("training " + trainer.map().parameters().count() + " parameters on " + device.get() + ", results in " + folder
                     + (resume ? ", from step " + trainer.step() : ""));
             terminal.flush();
-            terminal.println(trainer.run() ? "done: " + checkpoint : resumption(trainer, folder));
+            terminal.println(trainer.run() ? "done: " + checkpoints.newest() : resumption(trainer, folder, device));
             terminal.flush();
         }
         return 0;
     }
 
     /** What to tell after a stop. */
-    static String resumption(Trainer trainer, Path folder) {
-        return "stopped at step " + trainer.step() + "; go on with: ./mfm train " + folder.resolve(CONFIG) + " --out " + folder + " --resume";
+    static String resumption(Trainer trainer, Path folder, DeviceOption device) {
+        List<String> command = new ArrayList<>(List.of("./mfm", "train", folder.resolve(CONFIG).toString(), "--out", folder.toString()));
+        if (device.given() != null) {
+            command.addAll(List.of("--device", device.given().toString()));
+        }
+        command.add("--resume");
+        return "stopped at step " + trainer.step() + "; go on with: " + command.stream().map(TrainCommand::quoted).collect(Collectors.joining(" "));
+    }
+
+    /** A word as a shell reads it. */
+    private static String quoted(String word) {
+        return word.matches("[\\w./:=@%+,-]+") ? word : "'" + word.replace("'", "'\\''") + "'";
     }
 
     static void write(Configs.Resolved resolved, Path folder) throws IOException {

@@ -74,7 +74,7 @@ final class BadInputTest {
     @Test
     void aMapOfVectorsHasNoPictures() throws IOException {
         Path run = folder.resolve("vectors");
-        mfm("train", "mixture", "--device", "cpu", "--out", run.toString(), "steps=1", "batch=2", "model.mlp.width=4", "model.mlp.depth=1").succeeded();
+        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString(), "steps=1", "batch=2", "model.mlp.width=4", "model.mlp.depth=1").succeeded();
         String vectors = run.resolve("checkpoint.safetensors").toString();
         mfm("sample", vectors, "--device", "cpu", "--out", out("x.png")).failed("holds a map of vectors");
         mfm("posterior", vectors, "--device", "cpu", "--out", out("x.png")).failed("holds a map of vectors");
@@ -162,14 +162,14 @@ final class BadInputTest {
     @Test
     void configurationsThatAreWrong() throws IOException {
         String run = out("run");
-        mfm("train", "no-such-config", "--out", run).failed("no-such-config does not exist", "quickstart, fashion-mnist, mixture");
+        mfm("train", "no-such-config", "--out", run).failed("no-such-config does not exist", "quickstart, mixture/flow, ");
         mfm("train", "quickstart", "--out", run, "stepz=3").failed("unknown setting 'stepz'", "did you mean 'steps'");
         mfm("train", "quickstart", "--out", run, "steps=0").failed("steps is 0");
         mfm("train", "quickstart", "--out", run, "optimizer.kind=sgd").failed("radam, adamw");
         mfm("train", "quickstart", "--out", run, "optimizer=null").failed("optimizer is null");
         mfm("train", "quickstart", "--out", run, "data.hold_out=10000").failed("data.hold_out is 10000", "10000 images");
-        mfm("train", "mixture", "--out", run, "data.means=[]").failed("at least one component");
-        mfm("train", "mixture", "--out", run, "data.means=[[1, 2, 3]]").failed("the network takes items of shape [2]", "[3]");
+        mfm("train", "mixture/meta-flow-map", "--out", run, "data.means=[]").failed("at least one component");
+        mfm("train", "mixture/meta-flow-map", "--out", run, "data.means=[[1, 2, 3]]").failed("the network takes items of shape [2]", "[3]");
         mfm("train", "quickstart", "--out", run, "--resume", "steps=3").failed("checkpoint.safetensors does not exist");
         Path broken = Files.writeString(folder.resolve("broken.yaml"), "optimizer: {clip: [1\nsteps: 2\n");
         mfm("train", broken.toString(), "--out", run).failed(broken.toString(), "line 2");
@@ -182,7 +182,7 @@ final class BadInputTest {
         Path run = folder.resolve("trained");
         byte[] good = Files.readAllBytes(Path.of(checkpoint));
         byte[] config = Files.readAllBytes(run.resolve("config.yaml"));
-        tiny("train", "mixture", "--device", "cpu", "--out", run.toString(), "--resume").failed("transformer");
+        tiny("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString(), "--resume").failed("transformer");
         mfm("train", run.resolve("config.yaml").toString(), "--device", "cpu", "--out", run.toString(), "--resume",
                 "model.transformer.num_heads=1").failed(checkpoint, "another network");
         assertArrayEquals(config, Files.readAllBytes(run.resolve("config.yaml")));

@@ -53,8 +53,8 @@ final class CommandsTest {
     @Test
     void trainingLeavesAllOfARun() throws IOException {
         List<String> names = files(trained);
-        assertEquals(4, names.size(), names.toString());
-        assertTrue(names.containsAll(List.of("checkpoint.safetensors", "config.yaml", "metrics.jsonl")), names.toString());
+        assertEquals(6, names.size(), names.toString());
+        assertTrue(names.containsAll(List.of("checkpoint.safetensors", "checkpoints/step-000000002.safetensors", "checkpoints/step-000000004.safetensors", "config.yaml", "metrics.jsonl")), names.toString());
         assertTrue(names.stream().anyMatch(name -> name.startsWith("events.out.tfevents.")), names.toString());
         assertEquals(List.of(1L, 2L, 3L, 4L), MetricsLog.read(trained.resolve("metrics.jsonl")).stream().map(MetricsLog.Entry::step).toList());
         Configs.Resolved written = Configs.load(trained.resolve("config.yaml").toString(), List.of());

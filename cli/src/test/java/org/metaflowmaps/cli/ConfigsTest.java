@@ -14,6 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.FieldSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.training.Precision;
 import org.metaflowmaps.training.TrainConfig;
@@ -30,7 +31,7 @@ final class ConfigsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"quickstart", "fashion-mnist", "mixture"})
+    @FieldSource("org.metaflowmaps.cli.Configs#SHIPPED")
     void everyShippedConfigurationLoads(String name) throws IOException {
         Configs.Resolved shipped = Configs.load(name, List.of());
         TrainConfig config = shipped.config();
@@ -58,6 +59,12 @@ final class ConfigsTest {
     }
 
     @ParameterizedTest
+    @ValueSource(strings = {"/data #2/x", "it's here", "12", "null", "C:\\new: old", "- [a", " x "})
+    void aPathIsTakenAsItIs(String folder) throws IOException {
+        assertEquals(folder, Configs.resolve("my.yaml", "", List.of(Configs.setting("data.folder", folder))).config().data().folder());
+    }
+
+    @ParameterizedTest
     @CsvSource(delimiter = '|', value = {
         "step: 3 | step | did you mean 'steps'",
         "optimizer: {learning_rat: 1} | optimizer.learning_rat | did you mean 'learning_rate'",
@@ -82,7 +89,7 @@ final class ConfigsTest {
     @ParameterizedTest
     @CsvSource(delimiter = '|', value = {
         "optimizer: {kind: adam} | 'optimizer.kind' is 'adam' | radam, adamw",
-        "loss: {consistency: semi} | 'loss.consistency' is 'semi' | none, semigroup, mean-flow, eulerian, lagrangian",
+        "loss: {consistency: semi} | 'loss.consistency' is 'semi' | none, semigroup, psd, shortcut",
         "data: {kind: cifar} | 'data.kind' is 'cifar' | fashion-mnist, mixture",
         "steps: many | 'steps' is 'many' | a whole number",
         "steps: 1.5 | steps | 1.5",
@@ -148,7 +155,7 @@ final class ConfigsTest {
     @Test
     void filesThatAreNoneAreRefused(@TempDir Path folder) throws IOException {
         String missing = folder.resolve("no.yaml").toString();
-        assertSays(missing, missing + " does not exist", "quickstart, fashion-mnist, mixture");
+        assertSays(missing, missing + " does not exist", "quickstart, mixture/flow, ");
         assertSays(folder.toString(), folder + " is not a file");
         Path binary = Files.write(folder.resolve("binary.yaml"), new byte[] {(byte) 0xff, (byte) 0xfe, 0, 1});
         assertSays(binary.toString(), binary.toString(), "UTF-8");

@@ -33,7 +33,7 @@ final class EvaluateMixtureTest {
 
     private static String trained(String name, String setting) {
         Path out = folder.resolve(name);
-        mfm("train", "mixture", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2", "checkpoint_every=2", "model.mlp.width=8", "optimizer.decay=0",
+        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2", "checkpoint_every=2", "model.mlp.width=8", "optimizer.decay=0",
                 setting).succeeded();
         return out.resolve("checkpoint.safetensors").toString();
     }
@@ -81,10 +81,10 @@ final class EvaluateMixtureTest {
     void whatCannotBeComparedIsSaid() throws IOException {
         String other = trained("other", "data.variance=0.7");
         evaluate(first, other).failed("another mixture", "--config");
-        evaluate(first, other, "--config", "mixture", "--time", "0.5").succeeded();
+        evaluate(first, other, "--config", "mixture/flow", "--time", "0.5").succeeded();
         evaluate(first, "--time", "1").failed("times are [1.0]");
         evaluate(first, "--out", "table.txt").failed("--out table.txt", ".md", ".json");
-        evaluate(first, "--config", "fashion-mnist").failed("fashion-mnist is no configuration of a mixture");
+        evaluate(first, "--config", "fashion-mnist/flow").failed("fashion-mnist/flow is no configuration of a mixture");
         evaluate(folder.resolve("nothing.safetensors").toString()).failed("nothing.safetensors");
         evaluate().refused("CHECKPOINT");
     }

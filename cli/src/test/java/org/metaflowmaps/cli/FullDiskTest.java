@@ -53,7 +53,7 @@ final class FullDiskTest {
 
     @Test
     void aRunWhoseCheckpointDoesNotFitSaysSo() throws IOException {
-        tiny("train", "quickstart", "--device", "cpu", "--out", disk.toString()).failed("cannot write", "checkpoint.safetensors", "no space left");
+        tiny("train", "quickstart", "--device", "cpu", "--out", disk.toString()).failed("cannot write", "step-000000002.safetensors", "no space left");
         List<String> left = files(disk);
         assertTrue(left.containsAll(List.of("config.yaml", "metrics.jsonl")), left.toString());
         assertFalse(left.stream().anyMatch(name -> name.contains("checkpoint")), left.toString());

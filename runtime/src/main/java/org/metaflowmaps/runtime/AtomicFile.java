@@ -1,10 +1,13 @@
 package org.metaflowmaps.runtime;
 
 import java.io.IOException;
+import java.nio.channels.Channels;
 import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.FileChannel;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -12,7 +15,11 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,10 +27,13 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The content goes to a file named {@code .NAME.PID-N.tmp} beside the destination, is forced to the device and renamed into
  * place; on POSIX systems the folder is forced as well, so that the new name lasts. A process killed midway leaves that temporary
- * file, which may be deleted once no process PID runs. The old content stays until the end, so the disk must hold both.
+ * file, which {@link #deleteAbandoned} deletes once no process PID runs. The old content stays until the end, so the disk must hold both.
  */
 public final class AtomicFile {
     private static final AtomicLong COUNTER = new AtomicLong();
+    private static final Pattern TEMPORARY = Pattern.compile("\\..+\\.(\\d{1,18})-\\d+\\.tmp");
+    /** The temporary files of this process that are being written. */
+    private static final Set<Path> BEGUN = ConcurrentHashMap.newKeySet();
 
     private AtomicFile() {
     }
@@ -72,11 +82,73 @@ public final class AtomicFile {
             } catch (RuntimeException | Error e) {
                 delete(temporary, e);
                 throw e;
+            } finally {
+                BEGUN.remove(temporary);
             }
             changed.forEach(AtomicFile::forceFolder);
         } catch (IOException e) {
             throw new IOException("cannot write " + target + ": " + explain(e), e);
         }
+    }
+
+    /**
+     * Gives a file a second name in the same way: a reader finds what had that name before, or the whole file.
+     *
+     * <p>The two names share the disk's blocks where the file system makes hard links; elsewhere the file is copied.
+     *
+     * @param existing the file
+     * @param target its second name, replaced if it exists; its folder must be there
+     * @throws IOException if that cannot be done, with the file, the cause and what to do
+     */
+    public static void link(Path existing, Path target) throws IOException {
+        Path file = target.toAbsolutePath();
+        Path folder = file.getParent();
+        Path name = file.getFileName();
+        if (folder == null || name == null) {
+            throw new IOException("cannot write " + target + ": it is the root of a file system");
+        }
+        Path temporary = folder.resolve(temporaryName(name));
+        try {
+            Files.createLink(temporary, existing.toRealPath());
+        } catch (UnsupportedOperationException | FileSystemException e) {
+            write(target, Files.size(existing), channel -> Files.copy(existing, Channels.newOutputStream(channel)));
+            return;
+        }
+        try {
+            Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw new IOException("cannot write " + target + ": " + explain(e), e);
+        } finally {
+            // POSIX moves nothing, and says nothing, where both names are links to one file already.
+            Files.deleteIfExists(temporary);
+        }
+        forceFolder(folder);
+    }
+
+    /**
+     * Deletes what processes that were killed while they wrote have left in a folder.
+     *
+     * @param folder whose temporary files are deleted, except those of processes that live, and those that this one is writing; a
+     *     folder that other machines write to at the same time is not safe to clean
+     * @return the files deleted
+     * @throws IOException if the folder cannot be read or a file not be deleted
+     */
+    public static List<Path> deleteAbandoned(Path folder) throws IOException {
+        List<Path> deleted = new ArrayList<>();
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, ".*.tmp")) {
+            for (Path file : files) {
+                Matcher matcher = TEMPORARY.matcher(String.valueOf(file.getFileName()));
+                if (matcher.matches() && isAbandoned(file, Long.parseLong(matcher.group(1))) && Files.deleteIfExists(file)) {
+                    deleted.add(file);
+                }
+            }
+        }
+        return deleted;
+    }
+
+    /** In containers the next process often has the number of the one that was killed. */
+    private static boolean isAbandoned(Path file, long pid) {
+        return pid == ProcessHandle.current().pid() ? !BEGUN.contains(file.toAbsolutePath()) : ProcessHandle.of(pid).isEmpty();
     }
 
     /** Creates what is missing of a folder's path; returns the folders whose lists of names change, the folder itself first. */
@@ -86,6 +158,9 @@ public final class AtomicFile {
         while (at != null) {
             changed.add(at);
             if (Files.exists(at)) {
+                if (!Files.isDirectory(at)) {
+                    throw new IOException(at + " is a file, not a folder: give another path");
+                }
                 break;
             }
             at = at.getParent();
@@ -100,14 +175,22 @@ public final class AtomicFile {
 
     private static Path create(Path folder, Path name) throws IOException {
         while (true) {
-            Path temporary = folder.resolve(
-                    "." + name + "." + ProcessHandle.current().pid() + "-" + COUNTER.incrementAndGet() + ".tmp");
+            Path temporary = folder.resolve(temporaryName(name));
+            BEGUN.add(temporary);
             try {
                 return Files.createFile(temporary);
             } catch (FileAlreadyExistsException e) {
                 // Left by a process of the same number, on this machine or on one that shares the folder: take the next name.
+                BEGUN.remove(temporary);
+            } catch (IOException e) {
+                BEGUN.remove(temporary);
+                throw e;
             }
         }
+    }
+
+    private static String temporaryName(Path name) {
+        return "." + name + "." + ProcessHandle.current().pid() + "-" + COUNTER.incrementAndGet() + ".tmp";
     }
 
     private static void delete(Path temporary, Throwable because) {

@@ -1,7 +1,6 @@
 package org.metaflowmaps.runtime;
 
 import java.io.IOException;
-import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -21,22 +20,7 @@ public final class Safetensors {
      * @throws IllegalArgumentException if there is no such tensor
      */
     public static Tensor view(SafetensorsFile file, String name) {
-        SafetensorsFile.Entry entry = file.entries().get(name);
-        if (entry == null) {
-            throw new IllegalArgumentException("no tensor is named '" + name + "'; the file has " + file.entries().size()
-                    + ", such as " + file.entries().keySet().stream().limit(5).toList());
-        }
-        long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();
-        MemorySegment bytes = file.bytes(name);
-        if (bytes.byteSize() == 0 || !file.aligned(name)) {
-            // An empty range has no address to view, and a crooked one may not be read in place: both are copied.
-            Tensor copy = Torch.empty(entry.dtype(), Device.CPU, shape);
-            if (bytes.byteSize() > 0) {
-                copy.borrow("view").copyFrom(bytes);
-            }
-            return copy;
-        }
-        return Torch.of(bytes, entry.dtype(), shape);
+        return file.view(name);
     }
 
     /**
@@ -49,14 +33,26 @@ public final class Safetensors {
      * @throws IOException if it cannot be written; what was there before is untouched
      */
     public static String write(Path target, Map<String, String> metadata, Map<String, Tensor> tensors) throws IOException {
-        try (TensorScope scope = TensorScope.open()) {
-            List<SafetensorsWriter.Item> items = new ArrayList<>();
-            for (Map.Entry<String, Tensor> entry : tensors.entrySet()) {
-                Tensor tensor = entry.getValue().detach().to(Device.CPU).contiguous();
-                List<Long> shape = Arrays.stream(tensor.shape()).boxed().toList();
-                items.add(new SafetensorsWriter.Item(entry.getKey(), tensor.dtype(), shape, tensor.borrow("write")));
-            }
-            return SafetensorsWriter.write(target, metadata, items);
-        }
+        return SafetensorsWriter.write(target, metadata, items(tensors));
+    }
+
+    /**
+     * Writes tensors as {@link #write} does, to a file that carries its own checksum for {@link SafetensorsFile#verify}.
+     *
+     * @param target the file, replaced if it exists
+     * @param metadata free text by name
+     * @param tensors by name, of any device
+     * @return the checksum as {@link SafetensorsWriter#writeSealed} gives it
+     * @throws IOException if it cannot be written; what was there before is untouched
+     */
+    public static String writeSealed(Path target, Map<String, String> metadata, Map<String, Tensor> tensors) throws IOException {
+        return SafetensorsWriter.writeSealed(target, metadata, items(tensors));
+    }
+
+    private static List<OutgoingTensor> items(Map<String, Tensor> tensors) {
+        List<OutgoingTensor> items = new ArrayList<>();
+        tensors.forEach((name, tensor) -> items.add(new OutgoingTensor.Deferred(name, tensor.dtype(),
+                Arrays.stream(tensor.shape()).boxed().toList(), () -> tensor)));
+        return items;
     }
 }

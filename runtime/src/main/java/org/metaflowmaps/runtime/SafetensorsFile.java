@@ -35,7 +35,7 @@ import org.metaflowmaps.bindings.FileMapping;
  *
  * <p>Format: the safetensors format description, https://huggingface.co/docs/safetensors.
  */
-public final class SafetensorsFile implements AutoCloseable {
+public final class SafetensorsFile implements TensorFile {
     /** A cache line, and more than any element type needs. */
     private static final long COPY_ALIGNMENT = 64;
     private static final long COPY_BLOCK = 1 << 24;
@@ -61,13 +61,14 @@ public final class SafetensorsFile implements AutoCloseable {
      * @param begin the first byte, counted from the beginning of the file's data (not of the file)
      * @param end one past the last byte, counted likewise
      */
-    public record Entry(String name, DType dtype, List<Long> shape, long begin, long end) {
+    public record Entry(String name, DType dtype, List<Long> shape, long begin, long end)
+            implements TensorFile.Entry {
         /** Keeps its own copy of the shape. */
         public Entry {
             shape = List.copyOf(shape);
         }
 
-        /** The tensor's size in bytes: its number of elements times the size of one. */
+        @Override
         public long byteSize() {
             return end - begin;
         }
@@ -82,12 +83,7 @@ public final class SafetensorsFile implements AutoCloseable {
      */
     @SuppressWarnings("MustBeClosedChecker") // the arena goes to the result, whose close() closes it
     public static SafetensorsFile open(Path path) throws IOException {
-        if (!Files.exists(path)) {
-            throw new NoSuchFileException(path.toString(), null, "there is no such file: check the path");
-        }
-        if (!Files.isRegularFile(path)) {
-            throw new IOException(path + " is not a regular file; expected a safetensors file");
-        }
+        requireFile(path, "a safetensors file");
         Arena arena = Arena.ofShared();
         try {
             return over(path.toString(), load(path, arena), arena);
@@ -102,7 +98,17 @@ public final class SafetensorsFile implements AutoCloseable {
         return new SafetensorsFile(file, whole, arena, SafetensorsHeader.read(file, whole));
     }
 
-    private static MemorySegment load(Path path, Arena arena) throws IOException {
+    static void requireFile(Path path, String expected) throws IOException {
+        if (!Files.exists(path)) {
+            throw new NoSuchFileException(path.toString(), null, "there is no such file: check the path");
+        }
+        if (!Files.isRegularFile(path)) {
+            throw new IOException(path + " is not a regular file; expected " + expected);
+        }
+    }
+
+    /** A whole file in memory that may be written without changing the file. */
+    static MemorySegment load(Path path, Arena arena) throws IOException {
         FileChannel writable;
         try {
             writable = FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE);
@@ -154,14 +160,42 @@ public final class SafetensorsFile implements AutoCloseable {
         }
     }
 
-    /** The tensors by name, in the header's order; unmodifiable. */
+    @Override
     public Map<String, Entry> entries() {
         return header.entries();
     }
 
-    /** The header's free texts by key, in the header's order; empty if it has none; unmodifiable. */
+    @Override
     public Map<String, String> metadata() {
         return header.metadata();
+    }
+
+    /** True if the file says that it carries its own checksum, as {@link SafetensorsWriter#writeSealed} leaves it. */
+    public boolean isSealed() {
+        return header.metadata().containsKey(SafetensorsSeal.KEY);
+    }
+
+    /**
+     * Reads the whole file and compares it with the checksum that it carries.
+     *
+     * <p>What was written through a view of the mapping counts as a change: verify before that.
+     *
+     * @throws SafetensorsException if a bit differs from what was written, or the file carries no checksum
+     * @throws IllegalStateException if the file was closed
+     */
+    public void verify() throws SafetensorsException {
+        requireOpen();
+        String sealed = header.metadata().get(SafetensorsSeal.KEY);
+        long place = SafetensorsSeal.place(whole.asSlice(0, header.dataStart()));
+        if (sealed == null || place < 0) {
+            throw new SafetensorsException(file, null, "the header has no checksum", "the text '" + SafetensorsSeal.KEY
+                    + "' among its metadata: the file is damaged, or was not written with one");
+        }
+        String found = SafetensorsSeal.of(whole, place);
+        if (!found.equals(sealed)) {
+            throw new SafetensorsException(file, null, "the checksum of the content is " + found, sealed
+                    + ", as the header says: the file is damaged, or was changed after it was written");
+        }
     }
 
     /**
@@ -173,9 +207,7 @@ public final class SafetensorsFile implements AutoCloseable {
      * @throws IllegalStateException if the file was closed
      */
     public MemorySegment bytes(String name) {
-        if (!arena.scope().isAlive()) {
-            throw new IllegalStateException(file + " is closed: read its tensors before closing it");
-        }
+        requireOpen();
         Entry entry = entry(name);
         return whole.asSlice(header.dataStart() + entry.begin(), entry.byteSize());
     }
@@ -191,6 +223,30 @@ public final class SafetensorsFile implements AutoCloseable {
     public boolean aligned(String name) {
         Entry entry = entry(name);
         return (whole.address() + header.dataStart() + entry.begin()) % entry.dtype().bytes() == 0;
+    }
+
+    @Override
+    public Tensor view(String name) {
+        Entry entry = entry(name);
+        return over(bytes(name), entry.dtype(), entry.shape().stream().mapToLong(Long::longValue).toArray());
+    }
+
+    /** A tensor on dense bytes of a mapping: an empty range has no address to view, a crooked one is not read in place. */
+    static Tensor over(MemorySegment bytes, DType type, long... shape) {
+        if (bytes.byteSize() > 0 && bytes.address() % type.bytes() == 0) {
+            return Torch.of(bytes, type, shape);
+        }
+        Tensor copy = Torch.empty(type, Device.CPU, shape);
+        if (bytes.byteSize() > 0) {
+            copy.borrow("view").copyFrom(bytes);
+        }
+        return copy;
+    }
+
+    private void requireOpen() {
+        if (!arena.scope().isAlive()) {
+            throw new IllegalStateException(file + " is closed: read its tensors before closing it");
+        }
     }
 
     private Entry entry(String name) {

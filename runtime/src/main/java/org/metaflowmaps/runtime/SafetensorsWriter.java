@@ -8,9 +8,9 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -48,7 +48,7 @@ public final class SafetensorsWriter {
      * @param bytes the elements in this machine's memory, dense, the last dimension fastest, little-endian as all platforms of
      *     this library are; it must stay alive and unchanged until it is written, and be accessible to the writing thread
      */
-    public record Item(String name, DType dtype, List<Long> shape, MemorySegment bytes) {
+    public record Item(String name, DType dtype, List<Long> shape, MemorySegment bytes) implements OutgoingTensor {
         /**
          * Checks the parts against each other.
          *
@@ -56,26 +56,41 @@ public final class SafetensorsWriter {
          */
         public Item {
             shape = List.copyOf(shape);
-            if (name.equals(SafetensorsHeader.METADATA)) {
-                throw new IllegalArgumentException("a tensor cannot be named __metadata__, which safetensors keeps for texts: "
-                        + "choose another name");
-            }
-            requireUnicode(name);
+            long expected = checked(name, dtype, shape);
             String what = "tensor " + quote(name) + " of shape " + shape;
-            if (shape.size() > SafetensorsHeader.MAX_DIMENSIONS || shape.stream().anyMatch(size -> size < 0)) {
-                throw new IllegalArgumentException(what + ": expected at most " + SafetensorsHeader.MAX_DIMENSIONS
-                        + " sizes, each of at least 0");
-            }
-            long expected;
-            try {
-                expected = SafetensorsHeader.byteCount(dtype, shape);
-            } catch (ArithmeticException e) {
-                throw new IllegalArgumentException(what + " has too many bytes for a 64-bit number: expected a smaller shape", e);
-            }
             if (bytes.byteSize() != expected) {
                 throw new IllegalArgumentException(what + " of " + dtype + " was given " + bytes.byteSize() + " bytes: expected "
                         + expected);
             }
+        }
+
+        @Override
+        public long byteSize() {
+            return bytes.byteSize();
+        }
+
+        @Override
+        public void read(Sink sink) throws IOException {
+            sink.accept(bytes);
+        }
+    }
+
+    /** The bytes of a tensor of that name, type and shape, if a file can hold one. */
+    private static long checked(String name, DType dtype, List<Long> shape) {
+        if (name.equals(SafetensorsHeader.METADATA)) {
+            throw new IllegalArgumentException("a tensor cannot be named __metadata__, which safetensors keeps for texts: "
+                    + "choose another name");
+        }
+        requireUnicode(name);
+        String what = "tensor " + quote(name) + " of shape " + shape;
+        if (shape.size() > SafetensorsHeader.MAX_DIMENSIONS || shape.stream().anyMatch(size -> size < 0)) {
+            throw new IllegalArgumentException(what + ": expected at most " + SafetensorsHeader.MAX_DIMENSIONS
+                    + " sizes, each of at least 0");
+        }
+        try {
+            return SafetensorsHeader.byteCount(dtype, shape);
+        } catch (ArithmeticException e) {
+            throw new IllegalArgumentException(what + " has too many bytes for a 64-bit number: expected a smaller shape", e);
         }
     }
 
@@ -89,28 +104,79 @@ public final class SafetensorsWriter {
      * @throws IllegalArgumentException if a name occurs twice, or the header would exceed the format's 100 MB
      * @throws IOException if the file could not be written; the old one is then untouched
      */
-    public static String write(Path target, Map<String, String> metadata, List<Item> items) throws IOException {
-        List<Item> ordered = new ArrayList<>(items);
-        ordered.sort(Comparator.comparingInt((Item item) -> item.dtype().bytes()).reversed());
+    public static String write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items) throws IOException {
+        List<OutgoingTensor> ordered = ordered(items);
+        return write(target, header(target, metadata, ordered), ordered, -1);
+    }
+
+    /**
+     * Writes a file that carries its own checksum, which {@link SafetensorsFile#verify} checks.
+     *
+     * <p>The metadata get the text {@code sha256}: the SHA-256 of the whole file, taken with zeros in place of the
+     * text's own 64 digits, so that one pass over the tensors is enough.
+     *
+     * @param target as for {@link #write}
+     * @param metadata free texts for the header, none of them under that key
+     * @param items the tensors
+     * @return the checksum
+     * @throws IllegalArgumentException as for {@link #write}, or if the metadata leave no room for the seal
+     * @throws IOException as for {@link #write}
+     */
+    public static String writeSealed(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items) throws IOException {
+        if (metadata.containsKey(SafetensorsSeal.KEY)) {
+            throw new IllegalArgumentException("the metadata have a text under '" + SafetensorsSeal.KEY + "', where the seal goes: expected "
+                    + "another key");
+        }
+        Map<String, String> sealed = new TreeMap<>(metadata);
+        sealed.put(SafetensorsSeal.KEY, SafetensorsSeal.BLANK);
+        List<OutgoingTensor> ordered = ordered(items);
+        byte[] header = header(target, sealed, ordered);
+        long place = SafetensorsSeal.place(MemorySegment.ofArray(header));
+        if (place < 0) {
+            throw new IllegalArgumentException("a key of the metadata reads like that of the seal, " + metadata.keySet()
+                    + ": expected names without quotation marks");
+        }
+        return write(target, header, ordered, place);
+    }
+
+    private static List<OutgoingTensor> ordered(List<? extends OutgoingTensor> items) {
+        items.forEach(item -> checked(item.name(), item.dtype(), item.shape()));
+        List<OutgoingTensor> ordered = new ArrayList<>(items);
+        ordered.sort(Comparator.comparingInt((OutgoingTensor item) -> item.dtype().bytes()).reversed());
+        return ordered;
+    }
+
+    private static byte[] header(Path target, Map<String, String> metadata, List<OutgoingTensor> ordered) {
         byte[] header = header(metadata, ordered);
         if (header.length > SafetensorsHeader.TEXT_START + SafetensorsHeader.MAX_TEXT) {
             throw new IllegalArgumentException("the header of " + target + " would have " + header.length + " bytes: expected at "
                     + "most " + SafetensorsHeader.MAX_TEXT + "; shorten the metadata or split the file");
         }
-        MessageDigest digest = sha256();
-        long total = ordered.stream().mapToLong(item -> item.bytes().byteSize()).reduce(header.length, Math::addExact);
+        return header;
+    }
+
+    /** Streams a file; {@code sealedAt} is where the checksum is to go once it is known, or negative. */
+    private static String write(Path target, byte[] header, List<OutgoingTensor> ordered, long sealedAt) throws IOException {
+        MessageDigest digest = SafetensorsSeal.sha256();
+        long total = ordered.stream().mapToLong(OutgoingTensor::byteSize).reduce(header.length, Math::addExact);
+        String[] checksum = new String[1];
         AtomicFile.write(target, total, channel -> {
             byte[] block = new byte[BLOCK];
             stream(MemorySegment.ofArray(header), block, digest, channel);
-            for (Item item : ordered) {
-                stream(item.bytes(), block, digest, channel);
+            for (OutgoingTensor item : ordered) {
+                item.read(bytes -> stream(bytes, block, digest, channel));
+            }
+            checksum[0] = HexFormat.of().formatHex(digest.digest());
+            if (sealedAt >= 0) {
+                channel.position(sealedAt);
+                write(ByteBuffer.wrap(checksum[0].getBytes(StandardCharsets.US_ASCII)), channel);
             }
         });
-        return HexFormat.of().formatHex(digest.digest());
+        return checksum[0];
     }
 
     /** The length field and the padded text. */
-    private static byte[] header(Map<String, String> metadata, List<Item> ordered) {
+    private static byte[] header(Map<String, String> metadata, List<OutgoingTensor> ordered) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         out.writeBytes(new byte[SafetensorsHeader.TEXT_START]);
         try (JsonGenerator json = JSON.createGenerator(ObjectWriteContext.empty(), out, JsonEncoding.UTF8)) {
@@ -126,12 +192,12 @@ public final class SafetensorsWriter {
             }
             Set<String> names = new HashSet<>();
             long begin = 0;
-            for (Item item : ordered) {
+            for (OutgoingTensor item : ordered) {
                 if (!names.add(item.name())) {
                     throw new IllegalArgumentException("two tensors are named " + quote(item.name())
                             + ": give each its own name");
                 }
-                long end = Math.addExact(begin, item.bytes().byteSize());
+                long end = Math.addExact(begin, item.byteSize());
                 json.writeObjectPropertyStart(item.name());
                 json.writeStringProperty("dtype", item.dtype().safetensorsName());
                 writeNumbers(json, "shape", item.shape());
@@ -160,19 +226,14 @@ public final class SafetensorsWriter {
             int count = (int) Math.min(block.length, from.byteSize() - done);
             MemorySegment.copy(from, done, MemorySegment.ofArray(block), 0, count);
             digest.update(block, 0, count);
-            ByteBuffer buffer = ByteBuffer.wrap(block, 0, count);
-            while (buffer.hasRemaining()) {
-                to.write(buffer);
-            }
+            write(ByteBuffer.wrap(block, 0, count), to);
             done += count;
         }
     }
 
-    private static MessageDigest sha256() {
-        try {
-            return MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("this Java runtime lacks SHA-256, which every one must have", e);
+    private static void write(ByteBuffer buffer, FileChannel to) throws IOException {
+        while (buffer.hasRemaining()) {
+            to.write(buffer);
         }
     }
 

@@ -669,6 +669,11 @@ public final class Tensor implements AutoCloseable {
         return apply("view", a -> a.view(shape));
     }
 
+    /** The same memory under any shape and distances between neighbours, from this tensor's first element on; a view. */
+    public Tensor asStrided(long[] size, long[] stride) {
+        return apply("asStrided", a -> a.as_strided(size, stride));
+    }
+
     /** Dimensions in another order; a view. */
     public Tensor permute(long... dims) {
         return apply("permute", a -> a.permute(dims));

@@ -22,6 +22,10 @@ public final class Torch {
     /** libtorch knows one CPU and refuses it an index. */
     private static final int ANY_INDEX = -1;
 
+    /** libtorch's number of the reduction by mean, and its usual label to leave out, which no class has. */
+    private static final long MEAN = 1;
+    private static final long NO_IGNORED_LABEL = -100;
+
     private static final Operator FUSED_ADAMW = Operator.of("aten::_fused_adamw_", "", 15, 0);
     private static final Operator SOFTMAX_BACKWARD = Operator.of("aten::_softmax_backward_data", "", 4, 1);
 
@@ -232,6 +236,40 @@ public final class Torch {
         try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
             return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap(), offset), input, weight, bias);
         }
+    }
+
+    /**
+     * Cross-correlation with stride 1.
+     *
+     * @param input (batch, in, height, width)
+     * @param weight (out, in, rows, columns)
+     * @param bias (out)
+     * @param padding zeros added at each edge
+     * @return (batch, out, height + 2·padding - rows + 1, width + 2·padding - columns + 1)
+     */
+    public static Tensor conv2d(Tensor input, Tensor weight, Tensor bias, long padding) {
+        try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
+            return run("conv2d", () -> torch.conv2d(input.unwrap(), weight.unwrap(), offset, new long[] {1}, new long[] {padding}, new long[] {1}, 1),
+                    input, weight, bias);
+        }
+    }
+
+    /** The largest value of each square of {@code size} x {@code size}, side by side; rows and columns that fill none are dropped. */
+    public static Tensor maxPool2d(Tensor input, long size) {
+        return run("maxPool2d", () -> torch.max_pool2d(input.unwrap(), size, size), input);
+    }
+
+    /**
+     * The mean over items of -Σ q·log softmax(logits), where q is 1 - smoothing at the label plus smoothing / classes everywhere.
+     *
+     * @param logits (batch, classes)
+     * @param labels (batch) int64
+     * @param smoothing in [0, 1], 0 for plain cross-entropy
+     * @return a scalar
+     */
+    public static Tensor crossEntropy(Tensor logits, Tensor labels, double smoothing) {
+        return run("crossEntropy", () -> torch.cross_entropy_loss(logits.unwrap(), labels.unwrap(), Handles.NO_TENSOR, MEAN, NO_IGNORED_LABEL, smoothing),
+                logits, labels);
     }
 
     /** base + left · right, broadcast, in one pass. */

@@ -216,4 +216,37 @@ class AtomicFileTest {
         assertFalse(Files.readString(target).equals("old"));
         assertEquals(List.of("model.bin"), names());
     }
+
+    @Test
+    void aSecondNameIsTheSameFile() throws IOException {
+        Path second = folder.resolve("second.bin");
+        AtomicFile.link(target, second);
+        assertTrue(Files.isSameFile(target, second));
+        AtomicFile.link(target, second);
+        assertEquals(List.of("model.bin", "second.bin"), names());
+        // The file is replaced, not changed: its second name keeps the old content until it is moved on.
+        AtomicFile.write(target, 3, channel -> put(channel, "new"));
+        assertEquals("old", Files.readString(second));
+        AtomicFile.link(target, second);
+        assertEquals("new", Files.readString(second));
+        assertEquals(List.of("model.bin", "second.bin"), names());
+        assertThrows(IOException.class, () -> AtomicFile.link(folder.resolve("missing"), second));
+        assertEquals("new", Files.readString(second));
+    }
+
+    @Test
+    void onlyWhatDeadProcessesLeftIsDeleted() throws Exception {
+        Process dead = new ProcessBuilder("true").start();
+        dead.waitFor();
+        Path abandoned = Files.writeString(folder.resolve(".model.bin." + dead.pid() + "-3.tmp"), "half");
+        Path namesake = Files.writeString(folder.resolve(".model.bin." + ProcessHandle.current().pid() + "-0.tmp"), "half");
+        Path alive = Files.writeString(folder.resolve(".model.bin." + ProcessHandle.current().parent().orElseThrow().pid() + "-1.tmp"), "half");
+        Path other = Files.writeString(folder.resolve(".notes.tmp"), "mine");
+        AtomicFile.write(target, 3, channel -> {
+            assertEquals(List.of(namesake, abandoned).stream().sorted().toList(), AtomicFile.deleteAbandoned(folder).stream().sorted().toList());
+            put(channel, "new");
+        });
+        assertEquals("new", Files.readString(target));
+        assertTrue(Files.exists(alive) && Files.exists(other));
+    }
 }

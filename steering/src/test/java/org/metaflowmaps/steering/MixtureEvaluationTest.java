@@ -8,6 +8,7 @@ import static org.metaflowmaps.steering.GaussianMap.MEAN;
 
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
@@ -52,9 +53,7 @@ final class MixtureEvaluationTest {
     }
 
     private static List<Distance> at(Map<Integer, List<Distance>> all, int steps) {
-        List<Distance> found = all.get(steps);
-        assertTrue(found != null);
-        return found;
+        return Objects.requireNonNull(all.get(steps));
     }
 
     /** The prior's shift c moves the posterior's mean by c·(1-t)²/((1-t)² + t²S²), and sliced W2 sees 1/√2 of it. */

@@ -52,7 +52,7 @@ final class Objective implements AutoCloseable {
         this.teacher = teacher;
         this.velocity = switch (config.loss().velocity()) {
             case DATA -> new Velocity.Data();
-            case GUIDED -> new Velocity.Guided();
+            case GUIDED -> new Velocity.Guided(config.guidanceFrom());
             case TEACHER -> taught();
         };
         this.averaged = needsAverage() ? Networks.zeros(config.model(), random.device()) : null;

@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.training.mixture.GaussianMixture;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.teacher.ConditionalDrift;
 import org.metaflowmaps.training.teacher.Drift;
@@ -13,12 +14,13 @@ import org.metaflowmaps.training.teacher.GuidedDrift;
 import org.metaflowmaps.training.teacher.NetworkDrift;
 
 /**
- * The conditional drift that a run is distilled from, and the frozen network behind it.
+ * The conditional drift that a run is distilled from, and what is behind it.
  *
  * @param drift null if there is no teacher
  * @param network null unless the teacher is one; owned by this object
+ * @param mixture null unless the teacher is exact; owned by this object
  */
-record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network) implements AutoCloseable {
+record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, @Nullable GaussianMixture mixture) implements AutoCloseable {
     /**
      * The teacher of a configuration.
      *
@@ -27,11 +29,14 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network) 
     static Teacher open(TrainConfig config, Device device) throws IOException {
         TrainConfig.Teacher teacher = config.teacher();
         return switch (teacher.kind()) {
-            case NONE -> new Teacher(null, null);
-            case MIXTURE -> new Teacher(null, null);
+            case NONE -> new Teacher(null, null, null);
+            case MIXTURE -> {
+                GaussianMixture mixture = GaussianMixture.isotropic(config.data().means(), config.data().variance(), device);
+                yield new Teacher(new Glass(mixture.drift()), null, mixture);
+            }
             case NETWORK -> {
                 MetaFlowMap network = Networks.load(Path.of(Objects.requireNonNull(teacher.file())), config.model(), device);
-                yield new Teacher(new Glass(guided(teacher, network)), network);
+                yield new Teacher(new Glass(guided(teacher, network)), network, null);
             }
         };
     }
@@ -49,6 +54,9 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network) 
     public void close() {
         if (network != null) {
             network.close();
+        }
+        if (mixture != null) {
+            mixture.close();
         }
     }
 }

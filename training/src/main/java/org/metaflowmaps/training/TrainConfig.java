@@ -20,9 +20,12 @@ import org.metaflowmaps.training.model.TransformerConfig;
  * @param accumulate forward passes per optimiser step
  * @param labelDrop share of items trained without their label
  * @param guidance amortised guidance scale w that labelled items are trained with; 1 for none
+ * @param guidanceFrom the time s from which model guidance holds
  * @param init a file with the weights to begin with; null for fresh ones
  * @param logEvery steps between lines of metrics
  * @param checkpointEvery steps between checkpoints
+ * @param checkpointKeep how many of the last checkpoints stay
+ * @param checkpointKeepEvery steps whose multiples' checkpoints stay for good; 0 for none
  * @param precision what the network computes in
  * @param data what is modelled
  * @param model the network
@@ -39,9 +42,12 @@ public record TrainConfig(
         @JsonProperty("accumulate") int accumulate,
         @JsonProperty("label_drop") double labelDrop,
         @JsonProperty("guidance") double guidance,
+        @JsonProperty("guidance_from") double guidanceFrom,
         @JsonProperty("init") @Nullable String init,
         @JsonProperty("log_every") int logEvery,
         @JsonProperty("checkpoint_every") int checkpointEvery,
+        @JsonProperty("checkpoint_keep") int checkpointKeep,
+        @JsonProperty("checkpoint_keep_every") long checkpointKeepEvery,
         @JsonProperty("precision") Precision precision,
         @JsonProperty("data") Data data,
         @JsonProperty("model") Model model,
@@ -66,6 +72,7 @@ public record TrainConfig(
         require(accumulate > 0, "accumulate is %s, expected at least 1", accumulate);
         require(labelDrop >= 0 && labelDrop <= 1, "label_drop is %s, expected 0 to 1", labelDrop);
         require(guidance > 0 && guidance < Double.POSITIVE_INFINITY, "guidance is %s, expected a scale above 0", guidance);
+        require(guidanceFrom >= 0 && guidanceFrom < 1, "guidance_from is %s, expected 0 to below 1", guidanceFrom);
         require(loss.velocity() != VelocityKind.GUIDED || guidance != 1, "loss.velocity is guided, but guidance is %s: give a scale other than 1",
                 guidance);
         require(!loss.needsTeacher() || teacher.kind() != TeacherKind.NONE, "loss.velocity or loss.consistency needs a teacher, but teacher.kind is %s",
@@ -74,6 +81,8 @@ public record TrainConfig(
                 + "drift is known of a mixture only", data.kind());
         require(logEvery > 0, "log_every is %s, expected at least 1", logEvery);
         require(checkpointEvery > 0, "checkpoint_every is %s, expected at least 1", checkpointEvery);
+        require(checkpointKeep > 0, "checkpoint_keep is %s, expected at least 1", checkpointKeep);
+        require(checkpointKeepEvery >= 0, "checkpoint_keep_every is %s, expected 0 (none) or more", checkpointKeepEvery);
     }
 
     private static void require(boolean holds, String template, Object value) {
@@ -401,6 +410,9 @@ public record TrainConfig(
      * @param eps added to the root
      * @param weightDecay for AdamW
      * @param clip largest norm of all gradients together; 0 for no bound
+     * @param skipAbove norm of all gradients together, before clipping, above which a step is skipped; 0 for no bound: then only
+     *     steps that are not finite are
+     * @param maxSkipped skipped steps in a row that end the run
      */
     public record Optim(
             @JsonProperty("kind") OptimizerKind kind,
@@ -411,7 +423,9 @@ public record TrainConfig(
             @JsonProperty("beta2") double beta2,
             @JsonProperty("eps") double eps,
             @JsonProperty("weight_decay") double weightDecay,
-            @JsonProperty("clip") double clip) {
+            @JsonProperty("clip") double clip,
+            @JsonProperty("skip_above") double skipAbove,
+            @JsonProperty("max_skipped") int maxSkipped) {
         /** Checks the ranges. */
         public Optim {
             given(kind, "optimizer.kind");
@@ -420,6 +434,8 @@ public record TrainConfig(
             require(eps > 0, "optimizer.eps is %s, expected more than 0", eps);
             require(weightDecay >= 0, "optimizer.weight_decay is %s, expected 0 or more", weightDecay);
             require(clip >= 0, "optimizer.clip is %s, expected 0 (off) or more", clip);
+            require(skipAbove >= 0, "optimizer.skip_above is %s, expected 0 (no bound) or more", skipAbove);
+            require(maxSkipped > 0, "optimizer.max_skipped is %s, expected at least 1", maxSkipped);
             require(decay >= 0, "optimizer.decay is %s, expected 0 or more", decay);
             require(beta1 >= 0 && beta1 < 1, "optimizer.beta1 is %s, expected 0 to below 1", beta1);
             require(beta2 >= 0 && beta2 < 1, "optimizer.beta2 is %s, expected 0 to below 1", beta2);

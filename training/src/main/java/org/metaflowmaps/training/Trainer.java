@@ -52,8 +52,11 @@ public final class Trainer implements AutoCloseable {
     private final MovingAverage average;
     private final Objective objective;
     private final PairSampler sampler;
+    private final CheckpointFolder checkpoints;
+    private final SkippedSteps skipped;
     private volatile boolean stopping;
     private long step;
+    private long savedAt = -1;
 
     /**
      * A run at its beginning.
@@ -70,7 +73,7 @@ public final class Trainer implements AutoCloseable {
         this.data = data;
         this.folder = folder;
         this.device = device;
-        this.random = RandomSource.seeded(Seeds.of(config.seed(), 0), device);
+        this.random = RandomSource.seeded(Seeds.of(config.seed(), Seeds.NOISE), device);
         this.map = Networks.initialised(config.model(), device, random);
         if (!Arrays.equals(map.itemShape(), data.itemShape()) || map.classes() != data.classes()) {
             String network = Arrays.toString(map.itemShape()) + " with " + map.classes() + " classes";
@@ -89,6 +92,8 @@ public final class Trainer implements AutoCloseable {
         this.objective = new Objective(config, average, teacher.drift(), random);
         this.others = objective.parameters().stream().map(this::optimizer).toList();
         this.sampler = new PairSampler(config.times(), config.labelDrop(), config.guidance(), random);
+        this.checkpoints = new CheckpointFolder(folder);
+        this.skipped = new SkippedSteps(config.optimizer().skipAbove(), config.optimizer().maxSkipped());
     }
 
     private Optimizer optimizer(ParameterArena arena) {
@@ -131,15 +136,24 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * Goes on from the folder's checkpoint.
+     * Goes on from the folder's newest checkpoint that is whole; damaged ones are logged and passed over.
      *
-     * @throws IOException if there is none, or it does not fit this run; the run is then as it was
+     * @throws IOException if there is none, or it is not of this run; the run is then as it was
      */
     public void resume() throws IOException {
-        step = Checkpoint.restore(folder.resolve(CHECKPOINT), config.model(), state());
+        Path file;
+        try (CheckpointFolder.Valid newest = checkpoints.newestValid()) {
+            file = newest.file();
+            Checkpoint.Progress progress = Checkpoint.restore(newest.open(), file, config, state());
+            step = progress.step();
+            others.forEach(other -> other.resumeAt(optimizer.steps()));
+            skipped.resumeAt(progress.skipped(), progress.skippedInRow());
+            savedAt = step;
+        }
+        checkpoints.goOnFrom(file);
     }
 
-    /** Writes the folder's checkpoint, unless the weights are none to go on from. */
+    /** Writes a checkpoint, unless the weights are none to go on from. */
     void save() throws IOException {
         try (TensorScope scope = TensorScope.open()) {
             // The loss was looked at before the last update; that alone can still break the weights.
@@ -148,11 +162,20 @@ public final class Trainer implements AutoCloseable {
                         "step %d: the weights are not finite any more. %s. Lower optimizer.learning_rate", step - 1, kept()));
             }
         }
-        Checkpoint.write(folder.resolve(CHECKPOINT), config.model(), state(), step);
+        Checkpoint.Progress progress = new Checkpoint.Progress(step, skipped.total(), skipped.inRow());
+        checkpoints.save(step, config.checkpointKeep(), config.checkpointKeepEvery(),
+                file -> Checkpoint.write(file, config, state(), progress));
+        savedAt = step;
     }
 
     private Checkpoint.State state() {
-        return new Checkpoint.State(map, optimizer, average, random);
+        Map<String, Tensor> more = new LinkedHashMap<>();
+        for (int i = 0; i < others.size(); i++) {
+            String name = "weighting" + i + "/";
+            more.put(name + "values", objective.parameters().get(i).values());
+            others.get(i).moments().forEach((moment, values) -> more.put(name + moment, values));
+        }
+        return new Checkpoint.State(map, optimizer, average, random, more);
     }
 
     /**
@@ -162,19 +185,17 @@ public final class Trainer implements AutoCloseable {
      * @param consistency plain error of the consistency loss; NaN where it took no part
      * @param gradientNorm before clipping
      * @param learningRate of the step
+     * @param skipped steps skipped so far, this one among them if it was
      */
-    public record Report(double diagonal, double consistency, double gradientNorm, double learningRate) {
-        private boolean isFinite() {
-            return Double.isFinite(diagonal) && !Double.isInfinite(consistency) && Double.isFinite(gradientNorm);
-        }
-    }
+    public record Report(double diagonal, double consistency, double gradientNorm, double learningRate, long skipped) {}
 
     /**
-     * Takes one optimiser step.
+     * Takes one optimiser step, or skips it if its loss or gradient is not finite or too large: weights, moments and average then
+     * stay as they are, while data and noise move on.
      *
-     * @param read true to read the results back, which on a GPU waits for them, and to refuse a step whose loss is not finite
+     * @param read true to read the results back
      * @return the results, or null if they were not read
-     * @throws TrainingException if a result is not finite; the weights are then those from before the step
+     * @throws TrainingException if too many steps in a row would be skipped; the weights are then those from before the first
      */
     public @Nullable Report step(boolean read) {
         ParameterArena arena = map.parameters();
@@ -191,12 +212,19 @@ public final class Trainer implements AutoCloseable {
             }
             double clip = config.optimizer().clip();
             Tensor norm = Clipping.clip(arena, clip == 0 ? Double.POSITIVE_INFINITY : clip);
-            Report report = read ? report(diagonal, consistency, norm) : null;
-            try (ProfilerRange range = ProfilerRange.open("optimizer")) {
-                optimizer.step(learningRate());
-                others.forEach(other -> other.step(learningRate()));
-                average.update(step);
+            // The one number that every step waits for, also on a GPU: the optimiser counts its updates on this side.
+            boolean taken = skipped.take(probe(norm, diagonal, consistency).item());
+            if (skipped.tooMany()) {
+                throw tooManySkipped(report(diagonal, consistency, norm));
             }
+            if (taken) {
+                try (ProfilerRange range = ProfilerRange.open("optimizer")) {
+                    optimizer.step(learningRate());
+                    others.forEach(other -> other.step(learningRate()));
+                    average.update(step);
+                }
+            }
+            Report report = read ? report(diagonal, consistency, norm) : null;
             step++;
             return report;
         }
@@ -225,19 +253,30 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    /** The one place where the loop waits for the device. */
+    /** The norm, or NaN where a loss or another gradient is not finite. */
+    private Tensor probe(Tensor norm, @Nullable Tensor diagonal, @Nullable Tensor consistency) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            Tensor probe = diagonal == null ? norm : norm.add(diagonal.mul(0));
+            for (ParameterArena other : objective.parameters()) {
+                probe = probe.add(other.gradients().norm().mul(0));
+            }
+            return consistency == null ? probe : probe.add(consistency.mul(0));
+        }
+    }
+
     private Report report(@Nullable Tensor diagonal, @Nullable Tensor consistency, Tensor norm) {
         double parts = config.accumulate();
-        Report report = new Report(diagonal == null ? Double.NaN : diagonal.item() / parts,
-                consistency == null ? Double.NaN : consistency.item() / parts, norm.item(), learningRate());
-        boolean finite = report.isFinite() && (consistency == null || !Double.isNaN(report.consistency));
-        if (!finite) {
-            throw new TrainingException(String.format(Locale.ROOT,
-                    "step %d: the loss is not finite (diagonal %s, consistency %s, gradient norm %s). %s. Lower optimizer.learning_rate, "
-                            + "set optimizer.clip, or check the data",
-                    step, report.diagonal, consistency == null ? "none" : report.consistency, report.gradientNorm, kept()));
-        }
-        return report;
+        return new Report(diagonal == null ? Double.NaN : diagonal.item() / parts,
+                consistency == null ? Double.NaN : consistency.item() / parts, norm.item(), learningRate(), skipped.total());
+    }
+
+    private TrainingException tooManySkipped(Report last) {
+        double above = config.optimizer().skipAbove();
+        return new TrainingException(String.format(Locale.ROOT,
+                "step %d: the loss or its gradient is not finite%s, %d steps in a row (now diagonal %s, consistency %s, gradient norm %s). "
+                        + "%s. Lower optimizer.learning_rate, set optimizer.clip, or check the data",
+                step, above == 0 ? "" : " or above optimizer.skip_above = " + above, skipped.inRow(), last.diagonal, last.consistency,
+                last.gradientNorm, kept()));
     }
 
     private String kept() {
@@ -259,26 +298,27 @@ public final class Trainer implements AutoCloseable {
      *
      * @return true if the last step was taken, false if the run was {@linkplain #stop stopped} before
      * @throws IOException if a file cannot be written
-     * @throws TrainingException if the loss stops to be finite
+     * @throws TrainingException if too many steps in a row had to be skipped
      * @throws IllegalArgumentException if more steps were taken before a resumption than there are to take
      */
     public boolean run() throws IOException {
         Preconditions.checkArgument(step <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already", config.steps(), step);
         Files.createDirectories(folder);
+        checkpoints.deleteAbandoned();
         long resumedAt = step;
         long started = System.nanoTime();
-        // A GPU is waited for only where numbers are wanted; on the CPU every step can be looked at for free.
+        // On the CPU every step can be looked at for free.
         boolean readAll = device.type() == Device.Type.CPU;
         try (MetricsLog metrics = MetricsLog.open(folder.resolve(METRICS), resumedAt);
                 TensorBoardWriter board = TensorBoardWriter.open(folder, resumedAt);
                 Progress progress = Progress.start("train", config.steps(), resumedAt)) {
             List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
             double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
-            long savedAt = -1;
+            boolean due = false;
             while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
-                boolean save = (step + 1) % config.checkpointEvery() == 0 || step + 1 == config.steps();
-                Report report = step(readAll || log || save);
+                due |= (step + 1) % config.checkpointEvery() == 0;
+                Report report = step(readAll || log);
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
                     Map<String, Double> values = values(report, (step - resumedAt) / seconds);
@@ -287,13 +327,15 @@ public final class Trainer implements AutoCloseable {
                         board.scalar(value.getKey(), step, value.getValue());
                     }
                     String jump = Double.isNaN(report.consistency) ? "" : String.format(Locale.ROOT, " consistency %.4f", report.consistency);
-                    progress.update(step, String.format(Locale.ROOT, "diagonal %.4f", report.diagonal) + jump);
+                    String missing = report.skipped == 0 ? "" : " skipped " + report.skipped;
+                    progress.update(step, String.format(Locale.ROOT, "diagonal %.4f", report.diagonal) + jump + missing);
                 } else {
                     progress.update(step, "");
                 }
-                if (save) {
+                // While steps are skipped the weights may be what is wrong: no such checkpoint shall push out a good one.
+                if (due && skipped.inRow() == 0) {
                     save();
-                    savedAt = step;
+                    due = false;
                 }
             }
             if (savedAt != step) {
@@ -316,6 +358,7 @@ public final class Trainer implements AutoCloseable {
         }
         values.put("gradient_norm", report.gradientNorm);
         values.put("learning_rate", report.learningRate);
+        values.put("skipped", (double) report.skipped);
         values.put("items_per_second", stepsPerSecond * config.batch() * config.accumulate());
         return values;
     }

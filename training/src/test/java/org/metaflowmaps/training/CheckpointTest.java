@@ -6,12 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.training.model.Refusal.assertRefused;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -77,17 +82,45 @@ final class CheckpointTest {
         assertRefused(NoSuchFileException.class, () -> Checkpoint.load(missing, Device.CPU).close(), missing.toString());
     }
 
-    @Test
-    void aTruncatedCheckpointIsRefusedWhereverItEnds() throws IOException {
+    private byte[] trained() throws IOException {
         Runs runs = new Runs();
         try (TrainingData data = runs.data();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
             trainer.run();
         }
-        byte[] whole = Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT));
+        return Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT));
+    }
+
+    @Test
+    void aTruncatedCheckpointIsRefusedWhereverItEnds() throws IOException {
+        byte[] whole = trained();
         Path cut = folder.resolve("cut.safetensors");
-        for (int length : new int[] {1, 7, 8, 9, 100, whole.length / 2, whole.length - 4, whole.length - 1}) {
+        Random random = new Random(3);
+        IntStream lengths = IntStream.concat(IntStream.of(0, 1, 7, 8, 9, whole.length - 4, whole.length - 1), random.ints(100, 0, whole.length));
+        for (int length : lengths.toArray()) {
             assertUnloadable(Files.write(cut, Arrays.copyOf(whole, length)));
+            // A file system may give a file its length before its content.
+            byte[] torn = Arrays.copyOf(Arrays.copyOf(whole, length), whole.length);
+            if (!Arrays.equals(torn, whole)) {
+                assertUnloadable(Files.write(cut, torn));
+            }
+        }
+    }
+
+    /** Places all over the file, and all of the two names in the header that tell that the file is sealed. */
+    @Test
+    void aFlippedBitIsFoundWhereverItIs() throws IOException {
+        byte[] whole = trained();
+        String text = new String(whole, StandardCharsets.ISO_8859_1);
+        int header = 8 + (int) ByteBuffer.wrap(whole).order(ByteOrder.LITTLE_ENDIAN).getLong();
+        IntStream names = Stream.of("\"run\":", "\"sha256\":").flatMapToInt(name -> IntStream.range(text.indexOf(name), text.indexOf(name) + name.length()));
+        Path flipped = folder.resolve("flipped.safetensors");
+        Random random = new Random(4);
+        IntStream places = IntStream.concat(names, IntStream.concat(random.ints(100, 0, header), random.ints(100, header, whole.length)));
+        for (int place : places.toArray()) {
+            byte[] damaged = whole.clone();
+            damaged[place] ^= (byte) (1 << random.nextInt(8));
+            assertUnloadable(Files.write(flipped, damaged));
         }
     }
 

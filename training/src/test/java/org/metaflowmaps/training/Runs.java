@@ -24,14 +24,19 @@ final class Runs {
     int accumulate = 1;
     int logEvery = 1;
     int checkpointEvery = 1000;
+    int checkpointKeep = 2;
+    long checkpointKeepEvery;
     long warmUp;
     long decay;
     double learningRate = 1e-3;
     double clip = 1.5;
+    double skipAbove;
+    int maxSkipped = 1;
     double averageDecay = 0.9;
     Precision precision = Precision.FLOAT32;
     TrainConfig.Model model = MLP;
     TrainConfig.OptimizerKind optimizer = TrainConfig.OptimizerKind.RADAM;
+    TrainConfig.WeightingKind weighting = TrainConfig.WeightingKind.L2;
     TrainConfig.ConsistencyKind consistency = TrainConfig.ConsistencyKind.PSD;
 
     static TrainConfig.Model transformer(int heads) {
@@ -39,14 +44,14 @@ final class Runs {
     }
 
     TrainConfig config() {
-        TrainConfig.Weight plain = new TrainConfig.Weight(TrainConfig.WeightingKind.L2, 1, 0.01);
+        TrainConfig.Weight plain = new TrainConfig.Weight(weighting, 1, 0.01);
         TrainConfig.Law uniform = new TrainConfig.Law(TrainConfig.LawKind.UNIFORM, 0, 0, 1, 7);
-        return new TrainConfig(seed, steps, batch, accumulate, 0.1, 1, null, logEvery, checkpointEvery, precision,
+        return new TrainConfig(seed, steps, batch, accumulate, 0.1, 1, 0, null, logEvery, checkpointEvery, checkpointKeep, checkpointKeepEvery, precision,
                 new TrainConfig.Data(TrainConfig.DataKind.MIXTURE, null, 0, MEANS, VARIANCE), model,
                 new TrainConfig.Teacher(TrainConfig.TeacherKind.NONE, null, TrainConfig.TeacherGuidance.NONE, 0),
                 new TrainConfig.Loss(TrainConfig.VelocityKind.DATA, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
                 new TrainConfig.Times(2, 0.1, 0, uniform, uniform, 0),
-                new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip),
+                new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip, skipAbove, maxSkipped),
                 new TrainConfig.Average(averageDecay, 2));
     }
 

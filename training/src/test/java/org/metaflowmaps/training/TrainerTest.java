@@ -10,11 +10,13 @@ import static org.metaflowmaps.training.model.Refusal.assertRefused;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
@@ -178,7 +180,7 @@ final class TrainerTest {
         runs.checkpointEvery = 1;
         try (TrainingData data = runs.data();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
-            assertRefused(TrainingException.class, trainer::run, "step 1:", "not finite", "diagonal", "consistency", "gradient norm",
+            assertRefused(TrainingException.class, trainer::run, "step 1:", "not finite", "1 steps in a row", "diagonal", "consistency", "gradient norm",
                     folder.resolve(Trainer.CHECKPOINT).toString(), "optimizer.learning_rate");
             assertEquals(1, trainer.step());
             assertArrayEquals(saved("train/values"), weights(trainer));
@@ -217,18 +219,109 @@ final class TrainerTest {
         }
     }
 
+    /** A state as bits: weights, moments, average. */
+    private List<float[]> state(Trainer trainer) throws IOException {
+        trainer.save();
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(Trainer.CHECKPOINT));
+                TensorScope scope = TensorScope.open()) {
+            return Stream.of("values", "average", "moment/exp_avg", "moment/exp_avg_sq").map(name -> Safetensors.view(file, "train/" + name).toFloatArray())
+                    .toList();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aSkippedStepChangesNothingButTheNoiseAndTheData(TrainConfig.OptimizerKind optimizer) throws IOException {
+        Runs runs = new Runs();
+        runs.optimizer = optimizer;
+        runs.maxSkipped = 3;
+        List<float[]> before;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.step(false);
+            before = state(trainer);
+        }
+        try (TrainingData data = spoiled();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.resume();
+            for (int skipped = 1; skipped <= 2; skipped++) {
+                Trainer.Report report = trainer.step(true);
+                assertNotNull(report);
+                assertEquals(skipped, report.skipped());
+                assertTrue(Double.isNaN(report.gradientNorm()), report.toString());
+            }
+            assertEquals(3, trainer.step());
+            List<float[]> after = state(trainer);
+            for (int i = 0; i < before.size(); i++) {
+                assertArrayEquals(before.get(i), after.get(i));
+            }
+        }
+        // A run that goes on from there has not forgotten them: one more is one too many.
+        try (TrainingData data = spoiled();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.resume();
+            assertRefused(TrainingException.class, () -> trainer.step(true), "step 3:", "3 steps in a row");
+        }
+        // With good data it goes on, and the optimiser has counted its updates only.
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.resume();
+            Trainer.Report report = trainer.step(true);
+            assertNotNull(report);
+            assertEquals(2, report.skipped());
+            state(trainer);
+            try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(Trainer.CHECKPOINT))) {
+                assertEquals(List.of("4", "2", "2", "0", "16"), Stream.of("step", "updates", "skipped", "skipped_in_a_row", "data_position")
+                        .map(file.metadata()::get).toList());
+            }
+        }
+    }
+
+    /** The bound is on the norm before clipping; steps below it are those of a run without a bound. */
+    @Test
+    void stepsWhoseGradientIsTooLargeAreSkipped() throws IOException {
+        Runs runs = new Runs();
+        runs.learningRate = 1e-30;
+        double[] norms = new double[6];
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            for (int i = 0; i < norms.length; i++) {
+                Trainer.Report report = trainer.step(true);
+                assertNotNull(report);
+                norms[i] = report.gradientNorm();
+            }
+        }
+        double[] sorted = norms.clone();
+        Arrays.sort(sorted);
+        runs.skipAbove = (sorted[2] + sorted[3]) / 2;
+        runs.maxSkipped = 4;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            long skipped = 0;
+            for (double norm : norms) {
+                Trainer.Report report = trainer.step(true);
+                assertNotNull(report);
+                assertEquals(norm, report.gradientNorm(), 1e-6 * norm);
+                skipped += norm > runs.skipAbove ? 1 : 0;
+                assertEquals(skipped, report.skipped());
+            }
+            assertEquals(3, skipped);
+        }
+    }
+
     @Test
     void spoiledDataLeavesTheCheckpointAlone() throws IOException {
         Runs runs = new Runs();
         runs.steps = 2;
+        runs.maxSkipped = 3;
         run(runs);
         byte[] good = Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT));
-        runs.steps = 4;
+        runs.steps = 6;
         runs.checkpointEvery = 1;
         try (TrainingData data = spoiled();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
-            assertRefused(TrainingException.class, trainer::run, "step 2:", "The last good checkpoint is");
+            assertRefused(TrainingException.class, trainer::run, "step 4:", "3 steps in a row", "The last good checkpoint is");
         }
         assertArrayEquals(good, Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT)));
     }
@@ -244,7 +337,7 @@ final class TrainerTest {
             trainer.step(true);
             Thread.currentThread().interrupt();
             try {
-                assertRefused(IOException.class, trainer::save, "cannot write " + folder.resolve(Trainer.CHECKPOINT), "interrupted");
+                assertRefused(IOException.class, trainer::save, "cannot write " + folder.resolve("checkpoints"), "interrupted");
             } finally {
                 assertTrue(Thread.interrupted());
             }

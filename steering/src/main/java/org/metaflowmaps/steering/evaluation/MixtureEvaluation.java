@@ -12,6 +12,7 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.GlassSampler;
 import org.metaflowmaps.steering.PosteriorSampler;
 import org.metaflowmaps.training.mixture.GaussianMixture;
 import org.metaflowmaps.training.model.Context;
@@ -145,21 +146,10 @@ public final class MixtureEvaluation implements AutoCloseable {
         ConditionalDrift drift = new Glass(mixture.drift());
         Map<Integer, List<Distance>> all = new LinkedHashMap<>();
         for (int count : steps) {
-            Preconditions.checkArgument(count >= 1, "mixture evaluation: %s Euler steps, expected at least 1", count);
-            all.put(count, compared((noise, context) -> euler(drift, noise, context, count)));
+            GlassSampler sampler = new GlassSampler(drift, count);
+            all.put(count, compared(sampler::sample));
         }
         return all;
-    }
-
-    private static Tensor euler(ConditionalDrift drift, Tensor noise, Context context, int steps) {
-        Tensor state = noise;
-        for (int step = 0; step < steps; step++) {
-            try (TensorScope scope = TensorScope.open()) {
-                Tensor start = Torch.full((double) step / steps, noise.dtype(), noise.device(), noise.size(0));
-                state = scope.keep(state.add(drift.at(start, state, context).div(steps)));
-            }
-        }
-        return state;
     }
 
     /** Carries noise (contexts·draws, d) to draws, for contexts repeated as often. */

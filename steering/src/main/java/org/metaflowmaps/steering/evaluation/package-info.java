@@ -1,4 +1,4 @@
-/** Distances between samples, and what a trained map's draws are apart from exact ones. */
+/** How good samples are: distances between sets of images or points, and what they are measured with. */
 @NullMarked
 package org.metaflowmaps.steering.evaluation;
 

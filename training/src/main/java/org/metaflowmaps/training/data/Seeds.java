@@ -2,6 +2,9 @@ package org.metaflowmaps.training.data;
 
 /** Seeds for streams of their own that follow from one seed. */
 public final class Seeds {
+    /** The stream of a run's weights and noise. Data count their streams from 0 up; all others are negative. */
+    public static final long NOISE = -1;
+
     private Seeds() {}
 
     /** A seed that differs between streams as if drawn at random (the finaliser of SplitMix64). */

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.loss;
 
+import com.google.common.base.Preconditions;
 import java.util.Objects;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -45,8 +46,15 @@ public sealed interface Velocity {
     /**
      * x_1 - x̄_0 + (1 - 1/w)·(v_{s,s}(x̄; y, w) - v_{s,s}(x̄; ∅, 1)): model guidance, whose fixed point is classifier-free
      * guidance of scale w (method §4.2a). The pair's context must have labels and guidance scales.
+     *
+     * @param from the time s from which velocities are guided, in [0, 1); before it they are the data's
      */
-    record Guided() implements Velocity {
+    record Guided(double from) implements Velocity {
+        /** Checks the range. */
+        public Guided {
+            Preconditions.checkArgument(from >= 0 && from < 1, "model guidance from %s, expected 0 to below 1", from);
+        }
+
         @Override
         public Tensor atStart(MetaFlowMap map, Pair pair) {
             Tensor labels = Objects.requireNonNull(pair.context().labels(), "model guidance needs labels");
@@ -58,6 +66,9 @@ public sealed interface Velocity {
                 Tensor guided = map.averageVelocity(pair.start(), pair.start(), state, pair.context());
                 Tensor plain = map.averageVelocity(pair.start(), pair.start(), state, pair.context().with(none, null));
                 Tensor share = guidance.reciprocal().neg().add(1);
+                if (from > 0) {
+                    share = share.mul(pair.start().ge(from).to(DType.FLOAT32));
+                }
                 return scope.keep(pair.velocity().add(MetaFlowMap.perItem(share, state).mul(guided.sub(plain))));
             }
         }

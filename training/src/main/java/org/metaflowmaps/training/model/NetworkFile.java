@@ -1,18 +1,19 @@
 package org.metaflowmaps.training.model;
 
 import java.io.IOException;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Safetensors;
-import org.metaflowmaps.runtime.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** A network's tensors in a safetensors file, under the public checkpoints' names. */
+/** A network's tensors in a file, under the public checkpoints' names. */
 public final class NetworkFile {
     /** What the public meta flow map files put before every name. */
     public static final String PREFIX = "dit.";
@@ -20,43 +21,51 @@ public final class NetworkFile {
     private NetworkFile() {}
 
     /**
-     * Fills a network's parameters and buffers from a file.
+     * Fills a network's parameters and buffers from a file, converting to their type.
      *
      * @param map every parameter must be in the file, in its shape; every tensor of the file under the prefix must be used
      * @param file stays the caller's
      * @param prefix before every name
      * @throws IOException if names or shapes do not fit; the network is then unchanged
      */
-    public static void load(MetaFlowMap map, SafetensorsFile file, String prefix) throws IOException {
+    public static void load(MetaFlowMap map, TensorFile file, String prefix) throws IOException {
+        load(map, file, CheckpointLayout.at(file, prefix), false);
+    }
+
+    /**
+     * Fills a network's parameters and buffers from a file of any layout, converting to their type.
+     *
+     * @param map keeps what the file does not have
+     * @param file stays the caller's
+     * @param layout where in the file the network is
+     * @param lenient true to load what fits, false to refuse a file that does not fit in every place
+     * @return what did not fit
+     * @throws IOException if not lenient and names or shapes do not fit, or if nothing fits; the network is then unchanged
+     */
+    public static Fit load(MetaFlowMap map, TensorFile file, CheckpointLayout layout, boolean lenient) throws IOException {
         Map<String, Tensor> wanted = new LinkedHashMap<>(map.parameters().parameters());
         wanted.putAll(map.buffers());
-        List<String> wrong = new ArrayList<>();
-        for (Map.Entry<String, Tensor> entry : wanted.entrySet()) {
-            SafetensorsFile.Entry found = file.entries().get(prefix + entry.getKey());
-            List<Long> shape = Arrays.stream(entry.getValue().shape()).boxed().toList();
-            if (found == null) {
-                wrong.add(prefix + entry.getKey() + " is missing");
-            } else if (!found.shape().equals(shape)) {
-                wrong.add(found.name() + " has shape " + found.shape() + ", the network needs " + shape);
-            }
-        }
-        for (String name : file.entries().keySet()) {
-            if (name.startsWith(prefix) && !wanted.containsKey(name.substring(prefix.length()))) {
-                wrong.add(name + " is not part of the network");
-            }
-        }
-        if (!wrong.isEmpty()) {
-            throw new IOException("the checkpoint does not fit the network in " + wrong.size() + " places: "
-                    + String.join("; ", wrong.subList(0, Math.min(6, wrong.size()))) + (wrong.size() > 6 ? "; ..." : "")
+        Map<String, List<Long>> shapes = new LinkedHashMap<>();
+        wanted.forEach((name, tensor) -> shapes.put(name, Arrays.stream(tensor.shape()).boxed().toList()));
+        Fit fit = Fit.of(file, layout, shapes);
+        boolean nothing = fit.missing().size() + fit.misshapen().size() == wanted.size();
+        if (lenient ? nothing : !fit.isExact()) {
+            throw new IOException("the checkpoint does not fit the network in " + fit.places() + " places: " + fit
                     + ". Check that the config is the one it was trained with");
         }
+        Set<String> left = Set.copyOf(fit.missing());
         try (Autograd.Mode off = Autograd.noGrad()) {
             for (Map.Entry<String, Tensor> entry : wanted.entrySet()) {
+                String name = layout.prefix() + entry.getKey();
+                if (left.contains(name) || !Objects.requireNonNull(file.entries().get(name)).shape().equals(shapes.get(entry.getKey()))) {
+                    continue;
+                }
                 try (TensorScope scope = TensorScope.open()) {
-                    entry.getValue().copy_(Safetensors.view(file, prefix + entry.getKey()));
+                    entry.getValue().copy_(file.view(name));
                 }
             }
         }
+        return fit;
     }
 
     /**

@@ -95,6 +95,12 @@ public record TransformerConfig(
                 List.of(), List.of(), 4, false, false, false, false, false);
     }
 
+    /** This network with or without a head that predicts a variance too. */
+    public TransformerConfig withLearnSigma(boolean learned) {
+        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth, classScales,
+                contextScales, mlpRatio, zeroData, learned, qkNorm, preserveContextAtZero, jointAttention, layout);
+    }
+
     /** Numbers to train in a network of this shape; nothing is allocated. */
     public long parameterCount() {
         return TransformerLayout.shapes(this).values().stream()

@@ -19,7 +19,10 @@ import org.metaflowmaps.training.model.MetaFlowMap;
  *     within 1e-3 of the same end
  */
 public record Glass(Drift drift, double floor) implements ConditionalDrift {
-    private static final double FLOOR = 1e-12;
+    private static final double FLOOR = 1e-18;
+
+    /** With this for t = 0, x* at s = 0 is x_t instead of 0, which is nothing that a network has been trained on. */
+    private static final double LEAST_TIME = 1e-9;
 
     /** Checks the range. */
     public Glass {
@@ -35,7 +38,7 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
     public Tensor at(Tensor start, Tensor state, Context context) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor s = start.to(DType.FLOAT64);
-            Tensor t = context.time().to(DType.FLOAT64);
+            Tensor t = context.time().to(DType.FLOAT64).clampMin(LEAST_TIME);
             Tensor restS = s.neg().add(1);
             Tensor restT = t.neg().add(1);
             Tensor root = t.mul(restS).square().add(restT.mul(s).square()).clampMin(floor).sqrt();

@@ -58,7 +58,7 @@ final class LossTest {
     static Stream<Formula> formulas() {
         return Stream.of(
                 new Formula("diagonal", diagonal(new Velocity.Data()), LossTest::diagonal),
-                new Formula("diagonal, guided", diagonal(new Velocity.Guided()),
+                new Formula("diagonal, guided", diagonal(new Velocity.Guided(0)),
                         (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), guided(map, at))),
                 new Formula("diagonal, taught", diagonal(TAUGHT),
                         (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), taught(at.start(), at.state(), at.context()))),
@@ -66,7 +66,7 @@ final class LossTest {
                 new Formula("psd", of(new Progressive(null)), LossTest::semigroup),
                 new Formula("shortcut", of(new Shortcut(null)), (map, at) -> semigroup(map, at.withFraction(0.5))),
                 new Formula("mean flow", of(new Eulerian(new Velocity.Data())), (map, at) -> eulerian(map, at, at.data().sub(at.noise()))),
-                new Formula("mean flow, guided", of(new Eulerian(new Velocity.Guided())), (map, at) -> eulerian(map, at, guided(map, at))),
+                new Formula("mean flow, guided", of(new Eulerian(new Velocity.Guided(0))), (map, at) -> eulerian(map, at, guided(map, at))),
                 new Formula("eulerian", of(new Eulerian(new Velocity.Own())), (map, at) -> eulerian(map, at, own(map, at))),
                 new Formula("eulerian, taught", of(new Eulerian(TAUGHT)), (map, at) -> eulerian(map, at, taught(at.start(), at.state(), at.context()))),
                 new Formula("improved mean flow", of(new ImprovedMeanFlow(new Velocity.Data())), LossTest::improved),

@@ -37,7 +37,7 @@ final class ConditionalDriftTest {
     /** Two observations one after the other, each by its Kalman gain; then the mean of the data. */
     @Test
     void itIsThatOfTwoObservationsInARow() {
-        double[][] points = {{0.1, 0.2}, {0.5, 0.5}, {0.9, 0.3}, {0.2, 0.95}, {0, 0.6}, {0.7, 0}, {0, 0}, {0.99, 0.99}};
+        double[][] points = {{0.1, 0.2}, {0.5, 0.5}, {0.9, 0.3}, {0.2, 0.95}, {0, 0.6}, {0.7, 0}, {0, 0}, {0.9, 0.9}};
         double[] x = {0.4, -0.7};
         double[] own = {-0.6, 0.9};
         try (TensorScope scope = TensorScope.open()) {
@@ -61,7 +61,7 @@ final class ConditionalDriftTest {
             float[] outer = new float[count];
             long[] labels = new long[count];
             for (int i = 0; i < count; i++) {
-                inner[i] = (i / GRID) / (GRID - 1f);
+                inner[i] = Math.floorDiv(i, GRID) / (GRID - 1f);
                 outer[i] = (i % GRID) / (GRID - 1f);
                 labels[i] = i % (mixture.components() + 1);
             }
@@ -76,10 +76,7 @@ final class ConditionalDriftTest {
         }
     }
 
-    /**
-     * In float32, relative to 1 + |b̄| + (|x| + |x̄|) / max(1-s, 1/49): the straight line to x at late t is a difference of x and x̄,
-     * each rounded, over 1-s. The corner s = t = 1, which has no limit, need only be finite.
-     */
+    /** In float32, relative to 1 + |b̄|. The corner s = t = 1, which has no limit, need only be finite. */
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3, 4})
     void glassIsExactOnAGridOfTimes(long seed) {
@@ -90,22 +87,15 @@ final class ConditionalDriftTest {
                 double[] expected = exact.at(at.start, at.state, at.context).toDoubleArray();
                 double[] wide = exact.at(at.start.to(DType.FLOAT64), at.state.to(DType.FLOAT64),
                         new Context(at.context.time().to(DType.FLOAT64), at.context.state().to(DType.FLOAT64), at.context.labels(), null)).toDoubleArray();
-                double[] x = at.context.state().toDoubleArray();
-                double[] own = at.state.toDoubleArray();
                 double worst = 0;
-                double plain = 0;
                 for (int i = 0; i < expected.length; i++) {
                     assertTrue(Double.isFinite(actual[i]) && Double.isFinite(expected[i]), "item " + i + ": " + actual[i] + " and " + expected[i]);
                     if (i / 2 == GRID * GRID - 1) {
                         continue;
                     }
-                    double rest = Math.max(1.0 / (GRID - 1), 1 - (i / 2 / GRID) / (GRID - 1.0));
-                    double scale = 1 + Math.abs(expected[i]) + (Math.abs(x[i]) + Math.abs(own[i])) / rest;
-                    worst = Math.max(worst, Math.abs(actual[i] - expected[i]) / scale);
-                    plain = Math.max(plain, Math.abs(actual[i] - expected[i]) / (1 + Math.abs(expected[i])));
+                    worst = Math.max(worst, Math.abs(actual[i] - expected[i]) / (1 + Math.abs(expected[i])));
                     assertEquals(wide[i], expected[i], 1e-6 * (1 + Math.abs(wide[i])), "float32 is float64 rounded, item " + i);
                 }
-                System.out.println("PROBE " + seed + " " + onLaw + " " + worst + " plain " + plain);
                 assertTrue(worst < 1e-5, "apart by " + worst + (onLaw ? " on the law" : " off the law"));
             }
         }

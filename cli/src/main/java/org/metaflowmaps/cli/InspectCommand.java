@@ -1,0 +1,91 @@
+package org.metaflowmaps.cli;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.training.model.CheckpointConversion;
+import org.metaflowmaps.training.model.CheckpointLayout;
+import org.metaflowmaps.training.model.Fit;
+import org.metaflowmaps.training.model.InferredConfig;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code mfm inspect}. */
+@Command(name = "inspect", mixinStandardHelpOptions = true,
+        description = "Show a file's tensors, what network they are and whether it is whole. Reads no values, runs no code of the file.")
+final class InspectCommand implements Callable<Integer> {
+    private static final int TEXT = 60;
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Parameters(index = "0", paramLabel = "FILE", description = "A .safetensors file or one of torch.save.")
+    private Path file = Path.of("");
+
+    @Mixin
+    private final PrefixOption prefix = new PrefixOption();
+
+    @Override
+    public Integer call() throws IOException {
+        PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+        try (TensorFile open = TensorFile.open(file)) {
+            int width = open.entries().keySet().stream().mapToInt(String::length).max().orElse(0);
+            String line = "%-" + Math.clamp(width, 1, 80) + "s  %-8s  %s%n";
+            long elements = 0;
+            long bytes = 0;
+            for (TensorFile.Entry entry : open.entries().values()) {
+                out.printf(line, shown(entry.name(), Integer.MAX_VALUE), entry.dtype(), entry.shape());
+                elements += entry.elements();
+                bytes += entry.byteSize();
+            }
+            out.printf(Locale.ROOT, "%n%,d tensors, %,d numbers, %,d bytes%n", open.entries().size(), elements, bytes);
+            for (Map.Entry<String, String> text : open.metadata().entrySet()) {
+                out.println("metadata " + shown(text.getKey(), TEXT) + " = " + shown(text.getValue(), TEXT));
+            }
+            layout(out, open);
+        }
+        out.flush();
+        return 0;
+    }
+
+    private void layout(PrintWriter out, TensorFile open) throws IOException {
+        Optional<CheckpointLayout> found = prefix.find(open, file);
+        if (found.isEmpty()) {
+            out.println("layout: none that mfm knows");
+            return;
+        }
+        CheckpointLayout layout = found.get();
+        long parameters = layout.names(open).entrySet().stream().filter(name -> !name.getKey().endsWith("pos_embed"))
+                .mapToLong(name -> Objects.requireNonNull(open.entries().get(name.getValue())).elements()).sum();
+        out.println("layout: " + layout);
+        out.printf(Locale.ROOT, "parameters: %,d%n", parameters);
+        if (layout.family() == CheckpointLayout.Family.OTHER) {
+            return;
+        }
+        try {
+            out.println("network: " + InferredConfig.of(open, layout));
+            Fit fit = CheckpointConversion.fit(open, layout);
+            out.println(fit.isExact() ? "whole: every tensor of such a network is there, and no other"
+                    : "not whole in " + fit.places() + " places:");
+            fit.problems().forEach(problem -> out.println("  " + shown(problem, Integer.MAX_VALUE)));
+        } catch (IOException e) {
+            out.println("not whole: " + e.getMessage());
+        }
+    }
+
+    /** A text of a file, made fit for a terminal. */
+    private static String shown(String text, int length) {
+        String cut = text.length() <= length ? text : text.substring(0, length) + "...";
+        return cut.replaceAll("\\p{Cntrl}", "?");
+    }
+}

@@ -1,0 +1,28 @@
+package org.metaflowmaps.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.training.model.CheckpointLayout;
+import picocli.CommandLine.Option;
+
+/** Which of a file's networks is meant. */
+final class PrefixOption {
+    @Option(names = "--prefix", paramLabel = "PREFIX",
+            description = "What stands before the network's names in the file, such as ema. or model.dit. Default: found by itself.")
+    private @Nullable String prefix;
+
+    /** The network's place in a file, or nothing if the file has none that is known. */
+    Optional<CheckpointLayout> find(TensorFile open, Path file) throws IOException {
+        if (prefix != null) {
+            return Optional.of(CheckpointLayout.at(open, prefix));
+        }
+        try {
+            return CheckpointLayout.detect(open);
+        } catch (IOException e) {
+            throw new IOException(file + ": " + e.getMessage() + " with --prefix", e);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+package org.metaflowmaps.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.cli.Command.mfm;
+import static org.metaflowmaps.cli.Command.tiny;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.Checkpoint;
+import org.metaflowmaps.training.model.MetaFlowMap;
+
+/** A checkpoint from the class path, such as {@code --pretrained} reads. */
+final class PretrainedTest {
+    @TempDir
+    private Path folder;
+
+    /** A network alone, in half the bytes, put where the classes are. */
+    @Test
+    void aNetworkOfHalfPrecisionComesFromTheClassPath() throws IOException {
+        long live = NativeMemory.liveTensors();
+        Path run = folder.resolve("trained");
+        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString()).succeeded();
+        Path checkpoint = run.resolve("checkpoint.safetensors");
+        for (DType type : new DType[] {DType.FLOAT16, DType.BFLOAT16}) {
+            Path here = Path.of(Objects.requireNonNull(PretrainedTest.class.getResource("PretrainedTest.class")).getPath());
+            Path classes = here.resolveSibling("pretrained");
+            Path resource = Files.createDirectories(classes).resolve("test-" + type + ".safetensors");
+            try (SafetensorsFile file = SafetensorsFile.open(checkpoint);
+                    TensorScope scope = TensorScope.open()) {
+                Map<String, Tensor> network = new LinkedHashMap<>();
+                file.entries().keySet().stream().filter(name -> name.startsWith("dit.")).forEach(name -> network.put(name,
+                        Safetensors.view(file, name).to(type)));
+                Safetensors.write(resource, file.metadata(), network);
+            }
+            try (MetaFlowMap whole = Checkpoint.load(checkpoint, Device.CPU);
+                    MetaFlowMap half = CheckpointOption.pretrained("pretrained/" + resource.getFileName(), Device.CPU)) {
+                assertEquals(DType.FLOAT32, half.parameters().values().dtype());
+                double error = type == DType.FLOAT16 ? 1e-3 : 1e-2;
+                assertArrayEquals(whole.parameters().values().toFloatArray(), half.parameters().values().toFloatArray(),
+                        (float) error);
+            } finally {
+                Files.delete(resource);
+            }
+        }
+        assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void whatThisBuildCameWithoutIsSaid() {
+        String message = String.valueOf(
+                assertThrows(IOException.class, () -> CheckpointOption.pretrained("pretrained/none.safetensors", Device.CPU))
+                        .getMessage());
+        assertTrue(message.contains("--pretrained") && message.contains("without pretrained/none.safetensors")
+                && message.contains("mfm train"), message);
+    }
+
+    @Test
+    void itIsEitherAFileOrTheOneThatComesAlong() {
+        for (String command : new String[] {"sample", "posterior"}) {
+            mfm(command).refused("CHECKPOINT", "--pretrained");
+            mfm(command, "--pretrained", "some.safetensors").refused("some.safetensors");
+            mfm(command, "some.safetensors", "--pretrained").refused("--pretrained", "mutually exclusive");
+            assertTrue(mfm(command, "--help").succeeded().out().contains("--pretrained"));
+        }
+    }
+}

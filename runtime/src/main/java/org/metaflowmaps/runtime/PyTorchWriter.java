@@ -1,0 +1,165 @@
+package org.metaflowmaps.runtime;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.lang.foreign.MemorySegment;
+import java.nio.channels.SeekableByteChannel;
+import java.nio.file.Path;
+import java.time.LocalDateTime;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import net.razorvine.pickle.IObjectPickler;
+import net.razorvine.pickle.Opcodes;
+import net.razorvine.pickle.Pickler;
+import org.apache.commons.compress.archivers.zip.ZipArchiveEntry;
+import org.apache.commons.compress.archivers.zip.ZipArchiveOutputStream;
+import org.apache.commons.io.channels.CloseShieldChannel;
+
+/**
+ * Writes a dict of tensors as {@code torch.save} does, whole or not at all; {@code torch.load(weights_only=True)} reads it.
+ *
+ * <p>Every tensor has a storage of its own, stored without compression at a multiple of 64 bytes, as PyTorch's own files have
+ * them. Equal content makes equal files. Bytes are streamed from where they lie; no second copy of the tensors is made.
+ *
+ * <p>Format: https://docs.pytorch.org/docs/stable/notes/serialization.html.
+ */
+public final class PyTorchWriter {
+    private static final int ALIGNMENT = 64;
+    private static final int BLOCK = 1 << 20;
+    private static final String ROOT = "archive/";
+    /** The same for every file, and late enough for an archive's short form of times. */
+    private static final LocalDateTime EARLY = LocalDateTime.of(1980, 2, 1, 0, 0);
+
+    private PyTorchWriter() {}
+
+    /**
+     * Writes a file; see {@link AtomicFile} for what happens on failure.
+     *
+     * @param target the file; missing parent folders are created, an old file of that name is replaced at the end
+     * @param tensors the dict, in this order
+     * @throws IllegalArgumentException if a name occurs twice
+     * @throws IOException if the file could not be written; the old one is then untouched
+     */
+    public static void write(Path target, List<? extends OutgoingTensor> tensors) throws IOException {
+        byte[] pickle = pickle(tensors);
+        long total = tensors.stream().mapToLong(OutgoingTensor::byteSize).reduce(pickle.length, Math::addExact);
+        AtomicFile.write(target, total, channel -> {
+            SeekableByteChannel ours = CloseShieldChannel.<SeekableByteChannel>wrap(channel);
+            try (ZipArchiveOutputStream zip = new ZipArchiveOutputStream(ours)) {
+                zip.setMethod(ZipArchiveOutputStream.STORED);
+                record(zip, "data.pkl", pickle);
+                record(zip, "byteorder", "little".getBytes(US_ASCII));
+                byte[] block = new byte[BLOCK];
+                for (int i = 0; i < tensors.size(); i++) {
+                    begin(zip, "data/" + i, tensors.get(i).byteSize());
+                    tensors.get(i).read(bytes -> stream(bytes, block, zip));
+                    zip.closeArchiveEntry();
+                }
+                record(zip, "version", "3\n".getBytes(US_ASCII));
+            }
+        });
+    }
+
+    private static void record(ZipArchiveOutputStream zip, String name, byte[] content) throws IOException {
+        begin(zip, name, content.length);
+        zip.write(content);
+        zip.closeArchiveEntry();
+    }
+
+    private static void begin(ZipArchiveOutputStream zip, String name, long size) throws IOException {
+        ZipArchiveEntry entry = new ZipArchiveEntry(ROOT + name);
+        entry.setSize(size);
+        entry.setAlignment(ALIGNMENT);
+        entry.setTimeLocal(EARLY);
+        zip.putArchiveEntry(entry);
+    }
+
+    /** Through an array, because that is what the archive takes. */
+    private static void stream(MemorySegment from, byte[] block, ZipArchiveOutputStream to) throws IOException {
+        for (long done = 0; done < from.byteSize();) {
+            int count = (int) Math.min(block.length, from.byteSize() - done);
+            MemorySegment.copy(from, done, MemorySegment.ofArray(block), 0, count);
+            to.write(block, 0, count);
+            done += count;
+        }
+    }
+
+    /** The dict of tensors, each described by the call that rebuilds it. */
+    private static byte[] pickle(List<? extends OutgoingTensor> tensors) throws IOException {
+        Map<String, Call> dict = new LinkedHashMap<>();
+        Set<String> names = new HashSet<>();
+        for (OutgoingTensor tensor : tensors) {
+            if (!names.add(tensor.name())) {
+                throw new IllegalArgumentException("two tensors are named " + SafetensorsException.quote(tensor.name())
+                        + ": give each its own name");
+            }
+            long elements = tensor.byteSize() / tensor.dtype().bytes();
+            Storage storage = new Storage(tensor.dtype(), Integer.toString(dict.size()), elements);
+            Object hooks = new Call(new Global("collections", "OrderedDict"), List.of());
+            dict.put(tensor.name(), new Call(new Global("torch._utils", "_rebuild_tensor_v2"),
+                    List.of(storage, 0, tensor.shape().toArray(), strides(tensor.shape()), false, hooks)));
+        }
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        new Description().dump(dict, out);
+        return out.toByteArray();
+    }
+
+    private static Object[] strides(List<Long> shape) {
+        Object[] strides = new Object[shape.size()];
+        long step = 1;
+        for (int i = strides.length - 1; i >= 0; i--) {
+            strides[i] = step;
+            step *= Math.max(1, shape.get(i));
+        }
+        return strides;
+    }
+
+    /** A name of Python. */
+    private record Global(String module, String name) {}
+
+    /** A call of a function by that name. */
+    private record Call(Global function, List<?> arguments) {}
+
+    /** A storage, which a pickle only refers to. */
+    private record Storage(DType dtype, String key, long elements) {}
+
+    /** A pickler that knows these three; without memory of what it wrote, whose order would depend on chance. */
+    private static final class Description extends Pickler {
+        Description() {
+            super(false);
+        }
+
+        @Override
+        protected IObjectPickler getCustomPickler(Class<?> type) {
+            return type == Global.class ? Description::global : type == Call.class ? Description::call : super.getCustomPickler(type);
+        }
+
+        private static void global(Object value, OutputStream out, Pickler pickler) throws IOException {
+            Global global = (Global) value;
+            out.write(Opcodes.GLOBAL);
+            out.write((global.module + "\n" + global.name + "\n").getBytes(US_ASCII));
+        }
+
+        private static void call(Object value, OutputStream out, Pickler pickler) throws IOException {
+            Call call = (Call) value;
+            pickler.save(call.function);
+            pickler.save(call.arguments.toArray());
+            out.write(Opcodes.REDUCE);
+        }
+
+        @Override
+        protected Object persistentId(Object value) {
+            if (value instanceof Storage storage) {
+                Global type = new Global("torch", PyTorchPickle.storageName(storage.dtype));
+                return new Object[] {"storage", type, storage.key, "cpu", storage.elements};
+            }
+            return super.persistentId(value);
+        }
+    }
+}

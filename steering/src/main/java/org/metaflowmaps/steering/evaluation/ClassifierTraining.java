@@ -1,0 +1,121 @@
+package org.metaflowmaps.steering.evaluation;
+
+import com.google.common.base.Preconditions;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.data.ImageData;
+import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.optim.AdamW;
+
+/**
+ * Trains a {@link FashionClassifier}: cross-entropy with smoothed labels, AdamW, a learning rate that rises for the first tenth
+ * and then falls to 0 along a cosine. Images are not mirrored, so that features tell a shoe that points the wrong way.
+ *
+ * @param epochs passes over the training images, at least 1
+ * @param seed determines weights and order
+ */
+public record ClassifierTraining(int epochs, long seed) {
+    private static final int BATCH = 128;
+    private static final double LEARNING_RATE = 2e-3;
+    private static final double WARM_UP = 0.1;
+    private static final double WEIGHT_DECAY = 0.1;
+    private static final double SMOOTHING = 0.05;
+    private static final int CHUNK = 500;
+
+    /** Is told of each epoch. */
+    @FunctionalInterface
+    public interface Listener {
+        /**
+         * An epoch is over.
+         *
+         * @param epoch from 1
+         * @param loss its mean over the epoch's batches
+         * @param correct how many test images are classified right now
+         */
+        void epoch(int epoch, double loss, long correct);
+    }
+
+    /** Checks the number of epochs. */
+    public ClassifierTraining {
+        Preconditions.checkArgument(epochs >= 1, "classifier: %s epochs, expected at least 1", epochs);
+    }
+
+    /**
+     * Trains and writes a classifier.
+     *
+     * @param images to train on
+     * @param test counted after each epoch, not trained on
+     * @param file where the weights go, as float16, with metadata that tell how they were made
+     * @return the number of test images that the written weights classify right
+     * @throws IOException if the file cannot be written
+     */
+    public long run(LabelledImages images, LabelledImages test, Device device, Path file, Listener listener) throws IOException {
+        try (RandomSource random = RandomSource.seeded(seed, device);
+                TrainingData data = new ImageData(images, images.count(), seed, device);
+                FashionClassifier classifier = FashionClassifier.initialised(device, random);
+                AdamW optimizer = new AdamW(classifier.parameters(), 0.9, 0.99, 1e-8, WEIGHT_DECAY)) {
+            long batches = Math.ceilDiv(images.count(), BATCH);
+            long correct = 0;
+            for (int epoch = 1; epoch <= epochs; epoch++) {
+                double loss = 0;
+                for (long batch = 0; batch < batches; batch++) {
+                    long step = (epoch - 1L) * batches + batch;
+                    loss += step(classifier, data, step);
+                    optimizer.step(LEARNING_RATE * share((step + 1.0) / (epochs * batches)));
+                }
+                if (epoch == epochs) {
+                    classifier.round();
+                }
+                correct = correct(classifier, test, test.count(), device);
+                listener.epoch(epoch, loss / batches, correct);
+            }
+            Map<String, String> description = new LinkedHashMap<>();
+            description.put("command", String.format(Locale.ROOT, "mfm classifier --data DIR --out FILE --epochs %d --seed %d",
+                    epochs, seed));
+            description.put("trained_on", images.count() + " images");
+            description.put("test_images", Integer.toString(test.count()));
+            description.put(FashionClassifier.CORRECT, Long.toString(correct));
+            classifier.write(file, description);
+            return correct;
+        }
+    }
+
+    /** The learning rate's share of its peak at a share of the run. */
+    private static double share(double done) {
+        return done < WARM_UP ? done / WARM_UP : 0.5 * (1 + Math.cos(Math.PI * (done - WARM_UP) / (1 - WARM_UP)));
+    }
+
+    private static double step(FashionClassifier classifier, TrainingData data, long step) {
+        try (TensorScope scope = TensorScope.open()) {
+            TrainingData.Batch batch = data.batch(step * BATCH, BATCH);
+            classifier.parameters().gradients().zero_();
+            Tensor loss = Torch.crossEntropy(classifier.logits(classifier.features(batch.items())), batch.labels(), SMOOTHING);
+            Autograd.backward(loss);
+            return loss.item();
+        }
+    }
+
+    /** How many of the first images of a set are classified right. */
+    public static long correct(FashionClassifier classifier, LabelledImages images, int count, Device device) {
+        long correct = 0;
+        for (int from = 0; from < count; from += CHUNK) {
+            try (TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.inference()) {
+                int to = Math.min(count, from + CHUNK);
+                Tensor guess = classifier.logits(classifier.features(ImageData.items(images, from, to, device))).argmax(1);
+                correct += (long) guess.eq(ImageData.labels(images, from, to, device)).sum().item();
+            }
+        }
+        return correct;
+    }
+}

@@ -1,0 +1,86 @@
+package org.metaflowmaps.steering.evaluation;
+
+import com.google.common.base.Preconditions;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.steering.PosteriorEvaluation;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.teacher.Drift;
+import org.metaflowmaps.training.teacher.DrawsDrift;
+import org.metaflowmaps.training.teacher.NetworkDrift;
+import org.metaflowmaps.training.teacher.StartDrift;
+
+/**
+ * How much the three ways of reading the unconditional drift from a map disagree, which a perfect map's do not (method §3.5): at
+ * an empty context ({@link NetworkDrift}), at the start of the posterior's flow ({@link StartDrift}), and by the mean of
+ * one-step draws ({@link DrawsDrift}).
+ *
+ * <p>All numbers are root mean squares over elements and items.
+ *
+ * @param time t
+ * @param drift size of the first way's drift, to compare with
+ * @param emptyToStart difference of the first and the second way
+ * @param emptyToDraws difference of the first and the third way
+ * @param startToDraws difference of the second and the third way
+ * @param chance the third way's own error by the number of its draws: how large differences to it are for a perfect map
+ */
+public record DriftDisagreement(double time, double drift, double emptyToStart, double emptyToDraws, double startToDraws,
+        double chance) {
+    /** Items evaluated at once. */
+    private static final int CHUNK = 64;
+
+    /**
+     * Compares the three ways at items noised to a time.
+     *
+     * @param map not owned
+     * @param items clean: (N, item shape), at least one
+     * @param labels (N) int64; not used by a map without classes
+     * @param time t, in [0, 1)
+     * @param draws of each item for the third way: an even number, at least 2
+     * @param random draws all noise
+     * @throws IllegalArgumentException if one of these is out of its range
+     */
+    public static DriftDisagreement of(MetaFlowMap map, Tensor items, Tensor labels, double time, int draws,
+            RandomSource random) {
+        Preconditions.checkArgument(time >= 0 && time < 1, "drift disagreement: time %s, expected at least 0 and below 1", time);
+        Preconditions.checkArgument(draws >= 2 && draws % 2 == 0,
+                "drift disagreement: %s draws, expected an even number from 2 on", draws);
+        Preconditions.checkArgument(items.size(0) > 0, "drift disagreement: no items, expected at least one");
+        double[] sums = new double[5];
+        for (long from = 0; from < items.size(0); from += CHUNK) {
+            long count = Math.min(CHUNK, items.size(0) - from);
+            try (TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.inference()) {
+                Context noised = PosteriorEvaluation.noised(items.narrow(0, from, count), labels.narrow(0, from, count), time,
+                        random);
+                Context context = map.classes() == 0 ? noised.with(null, null) : noised;
+                Tensor empty = at(new NetworkDrift(map), context);
+                Tensor start = at(new StartDrift(map, random.normal(context.state().shape())), context);
+                // Two halves of the draws, whose difference tells how far off their mean is.
+                Tensor half = at(new DrawsDrift(map, draws / 2, random), context);
+                Tensor other = at(new DrawsDrift(map, draws / 2, random), context);
+                Tensor mean = half.add(other).div(2);
+                sums[0] += squares(empty);
+                sums[1] += squares(empty.sub(start));
+                sums[2] += squares(empty.sub(mean));
+                sums[3] += squares(start.sub(mean));
+                sums[4] += squares(half.sub(other).div(2));
+            }
+        }
+        double elements = items.numel();
+        return new DriftDisagreement(time, Math.sqrt(sums[0] / elements), Math.sqrt(sums[1] / elements),
+                Math.sqrt(sums[2] / elements),
+                Math.sqrt(sums[3] / elements), Math.sqrt(sums[4] / elements));
+    }
+
+    private static Tensor at(Drift drift, Context context) {
+        return drift.at(context.time(), context.state(), context.labels(), context.guidance());
+    }
+
+    private static double squares(Tensor values) {
+        return values.square().sum().item();
+    }
+}

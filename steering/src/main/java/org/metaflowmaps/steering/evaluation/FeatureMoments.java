@@ -1,0 +1,104 @@
+package org.metaflowmaps.steering.evaluation;
+
+import com.google.common.base.Preconditions;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+
+/**
+ * Count, mean and covariance of feature vectors that come batch by batch and are not kept.
+ *
+ * <p>Batches are merged by their own means and scatters in float64 (Chan, Golub and LeVeque, 1979), so that a mean far from zero
+ * costs no accuracy. Lives on the Java heap; not for use by several threads at once.
+ */
+public final class FeatureMoments {
+    private final double[] mean;
+    private final double[] scatter;
+    private long count;
+
+    /**
+     * Nothing seen yet.
+     *
+     * @param width numbers per feature vector, at least 1
+     */
+    public FeatureMoments(int width) {
+        Preconditions.checkArgument(width >= 1, "feature moments: a width of %s, expected at least 1", width);
+        this.mean = new double[width];
+        this.scatter = new double[Math.multiplyExact(width, width)];
+    }
+
+    /**
+     * Takes in a batch.
+     *
+     * @param features (B, width) of any floating-point type and device; only read
+     * @throws IllegalArgumentException if the shape is another, or a number is not finite
+     */
+    public void add(Tensor features) {
+        int width = mean.length;
+        Preconditions.checkArgument(features.dim() == 2 && features.size(1) == width,
+                "feature moments: features are %s, expected a shape of (B, %s)",
+                features, width);
+        long more = features.size(0);
+        if (more == 0) {
+            return;
+        }
+        double[] other;
+        double[] spread;
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor exact = features.detach().to(DType.FLOAT64);
+            Tensor centre = exact.mean(true, 0);
+            Tensor centred = exact.sub(centre);
+            other = centre.toDoubleArray();
+            spread = centred.transpose(0, 1).matmul(centred).toDoubleArray();
+        }
+        for (double value : other) {
+            Preconditions.checkArgument(Double.isFinite(value),
+                    "feature moments: a feature is not finite, so the images are not: the samples have diverged");
+        }
+        long total = count + more;
+        for (int i = 0; i < width; i++) {
+            other[i] -= mean[i];
+        }
+        double between = (double) count * more / total;
+        for (int i = 0; i < width; i++) {
+            for (int j = 0; j < width; j++) {
+                scatter[i * width + j] += spread[i * width + j] + between * other[i] * other[j];
+            }
+        }
+        for (int i = 0; i < width; i++) {
+            mean[i] += other[i] * more / total;
+        }
+        count = total;
+    }
+
+    /** Feature vectors seen. */
+    public long count() {
+        return count;
+    }
+
+    /** Numbers per feature vector. */
+    public int width() {
+        return mean.length;
+    }
+
+    /** The mean, in a new array. */
+    public double[] mean() {
+        return mean.clone();
+    }
+
+    /**
+     * The unbiased covariance, row by row, in a new array.
+     *
+     * @throws IllegalStateException if fewer than two vectors were seen
+     */
+    public double[] covariance() {
+        if (count < 2) {
+            throw new IllegalStateException("a covariance needs at least 2 feature vectors, " + count + " were added");
+        }
+        double[] covariance = scatter.clone();
+        for (int i = 0; i < covariance.length; i++) {
+            covariance[i] /= count - 1;
+        }
+        return covariance;
+    }
+}

@@ -1,0 +1,85 @@
+package org.metaflowmaps.steering.evaluation;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.training.data.FashionMnist;
+import org.metaflowmaps.training.data.LabelledImages;
+
+/** Samplers whose images are known: those that were noised, and noise. */
+final class PosteriorFrechetTest {
+    private static final int COUNT = 300;
+
+    private final long live = NativeMemory.liveTensors();
+    private final LabelledImages images = FashionMnist.test();
+
+    @AfterEach
+    void nothingIsLeftBehind() {
+        assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void theImagesThemselvesAreAtTheFloorAndNoiseIsFarFromIt() {
+        try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
+            PosteriorFrechet frechet = new PosteriorFrechet(classifier, images, COUNT, true, null, Device.CPU, 1);
+            assertTrue(frechet.floor() > 0);
+            // At t = 1 the state is the clean image.
+            PosteriorFrechet.Distances perfect = frechet.of((noise, context) -> context.state().clone(), 1);
+            assertEquals(0, perfect.toNoised(), 1e-4 * frechet.floor());
+            assertEquals(frechet.floor(), perfect.toOthers(), 1e-4 * frechet.floor());
+            PosteriorFrechet.Distances noisy = frechet.of((noise, context) -> context.state().clone(), 0.5);
+            PosteriorFrechet.Distances noise = frechet.of((start, context) -> start.clone(), 0.5);
+            assertTrue(noisy.toOthers() > 2 * frechet.floor(), noisy + " over " + frechet.floor());
+            assertTrue(noise.toOthers() > noisy.toOthers() && noise.toNoised() > noisy.toNoised(), noise + " over " + noisy);
+        }
+    }
+
+    @Test
+    void everySamplerSeesTheSameNoiseAndWhatItIsToldOfTheImages() {
+        try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
+            List<float[]> seen = new ArrayList<>();
+            for (int run = 0; run < 2; run++) {
+                new PosteriorFrechet(classifier, images, 4, true, 2.5, Device.CPU, 1).of((noise, context) -> {
+                    seen.add(noise.toFloatArray());
+                    seen.add(context.state().toFloatArray());
+                    assertArrayEquals(new float[] {0.25f, 0.25f, 0.25f, 0.25f}, context.time().toFloatArray());
+                    assertArrayEquals(new long[] {images.label(0), images.label(1), images.label(2), images.label(3)},
+                            Objects.requireNonNull(context.labels()).toLongArray());
+                    assertArrayEquals(new float[] {2.5f, 2.5f, 2.5f, 2.5f},
+                            Objects.requireNonNull(context.guidance()).toFloatArray());
+                    return noise.clone();
+                }, 0.25);
+            }
+            assertArrayEquals(seen.get(0), seen.get(2));
+            assertArrayEquals(seen.get(1), seen.get(3));
+            new PosteriorFrechet(classifier, images, 4, false, null, Device.CPU, 1).of((noise, context) -> {
+                assertNull(context.labels());
+                assertNull(context.guidance());
+                return noise.clone();
+            }, 0.25);
+        }
+    }
+
+    @Test
+    void whatCannotBeMeasuredIsRefused() {
+        try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
+            for (int count : new int[] {1, 5001}) {
+                assertThrows(IllegalArgumentException.class, () -> new PosteriorFrechet(classifier, images, count, true, null,
+                        Device.CPU, 1));
+            }
+            PosteriorFrechet frechet = new PosteriorFrechet(classifier, images, 2, true, null, Device.CPU, 1);
+            assertThrows(IllegalArgumentException.class, () -> frechet.of((noise, context) -> noise.clone(), 1.5));
+            assertThrows(IllegalArgumentException.class, () -> frechet.of((noise, context) -> noise.div(0), 0.5));
+        }
+    }
+}

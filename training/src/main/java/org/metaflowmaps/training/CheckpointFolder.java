@@ -1,0 +1,198 @@
+package org.metaflowmaps.training;
+
+import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.NavigableMap;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.metaflowmaps.runtime.AtomicFile;
+import org.metaflowmaps.runtime.SafetensorsFile;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The checkpoints in a run's folder: {@code checkpoints/step-000001000.safetensors} and so on, each sealed with its checksum, and
+ * {@value Trainer#CHECKPOINT} as a second name of the newest.
+ *
+ * <p>An old one is deleted only after the new one is in place. One run writes to a folder at a time.
+ */
+public final class CheckpointFolder {
+    private static final Logger LOG = LoggerFactory.getLogger(CheckpointFolder.class);
+    private static final String FOLDER = "checkpoints";
+    private static final Pattern NAME = Pattern.compile("step-(\\d{9,18})\\.safetensors");
+
+    private final Path run;
+    private final Path folder;
+    private final Set<Path> damaged = new HashSet<>();
+
+    /**
+     * The checkpoints of a run.
+     *
+     * @param run the run's folder, which need not exist
+     */
+    public CheckpointFolder(Path run) {
+        this.run = run;
+        this.folder = run.resolve(FOLDER);
+    }
+
+    /** Writes one checkpoint's file. */
+    @FunctionalInterface
+    interface Writer {
+        void write(Path file) throws IOException;
+    }
+
+    /** A checkpoint that was found whole, open. */
+    record Valid(Path file, SafetensorsFile open) implements AutoCloseable {
+        @Override
+        public void close() {
+            open.close();
+        }
+    }
+
+    /** The name under which the newest checkpoint is found. */
+    public Path newest() {
+        return run.resolve(Trainer.CHECKPOINT);
+    }
+
+    /**
+     * True if there is none.
+     *
+     * @throws IOException if the folder cannot be read
+     */
+    public boolean isEmpty() throws IOException {
+        return !Files.exists(newest()) && byStep().isEmpty();
+    }
+
+    /**
+     * Deletes all checkpoints, and nothing else that may lie there.
+     *
+     * @throws IOException if that cannot be done
+     */
+    public void clear() throws IOException {
+        Files.deleteIfExists(newest());
+        for (Path file : byStep().values()) {
+            Files.delete(file);
+        }
+    }
+
+    /** Deletes what earlier runs that were killed while writing have left. */
+    void deleteAbandoned() throws IOException {
+        for (Path place : List.of(run, folder)) {
+            if (Files.isDirectory(place)) {
+                AtomicFile.deleteAbandoned(place);
+            }
+        }
+    }
+
+    /**
+     * Writes the checkpoint of a step, then deletes those that are kept no longer: all but the last ones, and those of later steps,
+     * which are of a run that was given up.
+     *
+     * @param keep how many of the last ones stay, this one among them
+     * @param keepEvery steps whose multiples stay for good; 0 for none
+     * @throws IOException if it cannot be written; those that were there before are still there
+     */
+    void save(long step, int keep, long keepEvery, Writer writer) throws IOException {
+        Path file = folder.resolve(String.format(Locale.ROOT, "step-%09d.safetensors", step));
+        writer.write(file);
+        damaged.remove(file);
+        AtomicFile.link(file, newest());
+        NavigableMap<Long, Path> all = byStep();
+        all.tailMap(step, false).values().forEach(CheckpointFolder::delete);
+        int kept = 0;
+        for (var entry : all.headMap(step, true).descendingMap().entrySet()) {
+            boolean whole = !damaged.contains(entry.getValue());
+            if (whole && kept < keep) {
+                kept++;
+            } else if (!whole || keepEvery == 0 || entry.getKey() % keepEvery != 0) {
+                delete(entry.getValue());
+                damaged.remove(entry.getValue());
+            }
+        }
+    }
+
+    /** The new checkpoint is safe: an old one that cannot be deleted is no reason to end the run. */
+    private static void delete(Path file) {
+        try {
+            Files.deleteIfExists(file);
+        } catch (IOException e) {
+            LOG.warn("warning: the old checkpoint {} could not be deleted: {}", file, e.toString());
+        }
+    }
+
+    /**
+     * Opens the newest checkpoint that is whole, bit for bit; damaged ones before it are logged.
+     *
+     * @return owned by the caller
+     * @throws NoSuchFileException if there is none
+     * @throws IOException if all are damaged, with what is wrong with each
+     */
+    Valid newestValid() throws IOException {
+        List<String> reasons = new ArrayList<>();
+        Set<Path> steps = new HashSet<>(byStep().values());
+        for (Path file : candidates()) {
+            try {
+                // A file of a step was written sealed; the newest may be of an older version, which knew no seals.
+                SafetensorsFile open = Checkpoint.open(file, steps.contains(file));
+                reasons.forEach(reason -> LOG.warn("warning: a checkpoint is damaged, going on from {}: {}", file, reason));
+                return new Valid(file, open);
+            } catch (IOException e) {
+                damaged.add(file);
+                reasons.add(String.valueOf(e.getMessage()));
+            }
+        }
+        if (reasons.isEmpty()) {
+            throw new NoSuchFileException(newest().toString(), null, "there is no checkpoint to go on from");
+        }
+        throw new IOException("no checkpoint in " + run + " can be used: " + String.join("; ", reasons)
+                + ". Put one that is whole there, or begin anew in another folder");
+    }
+
+    /** Makes {@link #newest} name the checkpoint that a run goes on from, where another has that name. */
+    void goOnFrom(Path file) throws IOException {
+        if (!Files.exists(newest()) || !Files.isSameFile(file, newest())) {
+            AtomicFile.link(file, newest());
+        }
+    }
+
+    /** What a run can go on from, best first. */
+    private List<Path> candidates() throws IOException {
+        List<Path> files = new ArrayList<>(byStep().descendingMap().values());
+        if (Files.exists(newest())) {
+            for (Path file : files) {
+                if (Files.isSameFile(file, newest())) {
+                    return files;
+                }
+            }
+            // A copy of the newest, where there are no hard links, or a checkpoint of an older version.
+            files.add(Math.min(1, files.size()), newest());
+        }
+        return files;
+    }
+
+    private NavigableMap<Long, Path> byStep() throws IOException {
+        NavigableMap<Long, Path> found = new TreeMap<>();
+        if (!Files.isDirectory(folder)) {
+            return Collections.emptyNavigableMap();
+        }
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, "step-*.safetensors")) {
+            for (Path file : files) {
+                Matcher name = NAME.matcher(String.valueOf(file.getFileName()));
+                if (name.matches()) {
+                    found.put(Long.parseLong(name.group(1)), file);
+                }
+            }
+        }
+        return found;
+    }
+}

@@ -1,0 +1,67 @@
+package org.metaflowmaps.training;
+
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * The settings of a run that stay as they are when it goes on, as text for its checkpoints.
+ *
+ * <p>Free to change are how long the run is, how often it logs and saves, how far its steps go (learning rate, warm-up, decay,
+ * clipping, skipping: what a run that went astray needs changed) and where files lie. The network is compared by
+ * itself. A setting that the writing version did not know is not compared.
+ */
+final class RunSettings {
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final List<String> FREE = List.of("steps", "log_every", "checkpoint_every", "checkpoint_keep", "checkpoint_keep_every", "model");
+    private static final List<String> FREE_OF_OPTIMIZER = List.of("learning_rate", "warm_up", "decay", "clip", "skip_above", "max_skipped");
+
+    private RunSettings() {}
+
+    static String of(TrainConfig config) {
+        ObjectNode tree = JSON.valueToTree(config);
+        tree.remove(FREE);
+        if (tree.get("optimizer") instanceof ObjectNode optimizer) {
+            optimizer.remove(FREE_OF_OPTIMIZER);
+        }
+        hidePath(tree, "init");
+        hidePath(tree.get("data"), "folder");
+        hidePath(tree.get("teacher"), "file");
+        return JSON.writeValueAsString(tree);
+    }
+
+    /** Files may be moved between two sessions; that one is given at all makes another run of it. */
+    private static void hidePath(@Nullable JsonNode settings, String key) {
+        if (settings instanceof ObjectNode object && object.path(key).isString()) {
+            object.put(key, "given");
+        }
+    }
+
+    /**
+     * The first setting in which a configuration differs from saved settings, such as {@code seed is 6, was 5}; null if none does.
+     *
+     * @throws tools.jackson.core.JacksonException if the saved text is not JSON
+     */
+    static @Nullable String difference(String saved, TrainConfig config) {
+        // Both come from text: a number is of one kind there, whatever Java's type was.
+        return difference("", JSON.readTree(saved), JSON.readTree(of(config)));
+    }
+
+    private static @Nullable String difference(String path, JsonNode saved, JsonNode present) {
+        if (!(saved instanceof ObjectNode before) || !(present instanceof ObjectNode now)) {
+            return saved.equals(present) ? null : path + " is " + present + ", was " + saved;
+        }
+        for (Map.Entry<String, JsonNode> entry : before.properties()) {
+            String name = path.isEmpty() ? entry.getKey() : path + "." + entry.getKey();
+            JsonNode value = now.get(entry.getKey());
+            String found = value == null ? name + " is not known, was " + entry.getValue() : difference(name, entry.getValue(), value);
+            if (found != null) {
+                return found;
+            }
+        }
+        return null;
+    }
+}

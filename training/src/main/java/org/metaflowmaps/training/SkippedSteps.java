@@ -1,0 +1,51 @@
+package org.metaflowmaps.training;
+
+/** Tells which steps are not to be taken, because their gradient would do harm, and counts them. */
+final class SkippedSteps {
+    private final double above;
+    private final int most;
+    private long total;
+    private int inRow;
+
+    /**
+     * No step skipped yet.
+     *
+     * @param above gradient norm above which a step is skipped; 0 for only those that are not finite
+     * @param most how many in a row are too many
+     */
+    SkippedSteps(double above, int most) {
+        this.above = above;
+        this.most = most;
+    }
+
+    /** Judges a step by its gradient's norm before clipping: true if it is to be taken. */
+    boolean take(double norm) {
+        if (Double.isFinite(norm) && (above == 0 || norm <= above)) {
+            inRow = 0;
+            return true;
+        }
+        total++;
+        inRow++;
+        return false;
+    }
+
+    /** True if so many steps in a row were skipped that going on makes no sense. */
+    boolean tooMany() {
+        return inRow >= most;
+    }
+
+    /** Steps skipped since the run's beginning. */
+    long total() {
+        return total;
+    }
+
+    /** Steps skipped since the last one that was taken. */
+    int inRow() {
+        return inRow;
+    }
+
+    void resumeAt(long skipped, int skippedInRow) {
+        total = skipped;
+        inRow = skippedInRow;
+    }
+}

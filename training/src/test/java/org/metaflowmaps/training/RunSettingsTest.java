@@ -1,0 +1,71 @@
+package org.metaflowmaps.training;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+
+import org.junit.jupiter.api.Test;
+
+final class RunSettingsTest {
+    private static void assertDifferent(String difference, Runs before, Runs now) {
+        assertEquals(difference, RunSettings.difference(RunSettings.of(before.config()), now.config()));
+    }
+
+    @Test
+    void whatDeterminesARunIsCompared() {
+        Runs now = new Runs();
+        now.seed = 6;
+        now.batch = 8;
+        assertDifferent("seed is 6, was 5", new Runs(), now);
+        now.seed = 5;
+        assertDifferent("batch is 8, was 4", new Runs(), now);
+        now.batch = 4;
+        now.accumulate = 2;
+        assertDifferent("accumulate is 2, was 1", new Runs(), now);
+        now.accumulate = 1;
+        now.consistency = TrainConfig.ConsistencyKind.NONE;
+        assertDifferent("loss.consistency is \"none\", was \"psd\"", new Runs(), now);
+        now.consistency = TrainConfig.ConsistencyKind.PSD;
+        now.optimizer = TrainConfig.OptimizerKind.ADAMW;
+        assertDifferent("optimizer.kind is \"adamw\", was \"radam\"", new Runs(), now);
+        now.optimizer = TrainConfig.OptimizerKind.RADAM;
+        now.averageDecay = 0.5;
+        assertDifferent("average.decay is 0.5, was 0.9", new Runs(), now);
+    }
+
+    @Test
+    void whatMayChangeIsNot() {
+        Runs now = new Runs();
+        now.steps = 99;
+        now.logEvery = 7;
+        now.checkpointEvery = 3;
+        now.checkpointKeep = 5;
+        now.checkpointKeepEvery = 9;
+        now.warmUp = 4;
+        now.decay = 2;
+        now.learningRate = 1e-5;
+        now.clip = 0;
+        now.skipAbove = 100;
+        now.maxSkipped = 50;
+        assertNull(RunSettings.difference(RunSettings.of(new Runs().config()), now.config()));
+        assertEquals(RunSettings.of(new Runs().config()), RunSettings.of(now.config()));
+    }
+
+    @Test
+    void settingsThatOnlyOneVersionKnowsAreComparedIfTheyWereSaved() {
+        String saved = RunSettings.of(new Runs().config());
+        assertNull(RunSettings.difference(saved.replace("\"seed\":5,", ""), new Runs().config()));
+        assertEquals("dropout is not known, was 0.5", RunSettings.difference(saved.replace("\"seed\"", "\"dropout\":0.5,\"seed\""), new Runs().config()));
+    }
+
+    @Test
+    void noFolderIsNamed() {
+        TrainConfig config = new Runs().config();
+        TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(), config.labelDrop(), config.guidance(), config.guidanceFrom(),
+                "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(), config.checkpointKeepEvery(),
+                new TrainConfig.Data(config.data().kind(), "/home/me/images", 0, config.data().means(), config.data().variance()), config.model(),
+                config.teacher(), config.loss(), config.times(), config.optimizer(), config.average());
+        assertFalse(RunSettings.of(moved).contains("/home/me"));
+        assertEquals("init is \"given\", was null", RunSettings.difference(RunSettings.of(config), moved));
+    }
+}
