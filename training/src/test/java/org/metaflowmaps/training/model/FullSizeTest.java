@@ -31,7 +31,7 @@ final class FullSizeTest {
 
     private static TransformerConfig config(int hiddenSize, int depth, int heads, int encoderDepth) {
         return new TransformerConfig(32, 2, 4, hiddenSize, depth, heads, 1000, encoderDepth, List.of(2.5), List.of(), 4, false, false,
-                false, false, false, Layout.META_FLOW_MAP);
+                false, false, false);
     }
 
     private static final TransformerConfig XL = config(1152, 28, 16, 20);
