@@ -13,7 +13,8 @@ import org.metaflowmaps.runtime.TensorScope;
  * A small residual network for data of a few dimensions: items have the shape (dimension).
  *
  * <p>Both states, three times and the label are each mapped into one hidden vector and added; residual blocks of two layers with
- * SiLU follow. Times enter as a short series ({@link TimeSeries}). It has no guidance scales: whatever the context gives counts as 1.
+ * SiLU follow, whose inner units the times multiply by one plus a linear map, since gains that change with time are what posteriors
+ * need. Times enter as a short series ({@link TimeSeries}). It has no guidance scales: whatever the context gives counts as 1.
  */
 public final class MlpFlowMap implements MetaFlowMap {
     private final MlpConfig config;
@@ -60,7 +61,7 @@ public final class MlpFlowMap implements MetaFlowMap {
     private static void initialise(String name, Tensor parameter, RandomSource random) {
         if (name.startsWith("y_embedder.")) {
             parameter.copy_(random.normal(parameter.shape()));
-        } else if (name.endsWith(".weight") && !name.startsWith("final_layer.")) {
+        } else if (name.endsWith(".weight") && !name.startsWith("final_layer.") && !name.contains(".modulation.")) {
             // A series of a time has a mean square sum of Σ 1/k², less than 2, however many terms it has.
             double power = name.startsWith("x_") || name.startsWith("blocks.") ? parameter.size(1) : 2;
             double bound = Math.sqrt(3 / power);
@@ -83,6 +84,7 @@ public final class MlpFlowMap implements MetaFlowMap {
         }
         for (int i = 0; i < config.depth(); i++) {
             linear(shapes, "blocks." + i + ".fc1", width, width);
+            linear(shapes, "blocks." + i + ".modulation", width, width);
             linear(shapes, "blocks." + i + ".fc2", width, width);
         }
         linear(shapes, "final_layer.linear", width, config.dimension());
@@ -123,20 +125,23 @@ public final class MlpFlowMap implements MetaFlowMap {
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
         Inputs.check(this, start.primal(), end.primal(), state.primal(), context);
         try (TensorScope scope = TensorScope.open()) {
-            Dual hidden = weights.exact(state, "x_embedder")
-                    .add(time(start, "s_embedder"))
-                    .add(time(end, "t_embedder"));
+            Dual times = time(start, "s_embedder").add(time(end, "t_embedder"));
+            Dual hidden = weights.exact(state, "x_embedder");
             if (isContextual()) {
-                hidden = hidden.add(time(Dual.constant(context.time()), "t_cond_embedder"))
-                        .add(weights.exact(Dual.constant(context.state()), "x_cond_embedder"));
+                times = times.add(time(Dual.constant(context.time()), "t_cond_embedder"));
+                hidden = hidden.add(weights.exact(Dual.constant(context.state()), "x_cond_embedder"));
             }
+            hidden = hidden.add(times);
             if (config.labelDim() > 0) {
                 long batch = state.primal().size(0);
                 hidden = hidden.add(Dual.constant(Embeddings.labels(context.labels(), batch, config.labelDim(), weights.in("y_embedder"))));
             }
+            Dual condition = times.silu();
             for (int i = 0; i < config.depth(); i++) {
                 Weights block = weights.in("blocks." + i);
-                hidden = hidden.add(block.linear(block.linear(hidden.silu(), "fc1").silu(), "fc2"));
+                Dual inner = block.linear(hidden.silu(), "fc1");
+                inner = inner.addcmul(inner, block.linear(condition, "modulation"));
+                hidden = hidden.add(block.linear(inner.silu(), "fc2"));
             }
             return weights.exact(hidden.silu(), "final_layer.linear").keptFrom(scope);
         }

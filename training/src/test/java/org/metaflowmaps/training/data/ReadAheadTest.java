@@ -149,7 +149,7 @@ final class ReadAheadTest {
         assertTrue(threads() > before);
         items.close();
         assertTrue(interrupted.get());
-        assertEquals(before, threads());
+        assertTrue(threads() <= before);
         items.close();
     }
 
