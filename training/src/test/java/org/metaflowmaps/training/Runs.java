@@ -2,6 +2,7 @@ package org.metaflowmaps.training;
 
 import java.util.List;
 import java.util.Random;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -33,7 +34,11 @@ final class Runs {
     double skipAbove;
     int maxSkipped = 1;
     double averageDecay = 0.9;
+    double guidance = 1;
+    @Nullable String init;
     Precision precision = Precision.FLOAT32;
+    TrainConfig.Teacher teacher = new TrainConfig.Teacher(TrainConfig.TeacherKind.NONE, null, TrainConfig.TeacherGuidance.NONE, 0);
+    TrainConfig.VelocityKind velocity = TrainConfig.VelocityKind.DATA;
     TrainConfig.Model model = MLP;
     TrainConfig.OptimizerKind optimizer = TrainConfig.OptimizerKind.RADAM;
     TrainConfig.WeightingKind weighting = TrainConfig.WeightingKind.L2;
@@ -46,10 +51,9 @@ final class Runs {
     TrainConfig config() {
         TrainConfig.Weight plain = new TrainConfig.Weight(weighting, 1, 0.01);
         TrainConfig.Law uniform = new TrainConfig.Law(TrainConfig.LawKind.UNIFORM, 0, 0, 1, 7);
-        return new TrainConfig(seed, steps, batch, accumulate, 0.1, 1, 0, null, logEvery, checkpointEvery, checkpointKeep, checkpointKeepEvery,
+        return new TrainConfig(seed, steps, batch, accumulate, 0.1, guidance, 0, init, logEvery, checkpointEvery, checkpointKeep, checkpointKeepEvery,
                 precision, TrainConfig.Data.mixture(MEANS, VARIANCE), model,
-                new TrainConfig.Teacher(TrainConfig.TeacherKind.NONE, null, TrainConfig.TeacherGuidance.NONE, 0),
-                new TrainConfig.Loss(TrainConfig.VelocityKind.DATA, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
+                teacher, new TrainConfig.Loss(velocity, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
                 new TrainConfig.Times(2, 0.1, 0, uniform, uniform, 0),
                 new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip, skipAbove, maxSkipped),
                 new TrainConfig.Average(averageDecay, 2));

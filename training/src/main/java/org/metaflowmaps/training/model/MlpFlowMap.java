@@ -140,7 +140,7 @@ public final class MlpFlowMap implements MetaFlowMap {
             for (int i = 0; i < config.depth(); i++) {
                 Weights block = weights.in("blocks." + i);
                 Dual inner = block.linear(hidden.silu(), "fc1");
-                inner = inner.addcmul(inner, block.linear(condition, "modulation"));
+                inner = inner.addcmul(inner, block.exact(condition, "modulation"));
                 hidden = hidden.add(block.linear(inner.silu(), "fc2"));
             }
             return weights.exact(hidden.silu(), "final_layer.linear").keptFrom(scope);
