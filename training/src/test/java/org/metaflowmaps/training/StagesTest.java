@@ -162,12 +162,12 @@ final class StagesTest {
     void aTeacherThatIsNotThereIsNamed() {
         Runs runs = new Runs();
         runs.velocity = TrainConfig.VelocityKind.TEACHER;
-        assertTrue(assertThrows(IllegalArgumentException.class, runs::config).getMessage().contains("teacher.kind is none"));
+        assertTrue(assertThrows(IllegalArgumentException.class, runs::config).toString().contains("teacher.kind is none"));
         runs.teacher = new TrainConfig.Teacher(TrainConfig.TeacherKind.NETWORK, folder.resolve("none.pt").toString(), TrainConfig.TeacherGuidance.SIT, 0);
         long before = NativeMemory.liveTensors();
         try (TrainingData data = runs.data()) {
             IOException missing = assertThrows(IOException.class, () -> new Trainer(runs.config(), data, Device.CPU, folder));
-            assertTrue(missing.getMessage().contains("none.pt"), missing.getMessage());
+            assertTrue(missing.toString().contains("none.pt"), missing.toString());
         }
         assertEquals(before, NativeMemory.liveTensors());
     }
