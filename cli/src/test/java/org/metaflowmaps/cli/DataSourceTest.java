@@ -89,7 +89,7 @@ final class DataSourceTest {
     @ValueSource(strings = {"images", "latents", "idx", "fashion-mnist", "mixture"})
     void ranksOfTheConfigurationSeeDifferentItems(String kind) throws IOException {
         List<String> settings = kind.equals("mixture") ? List.of() : kind.equals("fashion-mnist") ? List.of() : settings(kind);
-        String base = kind.equals("mixture") ? "mixture" : "quickstart";
+        String base = kind.equals("mixture") ? "mixture/meta-flow-map" : "quickstart";
         float[][] items = new float[3][];
         for (int i = 0; i < 3; i++) {
             List<String> ranked = Stream.concat(settings.stream(), Stream.of("data.rank=" + i % 2, "data.ranks=" + (i == 2 ? 1 : 2))).toList();

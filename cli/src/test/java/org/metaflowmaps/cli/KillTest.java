@@ -80,7 +80,7 @@ final class KillTest {
     }
 
     private void train(int steps, boolean resume) throws IOException {
-        Stream<String> options = Stream.of("train", "mixture", "--device", "cpu", "--out", run.toString());
+        Stream<String> options = Stream.of("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString());
         Stream<String> going = resume ? Stream.of("--resume") : Stream.empty();
         start(Stream.concat(Stream.concat(options, going), Stream.of(settings(steps))).toArray(String[]::new));
     }
@@ -148,7 +148,7 @@ final class KillTest {
 
     private Path uninterrupted(int steps) {
         Path whole = folder.resolve("whole");
-        Command.mfm(Stream.concat(Stream.of("train", "mixture", "--device", "cpu", "--out", whole.toString()), Stream.of(settings(steps))).toArray(String[]::new))
+        Command.mfm(Stream.concat(Stream.of("train", "mixture/meta-flow-map", "--device", "cpu", "--out", whole.toString()), Stream.of(settings(steps))).toArray(String[]::new))
                 .succeeded();
         return whole;
     }

@@ -10,18 +10,12 @@ import static org.metaflowmaps.cli.Command.tiny;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
-import java.util.Map;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.Safetensors;
-import org.metaflowmaps.runtime.SafetensorsFile;
-import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.model.MetaFlowMap;
 
@@ -41,13 +35,7 @@ final class PretrainedTest {
             Path here = Path.of(Objects.requireNonNull(PretrainedTest.class.getResource("PretrainedTest.class")).getPath());
             Path classes = here.resolveSibling("pretrained");
             Path resource = Files.createDirectories(classes).resolve("test-" + type + ".safetensors");
-            try (SafetensorsFile file = SafetensorsFile.open(checkpoint);
-                    TensorScope scope = TensorScope.open()) {
-                Map<String, Tensor> network = new LinkedHashMap<>();
-                file.entries().keySet().stream().filter(name -> name.startsWith("dit.")).forEach(name -> network.put(name,
-                        Safetensors.view(file, name).to(type)));
-                Safetensors.write(resource, file.metadata(), network);
-            }
+            mfm("convert", checkpoint.toString(), resource.toString(), "--dtype", type == DType.FLOAT16 ? "f16" : "bf16").succeeded();
             try (MetaFlowMap whole = Checkpoint.load(checkpoint, Device.CPU);
                     MetaFlowMap half = CheckpointOption.pretrained("pretrained/" + resource.getFileName(), Device.CPU)) {
                 assertEquals(DType.FLOAT32, half.parameters().values().dtype());
