@@ -184,7 +184,7 @@ final class BadInputTest {
         byte[] config = Files.readAllBytes(run.resolve("config.yaml"));
         tiny("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString(), "--resume").failed("transformer");
         mfm("train", run.resolve("config.yaml").toString(), "--device", "cpu", "--out", run.toString(), "--resume",
-                "model.transformer.num_heads=1").failed(checkpoint, "another network");
+                "model.transformer.num_heads=1").failed("step-000000004.safetensors", "another network");
         assertArrayEquals(config, Files.readAllBytes(run.resolve("config.yaml")));
         mfm("train", run.resolve("config.yaml").toString(), "--device", "cpu", "--out", run.toString(), "--resume", "steps=9",
                 "optimizer.learning_rate=1e30", "optimizer.clip=0", "checkpoint_every=9").failed("step 5", "not finite", checkpoint);

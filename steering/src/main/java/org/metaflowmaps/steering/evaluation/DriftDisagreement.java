@@ -8,8 +8,8 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.teacher.Drift;
 import org.metaflowmaps.training.teacher.DrawsDrift;
+import org.metaflowmaps.training.teacher.Drift;
 import org.metaflowmaps.training.teacher.NetworkDrift;
 import org.metaflowmaps.training.teacher.StartDrift;
 
