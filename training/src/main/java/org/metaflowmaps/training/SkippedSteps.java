@@ -6,6 +6,7 @@ final class SkippedSteps {
     private final int most;
     private long total;
     private int inRow;
+    private boolean broken;
 
     /**
      * No step skipped yet.
@@ -22,16 +23,23 @@ final class SkippedSteps {
     boolean take(double norm) {
         if (Double.isFinite(norm) && (above == 0 || norm <= above)) {
             inRow = 0;
+            broken = false;
             return true;
         }
         total++;
         inRow++;
+        broken = !Double.isFinite(norm);
         return false;
     }
 
     /** True if so many steps in a row were skipped that going on makes no sense. */
     boolean tooMany() {
         return inRow >= most;
+    }
+
+    /** True if the last step's gradient was not finite: the weights themselves may be what is wrong. */
+    boolean broken() {
+        return broken;
     }
 
     /** Steps skipped since the run's beginning. */

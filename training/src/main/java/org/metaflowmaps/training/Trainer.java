@@ -338,9 +338,13 @@ public final class Trainer implements AutoCloseable {
                     due = false;
                 }
             }
-            if (savedAt != step) {
+            if (savedAt != step && !skipped.broken()) {
                 save();
             }
+        }
+        if (skipped.broken() && !stopping) {
+            throw new TrainingException(String.format(Locale.ROOT, "step %d: the run is over, but the gradients of its last %d steps were not finite, so "
+                    + "its weights are not saved. %s. Lower optimizer.learning_rate, or set optimizer.clip", step, skipped.inRow(), kept()));
         }
         return step == config.steps();
     }
