@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.optim;
 
 import com.google.common.base.Preconditions;
+import com.google.common.collect.ImmutableMap;
 import java.util.Map;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -21,8 +22,9 @@ record Moments(Tensor average, Tensor squareAverage) {
         }
     }
 
+    /** In an order that is the same in every process, as a checkpoint's bytes are to be. */
     Map<String, Tensor> byName() {
-        return Map.of("exp_avg", average, "exp_avg_sq", squareAverage);
+        return ImmutableMap.of("exp_avg", average, "exp_avg_sq", squareAverage);
     }
 
     void close() {
