@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import com.google.common.util.concurrent.Uninterruptibles;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
@@ -7,12 +8,15 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Deque;
+import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
+import java.util.concurrent.ThreadFactory;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.TensorScope;
@@ -28,7 +32,8 @@ final class ReadAhead implements AutoCloseable {
 
     private final EpochOrder order;
     private final Reader reader;
-    private final @Nullable ExecutorService threads;
+    private final @Nullable ExecutorService pool;
+    private final List<Thread> threads = new CopyOnWriteArrayList<>();
     private final Deque<Item> ahead = new ArrayDeque<>();
     private long next;
 
@@ -44,8 +49,12 @@ final class ReadAhead implements AutoCloseable {
     ReadAhead(int count, long seed, Shard shard, int workers, Reader reader) {
         this.order = new EpochOrder(count, seed, shard, Device.CPU);
         this.reader = reader;
-        this.threads = workers == 0 ? null
-                : Executors.newFixedThreadPool(workers, Thread.ofPlatform().daemon().name("data-loader-", 0).factory());
+        ThreadFactory named = Thread.ofPlatform().daemon().name("data-loader-", 0).factory();
+        this.pool = workers == 0 ? null : Executors.newFixedThreadPool(workers, task -> {
+            Thread thread = named.newThread(task);
+            threads.add(thread);
+            return thread;
+        });
     }
 
     /** Reads one item. */
@@ -68,7 +77,7 @@ final class ReadAhead implements AutoCloseable {
      * @throws UncheckedIOException if one cannot be read
      */
     int[] read(long position, int count, MemorySegment target) {
-        if (threads == null) {
+        if (pool == null) {
             return readHere(indices(position, count), target);
         }
         if (position != next) {
@@ -80,7 +89,7 @@ final class ReadAhead implements AutoCloseable {
         if (wanted > 0) {
             for (int index : indices(end, wanted)) {
                 FutureTask<byte[]> task = new FutureTask<>((Callable<byte[]>) () -> reader.read(index));
-                threads.execute(task);
+                pool.execute(task);
                 ahead.add(new Item(index, task));
             }
         }
@@ -141,9 +150,10 @@ final class ReadAhead implements AutoCloseable {
     @Override
     public void close() {
         drop();
-        if (threads != null) {
-            threads.shutdownNow();
-            threads.close();
+        if (pool != null) {
+            pool.shutdownNow();
+            // A pool counts as ended when its last thread has left it, which may be a while before that thread is gone.
+            threads.forEach(Uninterruptibles::joinUninterruptibly);
         }
         order.close();
     }

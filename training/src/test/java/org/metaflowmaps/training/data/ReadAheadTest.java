@@ -38,7 +38,8 @@ final class ReadAheadTest {
 
     /** The threads that read ahead now. */
     static long threads() {
-        return Thread.getAllStackTraces().keySet().stream().filter(thread -> thread.getName().startsWith("data-loader-")).count();
+        return Thread.getAllStackTraces().keySet().stream().filter(Thread::isAlive)
+                .filter(thread -> thread.getName().startsWith("data-loader-")).count();
     }
 
     @ParameterizedTest
