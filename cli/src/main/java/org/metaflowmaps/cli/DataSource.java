@@ -4,7 +4,8 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Objects;
 import org.metaflowmaps.runtime.Device;
-import org.metaflowmaps.training.TrainConfig;
+import org.metaflowmaps.training.config.DataConfig;
+import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.IdxImages;
 import org.metaflowmaps.training.data.ImageData;
@@ -20,22 +21,22 @@ final class DataSource {
     private DataSource() {}
 
     /** The images of a configuration whose images are held in memory. */
-    static LabelledImages images(TrainConfig.Data config) throws IOException {
+    static LabelledImages images(DataConfig config) throws IOException {
         String folder = config.folder();
-        if (config.kind() == TrainConfig.DataKind.IDX) {
+        if (config.kind() == DataConfig.Kind.IDX) {
             return IdxImages.train(folder(config), config.classes());
         }
         return folder == null ? FashionMnist.test() : FashionMnist.train(Path.of(folder));
     }
 
     /** The configuration has seen to it that there is one where there must be. */
-    private static Path folder(TrainConfig.Data config) {
+    private static Path folder(DataConfig config) {
         return Path.of(Objects.requireNonNull(config.folder()));
     }
 
     /** The stream to train on, owned by the caller. */
     static TrainingData open(TrainConfig config, Device device) throws IOException {
-        TrainConfig.Data data = config.data();
+        DataConfig data = config.data();
         Shard shard = new Shard(data.rank(), data.ranks());
         return switch (data.kind()) {
             case FASHION_MNIST, IDX -> {

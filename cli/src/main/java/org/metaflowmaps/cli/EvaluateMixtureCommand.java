@@ -18,7 +18,7 @@ import org.metaflowmaps.runtime.AtomicFile;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.training.Checkpoint;
-import org.metaflowmaps.training.TrainConfig;
+import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.mixture.GaussianMixture;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import picocli.CommandLine.Command;
@@ -76,7 +76,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
         MixtureTable.checkName(out);
         List<Double> at = times.isEmpty() ? List.of(0.1, 0.3, 0.5, 0.8) : times;
         MixtureEvaluation.Settings settings = new MixtureEvaluation.Settings(at, contexts, draws, projections, discrepancy, seed);
-        TrainConfig.Data data = data();
+        DataConfig data = data();
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         Device where = device.get();
         try (GaussianMixture mixture = GaussianMixture.isotropic(data.means(), data.variance(), where);
@@ -103,14 +103,14 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     }
 
     /** The mixture that the checkpoints were trained on, as far as files tell. */
-    private TrainConfig.Data data() throws IOException {
+    private DataConfig data() throws IOException {
         if (config != null) {
             return mixture(config);
         }
-        TrainConfig.@Nullable Data common = null;
+        @Nullable DataConfig common = null;
         for (Path file : files) {
             Path beside = file.resolveSibling("config.yaml");
-            TrainConfig.Data data = mixture(Files.isRegularFile(beside) ? beside.toString() : "mixture/distill");
+            DataConfig data = mixture(Files.isRegularFile(beside) ? beside.toString() : "mixture/distill");
             if (common != null && !same(common, data)) {
                 throw new IOException(file + " was trained on another mixture than " + files.getFirst() + ": evaluate them one at a time, or give --config");
             }
@@ -119,13 +119,13 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
         return Objects.requireNonNull(common);
     }
 
-    private static boolean same(TrainConfig.Data first, TrainConfig.Data second) {
+    private static boolean same(DataConfig first, DataConfig second) {
         return first.variance() == second.variance() && Arrays.deepEquals(first.means().toArray(), second.means().toArray());
     }
 
-    private static TrainConfig.Data mixture(String name) throws IOException {
-        TrainConfig.Data data = Configs.load(name, List.of()).config().data();
-        if (data.kind() != TrainConfig.DataKind.MIXTURE) {
+    private static DataConfig mixture(String name) throws IOException {
+        DataConfig data = Configs.load(name, List.of()).config().data();
+        if (data.kind() != DataConfig.Kind.MIXTURE) {
             throw new IOException(name + " is no configuration of a mixture (data.kind): this command needs one; give it as --config");
         }
         return data;

@@ -2,7 +2,7 @@ package org.metaflowmaps.cli;
 
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Device;
-import org.metaflowmaps.training.Precision;
+import org.metaflowmaps.training.config.Precision;
 import picocli.CommandLine.Option;
 
 /** {@code --precision}, for every command that draws from a map. */

@@ -13,8 +13,9 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.CheckpointFolder;
-import org.metaflowmaps.training.TrainConfig;
 import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.config.DataConfig;
+import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
@@ -55,7 +56,7 @@ final class QuickstartCommand implements Callable<Integer> {
         if (config.data().holdOut() == 0) {
             throw new IllegalArgumentException("config: data.hold_out is 0: the quickstart needs images that are not trained on, to draw their posteriors");
         }
-        if (config.data().kind() != TrainConfig.DataKind.FASHION_MNIST) {
+        if (config.data().kind() != DataConfig.Kind.FASHION_MNIST) {
             throw new IllegalArgumentException("config: the quickstart draws images; for other data use: mfm train");
         }
         CheckpointFolder checkpoints = new CheckpointFolder(folder);
@@ -70,7 +71,8 @@ final class QuickstartCommand implements Callable<Integer> {
             trainer.initialise();
             clear(checkpoints);
             TrainCommand.write(resolved, folder);
-            terminal.println("training " + trainer.map().parameters().count() + " parameters on " + images.count() + " images on " + device.get());
+            terminal.println("training " + trainer.map().parameters().count() + " parameters on "
+                    + (images.count() - config.data().holdOut()) + " images on " + device.get());
             terminal.flush();
             if (!trainer.run()) {
                 terminal.println(TrainCommand.resumption(trainer, folder, device));

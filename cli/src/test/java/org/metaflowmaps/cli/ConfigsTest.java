@@ -16,8 +16,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.FieldSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.metaflowmaps.training.Precision;
-import org.metaflowmaps.training.TrainConfig;
+import org.metaflowmaps.training.config.DataConfig;
+import org.metaflowmaps.training.config.Precision;
+import org.metaflowmaps.training.config.TrainConfig;
 
 final class ConfigsTest {
     private static void assertRefused(String text, List<String> overrides, String... parts) {
@@ -35,7 +36,7 @@ final class ConfigsTest {
     void everyShippedConfigurationLoads(String name) throws IOException {
         Configs.Resolved shipped = Configs.load(name, List.of());
         TrainConfig config = shipped.config();
-        assertEquals(config.data().kind() == TrainConfig.DataKind.MIXTURE, config.model().mlp() != null);
+        assertEquals(config.data().kind() == DataConfig.Kind.MIXTURE, config.model().mlp() != null);
         // What is written to a run's folder is the whole configuration, and means the same.
         Configs.Resolved again = Configs.resolve("config.yaml", shipped.yaml(), List.of());
         assertEquals(shipped.yaml(), again.yaml());

@@ -16,6 +16,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.NetworkFile;
 import org.metaflowmaps.training.optim.MovingAverage;
@@ -196,13 +198,13 @@ public final class Checkpoint {
         return file.metadata().containsKey(NETWORK);
     }
 
-    private static TrainConfig.Model network(SafetensorsFile open, Path file) throws IOException {
+    private static ModelConfig network(SafetensorsFile open, Path file) throws IOException {
         String network = open.metadata().get(NETWORK);
         if (network == null) {
             throw new IOException(file + " does not say what network it holds (metadata '" + NETWORK + "'): it was not written by mfm");
         }
         try {
-            TrainConfig.@Nullable Model model = JSON.readValue(network, TrainConfig.Model.class);
+            @Nullable ModelConfig model = JSON.readValue(network, ModelConfig.class);
             Preconditions.checkArgument(model != null, "it is null");
             return model;
         } catch (JacksonException | IllegalArgumentException e) {

@@ -6,6 +6,7 @@ import java.util.Objects;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.training.config.ModelConfig;
 import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.FlowMapTransformer;
 import org.metaflowmaps.training.model.InferredConfig;
@@ -19,7 +20,7 @@ final class Networks {
     private Networks() {}
 
     /** A network to train, owned by the caller. */
-    static MetaFlowMap initialised(TrainConfig.Model config, Device device, RandomSource random) {
+    static MetaFlowMap initialised(ModelConfig config, Device device, RandomSource random) {
         TransformerConfig transformer = config.transformer();
         return transformer != null
                 ? FlowMapTransformer.initialised(transformer, device, random)
@@ -27,7 +28,7 @@ final class Networks {
     }
 
     /** A network to fill from a file, owned by the caller. */
-    static MetaFlowMap zeros(TrainConfig.Model config, Device device) {
+    static MetaFlowMap zeros(ModelConfig config, Device device) {
         TransformerConfig transformer = config.transformer();
         return transformer != null ? FlowMapTransformer.zeros(transformer, device) : MlpFlowMap.zeros(Objects.requireNonNull(config.mlp()), device);
     }
@@ -40,7 +41,7 @@ final class Networks {
      * @throws IOException if the file is missing or damaged, or holds no network of a known layout
      * @throws IllegalArgumentException if the network it holds is another
      */
-    static MetaFlowMap load(Path path, TrainConfig.Model like, Device device) throws IOException {
+    static MetaFlowMap load(Path path, ModelConfig like, Device device) throws IOException {
         try (TensorFile file = TensorFile.open(path)) {
             TransformerConfig wanted = like.transformer();
             CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow(() -> new IOException(path + " holds no network of a known layout"));

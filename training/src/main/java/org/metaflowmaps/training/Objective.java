@@ -7,6 +7,9 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.AlphaFlow;
 import org.metaflowmaps.training.loss.Consistency;
@@ -30,7 +33,7 @@ import org.metaflowmaps.training.teacher.ConditionalDrift;
 
 /** The sum of a diagonal and a consistency loss, with what they need besides the map. */
 final class Objective implements AutoCloseable {
-    private final TrainConfig.Loss config;
+    private final LossConfig config;
     private final MovingAverage average;
     private final @Nullable ConditionalDrift teacher;
     private final @Nullable MetaFlowMap averaged;
@@ -68,7 +71,7 @@ final class Objective implements AutoCloseable {
         };
     }
 
-    private Weighting weighting(TrainConfig.Weight weight, RandomSource random) {
+    private Weighting weighting(WeightingConfig weight, RandomSource random) {
         return switch (weight.kind()) {
             case L2 -> new Weighting.L2();
             case LV -> new Weighting.LogVariance();

@@ -5,6 +5,7 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.model.Context;
@@ -13,12 +14,12 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 
 /** Draws what the losses are evaluated on (method §4.1). All noise is fresh; context and path share the data. */
 final class PairSampler {
-    private final TrainConfig.Times times;
+    private final TimesConfig times;
     private final double labelDrop;
     private final double guidance;
     private final RandomSource random;
 
-    PairSampler(TrainConfig.Times times, double labelDrop, double guidance, RandomSource random) {
+    PairSampler(TimesConfig times, double labelDrop, double guidance, RandomSource random) {
         this.times = times;
         this.labelDrop = labelDrop;
         this.guidance = guidance;
@@ -63,10 +64,10 @@ final class PairSampler {
     Pair jump(Tensor data, Context context, long step) {
         try (TensorScope scope = TensorScope.open()) {
             long size = data.size(0);
-            TrainConfig.Law law = times.pair();
+            TimesConfig.Law law = times.pair();
             Tensor start;
             Tensor end;
-            if (law.kind() == TrainConfig.LawKind.DYADIC) {
+            if (law.kind() == TimesConfig.LawKind.DYADIC) {
                 // A jump of 2^k grid intervals begins at a multiple of its length.
                 Tensor length = random.integers(1, law.levels() + 1L, size).to(DType.FLOAT32).sub(law.levels()).mul(Math.log(2)).exp();
                 start = random.uniform(size).div(length).floor().mul(length);
@@ -88,8 +89,8 @@ final class PairSampler {
         }
     }
 
-    private Tensor draw(TrainConfig.Law law, double mean, long size) {
-        return law.kind() == TrainConfig.LawKind.LOGIT_NORMAL ? random.normal(size).mul(law.std()).add(mean).sigmoid() : random.uniform(size);
+    private Tensor draw(TimesConfig.Law law, double mean, long size) {
+        return law.kind() == TimesConfig.LawKind.LOGIT_NORMAL ? random.normal(size).mul(law.std()).add(mean).sigmoid() : random.uniform(size);
     }
 
     private static double grown(long step, long steps) {

@@ -5,6 +5,8 @@ import java.nio.file.Path;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.training.config.TeacherConfig;
+import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.mixture.GaussianMixture;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.teacher.ConditionalDrift;
@@ -27,7 +29,7 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
      * @throws IOException if its file is missing, damaged or of a network that does not fit
      */
     static Teacher open(TrainConfig config, Device device) throws IOException {
-        TrainConfig.Teacher teacher = config.teacher();
+        TeacherConfig teacher = config.teacher();
         return switch (teacher.kind()) {
             case NONE -> new Teacher(null, null, null);
             case MIXTURE -> {
@@ -41,7 +43,7 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
         };
     }
 
-    private static Drift guided(TrainConfig.Teacher teacher, MetaFlowMap network) {
+    private static Drift guided(TeacherConfig teacher, MetaFlowMap network) {
         Drift plain = new NetworkDrift(network);
         return switch (teacher.guidance()) {
             case NONE -> plain;

@@ -18,6 +18,8 @@ import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.Seeds;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
@@ -97,7 +99,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private Optimizer optimizer(ParameterArena arena) {
-        TrainConfig.Optim rule = config.optimizer();
+        OptimizerConfig rule = config.optimizer();
         return switch (rule.kind()) {
             case RADAM -> new RAdam(arena, rule.beta1(), rule.beta2(), rule.eps());
             case ADAMW -> new AdamW(arena, rule.beta1(), rule.beta2(), rule.eps(), rule.weightDecay());
@@ -286,7 +288,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private double learningRate() {
-        TrainConfig.Optim rule = config.optimizer();
+        OptimizerConfig rule = config.optimizer();
         double rate = new WarmUp(rule.learningRate(), rule.warmUp()).at(step);
         long decay = Math.min(rule.decay(), config.steps());
         long left = Math.max(0, config.steps() - step);

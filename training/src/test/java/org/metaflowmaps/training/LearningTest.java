@@ -8,6 +8,9 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.model.MlpConfig;
 
@@ -29,13 +32,13 @@ final class LearningTest {
     @Test
     void theDiagonalLossFallsBelowEveryLinearGuess() throws IOException {
         Runs runs = new Runs();
-        runs.model = new TrainConfig.Model(null, new MlpConfig(2, 48, 2, 3));
-        runs.consistency = TrainConfig.ConsistencyKind.NONE;
+        runs.model = new ModelConfig(null, new MlpConfig(2, 48, 2, 3));
+        runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.steps = STEPS;
         runs.batch = 128;
         runs.learningRate = 3e-3;
         runs.warmUp = 20;
-        runs.optimizer = TrainConfig.OptimizerKind.ADAMW;
+        runs.optimizer = OptimizerConfig.Kind.ADAMW;
         double first = 0;
         double last = 0;
         try (TrainingData data = runs.data();

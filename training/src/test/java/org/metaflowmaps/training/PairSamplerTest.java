@@ -17,6 +17,7 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.model.Context;
@@ -35,7 +36,7 @@ final class PairSamplerTest {
     /** Standard deviations that an average may be off. */
     private static final double SIGMAS = 4.5;
 
-    private static final TrainConfig.Law UNIFORM = new TrainConfig.Law(TrainConfig.LawKind.UNIFORM, 0, 0, 1, 7);
+    private static final TimesConfig.Law UNIFORM = new TimesConfig.Law(TimesConfig.LawKind.UNIFORM, 0, 0, 1, 7);
 
     private final RandomSource random = RandomSource.seeded(23);
     private final MetaFlowMap map = MlpFlowMap.zeros(new MlpConfig(1, 4, 0, CLASSES), Device.CPU);
@@ -60,9 +61,9 @@ final class PairSamplerTest {
         return sampler(power, atom, drop, 1, UNIFORM, 0);
     }
 
-    private PairSampler sampler(double power, double atom, double drop, double guidance, TrainConfig.Law law, long warmUp) {
-        TrainConfig.Law diagonal = law.kind() == TrainConfig.LawKind.DYADIC ? UNIFORM : law;
-        return new PairSampler(new TrainConfig.Times(power, atom, warmUp, diagonal, law, warmUp), drop, guidance, random);
+    private PairSampler sampler(double power, double atom, double drop, double guidance, TimesConfig.Law law, long warmUp) {
+        TimesConfig.Law diagonal = law.kind() == TimesConfig.LawKind.DYADIC ? UNIFORM : law;
+        return new PairSampler(new TimesConfig(power, atom, warmUp, diagonal, law, warmUp), drop, guidance, random);
     }
 
     private Context context(PairSampler sampler) {
@@ -239,7 +240,7 @@ final class PairSamplerTest {
 
     @Test
     void logitNormalPairsAreSortedDrawsOfTwoLaws() {
-        PairSampler sampler = sampler(1, 0, 0, 1, new TrainConfig.Law(TrainConfig.LawKind.LOGIT_NORMAL, -0.4, 1.2, 0.5, 7), 0);
+        PairSampler sampler = sampler(1, 0, 0, 1, new TimesConfig.Law(TimesConfig.LawKind.LOGIT_NORMAL, -0.4, 1.2, 0.5, 7), 0);
         Context context = context(sampler);
         double[] logits = Arrays.stream(sampler.diagonal(data, context).start().toDoubleArray())
                 .map(time -> (Math.log(time / (1 - time)) + 0.4) / 0.5).toArray();
@@ -258,7 +259,7 @@ final class PairSamplerTest {
 
     @Test
     void dyadicPairsLieOnTheGridOfTheirLength() {
-        PairSampler sampler = sampler(1, 0, 0, 1, new TrainConfig.Law(TrainConfig.LawKind.DYADIC, 0, 0, 1, 3), 0);
+        PairSampler sampler = sampler(1, 0, 0, 1, new TimesConfig.Law(TimesConfig.LawKind.DYADIC, 0, 0, 1, 3), 0);
         Pair pair = sampler.jump(data, context(sampler), 0);
         double[] starts = pair.start().toDoubleArray();
         double[] ends = pair.end().toDoubleArray();

@@ -18,6 +18,10 @@ import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.model.MlpConfig;
 
@@ -53,8 +57,8 @@ final class PrecisionTest {
     @Test
     void learningIsThatOfFloat32() throws IOException {
         Runs runs = new Runs();
-        runs.model = new TrainConfig.Model(null, new MlpConfig(2, 48, 2, 3));
-        runs.consistency = TrainConfig.ConsistencyKind.NONE;
+        runs.model = new ModelConfig(null, new MlpConfig(2, 48, 2, 3));
+        runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.steps = STEPS;
         runs.batch = 128;
         runs.learningRate = 3e-3;
@@ -69,22 +73,22 @@ final class PrecisionTest {
 
     /** All but those that need a teacher. */
     @ParameterizedTest
-    @EnumSource(value = TrainConfig.ConsistencyKind.class, mode = EnumSource.Mode.EXCLUDE, names = {"EULERIAN_TEACHER", "LAGRANGIAN_TEACHER"})
-    void everyLossIsThatOfFloat32(TrainConfig.ConsistencyKind kind) throws IOException {
+    @EnumSource(value = LossConfig.ConsistencyKind.class, mode = EnumSource.Mode.EXCLUDE, names = {"EULERIAN_TEACHER", "LAGRANGIAN_TEACHER"})
+    void everyLossIsThatOfFloat32(LossConfig.ConsistencyKind kind) throws IOException {
         Runs runs = new Runs();
         runs.model = Runs.TRANSFORMER;
         runs.consistency = kind;
         runs.batch = 16;
         runs.steps = 8;
         // Every weight moves by about this much per step, so that the blocks, which begin as identities, soon take part.
-        runs.optimizer = TrainConfig.OptimizerKind.ADAMW;
+        runs.optimizer = OptimizerConfig.Kind.ADAMW;
         runs.learningRate = 1e-2;
         List<Trainer.Report> exact = run(runs, Precision.FLOAT32);
         List<Trainer.Report> mixed = run(runs, Precision.BFLOAT16);
         for (int i = 0; i < runs.steps; i++) {
             assertEquals(exact.get(i).diagonal(), mixed.get(i).diagonal(), 0.03 * exact.get(i).diagonal(), "diagonal of step " + i);
             assertEquals(exact.get(i).gradientNorm(), mixed.get(i).gradientNorm(), 0.1 * exact.get(i).gradientNorm(), "gradient of step " + i);
-            if (kind != TrainConfig.ConsistencyKind.NONE) {
+            if (kind != LossConfig.ConsistencyKind.NONE) {
                 assertEquals(exact.get(i).consistency(), mixed.get(i).consistency(), 0.05 * exact.get(i).consistency(), "consistency of step " + i);
             }
         }

@@ -5,6 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.training.config.DataConfig;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.TrainConfig;
 
 final class RunSettingsTest {
     private static void assertDifferent(String difference, Runs before, Runs now) {
@@ -23,12 +27,12 @@ final class RunSettingsTest {
         now.accumulate = 2;
         assertDifferent("accumulate is 2, was 1", new Runs(), now);
         now.accumulate = 1;
-        now.consistency = TrainConfig.ConsistencyKind.NONE;
+        now.consistency = LossConfig.ConsistencyKind.NONE;
         assertDifferent("loss.consistency is \"none\", was \"psd\"", new Runs(), now);
-        now.consistency = TrainConfig.ConsistencyKind.PSD;
-        now.optimizer = TrainConfig.OptimizerKind.ADAMW;
+        now.consistency = LossConfig.ConsistencyKind.PSD;
+        now.optimizer = OptimizerConfig.Kind.ADAMW;
         assertDifferent("optimizer.kind is \"adamw\", was \"radam\"", new Runs(), now);
-        now.optimizer = TrainConfig.OptimizerKind.RADAM;
+        now.optimizer = OptimizerConfig.Kind.RADAM;
         now.averageDecay = 0.5;
         assertDifferent("average.decay is 0.5, was 0.9", new Runs(), now);
     }
@@ -63,7 +67,7 @@ final class RunSettingsTest {
         TrainConfig config = new Runs().config();
         TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(), config.labelDrop(), config.guidance(), config.guidanceFrom(),
                 "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(), config.checkpointKeepEvery(), config.precision(),
-                new TrainConfig.Data(config.data().kind(), "/home/me/images", 0, config.data().means(), config.data().variance(), 1, 1, 1, 1, 3, 0, 1),
+                new DataConfig(config.data().kind(), "/home/me/images", 0, config.data().means(), config.data().variance(), 1, 1, 1, 1, 3, 0, 1),
                 config.model(),
                 config.teacher(), config.loss(), config.times(), config.optimizer(), config.average());
         assertFalse(RunSettings.of(moved).contains("/home/me") || RunSettings.of(moved).contains("workers"));

@@ -4,6 +4,16 @@ import java.util.List;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.training.config.AverageConfig;
+import org.metaflowmaps.training.config.DataConfig;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.Precision;
+import org.metaflowmaps.training.config.TeacherConfig;
+import org.metaflowmaps.training.config.TimesConfig;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.MixtureData;
@@ -16,8 +26,8 @@ import org.metaflowmaps.training.model.TransformerConfig;
 final class Runs {
     static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     static final double VARIANCE = 0.5;
-    static final TrainConfig.Model MLP = new TrainConfig.Model(null, new MlpConfig(2, 16, 1, 3));
-    static final TrainConfig.Model TRANSFORMER = transformer(2);
+    static final ModelConfig MLP = new ModelConfig(null, new MlpConfig(2, 16, 1, 3));
+    static final ModelConfig TRANSFORMER = transformer(2);
 
     long seed = 5;
     long steps = 5;
@@ -37,26 +47,26 @@ final class Runs {
     double guidance = 1;
     @Nullable String init;
     Precision precision = Precision.FLOAT32;
-    TrainConfig.Teacher teacher = new TrainConfig.Teacher(TrainConfig.TeacherKind.NONE, null, TrainConfig.TeacherGuidance.NONE, 0);
-    TrainConfig.VelocityKind velocity = TrainConfig.VelocityKind.DATA;
-    TrainConfig.Model model = MLP;
-    TrainConfig.OptimizerKind optimizer = TrainConfig.OptimizerKind.RADAM;
-    TrainConfig.WeightingKind weighting = TrainConfig.WeightingKind.L2;
-    TrainConfig.ConsistencyKind consistency = TrainConfig.ConsistencyKind.PSD;
+    TeacherConfig teacher = new TeacherConfig(TeacherConfig.Kind.NONE, null, TeacherConfig.Guidance.NONE, 0);
+    LossConfig.VelocityKind velocity = LossConfig.VelocityKind.DATA;
+    ModelConfig model = MLP;
+    OptimizerConfig.Kind optimizer = OptimizerConfig.Kind.RADAM;
+    WeightingConfig.Kind weighting = WeightingConfig.Kind.L2;
+    LossConfig.ConsistencyKind consistency = LossConfig.ConsistencyKind.PSD;
 
-    static TrainConfig.Model transformer(int heads) {
-        return new TrainConfig.Model(TransformerConfig.of(4, 2, 1, 8, 1, heads, 3), null);
+    static ModelConfig transformer(int heads) {
+        return new ModelConfig(TransformerConfig.of(4, 2, 1, 8, 1, heads, 3), null);
     }
 
     TrainConfig config() {
-        TrainConfig.Weight plain = new TrainConfig.Weight(weighting, 1, 0.01);
-        TrainConfig.Law uniform = new TrainConfig.Law(TrainConfig.LawKind.UNIFORM, 0, 0, 1, 7);
+        WeightingConfig plain = new WeightingConfig(weighting, 1, 0.01);
+        TimesConfig.Law uniform = new TimesConfig.Law(TimesConfig.LawKind.UNIFORM, 0, 0, 1, 7);
         return new TrainConfig(seed, steps, batch, accumulate, 0.1, guidance, 0, init, logEvery, checkpointEvery, checkpointKeep, checkpointKeepEvery,
-                precision, TrainConfig.Data.mixture(MEANS, VARIANCE), model,
-                teacher, new TrainConfig.Loss(velocity, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
-                new TrainConfig.Times(2, 0.1, 0, uniform, uniform, 0),
-                new TrainConfig.Optim(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip, skipAbove, maxSkipped),
-                new TrainConfig.Average(averageDecay, 2));
+                precision, DataConfig.mixture(MEANS, VARIANCE), model,
+                teacher, new LossConfig(velocity, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
+                new TimesConfig(2, 0.1, 0, uniform, uniform, 0),
+                new OptimizerConfig(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip, skipAbove, maxSkipped),
+                new AverageConfig(averageDecay, 2));
     }
 
     /** Data of the model's shape, owned by the caller. */

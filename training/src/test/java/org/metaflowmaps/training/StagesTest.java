@@ -25,6 +25,11 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.TeacherConfig;
+import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.FlowMapTransformer;
@@ -62,19 +67,19 @@ final class StagesTest {
         long before = NativeMemory.liveTensors();
         MlpConfig whole = new MlpConfig(2, 16, 1, 3);
         Runs runs = new Runs();
-        runs.model = new TrainConfig.Model(null, whole.withoutContext());
-        runs.consistency = TrainConfig.ConsistencyKind.NONE;
+        runs.model = new ModelConfig(null, whole.withoutContext());
+        runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.init = trained(runs, "flow").toString();
         float[] flow;
         try (MetaFlowMap map = Checkpoint.load(Path.of(runs.init), Device.CPU)) {
             flow = output(map, 3);
         }
-        runs.consistency = TrainConfig.ConsistencyKind.MEAN_FLOW;
+        runs.consistency = LossConfig.ConsistencyKind.MEAN_FLOW;
         String flowMap = trained(runs, "flow map").toString();
-        runs.model = new TrainConfig.Model(null, whole);
-        runs.consistency = TrainConfig.ConsistencyKind.EULERIAN_TEACHER;
-        runs.velocity = TrainConfig.VelocityKind.TEACHER;
-        runs.teacher = new TrainConfig.Teacher(TrainConfig.TeacherKind.NETWORK, flowMap, TrainConfig.TeacherGuidance.NONE, 0);
+        runs.model = new ModelConfig(null, whole);
+        runs.consistency = LossConfig.ConsistencyKind.EULERIAN_TEACHER;
+        runs.velocity = LossConfig.VelocityKind.TEACHER;
+        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, flowMap, TeacherConfig.Guidance.NONE, 0);
         try (TrainingData data = runs.data();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("distilled"))) {
             trainer.initialise();
@@ -88,21 +93,21 @@ final class StagesTest {
 
     /** Every loss of a configuration trains: its objective has what it needs, and the weights stay finite. */
     @ParameterizedTest
-    @EnumSource(TrainConfig.ConsistencyKind.class)
-    void everyLossTakesStepsFromATeacherAndFromData(TrainConfig.ConsistencyKind kind) throws IOException {
+    @EnumSource(LossConfig.ConsistencyKind.class)
+    void everyLossTakesStepsFromATeacherAndFromData(LossConfig.ConsistencyKind kind) throws IOException {
         long before = NativeMemory.liveTensors();
-        for (TrainConfig.VelocityKind velocity : List.of(TrainConfig.VelocityKind.DATA, TrainConfig.VelocityKind.TEACHER)) {
+        for (LossConfig.VelocityKind velocity : List.of(LossConfig.VelocityKind.DATA, LossConfig.VelocityKind.TEACHER)) {
             Runs runs = new Runs();
             runs.consistency = kind;
             runs.velocity = velocity;
-            runs.weighting = TrainConfig.WeightingKind.LEARNED;
-            runs.teacher = new TrainConfig.Teacher(TrainConfig.TeacherKind.MIXTURE, null, TrainConfig.TeacherGuidance.NONE, 0);
+            runs.weighting = WeightingConfig.Kind.LEARNED;
+            runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, TeacherConfig.Guidance.NONE, 0);
             try (TrainingData data = runs.data();
                     Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
                 for (int i = 0; i < 3; i++) {
                     Trainer.Report report = Objects.requireNonNull(trainer.step(true));
                     assertTrue(Double.isFinite(report.diagonal()));
-                    assertEquals(kind == TrainConfig.ConsistencyKind.NONE, Double.isNaN(report.consistency()));
+                    assertEquals(kind == LossConfig.ConsistencyKind.NONE, Double.isNaN(report.consistency()));
                 }
             }
         }
@@ -112,11 +117,11 @@ final class StagesTest {
     @Test
     void distillationFromTheExactDriftHasNoNoiseToStopAt() throws IOException {
         Runs runs = new Runs();
-        runs.model = new TrainConfig.Model(null, new MlpConfig(2, 48, 2, 3));
-        runs.consistency = TrainConfig.ConsistencyKind.NONE;
-        runs.velocity = TrainConfig.VelocityKind.TEACHER;
-        runs.teacher = new TrainConfig.Teacher(TrainConfig.TeacherKind.MIXTURE, null, TrainConfig.TeacherGuidance.NONE, 0);
-        runs.optimizer = TrainConfig.OptimizerKind.ADAMW;
+        runs.model = new ModelConfig(null, new MlpConfig(2, 48, 2, 3));
+        runs.consistency = LossConfig.ConsistencyKind.NONE;
+        runs.velocity = LossConfig.VelocityKind.TEACHER;
+        runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, TeacherConfig.Guidance.NONE, 0);
+        runs.optimizer = OptimizerConfig.Kind.ADAMW;
         runs.learningRate = 3e-3;
         runs.batch = 128;
         runs.steps = 300;
@@ -147,7 +152,7 @@ final class StagesTest {
                 source.buffers().forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
                 TensorFile.write(file, Map.of(), tensors);
             }
-            try (MetaFlowMap read = org.metaflowmaps.training.Networks.load(file, new TrainConfig.Model(whole, null), Device.CPU)) {
+            try (MetaFlowMap read = org.metaflowmaps.training.Networks.load(file, new ModelConfig(whole, null), Device.CPU)) {
                 assertArrayEquals(output(source, 4), output(read, 4));
                 assertEquals(prefix.contains("dit"), read.isContextual());
             }
@@ -161,9 +166,9 @@ final class StagesTest {
     @Test
     void aTeacherThatIsNotThereIsNamed() {
         Runs runs = new Runs();
-        runs.velocity = TrainConfig.VelocityKind.TEACHER;
+        runs.velocity = LossConfig.VelocityKind.TEACHER;
         assertTrue(assertThrows(IllegalArgumentException.class, runs::config).toString().contains("teacher.kind is none"));
-        runs.teacher = new TrainConfig.Teacher(TrainConfig.TeacherKind.NETWORK, folder.resolve("none.pt").toString(), TrainConfig.TeacherGuidance.SIT, 0);
+        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, folder.resolve("none.pt").toString(), TeacherConfig.Guidance.SIT, 0);
         long before = NativeMemory.liveTensors();
         try (TrainingData data = runs.data()) {
             IOException missing = assertThrows(IOException.class, () -> new Trainer(runs.config(), data, Device.CPU, folder));

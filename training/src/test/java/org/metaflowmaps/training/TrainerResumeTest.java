@@ -22,7 +22,10 @@ import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.TrainConfig.OptimizerKind;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
@@ -41,7 +44,7 @@ final class TrainerResumeTest {
     /** A checkpoint is all of the state, so equal files mean equal weights, moments, average, noise and step, bit by bit. */
     @ParameterizedTest
     @CsvSource({"mlp, RADAM, L2", "mlp, ADAMW, L2", "mlp, ADAMW, LEARNED", "transformer, RADAM, L2", "transformer, ADAMW, L2"})
-    void goingOnAfterAnyStepEndsInTheSameCheckpoint(String kind, OptimizerKind optimizer, TrainConfig.WeightingKind weighting) throws IOException {
+    void goingOnAfterAnyStepEndsInTheSameCheckpoint(String kind, OptimizerConfig.Kind optimizer, WeightingConfig.Kind weighting) throws IOException {
         Runs runs = new Runs();
         runs.weighting = weighting;
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
@@ -144,7 +147,7 @@ final class TrainerResumeTest {
     @CsvSource({"missing", "short", "random", "step"})
     void aPartOfAStateIsRefusedWhole(String damage) throws IOException {
         Runs runs = new Runs();
-        runs.consistency = TrainConfig.ConsistencyKind.NONE;
+        runs.consistency = LossConfig.ConsistencyKind.NONE;
         try (TrainingData data = runs.data();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open();

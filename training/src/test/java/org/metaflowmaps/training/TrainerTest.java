@@ -23,6 +23,8 @@ import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.SafetensorsFile;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
@@ -231,7 +233,7 @@ final class TrainerTest {
 
     @ParameterizedTest
     @EnumSource
-    void aSkippedStepChangesNothingButTheNoiseAndTheData(TrainConfig.OptimizerKind optimizer) throws IOException {
+    void aSkippedStepChangesNothingButTheNoiseAndTheData(OptimizerConfig.Kind optimizer) throws IOException {
         Runs runs = new Runs();
         runs.optimizer = optimizer;
         runs.maxSkipped = 3;
@@ -370,9 +372,9 @@ final class TrainerTest {
         long before = NativeMemory.liveTensors();
         Runs runs = new Runs();
         try (TrainingData data = runs.data()) {
-            runs.model = new TrainConfig.Model(null, new MlpConfig(3, 4, 1, 3));
+            runs.model = new ModelConfig(null, new MlpConfig(3, 4, 1, 3));
             assertRefused(() -> new Trainer(runs.config(), data, Device.CPU, folder), "[3] with 3 classes", "[2] with 3");
-            runs.model = new TrainConfig.Model(null, new MlpConfig(2, 4, 1, 5));
+            runs.model = new ModelConfig(null, new MlpConfig(2, 4, 1, 5));
             assertRefused(() -> new Trainer(runs.config(), data, Device.CPU, folder), "[2] with 5 classes", "[2] with 3");
         }
         assertEquals(before, NativeMemory.liveTensors());

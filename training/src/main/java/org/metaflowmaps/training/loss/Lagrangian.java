@@ -40,16 +40,22 @@ public record Lagrangian(Velocity.Field velocity, Through through) implements Co
     public Regression of(MetaFlowMap map, Pair pair) {
         Tensor length = pair.length();
         Dual jump = alongEnd(map, pair);
-        Tensor jumped = pair.state().add(length.mul(jump.primal()));
         return switch (through) {
-            case DERIVATIVE -> new Regression(jump.primal().add(length.mul(jump.tangentOrZero())), there(map, pair, jumped));
-            case VELOCITY -> new Regression(map.averageVelocity(pair.end(), pair.end(), jumped, pair.context()), rate(length, jump));
-            case AVERAGE -> new Regression(jump.primal(), there(map, pair, jumped).sub(length.mul(jump.tangentOrZero())));
+            case DERIVATIVE -> new Regression(jump.primal().add(length.mul(jump.tangentOrZero())), there(map, pair, length, jump));
+            case VELOCITY -> new Regression(map.averageVelocity(pair.end(), pair.end(), jumped(pair, length, jump), pair.context()),
+                    rate(length, jump));
+            case AVERAGE -> new Regression(jump.primal(), there(map, pair, length, jump).sub(length.mul(jump.tangentOrZero())));
         };
     }
 
-    private Tensor there(MetaFlowMap map, Pair pair, Tensor jumped) {
-        return velocity.at(map, pair.end(), jumped.detach(), pair.context());
+    private Tensor there(MetaFlowMap map, Pair pair, Tensor length, Dual jump) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return velocity.at(map, pair.end(), jumped(pair, length, jump), pair.context());
+        }
+    }
+
+    private static Tensor jumped(Pair pair, Tensor length, Dual jump) {
+        return pair.state().add(length.mul(jump.primal()));
     }
 
     private static Tensor rate(Tensor length, Dual jump) {

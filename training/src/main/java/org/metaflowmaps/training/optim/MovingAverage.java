@@ -39,12 +39,12 @@ public final class MovingAverage implements AutoCloseable {
 
     /** Takes in the arena's values after a step. */
     public void update(long step) {
+        if (step < start) {
+            restart();
+            return;
+        }
         try (Autograd.Mode off = Autograd.noGrad()) {
-            if (step < start) {
-                values.copy_(arena.values());
-            } else {
-                values.lerp_(arena.values(), 1 - decay);
-            }
+            values.lerp_(arena.values(), 1 - decay);
         }
     }
 

@@ -1,4 +1,4 @@
-package org.metaflowmaps.training;
+package org.metaflowmaps.training.config;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import org.metaflowmaps.runtime.Autocast;

@@ -1,0 +1,18 @@
+package org.metaflowmaps.training.config;
+
+import com.google.common.base.Preconditions;
+import org.jspecify.annotations.Nullable;
+
+/** What a configuration must hold, said so that its reader finds the place. */
+final class Check {
+    private Check() {}
+
+    static void require(boolean holds, String template, @Nullable Object value) {
+        Preconditions.checkArgument(holds, "config: " + template, value);
+    }
+
+    /** A file may say null where the types do not. */
+    static void given(@Nullable Object value, String name) {
+        require(value != null, "%s is null, expected a value", name);
+    }
+}

@@ -1,0 +1,82 @@
+package org.metaflowmaps.training.config;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The data.
+ *
+ * @param kind which
+ * @param folder where its files are; null for the images that come with the library
+ * @param holdOut images at the end of a set of IDX files that are not trained on
+ * @param means a mixture's component centres
+ * @param variance a mixture's component variance
+ * @param size rows and columns to which image files are brought
+ * @param channels of image files' items (1 or 3) or of latents
+ * @param classes labels of IDX files and of latents are below this
+ * @param scale what latents are multiplied by
+ * @param workers threads that read image files and latents ahead; 0 for none
+ * @param rank which of the processes this is that share each batch, from 0
+ * @param ranks how many there are
+ */
+public record DataConfig(
+        @JsonProperty("kind") Kind kind,
+        @JsonProperty("folder") @Nullable String folder,
+        @JsonProperty("hold_out") int holdOut,
+        @JsonProperty("means") List<double[]> means,
+        @JsonProperty("variance") double variance,
+        @JsonProperty("size") int size,
+        @JsonProperty("channels") int channels,
+        @JsonProperty("classes") int classes,
+        @JsonProperty("scale") double scale,
+        @JsonProperty("workers") int workers,
+        @JsonProperty("rank") int rank,
+        @JsonProperty("ranks") int ranks) {
+    private static final int MOST_WORKERS = 1024;
+
+    /** Checks the ranges. */
+    public DataConfig {
+        Check.given(kind, "data.kind");
+        Check.given(means, "data.means");
+        Check.require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s", "[[-3, -3], [3, 3]]");
+        Check.require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
+        Check.require(size >= 1, "data.size is %s, expected at least 1", size);
+        Check.require(channels >= 1, "data.channels is %s, expected at least 1", channels);
+        Check.require(kind != Kind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)",
+                channels);
+        Check.require(classes >= 1, "data.classes is %s, expected at least 1", classes);
+        Check.require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
+        Check.require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
+        Check.require(ranks >= 1, "data.ranks is %s, expected at least 1", ranks);
+        Check.require(rank >= 0 && rank < ranks, "data.rank is %s, expected 0 to below data.ranks", rank);
+        boolean folderNeeded = kind == Kind.IDX || kind == Kind.IMAGES || kind == Kind.LATENTS;
+        Check.require(!folderNeeded || folder != null,
+                "data.folder is %s, expected the folder with the data's files: name it with --data DIR", folder);
+    }
+
+    /** An exact mixture, whole. */
+    public static DataConfig mixture(List<double[]> means, double variance) {
+        return new DataConfig(Kind.MIXTURE, null, 0, means, variance, 1, 1, 1, 1, 0, 0, 1);
+    }
+
+    /** What a run models. */
+    public enum Kind {
+        /** Images of clothing, 28×28, ten classes. */
+        @JsonProperty("fashion-mnist")
+        FASHION_MNIST,
+        /** An exact Gaussian mixture. */
+        @JsonProperty("mixture")
+        MIXTURE,
+        /** Grey images with labels in IDX files. */
+        @JsonProperty("idx")
+        IDX,
+        /** Folders of PNG and JPEG files, one per class. */
+        @JsonProperty("images")
+        IMAGES,
+        /** Latents of an autoencoder in safetensors files. */
+        @JsonProperty("latents")
+        LATENTS
+    }
+}

@@ -1,0 +1,21 @@
+package org.metaflowmaps.training.config;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.TransformerConfig;
+
+/**
+ * The network: exactly one of the two.
+ *
+ * @param transformer for images
+ * @param mlp for vectors of a few dimensions
+ */
+public record ModelConfig(
+        @JsonProperty("transformer") @Nullable TransformerConfig transformer, @JsonProperty("mlp") @Nullable MlpConfig mlp) {
+    /** Checks that there is exactly one. */
+    public ModelConfig {
+        Check.require((transformer == null) != (mlp == null), "model needs either 'transformer' or 'mlp' and null for the other, %s given",
+                transformer == null ? "neither is" : "both are");
+    }
+}

@@ -1,0 +1,57 @@
+package org.metaflowmaps.training.config;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+
+/**
+ * The optimiser.
+ *
+ * @param kind which
+ * @param learningRate after warm-up
+ * @param warmUp steps over which the rate rises from a tenth
+ * @param decay steps at the end over which the rate falls to zero; 0 for none
+ * @param beta1 decay of the mean
+ * @param beta2 decay of the mean square
+ * @param eps added to the root
+ * @param weightDecay for AdamW
+ * @param clip largest norm of all gradients together; 0 for no bound
+ * @param skipAbove norm of all gradients together, before clipping, above which a step is skipped; 0 for no bound: then only
+ *     steps that are not finite are
+ * @param maxSkipped skipped steps in a row that end the run
+ */
+public record OptimizerConfig(
+        @JsonProperty("kind") Kind kind,
+        @JsonProperty("learning_rate") double learningRate,
+        @JsonProperty("warm_up") long warmUp,
+        @JsonProperty("decay") long decay,
+        @JsonProperty("beta1") double beta1,
+        @JsonProperty("beta2") double beta2,
+        @JsonProperty("eps") double eps,
+        @JsonProperty("weight_decay") double weightDecay,
+        @JsonProperty("clip") double clip,
+        @JsonProperty("skip_above") double skipAbove,
+        @JsonProperty("max_skipped") int maxSkipped) {
+    /** Checks the ranges. */
+    public OptimizerConfig {
+        Check.given(kind, "optimizer.kind");
+        Check.require(learningRate > 0 && learningRate < Double.POSITIVE_INFINITY, "optimizer.learning_rate is %s, expected a number above 0", learningRate);
+        Check.require(warmUp >= 0, "optimizer.warm_up is %s, expected 0 or more", warmUp);
+        Check.require(eps > 0, "optimizer.eps is %s, expected more than 0", eps);
+        Check.require(weightDecay >= 0, "optimizer.weight_decay is %s, expected 0 or more", weightDecay);
+        Check.require(clip >= 0, "optimizer.clip is %s, expected 0 (off) or more", clip);
+        Check.require(skipAbove >= 0, "optimizer.skip_above is %s, expected 0 (no bound) or more", skipAbove);
+        Check.require(maxSkipped > 0, "optimizer.max_skipped is %s, expected at least 1", maxSkipped);
+        Check.require(decay >= 0, "optimizer.decay is %s, expected 0 or more", decay);
+        Check.require(beta1 >= 0 && beta1 < 1, "optimizer.beta1 is %s, expected 0 to below 1", beta1);
+        Check.require(beta2 >= 0 && beta2 < 1, "optimizer.beta2 is %s, expected 0 to below 1", beta2);
+    }
+
+    /** The optimisers by their names in a file. */
+    public enum Kind {
+        /** Rectified Adam. */
+        @JsonProperty("radam")
+        RADAM,
+        /** Adam with decoupled weight decay. */
+        @JsonProperty("adamw")
+        ADAMW
+    }
+}

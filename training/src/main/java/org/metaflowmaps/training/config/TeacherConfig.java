@@ -1,0 +1,53 @@
+package org.metaflowmaps.training.config;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a map is distilled from.
+ *
+ * @param kind which
+ * @param file weights of a network; a run's checkpoint or a public file
+ * @param guidance how a network is guided
+ * @param builtIn ω, the model guidance to undo
+ */
+public record TeacherConfig(
+        @JsonProperty("kind") Kind kind,
+        @JsonProperty("file") @Nullable String file,
+        @JsonProperty("guidance") Guidance guidance,
+        @JsonProperty("built_in") double builtIn) {
+    /** Checks the ranges. */
+    public TeacherConfig {
+        Check.given(kind, "teacher.kind");
+        Check.given(guidance, "teacher.guidance");
+        Check.require(kind != Kind.NETWORK || file != null, "teacher.kind is network, but teacher.file is %s: name its weights, such as teacher.file=FILE",
+                "null");
+        Check.require(builtIn >= 0 && builtIn < 1, "teacher.built_in is %s, expected 0 to below 1", builtIn);
+    }
+
+    /** Teachers by their names in a file. */
+    public enum Kind {
+        /** No teacher. */
+        @JsonProperty("none")
+        NONE,
+        /** A frozen network. */
+        @JsonProperty("network")
+        NETWORK,
+        /** The exact drift of the mixture that is the data. */
+        @JsonProperty("mixture")
+        MIXTURE
+    }
+
+    /** How a teacher network is guided, by the names of the public code. */
+    public enum Guidance {
+        /** As its labels and scales say, without more. */
+        @JsonProperty("none")
+        NONE,
+        /** Classifier-free guidance of a network without guidance inside. */
+        @JsonProperty("sit")
+        SIT,
+        /** Classifier-free guidance after undoing the model guidance that the network was trained with. */
+        @JsonProperty("dmf")
+        DMF
+    }
+}

@@ -1,0 +1,68 @@
+package org.metaflowmaps.training.config;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+
+/**
+ * The laws of times (method §4.1): the context's is U^power, but 0 with probability atom.
+ *
+ * @param contextPower 1 for uniform; larger favours noisy contexts
+ * @param contextAtom share of contexts at t = 0, which say nothing
+ * @param contextWarmUp steps over which context times grow from 0 to their law
+ * @param diagonal law of s on the diagonal
+ * @param pair law of (s, u)
+ * @param intervalWarmUp steps over which jumps grow from 0 to their length, around their midpoint
+ */
+public record TimesConfig(
+        @JsonProperty("context_power") double contextPower,
+        @JsonProperty("context_atom") double contextAtom,
+        @JsonProperty("context_warm_up") long contextWarmUp,
+        @JsonProperty("diagonal") Law diagonal,
+        @JsonProperty("pair") Law pair,
+        @JsonProperty("interval_warm_up") long intervalWarmUp) {
+    /** Checks the ranges. */
+    public TimesConfig {
+        Check.given(diagonal, "times.diagonal");
+        Check.given(pair, "times.pair");
+        Check.require(contextPower > 0, "times.context_power is %s, expected more than 0", contextPower);
+        Check.require(contextAtom >= 0 && contextAtom <= 1, "times.context_atom is %s, expected 0 to 1", contextAtom);
+        Check.require(contextWarmUp >= 0, "times.context_warm_up is %s, expected 0 or more", contextWarmUp);
+        Check.require(intervalWarmUp >= 0, "times.interval_warm_up is %s, expected 0 or more", intervalWarmUp);
+        Check.require(diagonal.kind() != LawKind.DYADIC, "times.diagonal.kind is %s, which is a law of pairs", "dyadic");
+    }
+
+    /** Laws of times by their names in a file. */
+    public enum LawKind {
+        /** Uniform in [0, 1). */
+        @JsonProperty("uniform")
+        UNIFORM,
+        /** The logistic function of a normal number. */
+        @JsonProperty("logit-normal")
+        LOGIT_NORMAL,
+        /** Points of a dyadic grid; for pairs only. */
+        @JsonProperty("dyadic")
+        DYADIC
+    }
+
+    /**
+     * A law of one time, or of two that are then sorted.
+     *
+     * @param kind which
+     * @param mean of the normal number, in this library's clock, in which data are at 1
+     * @param secondMean the same for the second time of a pair
+     * @param std of the normal numbers
+     * @param levels a dyadic grid has 2^levels intervals; jumps are 2^k of them, k from 1
+     */
+    public record Law(
+            @JsonProperty("kind") LawKind kind,
+            @JsonProperty("mean") double mean,
+            @JsonProperty("second_mean") double secondMean,
+            @JsonProperty("std") double std,
+            @JsonProperty("levels") int levels) {
+        /** Checks the ranges. */
+        public Law {
+            Check.given(kind, "a time law's kind");
+            Check.require(std > 0, "a time law's std is %s, expected more than 0", std);
+            Check.require(levels >= 1 && levels <= 20, "a time law's levels are %s, expected 1 to 20", levels);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+package org.metaflowmaps.training.config;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * All that determines a training run, as written in its configuration file.
+ *
+ * @param seed of weights, data order and noise
+ * @param steps optimiser steps
+ * @param batch items per forward pass
+ * @param accumulate forward passes per optimiser step
+ * @param labelDrop share of items trained without their label
+ * @param guidance amortised guidance scale w that labelled items are trained with; 1 for none
+ * @param guidanceFrom the time s from which model guidance holds
+ * @param init a file with the weights to begin with; null for fresh ones
+ * @param logEvery steps between lines of metrics
+ * @param checkpointEvery steps between checkpoints
+ * @param checkpointKeep how many of the last checkpoints stay
+ * @param checkpointKeepEvery steps whose multiples' checkpoints stay for good; 0 for none
+ * @param precision what the network computes in
+ * @param data what is modelled
+ * @param model the network
+ * @param teacher what it is distilled from
+ * @param loss what it is trained on
+ * @param times how times are drawn
+ * @param optimizer how it is changed
+ * @param average the moving average of its weights
+ */
+public record TrainConfig(
+        @JsonProperty("seed") long seed,
+        @JsonProperty("steps") long steps,
+        @JsonProperty("batch") int batch,
+        @JsonProperty("accumulate") int accumulate,
+        @JsonProperty("label_drop") double labelDrop,
+        @JsonProperty("guidance") double guidance,
+        @JsonProperty("guidance_from") double guidanceFrom,
+        @JsonProperty("init") @Nullable String init,
+        @JsonProperty("log_every") int logEvery,
+        @JsonProperty("checkpoint_every") int checkpointEvery,
+        @JsonProperty("checkpoint_keep") int checkpointKeep,
+        @JsonProperty("checkpoint_keep_every") long checkpointKeepEvery,
+        @JsonProperty("precision") Precision precision,
+        @JsonProperty("data") DataConfig data,
+        @JsonProperty("model") ModelConfig model,
+        @JsonProperty("teacher") TeacherConfig teacher,
+        @JsonProperty("loss") LossConfig loss,
+        @JsonProperty("times") TimesConfig times,
+        @JsonProperty("optimizer") OptimizerConfig optimizer,
+        @JsonProperty("average") AverageConfig average) {
+
+    /** Checks the ranges. */
+    public TrainConfig {
+        Check.given(precision, "precision");
+        Check.given(data, "data");
+        Check.given(model, "model");
+        Check.given(teacher, "teacher");
+        Check.given(loss, "loss");
+        Check.given(times, "times");
+        Check.given(optimizer, "optimizer");
+        Check.given(average, "average");
+        Check.require(steps > 0, "steps is %s, expected at least 1", steps);
+        Check.require(batch > 0, "batch is %s, expected at least 1", batch);
+        Check.require(accumulate > 0, "accumulate is %s, expected at least 1", accumulate);
+        Check.require(labelDrop >= 0 && labelDrop <= 1, "label_drop is %s, expected 0 to 1", labelDrop);
+        Check.require(guidance > 0 && guidance < Double.POSITIVE_INFINITY, "guidance is %s, expected a scale above 0", guidance);
+        Check.require(guidanceFrom >= 0 && guidanceFrom < 1, "guidance_from is %s, expected 0 to below 1", guidanceFrom);
+        Check.require(loss.velocity() != LossConfig.VelocityKind.GUIDED || guidance != 1, "loss.velocity is guided, but guidance is %s: give a scale other than 1",
+                guidance);
+        Check.require(!loss.needsTeacher() || teacher.kind() != TeacherConfig.Kind.NONE, "loss.velocity or loss.consistency needs a teacher, but teacher.kind is %s",
+                "none");
+        Check.require(teacher.kind() != TeacherConfig.Kind.MIXTURE || data.kind() == DataConfig.Kind.MIXTURE, "teacher.kind is mixture, but data.kind is %s: an exact "
+                + "drift is known of a mixture only", data.kind());
+        Check.require(logEvery > 0, "log_every is %s, expected at least 1", logEvery);
+        Check.require(checkpointEvery > 0, "checkpoint_every is %s, expected at least 1", checkpointEvery);
+        Check.require(checkpointKeep > 0, "checkpoint_keep is %s, expected at least 1", checkpointKeep);
+        Check.require(checkpointKeepEvery >= 0, "checkpoint_keep_every is %s, expected 0 (none) or more", checkpointKeepEvery);
+    }
+}
