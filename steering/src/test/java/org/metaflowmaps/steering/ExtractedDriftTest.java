@@ -120,14 +120,16 @@ final class ExtractedDriftTest {
 
     /** Any point would do for an exact drift at time 0; a network's is good only where noise is. */
     @Test
-    void theFirstStepAsksForTheDriftAtTheNoisyState() {
+    void theFirstStepAsksForTheDriftAtTheNoisyStateAndAtNoiseWhereThereIsNone() {
         Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2), null, null);
+        Tensor noise = random.normal(TIMES.length, 2);
         double[] states = context.state().toDoubleArray();
+        System.arraycopy(noise.toDoubleArray(), 0, states, 0, 2);
         new GlassSampler(new Glass((time, state, labels, guidance) -> {
             assertArrayEquals(TIMES, time.toFloatArray(), 1e-6f);
             assertArrayEquals(states, state.toDoubleArray(), 1e-6);
             return Torch.zerosLike(state);
-        }), 1).sample(random.normal(TIMES.length, 2), context);
+        }), 1).sample(noise, context);
     }
 
     @Test

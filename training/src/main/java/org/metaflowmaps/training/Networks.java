@@ -3,6 +3,7 @@ package org.metaflowmaps.training;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.TensorFile;
@@ -34,32 +35,91 @@ final class Networks {
     }
 
     /**
-     * A trained network from a run's checkpoint or from a public file.
+     * A trained network from a run's checkpoint or from a public file, to begin a network with.
      *
-     * @param like the network it is wanted for: of a public file, which does not say, heads, stages, scales and clock are taken to be its
+     * @param like the network it is wanted for: of a public file, whose names and shapes do not say, all settings are taken to be its
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged, or holds no network of a known layout
-     * @throws IllegalArgumentException if the network it holds is another
+     * @throws IllegalArgumentException if the network it holds is another, or its clock can be seen to run the other way
      */
     static MetaFlowMap load(Path path, ModelConfig like, Device device) throws IOException {
         try (TensorFile file = TensorFile.open(path)) {
             TransformerConfig wanted = like.transformer();
-            CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow(() -> new IOException(path + " holds no network of a known layout"));
-            if (wanted == null || layout.family() == CheckpointLayout.Family.OTHER || Checkpoint.saysNetwork(file)) {
+            CheckpointLayout layout = layout(path, file);
+            if (wanted == null || saysItself(file, layout)) {
                 return Checkpoint.load(path, device);
             }
+            requireClock(path, layout, wanted.zeroData(), "init", "model.transformer.is_zero_data");
             TransformerConfig plain = layout.family() == CheckpointLayout.Family.MFM ? wanted : wanted.withoutContext();
-            FlowMapTransformer network = FlowMapTransformer.zeros(plain.withLearnSigma(InferredConfig.of(file, layout).learnSigma()), device);
-            try {
-                NetworkFile.load(network, file, layout, false);
+            return read(path, file, layout, plain.withLearnSigma(InferredConfig.of(file, layout).learnSigma()), device);
+        }
+    }
+
+    /**
+     * A trained network from a run's checkpoint or from a public file, to learn from: of whatever size.
+     *
+     * @param like the network that learns: what a public file's shapes do not tell is taken to be as it is there
+     * @param zeroData which way a public file's clock runs; null: as that of {@code like}
+     * @return owned by the caller
+     * @throws IOException if the file is missing or damaged, or holds no network of a known layout
+     * @throws IllegalArgumentException if the clock can be seen to run the other way
+     */
+    static MetaFlowMap teacher(Path path, ModelConfig like, @Nullable Boolean zeroData, Device device) throws IOException {
+        try (TensorFile file = TensorFile.open(path)) {
+            TransformerConfig wanted = like.transformer();
+            CheckpointLayout layout = layout(path, file);
+            if (wanted == null || saysItself(file, layout)) {
+                MetaFlowMap network = Checkpoint.load(path, device);
+                boolean own = network instanceof FlowMapTransformer transformer && transformer.config().zeroData();
+                if (zeroData != null && zeroData != own) {
+                    network.close();
+                    throw new IllegalArgumentException("config: teacher.is_zero_data is " + zeroData + ", but " + path + " says of its own network that it is "
+                            + own + ": leave the setting null");
+                }
                 return network;
-            } catch (IOException e) {
-                network.close();
-                throw new IOException(path + ": " + e.getMessage(), e);
-            } catch (RuntimeException e) {
-                network.close();
-                throw e;
             }
+            if (zeroData == null) {
+                requireClock(path, layout, wanted.zeroData(), "teacher.file", "teacher.is_zero_data");
+            }
+            TransformerConfig found;
+            try {
+                found = InferredConfig.of(file, layout).config(wanted, zeroData == null ? wanted.zeroData() : zeroData);
+            } catch (IllegalArgumentException e) {
+                throw new IOException(path + ": " + e.getMessage(), e);
+            }
+            return read(path, file, layout, found, device);
+        }
+    }
+
+    private static CheckpointLayout layout(Path path, TensorFile file) throws IOException {
+        return CheckpointLayout.detect(file).orElseThrow(() -> new IOException(path + " holds no network of a known layout"));
+    }
+
+    /** True of a file that says what network it holds. */
+    private static boolean saysItself(TensorFile file, CheckpointLayout layout) {
+        return layout.family() == CheckpointLayout.Family.OTHER || Checkpoint.saysNetwork(file);
+    }
+
+    private static void requireClock(Path path, CheckpointLayout layout, boolean zeroData, String setting, String cure) {
+        boolean told = layout.zeroData().orElse(zeroData);
+        if (told != zeroData) {
+            throw new IllegalArgumentException("config: " + setting + " names " + path + ", which by its names (" + layout + ") is a network "
+                    + (told ? "whose clock runs from data to noise" : "whose clock runs from noise to data") + ", but model.transformer.is_zero_data is "
+                    + zeroData + ": set " + cure + "=" + told);
+        }
+    }
+
+    private static MetaFlowMap read(Path path, TensorFile file, CheckpointLayout layout, TransformerConfig config, Device device) throws IOException {
+        FlowMapTransformer network = FlowMapTransformer.zeros(config, device);
+        try {
+            NetworkFile.load(network, file, layout, false);
+            return network;
+        } catch (IOException e) {
+            network.close();
+            throw new IOException(path + ": " + e.getMessage(), e);
+        } catch (RuntimeException e) {
+            network.close();
+            throw e;
         }
     }
 }

@@ -2,6 +2,7 @@ package org.metaflowmaps.training;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
@@ -14,6 +15,8 @@ import org.metaflowmaps.training.teacher.Drift;
 import org.metaflowmaps.training.teacher.Glass;
 import org.metaflowmaps.training.teacher.GuidedDrift;
 import org.metaflowmaps.training.teacher.NetworkDrift;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The conditional drift that a run is distilled from, and what is behind it.
@@ -23,13 +26,24 @@ import org.metaflowmaps.training.teacher.NetworkDrift;
  * @param mixture null unless the teacher is exact; owned by this object
  */
 record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, @Nullable GaussianMixture mixture) implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(Teacher.class);
+
+    /** Rounding of a scale that was written with a few digits. */
+    private static final double SAME_SCALE = 1e-3;
+
     /**
      * The teacher of a configuration.
      *
-     * @throws IOException if its file is missing, damaged or of a network that does not fit
+     * @param given the teacher where the configuration says that it is given; null otherwise
+     * @param student the network that learns, not kept
+     * @throws IOException if its file is missing, damaged or of no known network
+     * @throws IllegalArgumentException if it does not fit the student, or one is given that is not asked for, or the other way round
      */
-    static Teacher open(TrainConfig config, Device device) throws IOException {
+    static Teacher open(TrainConfig config, @Nullable ConditionalDrift given, MetaFlowMap student, Device device) throws IOException {
         TeacherConfig teacher = config.teacher();
+        if (given != null && teacher.kind() != TeacherConfig.Kind.GIVEN) {
+            throw new IllegalArgumentException("config: the trainer was given a teacher, but teacher.kind is " + teacher.kind() + ": set it to given");
+        }
         return switch (teacher.kind()) {
             case NONE -> new Teacher(null, null, null);
             case MIXTURE -> {
@@ -37,13 +51,40 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
                 yield new Teacher(new Glass(mixture.drift()), null, mixture);
             }
             case NETWORK -> {
-                MetaFlowMap network = Networks.load(Path.of(Objects.requireNonNull(teacher.file())), config.model(), device);
-                yield new Teacher(new Glass(guided(teacher, network)), network, null);
+                MetaFlowMap network = Networks.teacher(Path.of(Objects.requireNonNull(teacher.file())), config.model(), teacher.zeroData(), device);
+                try {
+                    requireFit(network, student);
+                    yield new Teacher(new Glass(guided(config, network)), network, null);
+                } catch (RuntimeException e) {
+                    network.close();
+                    throw e;
+                }
+            }
+            case GIVEN -> {
+                if (given == null) {
+                    throw new IllegalArgumentException("config: teacher.kind is given, but no teacher was: it can only be handed over in Java, to Trainer's "
+                            + "constructor. A file can ask for none, network or mixture");
+                }
+                yield new Teacher(given, null, null);
             }
         };
     }
 
-    private static Drift guided(TeacherConfig teacher, MetaFlowMap network) {
+    private static void requireFit(MetaFlowMap network, MetaFlowMap student) {
+        if (!Arrays.equals(network.itemShape(), student.itemShape()) || network.classes() != student.classes()) {
+            throw new IllegalArgumentException("config: the teacher takes items of shape " + Arrays.toString(network.itemShape()) + " with " + network.classes()
+                    + " classes, the network that learns " + Arrays.toString(student.itemShape()) + " with " + student.classes()
+                    + ": with other classes its labels would mean something else, so give a teacher of the same data");
+        }
+    }
+
+    private static Drift guided(TrainConfig config, MetaFlowMap network) {
+        TeacherConfig teacher = config.teacher();
+        double inside = 1 / (1 - teacher.builtIn());
+        if (teacher.guidance() == TeacherConfig.Guidance.DMF && config.guidance() != 1 && Math.abs(config.guidance() - inside) > SAME_SCALE * inside) {
+            LOG.warn("warning: guidance is {}, but the teacher's own, to be undone, is {}: that is right only at times at which it was trained with guidance",
+                    config.guidance(), inside);
+        }
         Drift plain = new NetworkDrift(network);
         return switch (teacher.guidance()) {
             case NONE -> plain;

@@ -33,6 +33,7 @@ import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 import org.metaflowmaps.training.optim.RAdam;
 import org.metaflowmaps.training.optim.WarmUp;
+import org.metaflowmaps.training.teacher.ConditionalDrift;
 
 /** Trains a meta flow map as a configuration says, and leaves checkpoints and metrics in a folder. */
 public final class Trainer implements AutoCloseable {
@@ -68,9 +69,25 @@ public final class Trainer implements AutoCloseable {
      * @param device where to compute
      * @param folder where to leave results; made if missing
      * @throws IOException if the teacher's file is missing or damaged
-     * @throws IllegalArgumentException if the network does not fit the data
+     * @throws IllegalArgumentException if the network does not fit the data, or the teacher the network
      */
     public Trainer(TrainConfig config, TrainingData data, Device device, Path folder) throws IOException {
+        this(config, data, null, device, folder);
+    }
+
+    /**
+     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.training.teacher.Glass} makes one of an
+     * unconditional drift. Checkpoints say that it was given, not what it was: give the same one to go on.
+     *
+     * @param config what to do
+     * @param data what to model; stays the caller's
+     * @param given the teacher if {@code teacher.kind} is given, for items on this device; stays the caller's. Null otherwise
+     * @param device where to compute
+     * @param folder where to leave results; made if missing
+     * @throws IOException if the teacher's file is missing or damaged
+     * @throws IllegalArgumentException if the network does not fit the data, the teacher the network, or {@code teacher.kind} what is given
+     */
+    public Trainer(TrainConfig config, TrainingData data, @Nullable ConditionalDrift given, Device device, Path folder) throws IOException {
         this.config = config;
         this.data = data;
         this.folder = folder;
@@ -84,7 +101,7 @@ public final class Trainer implements AutoCloseable {
                     + Arrays.toString(data.itemShape()) + " with " + data.classes());
         }
         try {
-            this.teacher = Teacher.open(config, device);
+            this.teacher = Teacher.open(config, given, map, device);
         } catch (IOException | RuntimeException e) {
             close(map, random);
             throw e;

@@ -8,6 +8,7 @@ import org.junit.jupiter.api.Test;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 
 final class RunSettingsTest {
@@ -59,6 +60,10 @@ final class RunSettingsTest {
     void settingsThatOnlyOneVersionKnowsAreComparedIfTheyWereSaved() {
         String saved = RunSettings.of(new Runs().config());
         assertNull(RunSettings.difference(saved.replace("\"seed\":5,", ""), new Runs().config()));
+        Runs clock = new Runs();
+        clock.teacher = new TeacherConfig(TeacherConfig.Kind.NONE, null, true, TeacherConfig.Guidance.NONE, 0);
+        assertDifferent("teacher.is_zero_data is true, was null", new Runs(), clock);
+        assertNull(RunSettings.difference(saved.replace("\"is_zero_data\":null,", ""), clock.config()));
         assertEquals("dropout is not known, was 0.5", RunSettings.difference(saved.replace("\"seed\"", "\"dropout\":0.5,\"seed\""), new Runs().config()));
     }
 

@@ -47,7 +47,7 @@ final class Runs {
     double guidance = 1;
     @Nullable String init;
     Precision precision = Precision.FLOAT32;
-    TeacherConfig teacher = new TeacherConfig(TeacherConfig.Kind.NONE, null, TeacherConfig.Guidance.NONE, 0);
+    TeacherConfig teacher = new TeacherConfig(TeacherConfig.Kind.NONE, null, null, TeacherConfig.Guidance.NONE, 0);
     LossConfig.VelocityKind velocity = LossConfig.VelocityKind.DATA;
     ModelConfig model = MLP;
     OptimizerConfig.Kind optimizer = OptimizerConfig.Kind.RADAM;

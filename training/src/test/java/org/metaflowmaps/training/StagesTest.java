@@ -79,7 +79,7 @@ final class StagesTest {
         runs.model = new ModelConfig(null, whole);
         runs.consistency = LossConfig.ConsistencyKind.EULERIAN_TEACHER;
         runs.velocity = LossConfig.VelocityKind.TEACHER;
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, flowMap, TeacherConfig.Guidance.NONE, 0);
+        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, flowMap, null, TeacherConfig.Guidance.NONE, 0);
         try (TrainingData data = runs.data();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("distilled"))) {
             trainer.initialise();
@@ -101,7 +101,7 @@ final class StagesTest {
             runs.consistency = kind;
             runs.velocity = velocity;
             runs.weighting = WeightingConfig.Kind.LEARNED;
-            runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, TeacherConfig.Guidance.NONE, 0);
+            runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
             try (TrainingData data = runs.data();
                     Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
                 for (int i = 0; i < 3; i++) {
@@ -120,7 +120,7 @@ final class StagesTest {
         runs.model = new ModelConfig(null, new MlpConfig(2, 48, 2, 3));
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.velocity = LossConfig.VelocityKind.TEACHER;
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, TeacherConfig.Guidance.NONE, 0);
+        runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
         runs.optimizer = OptimizerConfig.Kind.ADAMW;
         runs.learningRate = 3e-3;
         runs.batch = 128;
@@ -168,7 +168,7 @@ final class StagesTest {
         Runs runs = new Runs();
         runs.velocity = LossConfig.VelocityKind.TEACHER;
         assertTrue(assertThrows(IllegalArgumentException.class, runs::config).toString().contains("teacher.kind is none"));
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, folder.resolve("none.pt").toString(), TeacherConfig.Guidance.SIT, 0);
+        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, folder.resolve("none.pt").toString(), null, TeacherConfig.Guidance.SIT, 0);
         long before = NativeMemory.liveTensors();
         try (TrainingData data = runs.data()) {
             IOException missing = assertThrows(IOException.class, () -> new Trainer(runs.config(), data, Device.CPU, folder));

@@ -8,12 +8,14 @@ import org.jspecify.annotations.Nullable;
  *
  * @param kind which
  * @param file weights of a network; a run's checkpoint or a public file
+ * @param zeroData which way the clock of a public file's network runs, as in the model's settings; null: as the model's own
  * @param guidance how a network is guided
  * @param builtIn ω, the model guidance to undo
  */
 public record TeacherConfig(
         @JsonProperty("kind") Kind kind,
         @JsonProperty("file") @Nullable String file,
+        @JsonProperty("is_zero_data") @Nullable Boolean zeroData,
         @JsonProperty("guidance") Guidance guidance,
         @JsonProperty("built_in") double builtIn) {
     /** Checks the ranges. */
@@ -35,7 +37,10 @@ public record TeacherConfig(
         NETWORK,
         /** The exact drift of the mixture that is the data. */
         @JsonProperty("mixture")
-        MIXTURE
+        MIXTURE,
+        /** A drift that the trainer is handed in Java. */
+        @JsonProperty("given")
+        GIVEN
     }
 
     /** How a teacher network is guided, by the names of the public code. */

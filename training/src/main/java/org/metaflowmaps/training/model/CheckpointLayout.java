@@ -84,6 +84,19 @@ public record CheckpointLayout(Family family, String prefix) {
         return new CheckpointLayout(family, prefix);
     }
 
+    /**
+     * Which way the clock runs, where the names tell: DMF's from data to noise, that of SiT's averaged weights from noise to data.
+     *
+     * @return {@code is_zero_data} of the network; empty where the names do not tell
+     */
+    public Optional<Boolean> zeroData() {
+        return switch (family) {
+            case DMF -> Optional.of(true);
+            case SIT -> isAveraged(prefix) ? Optional.of(false) : Optional.empty();
+            case MFM, OTHER -> Optional.empty();
+        };
+    }
+
     /** The network's tensors: names in the file by names in the network, in the file's order. */
     public Map<String, String> names(TensorFile file) {
         Map<String, String> names = new LinkedHashMap<>();

@@ -109,13 +109,39 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         return usual == null ? OptionalInt.empty() : OptionalInt.of(usual);
     }
 
+    /**
+     * The network, with what shapes do not tell taken from another: heads where the width is the same or no usual one, stages where
+     * the depth is, guidance scales, the switch that closes the context at t = 0, and the clock.
+     *
+     * @param like whose settings fill the gaps
+     * @throws IllegalArgumentException if they do not fit, or if no scales are known for the rows of the guidance table
+     */
+    public TransformerConfig config(TransformerConfig like, boolean zeroData) {
+        boolean told = qkNorm || hiddenSize != like.hiddenSize();
+        int heads = told ? numHeads.orElse(like.numHeads()) : like.numHeads();
+        int stage = depth == like.depth() ? like.encoderDepth() : encoderDepth().orElse(like.encoderDepth());
+        boolean context = family == CheckpointLayout.Family.MFM;
+        boolean known = context && guidanceRows == like.guidanceRows();
+        if (context && !known && guidanceRows > 1) {
+            throw new IllegalArgumentException("the guidance table has " + guidanceRows + " rows, the model's settings name scales for " + like.guidanceRows()
+                    + ": which scales the rows stand for the file does not say, so give the model the same ones");
+        }
+        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, stage, known ? like.classScales() : List.of(),
+                known ? like.contextScales() : List.of(), ratio(), zeroData, learnSigma, qkNorm, context && like.preserveContextAtZero(),
+                jointAttention, context ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
+    }
+
+    /** Half a unit more than the width, to keep it when the ratio is multiplied out and cut off. */
+    private double ratio() {
+        return (hiddenWidth + 0.5) / hiddenSize;
+    }
+
     /** The shapes that a whole network of this kind has, by name. */
     public Map<String, List<Long>> shapes() {
         int heads = numHeads.orElse(1);
-        // Scales and stages change no name and no shape but the table's rows, so any will do; half a unit keeps the width when the
-        // ratio is multiplied out and cut off.
+        // Scales and stages change no name and no shape but the table's rows, so any will do.
         TransformerConfig any = new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, 0,
-                Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0), List.of(), (hiddenWidth + 0.5) / hiddenSize, false, learnSigma, qkNorm,
+                Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0), List.of(), ratio(), false, learnSigma, qkNorm,
                 false, jointAttention);
         TransformerConfig whole = family == CheckpointLayout.Family.MFM ? any : any.withoutContext();
         Map<String, List<Long>> shapes = new LinkedHashMap<>();

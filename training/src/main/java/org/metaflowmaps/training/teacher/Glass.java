@@ -21,8 +21,11 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 public record Glass(Drift drift, double floor) implements ConditionalDrift {
     private static final double FLOOR = 1e-18;
 
-    /** With this for t = 0, x* at s = 0 is x_t instead of 0, which is nothing that a network has been trained on. */
-    private static final double LEAST_TIME = 1e-9;
+    /**
+     * With this for s = 0, x* at t = 0 is x̄ for every s, so that the whole edge is b_s(x̄); at s = t = 0 any point would do for an
+     * exact drift, but a network's is good only where noise is, which neither 0 nor an empty context's state is.
+     */
+    private static final double LEAST_START = 1e-9;
 
     /** Checks the range. */
     public Glass {
@@ -37,8 +40,8 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
     @Override
     public Tensor at(Tensor start, Tensor state, Context context) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor s = start.to(DType.FLOAT64);
-            Tensor t = context.time().to(DType.FLOAT64).clampMin(LEAST_TIME);
+            Tensor s = start.to(DType.FLOAT64).clampMin(LEAST_START);
+            Tensor t = context.time().to(DType.FLOAT64);
             Tensor restS = s.neg().add(1);
             Tensor restT = t.neg().add(1);
             Tensor root = t.mul(restS).square().add(restT.mul(s).square()).clampMin(floor).sqrt();

@@ -3,6 +3,7 @@ package org.metaflowmaps.training.mixture;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.training.model.Close.assertClose;
+import static org.metaflowmaps.training.model.Close.farthest;
 
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
@@ -17,8 +18,12 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.LinearInterpolant;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.MlpFlowMap;
+import org.metaflowmaps.training.model.Networks;
 import org.metaflowmaps.training.teacher.ConditionalDrift;
 import org.metaflowmaps.training.teacher.Glass;
+import org.metaflowmaps.training.teacher.NetworkDrift;
 
 /** The exact conditional drift against conditioning in plain Java, and GLASS against the exact conditional drift (method §3, 13). */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
@@ -98,6 +103,39 @@ final class ConditionalDriftTest {
                 }
                 assertTrue(worst < 1e-5, "apart by " + worst + (onLaw ? " on the law" : " off the law"));
             }
+        }
+    }
+
+    /** b̄_s = b_s(x̄) at t = 0 for every x and every s, s = 0 too: for a network no drift of the mixture makes up for another point. */
+    @Test
+    void anEmptyContextLeavesANetworksOwnVelocity() {
+        float[] starts = {0, 1e-12f, 1e-6f, 0.3f, 1};
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(5);
+                MlpFlowMap network = Networks.mlp(new MlpConfig(2, 12, 2, 0))) {
+            Tensor start = Torch.of(starts);
+            Tensor own = random.normal(starts.length, 2);
+            NetworkDrift drift = new NetworkDrift(network);
+            for (Context empty : List.of(Context.unconditional(own, null, null), new Context(Torch.zerosLike(start), own.mul(-7)))) {
+                assertClose(drift.at(start, own, null, null), new Glass(drift).at(start, own, empty), 1e-6, "t = 0");
+            }
+        }
+    }
+
+    /** Method §9.3 (ii): the tilted law is again an interpolant's, so that GLASS of its drift gives its posteriors. */
+    @Test
+    void glassOfATiltedDriftIsTheTiltedLawsOwn() {
+        try (GaussianMixture tilted = new LinearGaussianReward(new double[] {0.8, -0.5}, 0.7, 0.6).tilted(mixture);
+                TensorScope scope = TensorScope.open()) {
+            Grid at = Grid.random(tilted, 5, true);
+            // All but the corner s = t = 1.
+            int count = GRID * GRID - 1;
+            Tensor start = at.start.narrow(0, 0, count);
+            Tensor state = at.state.narrow(0, 0, count);
+            Context context = at.context.first(count);
+            Tensor expected = tilted.conditionalDrift().at(start, state, context);
+            assertClose(expected, new Glass(tilted.drift()).at(start, state, context), 1e-5, "tilted");
+            assertTrue(farthest(expected, exact.at(start, state, context)) > 0.05, "the tilt is felt");
         }
     }
 

@@ -1,0 +1,220 @@
+package org.metaflowmaps.training;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.training.model.Refusal.assertRefused;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.OutgoingTensor;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.TeacherConfig;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.mixture.GaussianMixture;
+import org.metaflowmaps.training.mixture.LinearGaussianReward;
+import org.metaflowmaps.training.model.FlowMapTransformer;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.Networks;
+import org.metaflowmaps.training.model.TransformerConfig;
+import org.metaflowmaps.training.teacher.ConditionalDrift;
+import org.metaflowmaps.training.teacher.Glass;
+import org.metaflowmaps.training.teacher.NetworkDrift;
+
+/** What a run may be distilled from, and what is refused: other clocks, other classes, and teachers that no file can name. */
+final class TeacherTest {
+    private final long live = NativeMemory.liveTensors();
+
+    @TempDir
+    private Path folder;
+
+    @AfterEach
+    void nothingIsLeftBehind() {
+        assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    /** A file as the public ones are: nothing but a network's tensors. */
+    private String file(TransformerConfig config, String prefix, String... more) throws IOException {
+        Path file = folder.resolve("public.pt");
+        try (FlowMapTransformer source = Networks.transformer(config);
+                TensorScope scope = TensorScope.open()) {
+            List<OutgoingTensor> tensors = new ArrayList<>();
+            source.parameters().parameters().forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
+            source.buffers().forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
+            for (String name : more) {
+                tensors.add(outgoing(prefix + name, Torch.zeros(2)));
+            }
+            TensorFile.write(file, Map.of(), tensors);
+        }
+        return file.toString();
+    }
+
+    private static OutgoingTensor outgoing(String name, Tensor tensor) {
+        return new OutgoingTensor.Deferred(name, tensor.dtype(), Arrays.stream(tensor.shape()).boxed().toList(), () -> tensor);
+    }
+
+    /** A network for {@link Runs}' images. */
+    private static TransformerConfig student(boolean zeroData) {
+        return new TransformerConfig(4, 2, 1, 8, 2, 2, 3, 1, List.of(), List.of(), 4, zeroData, false, false, false, false);
+    }
+
+    private static Runs runs(ModelConfig model, TeacherConfig teacher) {
+        Runs runs = new Runs();
+        runs.model = model;
+        runs.consistency = LossConfig.ConsistencyKind.EULERIAN_TEACHER;
+        runs.velocity = LossConfig.VelocityKind.TEACHER;
+        runs.teacher = teacher;
+        return runs;
+    }
+
+    private static TeacherConfig network(String file, @Nullable Boolean zeroData) {
+        return new TeacherConfig(TeacherConfig.Kind.NETWORK, file, zeroData, TeacherConfig.Guidance.NONE, 0);
+    }
+
+    private void step(Runs runs, @Nullable ConditionalDrift given) throws IOException {
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, given, Device.CPU, folder.resolve("run"))) {
+            trainer.initialise();
+            assertTrue(Double.isFinite(Objects.requireNonNull(trainer.step(true)).consistency()));
+        }
+    }
+
+    /** Another width, depth, number of heads and hidden width, normalised queries and a variance, under the other clock. */
+    @ParameterizedTest
+    @CsvSource({"ema., false, true", "module., true, false", "'', true, false", "'', false, true"})
+    void aPublicTeacherHasItsOwnSizeAndClock(String prefix, boolean zeroData, boolean students) throws IOException {
+        TransformerConfig large = new TransformerConfig(4, 2, 1, 24, 3, 3, 3, 2, List.of(), List.of(), 2, zeroData, true, true, false, false).withoutContext();
+        String name = file(large, prefix);
+        ModelConfig like = new ModelConfig(student(students), null);
+        try (FlowMapTransformer source = Networks.transformer(large);
+                MetaFlowMap read = org.metaflowmaps.training.Networks.teacher(Path.of(name), like, zeroData, Device.CPU);
+                TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(4);
+                Autograd.Mode off = Autograd.noGrad()) {
+            Tensor time = random.uniform(Networks.BATCH);
+            Tensor state = Networks.items(source, random);
+            assertArrayEquals(new NetworkDrift(source).at(time, state, null, null).toFloatArray(),
+                    new NetworkDrift(read).at(time, state, null, null).toFloatArray());
+            assertEquals(zeroData, ((FlowMapTransformer) read).config().zeroData());
+        }
+        step(runs(like, network(name, zeroData)), null);
+    }
+
+    @Test
+    void aTeachersClockThatIsSeenToBeTheOtherIsRefusedUnlessItIsSet() throws IOException {
+        String sit = file(student(false).withoutContext(), "ema.");
+        Runs runs = runs(new ModelConfig(student(true), null), network(sit, null));
+        assertRefused(() -> step(runs, null), "teacher.file names", "public.pt", "from noise to data", "set teacher.is_zero_data=false");
+        String dmf = file(student(true).withoutContext(), "", "logvar_linear.weight");
+        runs.model = new ModelConfig(student(false), null);
+        assertRefused(() -> step(runs, null), "from data to noise", "set teacher.is_zero_data=true");
+        runs.teacher = network(dmf, true);
+        step(runs, null);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"ema., weight, true, false", "module., weight, false, true", "'', logvar_linear.weight, false, true", "ema., logvar_linear.weight, false, true"})
+    void firstWeightsOfTheOtherClockAreRefused(String prefix, String more, boolean zeroData, boolean needed) throws IOException {
+        Runs runs = new Runs();
+        runs.init = more.equals("weight") ? file(student(true).withoutContext(), prefix) : file(student(true).withoutContext(), prefix, more);
+        runs.model = new ModelConfig(student(zeroData), null);
+        assertRefused(() -> step(runs, null), "init names", "public.pt", "model.transformer.is_zero_data is " + zeroData,
+                "set model.transformer.is_zero_data=" + needed);
+        runs.model = new ModelConfig(student(needed), null);
+        step(runs, null);
+    }
+
+    /** A run's checkpoint says which way its own clock runs. */
+    @Test
+    void aCheckpointIsAskedForItsClock() throws IOException {
+        Runs runs = new Runs();
+        runs.model = new ModelConfig(student(true), null);
+        runs.steps = 1;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("first"))) {
+            trainer.run();
+        }
+        String checkpoint = folder.resolve("first").resolve(Trainer.CHECKPOINT).toString();
+        ModelConfig other = new ModelConfig(student(false), null);
+        step(runs(other, network(checkpoint, null)), null);
+        step(runs(other, network(checkpoint, true)), null);
+        assertRefused(() -> step(runs(other, network(checkpoint, false)), null), "teacher.is_zero_data is false", "that it is true", "leave the setting null");
+    }
+
+    /** With four classes the student's "no label", 3, would be one of the teacher's. */
+    @Test
+    void aTeacherOfOtherItemsOrClassesIsRefused() throws IOException {
+        ModelConfig like = new ModelConfig(student(false), null);
+        String classes = file(TransformerConfig.of(4, 2, 1, 8, 2, 2, 4).withoutContext(), "");
+        assertRefused(() -> step(runs(like, network(classes, null)), null), "the teacher takes items of shape [1, 4, 4] with 4 classes", "[1, 4, 4] with 3");
+        String items = file(TransformerConfig.of(8, 2, 1, 8, 2, 2, 3).withoutContext(), "");
+        assertRefused(() -> step(runs(like, network(items, null)), null), "[1, 8, 8] with 3 classes");
+    }
+
+    @Test
+    void guidanceRowsWithoutScalesAreRefused() throws IOException {
+        TransformerConfig guided = new TransformerConfig(4, 2, 1, 8, 2, 2, 3, 1, List.of(2.5), List.of(), 4, false, false, false, false, false);
+        String name = file(guided, "dit.");
+        assertRefused(IOException.class, () -> step(runs(new ModelConfig(student(false), null), network(name, null)), null), "public.pt", "has 2 rows",
+                "scales for 1");
+        step(runs(new ModelConfig(guided, null), network(name, null)), null);
+    }
+
+    /** The tilted law's own drift, which no configuration can name, as the teacher of a map of the tilted posteriors. */
+    @Test
+    void anyDriftCanBeGivenInJava() throws IOException {
+        Runs runs = runs(new ModelConfig(null, new MlpConfig(2, 48, 2, 3)), new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null,
+                TeacherConfig.Guidance.NONE, 0));
+        runs.consistency = LossConfig.ConsistencyKind.NONE;
+        runs.optimizer = OptimizerConfig.Kind.ADAMW;
+        runs.learningRate = 3e-3;
+        runs.batch = 128;
+        runs.steps = 300;
+        double first = 0;
+        double last = 0;
+        try (GaussianMixture mixture = GaussianMixture.isotropic(Runs.MEANS, Runs.VARIANCE, Device.CPU);
+                GaussianMixture tilted = new LinearGaussianReward(new double[] {1.2, -0.8}, -1, 0.5).tilted(mixture);
+                TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, new Glass(tilted.drift()), Device.CPU, folder)) {
+            for (int i = 0; i < runs.steps; i++) {
+                double diagonal = Objects.requireNonNull(trainer.step(true)).diagonal();
+                first = i == 0 ? diagonal : first;
+                last += i >= runs.steps - 50 ? diagonal / 50 : 0;
+            }
+            assertTrue(Double.isFinite(tilted.mean()[0]) && !tilted.device().toString().isEmpty(), "the teacher stays open");
+        }
+        assertTrue(first > 5 && last < 0.1 * first, "first " + first + ", last " + last);
+    }
+
+    @Test
+    void aTeacherIsGivenWhereItIsAskedForAndOnlyThere() {
+        TeacherConfig given = new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0);
+        assertRefused(() -> step(runs(Runs.MLP, given), null), "teacher.kind is given", "in Java", "none, network or mixture");
+        TeacherConfig mixture = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
+        assertRefused(() -> step(runs(Runs.MLP, mixture), (start, state, context) -> state), "was given a teacher", "set it to given");
+        assertFalse(folder.resolve("run").toFile().exists());
+    }
+}
