@@ -58,7 +58,7 @@ final class IdentityTest {
         Velocity.Own own = new Velocity.Own();
         return Stream.of(
                 Map.entry("semigroup", new Semigroup(null)), Map.entry("semigroup by an average", new Semigroup(map)),
-                Map.entry("psd", new Progressive(null)), Map.entry("shortcut", new Shortcut(null)),
+                Map.entry("psd", new Progressive(null)), Map.entry("shortcut", new Shortcut(null, 0)),
                 Map.entry("eulerian", new Eulerian(own)), Map.entry("eulerian, exact teacher", new Eulerian(exact)),
                 Map.entry("eulerian, GLASS teacher", new Eulerian(glass)),
                 Map.entry("improved mean flow, taught", new ImprovedMeanFlow(glass)),
