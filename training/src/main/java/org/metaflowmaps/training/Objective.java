@@ -131,7 +131,7 @@ final class Objective implements AutoCloseable {
 
     Losses of(MetaFlowMap map, TrainingData.Batch batch, PairSampler sampler, long step) {
         Context context = sampler.context(batch, map, step);
-        Pair point = sampler.diagonal(batch.items(), context);
+        Pair point = sampler.diagonal(batch, context);
         Weighting.Weighted diagonal = weigh(diagonalWeighting, Diagonal.of(map, point, velocity), point);
         Consistency consistency = consistency(step);
         if (consistency == null) {
@@ -143,7 +143,7 @@ final class Objective implements AutoCloseable {
             }
         }
         long share = Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
-        Pair pair = sampler.jump(batch.items().narrow(0, 0, share), context.first(share), step);
+        Pair pair = sampler.jump(batch.first(share), context.first(share), step);
         Weighting.Weighted jump = weigh(consistencyWeighting, consistency.of(map, pair), pair);
         return new Losses(diagonal.loss().add(jump.loss().mul(config.consistencyFactor())), diagonal.raw(), jump.raw());
     }

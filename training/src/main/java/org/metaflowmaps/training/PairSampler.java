@@ -58,15 +58,15 @@ final class PairSampler {
     }
 
     /** Points of the diagonal. */
-    Pair diagonal(Tensor data, Context context) {
-        Tensor start = draw(times.diagonal(), times.diagonal().mean(), data.size(0));
-        return new Pair(start, start, null, random.normal(data.shape()), data, context);
+    Pair diagonal(TrainingData.Batch batch, Context context) {
+        Tensor start = draw(times.diagonal(), times.diagonal().mean(), batch.items().size(0));
+        return new Pair(start, start, null, random.normal(batch.items().shape()), batch.items(), context, batch.weights());
     }
 
     /** Jumps from s to u, split at a uniform fraction. */
-    Pair jump(Tensor data, Context context, long step) {
+    Pair jump(TrainingData.Batch batch, Context context, long step) {
         try (TensorScope scope = TensorScope.open()) {
-            long size = data.size(0);
+            long size = batch.items().size(0);
             TimesConfig.Law law = times.pair();
             Tensor start;
             Tensor end;
@@ -87,8 +87,8 @@ final class PairSampler {
                 start = start.add(cut);
                 end = end.sub(cut);
             }
-            return new Pair(scope.keep(start), scope.keep(end), scope.keep(random.uniform(size)), scope.keep(random.normal(data.shape())), data,
-                    context);
+            return new Pair(scope.keep(start), scope.keep(end), scope.keep(random.uniform(size)), scope.keep(random.normal(batch.items().shape())),
+                    batch.items(), context, batch.weights());
         }
     }
 

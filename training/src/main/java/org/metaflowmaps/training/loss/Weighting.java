@@ -17,7 +17,7 @@ public sealed interface Weighting {
     record Weighted(Tensor loss, Tensor raw) {}
 
     /**
-     * The mean loss over a batch.
+     * The mean loss over a batch, each item's times its pair's weight.
      *
      * @param pair where the regression was made; only the learned ones look at its times
      */
@@ -27,7 +27,7 @@ public sealed interface Weighting {
     record L2() implements Weighting {
         @Override
         public Weighted apply(Regression regression, Pair pair) {
-            Tensor loss = summedSquare(regression).mean();
+            Tensor loss = mean(summedSquare(regression), pair);
             return new Weighted(loss, loss.detach());
         }
     }
@@ -37,7 +37,7 @@ public sealed interface Weighting {
         @Override
         public Weighted apply(Regression regression, Pair pair) {
             Tensor meanSquare = meanSquare(regression);
-            return new Weighted(meanSquare.log1p().mean(), meanSquare.detach().mean());
+            return new Weighted(mean(meanSquare.log1p(), pair), mean(meanSquare.detach(), pair));
         }
     }
 
@@ -62,7 +62,7 @@ public sealed interface Weighting {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 scale = error.add(c).pow(p);
             }
-            Tensor loss = error.div(scale).mean();
+            Tensor loss = mean(error.div(scale), pair);
             return new Weighted(loss, loss.detach());
         }
     }
@@ -78,7 +78,7 @@ public sealed interface Weighting {
         public Weighted apply(Regression regression, Pair pair) {
             Tensor meanSquare = meanSquare(regression);
             Tensor omega = weight.of(pair.start(), pair.end(), pair.context().time());
-            return new Weighted(omega.neg().exp().mul(meanSquare).add(omega).mean(), meanSquare.detach().mean());
+            return new Weighted(mean(omega.neg().exp().mul(meanSquare).add(omega), pair), mean(meanSquare.detach(), pair));
         }
     }
 
@@ -99,8 +99,12 @@ public sealed interface Weighting {
         public Weighted apply(Regression regression, Pair pair) {
             Tensor meanSquare = meanSquare(regression);
             Tensor omega = weight.of(pair.start(), pair.end(), pair.context().time());
-            return new Weighted(omega.neg().exp().mul(meanSquare).add(c).log().add(omega).mean(), meanSquare.detach().mean());
+            return new Weighted(mean(omega.neg().exp().mul(meanSquare).add(c).log().add(omega), pair), mean(meanSquare.detach(), pair));
         }
+    }
+
+    private static Tensor mean(Tensor losses, Pair pair) {
+        return (pair.weights() == null ? losses : losses.mul(pair.weights())).mean();
     }
 
     private static Tensor summedSquare(Regression regression) {

@@ -113,6 +113,27 @@ final class WeightingTest {
     }
 
     @Test
+    void itemsCountByTheirWeights() {
+        rules().forEach(rule -> {
+            try (TensorScope scope = TensorScope.open();
+                    RandomSource random = RandomSource.seeded(4)) {
+                Regression two = new Regression(random.normal(2, 5), random.normal(2, 5), rule.factor);
+                Tensor zeros = Torch.zeros(2);
+                Context context = new Context(zeros, zeros);
+                Pair weighted = new Pair(zeros, zeros, null, zeros, zeros, context, Torch.of(new float[] {3, 0.5f}));
+                double expected = 0;
+                for (int i = 0; i < 2; i++) {
+                    Regression one = new Regression(two.prediction().narrow(0, i, 1), two.target().narrow(0, i, 1), rule.factor);
+                    Tensor zero = Torch.zeros(1);
+                    double loss = rule.weighting.apply(one, new Pair(zero, zero, null, zero, zero, new Context(zero, zero))).loss().item();
+                    expected += loss * (i == 0 ? 3 : 0.5) / 2;
+                }
+                assertEquals(expected, rule.weighting.apply(two, weighted).loss().item(), 1e-5 * Math.abs(expected), rule.toString());
+            }
+        });
+    }
+
+    @Test
     void numbersOutOfRangeAreRefused() {
         assertRefused(() -> new Weighting.Adaptive(1.5, 0.01), "p is 1.5", "0 to 1");
         assertRefused(() -> new Weighting.Adaptive(Double.NaN, 0.01), "p is NaN");
