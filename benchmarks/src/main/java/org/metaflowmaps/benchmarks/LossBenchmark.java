@@ -81,7 +81,7 @@ public class LossBenchmark {
             case "diagonal-teacher" -> Diagonal.of(map, pair, taught);
             case "semigroup" -> new Semigroup(null).of(map, pair);
             case "psd" -> new Progressive(null).of(map, pair);
-            case "shortcut" -> new Shortcut(null).of(map, pair);
+            case "shortcut" -> new Shortcut(null, 0).of(map, pair);
             case "mean-flow" -> new Eulerian(data).of(map, pair);
             case "improved-mean-flow" -> new ImprovedMeanFlow(data).of(map, pair);
             case "eulerian" -> new Eulerian(own).of(map, pair);

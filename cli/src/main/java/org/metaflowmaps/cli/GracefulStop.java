@@ -38,7 +38,8 @@ final class GracefulStop implements AutoCloseable {
         try {
             Runtime.getRuntime().removeShutdownHook(hook);
         } catch (IllegalStateException shuttingDown) {
-            // The hook is running, and waits for the command to end.
+            // The hook is running or about to, and waits for the command to end: leave() must find it.
+            stopped = this;
         }
     }
 

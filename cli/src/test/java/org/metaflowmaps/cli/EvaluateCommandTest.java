@@ -49,7 +49,8 @@ final class EvaluateCommandTest {
                 "--out", out.toString()).succeeded().out();
         assertTrue(text.startsWith("Fréchet distance of 40 posterior draws"), text);
         assertTrue(text.endsWith(out + System.lineSeparator()), text);
-        assertEquals(List.of("frechet.csv", "frechet.md", "frechet.png"), files(out));
+        List<String> files = Text.available() ? List.of("frechet.csv", "frechet.md", "frechet.png") : List.of("frechet.csv", "frechet.md");
+        assertEquals(files, files(out));
         List<String> rows = rows(out);
         assertEquals("time,sampler,steps,evaluations,to_noised,to_others,floor,images,seconds", rows.getFirst());
         List<String> begin = List.of("0.0,MFM,1,1,", "0.0,MFM,2,2,", "0.0,GLASS,2,2,", "0.5,MFM,1,1,", "0.5,MFM,2,2,",
@@ -63,7 +64,9 @@ final class EvaluateCommandTest {
             assertTrue(floor > 0 && Double.parseDouble(cells[5]) > floor, row);
         }
         assertEquals(2 + 2 + begin.size(), Files.readAllLines(out.resolve("frechet.md")).size());
-        assertNotNull(ImageIO.read(out.resolve("frechet.png").toFile()));
+        if (Text.available()) {
+            assertNotNull(ImageIO.read(out.resolve("frechet.png").toFile()));
+        }
         // The map as its own teacher: the same drift, the same distances.
         Path again = folder.resolve("again");
         mfm("evaluate", "fashion-mnist", checkpoint, "--teacher", checkpoint, "--device", "cpu", "--images", "40", "--steps",

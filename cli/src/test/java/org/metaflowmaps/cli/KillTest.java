@@ -36,7 +36,7 @@ import org.metaflowmaps.training.metrics.MetricsLog;
 /** A run in a process of its own that is killed at random moments, and goes on each time, ends as if nothing had happened. */
 @DisabledOnOs(value = OS.WINDOWS, disabledReason = "there every kill is a hard one")
 final class KillTest {
-    private static final int STEPS_PER_KILL = 20;
+    private static final int STEPS_PER_KILL = 60; // the stop, at the last but one, has to come before the run has ended by itself
     private static final Pattern RESUMPTION = Pattern.compile("stopped at step (\\d+); go on with: \\./mfm (.*)");
 
     @TempDir
@@ -55,10 +55,15 @@ final class KillTest {
     }
 
     @AfterEach
-    void end() {
+    void end() throws InterruptedException {
         if (child != null) {
-            child.destroyForcibly();
+            exit(child.destroyForcibly());
         }
+    }
+
+    private static int exit(Process process) throws InterruptedException {
+        assertTrue(process.waitFor(2, TimeUnit.MINUTES), "the process is still running after two minutes");
+        return process.exitValue();
     }
 
     private Process process() {
@@ -85,10 +90,10 @@ final class KillTest {
         start(Stream.concat(Stream.concat(options, going), Stream.of(settings(steps))).toArray(String[]::new));
     }
 
-    /** Waits until the run has logged a step. */
+    /** Waits until the run has logged a step; what the run before it has logged counts once this one has begun. */
     private void reach(long step) throws IOException, InterruptedException {
         Path log = run.resolve("metrics.jsonl");
-        while (!Files.exists(log) || lines(log) < step) {
+        while (!Files.readString(output).contains("training ") || !Files.exists(log) || lines(log) < step) {
             if (process().waitFor(2, TimeUnit.MILLISECONDS)) {
                 fail("the run ended by itself before step " + step + ": " + Files.readString(output));
             }
@@ -104,8 +109,7 @@ final class KillTest {
     }
 
     private void kill() throws InterruptedException {
-        process().destroyForcibly();
-        assertEquals(128 + 9, process().waitFor());
+        assertEquals(128 + 9, exit(process().destroyForcibly()));
     }
 
     private List<String> temporaries() throws IOException {
@@ -162,7 +166,7 @@ final class KillTest {
         train(steps, true);
         reach((long) (kills + 1) * steps / (kills + 2));
         process().destroy();
-        assertEquals(0, process().waitFor(), () -> "exit code of a run that was asked to stop");
+        assertEquals(0, exit(process()), () -> "exit code of a run that was asked to stop");
         String said = Files.readString(output);
         Matcher resumption = RESUMPTION.matcher(said);
         assertTrue(resumption.find(), said);
@@ -171,7 +175,7 @@ final class KillTest {
         String[] command = words(resumption.group(2));
         assertTrue(List.of(command).containsAll(List.of("--device", "cpu", "--resume", run.toString())), said);
         start(command);
-        assertEquals(0, process().waitFor());
+        assertEquals(0, exit(process()));
         assertTrue(Files.readString(output).contains("from step " + resumption.group(1)), Files.readString(output));
         assertEndsLike(uninterrupted(steps), steps);
     }
@@ -191,7 +195,7 @@ final class KillTest {
         int steps = (kills + 2) * STEPS_PER_KILL;
         int torn = killed(kills, steps);
         train(steps, true);
-        assertEquals(0, process().waitFor(), () -> "exit code");
+        assertEquals(0, exit(process()), () -> "exit code");
         assertFalse(Files.readString(output).contains("damaged"), Files.readString(output));
         assertEndsLike(uninterrupted(steps), steps);
         reporter.publishEntry(Map.of("kills", Integer.toString(kills), "steps", Integer.toString(steps), "kills that tore a file", Integer.toString(torn)));

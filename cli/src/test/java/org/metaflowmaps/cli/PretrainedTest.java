@@ -8,6 +8,7 @@ import static org.metaflowmaps.cli.Command.mfm;
 import static org.metaflowmaps.cli.Command.tiny;
 
 import java.io.IOException;
+import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -26,13 +27,13 @@ final class PretrainedTest {
 
     /** A network alone, in half the bytes, put where the classes are. */
     @Test
-    void aNetworkOfHalfPrecisionComesFromTheClassPath() throws IOException {
+    void aNetworkOfHalfPrecisionComesFromTheClassPath() throws IOException, URISyntaxException {
         long live = NativeMemory.liveTensors();
         Path run = folder.resolve("trained");
         tiny("train", "quickstart", "--device", "cpu", "--out", run.toString()).succeeded();
         Path checkpoint = run.resolve("checkpoint.safetensors");
         for (DType type : new DType[] {DType.FLOAT16, DType.BFLOAT16}) {
-            Path here = Path.of(Objects.requireNonNull(PretrainedTest.class.getResource("PretrainedTest.class")).getPath());
+            Path here = Path.of(Objects.requireNonNull(PretrainedTest.class.getResource("PretrainedTest.class")).toURI());
             Path classes = here.resolveSibling("pretrained");
             Path resource = Files.createDirectories(classes).resolve("test-" + type + ".safetensors");
             mfm("convert", checkpoint.toString(), resource.toString(), "--dtype", type == DType.FLOAT16 ? "f16" : "bf16").succeeded();

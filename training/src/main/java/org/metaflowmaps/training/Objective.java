@@ -76,12 +76,15 @@ final class Objective implements AutoCloseable {
             case L2 -> new Weighting.L2();
             case LV -> new Weighting.LogVariance();
             case ADAPTIVE -> new Weighting.Adaptive(weight.p(), weight.c());
-            case LEARNED -> {
-                TimeWeight omega = new TimeWeight(random.device(), random);
-                learned.add(omega);
-                yield new Weighting.Learned(omega);
-            }
+            case LEARNED -> new Weighting.Learned(timeWeight(random));
+            case LEARNED_LOG -> new Weighting.LearnedLogarithm(timeWeight(random), weight.c());
         };
+    }
+
+    private TimeWeight timeWeight(RandomSource random) {
+        TimeWeight omega = new TimeWeight(random.device(), random);
+        learned.add(omega);
+        return omega;
     }
 
     private Velocity.Field taught() {
@@ -100,7 +103,7 @@ final class Objective implements AutoCloseable {
             case NONE -> null;
             case SEMIGROUP -> new Semigroup(averaged);
             case PSD -> new Progressive(averaged);
-            case SHORTCUT -> new Shortcut(averaged);
+            case SHORTCUT -> new Shortcut(averaged, config.clipTarget());
             case MEAN_FLOW -> new Eulerian(velocity);
             case IMPROVED_MEAN_FLOW -> new ImprovedMeanFlow(velocity);
             case EULERIAN -> new Eulerian(new Velocity.Own());
@@ -128,7 +131,7 @@ final class Objective implements AutoCloseable {
 
     Losses of(MetaFlowMap map, TrainingData.Batch batch, PairSampler sampler, long step) {
         Context context = sampler.context(batch, map, step);
-        Pair point = sampler.diagonal(batch.items(), context);
+        Pair point = sampler.diagonal(batch, context);
         Weighting.Weighted diagonal = weigh(diagonalWeighting, Diagonal.of(map, point, velocity), point);
         Consistency consistency = consistency(step);
         if (consistency == null) {
@@ -140,9 +143,9 @@ final class Objective implements AutoCloseable {
             }
         }
         long share = Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
-        Pair pair = sampler.jump(batch.items().narrow(0, 0, share), context.first(share), step);
+        Pair pair = sampler.jump(batch.first(share), context.first(share), step);
         Weighting.Weighted jump = weigh(consistencyWeighting, consistency.of(map, pair), pair);
-        return new Losses(diagonal.loss().add(jump.loss()), diagonal.raw(), jump.raw());
+        return new Losses(diagonal.loss().add(jump.loss().mul(config.consistencyFactor())), diagonal.raw(), jump.raw());
     }
 
     private static Weighting.Weighted weigh(Weighting weighting, Regression regression, Pair pair) {

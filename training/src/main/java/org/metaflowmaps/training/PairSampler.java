@@ -14,6 +14,9 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 
 /** Draws what the losses are evaluated on (method §4.1). All noise is fresh; context and path share the data. */
 final class PairSampler {
+    /** A context that is all but the data makes the drift at the path's end all but infinite (method §3.2). */
+    private static final double LATEST_CONTEXT = 1 - 1e-3;
+
     private final TimesConfig times;
     private final double labelDrop;
     private final double guidance;
@@ -27,7 +30,7 @@ final class PairSampler {
     }
 
     /**
-     * Contexts t, x_t = I_t for a batch. Some items lose their labels; those that keep them have the guidance scale, the others 1. A
+     * Contexts t, x_t = I_t for a batch, t up to {@value #LATEST_CONTEXT}. Some items lose their labels; those that keep them have the guidance scale, the others 1. A
      * map without contexts gets the one that says nothing.
      */
     Context context(TrainingData.Batch batch, MetaFlowMap map, long step) {
@@ -35,7 +38,7 @@ final class PairSampler {
             long size = batch.items().size(0);
             Context context;
             if (map.isContextual()) {
-                Tensor time = random.uniform(size).pow(times.contextPower());
+                Tensor time = random.uniform(size).pow(times.contextPower()).clampMax(LATEST_CONTEXT);
                 time = time.mul(random.uniform(size).ge(times.contextAtom()).to(DType.FLOAT32)).mul(grown(step, times.contextWarmUp()));
                 context = new Context(time, LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time));
             } else {
@@ -55,15 +58,15 @@ final class PairSampler {
     }
 
     /** Points of the diagonal. */
-    Pair diagonal(Tensor data, Context context) {
-        Tensor start = draw(times.diagonal(), times.diagonal().mean(), data.size(0));
-        return new Pair(start, start, null, random.normal(data.shape()), data, context);
+    Pair diagonal(TrainingData.Batch batch, Context context) {
+        Tensor start = draw(times.diagonal(), times.diagonal().mean(), batch.items().size(0));
+        return new Pair(start, start, null, random.normal(batch.items().shape()), batch.items(), context, batch.weights());
     }
 
     /** Jumps from s to u, split at a uniform fraction. */
-    Pair jump(Tensor data, Context context, long step) {
+    Pair jump(TrainingData.Batch batch, Context context, long step) {
         try (TensorScope scope = TensorScope.open()) {
-            long size = data.size(0);
+            long size = batch.items().size(0);
             TimesConfig.Law law = times.pair();
             Tensor start;
             Tensor end;
@@ -84,8 +87,8 @@ final class PairSampler {
                 start = start.add(cut);
                 end = end.sub(cut);
             }
-            return new Pair(scope.keep(start), scope.keep(end), scope.keep(random.uniform(size)), scope.keep(random.normal(data.shape())), data,
-                    context);
+            return new Pair(scope.keep(start), scope.keep(end), scope.keep(random.uniform(size)), scope.keep(random.normal(batch.items().shape())),
+                    batch.items(), context, batch.weights());
         }
     }
 

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
+import java.util.Objects;
 import java.util.function.DoubleUnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -57,6 +58,10 @@ final class PairSamplerTest {
         map.close();
     }
 
+    private TrainingData.Batch batch() {
+        return new TrainingData.Batch(data, labels);
+    }
+
     private PairSampler sampler(double power, double atom, double drop) {
         return sampler(power, atom, drop, 1, UNIFORM, 0);
     }
@@ -71,7 +76,7 @@ final class PairSamplerTest {
     }
 
     private Context context(PairSampler sampler, long step) {
-        return sampler.context(new TrainingData.Batch(data, labels), map, step);
+        return sampler.context(batch(), map, step);
     }
 
     private static void assertLaw(double[] values, DoubleUnaryOperator distribution, String what) {
@@ -188,7 +193,7 @@ final class PairSamplerTest {
     void diagonalPairsHaveOneUniformTimeAndNoiseOfTheirOwn() {
         PairSampler sampler = sampler(1, 0.1, 0);
         Context context = context(sampler);
-        Pair pair = sampler.diagonal(data, context);
+        Pair pair = sampler.diagonal(batch(), context);
         assertSame(data, pair.data());
         assertSame(context, pair.context());
         assertArrayEquals(pair.start().toDoubleArray(), pair.end().toDoubleArray());
@@ -204,7 +209,7 @@ final class PairSamplerTest {
     void jumpsAreSortedUniformsWithAUniformSplit() {
         PairSampler sampler = sampler(1, 0.1, 0);
         Context context = context(sampler);
-        Pair pair = sampler.jump(data, context, 0);
+        Pair pair = sampler.jump(batch(), context, 0);
         double[] starts = pair.start().toDoubleArray();
         double[] ends = pair.end().toDoubleArray();
         double[] shares = new double[DRAWS];
@@ -221,7 +226,7 @@ final class PairSamplerTest {
         assertLaw(fraction.toDoubleArray(), value -> value, "split");
         assertUncorrelated(fraction.toDoubleArray(), starts, "split and s");
         assertStandardNormal(pair.noise().toDoubleArray(), "noise");
-        assertUncorrelated(pair.noise().toDoubleArray(), sampler.jump(data, context, 0).noise().toDoubleArray(), "noises of two jumps");
+        assertUncorrelated(pair.noise().toDoubleArray(), sampler.jump(batch(), context, 0).noise().toDoubleArray(), "noises of two jumps");
     }
 
     @Test
@@ -242,10 +247,10 @@ final class PairSamplerTest {
     void logitNormalPairsAreSortedDrawsOfTwoLaws() {
         PairSampler sampler = sampler(1, 0, 0, 1, new TimesConfig.Law(TimesConfig.LawKind.LOGIT_NORMAL, -0.4, 1.2, 0.5, 7), 0);
         Context context = context(sampler);
-        double[] logits = Arrays.stream(sampler.diagonal(data, context).start().toDoubleArray())
+        double[] logits = Arrays.stream(sampler.diagonal(batch(), context).start().toDoubleArray())
                 .map(time -> (Math.log(time / (1 - time)) + 0.4) / 0.5).toArray();
         assertStandardNormal(logits, "logit of s on the diagonal");
-        Pair pair = sampler.jump(data, context, 0);
+        Pair pair = sampler.jump(batch(), context, 0);
         double[] starts = pair.start().toDoubleArray();
         double[] ends = pair.end().toDoubleArray();
         double sum = 0;
@@ -260,7 +265,7 @@ final class PairSamplerTest {
     @Test
     void dyadicPairsLieOnTheGridOfTheirLength() {
         PairSampler sampler = sampler(1, 0, 0, 1, new TimesConfig.Law(TimesConfig.LawKind.DYADIC, 0, 0, 1, 3), 0);
-        Pair pair = sampler.jump(data, context(sampler), 0);
+        Pair pair = sampler.jump(batch(), context(sampler), 0);
         double[] starts = pair.start().toDoubleArray();
         double[] ends = pair.end().toDoubleArray();
         int[] counts = new int[4];
@@ -285,9 +290,9 @@ final class PairSamplerTest {
         assertLaw(context(sampler, 25).time().toDoubleArray(), time -> Math.min(1, 4 * time), "t after a quarter");
         Context context = context(sampler, 100);
         assertLaw(context.time().toDoubleArray(), time -> time, "t after all");
-        Pair none = sampler.jump(data, context, 0);
+        Pair none = sampler.jump(batch(), context, 0);
         assertArrayEquals(none.start().toDoubleArray(), none.end().toDoubleArray(), 1e-6);
-        Tensor half = sampler.jump(data, context, 50).length();
+        Tensor half = sampler.jump(batch(), context, 50).length();
         // The length of a sorted pair of uniforms has the distribution 1 - (1 - x)².
         assertLaw(half.toDoubleArray(), length -> 1 - Math.pow(1 - Math.min(1, 2 * length), 2), "half of a jump");
     }
@@ -295,9 +300,27 @@ final class PairSamplerTest {
     @Test
     void aMapWithoutContextsGetsNone() {
         try (MetaFlowMap flow = MlpFlowMap.zeros(new MlpConfig(1, 4, 0, CLASSES).withoutContext(), Device.CPU)) {
-            Context context = sampler(1, 0, 0).context(new TrainingData.Batch(data, labels), flow, 0);
+            Context context = sampler(1, 0, 0).context(batch(), flow, 0);
             assertArrayEquals(new double[DRAWS], context.time().toDoubleArray());
             assertArrayEquals(new double[DRAWS], context.state().toDoubleArray());
         }
+    }
+
+    @Test
+    void noContextIsAllButTheData() {
+        Tensor times = context(sampler(1e-4, 0, 0)).time(); // U^0.0001 is above 0.999 all but never
+        assertEquals(0.999, times.max().item(), 1e-6);
+        assertTrue(times.toDoubleArray()[0] > 0.99);
+    }
+
+    @Test
+    void weightsStayWithTheirItems() {
+        TrainingData.Batch weighted = new TrainingData.Batch(data, labels, data.mul(data).reshape(DRAWS));
+        PairSampler sampler = sampler(2, 0, 0);
+        Context context = sampler.context(weighted, map, 0);
+        assertSame(weighted.weights(), sampler.diagonal(weighted, context).weights());
+        Pair first = sampler.jump(weighted.first(7), context.first(7), 0);
+        assertArrayEquals(first.data().square().reshape(7).toFloatArray(), Objects.requireNonNull(first.weights()).toFloatArray());
+        assertNull(sampler.diagonal(batch(), context).weights());
     }
 }

@@ -61,10 +61,12 @@ final class Runs {
     TrainConfig config() {
         WeightingConfig plain = new WeightingConfig(weighting, 1, 0.01);
         TimesConfig.Law uniform = new TimesConfig.Law(TimesConfig.LawKind.UNIFORM, 0, 0, 1, 7);
+        TimesConfig.Law dyadic = new TimesConfig.Law(TimesConfig.LawKind.DYADIC, 0, 0, 1, 7);
         return new TrainConfig(seed, steps, batch, accumulate, 0.1, guidance, 0, init, logEvery, checkpointEvery, checkpointKeep, checkpointKeepEvery,
                 precision, DataConfig.mixture(MEANS, VARIANCE), model,
-                teacher, new LossConfig(velocity, plain, consistency, plain, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0),
-                new TimesConfig(2, 0.1, 0, uniform, uniform, 0),
+                teacher, new LossConfig(velocity, plain, consistency, plain, 1, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0, 4),
+                new TimesConfig(2, 0.1, 0, uniform,
+                        consistency == LossConfig.ConsistencyKind.SHORTCUT ? dyadic : uniform, 0),
                 new OptimizerConfig(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip, skipAbove, maxSkipped),
                 new AverageConfig(averageDecay, 2));
     }

@@ -3,6 +3,7 @@ package org.metaflowmaps.training.config;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import org.metaflowmaps.training.loss.Eulerian;
 import org.metaflowmaps.training.loss.Lagrangian;
+import org.metaflowmaps.training.loss.Shortcut;
 
 /**
  * The objective.
@@ -12,9 +13,11 @@ import org.metaflowmaps.training.loss.Lagrangian;
  * @param consistency which consistency loss
  * @param consistencyWeighting its weighting
  * @param consistencyShare share of a batch that the consistency loss sees, from its first items on
+ * @param consistencyFactor what the consistency loss is multiplied by
  * @param diagonalOnly steps at the start without a consistency loss
  * @param through which side a Lagrangian loss trains
  * @param averaged true to let the moving average make the shorter jumps of semigroup, psd and shortcut
+ * @param clipTarget largest size of an entry of {@link Shortcut}'s target; 0 for no bound
  * @param alphaFrom the step until which α-flow is flow matching
  * @param alphaTo the step from which it is MeanFlow
  */
@@ -24,9 +27,11 @@ public record LossConfig(
         @JsonProperty("consistency") ConsistencyKind consistency,
         @JsonProperty("consistency_weighting") WeightingConfig consistencyWeighting,
         @JsonProperty("consistency_share") double consistencyShare,
+        @JsonProperty("consistency_factor") double consistencyFactor,
         @JsonProperty("diagonal_only") long diagonalOnly,
         @JsonProperty("through") Lagrangian.Through through,
         @JsonProperty("averaged") boolean averaged,
+        @JsonProperty("clip_target") double clipTarget,
         @JsonProperty("alpha_from") long alphaFrom,
         @JsonProperty("alpha_to") long alphaTo) {
     /** Checks the ranges. */
@@ -37,11 +42,16 @@ public record LossConfig(
         Check.given(consistencyWeighting, "loss.consistency_weighting");
         Check.given(through, "loss.through");
         Check.require(consistencyShare > 0 && consistencyShare <= 1, "loss.consistency_share is %s, expected above 0 to 1", consistencyShare);
+        Check.require(consistencyFactor > 0 && consistencyFactor < Double.POSITIVE_INFINITY,
+                "loss.consistency_factor is %s, expected a number above 0", consistencyFactor);
         Check.require(diagonalOnly >= 0, "loss.diagonal_only is %s, expected 0 or more", diagonalOnly);
         Check.require(consistency != ConsistencyKind.LAGRANGIAN_TEACHER || through != Lagrangian.Through.VELOCITY,
                 "loss.through is velocity, which trains the map's own velocity: for %s take derivative or average", "lagrangian-teacher");
+        Check.require(clipTarget >= 0, "loss.clip_target is %s, expected 0 (no bound) or more", clipTarget);
         Check.require(alphaFrom >= 0, "loss.alpha_from is %s, expected 0 or more", alphaFrom);
         Check.require(alphaTo >= alphaFrom, "loss.alpha_to is %s, expected no less than loss.alpha_from", alphaTo);
+        Check.require(consistency != ConsistencyKind.ALPHA_FLOW || alphaTo > 0,
+                "loss.alpha_to is %s, which makes alpha-flow mean-flow from the first step: give the steps over which alpha falls from 1 to 0", alphaTo);
     }
 
     boolean needsTeacher() {
@@ -73,7 +83,7 @@ public record LossConfig(
         /** {@link org.metaflowmaps.training.loss.Progressive}. */
         @JsonProperty("psd")
         PSD,
-        /** {@link org.metaflowmaps.training.loss.Shortcut}. */
+        /** {@link Shortcut}. */
         @JsonProperty("shortcut")
         SHORTCUT,
         /** {@link Eulerian} with the diagonal's velocity. */

@@ -27,6 +27,8 @@ public record TimesConfig(
         Check.require(contextAtom >= 0 && contextAtom <= 1, "times.context_atom is %s, expected 0 to 1", contextAtom);
         Check.require(contextWarmUp >= 0, "times.context_warm_up is %s, expected 0 or more", contextWarmUp);
         Check.require(intervalWarmUp >= 0, "times.interval_warm_up is %s, expected 0 or more", intervalWarmUp);
+        Check.require(intervalWarmUp == 0 || pair.kind() != LawKind.DYADIC,
+                "times.interval_warm_up is %s, expected 0 with times.pair.kind dyadic: jumps that grow leave the grid", intervalWarmUp);
         Check.require(diagonal.kind() != LawKind.DYADIC, "times.diagonal.kind is %s, which is a law of pairs", "dyadic");
     }
 

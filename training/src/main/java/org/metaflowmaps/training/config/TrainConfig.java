@@ -70,7 +70,10 @@ public record TrainConfig(
         Check.require(!loss.needsTeacher() || teacher.kind() != TeacherConfig.Kind.NONE, "loss.velocity or loss.consistency needs a teacher, but teacher.kind is %s",
                 "none");
         Check.require(teacher.kind() != TeacherConfig.Kind.MIXTURE || data.kind() == DataConfig.Kind.MIXTURE, "teacher.kind is mixture, but data.kind is %s: an exact "
-                + "drift is known of a mixture only", data.kind());
+                + "drift is known of a mixture only", Check.name(data.kind()));
+        Check.require(loss.consistency() != LossConfig.ConsistencyKind.SHORTCUT || times.pair().kind() == TimesConfig.LawKind.DYADIC,
+                "loss.consistency is shortcut, but times.pair.kind is %s, expected dyadic: halves of a jump have to be jumps that are trained too",
+                Check.name(times.pair().kind()));
         Check.require(logEvery > 0, "log_every is %s, expected at least 1", logEvery);
         Check.require(checkpointEvery > 0, "checkpoint_every is %s, expected at least 1", checkpointEvery);
         Check.require(checkpointKeep > 0, "checkpoint_keep is %s, expected at least 1", checkpointKeep);

@@ -8,7 +8,7 @@ import org.metaflowmaps.training.loss.Weighting;
  *
  * @param kind which
  * @param p exponent of the adaptive one
- * @param c floor of the adaptive one
+ * @param c floor of the adaptive and the learned logarithmic one
  */
 public record WeightingConfig(@JsonProperty("kind") Kind kind, @JsonProperty("p") double p, @JsonProperty("c") double c) {
     /** Checks the ranges. */
@@ -31,6 +31,9 @@ public record WeightingConfig(@JsonProperty("kind") Kind kind, @JsonProperty("p"
         ADAPTIVE,
         /** {@link Weighting.Learned}. */
         @JsonProperty("learned")
-        LEARNED
+        LEARNED,
+        /** {@link Weighting.LearnedLogarithm}. */
+        @JsonProperty("learned-log")
+        LEARNED_LOG
     }
 }

@@ -15,8 +15,14 @@ import org.metaflowmaps.training.model.MetaFlowMap;
  * @param noise x̄_0: (B, ...)
  * @param data x_1: (B, ...)
  * @param context made from the same data, which is what makes the regression one on the posterior (§4.1 of the method)
+ * @param weights what each item's loss is multiplied by: (B); null for 1
  */
-public record Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context) {
+public record Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context, @Nullable Tensor weights) {
+    /** Items that all count alike. */
+    public Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context) {
+        this(start, end, fraction, noise, data, context, null);
+    }
+
     /** x̄ = (1 - s)·x̄_0 + s·x_1. */
     public Tensor state() {
         return LinearInterpolant.state(noise, data, start);

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.loss;
 
+import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
@@ -7,15 +8,23 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
  * Shortcut models (arXiv 2410.12557): {@link Progressive} with both halves of equal length, on pairs from a dyadic grid, whose
- * halves are then pairs of the grid too. The pair's fraction is not looked at.
+ * halves are then pairs of the grid too, or single intervals of it, too short to differ much from the diagonal. The pair's fraction is
+ * not looked at.
  *
  * @param average a map with averaged weights that makes the two halves, not owned; null for the trained map
+ * @param bound largest size of a target's entry, 4 in the public code; 0 for no bound
  */
-public record Shortcut(@Nullable MetaFlowMap average) implements Consistency {
+public record Shortcut(@Nullable MetaFlowMap average, double bound) implements Consistency {
+    /** Checks the range. */
+    public Shortcut {
+        Preconditions.checkArgument(bound >= 0, "shortcut: the target's bound is %s, expected 0 (none) or more", bound);
+    }
+
     @Override
     public Regression of(MetaFlowMap map, Pair pair) {
         Tensor half = Torch.onesLike(pair.start()).mul(0.5);
+        Tensor target = Progressive.composed(average == null ? map : average, pair, half);
         return new Regression(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()),
-                Progressive.composed(average == null ? map : average, pair, half));
+                bound == 0 ? target : target.clampMin(-bound).clampMax(bound));
     }
 }

@@ -6,7 +6,7 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
  * Terminal velocity matching (TVM): the {@link Lagrangian} loss through ∂_u X against the velocity of averaged weights. Items whose
- * pair is a single time take no part.
+ * pair is a single time take no part, and those with guidance scale w count 1/w².
  *
  * @param average not owned
  */
@@ -14,7 +14,9 @@ public record TerminalVelocity(MetaFlowMap average) implements Consistency {
     @Override
     public Regression of(MetaFlowMap map, Pair pair) {
         Regression all = new Lagrangian(new Velocity.Averaged(average), Lagrangian.Through.DERIVATIVE).of(map, pair);
-        Tensor jumps = MetaFlowMap.perItem(pair.end().ne(pair.start()).to(DType.FLOAT32), all.target());
-        return new Regression(all.prediction().mul(jumps), all.target().mul(jumps));
+        Tensor share = pair.end().ne(pair.start()).to(DType.FLOAT32);
+        Tensor guidance = pair.context().guidance();
+        Tensor scale = MetaFlowMap.perItem(guidance == null ? share : share.div(guidance), all.target());
+        return new Regression(all.prediction().mul(scale), all.target().mul(scale));
     }
 }

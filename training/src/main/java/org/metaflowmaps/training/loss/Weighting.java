@@ -12,14 +12,14 @@ public sealed interface Weighting {
      *
      * @param loss what is differentiated, a scalar
      * @param raw the number that the public code reports beside it, a scalar without a gradient graph: the summed square for l2, the
-     *     mean square for lv and the learned weighting, the loss itself for the adaptive weighting
+     *     mean square for lv and the learned weightings, the loss itself for the adaptive weighting
      */
     record Weighted(Tensor loss, Tensor raw) {}
 
     /**
-     * The mean loss over a batch.
+     * The mean loss over a batch, each item's times its pair's weight.
      *
-     * @param pair where the regression was made; only {@link Learned} looks at its times
+     * @param pair where the regression was made; only the learned ones look at its times
      */
     Weighted apply(Regression regression, Pair pair);
 
@@ -27,7 +27,7 @@ public sealed interface Weighting {
     record L2() implements Weighting {
         @Override
         public Weighted apply(Regression regression, Pair pair) {
-            Tensor loss = summedSquare(regression).mean();
+            Tensor loss = mean(summedSquare(regression), pair);
             return new Weighted(loss, loss.detach());
         }
     }
@@ -37,7 +37,7 @@ public sealed interface Weighting {
         @Override
         public Weighted apply(Regression regression, Pair pair) {
             Tensor meanSquare = meanSquare(regression);
-            return new Weighted(meanSquare.log1p().mean(), meanSquare.detach().mean());
+            return new Weighted(mean(meanSquare.log1p(), pair), mean(meanSquare.detach(), pair));
         }
     }
 
@@ -62,7 +62,7 @@ public sealed interface Weighting {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 scale = error.add(c).pow(p);
             }
-            Tensor loss = error.div(scale).mean();
+            Tensor loss = mean(error.div(scale), pair);
             return new Weighted(loss, loss.detach());
         }
     }
@@ -78,8 +78,33 @@ public sealed interface Weighting {
         public Weighted apply(Regression regression, Pair pair) {
             Tensor meanSquare = meanSquare(regression);
             Tensor omega = weight.of(pair.start(), pair.end(), pair.context().time());
-            return new Weighted(omega.neg().exp().mul(meanSquare).add(omega).mean(), meanSquare.detach().mean());
+            return new Weighted(mean(omega.neg().exp().mul(meanSquare).add(omega), pair), mean(meanSquare.detach(), pair));
         }
+    }
+
+    /**
+     * log(e^(-ω)·(mean square) + c) + ω for a learned ω(s, u, t), mean over items: as {@link Learned}, but an error far above what is
+     * expected counts by its logarithm only (decoupled MeanFlow's).
+     *
+     * @param weight ω, trained beside the map by the same loss; not owned
+     * @param c the floor, above 0: 0.01 in the public code
+     */
+    record LearnedLogarithm(TimeWeight weight, double c) implements Weighting {
+        /** Checks the range. */
+        public LearnedLogarithm {
+            Preconditions.checkArgument(c > 0, "learned logarithmic weighting: c is %s, expected more than 0", c);
+        }
+
+        @Override
+        public Weighted apply(Regression regression, Pair pair) {
+            Tensor meanSquare = meanSquare(regression);
+            Tensor omega = weight.of(pair.start(), pair.end(), pair.context().time());
+            return new Weighted(mean(omega.neg().exp().mul(meanSquare).add(c).log().add(omega), pair), mean(meanSquare.detach(), pair));
+        }
+    }
+
+    private static Tensor mean(Tensor losses, Pair pair) {
+        return (pair.weights() == null ? losses : losses.mul(pair.weights())).mean();
     }
 
     private static Tensor summedSquare(Regression regression) {

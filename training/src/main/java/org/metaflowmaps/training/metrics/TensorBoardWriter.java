@@ -1,8 +1,6 @@
 package org.metaflowmaps.training.metrics;
 
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
@@ -178,11 +176,14 @@ public final class TensorBoardWriter implements AutoCloseable {
         }
     }
 
+    /** Not by InetAddress, which asks a name server and may wait for it. */
     private static String hostName() {
+        String name = System.getenv().getOrDefault("HOSTNAME", System.getenv().getOrDefault("COMPUTERNAME", ""));
         try {
-            return InetAddress.getLocalHost().getHostName().replaceAll("[^A-Za-z0-9.-]", "-");
-        } catch (UnknownHostException e) {
-            return "localhost";
+            name = name.isEmpty() ? Files.readString(Path.of("/proc/sys/kernel/hostname")).strip() : name;
+        } catch (IOException e) {
+            name = "";
         }
+        return name.isEmpty() ? "localhost" : name.replaceAll("[^A-Za-z0-9.-]", "-");
     }
 }

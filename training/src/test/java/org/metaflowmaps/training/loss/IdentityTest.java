@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.loss;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
@@ -17,11 +18,13 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.loss.Lagrangian.Through;
 import org.metaflowmaps.training.mixture.GaussianMixture;
+import org.metaflowmaps.training.mixture.LinearGaussianReward;
 import org.metaflowmaps.training.mixture.Mixtures;
 import org.metaflowmaps.training.mixture.QuantileFlow;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.LinearInterpolant;
 import org.metaflowmaps.training.teacher.Glass;
+import org.opentest4j.AssertionFailedError;
 
 /** Every loss at the exact map of a one-dimensional posterior: nothing is left to learn (method §4.3). */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
@@ -58,7 +61,7 @@ final class IdentityTest {
         Velocity.Own own = new Velocity.Own();
         return Stream.of(
                 Map.entry("semigroup", new Semigroup(null)), Map.entry("semigroup by an average", new Semigroup(map)),
-                Map.entry("psd", new Progressive(null)), Map.entry("shortcut", new Shortcut(null)),
+                Map.entry("psd", new Progressive(null)), Map.entry("shortcut", new Shortcut(null, 0)),
                 Map.entry("eulerian", new Eulerian(own)), Map.entry("eulerian, exact teacher", new Eulerian(exact)),
                 Map.entry("eulerian, GLASS teacher", new Eulerian(glass)),
                 Map.entry("improved mean flow, taught", new ImprovedMeanFlow(glass)),
@@ -127,8 +130,29 @@ final class IdentityTest {
         }
     }
 
+    /** Weights e^r make the data those of the tilted law, whose exact map has nothing left to learn from them; the untilted map has. */
+    @Test
+    void weightedDataAreThoseOfTheTiltedLaw() {
+        LinearGaussianReward reward = new LinearGaussianReward(new double[] {0.7}, 1.5, 1.1);
+        try (TensorScope scope = TensorScope.open();
+                GaussianMixture tilted = reward.tilted(mixture);
+                QuantileFlow exactly = new QuantileFlow(tilted)) {
+            Pair plain = pair(6);
+            Pair weighted = new Pair(plain.start(), plain.end(), plain.fraction(), plain.noise(), plain.data(), plain.context(), reward.at(plain.data()).exp());
+            uncorrelated(exactly, Diagonal.of(exactly, weighted, new Velocity.Data()), weighted, "weighted diagonal");
+            uncorrelated(exactly, new Eulerian(new Velocity.Data()).of(exactly, weighted), weighted, "weighted mean flow");
+            assertThrows(AssertionFailedError.class,
+                    () -> uncorrelated(map, Diagonal.of(map, weighted, new Velocity.Data()), weighted, "untilted map"));
+        }
+    }
+
     private void uncorrelated(Regression regression, Pair pair, String what) {
+        uncorrelated(map, regression, pair, what);
+    }
+
+    private static void uncorrelated(QuantileFlow map, Regression regression, Pair pair, String what) {
         Tensor left = regression.prediction().detach().sub(regression.target()).reshape(ITEMS);
+        left = pair.weights() == null ? left : left.mul(pair.weights());
         assertTrue(left.square().mean().item() > 0.01, what + ": the target has no noise, so this shows nothing");
         Tensor state = pair.state().reshape(ITEMS);
         Tensor seen = pair.context().state().reshape(ITEMS);

@@ -33,6 +33,7 @@ import org.metaflowmaps.training.model.Networks;
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class LossTest {
     private static final double ROUNDING = 5e-5;
+    private static final double BOUND = 0.7;
 
     private final Map<String, MetaFlowMap> maps = new LinkedHashMap<>(
             Map.of("transformer", Networks.transformer(), "mlp", Networks.mlp(new MlpConfig(2, 16, 2, 3))));
@@ -59,14 +60,18 @@ final class LossTest {
         return Stream.of(
                 new Formula("diagonal", diagonal(new Velocity.Data()), LossTest::diagonal),
                 new Formula("diagonal, guided", diagonal(new Velocity.Guided(0)),
-                        (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), guided(map, at))),
+                        (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), guided(map, at, 0))),
+                // The example's items start at 0.1, 0.35 and 0; the second has a guidance scale other than 1.
+                new Formula("diagonal, guided from 0.2", diagonal(new Velocity.Guided(0.2)),
+                        (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), guided(map, at, 0.2))),
                 new Formula("diagonal, taught", diagonal(TAUGHT),
                         (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), taught(at.start(), at.state(), at.context()))),
                 new Formula("semigroup", of(new Semigroup(null)), (map, at) -> jumps(semigroup(map, at), at)),
                 new Formula("psd", of(new Progressive(null)), LossTest::semigroup),
-                new Formula("shortcut", of(new Shortcut(null)), (map, at) -> semigroup(map, at.withFraction(0.5))),
+                new Formula("shortcut", of(new Shortcut(null, 0)), (map, at) -> semigroup(map, at.withFraction(0.5))),
+                new Formula("shortcut, bounded", of(new Shortcut(null, BOUND)), (map, at) -> bounded(semigroup(map, at.withFraction(0.5)))),
                 new Formula("mean flow", of(new Eulerian(new Velocity.Data())), (map, at) -> eulerian(map, at, at.data().sub(at.noise()))),
-                new Formula("mean flow, guided", of(new Eulerian(new Velocity.Guided(0))), (map, at) -> eulerian(map, at, guided(map, at))),
+                new Formula("mean flow, guided", of(new Eulerian(new Velocity.Guided(0))), (map, at) -> eulerian(map, at, guided(map, at, 0))),
                 new Formula("eulerian", of(new Eulerian(new Velocity.Own())), (map, at) -> eulerian(map, at, own(map, at))),
                 new Formula("eulerian, taught", of(new Eulerian(TAUGHT)), (map, at) -> eulerian(map, at, taught(at.start(), at.state(), at.context()))),
                 new Formula("improved mean flow", of(new ImprovedMeanFlow(new Velocity.Data())), LossTest::improved),
@@ -75,6 +80,7 @@ final class LossTest {
                 new Formula("lagrangian, derivative", of(new Lagrangian(new Velocity.Own(), Through.DERIVATIVE)), LossTest::derivative),
                 new Formula("lagrangian, velocity", of(new Lagrangian(new Velocity.Own(), Through.VELOCITY)), LossTest::velocity),
                 new Formula("lagrangian, average", of(new Lagrangian(new Velocity.Own(), Through.AVERAGE)), LossTest::average),
+                new Formula("lagrangian, taught, derivative", of(new Lagrangian(TAUGHT, Through.DERIVATIVE)), LossTest::derivativeTaught),
                 new Formula("lagrangian, taught", of(new Lagrangian(TAUGHT, Through.AVERAGE)), LossTest::averageTaught));
     }
 
@@ -93,11 +99,12 @@ final class LossTest {
         return at.velocity(map, at.start(), at.start(), at.state()).detach();
     }
 
-    private static Tensor guided(MetaFlowMap map, Example at) {
+    private static Tensor guided(MetaFlowMap map, Example at, double from) {
         Tensor none = Torch.full(map.classes(), DType.INT64, Device.CPU, Networks.BATCH);
         Tensor plain = map.averageVelocity(at.start(), at.start(), at.state(),
                 new Context(at.context().time(), at.context().state(), none, Torch.onesLike(at.start())));
         Tensor share = Torch.onesLike(at.start()).sub(Objects.requireNonNull(at.context().guidance()).reciprocal());
+        share = share.mul(at.start().ge(from).to(DType.FLOAT32));
         return at.data().sub(at.noise()).add(at.wide(share).mul(own(map, at).sub(plain))).detach();
     }
 
@@ -117,6 +124,18 @@ final class LossTest {
         Tensor step = at.end().sub(at.start()).mul(alpha);
         Tensor rest = at.velocity(map, at.start().add(step), at.end(), at.state().add(g.mul(at.wide(step))));
         return new Regression(at.velocity(map, at.start(), at.end(), at.state()), g.mul(alpha).add(rest.mul(1 - alpha)).detach());
+    }
+
+    private static Regression bounded(Regression regression) {
+        assertTrue(regression.target().abs().max().item() > BOUND, "the bound bounds nothing");
+        Tensor bound = Torch.onesLike(regression.target()).mul(BOUND);
+        return new Regression(regression.prediction(), regression.target().minimum(bound).maximum(bound.neg()));
+    }
+
+    private static Regression derivativeTaught(MetaFlowMap map, Example at) {
+        Regression own = derivative(map, at);
+        Tensor there = at.state().add(at.length().mul(at.velocity(map, at.start(), at.end(), at.state()))).detach();
+        return new Regression(own.prediction(), taught(at.end(), there, at.context()));
     }
 
     private static Regression averageTaught(MetaFlowMap map, Example at) {
@@ -200,7 +219,7 @@ final class LossTest {
                 assertClose(expected.prediction(), actual.prediction(), ROUNDING, what + ": prediction");
                 assertClose(expected.target(), actual.target(), ROUNDING, what + ": target");
                 assertFalse(actual.target().requiresGrad(), what + ": the target carries a graph");
-                if (formula.name.equals("lagrangian, derivative") && kind.equals("transformer")) {
+                if (List.of("lagrangian, derivative", "lagrangian, taught, derivative").contains(formula.name) && kind.equals("transformer")) {
                     // libtorch's forward rule of softmax works in place and cannot be differentiated: differences tell, below.
                     return;
                 }
@@ -250,7 +269,7 @@ final class LossTest {
         double promised = gradient.norm().item();
         assertEquals(1, (held[0] - held[1]) / (2 * step) / promised, 0.01, what);
         // These targets follow the weights not at all, or hardly.
-        if (!List.of("diagonal", "diagonal, taught", "diagonal, guided", "eulerian, taught").contains(formula.name)) {
+        if (!List.of("diagonal", "diagonal, taught", "diagonal, guided", "diagonal, guided from 0.2", "eulerian, taught").contains(formula.name)) {
             double other = (following[0] - following[1]) / (2 * step) / promised;
             assertTrue(Math.abs(other - 1) > 0.02, what + ": the target does not move, so this test shows nothing: " + other);
         }
@@ -272,6 +291,28 @@ final class LossTest {
                 assertClose(diagonal.prediction(), regression.target(), 1e-6, loss + ": target");
             }
         }
+    }
+
+    @Test
+    void terminalVelocityFollowsTheAverageAndCountsJumpsByTheirGuidance() {
+        maps.forEach((kind, map) -> {
+            try (TensorScope scope = TensorScope.open();
+                    MetaFlowMap average = kind.equals("mlp") ? Networks.mlp(new MlpConfig(2, 16, 2, 3)) : Networks.transformer()) {
+                try (Autograd.Mode off = Autograd.noGrad()) {
+                    average.parameters().values().mul_(0.5);
+                }
+                Example jump = Example.random(map, 7);
+                Tensor end = jump.end().mul(Torch.of(new float[] {0, 1, 1})).add(jump.start().mul(Torch.of(new float[] {1, 0, 0})));
+                Example at = new Example(jump.start(), end, jump.fraction(), jump.noise(), jump.data(), jump.context());
+                Regression own = derivative(map, at);
+                Tensor there = at.state().add(at.length().mul(at.velocity(map, at.start(), end, at.state()))).detach();
+                Tensor scale = at.wide(Torch.of(new float[] {0, 1 / 2.5f, 1 / 2f})); // the first is a single time; the others by 1/w
+                Regression actual = new TerminalVelocity(average).of(map, at.pair());
+                assertClose(own.prediction().mul(scale), actual.prediction(), ROUNDING, kind + ": prediction");
+                assertClose(at.velocity(average, end, end, there).mul(scale), actual.target(), ROUNDING, kind + ": target");
+                assertFalse(actual.target().requiresGrad(), kind);
+            }
+        });
     }
 
     @Test

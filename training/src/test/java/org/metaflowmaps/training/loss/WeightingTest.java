@@ -8,49 +8,76 @@ import static org.metaflowmaps.training.model.Refusal.assertRefused;
 import java.util.List;
 import java.util.function.DoubleUnaryOperator;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.TimeWeight;
 
 /** Each weighting against plain Java: an item's loss, what its error is multiplied with in the gradient, and what is reported. */
 final class WeightingTest {
     private static final int BATCH = 4;
     private static final int ENTRIES = 2 * 3 * 3;
 
-    /** No weighting here looks at it. */
+    /** Only the learned weightings look at it. */
     private static final Pair PAIR = pair();
+
+    private static final double LOG = 0.7;
+    private static final TimeWeight OMEGA = constant();
+
+    @AfterAll
+    static void close() {
+        OMEGA.close();
+    }
+
+    /** ω is the same at all times. */
+    private static TimeWeight constant() {
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(2);
+                Autograd.Mode off = Autograd.noGrad()) {
+            TimeWeight omega = new TimeWeight(Device.CPU, random);
+            omega.parameters().get("fc2.bias").fill_(LOG);
+            return omega;
+        }
+    }
 
     private static Pair pair() {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor zeros = Torch.zeros(BATCH);
+            Tensor zeros = Torch.zeros(BATCH).retain();
             return new Pair(zeros, zeros, null, zeros, zeros, new Context(zeros, zeros));
         }
     }
 
     /** Functions of an item's summed squared error. */
-    record Rule(Weighting weighting, DoubleUnaryOperator loss, DoubleUnaryOperator slope, DoubleUnaryOperator raw) {
+    record Rule(Weighting weighting, double factor, DoubleUnaryOperator loss, DoubleUnaryOperator slope, DoubleUnaryOperator raw) {
         @Override
         public String toString() {
-            return weighting.toString();
+            return weighting + (factor == 1 ? "" : ", errors times " + factor);
         }
     }
 
     static Stream<Rule> rules() {
         return Stream.of(
-                new Rule(new Weighting.L2(), e -> e, e -> 1, e -> e),
-                new Rule(new Weighting.LogVariance(), e -> Math.log(1 + e / ENTRIES), e -> 1 / (ENTRIES + e), e -> e / ENTRIES),
+                new Rule(new Weighting.L2(), 1, e -> e, e -> 1, e -> e),
+                new Rule(new Weighting.L2(), 4, e -> 4 * e, e -> 4, e -> 4 * e),
+                new Rule(new Weighting.LogVariance(), 1, e -> Math.log(1 + e / ENTRIES), e -> 1 / (ENTRIES + e), e -> e / ENTRIES),
+                new Rule(new Weighting.Adaptive(1, 0.01), 3, e -> 3 * e / (3 * e + 0.01), e -> 3 / (3 * e + 0.01), e -> 3 * e / (3 * e + 0.01)),
+                new Rule(new Weighting.Learned(OMEGA), 1, e -> Math.exp(-LOG) * e / ENTRIES + LOG, e -> Math.exp(-LOG) / ENTRIES, e -> e / ENTRIES),
+                new Rule(new Weighting.LearnedLogarithm(OMEGA, 0.01), 1, e -> Math.log(Math.exp(-LOG) * e / ENTRIES + 0.01) + LOG,
+                        e -> Math.exp(-LOG) / ENTRIES / (Math.exp(-LOG) * e / ENTRIES + 0.01), e -> e / ENTRIES),
                 adaptive(1, 0.01), adaptive(0.5, 0.01), adaptive(0, 1), adaptive(0.75, 10));
     }
 
     private static Rule adaptive(double p, double c) {
         DoubleUnaryOperator scale = e -> Math.pow(e + c, -p);
-        return new Rule(new Weighting.Adaptive(p, c), e -> e * scale.applyAsDouble(e), scale, e -> e * scale.applyAsDouble(e));
+        return new Rule(new Weighting.Adaptive(p, c), 1, e -> e * scale.applyAsDouble(e), scale, e -> e * scale.applyAsDouble(e));
     }
 
     @ParameterizedTest
@@ -60,7 +87,7 @@ final class WeightingTest {
                 RandomSource random = RandomSource.seeded(1)) {
             Tensor prediction = random.normal(BATCH, 2, 3, 3).requiresGrad_(true);
             Tensor target = random.normal(BATCH, 2, 3, 3);
-            Weighting.Weighted weighted = rule.weighting.apply(new Regression(prediction, target), PAIR);
+            Weighting.Weighted weighted = rule.weighting.apply(new Regression(prediction, target, rule.factor), PAIR);
             float[] p = prediction.toFloatArray();
             float[] t = target.toFloatArray();
             double loss = 0;
@@ -86,9 +113,31 @@ final class WeightingTest {
     }
 
     @Test
+    void itemsCountByTheirWeights() {
+        rules().forEach(rule -> {
+            try (TensorScope scope = TensorScope.open();
+                    RandomSource random = RandomSource.seeded(4)) {
+                Regression two = new Regression(random.normal(2, 5), random.normal(2, 5), rule.factor);
+                Tensor zeros = Torch.zeros(2);
+                Context context = new Context(zeros, zeros);
+                Pair weighted = new Pair(zeros, zeros, null, zeros, zeros, context, Torch.of(new float[] {3, 0.5f}));
+                double expected = 0;
+                for (int i = 0; i < 2; i++) {
+                    Regression one = new Regression(two.prediction().narrow(0, i, 1), two.target().narrow(0, i, 1), rule.factor);
+                    Tensor zero = Torch.zeros(1);
+                    double loss = rule.weighting.apply(one, new Pair(zero, zero, null, zero, zero, new Context(zero, zero))).loss().item();
+                    expected += loss * (i == 0 ? 3 : 0.5) / 2;
+                }
+                assertEquals(expected, rule.weighting.apply(two, weighted).loss().item(), 1e-5 * Math.abs(expected), rule.toString());
+            }
+        });
+    }
+
+    @Test
     void numbersOutOfRangeAreRefused() {
         assertRefused(() -> new Weighting.Adaptive(1.5, 0.01), "p is 1.5", "0 to 1");
         assertRefused(() -> new Weighting.Adaptive(Double.NaN, 0.01), "p is NaN");
+        assertRefused(() -> new Weighting.LearnedLogarithm(OMEGA, 0), "c is 0.0", "more than 0");
         assertRefused(() -> new Weighting.Adaptive(1, 0), "c is 0.0", "more than 0");
     }
 }

@@ -42,7 +42,7 @@ final class TrainingMemoryTest {
 
     private static final Velocity.Field TAUGHT = new Velocity.Taught(new Glass((time, state, labels, guidance) -> state.neg()));
 
-    private static final List<Consistency> LOSSES = List.of(new Semigroup(null), new Progressive(null), new Shortcut(null),
+    private static final List<Consistency> LOSSES = List.of(new Semigroup(null), new Progressive(null), new Shortcut(null, 0),
             new Eulerian(new Velocity.Data()), new Eulerian(new Velocity.Own()), new Eulerian(TAUGHT),
             new ImprovedMeanFlow(new Velocity.Data()), new AlphaFlow(new Velocity.Data(), 0.5),
             new Lagrangian(new Velocity.Own(), Through.DERIVATIVE), new Lagrangian(new Velocity.Own(), Through.VELOCITY),
