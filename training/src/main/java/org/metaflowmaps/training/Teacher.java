@@ -78,12 +78,18 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
         }
     }
 
+    /** True if model guidance is undone and another scale applied, which is wrong outside the interval that the teacher was guided in. */
+    static boolean undoesTooMuch(TrainConfig config) {
+        double inside = 1 / (1 - config.teacher().builtIn());
+        return config.teacher().guidance() == TeacherConfig.Guidance.DMF && config.guidance() != 1
+                && Math.abs(config.guidance() - inside) > SAME_SCALE * inside;
+    }
+
     private static Drift guided(TrainConfig config, MetaFlowMap network) {
         TeacherConfig teacher = config.teacher();
-        double inside = 1 / (1 - teacher.builtIn());
-        if (teacher.guidance() == TeacherConfig.Guidance.DMF && config.guidance() != 1 && Math.abs(config.guidance() - inside) > SAME_SCALE * inside) {
-            LOG.warn("warning: guidance is {}, but the teacher's own, to be undone, is {}: that is right only at times at which it was trained with guidance",
-                    config.guidance(), inside);
+        if (undoesTooMuch(config)) {
+            LOG.warn("warning: guidance is {}, the teacher's own {}: what is undone is right only at times at which the teacher was trained with guidance",
+                    config.guidance(), 1 / (1 - teacher.builtIn()));
         }
         Drift plain = new NetworkDrift(network);
         return switch (teacher.guidance()) {

@@ -1,4 +1,7 @@
-/** Velocities to learn from: unconditional drifts, classifier-free guidance, and the conditional drift that follows from a drift. */
+/**
+ * Velocities to learn from: unconditional drifts, classifier-free guidance, and what follows from a drift for posteriors and for
+ * transitions between two times.
+ */
 @NullMarked
 package org.metaflowmaps.training.teacher;
 
