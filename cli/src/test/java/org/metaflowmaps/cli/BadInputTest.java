@@ -168,7 +168,8 @@ final class BadInputTest {
         mfm("train", "quickstart", "--out", run, "optimizer.kind=sgd").failed("radam, adamw");
         mfm("train", "quickstart", "--out", run, "optimizer=null").failed("optimizer is null");
         mfm("train", "quickstart", "--out", run, "data.hold_out=10000").failed("data.hold_out is 10000", "10000 images");
-        mfm("train", "mixture/distill", "--out", run, "--device", "cpu", "init=null", "teacher.kind=given").failed("teacher.kind is given", "in Java");
+        mfm("train", "mixture/distill", "--out", run, "--device", "cpu", "init=null", "teacher.kind=given")
+                .failed("teacher.kind is given", "in Java");
         mfm("train", "mixture/meta-flow-map", "--out", run, "data.means=[]").failed("at least one component");
         mfm("train", "mixture/meta-flow-map", "--out", run, "data.means=[[1, 2, 3]]").failed("the network takes items of shape [2]", "[3]");
         mfm("train", "quickstart", "--out", run, "--resume", "steps=3").failed("checkpoint.safetensors does not exist");

@@ -37,7 +37,7 @@ final class Networks {
     /**
      * A trained network from a run's checkpoint or from a public file, to begin a network with.
      *
-     * @param like the network it is wanted for: of a public file, whose names and shapes do not say, all settings are taken to be its
+     * @param like the network it is wanted for: a public file's network is taken to have its settings
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged, or holds no network of a known layout
      * @throws IllegalArgumentException if the network it holds is another, or its clock can be seen to run the other way
@@ -73,8 +73,8 @@ final class Networks {
                 boolean own = network instanceof FlowMapTransformer transformer && transformer.config().zeroData();
                 if (zeroData != null && zeroData != own) {
                     network.close();
-                    throw new IllegalArgumentException("config: teacher.is_zero_data is " + zeroData + ", but " + path + " says of its own network that it is "
-                            + own + ": leave the setting null");
+                    throw new IllegalArgumentException("config: teacher.is_zero_data is " + zeroData + ", but " + path
+                            + " says of its own network that it is " + own + ": leave the setting null");
                 }
                 return network;
             }
@@ -103,13 +103,14 @@ final class Networks {
     private static void requireClock(Path path, CheckpointLayout layout, boolean zeroData, String setting, String cure) {
         boolean told = layout.zeroData().orElse(zeroData);
         if (told != zeroData) {
-            throw new IllegalArgumentException("config: " + setting + " names " + path + ", which by its names (" + layout + ") is a network "
-                    + (told ? "whose clock runs from data to noise" : "whose clock runs from noise to data") + ", but model.transformer.is_zero_data is "
-                    + zeroData + ": set " + cure + "=" + told);
+            throw new IllegalArgumentException("config: " + setting + " names " + path + ", which by its names (" + layout
+                    + ") is a network whose clock runs from " + (told ? "data to noise" : "noise to data")
+                    + ", but model.transformer.is_zero_data is " + zeroData + ": set " + cure + "=" + told);
         }
     }
 
-    private static MetaFlowMap read(Path path, TensorFile file, CheckpointLayout layout, TransformerConfig config, Device device) throws IOException {
+    private static MetaFlowMap read(Path path, TensorFile file, CheckpointLayout layout, TransformerConfig config, Device device)
+            throws IOException {
         FlowMapTransformer network = FlowMapTransformer.zeros(config, device);
         try {
             NetworkFile.load(network, file, layout, false);

@@ -37,12 +37,14 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
      * @param given the teacher where the configuration says that it is given; null otherwise
      * @param student the network that learns, not kept
      * @throws IOException if its file is missing, damaged or of no known network
-     * @throws IllegalArgumentException if it does not fit the student, or one is given that is not asked for, or the other way round
+     * @throws IllegalArgumentException if it does not fit the student, or if one is given exactly where none is asked for
      */
-    static Teacher open(TrainConfig config, @Nullable ConditionalDrift given, MetaFlowMap student, Device device) throws IOException {
+    static Teacher open(TrainConfig config, @Nullable ConditionalDrift given, MetaFlowMap student, Device device)
+            throws IOException {
         TeacherConfig teacher = config.teacher();
         if (given != null && teacher.kind() != TeacherConfig.Kind.GIVEN) {
-            throw new IllegalArgumentException("config: the trainer was given a teacher, but teacher.kind is " + teacher.kind() + ": set it to given");
+            throw new IllegalArgumentException("config: the trainer was given a teacher, but teacher.kind is " + teacher.kind()
+                    + ": set it to given");
         }
         return switch (teacher.kind()) {
             case NONE -> new Teacher(null, null, null);
@@ -51,7 +53,8 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
                 yield new Teacher(new Glass(mixture.drift()), null, mixture);
             }
             case NETWORK -> {
-                MetaFlowMap network = Networks.teacher(Path.of(Objects.requireNonNull(teacher.file())), config.model(), teacher.zeroData(), device);
+                Path file = Path.of(Objects.requireNonNull(teacher.file()));
+                MetaFlowMap network = Networks.teacher(file, config.model(), teacher.zeroData(), device);
                 try {
                     requireFit(network, student);
                     yield new Teacher(new Glass(guided(config, network)), network, null);
@@ -62,8 +65,8 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
             }
             case GIVEN -> {
                 if (given == null) {
-                    throw new IllegalArgumentException("config: teacher.kind is given, but no teacher was: it can only be handed over in Java, to Trainer's "
-                            + "constructor. A file can ask for none, network or mixture");
+                    throw new IllegalArgumentException("config: teacher.kind is given, but no teacher was: it can only be handed "
+                            + "over in Java, to Trainer's constructor. A file can ask for none, network or mixture");
                 }
                 yield new Teacher(given, null, null);
             }
@@ -72,13 +75,14 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
 
     private static void requireFit(MetaFlowMap network, MetaFlowMap student) {
         if (!Arrays.equals(network.itemShape(), student.itemShape()) || network.classes() != student.classes()) {
-            throw new IllegalArgumentException("config: the teacher takes items of shape " + Arrays.toString(network.itemShape()) + " with " + network.classes()
-                    + " classes, the network that learns " + Arrays.toString(student.itemShape()) + " with " + student.classes()
+            throw new IllegalArgumentException("config: the teacher takes items of shape " + Arrays.toString(network.itemShape())
+                    + " with " + network.classes() + " classes, the network that learns "
+                    + Arrays.toString(student.itemShape()) + " with " + student.classes()
                     + ": with other classes its labels would mean something else, so give a teacher of the same data");
         }
     }
 
-    /** True if model guidance is undone and another scale applied, which is wrong outside the interval that the teacher was guided in. */
+    /** True if model guidance is undone and another scale applied, which is wrong where the teacher was not guided. */
     static boolean undoesTooMuch(TrainConfig config) {
         double inside = 1 / (1 - config.teacher().builtIn());
         return config.teacher().guidance() == TeacherConfig.Guidance.DMF && config.guidance() != 1
@@ -88,7 +92,7 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
     private static Drift guided(TrainConfig config, MetaFlowMap network) {
         TeacherConfig teacher = config.teacher();
         if (undoesTooMuch(config)) {
-            LOG.warn("warning: guidance is {}, the teacher's own {}: what is undone is right only at times at which the teacher was trained with guidance",
+            LOG.warn("warning: guidance is {}, the teacher's own {}: undoing that is right only where it was trained with guidance",
                     config.guidance(), 1 / (1 - teacher.builtIn()));
         }
         Drift plain = new NetworkDrift(network);

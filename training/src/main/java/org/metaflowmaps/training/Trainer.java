@@ -76,8 +76,8 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.training.teacher.Glass} makes one of an
-     * unconditional drift. Checkpoints say that it was given, not what it was: give the same one to go on.
+     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.training.teacher.Glass} makes one of
+     * an unconditional drift. Checkpoints say that it was given, not what it was: give the same one to go on.
      *
      * @param config what to do
      * @param data what to model; stays the caller's
@@ -85,9 +85,11 @@ public final class Trainer implements AutoCloseable {
      * @param device where to compute
      * @param folder where to leave results; made if missing
      * @throws IOException if the teacher's file is missing or damaged
-     * @throws IllegalArgumentException if the network does not fit the data, the teacher the network, or {@code teacher.kind} what is given
+     * @throws IllegalArgumentException if the network does not fit the data, the teacher the network, or {@code teacher.kind}
+     *     what is given
      */
-    public Trainer(TrainConfig config, TrainingData data, @Nullable ConditionalDrift given, Device device, Path folder) throws IOException {
+    public Trainer(TrainConfig config, TrainingData data, @Nullable ConditionalDrift given, Device device, Path folder)
+            throws IOException {
         this.config = config;
         this.data = data;
         this.folder = folder;

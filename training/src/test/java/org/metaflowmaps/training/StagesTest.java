@@ -168,7 +168,8 @@ final class StagesTest {
         Runs runs = new Runs();
         runs.velocity = LossConfig.VelocityKind.TEACHER;
         assertTrue(assertThrows(IllegalArgumentException.class, runs::config).toString().contains("teacher.kind is none"));
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, folder.resolve("none.pt").toString(), null, TeacherConfig.Guidance.SIT, 0);
+        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, folder.resolve("none.pt").toString(), null,
+                TeacherConfig.Guidance.SIT, 0);
         long before = NativeMemory.liveTensors();
         try (TrainingData data = runs.data()) {
             IOException missing = assertThrows(IOException.class, () -> new Trainer(runs.config(), data, Device.CPU, folder));

@@ -106,7 +106,8 @@ final class TeacherTest {
     @ParameterizedTest
     @CsvSource({"ema., false, true", "module., true, false", "'', true, false", "'', false, true"})
     void aPublicTeacherHasItsOwnSizeAndClock(String prefix, boolean zeroData, boolean students) throws IOException {
-        TransformerConfig large = new TransformerConfig(4, 2, 1, 24, 3, 3, 3, 2, List.of(), List.of(), 2, zeroData, true, true, false, false).withoutContext();
+        TransformerConfig large = new TransformerConfig(4, 2, 1, 24, 3, 3, 3, 2, List.of(), List.of(), 2, zeroData, true, true,
+                false, false).withoutContext();
         String name = file(large, prefix);
         ModelConfig like = new ModelConfig(student(students), null);
         try (FlowMapTransformer source = Networks.transformer(large);
@@ -127,7 +128,8 @@ final class TeacherTest {
     void aTeachersClockThatIsSeenToBeTheOtherIsRefusedUnlessItIsSet() throws IOException {
         String sit = file(student(false).withoutContext(), "ema.");
         Runs runs = runs(new ModelConfig(student(true), null), network(sit, null));
-        assertRefused(() -> step(runs, null), "teacher.file names", "public.pt", "from noise to data", "set teacher.is_zero_data=false");
+        assertRefused(() -> step(runs, null), "teacher.file names", "public.pt", "from noise to data",
+                "set teacher.is_zero_data=false");
         String dmf = file(student(true).withoutContext(), "", "logvar_linear.weight");
         runs.model = new ModelConfig(student(false), null);
         assertRefused(() -> step(runs, null), "from data to noise", "set teacher.is_zero_data=true");
@@ -136,10 +138,12 @@ final class TeacherTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"ema., weight, true, false", "module., weight, false, true", "'', logvar_linear.weight, false, true", "ema., logvar_linear.weight, false, true"})
-    void firstWeightsOfTheOtherClockAreRefused(String prefix, String more, boolean zeroData, boolean needed) throws IOException {
+    @CsvSource({"ema., , true, false", "module., , false, true", "'', logvar_linear.weight, false, true",
+        "ema., logvar_linear.weight, false, true"})
+    void firstWeightsOfTheOtherClockAreRefused(String prefix, @Nullable String more, boolean zeroData, boolean needed)
+            throws IOException {
         Runs runs = new Runs();
-        runs.init = more.equals("weight") ? file(student(true).withoutContext(), prefix) : file(student(true).withoutContext(), prefix, more);
+        runs.init = file(student(true).withoutContext(), prefix, more == null ? new String[0] : new String[] {more});
         runs.model = new ModelConfig(student(zeroData), null);
         assertRefused(() -> step(runs, null), "init names", "public.pt", "model.transformer.is_zero_data is " + zeroData,
                 "set model.transformer.is_zero_data=" + needed);
@@ -161,7 +165,8 @@ final class TeacherTest {
         ModelConfig other = new ModelConfig(student(false), null);
         step(runs(other, network(checkpoint, null)), null);
         step(runs(other, network(checkpoint, true)), null);
-        assertRefused(() -> step(runs(other, network(checkpoint, false)), null), "teacher.is_zero_data is false", "that it is true", "leave the setting null");
+        assertRefused(() -> step(runs(other, network(checkpoint, false)), null), "teacher.is_zero_data is false",
+                "that it is true", "leave the setting null");
     }
 
     /** With four classes the student's "no label", 3, would be one of the teacher's. */
@@ -169,7 +174,8 @@ final class TeacherTest {
     void aTeacherOfOtherItemsOrClassesIsRefused() throws IOException {
         ModelConfig like = new ModelConfig(student(false), null);
         String classes = file(TransformerConfig.of(4, 2, 1, 8, 2, 2, 4).withoutContext(), "");
-        assertRefused(() -> step(runs(like, network(classes, null)), null), "the teacher takes items of shape [1, 4, 4] with 4 classes", "[1, 4, 4] with 3");
+        assertRefused(() -> step(runs(like, network(classes, null)), null),
+                "the teacher takes items of shape [1, 4, 4] with 4 classes", "[1, 4, 4] with 3");
         String items = file(TransformerConfig.of(8, 2, 1, 8, 2, 2, 3).withoutContext(), "");
         assertRefused(() -> step(runs(like, network(items, null)), null), "[1, 8, 8] with 3 classes");
     }
@@ -190,18 +196,19 @@ final class TeacherTest {
 
     @Test
     void guidanceRowsWithoutScalesAreRefused() throws IOException {
-        TransformerConfig guided = new TransformerConfig(4, 2, 1, 8, 2, 2, 3, 1, List.of(2.5), List.of(), 4, false, false, false, false, false);
+        TransformerConfig guided = new TransformerConfig(4, 2, 1, 8, 2, 2, 3, 1, List.of(2.5), List.of(), 4, false, false, false,
+                false, false);
         String name = file(guided, "dit.");
-        assertRefused(IOException.class, () -> step(runs(new ModelConfig(student(false), null), network(name, null)), null), "public.pt", "has 2 rows",
-                "scales for 1");
+        assertRefused(IOException.class, () -> step(runs(new ModelConfig(student(false), null), network(name, null)), null),
+                "public.pt", "has 2 rows", "scales for 1");
         step(runs(new ModelConfig(guided, null), network(name, null)), null);
     }
 
     /** The tilted law's own drift, which no configuration can name, as the teacher of a map of the tilted posteriors. */
     @Test
     void anyDriftCanBeGivenInJava() throws IOException {
-        Runs runs = runs(new ModelConfig(null, new MlpConfig(2, 48, 2, 3)), new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null,
-                TeacherConfig.Guidance.NONE, 0));
+        Runs runs = runs(new ModelConfig(null, new MlpConfig(2, 48, 2, 3)),
+                new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0));
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.optimizer = OptimizerConfig.Kind.ADAMW;
         runs.learningRate = 3e-3;
@@ -232,7 +239,8 @@ final class TeacherTest {
         TeacherConfig given = new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0);
         assertRefused(() -> step(runs(Runs.MLP, given), null), "teacher.kind is given", "in Java", "none, network or mixture");
         TeacherConfig mixture = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
-        assertRefused(() -> step(runs(Runs.MLP, mixture), (start, state, context) -> state), "was given a teacher", "set it to given");
+        assertRefused(() -> step(runs(Runs.MLP, mixture), (start, state, context) -> state), "was given a teacher",
+                "set it to given");
         assertFalse(folder.resolve("run").toFile().exists());
     }
 }

@@ -85,7 +85,7 @@ public record CheckpointLayout(Family family, String prefix) {
     }
 
     /**
-     * Which way the clock runs, where the names tell: DMF's from data to noise, that of SiT's averaged weights from noise to data.
+     * Which way the clock runs, where the names tell: DMF's from data to noise, SiT's averaged weights' from noise to data.
      *
      * @return {@code is_zero_data} of the network; empty where the names do not tell
      */

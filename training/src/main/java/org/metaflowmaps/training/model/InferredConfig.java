@@ -110,8 +110,8 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
     }
 
     /**
-     * The network, with what shapes do not tell taken from another: heads where the width is the same or no usual one, stages where
-     * the depth is, guidance scales, the switch that closes the context at t = 0, and the clock.
+     * The network, with what shapes do not tell taken from another: heads where the width is the same or no usual one, stages
+     * where the depth is, guidance scales, and the switch that closes the context at t = 0.
      *
      * @param like whose settings fill the gaps
      * @throws IllegalArgumentException if they do not fit, or if no scales are known for the rows of the guidance table
@@ -123,12 +123,13 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         boolean context = family == CheckpointLayout.Family.MFM;
         boolean known = context && guidanceRows == like.guidanceRows();
         if (context && !known && guidanceRows > 1) {
-            throw new IllegalArgumentException("the guidance table has " + guidanceRows + " rows, the model's settings name scales for " + like.guidanceRows()
-                    + ": which scales the rows stand for the file does not say, so give the model the same ones");
+            throw new IllegalArgumentException("the guidance table has " + guidanceRows + " rows, the model's settings name scales "
+                    + "for " + like.guidanceRows() + ": which scales the rows stand for the file does not say, so give "
+                    + "the model the same ones");
         }
-        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, stage, known ? like.classScales() : List.of(),
-                known ? like.contextScales() : List.of(), ratio(), zeroData, learnSigma, qkNorm, context && like.preserveContextAtZero(),
-                jointAttention, context ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
+        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, stage,
+                known ? like.classScales() : List.of(), known ? like.contextScales() : List.of(), ratio(), zeroData, learnSigma,
+                qkNorm, context && like.preserveContextAtZero(), jointAttention, context ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
     }
 
     /** Half a unit more than the width, to keep it when the ratio is multiplied out and cut off. */

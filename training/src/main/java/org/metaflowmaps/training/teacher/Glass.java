@@ -22,8 +22,8 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
     private static final double FLOOR = 1e-18;
 
     /**
-     * With this for s = 0, x* at t = 0 is x̄ for every s, so that the whole edge is b_s(x̄); at s = t = 0 any point would do for an
-     * exact drift, but a network's is good only where noise is, which neither 0 nor an empty context's state is.
+     * With this for s = 0, x* at t = 0 is x̄ for every s, so that the whole edge is b_s(x̄); at s = t = 0 any point would do for
+     * an exact drift, but a network's is good only where noise is, which neither 0 nor an empty context's state is.
      */
     private static final double LEAST_START = 1e-9;
 

@@ -27,7 +27,8 @@ public record GlassTransition(Drift drift, double from, double to, double correl
     /** Checks the ranges. */
     public GlassTransition {
         checkTimes(from, to);
-        Preconditions.checkArgument(correlation >= -1 && correlation <= 1, "glass transition: correlation is %s, expected -1 to 1", correlation);
+        Preconditions.checkArgument(correlation >= -1 && correlation <= 1,
+                "glass transition: correlation is %s, expected -1 to 1", correlation);
     }
 
     /** With the correlation of {@link #ddpm}. */
@@ -47,7 +48,8 @@ public record GlassTransition(Drift drift, double from, double to, double correl
     }
 
     private static void checkTimes(double from, double to) {
-        Preconditions.checkArgument(from >= 0 && from < to && to <= 1, "glass transition: from time %s to %s, expected 0 <= from < to <= 1", from, to);
+        Preconditions.checkArgument(from >= 0 && from < to && to <= 1,
+                "glass transition: from time %s to %s, expected 0 <= from < to <= 1", from, to);
     }
 
     /** γ, the share of x_t that stays. */

@@ -106,7 +106,7 @@ final class ConditionalDriftTest {
         }
     }
 
-    /** b̄_s = b_s(x̄) at t = 0 for every x and every s, s = 0 too: for a network no drift of the mixture makes up for another point. */
+    /** b̄_s = b_s(x̄) at t = 0 for every x and every s, s = 0 too, where a network would tell another point. */
     @Test
     void anEmptyContextLeavesANetworksOwnVelocity() {
         float[] starts = {0, 1e-12f, 1e-6f, 0.3f, 1};
@@ -116,7 +116,8 @@ final class ConditionalDriftTest {
             Tensor start = Torch.of(starts);
             Tensor own = random.normal(starts.length, 2);
             NetworkDrift drift = new NetworkDrift(network);
-            for (Context empty : List.of(Context.unconditional(own, null, null), new Context(Torch.zerosLike(start), own.mul(-7)))) {
+            for (Context empty : List.of(Context.unconditional(own, null, null),
+                    new Context(Torch.zerosLike(start), own.mul(-7)))) {
                 assertClose(drift.at(start, own, null, null), new Glass(drift).at(start, own, empty), 1e-6, "t = 0");
             }
         }

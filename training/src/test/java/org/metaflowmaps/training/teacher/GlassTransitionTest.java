@@ -20,7 +20,7 @@ import org.metaflowmaps.training.mixture.GaussianMixture;
 import org.metaflowmaps.training.mixture.Mixtures;
 import org.metaflowmaps.training.model.Context;
 
-/** Transitions between two times against their laws in closed form and against the formula before anything is cancelled (method §3.3). */
+/** Transitions between two times against their laws in closed form and the formula before anything is cancelled (method §3.3). */
 final class GlassTransitionTest {
     private static Tensor times(double value, long count) {
         return Torch.full(value, DType.FLOAT64, Device.CPU, count);
@@ -54,15 +54,18 @@ final class GlassTransitionTest {
             Tensor labels = Torch.full(1, DType.INT64, Device.CPU, count);
             for (double time : new double[] {0, 0.25, 0.5, 0.9}) {
                 Tensor expected = new Glass(mixture.drift()).at(start, inner, new Context(times(time, count), x, labels, null));
-                assertClose(expected, new GlassTransition(mixture.drift(), time, 1, 0).at(start, inner, x, labels, null), 1e-5, "t = " + time);
-                assertClose(expected, new GlassTransition(mixture.drift(), time, 1).at(start, inner, x, labels, null), 1e-5, "DDPM's, t = " + time);
+                assertClose(expected, new GlassTransition(mixture.drift(), time, 1, 0).at(start, inner, x, labels, null), 1e-5,
+                        "t = " + time);
+                assertClose(expected, new GlassTransition(mixture.drift(), time, 1).at(start, inner, x, labels, null), 1e-5,
+                        "DDPM's, t = " + time);
             }
         }
     }
 
     /** Σ, S and t* as they are first written, with the inverse of the 2×2 matrix and the weights w1 and w2 that divide by σ̄. */
     @ParameterizedTest
-    @CsvSource({"0.3, 0.6, 0.4", "0.3, 0.6, -0.8", "0.05, 0.95, 0.9", "0.6, 0.61, 0.5", "0.5, 1, 0", "0.4, 0.8, 1", "0.7, 0.9, 0"})
+    @CsvSource({"0.3, 0.6, 0.4", "0.3, 0.6, -0.8", "0.05, 0.95, 0.9", "0.6, 0.61, 0.5", "0.5, 1, 0", "0.4, 0.8, 1",
+        "0.7, 0.9, 0"})
     void itIsTheFormulaBeforeCancelling(double t, double to, double rho) {
         try (TensorScope scope = TensorScope.open();
                 GaussianMixture mixture = Mixtures.line()) {
@@ -87,16 +90,16 @@ final class GlassTransitionTest {
                 double first = (tau - 1) / noise;
                 double second = to - gamma * t - gain * first;
                 double expected = first * inner + second * z - gamma * first * x;
-                Tensor actual = new GlassTransition(mixture.drift(), t, to, rho).at(times(s, 1), Torch.of(new double[] {inner}, 1, 1),
-                        Torch.of(new double[] {x}, 1, 1), null, null);
+                Tensor actual = new GlassTransition(mixture.drift(), t, to, rho).at(times(s, 1),
+                        Torch.of(new double[] {inner}, 1, 1), Torch.of(new double[] {x}, 1, 1), null, null);
                 assertEquals(expected, actual.item(), 1e-5 * (1 + Math.abs(expected)), "s = " + s);
             }
         }
     }
 
     /**
-     * For Gaussian data all is linear: with I_1 | x_t of mean μ and variance λ the end is (t' - γt)·μ + γ·x_t plus the noise times
-     * the root of (t' - γt)²·λ + (1-t')²(1-ρ²).
+     * For Gaussian data all is linear: with I_1 | x_t of mean μ and variance λ the end is (t' - γt)·μ + γ·x_t plus the noise
+     * times the root of (t' - γt)²·λ + (1-t')²(1-ρ²).
      */
     @ParameterizedTest
     @CsvSource({"0, 0.5, 0.7", "0.2, 0.7, 0.4", "0.5, 0.55, 0.9", "0.3, 1, 0.4", "0.6, 0.9, 1", "0.6, 0.9, -0.5"})
@@ -116,14 +119,14 @@ final class GlassTransitionTest {
             expected[i] = gain * mean + gamma * states[i] + spread * noises[i];
         }
         try (TensorScope scope = TensorScope.open();
-                GaussianMixture data = new GaussianMixture(List.of(1.0), List.of(new double[] {centre}), List.<double[][]>of(new double[][] {{variance}}),
-                        Device.CPU)) {
+                GaussianMixture data = new GaussianMixture(List.of(1.0), List.of(new double[] {centre}),
+                        List.<double[][]>of(new double[][] {{variance}}), Device.CPU)) {
             Tensor end = end(new GlassTransition(data.drift(), t, to, rho), Torch.of(states, 4, 1), Torch.of(noises, 4, 1), 100);
             assertClose(Torch.of(expected, 4, 1), end, 1e-5, t + " to " + to);
         }
     }
 
-    /** Mean and variance of x_{t'} given x_t for data with three modes; the posterior's variance is the denoiser's slope times (1-t)²/t. */
+    /** Mean and variance of x_{t'} given x_t for three modes; the posterior's variance is the denoiser's slope times (1-t)²/t. */
     @Test
     void theMomentsOfAMixturesTransition() {
         double t = 0.4;
@@ -135,7 +138,8 @@ final class GlassTransitionTest {
                 GaussianMixture mixture = Mixtures.line()) {
             double rho = GlassTransition.ddpm(t, to);
             assertEquals(0.4 * 0.3 / (0.7 * 0.6), rho, 1e-12);
-            Tensor end = end(new GlassTransition(mixture.drift(), t, to), times(x, draws).unsqueeze(1), random.normal(draws, 1).to(DType.FLOAT64), 20);
+            Tensor end = end(new GlassTransition(mixture.drift(), t, to), times(x, draws).unsqueeze(1),
+                    random.normal(draws, 1).to(DType.FLOAT64), 20);
             double[] around = mixture.denoiser(times(t, 3), Torch.of(new double[] {x - 1e-4, x, x + 1e-4}, 3, 1)).toDoubleArray();
             double left = (around[2] - around[0]) / 2e-4 * (1 - t) * (1 - t) / t;
             double gamma = rho * (1 - to) / (1 - t);
