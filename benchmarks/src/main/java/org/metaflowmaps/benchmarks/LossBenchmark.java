@@ -53,7 +53,7 @@ public class LossBenchmark {
 
     /** What is measured. */
     @Param({"forward", "diagonal", "diagonal-teacher", "semigroup", "psd", "shortcut", "mean-flow", "improved-mean-flow", "eulerian",
-        "eulerian-teacher", "lagrangian", "lagrangian-average", "lagrangian-teacher-average", "terminal-velocity", "alpha-flow"})
+        "eulerian-teacher", "lagrangian", "lagrangian-average", "lagrangian-velocity", "lagrangian-teacher", "lagrangian-teacher-average", "terminal-velocity", "alpha-flow"})
     public String loss = "forward";
 
     private final TensorScope scope = TensorScope.open();
@@ -88,6 +88,8 @@ public class LossBenchmark {
             case "eulerian-teacher" -> new Eulerian(taught).of(map, pair);
             case "lagrangian" -> new Lagrangian(own, Through.DERIVATIVE).of(map, pair);
             case "lagrangian-average" -> new Lagrangian(own, Through.AVERAGE).of(map, pair);
+            case "lagrangian-velocity" -> new Lagrangian(own, Through.VELOCITY).of(map, pair);
+            case "lagrangian-teacher" -> new Lagrangian(taught, Through.DERIVATIVE).of(map, pair);
             case "lagrangian-teacher-average" -> new Lagrangian(taught, Through.AVERAGE).of(map, pair);
             case "terminal-velocity" -> new TerminalVelocity(other).of(map, pair);
             case "alpha-flow" -> new AlphaFlow(data, 0.5).of(map, pair);
