@@ -92,7 +92,7 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, 
     private static Drift guided(TrainConfig config, MetaFlowMap network) {
         TeacherConfig teacher = config.teacher();
         if (undoesTooMuch(config)) {
-            LOG.warn("warning: guidance is {}, the teacher's own {}: undoing that is right only where it was trained with guidance",
+            LOG.warn("warning: guidance {}, the teacher's own {}: undoing it is right only where it was trained with guidance",
                     config.guidance(), 1 / (1 - teacher.builtIn()));
         }
         Drift plain = new NetworkDrift(network);

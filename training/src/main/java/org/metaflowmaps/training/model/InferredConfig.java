@@ -123,13 +123,14 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         boolean context = family == CheckpointLayout.Family.MFM;
         boolean known = context && guidanceRows == like.guidanceRows();
         if (context && !known && guidanceRows > 1) {
-            throw new IllegalArgumentException("the guidance table has " + guidanceRows + " rows, the model's settings name scales "
-                    + "for " + like.guidanceRows() + ": which scales the rows stand for the file does not say, so give "
+            throw new IllegalArgumentException("the guidance table has " + guidanceRows + " rows, the model's settings "
+                    + "name scales for " + like.guidanceRows() + ": which scales the rows stand for the file does not say, so give "
                     + "the model the same ones");
         }
         return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, stage,
                 known ? like.classScales() : List.of(), known ? like.contextScales() : List.of(), ratio(), zeroData, learnSigma,
-                qkNorm, context && like.preserveContextAtZero(), jointAttention, context ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
+                qkNorm, context && like.preserveContextAtZero(), jointAttention,
+                context ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
     }
 
     /** Half a unit more than the width, to keep it when the ratio is multiplied out and cut off. */
