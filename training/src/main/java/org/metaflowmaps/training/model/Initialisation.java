@@ -17,7 +17,7 @@ public final class Initialisation {
     /**
      * Fills {@code target} from a source of its own layout, or fills a meta flow map from a flow or a flow map.
      *
-     * @param source unchanged; its blocks have the target's shapes. Of a head that also predicts a variance, the mean is taken
+     * @param source unchanged; all its blocks are the target's, in number, shape and options. Of a head that also predicts a variance, the mean is taken
      * @param target all its parameters are overwritten
      * @throws IllegalArgumentException if the networks do not fit
      */
@@ -35,6 +35,7 @@ public final class Initialisation {
 
     private static void mlp(MlpFlowMap from, MlpFlowMap to) {
         requireLayouts(from, to);
+        requireRoom(from, to);
         Map<String, Tensor> source = from.parameters().parameters();
         to.parameters().parameters().forEach((name, parameter) -> {
             if (source.containsKey(name)) {
@@ -48,6 +49,13 @@ public final class Initialisation {
     private static void transformer(FlowMapTransformer from, FlowMapTransformer to) {
         requireLayouts(from, to);
         TransformerConfig config = to.config();
+        requireAlike("num_heads", from.config().numHeads(), config.numHeads());
+        requireAlike("encoder_depth", from.config().encoderDepth(), config.encoderDepth());
+        if (from.isContextual()) {
+            requireAlike("model_guidance_class_ws", from.config().classScales(), config.classScales());
+            requireAlike("model_guidance_x_ws", from.config().contextScales(), config.contextScales());
+            requireAlike("preserve_t_cond_0", from.config().preserveContextAtZero(), config.preserveContextAtZero());
+        }
         if (config.zeroData() != from.config().zeroData()) {
             throw new IllegalArgumentException("initialisation: is_zero_data is " + from.config().zeroData() + " for the source and " + config.zeroData()
                     + " for the target: the clock belongs to the weights, set it alike");
@@ -58,6 +66,7 @@ public final class Initialisation {
             throw new IllegalArgumentException("initialisation: attention to the context's tokens cannot begin as none, since they take part in "
                     + "every softmax: set use_joint_attention to false");
         }
+        requireRoom(from, to);
         to.parameters().parameters().forEach((name, parameter) -> {
             if (name.startsWith("final_layer.linear.") && from.config().learnSigma() && !config.learnSigma()) {
                 parameter.copy_(mean(source(source, name), config));
@@ -100,6 +109,22 @@ public final class Initialisation {
         long inner = head.numel() / (pixels * 2 * channels);
         return head.reshape(pixels, 2 * channels, inner).narrow(1, 0, channels).reshape(head.dim() == 1
                 ? new long[] {pixels * channels} : new long[] {pixels * channels, inner});
+    }
+
+    /** What no shape tells, and the same numbers compute something else with. */
+    private static void requireAlike(String setting, Object source, Object target) {
+        if (!source.equals(target)) {
+            throw new IllegalArgumentException("initialisation: " + setting + " is " + source + " for the source and " + target
+                    + " for the target: give the target the source's");
+        }
+    }
+
+    private static void requireRoom(MetaFlowMap from, MetaFlowMap to) {
+        for (String name : from.parameters().parameters().keySet()) {
+            if (!to.parameters().parameters().containsKey(name)) {
+                throw new IllegalArgumentException("initialisation: the target has no " + name + ", which the source has: give the target the source's options");
+            }
+        }
     }
 
     private static void requireLayouts(MetaFlowMap from, MetaFlowMap to) {

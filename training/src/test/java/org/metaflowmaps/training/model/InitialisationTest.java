@@ -127,4 +127,29 @@ final class InitialisationTest {
             assertRefused(() -> Initialisation.from(small, meta), "MlpFlowMap", "FlowMapTransformer");
         }
     }
+
+    /** Nothing of a source is left out in silence. */
+    @Test
+    void aSourceWithMoreIsRefused() {
+        TransformerConfig plain = config(false, false, false, false);
+        try (FlowMapTransformer target = Networks.transformer(plain);
+                FlowMapTransformer norms = Networks.transformer(config(false, false, true, false).withoutContext());
+                FlowMapTransformer deeper = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 4, 2, 3, 2, List.of(), List.of(), 2, false, false,
+                        false, false, false).withoutContext());
+                FlowMapTransformer heads = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 4, 3, 2, List.of(), List.of(), 2, false, false,
+                        false, false, false).withoutContext());
+                FlowMapTransformer stages = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 1, List.of(), List.of(), 2, false, false,
+                        false, false, false).withoutContext());
+                FlowMapTransformer scales = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(1.5), List.of(), 2, false, false,
+                        false, false, false));
+                MlpFlowMap thin = Networks.mlp(new MlpConfig(2, 12, 1, 4));
+                MlpFlowMap thick = Networks.mlp(new MlpConfig(2, 12, 2, 4))) {
+            assertRefused(() -> Initialisation.from(norms, target), "the target has no blocks.0.attn.q_norm.scale");
+            assertRefused(() -> Initialisation.from(deeper, target), "the target has no blocks.3.");
+            assertRefused(() -> Initialisation.from(heads, target), "num_heads is 4 for the source and 2");
+            assertRefused(() -> Initialisation.from(stages, target), "encoder_depth is 1 for the source and 2");
+            assertRefused(() -> Initialisation.from(scales, target), "model_guidance_class_ws is [1.5] for the source and [2.5]");
+            assertRefused(() -> Initialisation.from(thick, thin), "the target has no ");
+        }
+    }
 }
