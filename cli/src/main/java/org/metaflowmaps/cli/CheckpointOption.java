@@ -32,14 +32,23 @@ final class CheckpointOption {
         private boolean pretrained;
     }
 
-    /** The network, owned by the caller. */
+    /** The network, of images, owned by the caller. */
     MetaFlowMap load(Device device) throws IOException {
+        Path file = Objects.requireNonNull(choice).file;
+        return images(loadAny(device), file == null ? "the map that comes with mfm" : file.toString());
+    }
+
+    /** The network, whatever its items, owned by the caller. */
+    MetaFlowMap loadAny(Device device) throws IOException {
         Choice chosen = Objects.requireNonNull(choice);
-        if (chosen.pretrained) {
-            return pretrained(PRETRAINED, device);
-        }
-        Path file = Objects.requireNonNull(chosen.file);
-        return images(Checkpoint.load(file, device), file.toString());
+        return chosen.pretrained ? pretrained(PRETRAINED, device) : Checkpoint.load(Objects.requireNonNull(chosen.file), device);
+    }
+
+    /** A file of that name in the checkpoint's folder; null if there is none. */
+    @Nullable Path beside(String name) {
+        Path file = Objects.requireNonNull(choice).file;
+        Path other = file == null ? null : file.resolveSibling(name);
+        return other != null && Files.isRegularFile(other) ? other : null;
     }
 
     /** The map in a resource of this package, owned by the caller. */

@@ -52,7 +52,8 @@ final class ConvertCommand implements Callable<Integer> {
     private final PrefixOption prefix = new PrefixOption();
 
     @Option(names = "--out-prefix", paramLabel = "PREFIX",
-            description = "What to put before the names. Default: dit. for meta flow maps and mfm's own checkpoints, else nothing.")
+            description = "What to put before the names. Default: dit. for meta flow maps and mfm's own checkpoints, else nothing. "
+            + "With ema. a .pt has the network in a dict 'ema', as SiT's training checkpoints have.")
     private @Nullable String outPrefix;
 
     @Option(names = "--dtype", paramLabel = "TYPE",

@@ -2,6 +2,8 @@ package org.metaflowmaps.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -14,6 +16,7 @@ import org.metaflowmaps.steering.evaluation.DriftDisagreement;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -23,8 +26,8 @@ import picocli.CommandLine.Spec;
 
 /** {@code mfm evaluate drift}. */
 @Command(name = "drift", mixinStandardHelpOptions = true,
-        description = "Compare three ways of reading the unconditional drift from a map of Fashion-MNIST, on test images noised "
-                + "to some times: a perfect map's do not differ but for the chance of the draws.")
+        description = "Compare three ways of reading the unconditional drift from a map, on items of its data noised to some times: a perfect map's do not "
+                + "differ but for the chance of the draws.")
 final class EvaluateDriftCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
@@ -32,16 +35,23 @@ final class EvaluateDriftCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
+    @Option(names = "--config", paramLabel = "CONFIG", description = "The configuration, a YAML file or one that comes with mfm, whose data gives the items. "
+            + "Default: for maps of Fashion-MNIST its test images, else config.yaml beside the checkpoint.")
+    private @Nullable String config;
+
+    @Mixin
+    private final GuidanceOption guidance = new GuidanceOption();
+
     @Option(names = "--times", paramLabel = "T", split = ",",
             description = "Times of the drift, from 0 to below 1. Default: ${DEFAULT-VALUE}.",
             defaultValue = "0.2,0.5,0.8")
     private List<Double> times = List.of();
 
-    @Option(names = "--images", paramLabel = "N", description = "Test images, the first N. Default: ${DEFAULT-VALUE}.")
-    private int images = 64;
+    @Option(names = "--items", paramLabel = "N", description = "Items, the first N. Default: ${DEFAULT-VALUE}.")
+    private int count = 64;
 
     @Option(names = "--draws", paramLabel = "N",
-            description = "One-step draws per image, an even number. Default: ${DEFAULT-VALUE}.")
+            description = "One-step draws per item, an even number. Default: ${DEFAULT-VALUE}.")
     private int draws = 64;
 
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
@@ -52,22 +62,21 @@ final class EvaluateDriftCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        LabelledImages test = FashionMnist.test();
-        if (images < 1 || images > test.count()) {
-            throw new IllegalArgumentException("--images " + images + " is out of range: give 1 to " + test.count());
+        if (count < 1) {
+            throw new IllegalArgumentException("--items " + count + " is out of range: give at least 1");
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
-        try (MetaFlowMap map = EvaluateFashionMnistCommand.fitting(checkpoint.load(device.get()), "the checkpoint");
+        try (MetaFlowMap map = checkpoint.loadAny(device.get());
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 TensorScope scope = TensorScope.open()) {
-            Tensor items = ImageData.items(test, 0, images, device.get());
-            Tensor labels = ImageData.labels(test, 0, images, device.get());
-            terminal.println("Root mean square per pixel of the drift at an empty context, and of its differences to the drift "
+            TrainingData.Batch items = items(map);
+            Tensor scale = GuidanceOption.of(guidance.scale(map), map, map.classes() == 0 ? null : items.labels());
+            terminal.println("Root mean square per entry of the drift at an empty context, and of its differences to the drift "
                     + "from the start of the posterior's flow and from " + draws + " one-step draws:");
             terminal.printf("%5s %10s %15s %15s %15s %18s%n", "t", "drift", "empty - start", "empty - draws", "start - draws",
                     "chance of draws");
             for (double time : times) {
-                DriftDisagreement found = DriftDisagreement.of(map, items, labels, time, draws, random);
+                DriftDisagreement found = DriftDisagreement.of(map, items.items(), items.labels(), scale, time, draws, random);
                 terminal.printf(Locale.ROOT, "%5s %10.4f %15.4f %15.4f %15.4f %18.4f%n", time, found.drift(),
                         found.emptyToStart(), found.emptyToDraws(),
                         found.startToDraws(), found.chance());
@@ -75,5 +84,26 @@ final class EvaluateDriftCommand implements Callable<Integer> {
             }
         }
         return 0;
+    }
+
+    /** In the innermost open scope. */
+    private TrainingData.Batch items(MetaFlowMap map) throws IOException {
+        Path beside = checkpoint.beside("config.yaml");
+        if (config == null && EvaluateFashionMnistCommand.fits(map)) {
+            LabelledImages test = FashionMnist.test();
+            int to = Math.min(count, test.count());
+            return new TrainingData.Batch(ImageData.items(test, 0, to, device.get()), ImageData.labels(test, 0, to, device.get()));
+        }
+        if (config == null && beside == null) {
+            throw new IllegalArgumentException("what data this map is of is not known: there is no config.yaml beside it; give it as --config");
+        }
+        try (TrainingData data = DataSource.open(Configs.load(config != null ? config : Objects.requireNonNull(beside).toString(), List.of()).config(),
+                device.get())) {
+            if (!Arrays.equals(data.itemShape(), map.itemShape())) {
+                throw new IllegalArgumentException("the configuration's data has items of shape " + Arrays.toString(data.itemShape()) + ", the map "
+                        + Arrays.toString(map.itemShape()) + ": give another with --config");
+            }
+            return data.batch(0, count);
+        }
     }
 }

@@ -3,7 +3,6 @@ package org.metaflowmaps.cli;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
@@ -15,7 +14,6 @@ import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.PosteriorFrechet;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.data.FashionMnist;
-import org.metaflowmaps.training.model.FlowMapTransformer;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.teacher.Drift;
 import org.metaflowmaps.training.teacher.Glass;
@@ -66,10 +64,8 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
             defaultValue = "0,0.2,0.5")
     private List<Double> times = List.of();
 
-    @Option(names = "--guidance", paramLabel = "W",
-            description = "Guidance scale, one that the map has a row for; a teacher is guided by two "
-            + "evaluations per step. Default: none.")
-    private @Nullable Double guidance;
+    @Mixin
+    private final GuidanceOption guidance = new GuidanceOption();
 
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
@@ -88,8 +84,8 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
         try (MetaFlowMap map = fitting(checkpoint.load(device.get()), "the checkpoint");
                 Teacher own = teacher(map);
                 FashionClassifier classifier = FashionClassifier.shipped(device.get())) {
-            checkGuidance(map);
-            PosteriorFrechet frechet = new PosteriorFrechet(classifier, FashionMnist.test(), images, map.classes() > 0, guidance,
+            Double scale = guidance.scale(map);
+            PosteriorFrechet frechet = new PosteriorFrechet(classifier, FashionMnist.test(), images, map.classes() > 0, scale,
                     device.get(), seed);
             FrechetReport report = new FrechetReport(images, frechet.floor(), terminal);
             for (double time : times) {
@@ -128,20 +124,6 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
         }
     }
 
-    /** A map of another scale's row would answer for the nearest one it has. */
-    private void checkGuidance(MetaFlowMap map) {
-        if (guidance != null) {
-            List<Double> scales = new ArrayList<>(List.of(1.0));
-            if (map instanceof FlowMapTransformer transformer) {
-                scales.addAll(transformer.config().classScales());
-            }
-            if (!scales.contains(guidance)) {
-                throw new IllegalArgumentException("--guidance " + guidance + ": this map was trained with the scales " + scales
-                        + " only");
-            }
-        }
-    }
-
     /**
      * What GLASS integrates.
      *
@@ -167,14 +149,18 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
             throw new IOException(teacher + " has " + other.classes() + " classes, the evaluated map has " + map.classes());
         }
         Drift drift = new NetworkDrift(other);
-        return guidance == null || other.classes() == 0 ? new Teacher(drift, 1, other)
+        return guidance.scale(map) == null || other.classes() == 0 ? new Teacher(drift, 1, other)
                 : new Teacher(new GuidedDrift(drift, other.classes(), 0), 2, other);
     }
 
-    /** The map, if it is one of Fashion-MNIST's images; else it is closed. */
-    static MetaFlowMap fitting(MetaFlowMap map, String name) throws IOException {
+    static boolean fits(MetaFlowMap map) {
         boolean classes = map.classes() == 0 || map.classes() == FashionMnist.CLASSES.size();
-        if (!Arrays.equals(map.itemShape(), ITEM) || !classes) {
+        return Arrays.equals(map.itemShape(), ITEM) && classes;
+    }
+
+    /** The map, if it is one of Fashion-MNIST's images; else it is closed. */
+    private static MetaFlowMap fitting(MetaFlowMap map, String name) throws IOException {
+        if (!fits(map)) {
             String found = Arrays.toString(map.itemShape()) + " with " + map.classes() + " classes";
             map.close();
             throw new IOException(name + " holds a map of items of shape " + found

@@ -40,6 +40,9 @@ final class PosteriorCommand implements Callable<Integer> {
     @Option(names = "--steps", paramLabel = "N", description = "Flow-map steps per draw. Default: ${DEFAULT-VALUE}.")
     private int steps = 1;
 
+    @Mixin
+    private final GuidanceOption guidance = new GuidanceOption();
+
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
@@ -73,7 +76,7 @@ final class PosteriorCommand implements Callable<Integer> {
         }
         try (MetaFlowMap map = checkpoint.load(device.get());
                 Autocast mode = precision.on(device.get())) {
-            ImageGrid grid = new PosteriorStudy(map, images, images.count(), device.get(), seed).grid(wanted, at, draws, steps);
+            ImageGrid grid = new PosteriorStudy(map, guidance.scale(map), images, images.count(), device.get(), seed).grid(wanted, at, draws, steps);
             Png.write(grid.draw(2), out);
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();

@@ -3,6 +3,7 @@ package org.metaflowmaps.cli;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -22,14 +23,16 @@ final class PosteriorStudy {
     static final double[] TIMES = {0.1, 0.3, 0.5, 0.8};
 
     private final MetaFlowMap map;
+    private final @Nullable Double guidance;
     private final LabelledImages images;
     private final int trained;
     private final Device device;
     private final long seed;
 
-    /** Images from {@code trained} on were not trained on. */
-    PosteriorStudy(MetaFlowMap map, LabelledImages images, int trained, Device device, long seed) {
+    /** Images from {@code trained} on were not trained on; labels have the guidance scale, or none if it is null. */
+    PosteriorStudy(MetaFlowMap map, @Nullable Double guidance, LabelledImages images, int trained, Device device, long seed) {
         this.map = map;
+        this.guidance = guidance;
         this.images = images;
         this.trained = trained;
         this.device = device;
@@ -46,7 +49,7 @@ final class PosteriorStudy {
             Tensor labels = ImageData.labels(images, trained, to, device);
             Tensor means = classMeans().indexSelect(0, labels);
             for (double time : TIMES) {
-                rows.add(PosteriorEvaluation.of(new PosteriorSampler(map, steps), items, labels, means, time, draws, random));
+                rows.add(PosteriorEvaluation.of(new PosteriorSampler(map, steps), items, labels, GuidanceOption.of(guidance, map, labels), means, time, draws, random));
             }
         }
         return rows;
@@ -84,7 +87,8 @@ final class PosteriorStudy {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor clean = ImageData.items(images, image, image + 1, device);
-            Context context = PosteriorEvaluation.noised(clean, ImageData.labels(images, image, image + 1, device), time, random);
+            Tensor label = ImageData.labels(images, image, image + 1, device);
+            Context context = PosteriorEvaluation.noised(clean, label, GuidanceOption.of(guidance, map, label), time, random);
             Tensor drawn = new PosteriorSampler(map, steps).sample(random, context, draws).select(0, 0);
             return Torch.cat(0, clean, context.state(), drawn).toFloatArray();
         }

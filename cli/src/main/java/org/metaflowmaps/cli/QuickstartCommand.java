@@ -18,6 +18,8 @@ import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.model.Layout;
+import org.metaflowmaps.training.model.TransformerConfig;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -59,6 +61,10 @@ final class QuickstartCommand implements Callable<Integer> {
         if (config.data().kind() != DataConfig.Kind.FASHION_MNIST) {
             throw new IllegalArgumentException("config: the quickstart draws images; for other data use: mfm train");
         }
+        TransformerConfig network = config.model().transformer();
+        if (network == null || network.layout() != Layout.META_FLOW_MAP) {
+            throw new IllegalArgumentException("config: the quickstart draws posteriors, which need model.transformer.layout=meta-flow-map; for others use: mfm train");
+        }
         CheckpointFolder checkpoints = new CheckpointFolder(folder);
         if (!folder.equals(DEFAULT_FOLDER) && !checkpoints.isEmpty()) {
             throw new IOException("a checkpoint exists in " + folder + ": choose another folder with --out");
@@ -79,7 +85,7 @@ final class QuickstartCommand implements Callable<Integer> {
                 terminal.flush();
                 return 0;
             }
-            PosteriorStudy study = new PosteriorStudy(trainer.map(), images, images.count() - config.data().holdOut(), device.get(), config.seed());
+            PosteriorStudy study = new PosteriorStudy(trainer.map(), GuidanceOption.usual(trainer.map()), images, images.count() - config.data().holdOut(), device.get(), config.seed());
             QuickstartReport report = new QuickstartReport(folder, resolved, evaluated, DRAWS);
             trainer.average().applied(() -> {
                 long started = System.nanoTime();

@@ -18,8 +18,10 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.FlowMapSampler;
+import org.metaflowmaps.steering.OdeSampler;
 import org.metaflowmaps.steering.RefinementSampler;
 import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.teacher.NetworkDrift;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -32,7 +34,8 @@ final class SampleCommand implements Callable<Integer> {
     /** How samples are made. */
     enum Sampler {
         refinement,
-        flow_map
+        flow_map,
+        ode
     }
 
     @Spec
@@ -50,8 +53,12 @@ final class SampleCommand implements Callable<Integer> {
     @Option(names = "--steps", paramLabel = "N", description = "Network evaluations per image. Default: ${DEFAULT-VALUE}.")
     private int steps = 4;
 
-    @Option(names = "--sampler", description = "${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
-    private Sampler sampler = Sampler.refinement;
+    @Option(names = "--sampler", description = "${COMPLETION-CANDIDATES}: posterior draws and fresh noise in turn, jumps (of a flow map "
+            + "or a meta flow map), or Euler steps of the drift. Default: refinement, and ode for a map without contexts, which may be a plain flow.")
+    private @Nullable Sampler sampler;
+
+    @Mixin
+    private final GuidanceOption guidance = new GuidanceOption();
 
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
@@ -97,9 +104,11 @@ final class SampleCommand implements Callable<Integer> {
         long[] item = map.itemShape();
         long[] shape = {classes.size(0), item[0], item[1], item[2]};
         Tensor given = map.classes() == 0 ? null : classes;
-        return switch (sampler) {
-            case refinement -> new RefinementSampler(map, steps).sample(random.normal(shape), () -> random.normal(shape), given, null);
-            case flow_map -> new FlowMapSampler(map, steps).sample(random.normal(shape), given, null);
+        Tensor scale = GuidanceOption.of(guidance.scale(map), map, given);
+        return switch (sampler != null ? sampler : map.isContextual() ? Sampler.refinement : Sampler.ode) {
+            case refinement -> new RefinementSampler(map, steps).sample(random.normal(shape), () -> random.normal(shape), given, scale);
+            case flow_map -> new FlowMapSampler(map, steps).sample(random.normal(shape), given, scale);
+            case ode -> new OdeSampler(new NetworkDrift(map), steps).sample(random.normal(shape), given, scale);
         };
     }
 

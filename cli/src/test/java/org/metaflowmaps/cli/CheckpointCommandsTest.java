@@ -93,6 +93,9 @@ final class CheckpointCommandsTest {
                 assertEquals(-1, before.bytes(name).mismatch(after.bytes(name.replaceFirst("dit", "model"))), name);
             }
         }
+        mfm("convert", path("there.pt"), path("averaged.pt"), "--out-prefix", "ema.").succeeded();
+        String averaged = mfm("inspect", path("averaged.pt")).succeeded().out();
+        assertTrue(averaged.contains("names under 'ema.'") && averaged.contains("whole: "), averaged);
         mfm("convert", trained, path("slim.safetensors")).succeeded();
         mfm("sample", trained, "--device", "cpu", "--count", "1", "--out", path("a.safetensors")).succeeded();
         mfm("sample", path("slim.safetensors"), "--device", "cpu", "--count", "1", "--out", path("b.safetensors")).succeeded();

@@ -80,7 +80,7 @@ final class CommandsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"refinement", "flow_map"})
+    @ValueSource(strings = {"refinement", "flow_map", "ode"})
     void samplesArePicturesOrNumbers(String sampler) throws IOException {
         long live = NativeMemory.liveTensors();
         Path picture = folder.resolve(sampler + ".png");
@@ -105,6 +105,49 @@ final class CommandsTest {
             assertTrue(file.entries().containsKey("labels"));
         }
         assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    private static byte[] samples(String from, String... options) throws IOException {
+        Path out = folder.resolve("out.safetensors");
+        mfm(Stream.concat(Stream.of("sample", from, "--device", "cpu", "--count", "1", "--steps", "2", "--out", out.toString()), Stream.of(options))
+                .toArray(String[]::new)).succeeded();
+        return Files.readAllBytes(out);
+    }
+
+    @Test
+    void aFlowIsSampledByItsOde() throws IOException {
+        Path run = folder.resolve("flow");
+        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString(), "model.transformer.layout=flow-map", "loss.consistency=none").succeeded();
+        String flow = run.resolve("checkpoint.safetensors").toString();
+        assertArrayEquals(samples(flow, "--sampler", "ode"), samples(flow));
+        assertFalse(Arrays.equals(samples(flow, "--sampler", "flow_map"), samples(flow)));
+        mfm("sample", flow, "--device", "cpu", "--sampler", "refinement").failed("refinement sampler", "without contexts", "layout meta-flow-map");
+        mfm("posterior", flow, "--device", "cpu").failed("posterior sampler", "without contexts");
+        tiny("quickstart", "--device", "cpu", "--out", folder.resolve("none").toString(), "model.transformer.layout=flow-map").failed("layout=meta-flow-map");
+    }
+
+    /** Labels were trained with the one scale: without being asked, they are given that. */
+    @Test
+    void labelsHaveTheScaleTheyWereTrainedWith() throws IOException {
+        Path run = folder.resolve("guided");
+        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString(), "model.transformer.model_guidance_class_ws=[2.5]", "guidance=2.5",
+                "loss.velocity=guided", "optimizer.learning_rate=0.1").succeeded();
+        String guided = run.resolve("checkpoint.safetensors").toString();
+        for (String sampler : List.of("refinement", "flow_map", "ode")) {
+            assertArrayEquals(samples(guided, "--sampler", sampler, "--guidance", "2.5"), samples(guided, "--sampler", sampler));
+            assertFalse(Arrays.equals(samples(guided, "--sampler", sampler, "--guidance", "1"), samples(guided, "--sampler", sampler)), sampler);
+            assertArrayEquals(samples(guided, "--sampler", sampler, "--guidance", "1", "--class", "10"), samples(guided, "--sampler", sampler, "--class", "10"),
+                    "no label, no guidance");
+        }
+        byte[][] pictures = new byte[2][];
+        for (int i = 0; i < 2; i++) {
+            Path out = folder.resolve("guided" + i + ".png");
+            mfm("posterior", guided, "--device", "cpu", "--image", "3", "--draws", "2", "--guidance", i == 0 ? "1" : "2.5", "--out", out.toString()).succeeded();
+            pictures[i] = Files.readAllBytes(out);
+        }
+        assertFalse(Arrays.equals(pictures[0], pictures[1]));
+        mfm("sample", guided, "--device", "cpu", "--guidance", "2").failed("--guidance 2.0", "[1.0, 2.5]");
+        mfm("posterior", guided, "--device", "cpu", "--guidance", "2").failed("--guidance 2.0", "[1.0, 2.5]");
     }
 
     @Test

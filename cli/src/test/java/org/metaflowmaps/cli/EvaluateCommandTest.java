@@ -89,7 +89,7 @@ final class EvaluateCommandTest {
 
     @Test
     void driftsOfThreeKindsAreCompared() {
-        String out = mfm("evaluate", "drift", checkpoint, "--device", "cpu", "--images", "3", "--draws", "2", "--times",
+        String out = mfm("evaluate", "drift", checkpoint, "--device", "cpu", "--items", "3", "--draws", "2", "--times",
                 "0,0.5").succeeded().out();
         List<String> lines = out.lines().toList();
         assertEquals(4, lines.size(), out);
@@ -105,7 +105,7 @@ final class EvaluateCommandTest {
         mfm("evaluate", "fashion-mnist", checkpoint, "--glass", "-1").failed("--glass [-1]");
         mfm("evaluate", "fashion-mnist", checkpoint, "--teacher",
                 folder.resolve("missing").toString()).failed("missing does not exist");
-        mfm("evaluate", "drift", checkpoint, "--images", "0").failed("--images 0", "1 to 10000");
+        mfm("evaluate", "drift", checkpoint, "--items", "0").failed("--items 0", "at least 1");
         mfm("evaluate", "drift", checkpoint, "--device", "cpu", "--times", "1").failed("time 1.0");
         mfm("evaluate", "drift", checkpoint, "--device", "cpu", "--draws", "3").failed("3 draws");
         mfm("evaluate", "drift").refused("CHECKPOINT", "--pretrained");

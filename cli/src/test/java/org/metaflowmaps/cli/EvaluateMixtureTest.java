@@ -88,4 +88,28 @@ final class EvaluateMixtureTest {
         evaluate(folder.resolve("nothing.safetensors").toString()).failed("nothing.safetensors");
         evaluate().refused("CHECKPOINT");
     }
+
+    @Test
+    void driftsOfAMixturesMapAreCompared() throws IOException {
+        long live = NativeMemory.liveTensors();
+        String out = mfm("evaluate", "drift", first, "--device", "cpu", "--items", "5", "--draws", "2", "--times", "0.5").succeeded().out();
+        assertEquals(3, out.lines().count(), out);
+        assertTrue(out.lines().toList().getLast().strip().startsWith("0.5 "), out);
+        Path alone = Files.copy(Path.of(first), Files.createDirectory(folder.resolve("alone")).resolve("checkpoint.safetensors"));
+        mfm("evaluate", "drift", alone.toString(), "--device", "cpu").failed("no config.yaml beside it", "--config");
+        assertEquals(out, mfm("evaluate", "drift", alone.toString(), "--config", "mixture/distill", "--device", "cpu", "--items", "5", "--draws", "2", "--times", "0.5")
+                .succeeded().out());
+        mfm("evaluate", "drift", first, "--config", "quickstart", "--device", "cpu").failed("items of shape [1, 28, 28]", "the map [2]");
+        assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void aFlowHasNoPosteriors() {
+        Path out = folder.resolve("flow");
+        mfm("train", "mixture/flow", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2", "checkpoint_every=2", "model.mlp.width=8", "optimizer.decay=0")
+                .succeeded();
+        String flow = out.resolve("checkpoint.safetensors").toString();
+        evaluate(flow, "--time", "0.5").failed(flow, "without contexts", "layout meta-flow-map");
+        mfm("evaluate", "drift", flow, "--device", "cpu").failed("without contexts");
+    }
 }

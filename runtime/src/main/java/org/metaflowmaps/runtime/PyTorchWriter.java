@@ -24,6 +24,9 @@ import org.apache.commons.io.channels.CloseShieldChannel;
 /**
  * Writes a dict of tensors as {@code torch.save} does, whole or not at all; {@code torch.load(weights_only=True)} reads it.
  *
+ * <p>Tensors named {@code ema.x} lie under {@code x} in a dict of their own, named {@code ema}: so training checkpoints have their averaged
+ * weights, and a {@link PyTorchFile} gives them those names back.
+ *
  * <p>Every tensor has a storage of its own, stored without compression at a multiple of 64 bytes, as PyTorch's own files have
  * them. Equal content makes equal files. Bytes are streamed from where they lie; no second copy of the tensors is made.
  *
@@ -33,6 +36,7 @@ public final class PyTorchWriter {
     private static final int ALIGNMENT = 64;
     private static final int BLOCK = 1 << 20;
     private static final String ROOT = "archive/";
+    private static final String AVERAGED = "ema";
     /** The same for every file, and late enough for an archive's short form of times. */
     private static final LocalDateTime EARLY = LocalDateTime.of(1980, 2, 1, 0, 0);
 
@@ -92,7 +96,8 @@ public final class PyTorchWriter {
 
     /** The dict of tensors, each described by the call that rebuilds it. */
     private static byte[] pickle(List<? extends OutgoingTensor> tensors) throws IOException {
-        Map<String, Call> dict = new LinkedHashMap<>();
+        Map<String, Object> dict = new LinkedHashMap<>();
+        Map<String, Object> averaged = new LinkedHashMap<>();
         Set<String> names = new HashSet<>();
         for (OutgoingTensor tensor : tensors) {
             if (!names.add(tensor.name())) {
@@ -100,10 +105,16 @@ public final class PyTorchWriter {
                         + ": give each its own name");
             }
             long elements = tensor.byteSize() / tensor.dtype().bytes();
-            Storage storage = new Storage(tensor.dtype(), Integer.toString(dict.size()), elements);
+            Storage storage = new Storage(tensor.dtype(), Integer.toString(names.size() - 1), elements);
             Object hooks = new Call(new Global("collections", "OrderedDict"), List.of());
-            dict.put(tensor.name(), new Call(new Global("torch._utils", "_rebuild_tensor_v2"),
-                    List.of(storage, 0, tensor.shape().toArray(), strides(tensor.shape()), false, hooks)));
+            Call rebuilt = new Call(new Global("torch._utils", "_rebuild_tensor_v2"),
+                    List.of(storage, 0, tensor.shape().toArray(), strides(tensor.shape()), false, hooks));
+            if (tensor.name().startsWith(AVERAGED + ".")) {
+                averaged.put(tensor.name().substring(AVERAGED.length() + 1), rebuilt);
+                dict.put(AVERAGED, averaged);
+            } else {
+                dict.put(tensor.name(), rebuilt);
+            }
         }
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         new Description().dump(dict, out);

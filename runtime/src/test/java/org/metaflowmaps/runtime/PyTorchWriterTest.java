@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
 import org.junit.jupiter.api.Test;
@@ -67,6 +68,33 @@ class PyTorchWriterTest {
                 assertArrayEquals(expected, content(zip, "data.pkl"));
             }
         }
+    }
+
+    /** As SiT's training checkpoints have them: {"ema": {"w": …}, "step": …}. */
+    @Test
+    void averagedWeightsLieInADictOfTheirOwn() throws IOException {
+        try (TensorScope scope = TensorScope.open()) {
+            Map<String, Tensor> tensors = new LinkedHashMap<>();
+            tensors.put("ema.w", Torch.zeros(2));
+            tensors.put("step", Torch.zeros(1));
+            tensors.put("ema.b", Torch.zeros(3));
+            Path file = write(tensors);
+            Pickle expected = new Pickle(2).items().text("ema").items();
+            vector(expected, "w", "0", 2);
+            vector(expected, "b", "2", 3);
+            vector(expected.endItems(), "step", "1", 1);
+            try (ZipFile zip = new ZipFile(file.toFile())) {
+                assertArrayEquals(expected.endItems().stop(), content(zip, "data.pkl"));
+            }
+            try (PyTorchFile read = PyTorchFile.open(file)) {
+                assertEquals(Set.of("ema.w", "ema.b", "step"), read.entries().keySet());
+            }
+        }
+    }
+
+    private static void vector(Pickle pickle, String name, String storage, int size) {
+        pickle.text(name).global("torch._utils", "_rebuild_tensor_v2").op('(', '(').text("storage").global("torch", "FloatStorage").text(storage)
+                .text("cpu").number(size).op('t', 'Q', 'K', 0, 'K', size, 0x85, 'K', 1, 0x85, 0x89).orderedDict().op('t', 'R');
     }
 
     private static byte[] content(ZipFile zip, String name) throws IOException {

@@ -12,12 +12,13 @@ import org.metaflowmaps.training.model.MetaFlowMap;
  * Independent samples of the clean data that a noisy state could have come from, by a few flow-map steps from fresh noise
  * (method §5). One step is one evaluation of the network, and the result is differentiable in the context's state.
  *
- * @param map what is sampled, not owned
+ * @param map what is sampled, with contexts; not owned
  * @param steps flow-map steps per sample, at least 1
  */
 public record PosteriorSampler(MetaFlowMap map, int steps) {
-    /** Checks the number of steps. */
+    /** Checks the number of steps, and that the map has contexts. */
     public PosteriorSampler {
+        requireContexts(map, "posterior sampler");
         Preconditions.checkArgument(steps >= 1, "posterior sampler: %s steps, expected at least 1", steps);
     }
 
@@ -49,6 +50,12 @@ public record PosteriorSampler(MetaFlowMap map, int steps) {
             Tensor flat = sample(noise, context.repeatInterleave(draws));
             return scope.keep(flat.reshape(prepend(prepend(item, draws), batch)));
         }
+    }
+
+    /** A map without contexts would give draws that have nothing to do with the noisy state, and nothing would tell. */
+    static void requireContexts(MetaFlowMap map, String what) {
+        Preconditions.checkArgument(map.isContextual(), "%s: this map is one of a flow, without contexts, and knows no posteriors: a meta flow map is "
+                + "needed (layout meta-flow-map). A flow map can be sampled by its jumps, a flow by its ODE", what);
     }
 
     /** Uniform flow-map steps from 0 to 1. */

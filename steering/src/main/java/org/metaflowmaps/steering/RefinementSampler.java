@@ -15,12 +15,13 @@ import org.metaflowmaps.training.model.MetaFlowMap;
  * Samples of the data by alternating one-step posterior draws and re-noising to ever later times (paper, Algorithm 1; "kernel" in
  * the public code). Exact for an exact map, as a re-noised posterior draw of x_t has the law of x at the later time.
  *
- * @param map what is sampled, not owned
+ * @param map what is sampled, with contexts; not owned
  * @param steps network evaluations per sample, at least 1
  */
 public record RefinementSampler(MetaFlowMap map, int steps) {
-    /** Checks the number of steps. */
+    /** Checks the number of steps, and that the map has contexts. */
     public RefinementSampler {
+        PosteriorSampler.requireContexts(map, "refinement sampler");
         Preconditions.checkArgument(steps >= 1, "refinement sampler: %s steps, expected at least 1", steps);
     }
 
@@ -52,12 +53,13 @@ public record RefinementSampler(MetaFlowMap map, int steps) {
      *
      * @param random draws all noise
      * @param labels (B) int64
+     * @param guidance (B), or null
      * @return (B, item shape), in the innermost open scope
      */
-    public Tensor sample(RandomSource random, Tensor labels) {
+    public Tensor sample(RandomSource random, Tensor labels, @Nullable Tensor guidance) {
         long[] shape = PosteriorSampler.prepend(map.itemShape(), labels.size(0));
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(sample(random.normal(shape), () -> random.normal(shape), labels, null));
+            return scope.keep(sample(random.normal(shape), () -> random.normal(shape), labels, guidance));
         }
     }
 

@@ -83,7 +83,7 @@ final class ExtractedDriftTest {
     void disagreementOfAnExactMapIsChance() {
         Tensor items = random.normal(150, 2);
         Tensor labels = Torch.zeros(150).to(DType.INT64);
-        DriftDisagreement found = DriftDisagreement.of(map, items, labels, 0.5, 8, random);
+        DriftDisagreement found = DriftDisagreement.of(map, items, labels, null, 0.5, 8, random);
         assertEquals(0.5, found.time());
         assertTrue(found.drift() > 0.5, found.toString());
         assertEquals(0, found.emptyToStart(), ROUNDING);
@@ -154,9 +154,9 @@ final class ExtractedDriftTest {
         assertThrows(IllegalArgumentException.class, () -> new DrawsDrift(map, 0, random));
         assertThrows(IllegalArgumentException.class, () -> new GlassSampler(new Glass(new NetworkDrift(map)), 0));
         Tensor labels = Torch.zeros(2).to(DType.INT64);
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, labels, 1, 2, random));
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, labels, 0.5, 3, random));
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state.narrow(0, 0, 0), labels, 0.5, 2,
+        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, labels, null, 1, 2, random));
+        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, labels, null, 0.5, 3, random));
+        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state.narrow(0, 0, 0), labels, null, 0.5, 2,
                 random));
     }
 }

@@ -19,12 +19,18 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.evaluation.DriftDisagreement;
 import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.MlpFlowMap;
+import org.metaflowmaps.training.teacher.NetworkDrift;
 
 /** Samplers on the exact map of a Gaussian: whatever the number of steps, their results are known in closed form. */
 final class SamplersTest {
@@ -127,6 +133,47 @@ final class SamplersTest {
         map.labels.forEach(seen -> assertArrayEquals(labels, seen));
     }
 
+    /** Euler's error falls with the steps, to where the flow map is at once. */
+    @Test
+    void theOdeNearsTheFlowMap() {
+        Tensor noise = random.normal(64, 2);
+        Tensor labels = random.integers(0, GaussianMap.CLASSES, 64);
+        Tensor exact = new FlowMapSampler(map, 1).sample(noise, labels, null);
+        double before = Double.POSITIVE_INFINITY;
+        for (int steps : new int[] {2, 8, 32, 128}) {
+            map.times.clear();
+            Tensor samples = new OdeSampler(new NetworkDrift(map), steps).sample(noise, labels, null);
+            assertEquals(steps, map.times.size(), "evaluations");
+            assertArrayEquals(labels.toLongArray(), map.labels.getLast());
+            double error = samples.sub(exact).abs().max().item();
+            assertTrue(error < before / 3, steps + " steps: " + error + " after " + before);
+            before = error;
+        }
+        assertTrue(before < 0.05, "128 steps: " + before);
+    }
+
+    /** Two steps written out: x + ½·b_0(x), and then once more from there. */
+    @Test
+    void theOdeTakesEulersSteps() {
+        Tensor noise = random.normal(5, 2);
+        Tensor half = Torch.full(0.5, DType.FLOAT32, Device.CPU, 5);
+        NetworkDrift drift = new NetworkDrift(map);
+        Tensor middle = noise.add(drift.at(half.mul(0), noise, null, null).mul(0.5));
+        Tensor end = middle.add(drift.at(half, middle, null, null).mul(0.5));
+        assertArrayEquals(end.toDoubleArray(), new OdeSampler(drift, 2).sample(noise, null, null).toDoubleArray(), 1e-6);
+    }
+
+    @Test
+    void mapsWithoutContextsHaveNoPosteriors() {
+        try (MetaFlowMap flow = MlpFlowMap.zeros(new MlpConfig(2, 4, 1, 0).withoutContext(), Device.CPU)) {
+            assertSays(() -> new PosteriorSampler(flow, 1), "posterior sampler: this map is one of a flow, without contexts");
+            assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map is one of a flow");
+            Tensor items = Torch.zeros(2, 2);
+            assertSays(() -> DriftDisagreement.of(flow, items, Torch.zeros(2).to(DType.INT64), null, 0.5, 2, random), "has one drift only");
+            assertArrayEquals(new long[] {3, 2}, new FlowMapSampler(flow, 1).sample(random.normal(3, 2), null, null).shape());
+        }
+    }
+
     /** The algorithm written out with plain numbers, on the same noises. */
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 7})
@@ -157,7 +204,7 @@ final class SamplersTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 5})
     void refinementKeepsTheLawOfTheData(int steps) {
-        Tensor samples = new RefinementSampler(map, steps).sample(random, Torch.zeros(MANY).to(DType.INT64));
+        Tensor samples = new RefinementSampler(map, steps).sample(random, Torch.zeros(MANY).to(DType.INT64), null);
         double[] means = samples.mean(false, 0).toDoubleArray();
         double[] variances = samples.var(false, 0).toDoubleArray();
         for (int i = 0; i < 2; i++) {
@@ -177,17 +224,19 @@ final class SamplersTest {
         long before = NativeMemory.liveTensors();
         new PosteriorSampler(map, 3).sample(random, context, 4);
         assertEquals(before + 1, NativeMemory.liveTensors());
-        new RefinementSampler(map, 3).sample(random, labels);
+        new RefinementSampler(map, 3).sample(random, labels, null);
         assertEquals(before + 2, NativeMemory.liveTensors());
         new FlowMapSampler(map, 3).sample(noise, labels, null);
         assertEquals(before + 3, NativeMemory.liveTensors());
+        new OdeSampler(new NetworkDrift(map), 3).sample(noise, labels, null);
+        assertEquals(before + 4, NativeMemory.liveTensors());
     }
 
     @Test
     void nothingToDoIsRefused() {
         for (int steps : new int[] {0, -1}) {
             for (Runnable made : Arrays.<Runnable>asList(() -> new PosteriorSampler(map, steps), () -> new FlowMapSampler(map, steps),
-                    () -> new RefinementSampler(map, steps))) {
+                    () -> new RefinementSampler(map, steps), () -> new OdeSampler(new NetworkDrift(map), steps))) {
                 assertSays(made, steps + " steps, expected at least 1");
             }
         }

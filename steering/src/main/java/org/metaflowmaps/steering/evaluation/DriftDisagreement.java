@@ -1,6 +1,7 @@
 package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
@@ -35,16 +36,18 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
     /**
      * Compares the three ways at items noised to a time.
      *
-     * @param map not owned
+     * @param map with contexts, not owned
      * @param items clean: (N, item shape), at least one
      * @param labels (N) int64; not used by a map without classes
+     * @param guidance (N), or null
      * @param time t, in [0, 1)
      * @param draws of each item for the third way: an even number, at least 2
      * @param random draws all noise
      * @throws IllegalArgumentException if one of these is out of its range
      */
-    public static DriftDisagreement of(MetaFlowMap map, Tensor items, Tensor labels, double time, int draws,
+    public static DriftDisagreement of(MetaFlowMap map, Tensor items, Tensor labels, @Nullable Tensor guidance, double time, int draws,
             RandomSource random) {
+        Preconditions.checkArgument(map.isContextual(), "drift disagreement: this map is one of a flow, without contexts, and has one drift only");
         Preconditions.checkArgument(time >= 0 && time < 1, "drift disagreement: time %s, expected at least 0 and below 1", time);
         Preconditions.checkArgument(draws >= 2 && draws % 2 == 0,
                 "drift disagreement: %s draws, expected an even number from 2 on", draws);
@@ -54,7 +57,8 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
             long count = Math.min(CHUNK, items.size(0) - from);
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.inference()) {
-                Context noised = PosteriorEvaluation.noised(items.narrow(0, from, count), labels.narrow(0, from, count), time,
+                Context noised = PosteriorEvaluation.noised(items.narrow(0, from, count), labels.narrow(0, from, count),
+                        guidance == null ? null : guidance.narrow(0, from, count), time,
                         random);
                 Context context = map.classes() == 0 ? noised.with(null, null) : noised;
                 Tensor empty = at(new NetworkDrift(map), context);

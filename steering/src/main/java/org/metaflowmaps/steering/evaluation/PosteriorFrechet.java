@@ -116,7 +116,7 @@ public final class PosteriorFrechet {
                         Autograd.Mode off = Autograd.inference()) {
                     int to = Math.min(count, from + CHUNK);
                     Context context = PosteriorEvaluation.noised(ImageData.items(images, from, to, device),
-                            ImageData.labels(images, from, to, device), time,
+                            ImageData.labels(images, from, to, device), null, time,
                             random);
                     Tensor scale = guidance == null ? null : Torch.full(guidance, DType.FLOAT32, device, to - from);
                     Tensor samples = sampler.sample(random.normal(context.state().shape()),

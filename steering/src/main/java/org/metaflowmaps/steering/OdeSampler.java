@@ -1,0 +1,44 @@
+package org.metaflowmaps.steering;
+
+import com.google.common.base.Preconditions;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.teacher.Drift;
+
+/**
+ * Samples of the data by Euler steps along the unconditional drift, dx/dt = b_t(x), from fresh noise: how a plain flow is sampled.
+ *
+ * @param drift such as {@link org.metaflowmaps.training.teacher.NetworkDrift}
+ * @param steps uniform steps from 0 to 1, at least 1; one evaluation of the drift each
+ */
+public record OdeSampler(Drift drift, int steps) {
+    /** Checks the number of steps. */
+    public OdeSampler {
+        Preconditions.checkArgument(steps >= 1, "ODE sampler: %s steps, expected at least 1", steps);
+    }
+
+    /**
+     * The samples that noise is carried to.
+     *
+     * @param noise standard normal: (B, item shape)
+     * @param labels (B) int64, or null
+     * @param guidance (B), or null
+     * @return (B, item shape), in the innermost open scope
+     */
+    public Tensor sample(Tensor noise, @Nullable Tensor labels, @Nullable Tensor guidance) {
+        Tensor state = noise;
+        for (int step = 0; step < steps; step++) {
+            try (TensorScope scope = TensorScope.open()) {
+                Tensor time = Torch.full((double) step / steps, noise.dtype(), noise.device(), noise.size(0));
+                Tensor next = scope.keep(state.add(drift.at(time, state, labels, guidance).mul(1.0 / steps)));
+                if (step > 0) {
+                    state.close();
+                }
+                state = next;
+            }
+        }
+        return state;
+    }
+}
