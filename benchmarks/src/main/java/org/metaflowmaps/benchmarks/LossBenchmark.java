@@ -53,7 +53,8 @@ public class LossBenchmark {
 
     /** What is measured. */
     @Param({"forward", "diagonal", "diagonal-teacher", "semigroup", "psd", "shortcut", "mean-flow", "improved-mean-flow", "eulerian",
-        "eulerian-teacher", "lagrangian", "lagrangian-average", "lagrangian-velocity", "lagrangian-teacher", "lagrangian-teacher-average", "terminal-velocity", "alpha-flow"})
+        "eulerian-teacher", "lagrangian", "lagrangian-average", "lagrangian-velocity", "lagrangian-teacher",
+        "lagrangian-teacher-average", "terminal-velocity", "alpha-flow"})
     public String loss = "forward";
 
     private final TensorScope scope = TensorScope.open();
@@ -70,7 +71,8 @@ public class LossBenchmark {
     private Pair pair() {
         Tensor start = random.uniform(BATCH).mul(0.5);
         Context context = new Context(random.uniform(BATCH), random.normal(BATCH, 1, 28, 28), random.integers(0, 11, BATCH), null);
-        return new Pair(start, start.add(0.4), random.uniform(BATCH), random.normal(BATCH, 1, 28, 28), random.normal(BATCH, 1, 28, 28), context);
+        return new Pair(start, start.add(0.4), random.uniform(BATCH), random.normal(BATCH, 1, 28, 28),
+                random.normal(BATCH, 1, 28, 28), context);
     }
 
     private Regression regression() {

@@ -17,7 +17,8 @@ final class Environment {
 
     /** Sets a variable for native code unless it has a value (C function {@code setenv}); does nothing on Windows. */
     static void setIfAbsent(String name, String value) {
-        Optional<MemorySegment> setenv = SymbolLookup.loaderLookup().find("setenv").or(() -> Linker.nativeLinker().defaultLookup().find("setenv"));
+        Optional<MemorySegment> setenv = SymbolLookup.loaderLookup().find("setenv")
+                .or(() -> Linker.nativeLinker().defaultLookup().find("setenv"));
         if (setenv.isEmpty()) {
             return;
         }

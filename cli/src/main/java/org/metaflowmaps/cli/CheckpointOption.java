@@ -57,7 +57,8 @@ final class CheckpointOption {
         try {
             copy = Resource.copy(resource);
         } catch (FileNotFoundException e) {
-            throw new IOException("--pretrained: " + e.getMessage() + "; train a map with: mfm train fashion-mnist/distill, and give its checkpoint", e);
+            throw new IOException("--pretrained: " + e.getMessage()
+                    + "; train a map with: mfm train fashion-mnist/distill, and give its checkpoint", e);
         }
         try {
             return images(Checkpoint.load(copy, device), resource);

@@ -31,7 +31,8 @@ final class ClassSamples {
                 RandomSource random = RandomSource.seeded(seed, device);
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor labels = Torch.arange(classes).to(device);
-            return new RefinementSampler(map, steps).sample(random, labels, GuidanceOption.of(GuidanceOption.usual(map), map, labels)).toFloatArray();
+            Tensor guidance = GuidanceOption.of(GuidanceOption.usual(map), map, labels);
+            return new RefinementSampler(map, steps).sample(random, labels, guidance).toFloatArray();
         }
     }
 }

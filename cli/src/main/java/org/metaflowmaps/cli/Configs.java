@@ -37,8 +37,8 @@ final class Configs {
 
     /** What comes with mfm: a subject and a stage, {@code mixture/distill}, or the quickstart. */
     static final List<String> SHIPPED = Stream.concat(Stream.of("quickstart"),
-            Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2").flatMap(subject -> Stream.of("flow", "flow-map", "meta-flow-map", "distill")
-                    .map(stage -> subject + "/" + stage))).toList();
+            Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2").flatMap(subject ->
+                    Stream.of("flow", "flow-map", "meta-flow-map", "distill").map(stage -> subject + "/" + stage))).toList();
 
     private Configs() {}
 
@@ -62,7 +62,8 @@ final class Configs {
         }
         try (InputStream shipped = SHIPPED.contains(name) ? Configs.class.getResourceAsStream("configs/" + name + ".yaml") : null) {
             if (shipped == null) {
-                throw new IOException(name + (Files.exists(file) ? " is not a file" : " does not exist") + ": give a YAML file, or one of the configurations that come with mfm: "
+                throw new IOException(name + (Files.exists(file) ? " is not a file" : " does not exist")
+                        + ": give a YAML file, or one of the configurations that come with mfm: "
                         + String.join(", ", SHIPPED));
             }
             return resolve(name, new String(shipped.readAllBytes(), StandardCharsets.UTF_8), overrides);
@@ -140,7 +141,8 @@ final class Configs {
 
     private static String explain(JacksonException failure) {
         if (failure instanceof UnrecognizedPropertyException unrecognised) {
-            List<String> known = Objects.requireNonNullElse(unrecognised.getKnownPropertyIds(), List.of()).stream().map(String::valueOf).toList();
+            List<String> known = Objects.requireNonNullElse(unrecognised.getKnownPropertyIds(), List.of()).stream()
+                    .map(String::valueOf).toList();
             return unknown(path(unrecognised), unrecognised.getPropertyName(), known);
         }
         if (failure instanceof InvalidFormatException invalid && invalid.getTargetType() != null) {
@@ -159,7 +161,8 @@ final class Configs {
 
     private static String expected(Class<?> type) {
         if (type.isEnum()) {
-            return "one of " + Arrays.stream(type.getEnumConstants()).map(value -> YAML.valueToTree(value).asString()).collect(Collectors.joining(", "));
+            return "one of " + Arrays.stream(type.getEnumConstants()).map(value -> YAML.valueToTree(value).asString())
+                    .collect(Collectors.joining(", "));
         }
         return type == int.class || type == long.class ? "a whole number" : type == double.class ? "a number" : "a " + type.getSimpleName();
     }
@@ -167,7 +170,8 @@ final class Configs {
     private static String path(JacksonException failure) {
         StringBuilder path = new StringBuilder();
         for (JacksonException.Reference step : failure.getPath()) {
-            path.append(path.isEmpty() ? "" : ".").append(step.getPropertyName() == null ? "[" + step.getIndex() + "]" : step.getPropertyName());
+            path.append(path.isEmpty() ? "" : ".").append(step.getPropertyName() == null ? "[" + step.getIndex() + "]"
+                    : step.getPropertyName());
         }
         return path.toString();
     }

@@ -42,7 +42,8 @@ final class DataSource {
             case FASHION_MNIST, IDX -> {
                 LabelledImages images = images(data);
                 if (data.holdOut() >= images.count()) {
-                    throw new IllegalArgumentException("config: data.hold_out is " + data.holdOut() + ", the set has " + images.count() + " images");
+                    throw new IllegalArgumentException("config: data.hold_out is " + data.holdOut() + ", the set has "
+                            + images.count() + " images");
                 }
                 yield new ImageData(images, images.count() - data.holdOut(), config.seed(), shard, device);
             }

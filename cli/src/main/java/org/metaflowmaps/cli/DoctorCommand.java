@@ -25,8 +25,10 @@ final class DoctorCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
-        print(out, "java", System.getProperty("java.vendor") + " " + System.getProperty("java.version") + " (" + System.getProperty("java.home") + ")");
-        print(out, "system", System.getProperty("os.name") + " " + System.getProperty("os.version") + ", " + System.getProperty("os.arch") + ", "
+        print(out, "java", System.getProperty("java.vendor") + " " + System.getProperty("java.version") + " ("
+                + System.getProperty("java.home") + ")");
+        print(out, "system", System.getProperty("os.name") + " " + System.getProperty("os.version") + ", "
+                + System.getProperty("os.arch") + ", "
                 + Runtime.getRuntime().availableProcessors() + " processors");
         Path here = Path.of("").toAbsolutePath();
         print(out, "disk", String.format(Locale.ROOT, "%.1f GiB free at %s", Files.getFileStore(here).getUsableSpace() / 0x1p30, here));

@@ -35,7 +35,8 @@ final class EvaluateDriftCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(names = "--config", paramLabel = "CONFIG", description = "The configuration, a YAML file or one that comes with mfm, whose data gives the items. "
+    @Option(names = "--config", paramLabel = "CONFIG",
+            description = "The configuration, a YAML file or one that comes with mfm, whose data gives the items. "
             + "Default: for maps of Fashion-MNIST its test images, else config.yaml beside the checkpoint.")
     private @Nullable String config;
 
@@ -97,10 +98,11 @@ final class EvaluateDriftCommand implements Callable<Integer> {
         if (config == null && beside == null) {
             throw new IllegalArgumentException("what data this map is of is not known: there is no config.yaml beside it; give it as --config");
         }
-        try (TrainingData data = DataSource.open(Configs.load(config != null ? config : Objects.requireNonNull(beside).toString(), List.of()).config(),
-                device.get())) {
+        String name = config != null ? config : String.valueOf(beside);
+        try (TrainingData data = DataSource.open(Configs.load(name, List.of()).config(), device.get())) {
             if (!Arrays.equals(data.itemShape(), map.itemShape())) {
-                throw new IllegalArgumentException("the configuration's data has items of shape " + Arrays.toString(data.itemShape()) + ", the map "
+                throw new IllegalArgumentException("the configuration's data has items of shape "
+                        + Arrays.toString(data.itemShape()) + ", the map "
                         + Arrays.toString(map.itemShape()) + ": give another with --config");
             }
             return data.batch(0, count);

@@ -43,7 +43,8 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     @Parameters(arity = "1..*", paramLabel = "CHECKPOINT", description = "Files checkpoint.safetensors that mfm wrote, all of one mixture.")
     private List<Path> files = new ArrayList<>();
 
-    @Option(names = "--config", paramLabel = "CONFIG", description = "The configuration, a YAML file or one that comes with mfm, whose data is the mixture. "
+    @Option(names = "--config", paramLabel = "CONFIG",
+            description = "The configuration, a YAML file or one that comes with mfm, whose data is the mixture. "
             + "Default: config.yaml beside each checkpoint, else 'mixture/distill'.")
     private @Nullable String config;
 
@@ -112,7 +113,8 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
             Path beside = file.resolveSibling("config.yaml");
             DataConfig data = mixture(Files.isRegularFile(beside) ? beside.toString() : "mixture/distill");
             if (common != null && !same(common, data)) {
-                throw new IOException(file + " was trained on another mixture than " + files.getFirst() + ": evaluate them one at a time, or give --config");
+                throw new IOException(file + " was trained on another mixture than " + files.getFirst()
+                        + ": evaluate them one at a time, or give --config");
             }
             common = common == null ? data : common;
         }

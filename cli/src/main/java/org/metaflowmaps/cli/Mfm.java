@@ -114,8 +114,8 @@ public final class Mfm implements Callable<Integer> {
         if (message == null) {
             return failure + " (--verbose shows where)";
         }
-        boolean expected = failure instanceof IOException || failure instanceof UncheckedIOException || failure.getClass().getName().startsWith("org.metaflowmaps.")
-                || failure instanceof IllegalArgumentException;
+        boolean expected = failure instanceof IOException || failure instanceof UncheckedIOException
+                || failure.getClass().getName().startsWith("org.metaflowmaps.") || failure instanceof IllegalArgumentException;
         return expected ? message : failure.getClass().getSimpleName() + ": " + message + " (--verbose shows where)";
     }
 

@@ -28,7 +28,8 @@ record MixtureTable(
     /** Refuses a file whose name tells no format. */
     static void checkName(@Nullable Path file) {
         if (file != null && !file.toString().endsWith(".md") && !file.toString().endsWith(".json")) {
-            throw new IllegalArgumentException("--out " + file + ": tables are written as .md or .json, give a name that ends in one of them");
+            throw new IllegalArgumentException("--out " + file
+                    + ": tables are written as .md or .json, give a name that ends in one of them");
         }
     }
 

@@ -68,15 +68,18 @@ final class PosteriorCommand implements Callable<Integer> {
                 throw new IllegalArgumentException("--time " + time + " is out of range: give times above 0 and below 1");
             }
         }
-        List<Integer> wanted = chosen.isEmpty() ? List.of(images.count() - 4, images.count() - 3, images.count() - 2, images.count() - 1) : chosen;
+        List<Integer> wanted = chosen.isEmpty() ? List.of(images.count() - 4, images.count() - 3, images.count() - 2,
+                images.count() - 1) : chosen;
         for (int image : wanted) {
             if (image < 0 || image >= images.count()) {
-                throw new IllegalArgumentException("--image " + image + " is out of range: the set has images 0 to " + (images.count() - 1));
+                throw new IllegalArgumentException("--image " + image + " is out of range: the set has images 0 to "
+                        + (images.count() - 1));
             }
         }
         try (MetaFlowMap map = checkpoint.load(device.get());
                 Autocast mode = precision.on(device.get())) {
-            ImageGrid grid = new PosteriorStudy(map, guidance.scale(map), images, images.count(), device.get(), seed).grid(wanted, at, draws, steps);
+            ImageGrid grid = new PosteriorStudy(map, guidance.scale(map), images, images.count(), device.get(), seed)
+                    .grid(wanted, at, draws, steps);
             Png.write(grid.draw(2), out);
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();

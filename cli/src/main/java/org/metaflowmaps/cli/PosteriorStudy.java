@@ -49,7 +49,8 @@ final class PosteriorStudy {
             Tensor labels = ImageData.labels(images, trained, to, device);
             Tensor means = classMeans().indexSelect(0, labels);
             for (double time : TIMES) {
-                rows.add(PosteriorEvaluation.of(new PosteriorSampler(map, steps), items, labels, GuidanceOption.of(guidance, map, labels), means, time, draws, random));
+                rows.add(PosteriorEvaluation.of(new PosteriorSampler(map, steps), items, labels,
+                        GuidanceOption.of(guidance, map, labels), means, time, draws, random));
             }
         }
         return rows;

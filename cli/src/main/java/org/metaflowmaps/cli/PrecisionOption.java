@@ -19,7 +19,8 @@ final class PrecisionOption {
         }
     }
 
-    @Option(names = "--precision", paramLabel = "TYPE", description = "What the network computes in: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--precision", paramLabel = "TYPE",
+            description = "What the network computes in: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
     private Name name = Name.float32;
 
     /** Computes in the chosen precision until closed, on this thread. */

@@ -55,7 +55,8 @@ final class QuickstartReport {
                 .paragraph("Each row is a held-out image, noised to time t, with six one-step draws of what it could have been. At small t "
                         + "the draws differ, as much of the class is possible; at large t they agree with the clean image.");
         picture(page, posterior, "posterior.png", "Clean image, noisy state and six draws for each t");
-        page.paragraph("Root mean square errors to the clean image, over " + images + " held-out images with " + draws + " one-step draws each.")
+        page.paragraph("Root mean square errors to the clean image, over " + images + " held-out images with " + draws
+                + " one-step draws each.")
                 .table(header(), table());
         page.section("Samples").paragraph("Two samples of each class, from the same initial noises, by the refinement sampler with 1, 2 and 4 steps.");
         picture(page, samples, "samples.png", "Samples of each class with 1, 2 and 4 steps");
@@ -101,7 +102,8 @@ final class QuickstartReport {
     private Map<String, String> facts(List<MetricsLog.Entry> log) {
         Map<String, String> facts = new LinkedHashMap<>();
         for (String loss : List.of("loss/diagonal", "loss/consistency")) {
-            double[] values = log.stream().flatMap(entry -> Stream.ofNullable(entry.values().get(loss))).mapToDouble(Double::doubleValue).toArray();
+            double[] values = log.stream().flatMap(entry -> Stream.ofNullable(entry.values().get(loss)))
+                    .mapToDouble(Double::doubleValue).toArray();
             Arrays.stream(values, Math.max(0, values.length - LAST), values.length).average()
                     .ifPresent(mean -> facts.put("final " + loss + " (mean of the last " + LAST + " lines)", number(mean, 2)));
         }
@@ -122,7 +124,8 @@ final class QuickstartReport {
         out.println("report: " + folder.resolve("report.html"));
         facts(log).forEach((name, value) -> out.printf("%-50s %s%n", name, value));
         out.println();
-        out.println("Error (root mean square per pixel, range [-1, 1]) of " + images + " held-out images, " + draws + " one-step draws each:");
+        out.println("Error (root mean square per pixel, range [-1, 1]) of " + images + " held-out images, " + draws
+                + " one-step draws each:");
         out.printf("%5s %15s %15s %15s %17s%n", header().toArray());
         for (List<String> row : table()) {
             out.printf("%5s %15s %15s %15s %17s%n", row.toArray());

@@ -44,7 +44,8 @@ final class SampleCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(names = "--class", paramLabel = "LABEL", split = ",", description = "Classes to draw; default: all, and none of a map without classes.")
+    @Option(names = "--class", paramLabel = "LABEL", split = ",",
+            description = "Classes to draw; default: all, and none of a map without classes.")
     private List<Long> labels = new ArrayList<>();
 
     @Option(names = "--count", paramLabel = "N", description = "Images of each class. Default: ${DEFAULT-VALUE}.")
@@ -63,7 +64,8 @@ final class SampleCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
-    @Option(names = "--out", paramLabel = "FILE", description = "A .png for a picture, a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--out", paramLabel = "FILE",
+            description = "A .png for a picture, a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
     private Path out = Path.of("samples.png");
 
     @Mixin
@@ -89,7 +91,8 @@ final class SampleCommand implements Callable<Integer> {
             Tensor classes = Torch.of(labels(map)).to(device.get());
             Tensor images = draw(map, random, classes.repeatInterleave(count, 0));
             if (numbers) {
-                Safetensors.write(out, Map.of("seed", Long.toString(seed)), Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
+                Safetensors.write(out, Map.of("seed", Long.toString(seed)),
+                        Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
             } else {
                 picture(map, classes.toLongArray(), images);
             }

@@ -73,7 +73,8 @@ final class SelfcheckCases {
         if (name.equals("unconditional_drift")) {
             Tensor time = test.in("t");
             Tensor state = test.in("x");
-            return Map.of("b", map.averageVelocity(time, time, state, Context.unconditional(state, test.in("labels"), test.in("guidance"))));
+            return Map.of("b", map.averageVelocity(time, time, state,
+                    Context.unconditional(state, test.in("labels"), test.in("guidance"))));
         }
         if (name.startsWith("jvp_")) {
             return derivative(test, map);
@@ -83,7 +84,8 @@ final class SelfcheckCases {
         }
         if (name.startsWith("kernel_sampler_")) {
             Tensor labels = test.in("labels");
-            return Map.of("x_1", new RefinementSampler(map, steps(test)).sample(test.in("x_0"), alternately(test), labels, scale(test, labels)));
+            return Map.of("x_1", new RefinementSampler(map, steps(test))
+                    .sample(test.in("x_0"), alternately(test), labels, scale(test, labels)));
         }
         if (name.startsWith("flow_map_sampler_")) {
             Tensor labels = test.in("labels");

@@ -27,7 +27,8 @@ final class SelfcheckCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Option(names = "--fixtures", paramLabel = "DIR", description = "Check the .safetensors files of this folder instead of those that come with mfm.")
+    @Option(names = "--fixtures", paramLabel = "DIR",
+            description = "Check the .safetensors files of this folder instead of those that come with mfm.")
     private @Nullable Path fixtures;
 
     @Option(names = "--only", paramLabel = "NAME", description = "Run only cases whose name contains this (a regular expression).")

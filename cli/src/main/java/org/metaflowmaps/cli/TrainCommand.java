@@ -36,7 +36,8 @@ final class TrainCommand implements Callable<Integer> {
             + "/flow, /flow-map, /meta-flow-map or /distill behind it.")
     private String config = "";
 
-    @Parameters(index = "1..*", paramLabel = "key=value", description = "Settings that replace the file's, such as optimizer.learning_rate=3e-4.")
+    @Parameters(index = "1..*", paramLabel = "key=value",
+            description = "Settings that replace the file's, such as optimizer.learning_rate=3e-4.")
     private List<String> overrides = new ArrayList<>();
 
     @Option(names = "--out", paramLabel = "DIR", description = "Where to leave checkpoints and metrics. Default: runs/NAME.")
@@ -62,7 +63,8 @@ final class TrainCommand implements Callable<Integer> {
                 Configs.SHIPPED.contains(config) ? config : Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
         CheckpointFolder checkpoints = new CheckpointFolder(folder);
         if (!resume && !checkpoints.isEmpty()) {
-            throw new IOException("a checkpoint exists in " + folder + ": go on from it with --resume, or choose another folder with --out");
+            throw new IOException("a checkpoint exists in " + folder
+                    + ": go on from it with --resume, or choose another folder with --out");
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         try (TrainingData source = DataSource.open(resolved.config(), device.get());
@@ -90,7 +92,8 @@ final class TrainCommand implements Callable<Integer> {
             command.addAll(List.of("--device", device.given().toString()));
         }
         command.add("--resume");
-        return "stopped at step " + trainer.step() + "; go on with: " + command.stream().map(TrainCommand::quoted).collect(Collectors.joining(" "));
+        return "stopped at step " + trainer.step() + "; go on with: " + command.stream().map(TrainCommand::quoted)
+                .collect(Collectors.joining(" "));
     }
 
     /** A word as a shell reads it. */

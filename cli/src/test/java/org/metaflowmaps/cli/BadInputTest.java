@@ -74,7 +74,8 @@ final class BadInputTest {
     @Test
     void aMapOfVectorsHasNoPictures() throws IOException {
         Path run = folder.resolve("vectors");
-        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString(), "steps=1", "batch=2", "model.mlp.width=4", "model.mlp.depth=1").succeeded();
+        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString(), "steps=1", "batch=2",
+                "model.mlp.width=4", "model.mlp.depth=1").succeeded();
         String vectors = run.resolve("checkpoint.safetensors").toString();
         mfm("sample", vectors, "--device", "cpu", "--out", out("x.png")).failed("holds a map of vectors");
         mfm("posterior", vectors, "--device", "cpu", "--out", out("x.png")).failed("holds a map of vectors");
@@ -112,7 +113,8 @@ final class BadInputTest {
         Path file = Files.writeString(folder.resolve("file"), "mine");
         String below = file.resolve("x.png").toString();
         mfm("sample", checkpoint, "--device", "cpu", "--out", below).failed("cannot write " + below, file + " is a file, not a folder");
-        mfm("sample", checkpoint, "--device", "cpu", "--out", file.resolve("x.safetensors").toString()).failed("cannot write", "not a folder");
+        mfm("sample", checkpoint, "--device", "cpu", "--out", file.resolve("x.safetensors").toString())
+                .failed("cannot write", "not a folder");
         mfm("posterior", checkpoint, "--device", "cpu", "--out", below).failed("cannot write " + below);
         tiny("train", "quickstart", "--device", "cpu", "--out", file.toString()).failed(file.toString());
         tiny("quickstart", "--device", "cpu", "--out", file.toString()).failed(file.toString());
@@ -125,7 +127,8 @@ final class BadInputTest {
     @Test
     void aFolderThatMayNotBeWritten() throws IOException {
         Path closed = Files.createDirectories(folder.resolve("closed"));
-        assumeTrue(closed.toFile().setWritable(false) && !Files.isWritable(closed), "this user may write everywhere, or this system cannot forbid it");
+        assumeTrue(closed.toFile().setWritable(false) && !Files.isWritable(closed),
+                "this user may write everywhere, or this system cannot forbid it");
         mfm("sample", checkpoint, "--device", "cpu", "--out", closed.resolve("x.png").toString()).failed("no permission");
         tiny("train", "quickstart", "--device", "cpu", "--out", closed.toString()).failed("no permission");
     }
@@ -150,7 +153,8 @@ final class BadInputTest {
             blamed = (damage.equals("truncated labels") ? labels : images).toString();
         }
         for (String command : List.of("train", "posterior")) {
-            Command run = command.equals("train") ? tiny("train", "quickstart", "--device", "cpu", "--out", out("run"), "--data", data.toString())
+            Command run = command.equals("train") ? tiny("train", "quickstart", "--device", "cpu", "--out", out("run"), "--data",
+                    data.toString())
                     : mfm("posterior", checkpoint, "--data", data.toString(), "--out", out("x.png"));
             run.failed(blamed);
         }

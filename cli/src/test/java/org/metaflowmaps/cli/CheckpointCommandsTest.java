@@ -84,7 +84,8 @@ final class CheckpointCommandsTest {
         assertTrue(there.contains("no part of the network and were left out:") && there.contains("  train/values"), there);
         String inspected = mfm("inspect", path("there.pt")).succeeded().out();
         assertTrue(inspected.contains("layout: MFM, names under 'dit.'") && inspected.contains("whole: "), inspected);
-        assertFalse(mfm("convert", path("there.pt"), path("back.safetensors"), "--out-prefix", "model.").succeeded().out().contains("left out"));
+        assertFalse(mfm("convert", path("there.pt"), path("back.safetensors"), "--out-prefix", "model.").succeeded().out()
+                .contains("left out"));
         try (SafetensorsFile before = SafetensorsFile.open(Path.of(trained));
                 SafetensorsFile after = SafetensorsFile.open(folder.resolve("back.safetensors"))) {
             List<String> names = before.entries().keySet().stream().filter(name -> name.startsWith("dit.")).toList();

@@ -22,7 +22,8 @@ import java.util.stream.Stream;
 record Command(int code, String out, String err) {
     /** A network that needs next to no time. */
     static final List<String> TINY = List.of("batch=4", "steps=4", "log_every=1", "checkpoint_every=2", "model.transformer.hidden_size=8",
-            "model.transformer.depth=2", "model.transformer.num_heads=2", "model.transformer.encoder_depth=1", "model.transformer.patch_size=14",
+            "model.transformer.depth=2", "model.transformer.num_heads=2", "model.transformer.encoder_depth=1",
+            "model.transformer.patch_size=14",
             "optimizer.warm_up=0", "optimizer.decay=0");
 
     static Command mfm(String... arguments) {

@@ -54,9 +54,11 @@ final class CommandsTest {
     void trainingLeavesAllOfARun() throws IOException {
         List<String> names = files(trained);
         assertEquals(6, names.size(), names.toString());
-        assertTrue(names.containsAll(List.of("checkpoint.safetensors", "checkpoints/step-000000002.safetensors", "checkpoints/step-000000004.safetensors", "config.yaml", "metrics.jsonl")), names.toString());
+        assertTrue(names.containsAll(List.of("checkpoint.safetensors", "checkpoints/step-000000002.safetensors",
+                "checkpoints/step-000000004.safetensors", "config.yaml", "metrics.jsonl")), names.toString());
         assertTrue(names.stream().anyMatch(name -> name.startsWith("events.out.tfevents.")), names.toString());
-        assertEquals(List.of(1L, 2L, 3L, 4L), MetricsLog.read(trained.resolve("metrics.jsonl")).stream().map(MetricsLog.Entry::step).toList());
+        assertEquals(List.of(1L, 2L, 3L, 4L), MetricsLog.read(trained.resolve("metrics.jsonl")).stream()
+                .map(MetricsLog.Entry::step).toList());
         Configs.Resolved written = Configs.load(trained.resolve("config.yaml").toString(), List.of());
         assertEquals(8, written.tree().at("/model/transformer/hidden_size").asInt());
         try (MetaFlowMap map = Checkpoint.load(Path.of(checkpoint), Device.CPU)) {
@@ -74,7 +76,8 @@ final class CommandsTest {
         byte[] before = Files.readAllBytes(run.resolve("checkpoint.safetensors"));
         tiny("train", "quickstart", "--device", "cpu", "--out", run.toString()).failed("exists", "--resume", "--out");
         assertArrayEquals(before, Files.readAllBytes(run.resolve("checkpoint.safetensors")));
-        Command resumed = mfm("train", run.resolve("config.yaml").toString(), "--device", "cpu", "--out", run.toString(), "--resume", "steps=4");
+        Command resumed = mfm("train", run.resolve("config.yaml").toString(), "--device", "cpu", "--out", run.toString(),
+                "--resume", "steps=4");
         assertTrue(resumed.succeeded().out().contains("from step 2"), resumed.out());
         assertArrayEquals(Files.readAllBytes(Path.of(checkpoint)), Files.readAllBytes(run.resolve("checkpoint.safetensors")));
     }
@@ -84,14 +87,16 @@ final class CommandsTest {
     void samplesArePicturesOrNumbers(String sampler) throws IOException {
         long live = NativeMemory.liveTensors();
         Path picture = folder.resolve(sampler + ".png");
-        assertEquals(picture + System.lineSeparator(), mfm("sample", checkpoint, "--device", "cpu", "--class", "3,10", "--count", "2", "--steps", "2",
+        assertEquals(picture + System.lineSeparator(), mfm("sample", checkpoint, "--device", "cpu", "--class", "3,10", "--count",
+                "2", "--steps", "2",
                 "--sampler", sampler, "--out", picture.toString()).succeeded().out());
         BufferedImage image = ImageIO.read(picture.toFile());
         assertTrue(image.getWidth() >= 2 * 2 * 28 && image.getHeight() >= 2 * 2 * 28);
         Path numbers = folder.resolve(sampler + ".safetensors");
         for (int i = 0; i < 2; i++) {
             Path out = folder.resolve(sampler + i + ".safetensors");
-            mfm("sample", checkpoint, "--device", "cpu", "--count", "2", "--steps", "1", "--seed", "9", "--sampler", sampler, "--out", out.toString())
+            mfm("sample", checkpoint, "--device", "cpu", "--count", "2", "--steps", "1", "--seed", "9", "--sampler", sampler,
+                    "--out", out.toString())
                     .succeeded();
             if (i == 0) {
                 Files.copy(out, numbers);
@@ -109,7 +114,8 @@ final class CommandsTest {
 
     private static byte[] samples(String from, String... options) throws IOException {
         Path out = folder.resolve("out.safetensors");
-        mfm(Stream.concat(Stream.of("sample", from, "--device", "cpu", "--count", "1", "--steps", "2", "--out", out.toString()), Stream.of(options))
+        mfm(Stream.concat(Stream.of("sample", from, "--device", "cpu", "--count", "1", "--steps", "2", "--out", out.toString()),
+                Stream.of(options))
                 .toArray(String[]::new)).succeeded();
         return Files.readAllBytes(out);
     }
@@ -117,32 +123,39 @@ final class CommandsTest {
     @Test
     void aFlowIsSampledByItsOde() throws IOException {
         Path run = folder.resolve("flow");
-        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString(), "model.transformer.layout=flow-map", "loss.consistency=none").succeeded();
+        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString(), "model.transformer.layout=flow-map",
+                "loss.consistency=none").succeeded();
         String flow = run.resolve("checkpoint.safetensors").toString();
         assertArrayEquals(samples(flow, "--sampler", "ode"), samples(flow));
         assertFalse(Arrays.equals(samples(flow, "--sampler", "flow_map"), samples(flow)));
-        mfm("sample", flow, "--device", "cpu", "--sampler", "refinement").failed("refinement sampler", "without contexts", "layout meta-flow-map");
+        mfm("sample", flow, "--device", "cpu", "--sampler", "refinement")
+                .failed("refinement sampler", "without contexts", "layout meta-flow-map");
         mfm("posterior", flow, "--device", "cpu").failed("posterior sampler", "without contexts");
-        tiny("quickstart", "--device", "cpu", "--out", folder.resolve("none").toString(), "model.transformer.layout=flow-map").failed("layout=meta-flow-map");
+        tiny("quickstart", "--device", "cpu", "--out", folder.resolve("none").toString(), "model.transformer.layout=flow-map")
+                .failed("layout=meta-flow-map");
     }
 
     /** Labels were trained with the one scale: without being asked, they are given that. */
     @Test
     void labelsHaveTheScaleTheyWereTrainedWith() throws IOException {
         Path run = folder.resolve("guided");
-        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString(), "model.transformer.model_guidance_class_ws=[2.5]", "guidance=2.5",
+        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString(),
+                "model.transformer.model_guidance_class_ws=[2.5]", "guidance=2.5",
                 "loss.velocity=guided", "optimizer.learning_rate=0.1").succeeded();
         String guided = run.resolve("checkpoint.safetensors").toString();
         for (String sampler : List.of("refinement", "flow_map", "ode")) {
             assertArrayEquals(samples(guided, "--sampler", sampler, "--guidance", "2.5"), samples(guided, "--sampler", sampler));
-            assertFalse(Arrays.equals(samples(guided, "--sampler", sampler, "--guidance", "1"), samples(guided, "--sampler", sampler)), sampler);
-            assertArrayEquals(samples(guided, "--sampler", sampler, "--guidance", "1", "--class", "10"), samples(guided, "--sampler", sampler, "--class", "10"),
+            assertFalse(Arrays.equals(samples(guided, "--sampler", sampler, "--guidance", "1"),
+                    samples(guided, "--sampler", sampler)), sampler);
+            assertArrayEquals(samples(guided, "--sampler", sampler, "--guidance", "1", "--class", "10"),
+                    samples(guided, "--sampler", sampler, "--class", "10"),
                     "no label, no guidance");
         }
         byte[][] pictures = new byte[2][];
         for (int i = 0; i < 2; i++) {
             Path out = folder.resolve("guided" + i + ".png");
-            mfm("posterior", guided, "--device", "cpu", "--image", "3", "--draws", "2", "--guidance", i == 0 ? "1" : "2.5", "--out", out.toString()).succeeded();
+            mfm("posterior", guided, "--device", "cpu", "--image", "3", "--draws", "2", "--guidance", i == 0 ? "1" : "2.5",
+                    "--out", out.toString()).succeeded();
             pictures[i] = Files.readAllBytes(out);
         }
         assertFalse(Arrays.equals(pictures[0], pictures[1]));
@@ -155,7 +168,8 @@ final class CommandsTest {
         float[][] images = new float[2][];
         for (int i = 0; i < 2; i++) {
             Path out = folder.resolve("precision" + i + ".safetensors");
-            mfm("sample", checkpoint, "--device", "cpu", "--count", "1", "--steps", "2", "--precision", i == 0 ? "float32" : "bfloat16", "--out",
+            mfm("sample", checkpoint, "--device", "cpu", "--count", "1", "--steps", "2", "--precision",
+                    i == 0 ? "float32" : "bfloat16", "--out",
                     out.toString()).succeeded();
             try (SafetensorsFile file = SafetensorsFile.open(out)) {
                 images[i] = file.bytes("images").toArray(ValueLayout.JAVA_FLOAT_UNALIGNED);
@@ -164,14 +178,16 @@ final class CommandsTest {
         assertArrayEquals(images[0], images[1], 0.05f);
         assertNotEquals(Arrays.hashCode(images[0]), Arrays.hashCode(images[1]), "nothing was rounded");
         mfm("sample", checkpoint, "--precision", "bf16").refused("--precision", "float32, bfloat16");
-        mfm("posterior", checkpoint, "--device", "cpu", "--image", "0", "--precision", "bfloat16", "--out", folder.resolve("mixed.png").toString())
+        mfm("posterior", checkpoint, "--device", "cpu", "--image", "0", "--precision", "bfloat16", "--out",
+                folder.resolve("mixed.png").toString())
                 .succeeded();
     }
 
     @Test
     void posteriorDrawsAreAPicture() throws IOException {
         Path picture = folder.resolve("posterior.png");
-        assertEquals(picture + System.lineSeparator(), mfm("posterior", checkpoint, "--device", "cpu", "--image", "0,9999", "--time", "0.2,0.9",
+        assertEquals(picture + System.lineSeparator(), mfm("posterior", checkpoint, "--device", "cpu", "--image", "0,9999",
+                "--time", "0.2,0.9",
                 "--draws", "3", "--out", picture.toString()).succeeded().out());
         BufferedImage image = ImageIO.read(picture.toFile());
         // Two images at two times; clean, noisy and three draws.
@@ -185,7 +201,8 @@ final class CommandsTest {
         Command quickstart = tiny("quickstart", "--device", "cpu", "--out", run.toString()).succeeded();
         assertTrue(quickstart.out().contains("report: " + run.resolve("report.html")), quickstart.out());
         List<String> names = files(run);
-        assertTrue(names.containsAll(List.of("checkpoint.safetensors", "config.yaml", "metrics.jsonl", "posterior.png", "samples.png", "report.html")),
+        assertTrue(names.containsAll(List.of("checkpoint.safetensors", "config.yaml", "metrics.jsonl", "posterior.png",
+                "samples.png", "report.html")),
                 names.toString());
         assertTrue(names.stream().anyMatch(name -> name.startsWith("events.out.tfevents.")), names.toString());
         for (String picture : List.of("posterior.png", "samples.png")) {
@@ -193,11 +210,13 @@ final class CommandsTest {
         }
         assertEquals(4, MetricsLog.read(run.resolve("metrics.jsonl")).size());
         String page = Files.readString(run.resolve("report.html"));
-        assertFalse(page.contains("http://") || page.contains("https://") || page.contains("<script") || page.contains("<link"), "self-contained");
+        assertFalse(page.contains("http://") || page.contains("https://") || page.contains("<script") || page.contains("<link"),
+                "self-contained");
         Matcher source = Pattern.compile("(?:src|href)=\"([^\"]*)\"").matcher(page);
         int images = 0;
         while (source.find()) {
-            assertTrue(source.group(1).startsWith("data:image/png;base64,"), source.group(1).substring(0, Math.min(40, source.group(1).length())));
+            assertTrue(source.group(1).startsWith("data:image/png;base64,"), source.group(1)
+                    .substring(0, Math.min(40, source.group(1).length())));
             images++;
         }
         assertTrue(images >= 2, images + " pictures");

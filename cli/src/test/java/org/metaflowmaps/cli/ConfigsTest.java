@@ -47,7 +47,8 @@ final class ConfigsTest {
     @Test
     void overridesStandAboveTheFileAndTheFileAboveTheDefaults() throws IOException {
         String file = "steps: 7\noptimizer: {clip: 3}\n";
-        TrainConfig config = Configs.resolve("my.yaml", file, List.of("optimizer.clip=4", "data.folder=here", "seed=-1", "precision=bfloat16")).config();
+        TrainConfig config = Configs.resolve("my.yaml", file, List.of("optimizer.clip=4", "data.folder=here", "seed=-1",
+                "precision=bfloat16")).config();
         TrainConfig defaults = Configs.resolve("my.yaml", "", List.of()).config();
         assertEquals(7, config.steps());
         assertEquals(4, config.optimizer().clip());
@@ -136,7 +137,8 @@ final class ConfigsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"data", "model", "loss", "times", "optimizer", "average", "data.kind", "data.means", "optimizer.kind", "loss.diagonal",
+    @ValueSource(strings = {"data", "model", "loss", "times", "optimizer", "average", "data.kind", "data.means",
+            "optimizer.kind", "loss.diagonal",
         "loss.consistency", "loss.consistency_weighting", "loss.diagonal.kind"})
     void nothingMayBeNullThatIsNeeded(String key) {
         assertRefused("", List.of(key + "=null"), "null");

@@ -57,13 +57,16 @@ final class DataSourceTest {
             pixels.put((byte) random.nextInt());
         }
         Files.write(idx.resolve("train-images-idx3-ubyte"), pixels.array());
-        Files.write(idx.resolve("train-labels-idx1-ubyte"), ByteBuffer.allocate(8 + 6).putInt(0x801).putInt(6).put(new byte[] {0, 1, 0, 1, 1, 0}).array());
+        Files.write(idx.resolve("train-labels-idx1-ubyte"), ByteBuffer.allocate(8 + 6).putInt(0x801).putInt(6)
+                .put(new byte[] {0, 1, 0, 1, 1, 0}).array());
     }
 
     private static List<String> settings(String kind) {
         int channels = kind.equals("idx") ? 1 : 3;
-        return List.of("data.kind=" + kind, "data.folder=" + folder.resolve(kind), "data.size=4", "data.channels=" + channels, "data.classes=2",
-                "data.hold_out=1", "model.transformer.input_size=4", "model.transformer.in_channels=" + channels, "model.transformer.label_dim=2");
+        return List.of("data.kind=" + kind, "data.folder=" + folder.resolve(kind), "data.size=4", "data.channels=" + channels,
+                "data.classes=2",
+                "data.hold_out=1", "model.transformer.input_size=4", "model.transformer.in_channels=" + channels,
+                "model.transformer.label_dim=2");
     }
 
     private static Command train(String kind, Path run, String... more) {
@@ -80,8 +83,10 @@ final class DataSourceTest {
         train(kind, whole).succeeded();
         Path parts = folder.resolve(kind + "-parts");
         train(kind, parts, "steps=2", "data.workers=0").succeeded();
-        mfm("train", parts.resolve("config.yaml").toString(), "--device", "cpu", "--out", parts.toString(), "--resume", "steps=4").succeeded();
-        assertArrayEquals(Files.readAllBytes(whole.resolve("checkpoint.safetensors")), Files.readAllBytes(parts.resolve("checkpoint.safetensors")));
+        mfm("train", parts.resolve("config.yaml").toString(), "--device", "cpu", "--out", parts.toString(), "--resume", "steps=4")
+                .succeeded();
+        assertArrayEquals(Files.readAllBytes(whole.resolve("checkpoint.safetensors")),
+                Files.readAllBytes(parts.resolve("checkpoint.safetensors")));
         assertEquals(live, NativeMemory.liveTensors());
     }
 
@@ -92,7 +97,8 @@ final class DataSourceTest {
         String base = kind.equals("mixture") ? "mixture/meta-flow-map" : "quickstart";
         float[][] items = new float[3][];
         for (int i = 0; i < 3; i++) {
-            List<String> ranked = Stream.concat(settings.stream(), Stream.of("data.rank=" + i % 2, "data.ranks=" + (i == 2 ? 1 : 2))).toList();
+            List<String> ranked = Stream.concat(settings.stream(),
+                    Stream.of("data.rank=" + i % 2, "data.ranks=" + (i == 2 ? 1 : 2))).toList();
             try (TrainingData data = DataSource.open(Configs.load(base, ranked).config(), Device.CPU);
                     TensorScope scope = TensorScope.open()) {
                 items[i] = data.batch(0, i == 2 ? 2 : 1).items().toFloatArray();
@@ -116,6 +122,7 @@ final class DataSourceTest {
         train("latents", run, "data.classes=1").failed("label 1 is 1", "data.classes is 1");
         Path broken = Files.createDirectories(folder.resolve("broken/only"));
         Files.writeString(broken.resolve("text.png"), "this is a text");
-        train("images", run, "data.folder=" + broken.getParent(), "model.transformer.label_dim=1").failed(broken.resolve("text.png") + " cannot be read");
+        train("images", run, "data.folder=" + broken.getParent(), "model.transformer.label_dim=1")
+                .failed(broken.resolve("text.png") + " cannot be read");
     }
 }

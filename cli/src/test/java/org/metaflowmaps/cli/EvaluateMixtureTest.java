@@ -33,14 +33,16 @@ final class EvaluateMixtureTest {
 
     private static String trained(String name, String setting) {
         Path out = folder.resolve(name);
-        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2", "checkpoint_every=2", "model.mlp.width=8", "optimizer.decay=0",
+        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2",
+                "checkpoint_every=2", "model.mlp.width=8", "optimizer.decay=0",
                 setting).succeeded();
         return out.resolve("checkpoint.safetensors").toString();
     }
 
 
     private static Command evaluate(String... more) {
-        List<String> all = new ArrayList<>(List.of("evaluate", "mixture", "--device", "cpu", "--contexts", "3", "--draws", "20", "--projections", "4"));
+        List<String> all = new ArrayList<>(List.of("evaluate", "mixture", "--device", "cpu", "--contexts", "3", "--draws", "20",
+                "--projections", "4"));
         all.addAll(List.of(more));
         return mfm(all.toArray(String[]::new));
     }
@@ -55,8 +57,10 @@ final class EvaluateMixtureTest {
         // Two metrics at two times.
         assertEquals(4, lines.stream().filter(line -> line.startsWith("| " + first)).count(), out);
         assertEquals(4, lines.stream().filter(line -> line.startsWith("| " + second)).count(), out);
-        List<String> header = List.of(lines.stream().filter(line -> line.startsWith("| map")).findFirst().orElseThrow().split(" *\\| *", -1));
-        assertEquals(List.of("", "map", "floor", "1 step", "2 steps", "4 steps", "GLASS 4", "GLASS 16", "GLASS 64", "1 step / floor", ""), header);
+        List<String> header = List.of(lines.stream().filter(line -> line.startsWith("| map")).findFirst().orElseThrow()
+                .split(" *\\| *", -1));
+        assertEquals(List.of("", "map", "floor", "1 step", "2 steps", "4 steps", "GLASS 4", "GLASS 16", "GLASS 64",
+                "1 step / floor", ""), header);
         JsonNode tree = JsonMapper.shared().readTree(Files.readString(json));
         for (String metric : List.of("sliced_w2", "squared_mmd")) {
             assertEquals(2, tree.get(metric).get("maps").size());
@@ -64,7 +68,8 @@ final class EvaluateMixtureTest {
             assertEquals(2, tree.get(metric).get("floor").size());
         }
         String row = lines.stream().filter(line -> line.startsWith("| " + first)).findFirst().orElseThrow();
-        assertTrue(row.contains(String.format(Locale.ROOT, "%.4f", tree.get("sliced_w2").get("maps").get(first).get("1").get(0).asDouble())), row);
+        assertTrue(row.contains(String.format(Locale.ROOT, "%.4f", tree.get("sliced_w2").get("maps").get(first).get("1").get(0)
+                .asDouble())), row);
     }
 
     @Test
@@ -97,7 +102,8 @@ final class EvaluateMixtureTest {
         assertTrue(out.lines().toList().getLast().strip().startsWith("0.5 "), out);
         Path alone = Files.copy(Path.of(first), Files.createDirectory(folder.resolve("alone")).resolve("checkpoint.safetensors"));
         mfm("evaluate", "drift", alone.toString(), "--device", "cpu").failed("no config.yaml beside it", "--config");
-        assertEquals(out, mfm("evaluate", "drift", alone.toString(), "--config", "mixture/distill", "--device", "cpu", "--items", "5", "--draws", "2", "--times", "0.5")
+        assertEquals(out, mfm("evaluate", "drift", alone.toString(), "--config", "mixture/distill", "--device", "cpu", "--items",
+                "5", "--draws", "2", "--times", "0.5")
                 .succeeded().out());
         mfm("evaluate", "drift", first, "--config", "quickstart", "--device", "cpu").failed("items of shape [1, 28, 28]", "the map [2]");
         assertEquals(live, NativeMemory.liveTensors());
@@ -106,7 +112,8 @@ final class EvaluateMixtureTest {
     @Test
     void aFlowHasNoPosteriors() {
         Path out = folder.resolve("flow");
-        mfm("train", "mixture/flow", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2", "checkpoint_every=2", "model.mlp.width=8", "optimizer.decay=0")
+        mfm("train", "mixture/flow", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2", "checkpoint_every=2",
+                "model.mlp.width=8", "optimizer.decay=0")
                 .succeeded();
         String flow = out.resolve("checkpoint.safetensors").toString();
         evaluate(flow, "--time", "0.5").failed(flow, "without contexts", "layout meta-flow-map");

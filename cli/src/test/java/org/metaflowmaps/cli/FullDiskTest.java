@@ -48,13 +48,15 @@ final class FullDiskTest {
         Path run = folder.resolve("run");
         tiny("train", "quickstart", "--device", "cpu", "--out", run.toString()).succeeded();
         mfm("sample", run.resolve("checkpoint.safetensors").toString(), "--device", "cpu", "--steps", "1", "--count", "40", "--out",
-                disk.resolve("samples.safetensors").toString()).failed("cannot write", "no space left", "bytes needed", "delete something there");
+                disk.resolve("samples.safetensors").toString()).failed("cannot write", "no space left", "bytes needed",
+                "delete something there");
         assertEquals(List.of(), files(disk));
     }
 
     @Test
     void aRunWhoseCheckpointDoesNotFitSaysSo() throws IOException {
-        tiny("train", "quickstart", "--device", "cpu", "--out", disk.toString()).failed("cannot write", "step-000000002.safetensors", "no space left");
+        tiny("train", "quickstart", "--device", "cpu", "--out", disk.toString())
+                .failed("cannot write", "step-000000002.safetensors", "no space left");
         List<String> left = files(disk);
         assertTrue(left.containsAll(List.of("config.yaml", "metrics.jsonl")), left.toString());
         assertFalse(left.stream().anyMatch(name -> name.contains("checkpoint")), left.toString());

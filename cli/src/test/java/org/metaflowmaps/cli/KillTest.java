@@ -78,7 +78,8 @@ final class KillTest {
     private void start(String... arguments) throws IOException {
         List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "-XX:TieredStopAtLevel=1", "-Xmx256m",
-                "-Dorg.metaflowmaps.threads=" + System.getProperty("org.metaflowmaps.threads", "1"), "-cp", System.getProperty("java.class.path"),
+                "-Dorg.metaflowmaps.threads=" + System.getProperty("org.metaflowmaps.threads", "1"), "-cp",
+                System.getProperty("java.class.path"),
                 Mfm.class.getName()));
         command.addAll(List.of(arguments));
         child = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile()).start();
@@ -135,11 +136,13 @@ final class KillTest {
     }
 
     private void assertEndsLike(Path whole, int steps) throws IOException {
-        assertArrayEquals(Files.readAllBytes(whole.resolve("checkpoint.safetensors")), Files.readAllBytes(run.resolve("checkpoint.safetensors")),
+        assertArrayEquals(Files.readAllBytes(whole.resolve("checkpoint.safetensors")),
+                Files.readAllBytes(run.resolve("checkpoint.safetensors")),
                 "weights, moments, average, noise and counts are the same bits");
         List<MetricsLog.Entry> log = MetricsLog.read(run.resolve("metrics.jsonl"));
         assertEquals(LongStream.rangeClosed(1, steps).boxed().toList(), log.stream().map(MetricsLog.Entry::step).toList());
-        assertEquals(MetricsLog.read(whole.resolve("metrics.jsonl")).stream().map(KillTest::losses).toList(), log.stream().map(KillTest::losses).toList());
+        assertEquals(MetricsLog.read(whole.resolve("metrics.jsonl")).stream().map(KillTest::losses).toList(), log.stream()
+                .map(KillTest::losses).toList());
         assertEquals(List.of(), temporaries());
         assertEquals(2, Command.files(run.resolve("checkpoints")).size());
     }
@@ -152,7 +155,8 @@ final class KillTest {
 
     private Path uninterrupted(int steps) {
         Path whole = folder.resolve("whole");
-        Command.mfm(Stream.concat(Stream.of("train", "mixture/meta-flow-map", "--device", "cpu", "--out", whole.toString()), Stream.of(settings(steps))).toArray(String[]::new))
+        Command.mfm(Stream.concat(Stream.of("train", "mixture/meta-flow-map", "--device", "cpu", "--out", whole.toString()),
+                Stream.of(settings(steps))).toArray(String[]::new))
                 .succeeded();
         return whole;
     }
@@ -198,6 +202,7 @@ final class KillTest {
         assertEquals(0, exit(process()), () -> "exit code");
         assertFalse(Files.readString(output).contains("damaged"), Files.readString(output));
         assertEndsLike(uninterrupted(steps), steps);
-        reporter.publishEntry(Map.of("kills", Integer.toString(kills), "steps", Integer.toString(steps), "kills that tore a file", Integer.toString(torn)));
+        reporter.publishEntry(Map.of("kills", Integer.toString(kills), "steps", Integer.toString(steps),
+                "kills that tore a file", Integer.toString(torn)));
     }
 }

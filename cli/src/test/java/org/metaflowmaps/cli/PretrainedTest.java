@@ -53,7 +53,8 @@ final class PretrainedTest {
     @Test
     void theMapThatComesAlongDraws() throws IOException {
         Path picture = folder.resolve("pretrained.png");
-        mfm("posterior", "--pretrained", "--device", "cpu", "--image", "3", "--time", "0.5", "--draws", "2", "--out", picture.toString()).succeeded();
+        mfm("posterior", "--pretrained", "--device", "cpu", "--image", "3", "--time", "0.5", "--draws", "2", "--out",
+                picture.toString()).succeeded();
         assertTrue(Files.size(picture) > 1000);
     }
 

@@ -44,7 +44,8 @@ final class SelfcheckCommandTest {
         assertTrue(run.out().contains(passed + " passed, 0 failed, " + (lines.size() - passed) + " not covered yet"), run.out());
         long inFiles = 0;
         try (SafetensorsFile file = SafetensorsFile.open(copy())) {
-            for (String name : file.metadata().keySet().stream().filter(key -> key.startsWith("case/")).map(key -> key.substring(5)).toList()) {
+            for (String name : file.metadata().keySet().stream().filter(key -> key.startsWith("case/"))
+                    .map(key -> key.substring(5)).toList()) {
                 inFiles++;
                 assertTrue(lines.stream().anyMatch(line -> line.contains("  " + name + " ")), "no line for " + name);
             }

@@ -31,7 +31,8 @@ public final class Installation {
     public static List<Part> parts() {
         List<Part> parts = new ArrayList<>();
         Optional<LibtorchInfo> loaded = libtorch(parts);
-        parts.add(library("CUDA driver", CudaDriver.availability(), "install the NVIDIA driver, version 580 or newer, on a machine with an NVIDIA GPU"));
+        parts.add(library("CUDA driver", CudaDriver.availability(),
+                "install the NVIDIA driver, version 580 or newer, on a machine with an NVIDIA GPU"));
         parts.add(library("CUDA runtime", CudaRuntime.availability(), "install CUDA 13, or put its lib folder on LD_LIBRARY_PATH"));
         parts.add(library("NVRTC", Nvrtc.availability(), "comes with CUDA 13; needed only for kernels compiled at run time"));
         parts.add(library("NVTX", Nvtx.availability(), "comes with CUDA 13; needed only to see named ranges in Nsight"));
@@ -64,7 +65,8 @@ public final class Installation {
             return new Part("devices", "cpu", Optional.of("to use a GPU, build with -Pcuda (on by itself where /proc/driver/nvidia/version exists)"));
         }
         if (!torch.cuda_is_available()) {
-            return new Part("devices", "cpu; libtorch sees no GPU", Optional.of("libtorch's CUDA build needs a driver and CUDA 13 with cuDNN 9, cuBLAS and NCCL "
+            return new Part("devices", "cpu; libtorch sees no GPU",
+                    Optional.of("libtorch's CUDA build needs a driver and CUDA 13 with cuDNN 9, cuBLAS and NCCL "
                     + "on the library path"));
         }
         StringBuilder text = new StringBuilder("cpu");

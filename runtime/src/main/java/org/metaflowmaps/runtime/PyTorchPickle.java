@@ -129,7 +129,8 @@ final class PyTorchPickle extends Unpickler {
             case Opcodes.SHORT_BINUNICODE, Opcodes.SHORT_BINSTRING, Opcodes.SHORT_BINBYTES, Opcodes.LONG1 -> whole(key, 1);
             case Opcodes.BINUNICODE8, Opcodes.BINBYTES8 -> whole(key, 8);
             case Opcodes.PROTO, Opcodes.FRAME, Opcodes.STOP, Opcodes.MARK, Opcodes.POP, Opcodes.POP_MARK, Opcodes.NONE, Opcodes.NEWTRUE,
-                    Opcodes.NEWFALSE, Opcodes.BININT, Opcodes.BININT1, Opcodes.BININT2, Opcodes.BINFLOAT, Opcodes.EMPTY_TUPLE, Opcodes.TUPLE,
+                    Opcodes.NEWFALSE, Opcodes.BININT, Opcodes.BININT1, Opcodes.BININT2, Opcodes.BINFLOAT, Opcodes.EMPTY_TUPLE,
+                    Opcodes.TUPLE,
                     Opcodes.TUPLE1, Opcodes.TUPLE2, Opcodes.TUPLE3, Opcodes.EMPTY_LIST, Opcodes.APPEND, Opcodes.APPENDS, Opcodes.BINGET,
                     Opcodes.LONG_BINGET, Opcodes.BINPUT, Opcodes.LONG_BINPUT, Opcodes.MEMOIZE, Opcodes.REDUCE, Opcodes.BINPERSID -> {
                 return super.dispatch(key);
@@ -197,7 +198,8 @@ final class PyTorchPickle extends Unpickler {
         if ((arguments.length == 6 || arguments.length == 7) && arguments[0] instanceof Storage storage) {
             return new Described(storage, whole(arguments[1]), wholes(arguments[2]), wholes(arguments[3]));
         }
-        throw new IllegalArgumentException("a tensor is described by " + arguments.length + " values, the first " + kind(arguments.length == 0
+        throw new IllegalArgumentException("a tensor is described by " + arguments.length + " values, the first "
+                + kind(arguments.length == 0
                 ? null : arguments[0]));
     }
 
@@ -206,7 +208,8 @@ final class PyTorchPickle extends Unpickler {
         if (arguments.length == 3 && arguments[0] instanceof Described tensor) {
             return tensor;
         }
-        throw new IllegalArgumentException("a parameter is described by " + arguments.length + " values that are not a tensor and two more");
+        throw new IllegalArgumentException("a parameter is described by " + arguments.length
+                + " values that are not a tensor and two more");
     }
 
     private static Object orderedDict(Object[] arguments) {

@@ -124,7 +124,8 @@ public final class SafetensorsWriter {
      */
     public static String writeSealed(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items) throws IOException {
         if (metadata.containsKey(SafetensorsSeal.KEY)) {
-            throw new IllegalArgumentException("the metadata have a text under '" + SafetensorsSeal.KEY + "', where the seal goes: expected "
+            throw new IllegalArgumentException("the metadata have a text under '" + SafetensorsSeal.KEY
+                    + "', where the seal goes: expected "
                     + "another key");
         }
         Map<String, String> sealed = new TreeMap<>(metadata);

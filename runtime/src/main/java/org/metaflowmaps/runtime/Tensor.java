@@ -851,12 +851,14 @@ public final class Tensor implements AutoCloseable {
 
     /** this += value · first · second. */
     public Tensor addcmul_(Tensor first, Tensor second, double value) {
-        return inPlace("addcmul_", a -> Handles.withScalar(value, scalar -> a.addcmul_(first.unwrap(), second.unwrap(), scalar)), first, second);
+        return inPlace("addcmul_", a -> Handles.withScalar(value, scalar -> a.addcmul_(first.unwrap(), second.unwrap(), scalar)),
+                first, second);
     }
 
     /** this += value · first / second. */
     public Tensor addcdiv_(Tensor first, Tensor second, double value) {
-        return inPlace("addcdiv_", a -> Handles.withScalar(value, scalar -> a.addcdiv_(first.unwrap(), second.unwrap(), scalar)), first, second);
+        return inPlace("addcdiv_", a -> Handles.withScalar(value, scalar -> a.addcdiv_(first.unwrap(), second.unwrap(), scalar)),
+                first, second);
     }
 
     /** this = √this. */

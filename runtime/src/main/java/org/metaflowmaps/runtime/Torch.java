@@ -120,7 +120,8 @@ public final class Torch {
         }
         Tensor tensor = empty(type, Device.CPU, sizes);
         if (count > 0) {
-            MemorySegment.copy(values, 0, MemorySegment.ofAddress(StableAbi.dataPointer(tensor.handle())).reinterpret(values.byteSize()), 0, values.byteSize());
+            MemorySegment.copy(values, 0, MemorySegment.ofAddress(StableAbi.dataPointer(tensor.handle()))
+                    .reinterpret(values.byteSize()), 0, values.byteSize());
         }
         return tensor;
     }
@@ -249,7 +250,8 @@ public final class Torch {
      */
     public static Tensor conv2d(Tensor input, Tensor weight, Tensor bias, long padding) {
         try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
-            return run("conv2d", () -> torch.conv2d(input.unwrap(), weight.unwrap(), offset, new long[] {1}, new long[] {padding}, new long[] {1}, 1),
+            return run("conv2d", () -> torch.conv2d(input.unwrap(), weight.unwrap(), offset, new long[] {1},
+                    new long[] {padding}, new long[] {1}, 1),
                     input, weight, bias);
         }
     }
@@ -268,7 +270,8 @@ public final class Torch {
      * @return a scalar
      */
     public static Tensor crossEntropy(Tensor logits, Tensor labels, double smoothing) {
-        return run("crossEntropy", () -> torch.cross_entropy_loss(logits.unwrap(), labels.unwrap(), Handles.NO_TENSOR, MEAN, NO_IGNORED_LABEL, smoothing),
+        return run("crossEntropy", () -> torch.cross_entropy_loss(logits.unwrap(), labels.unwrap(), Handles.NO_TENSOR, MEAN,
+                NO_IGNORED_LABEL, smoothing),
                 logits, labels);
     }
 
@@ -376,7 +379,8 @@ public final class Torch {
      * @return (batch, heads, tokens, d)
      */
     public static Tensor scaledDotProductAttention(Tensor query, Tensor key, Tensor value) {
-        return run("scaledDotProductAttention", () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(), value.unwrap()), query, key, value);
+        return run("scaledDotProductAttention", () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(),
+                value.unwrap()), query, key, value);
     }
 
     /**

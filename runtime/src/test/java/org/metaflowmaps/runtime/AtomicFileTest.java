@@ -240,10 +240,12 @@ class AtomicFileTest {
         dead.waitFor();
         Path abandoned = Files.writeString(folder.resolve(".model.bin." + dead.pid() + "-3.tmp"), "half");
         Path namesake = Files.writeString(folder.resolve(".model.bin." + ProcessHandle.current().pid() + "-0.tmp"), "half");
-        Path alive = Files.writeString(folder.resolve(".model.bin." + ProcessHandle.current().parent().orElseThrow().pid() + "-1.tmp"), "half");
+        Path alive = Files.writeString(folder.resolve(".model.bin." + ProcessHandle.current().parent().orElseThrow()
+                .pid() + "-1.tmp"), "half");
         Path other = Files.writeString(folder.resolve(".notes.tmp"), "mine");
         AtomicFile.write(target, 3, channel -> {
-            assertEquals(List.of(namesake, abandoned).stream().sorted().toList(), AtomicFile.deleteAbandoned(folder).stream().sorted().toList());
+            assertEquals(List.of(namesake, abandoned).stream().sorted().toList(), AtomicFile.deleteAbandoned(folder).stream()
+                    .sorted().toList());
             put(channel, "new");
         });
         assertEquals("new", Files.readString(target));

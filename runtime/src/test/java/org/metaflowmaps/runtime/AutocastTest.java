@@ -166,7 +166,8 @@ class AutocastTest {
                     weight.fill_(3);
                 }
                 try (Autocast inner = Autocast.bfloat16(CPU)) {
-                    assertEquals(2, Torch.linear(x, weight, null).item(), "an inner close keeps the copies, which do not follow the weight");
+                    assertEquals(2, Torch.linear(x, weight, null).item(),
+                            "an inner close keeps the copies, which do not follow the weight");
                 }
                 assertEquals(2, Torch.linear(x, weight, null).item());
             }

@@ -104,7 +104,8 @@ class NativeLeakTest {
 
     @Test
     void theProcessStaysAsLargeAsItWas() throws IOException {
-        assumeTrue(Files.isReadable(STATUS) && residentBytes() >= 0, "only Linux shows a process its own memory, as RssAnon in /proc/self/status");
+        assumeTrue(Files.isReadable(STATUS) && residentBytes() >= 0,
+                "only Linux shows a process its own memory, as RssAnon in /proc/self/status");
         // The heap and the compilers grow the process too, now and then: a leak grows it every time, they do not. Tensors are
         // large enough for a leak to tower above the heap.
         rounds(ROUNDS, WIDE);

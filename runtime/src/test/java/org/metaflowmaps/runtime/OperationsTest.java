@@ -238,10 +238,12 @@ class OperationsTest {
         say("linear", shape(2, 2), products, () -> Torch.linear(a(), b(), null));
         say("linear", shape(2, 2), zip(products, numbers(10, 20, 10, 20), Double::sum),
                 () -> Torch.linear(a(), b(), Torch.of(numbers(10, 20))));
-        say("conv2d", shape(1, 1, 1, 1), numbers(dot(A, B) + 10), () -> Torch.conv2d(a().view(1, 1, 2, 3), b().view(1, 1, 2, 3), Torch.of(numbers(10)), 0));
+        say("conv2d", shape(1, 1, 1, 1), numbers(dot(A, B) + 10),
+                () -> Torch.conv2d(a().view(1, 1, 2, 3), b().view(1, 1, 2, 3), Torch.of(numbers(10)), 0));
         // The identity's place in a 3 x 3 kernel is its middle; one row up, it moves the image down.
         say("conv2d", shape(1, 2, 2, 3), Reference.concat(map(A, x -> x - 1), numbers(2, 2, 2, A[0] + 2, A[1] + 2, A[2] + 2)),
-                () -> Torch.conv2d(a().view(1, 1, 2, 3), Torch.of(numbers(0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0), 2, 1, 3, 3),
+                () -> Torch.conv2d(a().view(1, 1, 2, 3), Torch.of(numbers(0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0),
+                2, 1, 3, 3),
                         Torch.of(numbers(-1, 2)), 1));
         say("maxPool2d", shape(1, 1, 1, 1), numbers(3), () -> Torch.maxPool2d(a().view(1, 1, 2, 3), 2));
         double[] logs = map(Reference.eachRow(A, 3, Reference::softmax), Math::log);
@@ -251,7 +253,8 @@ class OperationsTest {
         say("asStrided", shape(2, 2), numbers(1, 3, 2, 4),
                 () -> Torch.of(numbers(1, 2, 3, 4, 5, 6), 6).asStrided(new long[] {2, 2}, new long[] {1, 2}));
         say("linalgEigh", shape(2), numbers(1, 3), () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).values());
-        say("linalgEigh", shape(2, 2), numbers(0.5, 0.5, 0.5, 0.5), () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).vectors().square());
+        say("linalgEigh", shape(2, 2), numbers(0.5, 0.5, 0.5, 0.5), () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2))
+                .vectors().square());
         say("embedding", shape(2, 1, 3), Reference.concat(rows(A, 3)[1], rows(A, 3)[0]),
                 () -> Torch.embedding(a(), Torch.of(new long[] {1, 0}, 2, 1)));
         say("silu", LIKE_A, map(A, Reference::silu), () -> Torch.silu(a()));

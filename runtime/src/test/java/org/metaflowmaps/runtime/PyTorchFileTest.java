@@ -68,7 +68,8 @@ class PyTorchFileTest {
     void nestedDictsBecomeNamesAndTexts() throws IOException {
         Pickle pickle = new Pickle(2).items();
         pickle.text("ema").orderedDict().op('q', 0).op('(').text("a.weight").tensor("FloatStorage", "0", 6, 0, sizes(2, 3), 3, 1)
-                .text("a.bias").global("torch._utils", "_rebuild_parameter").tensor("FloatStorage", "1", 1, 0, sizes()).op(0x88).orderedDict()
+                .text("a.bias").global("torch._utils", "_rebuild_parameter").tensor("FloatStorage", "1", 1, 0, sizes()).op(0x88)
+                .orderedDict()
                 .op(0x87, 'R').op('u');
         pickle.items().text("_metadata").orderedDict().endItems().op('b');
         pickle.text("opt").items().text("state").items().number(0).items().text("step").number(12).text("exp_avg")
@@ -112,7 +113,8 @@ class PyTorchFileTest {
     void viewsOfAStorageKeepTheirStrides() throws IOException {
         Pickle pickle = new Pickle(2).items().text("whole").tensor("FloatStorage", "0", 8, 0, sizes(2, 4), 4, 1).text("transposed")
                 .tensor("FloatStorage", "0", 8, 0, sizes(4, 2), 1, 4).text("odd").tensor("FloatStorage", "0", 8, 1, sizes(4), 2)
-                .text("one").tensor("FloatStorage", "0", 8, 6, sizes(1, 1), 100, 7).text("none").tensor("FloatStorage", "1", 0, 0, sizes(0, 3), 3, 1)
+                .text("one").tensor("FloatStorage", "0", 8, 6, sizes(1, 1), 100, 7).text("none")
+                .tensor("FloatStorage", "1", 0, 0, sizes(0, 3), 3, 1)
                 .endItems();
         byte[] before = file(pickle.stop(), Map.of("0", floats(0, 1, 2, 3, 4, 5, 6, 7), "1", new byte[0]));
         Path path = write(before);
@@ -168,7 +170,8 @@ class PyTorchFileTest {
 
     @Test
     void instructionsThatTensorsDoNotNeedAreRefused() throws IOException {
-        for (int code : new int[] {0x82, 0x83, 0x84, 0x92, 0x81, 'o', 'I', 'L', 'F', 'S', 'V', 'P', 'g', 'p', 'd', 'l', '2', 0x8b, 0x8f, 0x91,
+        for (int code : new int[] {0x82, 0x83, 0x84, 0x92, 0x81, 'o', 'I', 'L', 'F', 'S', 'V', 'P', 'g', 'p', 'd', 'l', '2',
+                0x8b, 0x8f, 0x91,
             0x96, 0x97, 0x98, 0xff}) {
             refuse(new Pickle(2).op(code).raw("1\n1\n1\n1\n1\n1\n"), "instruction " + code);
         }
@@ -258,7 +261,8 @@ class PyTorchFileTest {
         refuse(write(PyTorchSamples.zip(Map.of("data.pkl", pickle))), "no NAME/data.pkl");
         refuse(write(PyTorchSamples.zip(Map.of("a/data.pkl", pickle, "b/data.pkl", pickle))), "several NAME/data.pkl");
         refuse(write(PyTorchSamples.zip(Map.of("a/data.pkl", pickle))), "'data/0' is missing");
-        refuse(write(PyTorchSamples.zip(Map.of("a/data.pkl", pickle, "a/byteorder", "big".getBytes(UTF_8), "a/data/0", floats(1)))), "little-endian");
+        refuse(write(PyTorchSamples.zip(Map.of("a/data.pkl", pickle, "a/byteorder", "big".getBytes(UTF_8), "a/data/0",
+                floats(1)))), "little-endian");
         byte[] twice = PyTorchSamples.zip(Map.of("a/data.pkl", pickle, "a/data/0", floats(1), "a/data/1", floats(1)));
         for (int i = 0; i < twice.length - 8; i++) {
             if (new String(twice, i, 8, UTF_8).equals("a/data/1")) {
@@ -293,7 +297,8 @@ class PyTorchFileTest {
 
     @Test
     void aClosedFileGivesNothing() throws IOException {
-        PyTorchFile file = open(new Pickle(2).items().text("t").tensor("FloatStorage", "0", 1, 0, sizes(1), 1).endItems(), Map.of("0", floats(1)));
+        PyTorchFile file = open(new Pickle(2).items().text("t").tensor("FloatStorage", "0", 1, 0, sizes(1), 1).endItems(),
+                Map.of("0", floats(1)));
         file.close();
         file.close();
         assertThrows(IllegalStateException.class, () -> file.view("t"));

@@ -28,7 +28,8 @@ class PyTorchFuzzTest {
     private int refused;
 
     private static byte[] pickle() {
-        return new Pickle(2).items().text("ema").orderedDict().op('(').text("a").tensor("FloatStorage", "0", 6, 0, sizes(2, 3), 3, 1).text("b")
+        return new Pickle(2).items().text("ema").orderedDict().op('(').text("a")
+                .tensor("FloatStorage", "0", 6, 0, sizes(2, 3), 3, 1).text("b")
                 .tensor("HalfStorage", "1", 4, 1, sizes(1, 2), 1, 1).op('u').text("epoch").number(3).text("opt").op(']', '(')
                 .tensor("FloatStorage", "0", 6, 0, sizes(3, 2), 1, 3).number(1000).op('e').endItems().stop();
     }

@@ -63,7 +63,8 @@ class PyTorchWriterTest {
                 assertArrayEquals("little".getBytes(UTF_8), content(zip, "byteorder"));
                 assertArrayEquals(floats(1, 2, 3, 4, 5, 6), content(zip, "data/0"));
                 byte[] expected = new Pickle(2).items().text("w").global("torch._utils", "_rebuild_tensor_v2").op('(', '(').text("storage")
-                        .global("torch", "FloatStorage").text("0").text("cpu").number(6).op('t', 'Q', 'K', 0, 'K', 2, 'K', 3, 0x86, 'K', 3, 'K', 1,
+                        .global("torch", "FloatStorage").text("0").text("cpu").number(6)
+                        .op('t', 'Q', 'K', 0, 'K', 2, 'K', 3, 0x86, 'K', 3, 'K', 1,
                                 0x86, 0x89).orderedDict().op('t', 'R').endItems().stop();
                 assertArrayEquals(expected, content(zip, "data.pkl"));
             }
@@ -93,7 +94,8 @@ class PyTorchWriterTest {
     }
 
     private static void vector(Pickle pickle, String name, String storage, int size) {
-        pickle.text(name).global("torch._utils", "_rebuild_tensor_v2").op('(', '(').text("storage").global("torch", "FloatStorage").text(storage)
+        pickle.text(name).global("torch._utils", "_rebuild_tensor_v2").op('(', '(').text("storage")
+                .global("torch", "FloatStorage").text(storage)
                 .text("cpu").number(size).op('t', 'Q', 'K', 0, 'K', size, 0x85, 'K', 1, 0x85, 0x89).orderedDict().op('t', 'R');
     }
 

@@ -160,7 +160,8 @@ class SafetensorsWriterTest {
     @Test
     void unusualNamesSurvive() throws IOException {
         Path path = folder.resolve("names.safetensors");
-        List<String> names = List.of("", "a/b.c", "\"quoted\"", "back\\slash", "tab\t", "\u0000", "层.權重", "🎲", "_metadata_", "long".repeat(50_000));
+        List<String> names = List.of("", "a/b.c", "\"quoted\"", "back\\slash", "tab\t", "\u0000", "层.權重", "🎲", "_metadata_",
+                "long".repeat(50_000));
         SafetensorsWriter.write(path, Map.of(), names.stream().map(name -> item(name, DType.BOOL, new byte[1])).toList());
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
             assertEquals(names, List.copyOf(file.entries().keySet()));

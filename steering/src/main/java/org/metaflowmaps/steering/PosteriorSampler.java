@@ -54,7 +54,8 @@ public record PosteriorSampler(MetaFlowMap map, int steps) {
 
     /** A map without contexts would give draws that have nothing to do with the noisy state, and nothing would tell. */
     static void requireContexts(MetaFlowMap map, String what) {
-        Preconditions.checkArgument(map.isContextual(), "%s: this map is one of a flow, without contexts, and knows no posteriors: a meta flow map is "
+        Preconditions.checkArgument(map.isContextual(),
+                "%s: this map is one of a flow, without contexts, and knows no posteriors: a meta flow map is "
                 + "needed (layout meta-flow-map). A flow map can be sampled by its jumps, a flow by its ODE", what);
     }
 

@@ -24,7 +24,8 @@ final class MixtureEvaluationTest {
     /** The law of {@link GaussianMap}, moved by a shift; the caller closes it. */
     private static GaussianMixture law(double shift) {
         double[][] covariance = {{DEVIATION[0] * DEVIATION[0], 0}, {0, DEVIATION[1] * DEVIATION[1]}};
-        return new GaussianMixture(List.of(1.0), List.of(new double[] {MEAN[0] + shift, MEAN[1]}), List.<double[][]>of(covariance), Device.CPU);
+        return new GaussianMixture(List.of(1.0), List.of(new double[] {MEAN[0] + shift, MEAN[1]}),
+                List.<double[][]>of(covariance), Device.CPU);
     }
 
     @Test
@@ -81,7 +82,8 @@ final class MixtureEvaluationTest {
         assertSays(() -> new Settings(List.of(), 1, 2, 1, false, 1), "at least one");
         assertSays(() -> new Settings(List.of(0.5), 0, 2, 1, false, 1), "0 contexts");
         assertSays(() -> new Settings(List.of(0.5), 1, 1, 1, false, 1), "1 draws");
-        try (GaussianMixture line = new GaussianMixture(List.of(1.0), List.of(new double[] {0}), List.<double[][]>of(new double[][] {{1}}), Device.CPU);
+        try (GaussianMixture line = new GaussianMixture(List.of(1.0), List.of(new double[] {0}),
+                List.<double[][]>of(new double[][] {{1}}), Device.CPU);
                 GaussianMap map = new GaussianMap();
                 MixtureEvaluation evaluation = new MixtureEvaluation(line, new Settings(List.of(0.5), 1, 2, 1, false, 1))) {
             assertSays(() -> evaluation.map(map, List.of(1)), "shape [2], the mixture has 1 coordinates");

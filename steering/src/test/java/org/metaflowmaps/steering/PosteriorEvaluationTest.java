@@ -47,7 +47,8 @@ final class PosteriorEvaluationTest {
             Tensor items = means.add(random.normal(ITEMS, 2).mul(Torch.of(GaussianMap.floats(DEVIATION), 1, 2)));
             Tensor labels = Torch.zeros(ITEMS).to(DType.INT64);
             long before = NativeMemory.liveTensors();
-            PosteriorEvaluation result = PosteriorEvaluation.of(new PosteriorSampler(map, 2), items, labels, null, means, time, DRAWS, random);
+            PosteriorEvaluation result = PosteriorEvaluation.of(new PosteriorSampler(map, 2), items, labels, null, means, time,
+                    DRAWS, random);
             assertEquals(before, NativeMemory.liveTensors());
             assertEquals(time, result.time());
             double spread = rootMean(squaredSpread(0, time), squaredSpread(1, time));

@@ -55,7 +55,8 @@ final class SamplersTest {
     }
 
     private Context context() {
-        return new Context(Torch.of(TIMES), random.normal(TIMES.length, 2).mul(2), random.integers(0, GaussianMap.CLASSES, TIMES.length), null);
+        return new Context(Torch.of(TIMES), random.normal(TIMES.length, 2).mul(2),
+                random.integers(0, GaussianMap.CLASSES, TIMES.length), null);
     }
 
     @ParameterizedTest
@@ -212,7 +213,8 @@ final class SamplersTest {
             assertEquals(1, variances[i] / (DEVIATION[i] * DEVIATION[i]), SIGMAS * Math.sqrt(2.0 / MANY), "variance " + i);
         }
         double[] values = samples.toDoubleArray();
-        double covariance = IntStream.range(0, MANY).mapToDouble(i -> (values[2 * i] - MEAN[0]) * (values[2 * i + 1] - MEAN[1])).sum() / MANY;
+        double covariance = IntStream.range(0, MANY).mapToDouble(i -> (values[2 * i] - MEAN[0]) * (values[2 * i + 1] - MEAN[1]))
+                .sum() / MANY;
         assertEquals(0, covariance, SIGMAS * DEVIATION[0] * DEVIATION[1] / Math.sqrt(MANY), "covariance");
     }
 

@@ -133,11 +133,13 @@ public final class Checkpoint {
                 saved.put(buffer.getKey(), saved(open, file, buffer.getKey(), buffer.getValue()));
             }
             Tensor random = saved(open, file, RANDOM, state.random.state()).clone();
-            Progress progress = new Progress(number(open, file, STEP, -1), number(open, file, SKIPPED, 0), (int) number(open, file, SKIPPED_IN_ROW, 0));
+            Progress progress = new Progress(number(open, file, STEP, -1), number(open, file, SKIPPED, 0),
+                    (int) number(open, file, SKIPPED_IN_ROW, 0));
             long updates = number(open, file, UPDATES, progress.step);
             long position = position(config, progress.step);
             if (number(open, file, POSITION, position) != position) {
-                throw new IOException(file + " cannot be resumed: it is at item " + open.metadata().get(POSITION) + " of the data, which is not where step "
+                throw new IOException(file + " cannot be resumed: it is at item " + open.metadata()
+                        .get(POSITION) + " of the data, which is not where step "
                         + progress.step + " of this run begins: " + position);
             }
             state.random.restore(random);

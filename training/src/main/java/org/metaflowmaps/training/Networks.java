@@ -31,7 +31,8 @@ final class Networks {
     /** A network to fill from a file, owned by the caller. */
     static MetaFlowMap zeros(ModelConfig config, Device device) {
         TransformerConfig transformer = config.transformer();
-        return transformer != null ? FlowMapTransformer.zeros(transformer, device) : MlpFlowMap.zeros(Objects.requireNonNull(config.mlp()), device);
+        return transformer != null ? FlowMapTransformer.zeros(transformer, device)
+                : MlpFlowMap.zeros(Objects.requireNonNull(config.mlp()), device);
     }
 
     /**

@@ -87,13 +87,15 @@ final class PairSampler {
                 start = start.add(cut);
                 end = end.sub(cut);
             }
-            return new Pair(scope.keep(start), scope.keep(end), scope.keep(random.uniform(size)), scope.keep(random.normal(batch.items().shape())),
+            return new Pair(scope.keep(start), scope.keep(end), scope.keep(random.uniform(size)),
+                    scope.keep(random.normal(batch.items().shape())),
                     batch.items(), context, batch.weights());
         }
     }
 
     private Tensor draw(TimesConfig.Law law, double mean, long size) {
-        return law.kind() == TimesConfig.LawKind.LOGIT_NORMAL ? random.normal(size).mul(law.std()).add(mean).sigmoid() : random.uniform(size);
+        return law.kind() == TimesConfig.LawKind.LOGIT_NORMAL ? random.normal(size).mul(law.std()).add(mean)
+                .sigmoid() : random.uniform(size);
     }
 
     private static double grown(long step, long steps) {

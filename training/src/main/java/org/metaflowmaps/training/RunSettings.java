@@ -17,7 +17,8 @@ import tools.jackson.databind.node.ObjectNode;
  */
 final class RunSettings {
     private static final JsonMapper JSON = JsonMapper.builder().build();
-    private static final List<String> FREE = List.of("steps", "log_every", "checkpoint_every", "checkpoint_keep", "checkpoint_keep_every", "model");
+    private static final List<String> FREE = List.of("steps", "log_every", "checkpoint_every", "checkpoint_keep",
+            "checkpoint_keep_every", "model");
     private static final List<String> FREE_OF_OPTIMIZER = List.of("learning_rate", "warm_up", "decay", "clip", "skip_above", "max_skipped");
 
     private RunSettings() {}

@@ -25,7 +25,8 @@ import org.slf4j.LoggerFactory;
  * @param network null unless the teacher is one; owned by this object
  * @param mixture null unless the teacher is exact; owned by this object
  */
-record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network, @Nullable GaussianMixture mixture) implements AutoCloseable {
+record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
+        @Nullable GaussianMixture mixture) implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Teacher.class);
 
     /** Rounding of a scale that was written with a few digits. */

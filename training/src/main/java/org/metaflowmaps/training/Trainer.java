@@ -323,7 +323,8 @@ public final class Trainer implements AutoCloseable {
      * @throws IllegalArgumentException if more steps were taken before a resumption than there are to take
      */
     public boolean run() throws IOException {
-        Preconditions.checkArgument(step <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already", config.steps(), step);
+        Preconditions.checkArgument(step <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already",
+                config.steps(), step);
         Files.createDirectories(folder);
         checkpoints.deleteAbandoned();
         long resumedAt = step;
@@ -347,7 +348,8 @@ public final class Trainer implements AutoCloseable {
                     for (Map.Entry<String, Double> value : values.entrySet()) {
                         board.scalar(value.getKey(), step, value.getValue());
                     }
-                    String jump = Double.isNaN(report.consistency) ? "" : String.format(Locale.ROOT, " consistency %.4f", report.consistency);
+                    String jump = Double.isNaN(report.consistency) ? "" : String.format(Locale.ROOT, " consistency %.4f",
+                            report.consistency);
                     String missing = report.skipped == 0 ? "" : " skipped " + report.skipped;
                     progress.update(step, String.format(Locale.ROOT, "diagonal %.4f", report.diagonal) + jump + missing);
                 } else {
@@ -364,8 +366,10 @@ public final class Trainer implements AutoCloseable {
             }
         }
         if (skipped.broken() && !stopping) {
-            throw new TrainingException(String.format(Locale.ROOT, "step %d: the run is over, but the gradients of its last %d steps were not finite, so "
-                    + "its weights are not saved. %s. Lower optimizer.learning_rate, or set optimizer.clip", step, skipped.inRow(), kept()));
+            throw new TrainingException(String.format(Locale.ROOT,
+                    "step %d: the run is over, but the gradients of its last %d steps were not finite, so "
+                    + "its weights are not saved. %s. Lower optimizer.learning_rate, or set optimizer.clip", step,
+                    skipped.inRow(), kept()));
         }
         return step == config.steps();
     }

@@ -96,7 +96,8 @@ final class CheckpointTest {
         byte[] whole = trained();
         Path cut = folder.resolve("cut.safetensors");
         Random random = new Random(3);
-        IntStream lengths = IntStream.concat(IntStream.of(0, 1, 7, 8, 9, whole.length - 4, whole.length - 1), random.ints(100, 0, whole.length));
+        IntStream lengths = IntStream.concat(IntStream.of(0, 1, 7, 8, 9, whole.length - 4, whole.length - 1),
+                random.ints(100, 0, whole.length));
         for (int length : lengths.toArray()) {
             assertUnloadable(Files.write(cut, Arrays.copyOf(whole, length)));
             // A file system may give a file its length before its content.
@@ -113,7 +114,8 @@ final class CheckpointTest {
         byte[] whole = trained();
         String text = new String(whole, StandardCharsets.ISO_8859_1);
         int header = 8 + (int) ByteBuffer.wrap(whole).order(ByteOrder.LITTLE_ENDIAN).getLong();
-        IntStream names = Stream.of("\"run\":", "\"sha256\":").flatMapToInt(name -> IntStream.range(text.indexOf(name), text.indexOf(name) + name.length()));
+        IntStream names = Stream.of("\"run\":", "\"sha256\":").flatMapToInt(name -> IntStream.range(text.indexOf(name),
+                text.indexOf(name) + name.length()));
         Path flipped = folder.resolve("flipped.safetensors");
         Random random = new Random(4);
         IntStream places = IntStream.concat(names, IntStream.concat(random.ints(100, 0, header), random.ints(100, header, whole.length)));
@@ -134,7 +136,8 @@ final class CheckpointTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"{", "null", "{}", "[]", "3", "{\"cnn\":{}}", "{\"mlp\":{\"dimension\":-1,\"width\":16,\"depth\":1,\"label_dim\":3}}",
+    @ValueSource(strings = {"{", "null", "{}", "[]", "3", "{\"cnn\":{}}",
+            "{\"mlp\":{\"dimension\":-1,\"width\":16,\"depth\":1,\"label_dim\":3}}",
         "{\"mlp\":{\"dimension\":\"two\",\"width\":16,\"depth\":1,\"label_dim\":3}}"})
     void aNetworkThatIsNotUnderstoodIsRefused(String network) throws IOException {
         Path file = folder.resolve("foreign.safetensors");

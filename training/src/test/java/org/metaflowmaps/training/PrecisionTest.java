@@ -73,7 +73,8 @@ final class PrecisionTest {
 
     /** All but those that need a teacher. */
     @ParameterizedTest
-    @EnumSource(value = LossConfig.ConsistencyKind.class, mode = EnumSource.Mode.EXCLUDE, names = {"EULERIAN_TEACHER", "LAGRANGIAN_TEACHER"})
+    @EnumSource(value = LossConfig.ConsistencyKind.class, mode = EnumSource.Mode.EXCLUDE,
+            names = {"EULERIAN_TEACHER", "LAGRANGIAN_TEACHER"})
     void everyLossIsThatOfFloat32(LossConfig.ConsistencyKind kind) throws IOException {
         Runs runs = new Runs();
         runs.model = Runs.TRANSFORMER;
@@ -87,9 +88,11 @@ final class PrecisionTest {
         List<Trainer.Report> mixed = run(runs, Precision.BFLOAT16);
         for (int i = 0; i < runs.steps; i++) {
             assertEquals(exact.get(i).diagonal(), mixed.get(i).diagonal(), 0.03 * exact.get(i).diagonal(), "diagonal of step " + i);
-            assertEquals(exact.get(i).gradientNorm(), mixed.get(i).gradientNorm(), 0.1 * exact.get(i).gradientNorm(), "gradient of step " + i);
+            assertEquals(exact.get(i).gradientNorm(), mixed.get(i).gradientNorm(), 0.1 * exact.get(i).gradientNorm(),
+                    "gradient of step " + i);
             if (kind != LossConfig.ConsistencyKind.NONE) {
-                assertEquals(exact.get(i).consistency(), mixed.get(i).consistency(), 0.05 * exact.get(i).consistency(), "consistency of step " + i);
+                assertEquals(exact.get(i).consistency(), mixed.get(i).consistency(), 0.05 * exact.get(i).consistency(),
+                        "consistency of step " + i);
             }
         }
         assertNotEquals(exact.getLast().diagonal(), mixed.getLast().diagonal(), "nothing was rounded");

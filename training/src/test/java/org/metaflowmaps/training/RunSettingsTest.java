@@ -64,15 +64,19 @@ final class RunSettingsTest {
         clock.teacher = new TeacherConfig(TeacherConfig.Kind.NONE, null, true, TeacherConfig.Guidance.NONE, 0);
         assertDifferent("teacher.is_zero_data is true, was null", new Runs(), clock);
         assertNull(RunSettings.difference(saved.replace("\"is_zero_data\":null,", ""), clock.config()));
-        assertEquals("dropout is not known, was 0.5", RunSettings.difference(saved.replace("\"seed\"", "\"dropout\":0.5,\"seed\""), new Runs().config()));
+        assertEquals("dropout is not known, was 0.5", RunSettings.difference(saved.replace("\"seed\"",
+                "\"dropout\":0.5,\"seed\""), new Runs().config()));
     }
 
     @Test
     void noFolderIsNamed() {
         TrainConfig config = new Runs().config();
-        TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(), config.labelDrop(), config.guidance(), config.guidanceFrom(),
-                "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(), config.checkpointKeepEvery(), config.precision(),
-                new DataConfig(config.data().kind(), "/home/me/images", 0, config.data().means(), config.data().variance(), 1, 1, 1, 1, 3, 0, 1),
+        TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(),
+                config.labelDrop(), config.guidance(), config.guidanceFrom(),
+                "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(),
+                config.checkpointKeepEvery(), config.precision(),
+                new DataConfig(config.data().kind(), "/home/me/images", 0, config.data().means(), config.data().variance(), 1, 1,
+                1, 1, 3, 0, 1),
                 config.model(),
                 config.teacher(), config.loss(), config.times(), config.optimizer(), config.average());
         assertFalse(RunSettings.of(moved).contains("/home/me") || RunSettings.of(moved).contains("workers"));

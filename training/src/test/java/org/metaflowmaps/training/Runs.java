@@ -62,7 +62,8 @@ final class Runs {
         WeightingConfig plain = new WeightingConfig(weighting, 1, 0.01);
         TimesConfig.Law uniform = new TimesConfig.Law(TimesConfig.LawKind.UNIFORM, 0, 0, 1, 7);
         TimesConfig.Law dyadic = new TimesConfig.Law(TimesConfig.LawKind.DYADIC, 0, 0, 1, 7);
-        return new TrainConfig(seed, steps, batch, accumulate, 0.1, guidance, 0, init, logEvery, checkpointEvery, checkpointKeep, checkpointKeepEvery,
+        return new TrainConfig(seed, steps, batch, accumulate, 0.1, guidance, 0, init, logEvery, checkpointEvery, checkpointKeep,
+                checkpointKeepEvery,
                 precision, DataConfig.mixture(MEANS, VARIANCE), model,
                 teacher, new LossConfig(velocity, plain, consistency, plain, 1, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0, 4),
                 new TimesConfig(2, 0.1, 0, uniform,

@@ -140,9 +140,11 @@ final class StagesTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"ema., false, true, pt", "module., true, false, pt", "'', false, true, safetensors", "model.dit., false, false, pt", "dit., true, false, safetensors"})
+    @CsvSource({"ema., false, true, pt", "module., true, false, pt", "'', false, true, safetensors",
+            "model.dit., false, false, pt", "dit., true, false, safetensors"})
     void publicFilesAreReadForTheNetworkAtHand(String prefix, boolean zeroData, boolean learnSigma, String ending) throws IOException {
-        TransformerConfig whole = new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 4, zeroData, false, false, false, false);
+        TransformerConfig whole = new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 4, zeroData, false,
+                false, false, false);
         TransformerConfig stored = prefix.contains("dit") ? whole : whole.withoutContext();
         Path file = folder.resolve("public." + ending);
         try (FlowMapTransformer source = Networks.transformer(stored.withLearnSigma(learnSigma))) {

@@ -44,7 +44,8 @@ final class TrainerResumeTest {
     /** A checkpoint is all of the state, so equal files mean equal weights, moments, average, noise and step, bit by bit. */
     @ParameterizedTest
     @CsvSource({"mlp, RADAM, L2", "mlp, ADAMW, L2", "mlp, ADAMW, LEARNED", "transformer, RADAM, L2", "transformer, ADAMW, L2"})
-    void goingOnAfterAnyStepEndsInTheSameCheckpoint(String kind, OptimizerConfig.Kind optimizer, WeightingConfig.Kind weighting) throws IOException {
+    void goingOnAfterAnyStepEndsInTheSameCheckpoint(String kind, OptimizerConfig.Kind optimizer,
+            WeightingConfig.Kind weighting) throws IOException {
         Runs runs = new Runs();
         runs.weighting = weighting;
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
@@ -136,7 +137,8 @@ final class TrainerResumeTest {
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open()) {
             float[] fresh = trainer.map().parameters().values().toFloatArray();
-            assertRefused(IOException.class, trainer::resume, "step-000000005.safetensors", "another network", "choose another output folder");
+            assertRefused(IOException.class, trainer::resume, "step-000000005.safetensors", "another network",
+                    "choose another output folder");
             assertArrayEquals(fresh, trainer.map().parameters().values().toFloatArray());
             assertEquals(0, trainer.step());
         }

@@ -182,7 +182,8 @@ final class TrainerTest {
         runs.checkpointEvery = 1;
         try (TrainingData data = runs.data();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
-            assertRefused(TrainingException.class, trainer::run, "step 1:", "not finite", "1 steps in a row", "diagonal", "consistency", "gradient norm",
+            assertRefused(TrainingException.class, trainer::run, "step 1:", "not finite", "1 steps in a row", "diagonal",
+                    "consistency", "gradient norm",
                     folder.resolve(Trainer.CHECKPOINT).toString(), "optimizer.learning_rate");
             assertEquals(1, trainer.step());
             assertArrayEquals(saved("train/values"), weights(trainer));
@@ -226,7 +227,8 @@ final class TrainerTest {
         trainer.save();
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(Trainer.CHECKPOINT));
                 TensorScope scope = TensorScope.open()) {
-            return Stream.of("values", "average", "moment/exp_avg", "moment/exp_avg_sq").map(name -> Safetensors.view(file, "train/" + name).toFloatArray())
+            return Stream.of("values", "average", "moment/exp_avg", "moment/exp_avg_sq")
+                    .map(name -> Safetensors.view(file, "train/" + name).toFloatArray())
                     .toList();
         }
     }

@@ -47,7 +47,8 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
      */
     public static DriftDisagreement of(MetaFlowMap map, Tensor items, Tensor labels, @Nullable Tensor guidance, double time, int draws,
             RandomSource random) {
-        Preconditions.checkArgument(map.isContextual(), "drift disagreement: this map is one of a flow, without contexts, and has one drift only");
+        Preconditions.checkArgument(map.isContextual(),
+                "drift disagreement: this map is one of a flow, without contexts, and has one drift only");
         Preconditions.checkArgument(time >= 0 && time < 1, "drift disagreement: time %s, expected at least 0 and below 1", time);
         Preconditions.checkArgument(draws >= 2 && draws % 2 == 0,
                 "drift disagreement: %s draws, expected an even number from 2 on", draws);

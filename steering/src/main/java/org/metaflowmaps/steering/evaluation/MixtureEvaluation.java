@@ -180,7 +180,8 @@ public final class MixtureEvaluation implements AutoCloseable {
             for (long from = 0; from < settings.contexts; from += chunk) {
                 try (TensorScope inner = TensorScope.open()) {
                     long count = Math.min(chunk, settings.contexts - from);
-                    sum += discrepancy.squared(drawn.narrow(0, from, count), at.exact.narrow(0, from, count), at.scale.narrow(0, from, count)).sum().item();
+                    sum += discrepancy.squared(drawn.narrow(0, from, count), at.exact.narrow(0, from, count),
+                            at.scale.narrow(0, from, count)).sum().item();
                 }
             }
             return new Distance(sliced, sum / settings.contexts);

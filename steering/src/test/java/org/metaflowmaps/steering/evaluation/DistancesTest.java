@@ -116,7 +116,8 @@ final class DistancesTest {
             assertSays(() -> distance.distances(Torch.zeros(1, 3, 2), Torch.zeros(1, 4, 2)), "of one shape");
             assertSays(() -> distance.distances(Torch.zeros(3, 2), Torch.zeros(3, 2)), "(groups, n, d)");
             assertSays(() -> distance.distances(Torch.zeros(1, 3, 1), Torch.zeros(1, 3, 1)), "1 coordinates, the directions 2");
-            assertSays(() -> new MaximumMeanDiscrepancy().squared(Torch.zeros(1, 1, 2), Torch.zeros(1, 1, 2), Torch.zeros(1)), "at least 2");
+            assertSays(() -> new MaximumMeanDiscrepancy().squared(Torch.zeros(1, 1, 2), Torch.zeros(1, 1, 2), Torch.zeros(1)),
+                    "at least 2");
             assertSays(() -> new MaximumMeanDiscrepancy(List.of()), "kernel widths");
             assertSays(() -> new SlicedWasserstein(2, 0, 1, Device.CPU), "0 directions");
         }

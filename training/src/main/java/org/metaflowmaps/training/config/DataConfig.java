@@ -40,7 +40,8 @@ public record DataConfig(
     public DataConfig {
         Check.given(kind, "data.kind");
         Check.given(means, "data.means");
-        Check.require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s", "[[-3, -3], [3, 3]]");
+        Check.require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s",
+                "[[-3, -3], [3, 3]]");
         Check.require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
         Check.require(size >= 1, "data.size is %s, expected at least 1", size);
         Check.require(channels >= 1, "data.channels is %s, expected at least 1", channels);

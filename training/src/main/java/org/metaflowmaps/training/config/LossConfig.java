@@ -41,7 +41,8 @@ public record LossConfig(
         Check.given(consistency, "loss.consistency");
         Check.given(consistencyWeighting, "loss.consistency_weighting");
         Check.given(through, "loss.through");
-        Check.require(consistencyShare > 0 && consistencyShare <= 1, "loss.consistency_share is %s, expected above 0 to 1", consistencyShare);
+        Check.require(consistencyShare > 0 && consistencyShare <= 1, "loss.consistency_share is %s, expected above 0 to 1",
+                consistencyShare);
         Check.require(consistencyFactor > 0 && consistencyFactor < Double.POSITIVE_INFINITY,
                 "loss.consistency_factor is %s, expected a number above 0", consistencyFactor);
         Check.require(diagonalOnly >= 0, "loss.diagonal_only is %s, expected 0 or more", diagonalOnly);

@@ -33,7 +33,8 @@ public record OptimizerConfig(
     /** Checks the ranges. */
     public OptimizerConfig {
         Check.given(kind, "optimizer.kind");
-        Check.require(learningRate > 0 && learningRate < Double.POSITIVE_INFINITY, "optimizer.learning_rate is %s, expected a number above 0", learningRate);
+        Check.require(learningRate > 0 && learningRate < Double.POSITIVE_INFINITY,
+                "optimizer.learning_rate is %s, expected a number above 0", learningRate);
         Check.require(warmUp >= 0, "optimizer.warm_up is %s, expected 0 or more", warmUp);
         Check.require(eps > 0, "optimizer.eps is %s, expected more than 0", eps);
         Check.require(weightDecay >= 0, "optimizer.weight_decay is %s, expected 0 or more", weightDecay);

@@ -140,7 +140,8 @@ public final class LatentShards implements TrainingData {
         boolean shaped = shape.length == 4 && (shape[1] == channels || shape[1] == 2L * channels) && shape[2] > 0 && shape[3] > 0;
         if (!typed || !shaped) {
             throw new IOException(path + ": latents are " + type + form.shape()
-                    + ", expected float32, float16 or bfloat16 of shape [N, " + channels + " or, for means and log variances, " + 2 * channels + ", H, W] (data.channels is " + channels
+                    + ", expected float32, float16 or bfloat16 of shape [N, " + channels + " or, for means and log variances, "
+                    + 2 * channels + ", H, W] (data.channels is " + channels
                     + ")");
         }
     }

@@ -17,7 +17,8 @@ import org.metaflowmaps.training.model.MetaFlowMap;
  * @param context made from the same data, which is what makes the regression one on the posterior (§4.1 of the method)
  * @param weights what each item's loss is multiplied by: (B); null for 1
  */
-public record Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context, @Nullable Tensor weights) {
+public record Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context,
+        @Nullable Tensor weights) {
     /** Items that all count alike. */
     public Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context) {
         this(start, end, fraction, noise, data, context, null);

@@ -61,7 +61,8 @@ public final class GaussianMixture implements AutoCloseable {
         Preconditions.checkArgument(dimension > 0, "mixture: the first mean has no coordinates, expected at least one");
         double total = 0;
         for (double weight : weights) {
-            Preconditions.checkArgument(weight > 0 && weight < Double.POSITIVE_INFINITY, "mixture: weight %s, expected more than 0", weight);
+            Preconditions.checkArgument(weight > 0 && weight < Double.POSITIVE_INFINITY,
+                    "mixture: weight %s, expected more than 0", weight);
             total += weight;
         }
         this.weights = new double[count];
@@ -105,7 +106,8 @@ public final class GaussianMixture implements AutoCloseable {
      */
     public static GaussianMixture isotropic(List<double[]> means, double variance, Device device) {
         Preconditions.checkArgument(variance > 0, "mixture: variance is %s, expected more than 0", variance);
-        return new GaussianMixture(Collections.nCopies(means.size(), 1.0), means, means.stream().map(mean -> scaledIdentity(mean.length, variance)).toList(), device);
+        return new GaussianMixture(Collections.nCopies(means.size(), 1.0), means, means.stream()
+                .map(mean -> scaledIdentity(mean.length, variance)).toList(), device);
     }
 
     private static double[][] scaledIdentity(int dimension, double scale) {
@@ -117,7 +119,8 @@ public final class GaussianMixture implements AutoCloseable {
     }
 
     private static double[] checkedMean(double[] mean, int dimension, int component) {
-        Preconditions.checkArgument(mean.length == dimension, "mixture: mean %s has %s coordinates, the first has %s", component, mean.length, dimension);
+        Preconditions.checkArgument(mean.length == dimension, "mixture: mean %s has %s coordinates, the first has %s", component,
+                mean.length, dimension);
         for (double value : mean) {
             Preconditions.checkArgument(Double.isFinite(value), "mixture: a mean has the coordinate %s, expected finite numbers", value);
         }
@@ -305,7 +308,8 @@ public final class GaussianMixture implements AutoCloseable {
      * @param responsibilities posterior weights: (B, K)
      * @param means of I_1: (B, K, d)
      */
-    record Observation(Tensor time, Tensor rest, Tensor offset, Tensor variance, Tensor logEvidence, Tensor responsibilities, Tensor means) {}
+    record Observation(Tensor time, Tensor rest, Tensor offset, Tensor variance, Tensor logEvidence, Tensor responsibilities,
+            Tensor means) {}
 
     Observation observe(Tensor time, Tensor state, @Nullable Tensor labels) {
         check(time, state, labels);
@@ -346,14 +350,17 @@ public final class GaussianMixture implements AutoCloseable {
     }
 
     private void check(Tensor time, Tensor state, @Nullable Tensor labels) {
-        Preconditions.checkArgument(state.dim() == 2 && state.size(1) == dimension() && state.dtype().isFloatingPoint() && state.device().equals(device()),
+        Preconditions.checkArgument(state.dim() == 2 && state.size(1) == dimension() && state.dtype()
+                .isFloatingPoint() && state.device().equals(device()),
                 "mixture: state is %s, expected floating point (B, %s) on %s", state, dimension(), device());
-        Preconditions.checkArgument(time.dim() == 1 && time.size(0) == state.size(0) && time.dtype().isFloatingPoint() && time.device().equals(device()),
+        Preconditions.checkArgument(time.dim() == 1 && time.size(0) == state.size(0) && time.dtype()
+                .isFloatingPoint() && time.device().equals(device()),
                 "mixture: time is %s, expected floating point (%s) on %s", time, state.size(0), device());
         if (labels == null) {
             return;
         }
-        Preconditions.checkArgument(labels.dim() == 1 && labels.size(0) == state.size(0) && labels.dtype() == DType.INT64 && labels.device().equals(device()),
+        Preconditions.checkArgument(labels.dim() == 1 && labels.size(0) == state.size(0) && labels.dtype() == DType.INT64
+                && labels.device().equals(device()),
                 "mixture: labels are %s, expected int64 (%s) on %s", labels, state.size(0), device());
         // Reading a GPU's labels back would stall it.
         if (device().type() == Device.Type.CPU && labels.numel() > 0) {

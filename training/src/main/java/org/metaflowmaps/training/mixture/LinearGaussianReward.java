@@ -77,7 +77,8 @@ public final class LinearGaussianReward {
             Prediction ahead = predict(data, seen);
             Tensor tilted = seen.logEvidence().add(ahead.logLikelihood).softmax(1);
             Tensor score = seen.offset().div(seen.variance()).neg();
-            Tensor pull = ahead.missing.div(ahead.variance).unsqueeze(2).mul(seen.time().mul(data.variances()).div(seen.variance()).mul(ahead.direction));
+            Tensor pull = ahead.missing.div(ahead.variance).unsqueeze(2)
+                    .mul(seen.time().mul(data.variances()).div(seen.variance()).mul(ahead.direction));
             Tensor gradient = data.average(tilted.sub(seen.responsibilities()), score).add(data.average(tilted, pull));
             return scope.keep(gradient.to(state.dtype()));
         }
@@ -145,7 +146,8 @@ public final class LinearGaussianReward {
     }
 
     private void checkDimension(GaussianMixture data) {
-        Preconditions.checkArgument(data.dimension() == direction.length, "reward: the direction has %s coordinates, the mixture %s", direction.length,
+        Preconditions.checkArgument(data.dimension() == direction.length,
+                "reward: the direction has %s coordinates, the mixture %s", direction.length,
                 data.dimension());
     }
 }

@@ -35,7 +35,8 @@ public record Fit(List<String> missing, List<String> unexpected, List<String> mi
                 misshapen.add(found.name() + " has shape " + found.shape() + ", the network needs " + shape);
             }
         });
-        List<String> unexpected = names.entrySet().stream().filter(name -> !wanted.containsKey(name.getKey())).map(Map.Entry::getValue).toList();
+        List<String> unexpected = names.entrySet().stream().filter(name -> !wanted.containsKey(name.getKey()))
+                .map(Map.Entry::getValue).toList();
         return new Fit(missing, unexpected, misshapen);
     }
 

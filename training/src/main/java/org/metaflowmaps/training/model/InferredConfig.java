@@ -68,7 +68,8 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
             throw new IOException("the shapes make no transformer: " + tokens + " positions, patches of " + patches + ", " + outputs
                     + " outputs per token, " + (labels + 1) + " rows of labels");
         }
-        InferredConfig config = new InferredConfig(layout.family(), grid * patch, patch, channels, width, depth, heads, labels, rows, hidden, outputs != plain,
+        InferredConfig config = new InferredConfig(layout.family(), grid * patch, patch, channels, width, depth, heads, labels,
+                rows, hidden, outputs != plain,
                 normed, joint);
         try {
             config.shapes();

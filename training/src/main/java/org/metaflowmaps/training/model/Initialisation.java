@@ -27,7 +27,8 @@ public final class Initialisation {
             switch (target) {
                 case FlowMapTransformer to when source instanceof FlowMapTransformer from -> transformer(from, to);
                 case MlpFlowMap to when source instanceof MlpFlowMap from -> mlp(from, to);
-                default -> throw new IllegalArgumentException("initialisation: the source is a " + source.getClass().getSimpleName() + ", the target a "
+                default -> throw new IllegalArgumentException("initialisation: the source is a " + source.getClass()
+                        .getSimpleName() + ", the target a "
                         + target.getClass().getSimpleName() + ": expected networks of one kind");
             }
         }
@@ -57,7 +58,8 @@ public final class Initialisation {
             requireAlike("preserve_t_cond_0", from.config().preserveContextAtZero(), config.preserveContextAtZero());
         }
         if (config.zeroData() != from.config().zeroData()) {
-            throw new IllegalArgumentException("initialisation: is_zero_data is " + from.config().zeroData() + " for the source and " + config.zeroData()
+            throw new IllegalArgumentException("initialisation: is_zero_data is " + from.config()
+                    .zeroData() + " for the source and " + config.zeroData()
                     + " for the target: the clock belongs to the weights, set it alike");
         }
         Map<String, Tensor> source = from.parameters().parameters();
@@ -91,7 +93,8 @@ public final class Initialisation {
             copy(source, name, "x_embedder" + name.substring("x_cond_embedder".length()), parameter);
         } else if (name.contains("embedder") && name.contains(".mlp.")) {
             String layer = name.substring(name.indexOf(".mlp."));
-            boolean closed = List.of("t_cond_embedder", "t_embedder", "s_embedder_second").contains(name.substring(0, name.indexOf(".mlp.")));
+            boolean closed = List.of("t_cond_embedder", "t_embedder", "s_embedder_second")
+                    .contains(name.substring(0, name.indexOf(".mlp.")));
             if (closed && layer.startsWith(".mlp.2.")) {
                 parameter.zero_();
             } else {
@@ -122,7 +125,8 @@ public final class Initialisation {
     private static void requireRoom(MetaFlowMap from, MetaFlowMap to) {
         for (String name : from.parameters().parameters().keySet()) {
             if (!to.parameters().parameters().containsKey(name)) {
-                throw new IllegalArgumentException("initialisation: the target has no " + name + ", which the source has: give the target the source's options");
+                throw new IllegalArgumentException("initialisation: the target has no " + name
+                        + ", which the source has: give the target the source's options");
             }
         }
     }
@@ -136,7 +140,8 @@ public final class Initialisation {
     private static void copy(Map<String, Tensor> source, String target, String name, Tensor parameter) {
         Tensor values = source(source, name);
         if (!Arrays.equals(values.shape(), parameter.shape())) {
-            throw new IllegalArgumentException("initialisation: " + name + " of the source is " + values + ", " + target + " of the target is " + parameter
+            throw new IllegalArgumentException("initialisation: " + name + " of the source is " + values + ", " + target
+                    + " of the target is " + parameter
                     + ": give the target the source's shape");
         }
         parameter.copy_(values);

@@ -28,7 +28,8 @@ public final class TimeWeight implements AutoCloseable {
      * @param random where its hidden layer is drawn, on the same device
      */
     public TimeWeight(Device device, RandomSource random) {
-        Preconditions.checkArgument(random.device().equals(device), "time weight: the random source is on %s, expected %s", random.device(), device);
+        Preconditions.checkArgument(random.device().equals(device), "time weight: the random source is on %s, expected %s",
+                random.device(), device);
         Map<String, long[]> shapes = new LinkedHashMap<>();
         shapes.put("fc1.weight", new long[] {WIDTH, 3L * TimeSeries.TERMS});
         shapes.put("fc1.bias", new long[] {WIDTH});

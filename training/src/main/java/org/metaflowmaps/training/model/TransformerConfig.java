@@ -65,7 +65,8 @@ public record TransformerConfig(
         require(classScales.stream().allMatch(Double::isFinite), "model_guidance_class_ws are %s, expected finite numbers",
                 classScales);
         require(mlpRatio > 0, "mlp_ratio is %s, expected more than 0", mlpRatio);
-        require(layout == Layout.META_FLOW_MAP || (!jointAttention && !preserveContextAtZero && classScales.isEmpty() && contextScales.isEmpty()),
+        require(layout == Layout.META_FLOW_MAP || (!jointAttention && !preserveContextAtZero && classScales.isEmpty()
+                && contextScales.isEmpty()),
                 "a flow-map layout has no context and no guidance: leave out use_joint_attention, preserve_t_cond_0, %s and %s",
                 "model_guidance_class_ws", "model_guidance_x_ws");
     }

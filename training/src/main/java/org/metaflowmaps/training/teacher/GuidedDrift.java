@@ -19,7 +19,8 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 public record GuidedDrift(Drift drift, int classes, double builtIn) implements Drift {
     /** Checks the ranges. */
     public GuidedDrift {
-        Preconditions.checkArgument(classes > 0, "guided drift: %s classes, expected at least 1: without labels there is no guidance", classes);
+        Preconditions.checkArgument(classes > 0,
+                "guided drift: %s classes, expected at least 1: without labels there is no guidance", classes);
         Preconditions.checkArgument(builtIn >= 0 && builtIn < 1, "guided drift: built-in guidance is %s, expected 0 to below 1", builtIn);
     }
 

@@ -61,7 +61,8 @@ final class ImageDataTest {
     void everyEpochVisitsEachUsedImageOnce() {
         try (ImageData data = new ImageData(SET, USED, 5, Device.CPU)) {
             for (int epoch = 0; epoch < 20; epoch++) {
-                assertArrayEquals(IntStream.range(0, USED).toArray(), IntStream.of(epoch(data, epoch)).sorted().toArray(), "epoch " + epoch);
+                assertArrayEquals(IntStream.range(0, USED).toArray(), IntStream.of(epoch(data, epoch)).sorted().toArray(),
+                        "epoch " + epoch);
             }
         }
     }

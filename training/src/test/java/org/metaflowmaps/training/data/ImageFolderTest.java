@@ -103,7 +103,8 @@ final class ImageFolderTest {
         byte[] pixels = new byte[FILES.size() * SIZE * SIZE];
         byte[] labels = new byte[FILES.size()];
         for (int i = 0; i < FILES.size(); i++) {
-            System.arraycopy(ImageFile.read(folder.resolve(FILES.get(i)), 1).centreCrop(SIZE).bytes(), 0, pixels, i * SIZE * SIZE, SIZE * SIZE);
+            System.arraycopy(ImageFile.read(folder.resolve(FILES.get(i)), 1).centreCrop(SIZE).bytes(), 0, pixels,
+                    i * SIZE * SIZE, SIZE * SIZE);
             labels[i] = (byte) LABELS[i];
         }
         LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, labels, List.of("B", "a", "b"));

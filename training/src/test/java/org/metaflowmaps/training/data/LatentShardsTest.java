@@ -137,7 +137,8 @@ final class LatentShardsTest {
                     LatentShards data = open(3, Shard.WHOLE, workers)) {
                 float[] all = whole.batch(0, 40).items().toFloatArray();
                 for (int position : new int[] {0, 4, 8, 12, 30, 1, 5}) {
-                    assertArrayEquals(Arrays.copyOfRange(all, 18 * position, 18 * (position + 4)), data.batch(position, 4).items().toFloatArray());
+                    assertArrayEquals(Arrays.copyOfRange(all, 18 * position, 18 * (position + 4)), data.batch(position, 4).items()
+                            .toFloatArray());
                 }
                 // Each epoch has noise of its own: an item's draws differ.
                 float[] first = sorted(Arrays.copyOfRange(all, 0, 18 * ITEMS));

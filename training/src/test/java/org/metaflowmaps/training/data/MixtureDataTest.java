@@ -89,6 +89,7 @@ final class MixtureDataTest {
         Refusal.assertRefused(() -> new MixtureData(List.of(), 1, 1, Device.CPU), "at least one component");
         Refusal.assertRefused(() -> new MixtureData(MEANS, 0, 1, Device.CPU), "variance is 0");
         Refusal.assertRefused(() -> new MixtureData(MEANS, Double.NaN, 1, Device.CPU), "variance is NaN");
-        Refusal.assertRefused(() -> new MixtureData(List.of(new double[2], new double[3]), 1, 1, Device.CPU), "mean 1 has 3", "the first has 2");
+        Refusal.assertRefused(() -> new MixtureData(List.of(new double[2], new double[3]), 1, 1, Device.CPU), "mean 1 has 3",
+                "the first has 2");
     }
 }

@@ -10,7 +10,8 @@ final class SeedsTest {
     @Test
     void aRunsNoiseAndItsDataHaveStreamsOfTheirOwn() {
         for (long seed : new long[] {-1, 0, 1, 42, Long.MAX_VALUE}) {
-            LongStream all = LongStream.concat(LongStream.of(Seeds.NOISE), LongStream.range(0, 10_000)).map(stream -> Seeds.of(seed, stream));
+            LongStream all = LongStream.concat(LongStream.of(Seeds.NOISE), LongStream.range(0, 10_000))
+                    .map(stream -> Seeds.of(seed, stream));
             assertEquals(10_001, all.distinct().count());
         }
     }

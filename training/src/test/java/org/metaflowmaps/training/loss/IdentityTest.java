@@ -65,7 +65,8 @@ final class IdentityTest {
                 Map.entry("eulerian", new Eulerian(own)), Map.entry("eulerian, exact teacher", new Eulerian(exact)),
                 Map.entry("eulerian, GLASS teacher", new Eulerian(glass)),
                 Map.entry("improved mean flow, taught", new ImprovedMeanFlow(glass)),
-                Map.entry("lagrangian", new Lagrangian(own, Through.DERIVATIVE)), Map.entry("lagrangian, stopped", new Lagrangian(own, Through.AVERAGE)),
+                Map.entry("lagrangian", new Lagrangian(own, Through.DERIVATIVE)),
+                Map.entry("lagrangian, stopped", new Lagrangian(own, Through.AVERAGE)),
                 Map.entry("lagrangian, released", new Lagrangian(own, Through.VELOCITY)),
                 Map.entry("lagrangian, GLASS teacher", new Lagrangian(glass, Through.DERIVATIVE)),
                 Map.entry("lagrangian, stopped, GLASS teacher", new Lagrangian(glass, Through.AVERAGE)),
@@ -109,7 +110,8 @@ final class IdentityTest {
     }
 
     Stream<Map.Entry<String, Consistency>> noisy() {
-        return Stream.of(Map.entry("mean flow", new Eulerian(new Velocity.Data())), Map.entry("improved mean flow", new ImprovedMeanFlow(new Velocity.Data())));
+        return Stream.of(Map.entry("mean flow", new Eulerian(new Velocity.Data())),
+                Map.entry("improved mean flow", new ImprovedMeanFlow(new Velocity.Data())));
     }
 
     /** Data targets are right on average only, but that given everything the map sees: no function of it correlates with what is left. */
@@ -138,7 +140,8 @@ final class IdentityTest {
                 GaussianMixture tilted = reward.tilted(mixture);
                 QuantileFlow exactly = new QuantileFlow(tilted)) {
             Pair plain = pair(6);
-            Pair weighted = new Pair(plain.start(), plain.end(), plain.fraction(), plain.noise(), plain.data(), plain.context(), reward.at(plain.data()).exp());
+            Pair weighted = new Pair(plain.start(), plain.end(), plain.fraction(), plain.noise(), plain.data(), plain.context(),
+                    reward.at(plain.data()).exp());
             uncorrelated(exactly, Diagonal.of(exactly, weighted, new Velocity.Data()), weighted, "weighted diagonal");
             uncorrelated(exactly, new Eulerian(new Velocity.Data()).of(exactly, weighted), weighted, "weighted mean flow");
             assertThrows(AssertionFailedError.class,
@@ -156,7 +159,8 @@ final class IdentityTest {
         assertTrue(left.square().mean().item() > 0.01, what + ": the target has no noise, so this shows nothing");
         Tensor state = pair.state().reshape(ITEMS);
         Tensor seen = pair.context().state().reshape(ITEMS);
-        for (Tensor feature : List.of(state.mul(0).add(1), state, seen, pair.start(), pair.end(), pair.context().time(), state.sin(), state.mul(seen))) {
+        for (Tensor feature : List.of(state.mul(0).add(1), state, seen, pair.start(), pair.end(), pair.context().time(),
+                state.sin(), state.mul(seen))) {
             double[] products = left.mul(feature).toDoubleArray();
             double mean = 0;
             double square = 0;

@@ -65,18 +65,22 @@ final class LossTest {
                 new Formula("diagonal, guided from 0.2", diagonal(new Velocity.Guided(0.2)),
                         (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), guided(map, at, 0.2))),
                 new Formula("diagonal, taught", diagonal(TAUGHT),
-                        (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()), taught(at.start(), at.state(), at.context()))),
+                        (map, at) -> new Regression(at.velocity(map, at.start(), at.start(), at.state()),
+                        taught(at.start(), at.state(), at.context()))),
                 new Formula("semigroup", of(new Semigroup(null)), (map, at) -> jumps(semigroup(map, at), at)),
                 new Formula("psd", of(new Progressive(null)), LossTest::semigroup),
                 new Formula("shortcut", of(new Shortcut(null, 0)), (map, at) -> semigroup(map, at.withFraction(0.5))),
                 new Formula("shortcut, bounded", of(new Shortcut(null, BOUND)), (map, at) -> bounded(semigroup(map, at.withFraction(0.5)))),
                 new Formula("mean flow", of(new Eulerian(new Velocity.Data())), (map, at) -> eulerian(map, at, at.data().sub(at.noise()))),
-                new Formula("mean flow, guided", of(new Eulerian(new Velocity.Guided(0))), (map, at) -> eulerian(map, at, guided(map, at, 0))),
+                new Formula("mean flow, guided", of(new Eulerian(new Velocity.Guided(0))),
+                (map, at) -> eulerian(map, at, guided(map, at, 0))),
                 new Formula("eulerian", of(new Eulerian(new Velocity.Own())), (map, at) -> eulerian(map, at, own(map, at))),
-                new Formula("eulerian, taught", of(new Eulerian(TAUGHT)), (map, at) -> eulerian(map, at, taught(at.start(), at.state(), at.context()))),
+                new Formula("eulerian, taught", of(new Eulerian(TAUGHT)),
+                (map, at) -> eulerian(map, at, taught(at.start(), at.state(), at.context()))),
                 new Formula("improved mean flow", of(new ImprovedMeanFlow(new Velocity.Data())), LossTest::improved),
                 new Formula("alpha-flow 0.3", of(new AlphaFlow(new Velocity.Data(), 0.3)), (map, at) -> alpha(map, at, 0.3)),
-                new Formula("alpha-flow 0", of(new AlphaFlow(new Velocity.Data(), 0)), (map, at) -> eulerian(map, at, at.data().sub(at.noise()))),
+                new Formula("alpha-flow 0", of(new AlphaFlow(new Velocity.Data(), 0)),
+                (map, at) -> eulerian(map, at, at.data().sub(at.noise()))),
                 new Formula("lagrangian, derivative", of(new Lagrangian(new Velocity.Own(), Through.DERIVATIVE)), LossTest::derivative),
                 new Formula("lagrangian, velocity", of(new Lagrangian(new Velocity.Own(), Through.VELOCITY)), LossTest::velocity),
                 new Formula("lagrangian, average", of(new Lagrangian(new Velocity.Own(), Through.AVERAGE)), LossTest::average),
@@ -110,7 +114,8 @@ final class LossTest {
 
     /** The same regression of states instead of average velocities. */
     private static Regression jumps(Regression velocities, Example at) {
-        return new Regression(at.state().add(at.length().mul(velocities.prediction())), at.state().add(at.length().mul(velocities.target())));
+        return new Regression(at.state().add(at.length().mul(velocities.prediction())), at.state()
+                .add(at.length().mul(velocities.target())));
     }
 
     private static Regression improved(MetaFlowMap map, Example at) {
@@ -219,7 +224,8 @@ final class LossTest {
                 assertClose(expected.prediction(), actual.prediction(), ROUNDING, what + ": prediction");
                 assertClose(expected.target(), actual.target(), ROUNDING, what + ": target");
                 assertFalse(actual.target().requiresGrad(), what + ": the target carries a graph");
-                if (List.of("lagrangian, derivative", "lagrangian, taught, derivative").contains(formula.name) && kind.equals("transformer")) {
+                if (List.of("lagrangian, derivative", "lagrangian, taught, derivative")
+                        .contains(formula.name) && kind.equals("transformer")) {
                     // libtorch's forward rule of softmax works in place and cannot be differentiated: differences tell, below.
                     return;
                 }
@@ -269,7 +275,8 @@ final class LossTest {
         double promised = gradient.norm().item();
         assertEquals(1, (held[0] - held[1]) / (2 * step) / promised, 0.01, what);
         // These targets follow the weights not at all, or hardly.
-        if (!List.of("diagonal", "diagonal, taught", "diagonal, guided", "diagonal, guided from 0.2", "eulerian, taught").contains(formula.name)) {
+        if (!List.of("diagonal", "diagonal, taught", "diagonal, guided", "diagonal, guided from 0.2", "eulerian, taught")
+                .contains(formula.name)) {
             double other = (following[0] - following[1]) / (2 * step) / promised;
             assertTrue(Math.abs(other - 1) > 0.02, what + ": the target does not move, so this test shows nothing: " + other);
         }

@@ -83,7 +83,8 @@ final class NativeFormTest {
             Tensor unlabelled = map.averageVelocity(in.at.start(), in.at.start(), in.z, in.at.context().with(none, null)).neg();
             Tensor guided = in.v.sub(kappa.mul(unlabelled)).add(kappa.mul(in.u(map, in.z, in.t, in.t))).detach();
             Tensor target = guided.sub(in.length().mul(in.rate(map, guided)));
-            assertNative(in.u(map, in.z, in.t, in.r), target, new Eulerian(new Velocity.Guided(0)).of(map, in.at.pair()), "guided mean flow");
+            assertNative(in.u(map, in.z, in.t, in.r), target, new Eulerian(new Velocity.Guided(0)).of(map, in.at.pair()),
+                    "guided mean flow");
         }
     }
 

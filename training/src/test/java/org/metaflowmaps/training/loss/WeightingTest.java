@@ -68,8 +68,10 @@ final class WeightingTest {
                 new Rule(new Weighting.L2(), 1, e -> e, e -> 1, e -> e),
                 new Rule(new Weighting.L2(), 4, e -> 4 * e, e -> 4, e -> 4 * e),
                 new Rule(new Weighting.LogVariance(), 1, e -> Math.log(1 + e / ENTRIES), e -> 1 / (ENTRIES + e), e -> e / ENTRIES),
-                new Rule(new Weighting.Adaptive(1, 0.01), 3, e -> 3 * e / (3 * e + 0.01), e -> 3 / (3 * e + 0.01), e -> 3 * e / (3 * e + 0.01)),
-                new Rule(new Weighting.Learned(OMEGA), 1, e -> Math.exp(-LOG) * e / ENTRIES + LOG, e -> Math.exp(-LOG) / ENTRIES, e -> e / ENTRIES),
+                new Rule(new Weighting.Adaptive(1, 0.01), 3, e -> 3 * e / (3 * e + 0.01), e -> 3 / (3 * e + 0.01),
+                e -> 3 * e / (3 * e + 0.01)),
+                new Rule(new Weighting.Learned(OMEGA), 1, e -> Math.exp(-LOG) * e / ENTRIES + LOG, e -> Math.exp(-LOG) / ENTRIES,
+                e -> e / ENTRIES),
                 new Rule(new Weighting.LearnedLogarithm(OMEGA, 0.01), 1, e -> Math.log(Math.exp(-LOG) * e / ENTRIES + 0.01) + LOG,
                         e -> Math.exp(-LOG) / ENTRIES / (Math.exp(-LOG) * e / ENTRIES + 0.01), e -> e / ENTRIES),
                 adaptive(1, 0.01), adaptive(0.5, 0.01), adaptive(0, 1), adaptive(0.75, 10));

@@ -49,7 +49,8 @@ final class ConditionalDriftTest {
             for (double[] point : points) {
                 double s = point[0];
                 double t = point[1];
-                List<Mixtures.Component> both = Mixtures.observed(Mixtures.observed(Mixtures.components(mixture), t, 1 - t, x), s, 1 - s, own);
+                List<Mixtures.Component> both = Mixtures.observed(Mixtures.observed(Mixtures.components(mixture), t, 1 - t, x),
+                        s, 1 - s, own);
                 double[] mean = Mixtures.moments(both).mean();
                 Tensor expected = Torch.of(new double[] {(mean[0] - own[0]) / (1 - s), (mean[1] - own[1]) / (1 - s)}, 1, 2);
                 Context context = new Context(Torch.of(new double[] {t}), Torch.of(x, 1, 2));
@@ -91,10 +92,12 @@ final class ConditionalDriftTest {
                 double[] actual = glass.at(at.start, at.state, at.context).toDoubleArray();
                 double[] expected = exact.at(at.start, at.state, at.context).toDoubleArray();
                 double[] wide = exact.at(at.start.to(DType.FLOAT64), at.state.to(DType.FLOAT64),
-                        new Context(at.context.time().to(DType.FLOAT64), at.context.state().to(DType.FLOAT64), at.context.labels(), null)).toDoubleArray();
+                        new Context(at.context.time().to(DType.FLOAT64), at.context.state().to(DType.FLOAT64),
+                        at.context.labels(), null)).toDoubleArray();
                 double worst = 0;
                 for (int i = 0; i < expected.length; i++) {
-                    assertTrue(Double.isFinite(actual[i]) && Double.isFinite(expected[i]), "item " + i + ": " + actual[i] + " and " + expected[i]);
+                    assertTrue(Double.isFinite(actual[i]) && Double.isFinite(expected[i]),
+                            "item " + i + ": " + actual[i] + " and " + expected[i]);
                     if (i / 2 == GRID * GRID - 1) {
                         continue;
                     }

@@ -124,8 +124,10 @@ final class GaussianMixtureTest {
             Context at = random(4);
             Tensor labels = Torch.full(1, DType.INT64, Device.CPU, ITEMS);
             Tensor none = Torch.full(mixture.components(), DType.INT64, Device.CPU, ITEMS);
-            assertClose(second.drift().at(at.time(), at.state(), null, null), mixture.drift().at(at.time(), at.state(), labels, null), 1e-10, "drift");
-            assertClose(mixture.drift().at(at.time(), at.state(), null, null), mixture.drift().at(at.time(), at.state(), none, null), 0, "no label");
+            assertClose(second.drift().at(at.time(), at.state(), null, null), mixture.drift()
+                    .at(at.time(), at.state(), labels, null), 1e-10, "drift");
+            assertClose(mixture.drift().at(at.time(), at.state(), null, null), mixture.drift()
+                    .at(at.time(), at.state(), none, null), 0, "no label");
         }
     }
 
@@ -212,7 +214,8 @@ final class GaussianMixtureTest {
             assertTrue(scope.size() - before <= 10, "only arguments and results stay: " + (scope.size() - before));
             assertRefused(() -> own.denoiser(Torch.zeros(2), Torch.zeros(2, 3)), "state is", "(B, 2)");
             assertRefused(() -> own.denoiser(Torch.zeros(3), Torch.zeros(2, 2)), "time is", "(2)");
-            assertRefused(() -> own.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Torch.of(new long[] {4}), null), "labels from 4", "0 to 2, and 3");
+            assertRefused(() -> own.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Torch.of(new long[] {4}), null),
+                    "labels from 4", "0 to 2, and 3");
             assertRefused(() -> own.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Torch.of(new long[] {0, 1}), null), "labels are");
             assertRefused(() -> own.sample(random, 0), "0 posterior draws");
         }
@@ -221,11 +224,16 @@ final class GaussianMixtureTest {
         assertRefused(() -> new GaussianMixture(List.of(), List.of(), List.of(), Device.CPU), "at least one component");
         assertRefused(() -> new GaussianMixture(List.of(0.0), one, List.<double[][]>of(unit), Device.CPU), "weight 0.0");
         assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.of(), Device.CPU), "0 covariances");
-        assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 0}}), Device.CPU), "square matrix of 2 rows");
-        assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 0.5}, {0, 1}}), Device.CPU), "not symmetric");
-        assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 2}, {2, 1}}), Device.CPU), "eigenvalue");
-        assertRefused(() -> new GaussianMixture(List.of(1.0, 1.0), List.of(new double[2], new double[3]), List.of(unit, unit), Device.CPU), "mean 1 has 3");
-        assertRefused(() -> new GaussianMixture(List.of(1.0), List.of(new double[] {0, Double.NaN}), List.<double[][]>of(unit), Device.CPU), "NaN");
+        assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 0}}), Device.CPU),
+                "square matrix of 2 rows");
+        assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 0.5}, {0, 1}}),
+                Device.CPU), "not symmetric");
+        assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 2}, {2, 1}}),
+                Device.CPU), "eigenvalue");
+        assertRefused(() -> new GaussianMixture(List.of(1.0, 1.0), List.of(new double[2], new double[3]), List.of(unit, unit),
+                Device.CPU), "mean 1 has 3");
+        assertRefused(() -> new GaussianMixture(List.of(1.0), List.of(new double[] {0, Double.NaN}), List.<double[][]>of(unit),
+                Device.CPU), "NaN");
         assertEquals(live, NativeMemory.liveTensors());
     }
 }

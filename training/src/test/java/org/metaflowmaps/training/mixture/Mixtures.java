@@ -16,7 +16,8 @@ public final class Mixtures {
     /** Three components with nothing equal; the caller closes it. */
     public static GaussianMixture skewed() {
         return new GaussianMixture(List.of(1.0, 2.0, 0.5), List.of(new double[] {-2, 1}, new double[] {0.5, -1}, new double[] {2, 2}),
-                List.of(new double[][] {{0.5, 0.2}, {0.2, 0.3}}, new double[][] {{1.5, -0.9}, {-0.9, 0.8}}, new double[][] {{0.2, 0}, {0, 0.6}}), Device.CPU);
+                List.of(new double[][] {{0.5, 0.2}, {0.2, 0.3}}, new double[][] {{1.5, -0.9}, {-0.9, 0.8}},
+                new double[][] {{0.2, 0}, {0, 0.6}}), Device.CPU);
     }
 
     /** Three components on a line; the caller closes it. */

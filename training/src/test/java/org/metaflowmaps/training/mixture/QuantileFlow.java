@@ -109,12 +109,14 @@ public final class QuantileFlow implements MetaFlowMap {
                 double seen = rest * rest + times[i] * times[i] * variance;
                 double apart = states[i] - times[i] * mixture.mean(k)[0];
                 boolean possible = labels == null || labels[i] == count || labels[i] == k;
-                logs[i * count + k] = possible ? Math.log(mixture.weights()[k]) - 0.5 * (apart * apart / seen + Math.log(seen)) : Double.NEGATIVE_INFINITY;
+                logs[i * count + k] = possible ? Math.log(mixture.weights()[k]) - 0.5 * (apart * apart / seen + Math.log(seen))
+                        : Double.NEGATIVE_INFINITY;
                 means[i * count + k] = mixture.mean(k)[0] + times[i] * variance / seen * apart;
                 variances[i * count + k] = variance * rest * rest / seen;
             }
         }
-        return new Law(Torch.of(logs, times.length, count).logSoftmax(1), Torch.of(means, times.length, count), Torch.of(variances, times.length, count));
+        return new Law(Torch.of(logs, times.length, count).logSoftmax(1), Torch.of(means, times.length, count),
+                Torch.of(variances, times.length, count));
     }
 
     @Override
@@ -127,7 +129,8 @@ public final class QuantileFlow implements MetaFlowMap {
                 Jump jump = new Jump(posterior(context), column(start.primal()), column(end.primal()), state.primal().to(DType.FLOAT64));
                 velocity = jump.velocity().to(type);
                 boolean varies = start.tangent() != null || end.tangent() != null || state.tangent() != null;
-                rate = varies ? jump.along(column(start.tangentOrZero()), column(end.tangentOrZero()), state.tangentOrZero().to(DType.FLOAT64)).to(type)
+                rate = varies ? jump.along(column(start.tangentOrZero()), column(end.tangentOrZero()), state.tangentOrZero()
+                        .to(DType.FLOAT64)).to(type)
                         : null;
             }
             Tensor value = scope.keep(velocity.add(arena.get("offset").to(type)));

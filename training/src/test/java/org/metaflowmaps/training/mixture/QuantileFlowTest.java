@@ -42,7 +42,8 @@ final class QuantileFlowTest {
                 for (int i = 0; i < ITEMS; i++) {
                     labels[i] = i % 3;
                 }
-                Context context = new Context(random.uniform(ITEMS).to(DType.FLOAT64).mul(0.95), random.normal(ITEMS, 1).to(DType.FLOAT64).mul(2),
+                Context context = new Context(random.uniform(ITEMS).to(DType.FLOAT64).mul(0.95), random.normal(ITEMS, 1)
+                        .to(DType.FLOAT64).mul(2),
                         Torch.of(labels), null);
                 return new Given(both.select(0, 0), both.select(0, 1), random.normal(ITEMS, 1).to(DType.FLOAT64).mul(1.5), context);
             }
@@ -91,7 +92,8 @@ final class QuantileFlowTest {
     void theDiagonalIsTheConditionalDrift() {
         try (TensorScope scope = TensorScope.open()) {
             Given at = Given.random(3);
-            assertClose(velocity(at.start, at.state, at.context), flow.averageVelocity(at.start, at.start, at.state, at.context), 1e-10, "v(s, s)");
+            assertClose(velocity(at.start, at.state, at.context), flow.averageVelocity(at.start, at.start, at.state, at.context),
+                    1e-10, "v(s, s)");
             Tensor nearly = at.start.add(2e-5);
             assertClose(flow.averageVelocity(at.start, at.start.add(4e-5), at.state, at.context),
                     flow.averageVelocity(at.start, nearly, at.state, at.context), 1e-3, "no jump where the series ends");
@@ -116,7 +118,8 @@ final class QuantileFlowTest {
                 Tensor behind = moved(jump, last, ds, du, dx, -wide);
                 assertClose(ahead.sub(behind).div(2 * wide), v.tangentOrZero(), 2e-4, "along a direction");
             }
-            assertEquals(0, flow.averageVelocity(Dual.constant(jump.start), Dual.of(end, Torch.zerosLike(end)), Dual.constant(jump.state), jump.context)
+            assertEquals(0, flow.averageVelocity(Dual.constant(jump.start), Dual.of(end, Torch.zerosLike(end)),
+                    Dual.constant(jump.state), jump.context)
                     .tangentOrZero().abs().max().item());
         }
     }
@@ -131,7 +134,8 @@ final class QuantileFlowTest {
         try (TensorScope scope = TensorScope.open();
                 QuantileFlow own = new QuantileFlow(mixture)) {
             Given at = Given.random(5);
-            Context single = new Context(at.context.time().to(DType.FLOAT32), at.context.state().to(DType.FLOAT32), at.context.labels(), null);
+            Context single = new Context(at.context.time().to(DType.FLOAT32), at.context.state().to(DType.FLOAT32),
+                    at.context.labels(), null);
             Tensor v = own.averageVelocity(at.start.to(DType.FLOAT32), at.end.to(DType.FLOAT32), at.state.to(DType.FLOAT32), single);
             assertEquals(DType.FLOAT32, v.dtype());
             assertTrue(v.isFinite().all().item() == 1);

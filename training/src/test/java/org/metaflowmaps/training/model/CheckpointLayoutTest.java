@@ -109,7 +109,8 @@ final class CheckpointLayoutTest {
         try (FlowMapTransformer network = Networks.transformer();
                 MlpFlowMap other = Networks.mlp(new MlpConfig(3, 12, 2, 0));
                 TensorScope scope = TensorScope.open()) {
-            try (TensorFile file = TensorFile.open(write("none.pt", Map.of("a", Torch.zeros(1), "not_x_embedder.proj.weight", Torch.zeros(1))))) {
+            try (TensorFile file = TensorFile.open(write("none.pt",
+                    Map.of("a", Torch.zeros(1), "not_x_embedder.proj.weight", Torch.zeros(1))))) {
                 assertEquals(Optional.empty(), CheckpointLayout.detect(file));
             }
             try (TensorFile file = TensorFile.open(write("mlp.pt", NetworkFile.tensors(other, other.parameters().values())))) {
@@ -136,7 +137,8 @@ final class CheckpointLayoutTest {
                 Set<Networks.Option> on = Set.of(options);
                 assertEquals(new InferredConfig(Family.MFM, 4, 2, 2, 8, 3, on.contains(Networks.Option.QK_NORM) ? OptionalInt.of(2)
                         : OptionalInt.empty(), 3, on.contains(Networks.Option.CONTEXT_SCALES) ? 4 : 2, 16,
-                        on.contains(Networks.Option.LEARN_SIGMA), on.contains(Networks.Option.QK_NORM), on.contains(Networks.Option.JOINT)), found);
+                        on.contains(Networks.Option.LEARN_SIGMA), on.contains(Networks.Option.QK_NORM),
+                        on.contains(Networks.Option.JOINT)), found);
                 assertTrue(CheckpointConversion.fit(file, CheckpointLayout.at(file, "dit.")).isExact());
             }
         }
@@ -191,7 +193,8 @@ final class CheckpointLayoutTest {
             tensors.put("model.logvar_linear.bias", Torch.zeros(2));
             try (TensorFile file = TensorFile.open(write("partly.pt", tensors))) {
                 CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
-                assertRefused(IOException.class, () -> NetworkFile.load(target, file, layout, false), "3 places", "model.final_layer.linear.bias is missing",
+                assertRefused(IOException.class, () -> NetworkFile.load(target, file, layout, false), "3 places",
+                        "model.final_layer.linear.bias is missing",
                         "model.extra is not part of the network", "has shape [2], the network needs [16]");
                 assertEquals(0, target.parameters().values().abs().max().item());
                 Fit fit = NetworkFile.load(target, file, layout, true);
@@ -203,7 +206,8 @@ final class CheckpointLayoutTest {
                 assertEquals(0, target.parameters().get("blocks.1.mlp.fc1.bias").abs().max().item());
             }
             try (TensorFile file = TensorFile.open(write("nothing.pt", Map.of("model.extra", Torch.zeros(2))))) {
-                assertRefused(IOException.class, () -> NetworkFile.load(target, file, CheckpointLayout.at(file, "model."), true), "missing");
+                assertRefused(IOException.class, () -> NetworkFile.load(target, file, CheckpointLayout.at(file, "model."), true),
+                        "missing");
             }
         }
     }
@@ -257,7 +261,8 @@ final class CheckpointLayoutTest {
             Path to = folder.resolve("to.safetensors");
             try (TensorFile file = TensorFile.open(write("from.pt", tensors))) {
                 CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
-                assertRefused(IOException.class, () -> CheckpointConversion.convert(file, layout, to, "", null, false), "dit.blocks.2.mlp.fc2.bias is missing",
+                assertRefused(IOException.class, () -> CheckpointConversion.convert(file, layout, to, "", null, false),
+                        "dit.blocks.2.mlp.fc2.bias is missing",
                         "dit.surplus is not part");
                 CheckpointConversion.Result result = CheckpointConversion.convert(file, layout, to, "", DType.BFLOAT16, true);
                 assertEquals(new Fit(List.of("dit.blocks.2.mlp.fc2.bias"), List.of("dit.surplus"), List.of()), result.fit());
@@ -268,7 +273,8 @@ final class CheckpointLayoutTest {
                         assertEquals(name.equals("surplus") ? DType.INT64 : DType.BFLOAT16, entry.dtype(), name));
                 assertArrayEquals(Objects.requireNonNull(tensors.get("dit.pos_embed")).to(DType.BFLOAT16).toFloatArray(),
                         file.view("pos_embed").toFloatArray());
-                assertRefused(IllegalArgumentException.class, () -> CheckpointConversion.convert(file, CheckpointLayout.at(file, ""), to, "", DType.INT64,
+                assertRefused(IllegalArgumentException.class, () -> CheckpointConversion.convert(file, CheckpointLayout.at(file,
+                        ""), to, "", DType.INT64,
                         true), "int64");
             }
         }

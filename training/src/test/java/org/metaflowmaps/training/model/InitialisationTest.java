@@ -52,7 +52,8 @@ final class InitialisationTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"false, false, false, false", "true, false, false, false", "false, true, true, false", "true, false, true, true", "false, false, false, true"})
+    @CsvSource({"false, false, false, false", "true, false, false, false", "false, true, true, false", "true, false, true, true",
+            "false, false, false, true"})
     void aMetaFlowMapBeginsAtAFlowMapForEveryContext(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
         long before = NativeMemory.liveTensors();
         TransformerConfig config = config(zeroData, learnSigma, norms, preserve);
@@ -101,7 +102,8 @@ final class InitialisationTest {
             Initialisation.from(source, target);
             target.parameters().gradients().zero_();
             Tensor start = random.uniform(Networks.BATCH);
-            Tensor output = target.averageVelocity(start, Torch.onesLike(start), Networks.items(target, random), Networks.context(target, random));
+            Tensor output = target.averageVelocity(start, Torch.onesLike(start), Networks.items(target, random),
+                    Networks.context(target, random));
             Autograd.backward(output.square().sum());
             // Not yet x_cond_adaLN's weight: the embedded context time in front of it is 0, and opens first.
             for (String name : List.of("x_cond_adaLN.1.bias", "t_cond_embedder.mlp.2.weight", "t_embedder.mlp.2.weight",
@@ -134,13 +136,17 @@ final class InitialisationTest {
         TransformerConfig plain = config(false, false, false, false);
         try (FlowMapTransformer target = Networks.transformer(plain);
                 FlowMapTransformer norms = Networks.transformer(config(false, false, true, false).withoutContext());
-                FlowMapTransformer deeper = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 4, 2, 3, 2, List.of(), List.of(), 2, false, false,
+                FlowMapTransformer deeper = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 4, 2, 3, 2, List.of(),
+                        List.of(), 2, false, false,
                         false, false, false).withoutContext());
-                FlowMapTransformer heads = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 4, 3, 2, List.of(), List.of(), 2, false, false,
+                FlowMapTransformer heads = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 4, 3, 2, List.of(),
+                        List.of(), 2, false, false,
                         false, false, false).withoutContext());
-                FlowMapTransformer stages = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 1, List.of(), List.of(), 2, false, false,
+                FlowMapTransformer stages = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 1, List.of(),
+                        List.of(), 2, false, false,
                         false, false, false).withoutContext());
-                FlowMapTransformer scales = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(1.5), List.of(), 2, false, false,
+                FlowMapTransformer scales = Networks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(1.5),
+                        List.of(), 2, false, false,
                         false, false, false));
                 MlpFlowMap thin = Networks.mlp(new MlpConfig(2, 12, 1, 4));
                 MlpFlowMap thick = Networks.mlp(new MlpConfig(2, 12, 2, 4))) {

@@ -46,7 +46,8 @@ public final class Networks {
         networks.put("transformer without a first stage", transformer(stages(0)));
         networks.put("transformer without a second stage", transformer(stages(2)));
         networks.put("transformer without classes", transformer(TransformerConfig.of(4, 2, 2, 8, 2, 2, 0)));
-        networks.put("transformer of a flow map", transformer(config(Option.LEARN_SIGMA, Option.QK_NORM, Option.ZERO_DATA).withoutContext()));
+        networks.put("transformer of a flow map", transformer(config(Option.LEARN_SIGMA, Option.QK_NORM, Option.ZERO_DATA)
+                .withoutContext()));
         networks.put("mlp", mlp(new MlpConfig(3, 12, 2, 0)));
         networks.put("mlp with classes", mlp(new MlpConfig(2, 12, 2, 4)));
         networks.put("mlp of a flow map", mlp(new MlpConfig(2, 12, 2, 4).withoutContext()));
