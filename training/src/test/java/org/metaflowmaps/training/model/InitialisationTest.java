@@ -26,6 +26,10 @@ final class InitialisationTest {
 
     /** A target whose every weight is something else before. */
     private static void assertBeginsAt(MetaFlowMap source, MetaFlowMap target) {
+        assertBeginsAt(source, target, 0);
+    }
+
+    private static void assertBeginsAt(MetaFlowMap source, MetaFlowMap target, float rounding) {
         Initialisation.from(source, target);
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(5);
@@ -35,15 +39,16 @@ final class InitialisationTest {
                 Context context = Networks.context(source, random);
                 Tensor start = random.uniform(Networks.BATCH);
                 Tensor end = start.add(random.uniform(Networks.BATCH)).clampMax(1);
-                assertSame(source, target, start, end, state, context);
-                assertSame(source, target, start, start, state, context);
+                assertSame(source, target, start, end, state, context, rounding);
+                assertSame(source, target, start, start, state, context, rounding);
             }
         }
     }
 
-    private static void assertSame(MetaFlowMap source, MetaFlowMap target, Tensor start, Tensor end, Tensor state, Context context) {
+    private static void assertSame(MetaFlowMap source, MetaFlowMap target, Tensor start, Tensor end, Tensor state, Context context,
+            float rounding) {
         float[] expected = source.averageVelocity(start, end, state, context).toFloatArray();
-        assertArrayEquals(expected, target.averageVelocity(start, end, state, context).toFloatArray());
+        assertArrayEquals(expected, target.averageVelocity(start, end, state, context).toFloatArray(), rounding);
         double size = 0;
         for (float value : expected) {
             size = Math.max(size, Math.abs(value));
@@ -64,11 +69,12 @@ final class InitialisationTest {
         assertEquals(before, NativeMemory.liveTensors());
     }
 
+    /** Half as many columns: some processors' products of matrices round otherwise for another shape. */
     @Test
     void ofAHeadWithVariancesTheMeansAreTaken() {
         try (FlowMapTransformer source = Networks.transformer(config(false, true, false, false).withoutContext());
                 FlowMapTransformer target = Networks.transformer(config(false, false, false, false))) {
-            assertBeginsAt(source, target);
+            assertBeginsAt(source, target, 1e-6f);
         }
     }
 
