@@ -41,7 +41,8 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     private final CheckpointOption checkpoint = new CheckpointOption();
 
     @Option(names = "--teacher", paramLabel = "CHECKPOINT",
-            description = "Integrate the drift of this map instead of the evaluated map's own.")
+            description = "Integrate the drift of this map instead of the evaluated map's own; with a guidance scale other than 1 "
+                    + "it is guided, by two evaluations per step.")
     private @Nullable Path teacher;
 
     @Option(names = "--images", paramLabel = "N",
@@ -85,7 +86,8 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
                 Teacher own = teacher(map);
                 FashionClassifier classifier = FashionClassifier.shipped(device.get())) {
             Double scale = guidance.scale(map);
-            PosteriorFrechet frechet = new PosteriorFrechet(classifier, FashionMnist.test(), images, map.classes() > 0, scale,
+            PosteriorFrechet frechet = new PosteriorFrechet(classifier, FashionMnist.test(), images, map.classes() > 0,
+                    map.classes() > 0 ? scale : null,
                     device.get(), seed);
             FrechetReport report = new FrechetReport(images, frechet.floor(), terminal);
             for (double time : times) {
@@ -149,7 +151,8 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
             throw new IOException(teacher + " has " + other.classes() + " classes, the evaluated map has " + map.classes());
         }
         Drift drift = new NetworkDrift(other);
-        return guidance.scale(map) == null || other.classes() == 0 ? new Teacher(drift, 1, other)
+        Double scale = guidance.scale(map);
+        return scale == null || scale == 1 || other.classes() == 0 ? new Teacher(drift, 1, other)
                 : new Teacher(new GuidedDrift(drift, other.classes(), 0), 2, other);
     }
 

@@ -12,16 +12,21 @@ import picocli.CommandLine.Option;
 /** The amortised guidance scale of commands that draw. */
 final class GuidanceOption {
     @Option(names = "--guidance", paramLabel = "W",
-            description = "Guidance scale of items with labels, one that the map has a row for. Default: the map's one scale beside 1, if it has one.")
+            description = "Guidance scale of items with labels, one that the map was trained with. Default: the map's one scale beside 1, "
+                    + "if it has one.")
     private @Nullable Double guidance;
 
     /**
      * The scale for a map's labelled items; null for none.
      *
-     * @throws IllegalArgumentException if the map has no row for it, and would answer by the nearest one that it has
+     * @throws IllegalArgumentException if the map has no row for it, and would answer by the nearest one that it has, or if it has several
+     *     and none is given
      */
     @Nullable Double scale(MetaFlowMap map) {
         if (guidance == null) {
+            if (own(map).size() > 1) {
+                throw new IllegalArgumentException("this map has the guidance scales " + own(map) + ": choose one with --guidance");
+            }
             return usual(map);
         }
         List<Double> scales = new ArrayList<>(List.of(1.0));
@@ -32,7 +37,7 @@ final class GuidanceOption {
         return guidance;
     }
 
-    /** The one scale beside 1 that a map has: its labelled items were trained with that and with no other. Null if it has none, or several. */
+    /** The one scale beside 1 that a map has: a run trains labelled items with that and no other. Null if it has none, or several. */
     static @Nullable Double usual(MetaFlowMap map) {
         List<Double> scales = own(map).stream().filter(scale -> scale != 1).distinct().toList();
         return scales.size() == 1 ? scales.getFirst() : null;

@@ -85,7 +85,7 @@ final class QuickstartCommand implements Callable<Integer> {
                 terminal.flush();
                 return 0;
             }
-            PosteriorStudy study = new PosteriorStudy(trainer.map(), GuidanceOption.usual(trainer.map()), images,
+            PosteriorStudy study = new PosteriorStudy(trainer.map(), config.guidance(), images,
                     images.count() - config.data().holdOut(), device.get(), config.seed());
             QuickstartReport report = new QuickstartReport(folder, resolved, evaluated, DRAWS);
             trainer.average().applied(() -> {

@@ -120,7 +120,7 @@ final class ConfigsTest {
         "loss.clip_target=-1 | loss.clip_target is -1.0, expected 0 (no bound) or more",
         "loss.consistency=shortcut | loss.consistency is shortcut, but times.pair.kind is uniform, expected dyadic",
         "loss.consistency=alpha-flow | loss.alpha_to is 0, which makes alpha-flow mean-flow from the first step",
-        "guidance=2 | guidance is 2.0, expected 1 or one of model.transformer.model_guidance_class_ws [2.5]",
+        "guidance=2 | guidance is 2.0, expected one of model.transformer.model_guidance_class_ws [2.5]",
         "times.context_atom=2 | times.context_atom is 2.0",
         "data.size=0 | data.size is 0",
         "data.channels=0 | data.channels is 0",
@@ -133,7 +133,7 @@ final class ConfigsTest {
         "model.transformer.patch_size=5 | input_size 28 must be a multiple of patch_size 5",
         "model.transformer=null | neither is given"})
     void valuesOutOfRangeAreRefused(String override, String part) {
-        assertRefused("model: {transformer: {model_guidance_class_ws: [2.5]}}", List.of(override), part);
+        assertRefused("guidance: 2.5\nmodel: {transformer: {model_guidance_class_ws: [2.5]}}", List.of(override), part);
     }
 
     @ParameterizedTest

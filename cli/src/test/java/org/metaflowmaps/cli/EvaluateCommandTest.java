@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -76,14 +77,25 @@ final class EvaluateCommandTest {
         assertEquals(live, NativeMemory.liveTensors());
     }
 
-    /** The two scales that the map was trained with: none, and 1, which is the same. */
+    private static String evaluations(String map, String... more) throws IOException {
+        Path out = folder.resolve("guided");
+        mfm(Stream.concat(Stream.of("evaluate", "fashion-mnist", map, "--teacher", checkpoint, "--device", "cpu", "--images",
+                "4", "--steps", "1",
+                "--glass", "2", "--times", "0.5", "--out", out.toString()), Stream.of(more)).toArray(String[]::new)).succeeded();
+        return rows(out).get(2);
+    }
+
+    /** A guided teacher takes two evaluations a step. */
     @Test
     void guidanceIsOfTheMapsOwnScales() throws IOException {
-        Path out = folder.resolve("guided");
-        mfm("evaluate", "fashion-mnist", checkpoint, "--teacher", checkpoint, "--guidance", "1", "--device", "cpu", "--images",
-                "4", "--steps", "1",
-                "--glass", "2", "--times", "0.5", "--out", out.toString()).succeeded();
-        assertTrue(rows(out).get(2).startsWith("0.5,GLASS,2,4,"), "two evaluations a step: " + rows(out));
+        Path run = folder.resolve("scaled");
+        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString(),
+                "model.transformer.model_guidance_class_ws=[2.5]", "guidance=2.5",
+                "loss.velocity=guided").succeeded();
+        String scaled = run.resolve("checkpoint.safetensors").toString();
+        assertTrue(evaluations(scaled).startsWith("0.5,GLASS,2,4,"));
+        assertTrue(evaluations(scaled, "--guidance", "1").startsWith("0.5,GLASS,2,2,"));
+        assertTrue(evaluations(checkpoint).startsWith("0.5,GLASS,2,2,"));
         mfm("evaluate", "fashion-mnist", checkpoint, "--guidance", "2.25", "--device", "cpu").failed("--guidance 2.25", "1.0");
     }
 

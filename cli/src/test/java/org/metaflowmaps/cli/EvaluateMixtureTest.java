@@ -8,12 +8,19 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -94,18 +101,51 @@ final class EvaluateMixtureTest {
         evaluate().refused("CHECKPOINT");
     }
 
+    private static String drifts(Path checkpoint, String... more) {
+        return mfm(Stream.concat(Stream.of("evaluate", "drift", checkpoint.toString(), "--device", "cpu", "--items", "5",
+                "--draws", "2", "--times", "0.5"),
+                Stream.of(more)).toArray(String[]::new)).succeeded().out();
+    }
+
+    private static List<String> rows(String out) {
+        return out.lines().skip(1).toList();
+    }
+
+    /** The first map with other rows for labels that it never saw, beside the same configuration. */
+    private static Path withOtherLabels() throws IOException {
+        Path run = Files.createDirectory(folder.resolve("labels"));
+        Files.copy(Path.of(first).resolveSibling("config.yaml"), run.resolve("config.yaml"));
+        try (SafetensorsFile open = SafetensorsFile.open(Path.of(first));
+                TensorScope scope = TensorScope.open()) {
+            Map<String, Tensor> tensors = new LinkedHashMap<>();
+            for (String name : open.entries().keySet()) {
+                Tensor tensor = open.view(name).clone();
+                if (name.contains("y_embedder")) {
+                    tensor.narrow(0, 0, 3).fill_(7);
+                }
+                tensors.put(name, tensor);
+            }
+            Path other = run.resolve("checkpoint.safetensors");
+            Map<String, String> metadata = new LinkedHashMap<>(open.metadata());
+            metadata.remove("sha256"); // the seal of the old values
+            Safetensors.writeSealed(other, metadata, tensors);
+            return other;
+        }
+    }
+
     @Test
     void driftsOfAMixturesMapAreCompared() throws IOException {
         long live = NativeMemory.liveTensors();
-        String out = mfm("evaluate", "drift", first, "--device", "cpu", "--items", "5", "--draws", "2", "--times", "0.5").succeeded().out();
+        String out = drifts(Path.of(first));
         assertEquals(3, out.lines().count(), out);
         assertTrue(out.lines().toList().getLast().strip().startsWith("0.5 "), out);
+        assertTrue(out.startsWith("5 items of the training data of " + folder), out);
+        assertEquals(rows(out), rows(drifts(withOtherLabels())), "labels were dropped in training: their rows are not asked");
         Path alone = Files.copy(Path.of(first), Files.createDirectory(folder.resolve("alone")).resolve("checkpoint.safetensors"));
         mfm("evaluate", "drift", alone.toString(), "--device", "cpu").failed("no config.yaml beside it", "--config");
-        assertEquals(out, mfm("evaluate", "drift", alone.toString(), "--config", "mixture/distill", "--device", "cpu", "--items",
-                "5", "--draws", "2", "--times", "0.5")
-                .succeeded().out());
-        mfm("evaluate", "drift", first, "--config", "quickstart", "--device", "cpu").failed("items of shape [1, 28, 28]", "the map [2]");
+        assertEquals(rows(out), rows(drifts(alone, "--config", "mixture/distill")));
+        mfm("evaluate", "drift", first, "--config", "quickstart", "--device", "cpu")
+                .failed("Fashion-MNIST, whose items the map's are not", "--config");
         assertEquals(live, NativeMemory.liveTensors());
     }
 

@@ -47,7 +47,7 @@ public final class PyTorchWriter {
      *
      * @param target the file; missing parent folders are created, an old file of that name is replaced at the end
      * @param tensors the dict, in this order
-     * @throws IllegalArgumentException if a name occurs twice
+     * @throws IllegalArgumentException if a name occurs twice, or a tensor is named as the dict of others is
      * @throws IOException if the file could not be written; the old one is then untouched
      */
     public static void write(Path target, List<? extends OutgoingTensor> tensors) throws IOException {
@@ -115,6 +115,10 @@ public final class PyTorchWriter {
             } else {
                 dict.put(tensor.name(), rebuilt);
             }
+        }
+        if (!averaged.isEmpty() && names.contains(AVERAGED)) {
+            throw new IllegalArgumentException("a tensor is named '" + AVERAGED + "' and others '" + AVERAGED
+                    + ".…', which lie in a dict of that name: rename it");
         }
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         new Description().dump(dict, out);

@@ -159,6 +159,8 @@ class PyTorchWriterTest {
             byte[] before = Files.readAllBytes(file);
             Tensor one = Torch.zeros(1);
             assertThrows(IllegalArgumentException.class, () -> PyTorchWriter.write(file, List.of(outgoing("a", one), outgoing("a", one))));
+            assertThrows(IllegalArgumentException.class, () -> PyTorchWriter.write(file, List.of(outgoing("ema", one),
+                    outgoing("ema.a", one))));
             Deferred liar = new Deferred("a", DType.FLOAT32, List.of(2L), () -> one);
             assertThrows(IllegalStateException.class, () -> PyTorchWriter.write(file, List.of(liar)));
             assertThrows(IllegalArgumentException.class, () -> TensorFile.write(folder.resolve("a.npz"), Map.of(), List.of()));

@@ -106,7 +106,8 @@ final class Networks {
         if (told != zeroData) {
             throw new IllegalArgumentException("config: " + setting + " names " + path + ", which by its names (" + layout
                     + ") is a network whose clock runs from " + (told ? "data to noise" : "noise to data")
-                    + ", but model.transformer.is_zero_data is " + zeroData + ": set " + cure + "=" + told);
+                    + ", but model.transformer.is_zero_data is " + zeroData + ": set " + cure + "=" + told
+                    + ", or, if the names mislead, take them away with: mfm convert FILE OUT --out-prefix ''");
         }
     }
 

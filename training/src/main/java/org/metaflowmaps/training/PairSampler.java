@@ -30,8 +30,8 @@ final class PairSampler {
     }
 
     /**
-     * Contexts t, x_t = I_t for a batch, t up to {@value #LATEST_CONTEXT}. Some items lose their labels; those that keep them have the guidance scale, the others 1. A
-     * map without contexts gets the one that says nothing.
+     * Contexts t, x_t = I_t for a batch, t up to {@value #LATEST_CONTEXT}. Some items lose their labels; those that keep them have the
+     * guidance scale, the others 1. A map without contexts gets the one that says nothing.
      */
     Context context(TrainingData.Batch batch, MetaFlowMap map, long step) {
         try (TensorScope scope = TensorScope.open()) {

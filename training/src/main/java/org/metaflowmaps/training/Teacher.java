@@ -3,6 +3,7 @@ package org.metaflowmaps.training;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Locale;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
@@ -44,8 +45,8 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
             throws IOException {
         TeacherConfig teacher = config.teacher();
         if (given != null && teacher.kind() != TeacherConfig.Kind.GIVEN) {
-            throw new IllegalArgumentException("config: the trainer was given a teacher, but teacher.kind is " + teacher.kind()
-                    + ": set it to given");
+            throw new IllegalArgumentException("config: the trainer was given a teacher, but teacher.kind is "
+                    + teacher.kind().name().toLowerCase(Locale.ROOT) + ": set it to given");
         }
         return switch (teacher.kind()) {
             case NONE -> new Teacher(null, null, null);
@@ -86,7 +87,7 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
     /** True if model guidance is undone and another scale applied, which is wrong where the teacher was not guided. */
     static boolean undoesTooMuch(TrainConfig config) {
         double inside = 1 / (1 - config.teacher().builtIn());
-        return config.teacher().guidance() == TeacherConfig.Guidance.DMF && config.guidance() != 1
+        return config.teacher().guidance() == TeacherConfig.Guidance.DMF && config.labelDrop() < 1
                 && Math.abs(config.guidance() - inside) > SAME_SCALE * inside;
     }
 

@@ -25,6 +25,7 @@ import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.MlpFlowMap;
+import org.metaflowmaps.training.model.Refusal;
 
 /** The laws of what the losses see, each by the empirical distribution of many draws. */
 final class PairSamplerTest {
@@ -322,5 +323,8 @@ final class PairSamplerTest {
         Pair first = sampler.jump(weighted.first(7), context.first(7), 0);
         assertArrayEquals(first.data().square().reshape(7).toFloatArray(), Objects.requireNonNull(first.weights()).toFloatArray());
         assertNull(sampler.diagonal(batch(), context).weights());
+        Refusal.assertRefused(() -> new TrainingData.Batch(data, labels, data), "weights are", "50000, 1", "for each of the items");
+        Refusal.assertRefused(() -> new TrainingData.Batch(data, labels, labels), "weights are");
+        Refusal.assertRefused(() -> new TrainingData.Batch(data, labels.narrow(0, 0, 7)), "labels are", "int64 for each");
     }
 }

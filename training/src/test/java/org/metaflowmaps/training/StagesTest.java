@@ -100,7 +100,7 @@ final class StagesTest {
             Runs runs = new Runs();
             runs.consistency = kind;
             runs.velocity = velocity;
-            runs.weighting = WeightingConfig.Kind.LEARNED;
+            runs.weighting = velocity == LossConfig.VelocityKind.DATA ? WeightingConfig.Kind.LEARNED : WeightingConfig.Kind.LEARNED_LOG;
             runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
             try (TrainingData data = runs.data();
                     Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {

@@ -70,7 +70,7 @@ public record TrainConfig(
                 "loss.velocity is guided, but guidance is %s: give a scale other than 1",
                 guidance);
         List<Double> scales = model.transformer() == null ? List.of() : model.transformer().classScales();
-        Check.require(guidance == 1 || scales.isEmpty() || scales.contains(guidance), "guidance is %s, expected 1 or one of "
+        Check.require(labelDrop == 1 || scales.isEmpty() || scales.contains(guidance), "guidance is %s, expected one of "
                 + "model.transformer.model_guidance_class_ws " + scales
                 + ": the network takes the nearest one's row for any other", guidance);
         Check.require(!loss.needsTeacher() || teacher.kind() != TeacherConfig.Kind.NONE,

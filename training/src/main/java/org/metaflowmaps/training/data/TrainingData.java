@@ -1,6 +1,8 @@
 package org.metaflowmaps.training.data;
 
+import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 
 /** An endless stream of training items whose every batch is a function of a seed and of how many items came before. */
@@ -10,10 +12,25 @@ public interface TrainingData extends AutoCloseable {
      *
      * @param items (B, item shape) float32
      * @param labels (B) int64
-     * @param weights (B) float32: what each item's loss is multiplied by; null for 1. With weights e^r(x_1) the law that is learned is
-     *     that of the data tilted by the reward r (method §9.1, §9.3)
+     * @param weights (B) float32: what each item's loss is multiplied by; null for 1. With weights e^r(x_1), velocities
+     *     from data and a loss of the summed square, the law that is learned is that of the data tilted by the reward r (method §9.1)
      */
     record Batch(Tensor items, Tensor labels, @Nullable Tensor weights) {
+        /** Checks shapes, types and devices. */
+        public Batch {
+            check("labels", labels, DType.INT64, items);
+            if (weights != null) {
+                check("weights", weights, DType.FLOAT32, items);
+            }
+        }
+
+        private static void check(String what, Tensor vector, DType type, Tensor items) {
+            boolean fits = vector.dim() == 1 && vector.size(0) == items.size(0) && vector.dtype() == type
+                    && vector.device().equals(items.device());
+            Preconditions.checkArgument(fits, "batch: %s are %s, expected one of %s for each of the items, which are %s", what, vector,
+                    type, items);
+        }
+
         /** Items that all count alike. */
         public Batch(Tensor items, Tensor labels) {
             this(items, labels, null);
