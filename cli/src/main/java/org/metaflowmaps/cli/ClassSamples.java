@@ -14,25 +14,24 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 final class ClassSamples {
     private ClassSamples() {}
 
-    /** One row of {@code columns} classes' samples for each number of steps, all from the same initial noise. */
-    static ImageGrid grid(MetaFlowMap map, List<String> classNames, int[] steps, int rowsEach, long seed, Device device) {
+    /** One row of {@code columns} classes' samples for each number of steps, all from the same initial noise; labels have the guidance scale. */
+    static ImageGrid grid(MetaFlowMap map, double guidance, List<String> classNames, int[] steps, int rowsEach, long seed, Device device) {
         long[] item = map.itemShape();
         ImageGrid grid = new ImageGrid((int) item[0], (int) item[1], (int) item[2], classNames);
         for (int count : steps) {
             for (int row = 0; row < rowsEach; row++) {
-                grid.row(count + (count == 1 ? " step" : " steps"), row(map, classNames.size(), count, seed + row, device));
+                grid.row(count + (count == 1 ? " step" : " steps"), row(map, guidance, classNames.size(), count, seed + row, device));
             }
         }
         return grid;
     }
 
-    private static float[] row(MetaFlowMap map, int classes, int steps, long seed, Device device) {
+    private static float[] row(MetaFlowMap map, double guidance, int classes, int steps, long seed, Device device) {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed, device);
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor labels = Torch.arange(classes).to(device);
-            Tensor guidance = GuidanceOption.of(GuidanceOption.usual(map), map, labels);
-            return new RefinementSampler(map, steps).sample(random, labels, guidance).toFloatArray();
+            return new RefinementSampler(map, steps).sample(random, labels, GuidanceOption.of(guidance, map, labels)).toFloatArray();
         }
     }
 }

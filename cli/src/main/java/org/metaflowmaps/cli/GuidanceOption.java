@@ -38,13 +38,15 @@ final class GuidanceOption {
     }
 
     /** The one scale beside 1 that a map has: a run trains labelled items with that and no other. Null if it has none, or several. */
-    static @Nullable Double usual(MetaFlowMap map) {
-        List<Double> scales = own(map).stream().filter(scale -> scale != 1).distinct().toList();
+    private static @Nullable Double usual(MetaFlowMap map) {
+        List<Double> scales = own(map);
         return scales.size() == 1 ? scales.getFirst() : null;
     }
 
+    /** The scales beside 1 that a map has a row for. */
     private static List<Double> own(MetaFlowMap map) {
-        return map instanceof FlowMapTransformer transformer && map.isContextual() ? transformer.config().classScales() : List.of();
+        return map instanceof FlowMapTransformer transformer && map.isContextual()
+                ? transformer.config().classScales().stream().filter(scale -> scale != 1).distinct().toList() : List.of();
     }
 
     /** Scales of items: the scale for those with a label, 1 for those without. Null without a scale or without labels. */

@@ -93,7 +93,7 @@ final class QuickstartCommand implements Callable<Integer> {
                 List<PosteriorEvaluation> rows = study.evaluate(evaluated, DRAWS, 1);
                 report.posterior(rows, (System.nanoTime() - started) * 1e-9);
                 report.pictures(study.grid(shown(images, config), PosteriorStudy.TIMES, DRAWS_SHOWN, 1),
-                        ClassSamples.grid(trainer.map(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
+                        ClassSamples.grid(trainer.map(), config.guidance(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
             });
             report.write();
             report.print(terminal);

@@ -2,8 +2,6 @@ package org.metaflowmaps.steering;
 
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.teacher.ConditionalDrift;
 
@@ -28,17 +26,6 @@ public record GlassSampler(ConditionalDrift drift, int steps) {
      * @return (B, item shape), in the innermost open scope
      */
     public Tensor sample(Tensor noise, Context context) {
-        Tensor state = noise;
-        for (int step = 0; step < steps; step++) {
-            try (TensorScope scope = TensorScope.open()) {
-                Tensor start = Torch.full((double) step / steps, noise.dtype(), noise.device(), noise.size(0));
-                Tensor next = scope.keep(state.add(drift.at(start, state, context).mul(1.0 / steps)));
-                if (step > 0) {
-                    state.close();
-                }
-                state = next;
-            }
-        }
-        return state;
+        return Euler.integrate(noise, steps, (start, state) -> drift.at(start, state, context));
     }
 }

@@ -3,8 +3,6 @@ package org.metaflowmaps.steering;
 import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.teacher.Drift;
 
 /**
@@ -28,17 +26,6 @@ public record OdeSampler(Drift drift, int steps) {
      * @return (B, item shape), in the innermost open scope
      */
     public Tensor sample(Tensor noise, @Nullable Tensor labels, @Nullable Tensor guidance) {
-        Tensor state = noise;
-        for (int step = 0; step < steps; step++) {
-            try (TensorScope scope = TensorScope.open()) {
-                Tensor time = Torch.full((double) step / steps, noise.dtype(), noise.device(), noise.size(0));
-                Tensor next = scope.keep(state.add(drift.at(time, state, labels, guidance).mul(1.0 / steps)));
-                if (step > 0) {
-                    state.close();
-                }
-                state = next;
-            }
-        }
-        return state;
+        return Euler.integrate(noise, steps, (time, state) -> drift.at(time, state, labels, guidance));
     }
 }

@@ -56,11 +56,13 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
         }
     }
 
-    private static Tensor weighted(Tensor first, Tensor left, Tensor second, Tensor right) {
+    /** The sum of two states, each times a coefficient (B) in float64. */
+    static Tensor weighted(Tensor first, Tensor left, Tensor second, Tensor right) {
         return scale(first, left).mul(left).add(scale(second, right).mul(right));
     }
 
-    private static Tensor scale(Tensor coefficient, Tensor like) {
+    /** A coefficient (B) in float64, shaped and typed to multiply a state. */
+    static Tensor scale(Tensor coefficient, Tensor like) {
         return MetaFlowMap.perItem(coefficient.to(like.dtype()), like);
     }
 }

@@ -5,7 +5,6 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
  * The inner flow whose end is a draw of x_{t'} given x_t, from an unconditional drift (method §3.3): what {@link Glass} is for
@@ -92,19 +91,11 @@ public record GlassTransition(Drift drift, double from, double to, double correl
             Tensor root = noise.mul(from).square().add(known.mul(rest).square()).sqrt();
             Tensor total = root.add(noise.mul(rest));
             Tensor product = root.mul(total);
-            Tensor point = weighted(noise.square().mul(from).div(product), state, known.mul(rest * rest).div(product), own);
+            Tensor point = Glass.weighted(noise.square().mul(from).div(product), state, known.mul(rest * rest).div(product), own);
             Tensor velocity = drift.at(root.div(total).to(DType.FLOAT32), point, labels, guidance);
             Tensor pull = known.mul(gain * rest * rest).sub(noise.mul(from * from).add(root.mul(rest)).mul(shrink)).div(product);
-            Tensor linear = weighted(noise.mul(gain * from).div(product), state, pull, own);
-            return scope.keep(linear.add(scale(total.reciprocal().mul(gain * rest), velocity).mul(velocity)));
+            Tensor linear = Glass.weighted(noise.mul(gain * from).div(product), state, pull, own);
+            return scope.keep(linear.add(Glass.scale(total.reciprocal().mul(gain * rest), velocity).mul(velocity)));
         }
-    }
-
-    private static Tensor weighted(Tensor first, Tensor left, Tensor second, Tensor right) {
-        return scale(first, left).mul(left).add(scale(second, right).mul(right));
-    }
-
-    private static Tensor scale(Tensor coefficient, Tensor like) {
-        return MetaFlowMap.perItem(coefficient.to(like.dtype()), like);
     }
 }
