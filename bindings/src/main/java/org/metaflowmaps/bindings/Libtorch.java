@@ -25,6 +25,8 @@ public final class Libtorch {
     private static final String THREADS = "org.metaflowmaps.threads";
     private static final String MAX_BYTES = "org.bytedeco.javacpp.maxBytes";
     private static final String MAX_PHYSICAL_BYTES = "org.bytedeco.javacpp.maxPhysicalBytes";
+    private static final String NO_COLLECTION = "org.bytedeco.javacpp.nopointergc";
+    private static final String NO_COLLECTION_TOO = "org.bytedeco.javacpp.noPointerGC";
     private static final String LOAD_LIBRARIES = "org.bytedeco.javacpp.loadLibraries";
     private static final String EXPECTED_OPENBLAS = "0.3.31-1.5.13";
 
@@ -119,10 +121,15 @@ public final class Libtorch {
     }
 
     /**
-     * Takes away JavaCPP's own memory limits. With them it asks the system for this process's memory size, under a global
-     * lock, for each native object, which makes every operation five times as dear.
+     * Takes away JavaCPP's own memory limits and its garbage collection of native objects, unless the user set them. With limits it
+     * asks the system for this process's memory size, under a global lock, for each native object, which makes every operation five
+     * times as dear. With collection it frees what became unreachable, which hides leaks; objects of this library that are in use
+     * stay reachable, so they are safe either way.
      */
     private static void limitless() {
+        if (System.getProperty(NO_COLLECTION) == null && System.getProperty(NO_COLLECTION_TOO) == null) {
+            System.setProperty(NO_COLLECTION, "true");
+        }
         boolean chosen = System.getProperty(MAX_BYTES) != null || System.getProperty(MAX_PHYSICAL_BYTES) != null;
         for (String property : new String[] {MAX_BYTES, MAX_PHYSICAL_BYTES}) {
             if (System.getProperty(property) == null) {
@@ -132,8 +139,9 @@ public final class Libtorch {
         try {
             if (!chosen && (Pointer.maxBytes() != 0 || Pointer.maxPhysicalBytes() != 0)) {
                 LOG.warn("JavaCPP was initialised before libtorch was loaded, so its memory accounting is on and operations"
-                    + " are several times slower. Call Libtorch.load() first, or start Java with -D{}=0 -D{}=0.",
-                    MAX_BYTES, MAX_PHYSICAL_BYTES);
+                    + " are several times slower, and its garbage collection of native objects is on. Call Libtorch.load() first, or"
+                    + " start Java with -D{}=0 -D{}=0 -D{}=true.",
+                    MAX_BYTES, MAX_PHYSICAL_BYTES, NO_COLLECTION);
             }
         } catch (LinkageError | RuntimeException e) {
             throw new NativeLibraryException(failure(e), e);

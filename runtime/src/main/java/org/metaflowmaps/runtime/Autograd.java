@@ -96,16 +96,9 @@ public final class Autograd {
         if (inputs.isEmpty()) {
             throw new IllegalArgumentException("gradients: no inputs were given");
         }
-        try (TensorVector outputs = new TensorVector(1);
-                TensorVector wanted = new TensorVector(inputs.size());
-                TensorVector seeds = new TensorVector(cotangent == null ? 0 : 1)) {
-            outputs.put(0, output.unwrap());
-            for (int i = 0; i < inputs.size(); i++) {
-                wanted.put(i, inputs.get(i).unwrap());
-            }
-            if (cotangent != null) {
-                seeds.put(0, cotangent.unwrap());
-            }
+        try (TensorVector outputs = Torch.vector(output);
+                TensorVector wanted = Torch.vector(inputs.toArray(new Tensor[0]));
+                TensorVector seeds = cotangent == null ? Torch.vector() : Torch.vector(cotangent)) {
             return List.of(Tensor.takeAll(torch.grad(outputs, wanted, seeds, Handles.UNSET, createGraph, false)));
         } catch (RuntimeException e) {
             throw TensorException.of("gradients", e, output);
@@ -118,7 +111,7 @@ public final class Autograd {
      * @param loss one element, with a gradient graph, which is freed
      */
     public static void backward(Tensor loss) {
-        try {
+        try (ThreadState call = ThreadState.enter(loss)) {
             loss.unwrap().backward();
         } catch (RuntimeException e) {
             throw TensorException.of("backward", e, loss);

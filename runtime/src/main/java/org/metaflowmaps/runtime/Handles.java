@@ -84,14 +84,25 @@ final class Handles {
         int slot = (int) ((bits * 0x9E3779B97F4A7C15L) >>> 54);
         Constant constant = CONSTANTS[slot];
         if (constant == null) {
-            constant = new Constant(value, new Scalar(value));
-            CONSTANTS[slot] = constant;
+            constant = fill(slot, value);
         }
         if (Double.doubleToRawLongBits(constant.value) == bits) {
             return body.apply(constant.scalar);
         }
         try (Scalar scalar = new Scalar(value)) {
             return body.apply(scalar);
+        }
+    }
+
+    /** One thread at a time, so that no scalar is made and dropped: nobody would free it. */
+    private static Constant fill(int slot, double value) {
+        synchronized (CONSTANTS) {
+            Constant constant = CONSTANTS[slot];
+            if (constant == null) {
+                constant = new Constant(value, new Scalar(value));
+                CONSTANTS[slot] = constant;
+            }
+            return constant;
         }
     }
 }

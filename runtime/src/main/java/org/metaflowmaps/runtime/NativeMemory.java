@@ -19,6 +19,22 @@ public final class NativeMemory {
         return BYTES.sum();
     }
 
+    /**
+     * Number of native objects (tensors, random sources, open files) that became unreachable before they were closed, over all
+     * threads. Their memory stays taken, and lost tensors stay in the counts above. Each is reported in the log; the system
+     * property {@code org.metaflowmaps.leaks=trace} adds where it was made. The garbage collector finds them, so the number lags.
+     */
+    public static long lostObjects() {
+        ThreadState.sweep();
+        return Leaks.count();
+    }
+
+    /** What the lost objects show, in bytes. */
+    public static long lostBytes() {
+        ThreadState.sweep();
+        return Leaks.bytes();
+    }
+
     static void made(long bytes) {
         TENSORS.increment();
         BYTES.add(bytes);

@@ -5,6 +5,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.bindings.StableAbi;
 
 /**
  * Named parameters that are views of one flat buffer, with their gradients as views of another.
@@ -12,6 +13,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Clipping, an optimiser step, the moving average and a checkpoint are then one pass over one buffer each. Parameters are
  * float32 leaves that require gradients; backward passes add into {@link #gradients()}. The arena owns all of it and frees it
  * on {@link #close}; no scope does. An arena whose gradients nobody asks for has no memory for them.
+ *
+ * <p>Thread safety: any thread may read the parameters, and any thread may close the arena, see {@link Tensor}. Changing values or
+ * running backward passes is for one thread at a time.
  */
 public final class ParameterArena implements AutoCloseable {
     /** Parameters start at multiples of this many elements, so that vector instructions and GPU loads are aligned. */
@@ -103,19 +107,21 @@ public final class ParameterArena implements AutoCloseable {
      * @throws IllegalStateException if the arena was closed
      * @throws TensorException if the device has no room
      */
-    public Tensor gradients() {
+    public synchronized Tensor gradients() {
         Tensor made = gradients;
         if (made == null) {
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {
                 made = Torch.zerosLike(values);
                 for (Map.Entry<String, Tensor> entry : parameters.entrySet()) {
-                    org.bytedeco.pytorch.Tensor parameter = entry.getValue().unwrap();
                     Tensor place = view(entry.getKey(), made);
-                    if (parameter.grad().defined()) {
-                        place.copy_(Tensor.wrap(parameter.grad()));
+                    try (ThreadState call = ThreadState.enter(entry.getValue())) {
+                        org.bytedeco.pytorch.Tensor parameter = entry.getValue().unwrap();
+                        if (parameter.grad().defined()) {
+                            place.copy_(Tensor.wrap(parameter.grad()));
+                        }
+                        parameter.mutable_grad().put(place.unwrap());
                     }
-                    parameter.mutable_grad().put(place.unwrap());
                 }
                 gradients = made.retain();
             }
@@ -130,7 +136,10 @@ public final class ParameterArena implements AutoCloseable {
             throw new IllegalArgumentException("a buffer of " + flat.numel() + " elements does not have this arena's layout of "
                     + values.numel());
         }
-        long offset = parameter.unwrap().storage_offset();
+        long offset;
+        try (ThreadState call = ThreadState.enter(parameter)) {
+            offset = StableAbi.storageOffset(parameter.handle());
+        }
         return flat.narrow(0, offset, parameter.numel()).view(parameter.shape());
     }
 
@@ -139,8 +148,9 @@ public final class ParameterArena implements AutoCloseable {
         return count;
     }
 
+    /** Frees all; waits until native calls of other threads on these tensors are over. Closing twice does nothing. */
     @Override
-    public void close() {
+    public synchronized void close() {
         parameters.values().forEach(Tensor::close);
         if (gradients != null) {
             gradients.close();

@@ -32,8 +32,7 @@ public final class PyTorchFile implements TensorFile {
     private static final int MAX_TEXT = 10_000;
 
     private final String file;
-    private final MemorySegment whole;
-    private final Arena arena;
+    private final FileMemory memory;
     private final PyTorchArchive archive;
     private final Map<String, Entry> entries = new LinkedHashMap<>();
     private final Map<String, String> metadata = new LinkedHashMap<>();
@@ -41,9 +40,9 @@ public final class PyTorchFile implements TensorFile {
 
     private PyTorchFile(Path path, MemorySegment whole, Arena arena) throws IOException {
         this.file = path.toString();
-        this.whole = whole;
-        this.arena = arena;
         this.archive = PyTorchArchive.read(path, whole);
+        parse();
+        this.memory = new FileMemory(file, whole, arena);
     }
 
     /**
@@ -101,9 +100,7 @@ public final class PyTorchFile implements TensorFile {
         SafetensorsFile.requireFile(path, "a file of torch.save");
         Arena arena = Arena.ofShared();
         try {
-            PyTorchFile opened = new PyTorchFile(path, SafetensorsFile.load(path, arena), arena);
-            opened.parse();
-            return opened;
+            return new PyTorchFile(path, SafetensorsFile.load(path, arena), arena);
         } catch (Throwable e) {
             arena.close();
             throw e;
@@ -205,9 +202,7 @@ public final class PyTorchFile implements TensorFile {
 
     @Override
     public Tensor view(String name) {
-        if (!arena.scope().isAlive()) {
-            throw new IllegalStateException(file + " is closed: read its tensors before closing it");
-        }
+        memory.requireOpen();
         Entry entry = entries.get(name);
         if (entry == null) {
             throw new IllegalArgumentException(file + " has no tensor " + quote(name) + " among its " + entries.size()
@@ -215,10 +210,10 @@ public final class PyTorchFile implements TensorFile {
         }
         long[] shape = sizes(entry.shape());
         if (entry.byteSize() == 0 || entry.dense()) {
-            return SafetensorsFile.over(whole.asSlice(entry.byteSize() == 0 ? 0 : entry.begin(), entry.byteSize()), entry.dtype(), shape);
+            return memory.view(entry.byteSize() == 0 ? 0 : entry.begin(), entry.byteSize(), entry.dtype(), shape);
         }
         long extent = entry.extent();
-        try (Tensor flat = SafetensorsFile.over(whole.asSlice(entry.begin(), extent * entry.dtype().bytes()), entry.dtype(), extent)) {
+        try (Tensor flat = memory.view(entry.begin(), extent * entry.dtype().bytes(), entry.dtype(), extent)) {
             return flat.asStrided(shape, sizes(entry.strides()));
         }
     }
@@ -229,8 +224,6 @@ public final class PyTorchFile implements TensorFile {
 
     @Override
     public void close() {
-        if (arena.scope().isAlive()) {
-            arena.close();
-        }
+        memory.close();
     }
 }

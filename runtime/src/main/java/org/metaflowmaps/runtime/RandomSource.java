@@ -1,48 +1,117 @@
 package org.metaflowmaps.runtime;
 
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.lang.ref.Reference;
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.bindings.StableAbi;
 
 /**
  * A seeded stream of random tensors: the same seed, calls and device give the same numbers.
  *
- * <p>Each source has its own state, apart from libtorch's global generator. Not for use by several threads at once. Results
- * belong to the innermost open {@link TensorScope}; the source is the caller's to close, and refuses use after that with an
- * {@link IllegalStateException}.
+ * <p>Each source has its own state, apart from libtorch's global generator. Results belong to the innermost open
+ * {@link TensorScope}; the source is the caller's to close, and refuses use after that with an {@link IllegalStateException}.
+ *
+ * <p>Thread safety: one thread at a time. A call made while another thread is inside one throws {@link IllegalStateException},
+ * because the numbers that each thread gets would depend on chance. Any thread may close the source: closing waits until the
+ * running call is over.
  */
 public final class RandomSource implements AutoCloseable {
+    private static final VarHandle USER;
+    private static final VarHandle CLOSED;
+
+    static {
+        try {
+            USER = MethodHandles.lookup().findVarHandle(RandomSource.class, "user", Thread.class);
+            CLOSED = MethodHandles.lookup().findVarHandle(RandomSource.class, "closed", boolean.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
     private final Device device;
     private final Generator generator;
     private final GeneratorOptional optional;
+    private final Leaks.Ticket ticket;
+    private volatile @Nullable Thread user;
+    private volatile boolean closed;
 
     private RandomSource(Device device, Generator generator) {
         this.device = device;
         this.generator = generator;
         this.optional = new GeneratorOptional(generator);
+        this.ticket = Leaks.watch(this, "a RandomSource", generator, 0, Leaks.place());
     }
 
-    /** A source of CPU tensors. */
+    /**
+     * A source of CPU tensors.
+     *
+     * @param seed all 64 bits count; seeds from 0 to 2³² - 1 give the numbers of PyTorch's {@code manual_seed}
+     */
     public static RandomSource seeded(long seed) {
         return seeded(seed, Device.CPU);
     }
 
-    /** A source of tensors on a device, drawn there: the CPU's numbers and a GPU's differ for the same seed. */
+    /**
+     * A source of tensors on a device, drawn there: the CPU's numbers and a GPU's differ for the same seed.
+     *
+     * @param seed as for {@link #seeded(long)}
+     */
     public static RandomSource seeded(long seed, Device device) {
         Handles.initialise();
         if (device.type() == Device.Type.CPU) {
-            return new RandomSource(device, torch.make_generator_cpu(seed));
+            Generator own = torch.make_generator_cpu(seed);
+            if (seed >>> 32 != 0) {
+                spread(own, seed);
+            }
+            return new RandomSource(device, own);
         }
         Generator own = torch.globalContext().defaultGenerator(Handles.device(device)).clone();
         own.set_current_seed(seed);
         return new RandomSource(device, own);
     }
 
-    private GeneratorOptional open() {
-        if (optional.isNull()) {
-            throw new IllegalStateException("this RandomSource was closed: draw before closing it");
+    /** libtorch fills the CPU generator's words from the seed's low half alone: fills them from both halves. */
+    private static void spread(Generator generator, long seed) {
+        try (org.bytedeco.pytorch.Tensor state = generator.get_state()) {
+            if (StableAbi.numel(state.address()) != MersenneTwister.STATE_BYTES) {
+                throw new IllegalStateException("libtorch's CPU generator has a state of " + StableAbi.numel(state.address())
+                        + " bytes, expected " + MersenneTwister.STATE_BYTES + ": use a seed below 2^32 with this libtorch");
+            }
+            MemorySegment bytes = MemorySegment.ofAddress(StableAbi.dataPointer(state.address())).reinterpret(MersenneTwister.STATE_BYTES);
+            int[] words = MersenneTwister.words((int) seed, (int) (seed >>> 32));
+            for (int i = 0; i < words.length; i++) {
+                bytes.set(ValueLayout.JAVA_LONG_UNALIGNED, MersenneTwister.WORDS_BEGIN + 8L * i, Integer.toUnsignedLong(words[i]));
+            }
+            generator.set_state(state);
         }
-        return optional;
+    }
+
+    /** Runs a native call that no other thread's call and no close may overlap. */
+    private <T> T alone(Supplier<T> body) {
+        Thread other = (Thread) USER.compareAndExchange(this, (Thread) null, Thread.currentThread());
+        if (other != null) {
+            throw new IllegalStateException("this RandomSource is in use by thread '" + other.getName() + "' at the same time: give each "
+                    + "thread a source of its own, or let one thread draw");
+        }
+        try {
+            if (closed) {
+                throw new IllegalStateException("this RandomSource was closed: draw before closing it");
+            }
+            return body.get();
+        } finally {
+            USER.setRelease(this, (Thread) null);
+        }
+    }
+
+    private Tensor draw(String operation, Supplier<org.bytedeco.pytorch.Tensor> body, Tensor... operands) {
+        return Torch.run(operation, () -> alone(body), operands);
     }
 
     /** The device whose tensors this source makes. */
@@ -52,12 +121,12 @@ public final class RandomSource implements AutoCloseable {
 
     /** Independent standard normal numbers, float32. */
     public Tensor normal(long... shape) {
-        return Torch.run("normal", () -> torch.randn(shape, open(), Handles.options(DType.FLOAT32, device)));
+        return draw("normal", () -> torch.randn(shape, optional, Handles.options(DType.FLOAT32, device)));
     }
 
     /** Independent uniform numbers in [0, 1), float32. */
     public Tensor uniform(long... shape) {
-        return Torch.run("uniform", () -> torch.rand(shape, open(), Handles.options(DType.FLOAT32, device)));
+        return draw("uniform", () -> torch.rand(shape, optional, Handles.options(DType.FLOAT32, device)));
     }
 
     /** Independent uniform integers from {@code low} to {@code high - 1}, int64. */
@@ -65,12 +134,12 @@ public final class RandomSource implements AutoCloseable {
         if (high <= low) {
             throw new IllegalArgumentException("integers from " + low + " to below " + high + ": there are none");
         }
-        return Torch.run("integers", () -> torch.randint(low, high, shape, open(), Handles.options(DType.INT64, device)));
+        return draw("integers", () -> torch.randint(low, high, shape, optional, Handles.options(DType.INT64, device)));
     }
 
     /** The numbers 0 … count - 1 in random order, int64. */
     public Tensor permutation(long count) {
-        return Torch.run("permutation", () -> torch.randperm(count, open(), Handles.options(DType.INT64, device)));
+        return draw("permutation", () -> torch.randperm(count, optional, Handles.options(DType.INT64, device)));
     }
 
     /**
@@ -78,30 +147,41 @@ public final class RandomSource implements AutoCloseable {
      * dimension, (rows, count) for rows of weights.
      */
     public Tensor categorical(Tensor weights, long count) {
-        return Torch.run("categorical", () -> torch.multinomial(weights.unwrap(), count, true, open()), weights);
+        return draw("categorical", () -> torch.multinomial(weights.unwrap(), count, true, optional), weights);
     }
 
     /** All of this source's state: bytes (uint8, one dimension) for {@link #restore}. */
     public Tensor state() {
-        return Torch.run("state", () -> {
-            open();
-            return generator.get_state();
-        });
+        return draw("state", generator::get_state);
     }
 
     /** Goes back to a state that {@link #state} gave, of a source on the same kind of device. */
     public void restore(Tensor state) {
-        open();
-        try {
-            generator.set_state(state.unwrap());
+        try (ThreadState call = ThreadState.enter(state)) {
+            alone(() -> {
+                generator.set_state(state.unwrap());
+                return this;
+            });
         } catch (RuntimeException e) {
             throw TensorException.of("restoring a random state", e, state);
         }
     }
 
+    /** Frees the generator, after the call that another thread is in. Idempotent, from several threads too. */
     @Override
     public void close() {
-        optional.close();
-        generator.close();
+        if (!CLOSED.compareAndSet(this, false, true)) {
+            return;
+        }
+        for (int i = 0; user != null; i++) {
+            ThreadState.pause(i);
+        }
+        try {
+            optional.close();
+            generator.close();
+            ticket.settle();
+        } finally {
+            Reference.reachabilityFence(this);
+        }
     }
 }

@@ -14,7 +14,7 @@ public final class Safetensors {
     /**
      * One tensor of an open file, as a view of the mapping, without a copy.
      *
-     * @param file must stay open for as long as the tensor and its views are used
+     * @param file an open file; the tensor stays valid after it was closed
      * @param name a tensor of the file
      * @return a CPU tensor in the innermost open scope; writing to it changes neither the file nor other processes' view of it
      * @throws IllegalArgumentException if there is no such tensor

@@ -28,8 +28,8 @@ import org.metaflowmaps.bindings.FileMapping;
  * writes is seen through this object only. Where the system makes no such mapping of a read-only file, as on Windows, the file is
  * read into private memory of its own instead, with the same behaviour but as much memory as the file has bytes.
  *
- * <p>Everything handed out belongs to this object and dies with {@link #close}. The JVM cannot see addresses that native code
- * keeps: whoever makes native views must drop them first. A file that another process shortens while it is mapped ends the JVM
+ * <p>After {@link #close}, access to what {@link #bytes} returned throws {@link IllegalStateException}. Tensors of {@link #view} stay
+ * valid: the file is unmapped when it is closed and the last of them is freed. A file that another process shortens while it is mapped ends the JVM
  * with a bus error when a lost page is touched; that is not supported. Writers that replace a file whole, as {@link AtomicFile}
  * does, are harmless. All methods may be called from any thread.
  *
@@ -42,13 +42,13 @@ public final class SafetensorsFile implements TensorFile {
 
     private final String file;
     private final MemorySegment whole;
-    private final Arena arena;
+    private final FileMemory memory;
     private final SafetensorsHeader header;
 
-    private SafetensorsFile(String file, MemorySegment whole, Arena arena, SafetensorsHeader header) {
+    private SafetensorsFile(String file, FileMemory memory, SafetensorsHeader header) {
         this.file = file;
-        this.whole = whole;
-        this.arena = arena;
+        this.memory = memory;
+        this.whole = memory.bytes();
         this.header = header;
     }
 
@@ -95,7 +95,8 @@ public final class SafetensorsFile implements TensorFile {
 
     /** Checks the file that {@code whole} holds from its first byte to its last; closing the result closes {@code arena}. */
     static SafetensorsFile over(String file, MemorySegment whole, Arena arena) throws SafetensorsException {
-        return new SafetensorsFile(file, whole, arena, SafetensorsHeader.read(file, whole));
+        SafetensorsHeader header = SafetensorsHeader.read(file, whole);
+        return new SafetensorsFile(file, new FileMemory(file, whole, arena), header);
     }
 
     static void requireFile(Path path, String expected) throws IOException {
@@ -184,7 +185,7 @@ public final class SafetensorsFile implements TensorFile {
      * @throws IllegalStateException if the file was closed
      */
     public void verify() throws SafetensorsException {
-        requireOpen();
+        memory.requireOpen();
         String sealed = header.metadata().get(SafetensorsSeal.KEY);
         long place = SafetensorsSeal.place(whole.asSlice(0, header.dataStart()));
         if (sealed == null || place < 0) {
@@ -207,7 +208,7 @@ public final class SafetensorsFile implements TensorFile {
      * @throws IllegalStateException if the file was closed
      */
     public MemorySegment bytes(String name) {
-        requireOpen();
+        memory.requireOpen();
         Entry entry = entry(name);
         return whole.asSlice(header.dataStart() + entry.begin(), entry.byteSize());
     }
@@ -227,26 +228,10 @@ public final class SafetensorsFile implements TensorFile {
 
     @Override
     public Tensor view(String name) {
+        memory.requireOpen();
         Entry entry = entry(name);
-        return over(bytes(name), entry.dtype(), entry.shape().stream().mapToLong(Long::longValue).toArray());
-    }
-
-    /** A tensor on dense bytes of a mapping: an empty range has no address to view, a crooked one is not read in place. */
-    static Tensor over(MemorySegment bytes, DType type, long... shape) {
-        if (bytes.byteSize() > 0 && bytes.address() % type.bytes() == 0) {
-            return Torch.of(bytes, type, shape);
-        }
-        Tensor copy = Torch.empty(type, Device.CPU, shape);
-        if (bytes.byteSize() > 0) {
-            copy.borrow("view").copyFrom(bytes);
-        }
-        return copy;
-    }
-
-    private void requireOpen() {
-        if (!arena.scope().isAlive()) {
-            throw new IllegalStateException(file + " is closed: read its tensors before closing it");
-        }
+        return memory.view(header.dataStart() + entry.begin(), entry.byteSize(), entry.dtype(),
+                entry.shape().stream().mapToLong(Long::longValue).toArray());
     }
 
     private Entry entry(String name) {
@@ -259,14 +244,12 @@ public final class SafetensorsFile implements TensorFile {
     }
 
     /**
-     * Unmaps the file; closing twice is harmless.
+     * Closes the file; closing twice is harmless.
      *
-     * @throws IllegalStateException if a native call that was handed a view is still running
+     * @throws IllegalStateException if a native call that was handed a segment of {@link #bytes} is still running
      */
     @Override
     public void close() {
-        if (arena.scope().isAlive()) {
-            arena.close();
-        }
+        memory.close();
     }
 }

@@ -3,6 +3,9 @@ package org.metaflowmaps.runtime;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.lang.ref.Reference;
 import java.util.Arrays;
 import java.util.function.BinaryOperator;
 import java.util.function.Function;
@@ -23,17 +26,36 @@ import org.metaflowmaps.bindings.StableAbi;
  * {@link TensorException}; the use of a freed tensor is an {@link IllegalStateException}. What is not here is reached through
  * {@link #unwrap}. Factories and operations on several tensors are in {@link Torch}.
  *
- * <p>A tensor may be read from any thread, but is freed by the thread of its scope.
+ * <p>Thread safety: any thread may read a tensor. A tensor of a scope is freed by the scope's thread, a retained one by any
+ * thread. Freeing waits until native calls of other threads on the tensor are over; calls that begin later throw
+ * {@link IllegalStateException}. Tensors of the calling thread's own scopes pay nothing for that. Writing (methods that end in an
+ * underscore, {@link #segment}) while another thread reads or writes the same memory is not synchronised: values are then
+ * undefined, as in PyTorch.
  */
 public final class Tensor implements AutoCloseable {
-    private org.bytedeco.pytorch.@Nullable Tensor raw;
+    private static final VarHandle FREED;
+
+    static {
+        try {
+            FREED = MethodHandles.lookup().findVarHandle(Tensor.class, "freed", boolean.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
+    private final org.bytedeco.pytorch.Tensor raw;
     private final long bytes;
+    private final @Nullable Throwable made = Leaks.place();
+    /** Set before the memory goes, see {@link ThreadState}. */
+    private boolean freed;
     private @Nullable TensorScope owner;
     private int slot;
     private @Nullable Arena window;
+    private Leaks.@Nullable Ticket ticket;
 
-    private Tensor(org.bytedeco.pytorch.Tensor raw) {
+    private Tensor(org.bytedeco.pytorch.Tensor raw, TensorScope owner) {
         this.raw = raw;
+        this.owner = owner;
         this.bytes = StableAbi.numel(raw.address()) * DType.ofCode(StableAbi.dtype(raw.address())).bytes();
     }
 
@@ -41,7 +63,7 @@ public final class Tensor implements AutoCloseable {
     static Tensor adopt(org.bytedeco.pytorch.Tensor raw) {
         try {
             TensorScope scope = TensorScope.innermost();
-            Tensor tensor = new Tensor(raw);
+            Tensor tensor = new Tensor(raw, scope);
             scope.add(tensor);
             NativeMemory.made(tensor.bytes);
             return tensor;
@@ -54,21 +76,27 @@ public final class Tensor implements AutoCloseable {
     /**
      * Makes a tensor of this library from a JavaCPP one.
      *
-     * @param raw the JavaCPP tensor, which stays the caller's and must have been made through JavaCPP
+     * @param raw the JavaCPP tensor, which stays the caller's, must have been made through JavaCPP, and must not be closed by
+     *     another thread during this call
      * @return a new tensor on the same memory, in the innermost open scope
      */
     public static Tensor wrap(org.bytedeco.pytorch.Tensor raw) {
         return adopt(new org.bytedeco.pytorch.Tensor(raw));
     }
 
-    /** The JavaCPP object behind this tensor, for what this class lacks. It is freed with this tensor: do not close it. */
+    /**
+     * The JavaCPP object behind this tensor, for what this class lacks. It is freed with this tensor: do not close it. This
+     * library's methods wait for each other when one thread frees what another reads; a call through this object is not seen by
+     * them, so make sure that this tensor stays open until the call is over, best by a scope of the calling thread.
+     *
+     * @throws IllegalStateException if this tensor was freed
+     */
     public org.bytedeco.pytorch.Tensor unwrap() {
-        org.bytedeco.pytorch.Tensor open = raw;
-        if (open == null) {
+        if (freed) {
             throw new IllegalStateException("this tensor was freed: its scope closed or close() was called; keep() or retain() it, "
                     + "or move its use inside the scope");
         }
-        return open;
+        return raw;
     }
 
     // ---- lifetime ----
@@ -82,68 +110,109 @@ public final class Tensor implements AutoCloseable {
         return owner;
     }
 
-    void release(String action) {
+    int slot() {
+        return slot;
+    }
+
+    /** True if only the calling thread can free this tensor. */
+    boolean isOwn() {
         TensorScope scope = owner;
-        if (scope != null) {
-            scope.checkThread(action);
-            owner = null;
-            scope.remove(slot);
-        }
+        return scope != null && scope.isOfThisThread();
+    }
+
+    /** The first step of freeing: calls from now on are refused. For the thread of the owning scope only. */
+    void markFreed() {
+        freed = true;
     }
 
     /**
-     * Frees the memory, unless a native call is using {@link #segment}: that is refused before anything has changed. The caller
-     * tells {@link NativeMemory}.
+     * The last step of freeing: returns the memory, unless a native call is using {@link #segment}; then this tensor is open
+     * again. The caller has marked it and waited for other threads, and counts it in {@link NativeMemory}.
      */
-    void free() {
-        org.bytedeco.pytorch.Tensor open = unwrap();
+    void destroy() {
         if (window != null) {
-            window.close();
+            try {
+                window.close();
+            } catch (IllegalStateException e) {
+                FREED.setVolatile(this, false);
+                throw e;
+            }
             window = null;
         }
-        raw = null;
-        owner = null;
-        open.close();
+        try {
+            raw.close();
+            if (ticket != null) {
+                ticket.settle();
+            }
+        } finally {
+            Reference.reachabilityFence(this);
+        }
     }
 
     long bytes() {
         return bytes;
     }
 
-    /** Leaves the closing scope behind. */
-    void orphan() {
+    /** Belongs to no scope from now on, so its loss must be watched for. */
+    void leaveScopes() {
         owner = null;
+        if (ticket == null) {
+            ticket = Leaks.watch(this, "a tensor", raw, bytes, made);
+        }
+    }
+
+    void reportLost(String where) {
+        Leaks.report("a tensor " + where, raw, bytes, made);
     }
 
     /**
-     * Takes this tensor out of its scope: from now on only {@link #close} frees it.
+     * Takes this tensor out of its scope: from now on only {@link #close} frees it. If its Java object is lost instead, the
+     * memory stays taken and the loss is reported ({@link NativeMemory#lostObjects}).
      *
      * @return this tensor, owned by the caller
      * @throws IllegalStateException on another thread than that of its scope, or if it was freed
      */
     public Tensor retain() {
         unwrap();
-        release("retain");
+        TensorScope scope = owner;
+        if (scope != null) {
+            scope.checkThread("retain");
+            scope.remove(slot);
+            leaveScopes();
+        }
         return this;
     }
 
     /**
-     * Frees this tensor at once, whatever scope it belongs to; the memory goes when no view of it is left. Idempotent.
+     * Frees this tensor at once, whatever scope it belongs to; the memory goes when no view of it is left. Waits until native
+     * calls of other threads on this tensor are over. Idempotent, from several threads too.
      *
      * @throws IllegalStateException on another thread than that of its scope, or while a native call uses its {@link #segment}
      */
     @Override
     public void close() {
-        release("close");
-        if (raw != null) {
-            free();
-            NativeMemory.freed(1, bytes);
+        TensorScope scope = owner;
+        if (scope != null) {
+            scope.checkThread("close");
+            if (freed) {
+                return;
+            }
+            freed = true;
+        } else if (!FREED.compareAndSet(this, false, true)) {
+            return;
         }
+        ThreadState.awaitOthers();
+        destroy();
+        if (scope != null) {
+            owner = null;
+            scope.remove(slot);
+        }
+        NativeMemory.freed(1, bytes);
     }
 
     /** True once this tensor was freed. */
     public boolean isFreed() {
-        return raw == null;
+        return freed;
     }
 
     // ---- what it is ----
@@ -154,7 +223,9 @@ public final class Tensor implements AutoCloseable {
 
     /** The size of each dimension; an empty array for a scalar. */
     public long[] shape() {
-        return StableAbi.sizes(handle());
+        try (ThreadState call = ThreadState.enter(this)) {
+            return StableAbi.sizes(handle());
+        }
     }
 
     /** The size of one dimension; negative counts from the end. */
@@ -169,33 +240,45 @@ public final class Tensor implements AutoCloseable {
 
     /** The number of dimensions. */
     public int dim() {
-        return StableAbi.dim(handle());
+        try (ThreadState call = ThreadState.enter(this)) {
+            return StableAbi.dim(handle());
+        }
     }
 
     /** The number of elements. */
     public long numel() {
-        return StableAbi.numel(handle());
+        try (ThreadState call = ThreadState.enter(this)) {
+            return StableAbi.numel(handle());
+        }
     }
 
     /** The element type. */
     public DType dtype() {
-        return DType.ofCode(StableAbi.dtype(handle()));
+        try (ThreadState call = ThreadState.enter(this)) {
+            return DType.ofCode(StableAbi.dtype(handle()));
+        }
     }
 
     /** The device whose memory holds this tensor. */
     public Device device() {
-        long handle = handle();
-        return Device.ofCodes(StableAbi.deviceType(handle), StableAbi.deviceIndex(handle));
+        try (ThreadState call = ThreadState.enter(this)) {
+            long handle = handle();
+            return Device.ofCodes(StableAbi.deviceType(handle), StableAbi.deviceIndex(handle));
+        }
     }
 
     /** True if elements lie in memory in row-major order without gaps. */
     public boolean isContiguous() {
-        return StableAbi.isContiguous(handle());
+        try (ThreadState call = ThreadState.enter(this)) {
+            return StableAbi.isContiguous(handle());
+        }
     }
 
     /** True if gradients flow into or through this tensor. */
     public boolean requiresGrad() {
-        return unwrap().requires_grad();
+        try (ThreadState call = ThreadState.enter(this)) {
+            return unwrap().requires_grad();
+        }
     }
 
     @Override
@@ -209,17 +292,29 @@ public final class Tensor implements AutoCloseable {
      * A view of this tensor's memory, without a copy: what either side writes, the other reads.
      *
      * @return the elements in row-major order, in the machine's byte order; valid until this tensor is freed, afterwards any
-     *     access throws
+     *     access throws. As long as it is reachable, so is this tensor
      * @throws IllegalStateException if the tensor is not on the CPU or not contiguous
      */
     @SuppressWarnings("MustBeClosedChecker") // the arena closes when this tensor is freed
-    public synchronized MemorySegment segment() {
-        MemorySegment memory = borrow("segment");
-        if (window == null) {
-            window = Arena.ofShared();
+    public MemorySegment segment() {
+        try (ThreadState call = ThreadState.enter(this)) {
+            MemorySegment memory = borrow("segment");
+            synchronized (raw) {
+                Arena shown = window;
+                if (shown == null) {
+                    shown = Arena.ofShared();
+                    // The arena's list of actions now refers to this tensor, and every segment of it refers to the arena.
+                    MemorySegment ignored = MemorySegment.NULL.reinterpret(shown, this::windowClosed);
+                    window = shown;
+                }
+                return memory.reinterpret(shown, null);
+            }
         }
-        return memory.reinterpret(window, null);
     }
+
+    /** Does nothing: the reference to it is what keeps this tensor reachable from its segments. */
+    @SuppressWarnings("UnusedVariable")
+    private void windowClosed(MemorySegment none) {}
 
     /** The memory without a guard on its lifetime, for copies that end before this tensor can. */
     MemorySegment borrow(String action) {
@@ -260,13 +355,15 @@ public final class Tensor implements AutoCloseable {
         if (numel() != 1) {
             throw new IllegalArgumentException("item() needs one element, this is " + this);
         }
-        return unwrap().item_double();
+        try (ThreadState call = ThreadState.enter(this)) {
+            return unwrap().item_double();
+        }
     }
 
     // ---- how operations are run ----
 
     private Tensor apply(String operation, UnaryOperator<org.bytedeco.pytorch.Tensor> body) {
-        try {
+        try (ThreadState call = ThreadState.enter(this)) {
             return adopt(body.apply(unwrap()));
         } catch (RuntimeException e) {
             throw TensorException.of(operation, e, this);
@@ -274,7 +371,7 @@ public final class Tensor implements AutoCloseable {
     }
 
     private Tensor apply(String operation, BinaryOperator<org.bytedeco.pytorch.Tensor> body, Tensor other) {
-        try {
+        try (ThreadState call = ThreadState.enter(this, other)) {
             return adopt(body.apply(unwrap(), other.unwrap()));
         } catch (RuntimeException e) {
             throw TensorException.of(operation, e, this, other);
@@ -282,7 +379,7 @@ public final class Tensor implements AutoCloseable {
     }
 
     private Tensor withScalar(String operation, double value, Function<Scalar, org.bytedeco.pytorch.Tensor> body) {
-        try {
+        try (ThreadState call = ThreadState.enter(this)) {
             return adopt(Handles.withScalar(value, body));
         } catch (RuntimeException e) {
             throw TensorException.of(operation, e, this);
@@ -290,20 +387,33 @@ public final class Tensor implements AutoCloseable {
     }
 
     /** Runs an operation that returns its own first operand: JavaCPP then returns the same object, or one more reference to it. */
-    @SuppressWarnings("ReferenceEquality") // identity of Java objects is the question
-    private Tensor inPlace(String operation, UnaryOperator<org.bytedeco.pytorch.Tensor> body, Tensor... others) {
-        try {
-            org.bytedeco.pytorch.Tensor self = unwrap();
-            org.bytedeco.pytorch.Tensor result = body.apply(self);
-            if (result != self) {
-                result.close();
-            }
+    private Tensor inPlace(String operation, UnaryOperator<org.bytedeco.pytorch.Tensor> body) {
+        try (ThreadState call = ThreadState.enter(this)) {
+            change(body);
             return this;
         } catch (RuntimeException e) {
-            Tensor[] operands = new Tensor[others.length + 1];
-            operands[0] = this;
-            System.arraycopy(others, 0, operands, 1, others.length);
+            throw TensorException.of(operation, e, this);
+        }
+    }
+
+    private Tensor inPlace(String operation, UnaryOperator<org.bytedeco.pytorch.Tensor> body, Tensor... others) {
+        Tensor[] operands = new Tensor[others.length + 1];
+        operands[0] = this;
+        System.arraycopy(others, 0, operands, 1, others.length);
+        try (ThreadState call = ThreadState.enter(operands)) {
+            change(body);
+            return this;
+        } catch (RuntimeException e) {
             throw TensorException.of(operation, e, operands);
+        }
+    }
+
+    @SuppressWarnings("ReferenceEquality") // identity of Java objects is the question
+    private void change(UnaryOperator<org.bytedeco.pytorch.Tensor> body) {
+        org.bytedeco.pytorch.Tensor self = unwrap();
+        org.bytedeco.pytorch.Tensor result = body.apply(self);
+        if (result != self) {
+            result.close();
         }
     }
 
@@ -482,7 +592,7 @@ public final class Tensor implements AutoCloseable {
 
     /** this + weight · (end - this). */
     public Tensor lerp(Tensor end, Tensor weight) {
-        return apply("lerp", (a, b) -> a.lerp(b, weight.unwrap()), end);
+        return Torch.run("lerp", () -> unwrap().lerp(end.unwrap(), weight.unwrap()), this, end, weight);
     }
 
     // ---- comparison ----
@@ -635,7 +745,8 @@ public final class Tensor implements AutoCloseable {
 
     /** Values in ascending order along one dimension, and the indices (int64) they came from. */
     public Sorted sort(long dim) {
-        try (T_TensorTensor_T pair = unwrap().sort(dim, false)) {
+        try (ThreadState call = ThreadState.enter(this);
+                T_TensorTensor_T pair = unwrap().sort(dim, false)) {
             return new Sorted(wrap(pair.get0()), wrap(pair.get1()));
         } catch (RuntimeException e) {
             throw TensorException.of("sort", e, this);
@@ -726,7 +837,7 @@ public final class Tensor implements AutoCloseable {
 
     /** Equal parts along a dimension; views. */
     public Tensor[] chunk(long chunks, long dim) {
-        try {
+        try (ThreadState call = ThreadState.enter(this)) {
             return takeAll(unwrap().chunk(chunks, dim));
         } catch (RuntimeException e) {
             throw TensorException.of("chunk", e, this);
@@ -755,7 +866,7 @@ public final class Tensor implements AutoCloseable {
 
     /** {@code value} where the mask (bool) is true, this elsewhere. */
     public Tensor maskedFill(Tensor mask, double value) {
-        return withScalar("maskedFill", value, scalar -> unwrap().masked_fill(mask.unwrap(), scalar));
+        return Torch.run("maskedFill", () -> Handles.withScalar(value, scalar -> unwrap().masked_fill(mask.unwrap(), scalar)), this, mask);
     }
 
     // ---- conversion ----

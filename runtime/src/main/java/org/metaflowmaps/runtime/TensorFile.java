@@ -14,8 +14,8 @@ import java.util.Set;
 /**
  * A file of named tensors, memory-mapped: a safetensors file or one of PyTorch's.
  *
- * <p>Everything handed out belongs to this object and dies with {@link #close}; whoever makes views of a tensor must drop them
- * first. All methods may be called from any thread.
+ * <p>The mapping lives until the file is closed and the last tensor of {@link #view} is freed. All methods may be called from any
+ * thread; after {@link #close} those that read throw {@link IllegalStateException}.
  */
 public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile, PyTorchFile {
     /** A tensor of a file, before its values are read. */
@@ -47,14 +47,14 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
     /**
      * One tensor, as a view of the mapping, without a copy where its address permits.
      *
-     * @param name a tensor of the file, which must stay open for as long as the tensor and its views are used
+     * @param name a tensor of the file; it keeps its bytes mapped, also after the file was closed
      * @return a CPU tensor in the innermost open scope; writing to it changes neither the file nor other processes' view of it
      * @throws IllegalArgumentException if there is no such tensor
      * @throws IllegalStateException if the file was closed
      */
     Tensor view(String name);
 
-    /** Unmaps the file; closing twice is harmless. */
+    /** Closes the file, and unmaps it once no tensor of {@link #view} is left; closing twice is harmless. */
     @Override
     void close();
 

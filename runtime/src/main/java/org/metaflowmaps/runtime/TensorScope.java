@@ -8,7 +8,12 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Scopes nest per thread. A result belongs to the innermost open scope, whatever scopes its operands belong to;
  * {@link #keep} hands it one scope outwards, {@link Tensor#retain} takes it out of all scopes. Closing frees at once, in
- * reverse order of making; nothing waits for the garbage collector.
+ * reverse order of making; nothing waits for the garbage collector. A scope that is never closed frees nothing: once its thread
+ * has ended, its tensors count as lost ({@link NativeMemory#lostObjects}).
+ *
+ * <p>Thread safety: a scope is used by the thread that opened it, other threads get an {@link IllegalStateException}. Other
+ * threads may read its tensors; {@link #close} waits until their calls on these tensors are over, and later calls get an
+ * {@link IllegalStateException}.
  *
  * <pre>{@code
  * try (var scope = TensorScope.open()) {
@@ -18,8 +23,6 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  */
 public final class TensorScope implements AutoCloseable {
-    private static final ThreadLocal<@Nullable TensorScope[]> INNERMOST = ThreadLocal.withInitial(() -> new TensorScope[1]);
-
     private static final Tensor[] NONE = new Tensor[0];
 
     private final @Nullable TensorScope parent;
@@ -43,14 +46,14 @@ public final class TensorScope implements AutoCloseable {
             throw new IllegalStateException("a TensorScope was opened on a virtual thread: libtorch keeps state per thread of "
                     + "the operating system, so run tensor work on platform threads");
         }
-        @Nullable TensorScope[] innermost = INNERMOST.get();
-        TensorScope scope = new TensorScope(innermost[0]);
-        innermost[0] = scope;
+        ThreadState state = ThreadState.current();
+        TensorScope scope = new TensorScope(state.innermost);
+        state.innermost = scope;
         return scope;
     }
 
     static TensorScope innermost() {
-        TensorScope scope = INNERMOST.get()[0];
+        TensorScope scope = ThreadState.current().innermost;
         if (scope == null) {
             throw new IllegalStateException("no TensorScope is open on thread '" + Thread.currentThread().getName()
                     + "': wrap the work in try (var scope = TensorScope.open()) { ... }");
@@ -104,9 +107,11 @@ public final class TensorScope implements AutoCloseable {
             throw new IllegalStateException("keep: the tensor " + tensor + " does not belong to this scope: it was made while "
                     + "another scope was innermost, was already kept, or was freed");
         }
-        tensor.release("keep");
+        remove(tensor.slot());
         if (parent != null) {
             parent.add(tensor);
+        } else {
+            tensor.leaveScopes();
         }
         return tensor;
     }
@@ -123,6 +128,22 @@ public final class TensorScope implements AutoCloseable {
     /** How many tensors fit before the next look for room. */
     int capacity() {
         return tensors.length;
+    }
+
+    boolean isOfThisThread() {
+        return Thread.currentThread() == thread;
+    }
+
+    /** Reports what this scope and those around it hold; their thread ended without closing them. */
+    void reportLost() {
+        for (TensorScope scope = this; scope != null; scope = scope.parent) {
+            for (int i = 0; i < scope.size; i++) {
+                Tensor tensor = scope.tensors[i];
+                if (tensor != null) {
+                    tensor.reportLost("in a scope that the ended thread '" + thread.getName() + "' left open");
+                }
+            }
+        }
     }
 
     void checkThread(String action) {
@@ -144,13 +165,28 @@ public final class TensorScope implements AutoCloseable {
         if (closed) {
             return;
         }
-        @Nullable TensorScope[] innermost = INNERMOST.get();
-        if (innermost[0] != this) {
+        ThreadState state = ThreadState.current();
+        if (state.innermost != this) {
             throw new IllegalStateException("close: a TensorScope opened inside this one is still open: close the inner one "
                     + "first, best by try (var scope = TensorScope.open())");
         }
         closed = true;
-        innermost[0] = parent;
+        state.innermost = parent;
+        if (size > 0) {
+            free();
+        }
+        tensors = NONE;
+    }
+
+    /** Marks all, waits once for other threads that read some of them, then returns the memory. */
+    private void free() {
+        for (int i = 0; i < size; i++) {
+            Tensor tensor = tensors[i];
+            if (tensor != null) {
+                tensor.markFreed();
+            }
+        }
+        ThreadState.awaitOthers();
         RuntimeException failure = null;
         long freed = 0;
         long bytes = 0;
@@ -158,18 +194,17 @@ public final class TensorScope implements AutoCloseable {
             Tensor tensor = tensors[i];
             if (tensor != null) {
                 try {
-                    tensor.free();
+                    tensor.destroy();
                     freed++;
                     bytes += tensor.bytes();
                 } catch (RuntimeException e) {
-                    tensor.orphan();
+                    tensor.leaveScopes();
                     failure = failure == null ? e : failure;
                 }
             }
         }
         NativeMemory.freed(freed, bytes);
         size = 0;
-        tensors = NONE;
         if (failure != null) {
             throw failure;
         }

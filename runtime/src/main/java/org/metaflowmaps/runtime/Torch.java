@@ -1,5 +1,6 @@
 package org.metaflowmaps.runtime;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
 import java.util.Arrays;
@@ -16,7 +17,8 @@ import org.metaflowmaps.bindings.StableAbi;
 /**
  * Tensors from nothing, and operations on several tensors, under PyTorch's names.
  *
- * <p>Results belong to the innermost open {@link TensorScope}; refusals by libtorch are {@link TensorException}s.
+ * <p>Results belong to the innermost open {@link TensorScope}; refusals by libtorch are {@link TensorException}s. Any thread may
+ * call these methods; for operands that another thread frees see {@link Tensor}.
  */
 public final class Torch {
     /** libtorch knows one CPU and refuses it an index. */
@@ -32,7 +34,7 @@ public final class Torch {
     private Torch() {}
 
     static Tensor run(String operation, Supplier<org.bytedeco.pytorch.Tensor> body, Tensor... operands) {
-        try {
+        try (ThreadState call = ThreadState.enter(operands)) {
             return Tensor.adopt(body.get());
         } catch (RuntimeException e) {
             throw TensorException.of(operation, e, operands);
@@ -129,29 +131,94 @@ public final class Torch {
     /**
      * A tensor on memory that Java already has, without a copy: what either side writes, the other reads.
      *
-     * @param memory off-heap memory of exactly the tensor's size, aligned to its elements, in row-major order. It stays the
-     *     caller's and must outlive this tensor and every view of it
+     * <p>The segment stays reachable until this tensor and every view of it are freed, so memory of {@link Arena#ofAuto()} lives
+     * as long as they do. An arena that is closed by hand is the caller's to keep open as long: libtorch cannot see that it closes.
+     *
+     * @param memory writable off-heap memory of exactly the tensor's size, aligned to its elements, in row-major order
      * @param type how to read the elements
      * @param shape the sizes
      * @return a CPU tensor in the innermost open scope (C function {@code torch_from_blob})
-     * @throws IllegalArgumentException for heap memory, a wrong size or a misaligned address
+     * @throws IllegalArgumentException for heap memory, read-only memory ({@link #copyOf} takes both), a wrong size or a
+     *     misaligned address
+     * @throws IllegalStateException if the memory's arena is closed
      */
     public static Tensor of(MemorySegment memory, DType type, long... shape) {
-        long expected = Math.multiplyExact(elements(shape), type.bytes());
-        if (!memory.isNative()) {
-            throw new IllegalArgumentException("a tensor cannot lie on heap memory, which the garbage collector moves: allocate the "
-                    + "segment from an Arena, or copy with Torch.of(float[], ...)");
+        return of(memory, new Lent(memory), type, shape);
+    }
+
+    /** Does nothing when run: that it waits to be run keeps the memory reachable. */
+    private record Lent(MemorySegment memory) implements Runnable {
+        @Override
+        public void run() {}
+    }
+
+    /**
+     * A copy of elements that Java has, in memory of its own.
+     *
+     * @param memory memory of any kind, also read-only or on the heap, of exactly the tensor's size, in row-major order and the
+     *     machine's byte order
+     * @param type how to read the elements
+     * @param shape the sizes
+     * @return a CPU tensor in the innermost open scope
+     * @throws IllegalArgumentException for a wrong size
+     * @throws IllegalStateException if the memory's arena is closed, or belongs to another thread
+     */
+    public static Tensor copyOf(MemorySegment memory, DType type, long... shape) {
+        requireSize(memory, type, shape);
+        Tensor tensor = empty(type, Device.CPU, shape);
+        if (memory.byteSize() > 0) {
+            tensor.borrow("copyOf").copyFrom(memory);
         }
+        return tensor;
+    }
+
+    private static void requireSize(MemorySegment memory, DType type, long[] shape) {
+        long expected = Math.multiplyExact(elements(shape), type.bytes());
         if (memory.byteSize() != expected) {
             throw new IllegalArgumentException("memory of " + memory.byteSize() + " bytes for " + type + Arrays.toString(shape)
                     + ", which needs exactly " + expected + ": pass a slice of that size");
         }
+    }
+
+    /** As {@link #of(MemorySegment, DType, long...)}; runs the action once, when the last tensor on the memory is freed or none is made. */
+    static Tensor of(MemorySegment memory, Runnable released, DType type, long... shape) {
+        boolean lent = false;
+        try {
+            TensorScope.innermost(); // refuses before anything is lent
+            requireUsable(memory, type, shape);
+            long handle;
+            if (memory.byteSize() == 0) {
+                // No address to lend: libtorch runs no action for it.
+                handle = StableAbi.fromBlob(memory, shape, strides(shape), type.code(), Device.Type.CPU.code(), ANY_INDEX);
+            } else {
+                handle = StableAbi.fromBlob(memory, shape, strides(shape), type.code(), Device.Type.CPU.code(), ANY_INDEX, released);
+                lent = true;
+            }
+            return fromHandle(handle);
+        } finally {
+            if (!lent) {
+                released.run();
+            }
+        }
+    }
+
+    private static void requireUsable(MemorySegment memory, DType type, long[] shape) {
+        if (!memory.isNative()) {
+            throw new IllegalArgumentException("a tensor cannot lie on heap memory, which the garbage collector moves: allocate the "
+                    + "segment from an Arena, or copy with Torch.copyOf(MemorySegment, ...)");
+        }
+        if (memory.isReadOnly()) {
+            throw new IllegalArgumentException("a tensor cannot lie on a read-only segment, because libtorch may write to it: copy with "
+                    + "Torch.copyOf(MemorySegment, ...)");
+        }
+        requireSize(memory, type, shape);
         if (memory.address() % type.bytes() != 0) {
             throw new IllegalArgumentException("memory at an address that is no multiple of " + type.bytes() + ", the size of "
                     + type + ": align the allocation");
         }
-        long handle = StableAbi.fromBlob(memory, shape, strides(shape), type.code(), Device.Type.CPU.code(), ANY_INDEX);
-        return fromHandle(handle);
+        if (!memory.scope().isAlive()) {
+            throw new IllegalStateException("the memory was freed: its arena is closed; keep the arena open as long as the tensor");
+        }
     }
 
     private static long elements(long[] shape) {
@@ -192,15 +259,18 @@ public final class Torch {
 
     // ---- several tensors ----
 
-    private static TensorVector vector(Tensor... tensors) {
-        for (Tensor tensor : tensors) {
-            tensor.unwrap(); // refuses a freed one before there is a vector to lose
-        }
+    /** A native list that holds references of its own to the tensors. */
+    static TensorVector vector(Tensor... tensors) {
         TensorVector vector = new TensorVector(tensors.length);
-        for (int i = 0; i < tensors.length; i++) {
-            vector.put(i, tensors[i].unwrap());
+        try (ThreadState call = ThreadState.enter(tensors)) {
+            for (int i = 0; i < tensors.length; i++) {
+                vector.put(i, tensors[i].unwrap());
+            }
+            return vector;
+        } catch (RuntimeException | Error e) {
+            vector.close();
+            throw e;
         }
-        return vector;
     }
 
     /** The tensors one after the other along a dimension. */
@@ -234,9 +304,11 @@ public final class Torch {
         if (bias == null) {
             return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap()), input, weight);
         }
-        try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
-            return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap(), offset), input, weight, bias);
-        }
+        return run("linear", () -> {
+            try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
+                return torch.linear(input.unwrap(), weight.unwrap(), offset);
+            }
+        }, input, weight, bias);
     }
 
     /**
@@ -249,11 +321,11 @@ public final class Torch {
      * @return (batch, out, height + 2·padding - rows + 1, width + 2·padding - columns + 1)
      */
     public static Tensor conv2d(Tensor input, Tensor weight, Tensor bias, long padding) {
-        try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
-            return run("conv2d", () -> torch.conv2d(input.unwrap(), weight.unwrap(), offset, new long[] {1},
-                    new long[] {padding}, new long[] {1}, 1),
-                    input, weight, bias);
-        }
+        return run("conv2d", () -> {
+            try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
+                return torch.conv2d(input.unwrap(), weight.unwrap(), offset, new long[] {1}, new long[] {padding}, new long[] {1}, 1);
+            }
+        }, input, weight, bias);
     }
 
     /** The largest value of each square of {@code size} x {@code size}, side by side; rows and columns that fill none are dropped. */
@@ -290,7 +362,8 @@ public final class Torch {
 
     /** The eigenvalues and eigenvectors of symmetric matrices (…, n, n), of which the lower triangle is read. */
     public static Eigen linalgEigh(Tensor matrices) {
-        try (T_TensorTensor_T pair = torch.linalg_eigh(matrices.unwrap())) {
+        try (ThreadState call = ThreadState.enter(matrices);
+                T_TensorTensor_T pair = torch.linalg_eigh(matrices.unwrap())) {
             return new Eigen(Tensor.wrap(pair.get0()), Tensor.wrap(pair.get1()));
         } catch (RuntimeException e) {
             throw TensorException.of("linalgEigh", e, matrices);
@@ -329,7 +402,7 @@ public final class Torch {
 
     /** The Jacobian of softmax along a dimension, which is symmetric, times {@code gradient}; {@code output} is softmax's. */
     public static Tensor softmaxBackward(Tensor gradient, Tensor output, long dim) {
-        try {
+        try (ThreadState call = ThreadState.enter(gradient, output)) {
             return fromHandle(SOFTMAX_BACKWARD.call().tensor(gradient.handle()).tensor(output.handle()).int64(dim)
                     .scalarType(output.dtype().code()).invoke());
         } catch (RuntimeException e) {
@@ -352,7 +425,8 @@ public final class Torch {
     /** Layer normalisation over the last dimension, without gain or offset. */
     public static Normalised layerNorm(Tensor input, double eps) {
         long[] width = {input.size(-1)};
-        try (T_TensorTensorTensor_T results = torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR, eps)) {
+        try (ThreadState call = ThreadState.enter(input);
+                T_TensorTensorTensor_T results = torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR, eps)) {
             return new Normalised(Tensor.wrap(results.get0()), Tensor.wrap(results.get1()), Tensor.wrap(results.get2()));
         } catch (RuntimeException e) {
             throw TensorException.of("layerNorm", e, input);
@@ -362,7 +436,8 @@ public final class Torch {
     /** The Jacobian of {@link #layerNorm}, which is symmetric, times {@code gradient}. */
     public static Tensor layerNormBackward(Tensor gradient, Tensor input, Tensor mean, Tensor rstd) {
         long[] width = {input.size(-1)};
-        try (T_TensorTensorTensor_T results = torch.native_layer_norm_backward(gradient.unwrap(), input.unwrap(), width, mean.unwrap(),
+        try (ThreadState call = ThreadState.enter(gradient, input, mean, rstd);
+                T_TensorTensorTensor_T results = torch.native_layer_norm_backward(gradient.unwrap(), input.unwrap(), width, mean.unwrap(),
                 rstd.unwrap(), Handles.NO_TENSOR, Handles.NO_TENSOR, Handles.ONLY_FIRST)) {
             return Tensor.wrap(results.get0());
         } catch (RuntimeException e) {
@@ -404,7 +479,7 @@ public final class Torch {
      * @param step a float32 scalar that holds the number of this step, from 1
      */
     public static void fusedAdamW_(Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, Tensor step, AdamRates rates) {
-        try {
+        try (ThreadState call = ThreadState.enter(values, gradients, average, squareAverage, step)) {
             FUSED_ADAMW.call().tensorList(values.handle()).tensorList(gradients.handle()).tensorList(average.handle())
                     .tensorList(squareAverage.handle()).tensorList().tensorList(step.handle())
                     .float64(rates.learningRate()).float64(rates.beta1()).float64(rates.beta2()).float64(rates.weightDecay())

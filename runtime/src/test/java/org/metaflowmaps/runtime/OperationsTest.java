@@ -11,6 +11,7 @@ import static org.metaflowmaps.runtime.Reference.sum;
 import static org.metaflowmaps.runtime.Reference.zip;
 
 import java.lang.reflect.Method;
+import java.lang.foreign.MemorySegment;
 import java.lang.reflect.Modifier;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -226,6 +227,7 @@ class OperationsTest {
         say("of", shape(2), numbers(0.5f, 0.1f), () -> Torch.of(new float[] {0.5f, 0.1f}));
         say("of", shape(1, 2), numbers(3, -4), () -> Torch.of(new long[] {3, -4}, 1, 2));
         say("of", shape(0), numbers(), () -> Torch.of(new double[0]));
+        say("copyOf", shape(1, 2), numbers(3, -4), () -> Torch.copyOf(MemorySegment.ofArray(new long[] {3, -4}), DType.INT64, 1, 2));
         say("scalar", shape(), numbers(0.1f), () -> Torch.scalar(0.1));
     }
 
