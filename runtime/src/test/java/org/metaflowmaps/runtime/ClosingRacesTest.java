@@ -41,8 +41,8 @@ class ClosingRacesTest {
         return text;
     }
 
-    private void races(int millis) throws Exception {
-        List<String> arguments = new ArrayList<>(List.of(Integer.toString(millis)));
+    private void races(int rounds) throws Exception {
+        List<String> arguments = new ArrayList<>(List.of(Integer.toString(rounds)));
         arguments.addAll(List.of(CASES));
         String text = child(folder, ClosingRaces.class, List.of(), arguments.toArray(new String[0]));
         for (String name : CASES) {
@@ -53,12 +53,12 @@ class ClosingRacesTest {
 
     @Test
     void closingWhileOthersUseIt() throws Exception {
-        races(400);
+        races(40);
     }
 
     @Test
     @Tag("soak")
     void closingWhileOthersUseItForMinutes() throws Exception {
-        races(30_000);
+        races(20_000);
     }
 }
