@@ -37,11 +37,16 @@ record Schema(List<String> names, List<Slot> arguments, List<Slot> results) {
         List<Slot> slots = new ArrayList<>();
         for (long i = 0; vector != null && i < vector.limit(); i++) {
             Argument argument = vector.getPointer(i);
-            @Nullable BytePointer name = argument.name();
-            names.add(name == null ? "" : name.getString());
-            slots.add(Slot.parse(argument.real_type().get().str().getString()));
+            names.add(text(argument.name()));
+            slots.add(Slot.parse(text(argument.real_type().get().str())));
         }
         return slots;
+    }
+
+    private static String text(@Nullable BytePointer owned) {
+        try (owned) {
+            return owned == null ? "" : owned.getString();
+        }
     }
 
     String argumentText(int index) {

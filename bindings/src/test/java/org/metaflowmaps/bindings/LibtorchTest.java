@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
@@ -39,6 +40,15 @@ class LibtorchTest {
         Libtorch.load();
         assertEquals(0, Pointer.maxBytes());
         assertEquals(0, Pointer.maxPhysicalBytes());
+    }
+
+    @Test
+    void turnsJavacppsCollectionOff() {
+        Libtorch.load();
+        // Tracked objects would be counted here.
+        try (Pointer owned = new LongPointer(3)) {
+            assertEquals(0, Pointer.totalCount(), owned.toString());
+        }
     }
 
     @Test

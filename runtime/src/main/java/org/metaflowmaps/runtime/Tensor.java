@@ -52,6 +52,8 @@ public final class Tensor implements AutoCloseable {
     private int slot;
     private @Nullable Arena window;
     private Leaks.@Nullable Ticket ticket;
+    /** The memory of {@link Torch#of(MemorySegment, DType, long...)} that this tensor shows, if any. */
+    private @Nullable MemorySegment lent;
 
     private Tensor(org.bytedeco.pytorch.Tensor raw, TensorScope owner) {
         this.raw = raw;
@@ -96,7 +98,29 @@ public final class Tensor implements AutoCloseable {
             throw new IllegalStateException("this tensor was freed: its scope closed or close() was called; keep() or retain() it, "
                     + "or move its use inside the scope");
         }
+        if (lent != null && !lent.scope().isAlive()) {
+            throw new IllegalStateException("the memory of this tensor was freed: the arena that Torch.of got it from was closed; keep "
+                    + "the arena open as long as the tensor, or copy with Torch.copyOf");
+        }
         return raw;
+    }
+
+    /** Remembers whose memory this tensor shows. */
+    Tensor showing(MemorySegment memory) {
+        lent = memory;
+        return this;
+    }
+
+    /** The same for a result that may be a view of this tensor. */
+    private Tensor derived(Tensor result) {
+        MemorySegment memory = lent;
+        if (memory != null) {
+            long place = StableAbi.dataPointer(result.raw.address()) - memory.address();
+            if (place >= 0 && place < memory.byteSize()) {
+                result.lent = memory;
+            }
+        }
+        return result;
     }
 
     // ---- lifetime ----
@@ -283,7 +307,8 @@ public final class Tensor implements AutoCloseable {
 
     @Override
     public String toString() {
-        return isFreed() ? "Tensor(freed)" : "Tensor(" + dtype() + Arrays.toString(shape()) + " on " + device() + ")";
+        boolean gone = isFreed() || (lent != null && !lent.scope().isAlive());
+        return gone ? "Tensor(freed)" : "Tensor(" + dtype() + Arrays.toString(shape()) + " on " + device() + ")";
     }
 
     // ---- to and from Java ----
@@ -364,7 +389,7 @@ public final class Tensor implements AutoCloseable {
 
     private Tensor apply(String operation, UnaryOperator<org.bytedeco.pytorch.Tensor> body) {
         try (ThreadState call = ThreadState.enter(this)) {
-            return adopt(body.apply(unwrap()));
+            return derived(adopt(body.apply(unwrap())));
         } catch (RuntimeException e) {
             throw TensorException.of(operation, e, this);
         }
@@ -838,7 +863,11 @@ public final class Tensor implements AutoCloseable {
     /** Equal parts along a dimension; views. */
     public Tensor[] chunk(long chunks, long dim) {
         try (ThreadState call = ThreadState.enter(this)) {
-            return takeAll(unwrap().chunk(chunks, dim));
+            Tensor[] parts = takeAll(unwrap().chunk(chunks, dim));
+            for (Tensor part : parts) {
+                derived(part);
+            }
+            return parts;
         } catch (RuntimeException e) {
             throw TensorException.of("chunk", e, this);
         }

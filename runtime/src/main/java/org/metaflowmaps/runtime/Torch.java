@@ -143,7 +143,7 @@ public final class Torch {
      * @throws IllegalStateException if the memory's arena is closed
      */
     public static Tensor of(MemorySegment memory, DType type, long... shape) {
-        return of(memory, new Lent(memory), type, shape);
+        return of(memory, new Lent(memory), type, shape).showing(memory);
     }
 
     /** Does nothing when run: that it waits to be run keeps the memory reachable. */

@@ -7,6 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.illegalState;
 
 import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.DoubleStream;
 import java.util.stream.LongStream;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
@@ -105,6 +111,88 @@ class RandomSourceTest {
             illegalState("this RandomSource was closed", () -> source.normal(1));
             illegalState("this RandomSource was closed", source::state);
             illegalState("this RandomSource was closed", () -> source.restore(state));
+        }
+    }
+
+    /** The first numbers of PyTorch's generator after {@code torch.manual_seed}. */
+    @Test
+    void smallSeedsAreThoseOfPyTorch() {
+        try (RandomSource source = RandomSource.seeded(0xffff_ffffL);
+                TensorScope scope = TensorScope.open()) {
+            torch.manual_seed(0xffff_ffffL);
+            assertArrayEquals(Tensor.adopt(torch.rand(20)).toDoubleArray(), source.uniform(20).toDoubleArray());
+        }
+    }
+
+    @Test
+    void bothHalvesOfASeedCount() {
+        long[] seeds = {7, 7 | 1L << 32, 7 | 1L << 63, 1L << 32, 0, -1, 0xffff_ffffL, Long.MIN_VALUE, 7L << 32};
+        Set<List<Double>> streams = new HashSet<>();
+        for (long seed : seeds) {
+            try (RandomSource source = RandomSource.seeded(seed);
+                    RandomSource again = RandomSource.seeded(seed)) {
+                double[] numbers = draws(source);
+                assertArrayEquals(numbers, draws(again));
+                assertTrue(streams.add(DoubleStream.of(numbers).boxed().toList()), "seed " + seed + " repeats another's numbers");
+            }
+        }
+    }
+
+    @Test
+    void aLargeSeedGivesUniformNumbers() {
+        int count = 40_000;
+        try (RandomSource source = RandomSource.seeded(1L << 40);
+                TensorScope scope = TensorScope.open()) {
+            Tensor uniform = source.uniform(count);
+            assertEquals(0.5, uniform.mean().item(), 5 * Math.sqrt(1.0 / 12 / count));
+            assertEquals(1 / 12.0, uniform.var(false, 0).item(), 5 * Math.sqrt(1.0 / 180 / count));
+        }
+    }
+
+    /** The authors' reference output (mt19937ar.out): init_by_array of these four words, then the first numbers of 32 bits. */
+    @Test
+    void theStateOfAKeyIsThatOfTheReference() {
+        int[] words = MersenneTwister.words(0x123, 0x234, 0x345, 0x456);
+        long[] expected = {1067595299L, 955945823L, 477289528L, 4107218783L, 4228976476L};
+        for (int i = 0; i < expected.length; i++) {
+            int mixed = (words[i] & 0x80000000) | (words[i + 1] & 0x7fffffff);
+            int next = words[i + 397] ^ (mixed >>> 1) ^ ((words[i + 1] & 1) == 0 ? 0 : 0x9908b0df);
+            next ^= next >>> 11;
+            next ^= (next << 7) & 0x9d2c5680;
+            next ^= (next << 15) & 0xefc60000;
+            next ^= next >>> 18;
+            assertEquals(expected[i], Integer.toUnsignedLong(next));
+        }
+    }
+
+    /** The other thread is inside a long draw, which is large enough not to be over before this thread's call. */
+    @Test
+    void useByTwoThreadsAtOnceIsDetected() throws Exception {
+        try (RandomSource source = RandomSource.seeded(3)) {
+            AtomicBoolean refused = new AtomicBoolean();
+            FutureTask<Void> other = new FutureTask<>(() -> {
+                while (!refused.get()) {
+                    try (TensorScope scope = TensorScope.open()) {
+                        source.normal(200_000);
+                    } catch (IllegalStateException e) {
+                        assertTrue(String.valueOf(e.getMessage()).contains("in use by thread"), e.getMessage());
+                        refused.set(true);
+                    }
+                }
+                return null;
+            });
+            Thread.ofPlatform().name("drawing").start(other);
+            while (!refused.get()) {
+                try (TensorScope scope = TensorScope.open()) {
+                    source.normal(200_000);
+                } catch (IllegalStateException e) {
+                    assertTrue(String.valueOf(e.getMessage()).contains("in use by thread 'drawing' at the same time"), e.getMessage());
+                    refused.set(true);
+                }
+            }
+            other.get();
+            // One after the other is fine, whichever thread.
+            assertEquals(3, draws(source)[0], 1000);
         }
     }
 }

@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.metaflowmaps.runtime.Refusal.illegalArgument;
 import static org.metaflowmaps.runtime.Refusal.illegalState;
 
@@ -12,6 +13,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -72,6 +74,80 @@ class ZeroCopyTest {
             assertEquals(4, Safetensors.view(file, "n").item());
         }
         assertArrayEquals(before, Files.readAllBytes(path));
+    }
+
+    /** Views keep the file mapped; Java's own access ends with it. */
+    @Test
+    void aViewOutlivesItsFile() throws IOException {
+        for (String name : List.of("weights.safetensors", "weights.pt")) {
+            Path path = folder.resolve(name);
+            try (TensorScope scope = TensorScope.open()) {
+                Tensor values = Torch.arange(100_000);
+                TensorFile.write(path, Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.INT64, List.of(100_000L), () -> values)));
+                TensorFile file = TensorFile.open(path);
+                Tensor part = file.view("w").narrow(0, 50_000, 50_000);
+                MemorySegment bytes = file instanceof SafetensorsFile mapped ? mapped.bytes("w") : null;
+                file.close();
+                file.close();
+                assertEquals(99_999, part.max().item());
+                illegalState("is closed", () -> file.view("w"));
+                if (bytes != null) {
+                    assertThrows(IllegalStateException.class, () -> bytes.get(JAVA_LONG, 0));
+                }
+            }
+        }
+    }
+
+    @Test
+    void readOnlyMemoryIsRefusedOrCopied() {
+        try (Arena arena = Arena.ofConfined();
+                TensorScope scope = TensorScope.open()) {
+            MemorySegment memory = arena.allocateFrom(JAVA_FLOAT, 1, 2, 3).asReadOnly();
+            illegalArgument("read-only segment, because libtorch may write to it: copy with Torch.copyOf",
+                    () -> Torch.of(memory, DType.FLOAT32, 3));
+            Tensor copy = Torch.copyOf(memory, DType.FLOAT32, 3);
+            assertArrayEquals(new float[] {2, 3, 4}, copy.add_(1).toFloatArray());
+            assertArrayEquals(new float[] {1, 2, 3}, memory.toArray(JAVA_FLOAT));
+            // Bytes at any address can be copied.
+            MemorySegment crooked = arena.allocate(13).asSlice(1, 12);
+            assertArrayEquals(new float[3], Torch.copyOf(crooked, DType.FLOAT32, 3).toFloatArray());
+            illegalArgument("needs exactly 8", () -> Torch.copyOf(memory, DType.FLOAT32, 2));
+            assertEquals(2, scope.size());
+        }
+    }
+
+    @Test
+    void aTensorOnAClosedArenaIsRefused() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor tensor;
+            List<Tensor> views;
+            Tensor copy;
+            try (Arena arena = Arena.ofShared()) {
+                tensor = Torch.of(arena.allocateFrom(JAVA_FLOAT, 1, 2, 3, 4), DType.FLOAT32, 2, 2);
+                views = List.of(tensor.view(4), tensor.select(0, 1).unsqueeze(0), tensor.chunk(2, 0)[1], tensor.detach().permute(1, 0),
+                        tensor.contiguous(), tensor.to(DType.FLOAT32).expand(3, 2, 2), tensor.asStrided(new long[] {1}, new long[] {1}));
+                copy = tensor.add(1);
+            }
+            illegalState("the arena that Torch.of got it from was closed", tensor::toFloatArray);
+            for (Tensor view : views) {
+                illegalState("the arena that Torch.of got it from was closed", view::toFloatArray);
+                illegalState("the arena that Torch.of got it from was closed", () -> copy.add(view));
+                assertEquals("Tensor(freed)", view.toString());
+            }
+            assertArrayEquals(new float[] {2, 3, 4, 5}, copy.toFloatArray());
+        }
+    }
+
+    @Test
+    void memoryOfAClosedArenaIsRefused() {
+        MemorySegment memory;
+        try (Arena arena = Arena.ofConfined()) {
+            memory = arena.allocate(8, 8);
+        }
+        try (TensorScope scope = TensorScope.open()) {
+            illegalState("its arena is closed", () -> Torch.of(memory, DType.FLOAT32, 2));
+            assertThrows(IllegalStateException.class, () -> Torch.copyOf(memory, DType.FLOAT32, 2));
+        }
     }
 
     @Test

@@ -12,6 +12,9 @@ import org.metaflowmaps.training.model.MetaFlowMap;
  * Samples of the data by the ordinary flow map inside a meta flow map: a chain of jumps at context time 0, where the context
  * carries no information ("t0" in the public code). A flow map without contexts is sampled by its own jumps.
  *
+ * <p>Thread safety: immutable; several threads may sample at once. If another thread closes the
+ * map's network meanwhile, sampling throws {@link IllegalStateException}.
+ *
  * @param map what is sampled, not owned
  * @param steps network evaluations per sample, at least 1
  */

@@ -9,6 +9,9 @@ import org.metaflowmaps.training.teacher.ConditionalDrift;
  * Samples of the clean data that a noisy state could have come from, by Euler steps along the conditional drift from fresh noise:
  * what a {@link PosteriorSampler} is measured against (method §3). One step is one evaluation of the drift.
  *
+ * <p>Thread safety: immutable; several threads may sample at once. If another thread closes the
+ * drift's network meanwhile, sampling throws {@link IllegalStateException}.
+ *
  * @param drift of the posteriors, such as {@link org.metaflowmaps.training.teacher.Glass}
  * @param steps uniform steps from 0 to 1, at least 1
  */

@@ -8,6 +8,9 @@ import org.metaflowmaps.training.teacher.Drift;
 /**
  * Samples of the data by Euler steps along the unconditional drift, dx/dt = b_t(x), from fresh noise: how a plain flow is sampled.
  *
+ * <p>Thread safety: immutable; several threads may sample at once. If another thread closes the
+ * drift's network meanwhile, sampling throws {@link IllegalStateException}.
+ *
  * @param drift such as {@link org.metaflowmaps.training.teacher.NetworkDrift}
  * @param steps uniform steps from 0 to 1, at least 1; one evaluation of the drift each
  */

@@ -12,6 +12,9 @@ import org.metaflowmaps.training.model.MetaFlowMap;
  * Independent samples of the clean data that a noisy state could have come from, by a few flow-map steps from fresh noise
  * (method §5). One step is one evaluation of the network, and the result is differentiable in the context's state.
  *
+ * <p>Thread safety: immutable; several threads may sample at once, each with its own {@link RandomSource}. If another thread closes the
+ * map's network meanwhile, sampling throws {@link IllegalStateException}.
+ *
  * @param map what is sampled, with contexts; not owned
  * @param steps flow-map steps per sample, at least 1
  */

@@ -15,6 +15,9 @@ import org.metaflowmaps.training.model.MetaFlowMap;
  * Samples of the data by alternating one-step posterior draws and re-noising to ever later times (paper, Algorithm 1; "kernel" in
  * the public code). Exact for an exact map, as a re-noised posterior draw of x_t has the law of x at the later time.
  *
+ * <p>Thread safety: immutable; several threads may sample at once, each with its own {@link RandomSource}. If another thread closes the
+ * map's network meanwhile, sampling throws {@link IllegalStateException}.
+ *
  * @param map what is sampled, with contexts; not owned
  * @param steps network evaluations per sample, at least 1
  */

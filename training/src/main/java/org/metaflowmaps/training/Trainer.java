@@ -94,7 +94,7 @@ public final class Trainer implements AutoCloseable {
         this.data = data;
         this.folder = folder;
         this.device = device;
-        this.random = RandomSource.seeded(Seeds.of(config.seed(), Seeds.NOISE), device);
+        this.random = Seeds.source(config.seed(), Seeds.NOISE, device);
         this.map = Networks.initialised(config.model(), device, random);
         if (!Arrays.equals(map.itemShape(), data.itemShape()) || map.classes() != data.classes()) {
             String network = Arrays.toString(map.itemShape()) + " with " + map.classes() + " classes";

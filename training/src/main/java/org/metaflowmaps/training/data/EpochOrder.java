@@ -68,7 +68,7 @@ final class EpochOrder implements AutoCloseable {
 
     private Tensor drawn(long epoch) {
         try (TensorScope scope = TensorScope.open();
-                RandomSource random = RandomSource.seeded(Seeds.of(seed, epoch))) {
+                RandomSource random = Seeds.source(seed, epoch, Device.CPU)) {
             return random.permutation(count).to(device).retain();
         }
     }

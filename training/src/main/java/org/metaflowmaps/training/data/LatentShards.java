@@ -231,7 +231,7 @@ public final class LatentShards implements TrainingData {
         try (TensorScope scope = TensorScope.open()) {
             Tensor[] each = new Tensor[count];
             for (int i = 0; i < count; i++) {
-                try (RandomSource random = RandomSource.seeded(Seeds.of(Seeds.of(seed, NOISE), shard.global(position + i)))) {
+                try (RandomSource random = Seeds.source(Seeds.of(seed, NOISE), shard.global(position + i), Device.CPU)) {
                     each[i] = random.normal(itemShape());
                 }
             }

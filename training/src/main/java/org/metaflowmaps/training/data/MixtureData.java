@@ -66,7 +66,7 @@ public final class MixtureData implements TrainingData {
     public Batch batch(long position, int count) {
         // All processes draw the whole batch, which costs next to nothing, and take their part.
         try (TensorScope scope = TensorScope.open();
-                RandomSource random = RandomSource.seeded(Seeds.of(seed, position * shard.of()), means.device())) {
+                RandomSource random = Seeds.source(seed, position * shard.of(), means.device())) {
             long all = (long) count * shard.of();
             Tensor labels = random.integers(0, classes(), all);
             Tensor items = means.indexSelect(0, labels).add(random.normal(all, means.size(1)).mul(deviation));

@@ -1,11 +1,23 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.RandomSource;
+
 /** Seeds for streams of their own that follow from one seed. */
 public final class Seeds {
     /** The stream of a run's weights and noise. Data count their streams from 0 up; all others are negative. */
     public static final long NOISE = -1;
 
     private Seeds() {}
+
+    /**
+     * Opens the random source of a stream. On the CPU only the low half of the mixed seed is used, so that runs repeat the numbers
+     * that they have always had; the mix itself takes all 64 bits of the seed.
+     */
+    public static RandomSource source(long seed, long stream, Device device) {
+        long mixed = of(seed, stream);
+        return RandomSource.seeded(device.type() == Device.Type.CPU ? mixed & 0xffff_ffffL : mixed, device);
+    }
 
     /** A seed that differs between streams as if drawn at random (the finaliser of SplitMix64). */
     public static long of(long seed, long stream) {

@@ -8,6 +8,11 @@ import org.metaflowmaps.runtime.Tensor;
 /**
  * A network v(s, u, x̄; t, x_t, y, w): the average velocity, from time s to time u, of the flow that carries noise to the
  * posterior of clean data given x_t (arXiv 2601.14430). Times run from noise (0) to data (1).
+ *
+ * <p>Thread safety: any number of platform threads may evaluate a map at once, each in a {@link
+ * org.metaflowmaps.runtime.TensorScope} of its own, as long as none trains it or changes its parameters. Any thread may close it:
+ * closing waits until the native calls of other threads on its tensors are over, and what uses it after that throws
+ * {@link IllegalStateException}.
  */
 public interface MetaFlowMap extends AutoCloseable {
     /**
