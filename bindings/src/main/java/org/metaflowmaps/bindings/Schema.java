@@ -35,10 +35,12 @@ record Schema(List<String> names, List<Slot> arguments, List<Slot> results) {
     // JavaCPP gives a vector as a pointer to its first element that knows the length, and an empty vector or string as null.
     private static List<Slot> read(@Nullable Argument vector, List<String> names) {
         List<Slot> slots = new ArrayList<>();
-        for (long i = 0; vector != null && i < vector.limit(); i++) {
-            Argument argument = vector.getPointer(i);
-            names.add(text(argument.name()));
-            slots.add(Slot.parse(text(argument.real_type().get().str())));
+        try (vector) {
+            for (long i = 0; vector != null && i < vector.limit(); i++) {
+                Argument argument = vector.getPointer(i);
+                names.add(text(argument.name()));
+                slots.add(Slot.parse(text(argument.real_type().get().str())));
+            }
         }
         return slots;
     }
