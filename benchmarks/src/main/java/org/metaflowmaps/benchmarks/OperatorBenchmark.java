@@ -40,6 +40,7 @@ public class OperatorBenchmark {
     private final TensorScope scope = TensorScope.open();
     private final Tensor left = Torch.of(new float[] {1, 2, 3, 4, 5, 6, 7, 8});
     private final Tensor right = Torch.of(new float[] {8, 7, 6, 5, 4, 3, 2, 1});
+    private final Tensor retained = right.clone().retain();
     private final org.bytedeco.pytorch.Tensor rawLeft = left.unwrap();
     private final org.bytedeco.pytorch.Tensor rawRight = right.unwrap();
     private final Operator multiply = Operator.of("aten::mul", "Tensor", 2, 1);
@@ -47,6 +48,7 @@ public class OperatorBenchmark {
     /** Frees the operands. */
     @TearDown(Level.Trial)
     public void close() {
+        retained.close();
         scope.close();
     }
 
@@ -87,6 +89,17 @@ public class OperatorBenchmark {
         try (TensorScope inner = TensorScope.open()) {
             for (int i = 0; i < OPERATIONS; i++) {
                 left.mul(0.5);
+            }
+        }
+    }
+
+    /** {@link Tensor#mul(Tensor)} by a retained tensor, which other threads may free, so that each call is counted. */
+    @Benchmark
+    @OperationsPerInvocation(OPERATIONS)
+    public void tensorTimesRetained() {
+        try (TensorScope inner = TensorScope.open()) {
+            for (int i = 0; i < OPERATIONS; i++) {
+                left.mul(retained);
             }
         }
     }

@@ -28,10 +28,10 @@ import org.metaflowmaps.bindings.FileMapping;
  * writes is seen through this object only. Where the system makes no such mapping of a read-only file, as on Windows, the file is
  * read into private memory of its own instead, with the same behaviour but as much memory as the file has bytes.
  *
- * <p>After {@link #close}, access to what {@link #bytes} returned throws {@link IllegalStateException}. Tensors of {@link #view} stay
- * valid: the file is unmapped when it is closed and the last of them is freed. A file that another process shortens while it is mapped ends the JVM
- * with a bus error when a lost page is touched; that is not supported. Writers that replace a file whole, as {@link AtomicFile}
- * does, are harmless. All methods may be called from any thread.
+ * <p>After {@link #close}, access to what {@link #bytes} returned throws {@link IllegalStateException}. Tensors of {@link #view}
+ * stay valid: the file is unmapped when it is closed and the last of them is freed. A file that another process shortens while it
+ * is mapped ends the JVM with a bus error when a lost page is touched; that is not supported. Writers that replace a file whole, as
+ * {@link AtomicFile} does, are harmless. All methods may be called from any thread.
  *
  * <p>Format: the safetensors format description, https://huggingface.co/docs/safetensors.
  */

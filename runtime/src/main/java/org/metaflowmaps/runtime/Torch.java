@@ -426,7 +426,8 @@ public final class Torch {
     public static Normalised layerNorm(Tensor input, double eps) {
         long[] width = {input.size(-1)};
         try (ThreadState call = ThreadState.enter(input);
-                T_TensorTensorTensor_T results = torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR, eps)) {
+                T_TensorTensorTensor_T results = torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR,
+                        eps)) {
             return new Normalised(Tensor.wrap(results.get0()), Tensor.wrap(results.get1()), Tensor.wrap(results.get2()));
         } catch (RuntimeException e) {
             throw TensorException.of("layerNorm", e, input);

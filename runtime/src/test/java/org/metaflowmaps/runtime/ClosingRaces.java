@@ -141,7 +141,8 @@ final class ClosingRaces {
             case 6 -> tensor.sort(0).values().chunk(3, 0)[2].max().item() == VALUE;
             case 7 -> Torch.softmaxBackward(tensor, tensor.softmax(0), 0).numel() == WIDTH;
             case 8 -> tensor.dtype() == DType.FLOAT32 && tensor.device().equals(Device.CPU) && tensor.isContiguous();
-            case 9 -> Torch.linear(tensor.view(1, WIDTH), tensor.view(1, WIDTH), tensor.narrow(0, 0, 1)).item() == (WIDTH * VALUE + 1) * VALUE;
+            case 9 -> Torch.linear(tensor.view(1, WIDTH), tensor.view(1, WIDTH), tensor.narrow(0, 0, 1)).item()
+                    == (WIDTH * VALUE + 1) * VALUE;
             case 10 -> Torch.zeros(WIDTH).add_(tensor).lerp(tensor, tensor).max().item() == VALUE;
             default -> Torch.layerNorm(tensor, 1e-5).mean().item() == VALUE;
         };

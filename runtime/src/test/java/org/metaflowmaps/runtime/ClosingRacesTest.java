@@ -22,7 +22,8 @@ class ClosingRacesTest {
     Path folder;
 
     /** Runs a main class of these tests in a JVM of its own; returns what it printed. */
-    static String child(Path folder, Class<?> main, List<String> options, String... arguments) throws IOException, InterruptedException {
+    static String child(Path folder, Class<?> main, List<String> options, String... arguments)
+            throws IOException, InterruptedException {
         Path output = folder.resolve("output.txt");
         List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED", "-Xmx512m", "-XX:-CreateCoredumpOnCrash", "-Dorg.metaflowmaps.threads=1",

@@ -10,8 +10,8 @@ import static org.metaflowmaps.runtime.Reference.rows;
 import static org.metaflowmaps.runtime.Reference.sum;
 import static org.metaflowmaps.runtime.Reference.zip;
 
-import java.lang.reflect.Method;
 import java.lang.foreign.MemorySegment;
+import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
 import java.util.ArrayList;
 import java.util.Arrays;
