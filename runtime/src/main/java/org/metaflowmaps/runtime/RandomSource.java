@@ -30,7 +30,7 @@ public final class RandomSource implements AutoCloseable {
     /** A source of tensors on a device, drawn there: the CPU's numbers and a GPU's differ for the same seed. */
     public static RandomSource seeded(long seed, Device device) {
         Handles.initialise();
-        if (device.type() == Device.Type.CPU) {
+        if (Operands.present("seeded", "device", device).type() == Device.Type.CPU) {
             return new RandomSource(device, torch.make_generator_cpu(seed));
         }
         Generator own = torch.globalContext().defaultGenerator(Handles.device(device)).clone();
@@ -52,11 +52,13 @@ public final class RandomSource implements AutoCloseable {
 
     /** Independent standard normal numbers, float32. */
     public Tensor normal(long... shape) {
+        Operands.shape("normal", shape);
         return Torch.run("normal", () -> torch.randn(shape, open(), Handles.options(DType.FLOAT32, device)));
     }
 
     /** Independent uniform numbers in [0, 1), float32. */
     public Tensor uniform(long... shape) {
+        Operands.shape("uniform", shape);
         return Torch.run("uniform", () -> torch.rand(shape, open(), Handles.options(DType.FLOAT32, device)));
     }
 
@@ -65,6 +67,7 @@ public final class RandomSource implements AutoCloseable {
         if (high <= low) {
             throw new IllegalArgumentException("integers from " + low + " to below " + high + ": there are none");
         }
+        Operands.shape("integers", shape);
         return Torch.run("integers", () -> torch.randint(low, high, shape, open(), Handles.options(DType.INT64, device)));
     }
 

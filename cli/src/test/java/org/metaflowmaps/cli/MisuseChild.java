@@ -1,0 +1,73 @@
+package org.metaflowmaps.cli;
+
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** The process that {@link MisuseTest} starts: runs cases, each announced before it runs, and reports those with a bad outcome. */
+final class MisuseChild {
+    private static final long CASE_SECONDS = 20;
+
+    private static volatile long began;
+
+    private MisuseChild() {}
+
+    /** Arguments: a folder, the file to report to, the first case, the stride, the first line of the report to skip. */
+    public static void main(String[] arguments) throws IOException {
+        Path folder = Path.of(arguments[0]);
+        int first = Integer.parseInt(arguments[2]);
+        int stride = Integer.parseInt(arguments[3]);
+        Files.createDirectories(folder.resolve("out"));
+        MisuseRecipes.prepare(folder);
+        try (PrintStream report = new PrintStream(new FileOutputStream(arguments[1], true), false, StandardCharsets.UTF_8)) {
+            watch(report);
+            List<MisuseCases.Case> cases = MisuseCases.all();
+            for (int i = first; i < cases.size(); i += stride) {
+                report.print("case " + i + " " + cases.get(i).name() + "\n");
+                report.flush();
+                began = System.nanoTime();
+                String verdict = outcome(cases.get(i), folder);
+                if (verdict != null) {
+                    report.print("bad " + cases.get(i).name() + ": " + verdict.replace("\n", "\\n") + "\n");
+                }
+                if (System.nanoTime() - began > 500_000_000L) {
+                    report.print("slow " + (System.nanoTime() - began) / 1_000_000 + " ms\n");
+                }
+            }
+            report.print("done\n");
+        }
+        // Threads that a case left behind must not hold the process.
+        Runtime.getRuntime().halt(0);
+    }
+
+    private static @Nullable String outcome(MisuseCases.Case one, Path folder) {
+        try {
+            return MisuseCases.run(one, folder);
+        } catch (RuntimeException | Error e) {
+            return "thrown outside of the call: " + e + " " + List.of(e.getStackTrace());
+        }
+    }
+
+    private static void watch(PrintStream report) {
+        began = System.nanoTime();
+        Thread watcher = new Thread(() -> {
+            while (System.nanoTime() - began < CASE_SECONDS * 1_000_000_000L) {
+                try {
+                    Thread.sleep(500);
+                } catch (InterruptedException e) {
+                    return;
+                }
+            }
+            report.print("hangs\n");
+            report.flush();
+            Runtime.getRuntime().halt(3);
+        });
+        watcher.setDaemon(true);
+        watcher.start();
+    }
+}
