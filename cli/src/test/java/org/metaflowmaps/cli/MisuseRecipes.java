@@ -1,8 +1,10 @@
 package org.metaflowmaps.cli;
 
 import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.reflect.Array;
@@ -26,6 +28,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Random;
 import java.util.function.Supplier;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autocast;
@@ -44,6 +47,7 @@ import org.metaflowmaps.runtime.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
+import org.metaflowmaps.steering.evaluation.FeatureMoments;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.config.TrainConfig;
@@ -66,6 +70,7 @@ import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.Dual;
 import org.metaflowmaps.training.model.FlowMapTransformer;
+import org.metaflowmaps.training.model.InferredConfig;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.MlpFlowMap;
@@ -91,8 +96,19 @@ final class MisuseRecipes implements AutoCloseable {
             "Nvrtc", "needs CUDA",
             "CudaException", "cannot be made without CUDA");
 
+    /** Calls that refuse the values of these recipes, and why; their other cases are run all the same. */
+    static final Map<String, String> REFUSED = Map.of(
+            "training.Trainer.resume()", "a new folder has no checkpoint",
+            "training.Trainer.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device, Path folder)",
+            "the configuration has no teacher",
+            "training.data.FashionMnist.train(Path folder)", "needs the whole data set",
+            "training.data.IdxImages.train(Path folder, int classes)", "needs files of images");
+
     private static final int BATCH = 4;
-    private static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {3, 3});
+    private static final MlpConfig MLP = new MlpConfig(2, 4, 1, 3);
+    private static final TransformerConfig TRANSFORMER = TransformerConfig.of(4, 2, 1, 8, 1, 2, 3);
+    private static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
+    private static final double[][] IDENTITY = {{1, 0}, {0, 1}};
     private static final Map<Class<?>, Object> CONFIGS = new HashMap<>();
 
     private final Path folder;
@@ -109,14 +125,23 @@ final class MisuseRecipes implements AutoCloseable {
     /** Prepares the files that recipes read. */
     static void prepare(Path folder) throws IOException {
         try (TensorScope scope = TensorScope.open();
-                MetaFlowMap map = MlpFlowMap.zeros(new MlpConfig(2, 4, 1, 3), Device.CPU)) {
-            Map<String, Tensor> tensors = new LinkedHashMap<>(NetworkFile.tensors(map, map.parameters().values()));
+                MetaFlowMap map = MlpFlowMap.zeros(MLP, Device.CPU);
+                MetaFlowMap transformer = FlowMapTransformer.zeros(TRANSFORMER, Device.CPU)) {
+            Map<String, Tensor> tensors = new LinkedHashMap<>(map.parameters().parameters());
+            write(folder.resolve("network.safetensors"), tensors);
             tensors.put("name", Torch.zeros(2, 2));
-            for (String name : new String[] {"file.safetensors", "file.pt"}) {
-                TensorFile.write(folder.resolve(name), Map.of("a", "b"), tensors.entrySet().stream()
-                        .map(entry -> (OutgoingTensor) new OutgoingTensor.Deferred(entry.getKey(), entry.getValue().dtype(),
-                                Stream.of(box(entry.getValue().shape())).toList(), entry::getValue))
-                        .toList());
+            write(folder.resolve("file.safetensors"), tensors);
+            write(folder.resolve("file.pt"), tensors);
+            Map<String, Tensor> whole = new LinkedHashMap<>(transformer.parameters().parameters());
+            whole.putAll(transformer.buffers());
+            write(folder.resolve("transformer.safetensors"), whole);
+            try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
+                Safetensors.write(folder.resolve("classifier.safetensors"), classifier.metadata(), classifier.parameters().parameters());
+            }
+            try (MixtureData data = new MixtureData(MEANS, 0.5, 1, Device.CPU);
+                    Trainer trainer = new Trainer(config(), data, Device.CPU, folder.resolve("run"))) {
+                trainer.initialise();
+                trainer.run();
             }
             Safetensors.writeSealed(folder.resolve("sealed.safetensors"), Map.of(), Map.of("name", Torch.zeros(2, 2)));
             Path latents = Files.createDirectories(folder.resolve("latents"));
@@ -134,12 +159,11 @@ final class MisuseRecipes implements AutoCloseable {
         Files.write(folder.resolve("file.idx"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
     }
 
-    private static Long[] box(long[] values) {
-        Long[] boxed = new Long[values.length];
-        for (int i = 0; i < values.length; i++) {
-            boxed[i] = values[i];
-        }
-        return boxed;
+    private static void write(Path file, Map<String, Tensor> tensors) throws IOException {
+        TensorFile.write(file, Map.of("a", "b"), tensors.entrySet().stream()
+                .map(entry -> (OutgoingTensor) new OutgoingTensor.Deferred(entry.getKey(), entry.getValue().dtype(),
+                        LongStream.of(entry.getValue().shape()).boxed().toList(), entry::getValue))
+                .toList());
     }
 
     /** The object to call a method on. */
@@ -161,21 +185,31 @@ final class MisuseRecipes implements AutoCloseable {
         return arguments;
     }
 
-    /** Components of the record of that type in a whole configuration. */
+    /** Components of the record of that type in a whole configuration, for a call that takes them by their names. */
     private static Object @Nullable [] example(Executable call) {
-        if (!(call instanceof Constructor<?>) || !call.getDeclaringClass().isRecord()
-                || call.getParameterCount() != call.getDeclaringClass().getRecordComponents().length) {
+        Class<?> type = call.getDeclaringClass();
+        Object record = type.isRecord() && call.getParameterCount() > 0 ? configs().get(type) : null;
+        if (record == null || (call instanceof Method method && method.getReturnType() != type)) {
             return null;
         }
-        Object record = configs().get(call.getDeclaringClass());
-        return record == null ? null : components(record);
+        List<String> names = Stream.of(type.getRecordComponents()).map(RecordComponent::getName).toList();
+        Object[] values = components(record);
+        Object[] arguments = new Object[call.getParameterCount()];
+        for (int i = 0; i < arguments.length; i++) {
+            int index = names.indexOf(call.getParameters()[i].getName());
+            if (index < 0) {
+                return null;
+            }
+            arguments[i] = values[index];
+        }
+        return arguments;
     }
 
     private static Map<Class<?>, Object> configs() {
         if (CONFIGS.isEmpty()) {
             try {
                 collect(config());
-                collect(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3));
+                collect(TRANSFORMER);
             } catch (IOException e) {
                 throw new IllegalStateException(e);
             }
@@ -271,14 +305,14 @@ final class MisuseRecipes implements AutoCloseable {
                 case "stride" -> new long[] {4, 1};
                 case "times" -> new long[] {2, 2};
                 case "values" -> new long[16];
-                default -> call.getDeclaringClass() == Dual.class ? new long[] {2, BATCH} : new long[] {BATCH, BATCH};
+                default -> new long[] {BATCH, BATCH};
             };
         } else if (type == float[].class) {
-            return new float[16];
+            return new float[name.equals("out") ? 784 : 16];
         } else if (type == double[].class) {
             return name.equals("values") ? new double[16] : new double[] {1, 1};
         } else if (type == byte[].class) {
-            return name.equals("pixels") ? new byte[BATCH * 784] : new byte[BATCH];
+            return name.equals("pixels") ? new byte[BATCH * 784] : name.equals("png") ? png() : new byte[BATCH];
         } else if (type == InputStream.class) {
             return new ByteArrayInputStream(new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
         } else if (type == Path.class) {
@@ -317,7 +351,8 @@ final class MisuseRecipes implements AutoCloseable {
             case "folder" -> type.equals("LatentShards") ? "latents" : type.equals("ImageFolder") ? "images" : "out";
             case "target", "to" -> "out/" + System.nanoTime() + ".safetensors";
             case "run" -> "out/run";
-            default -> type.startsWith("PyTorch") ? "file.pt" : type.equals("MetricsLog") ? "file.jsonl" : type.startsWith("Idx") ? "file.idx"
+            default -> type.equals("Checkpoint") ? "run/checkpoint.safetensors" : type.equals("FashionClassifier") ? "classifier.safetensors"
+                    : type.equals("ClassifierTraining") ? "out/classifier.safetensors" : type.startsWith("PyTorch") ? "file.pt" : type.equals("MetricsLog") ? "file.jsonl" : type.startsWith("Idx") ? "file.idx"
                     : "file.safetensors";
         });
     }
@@ -331,6 +366,10 @@ final class MisuseRecipes implements AutoCloseable {
             }
             case "ParameterArena.view.flat" -> {
                 return Torch.zeros(64);
+            }
+            case "MaximumMeanDiscrepancy.scale.samples", "MaximumMeanDiscrepancy.squared.first", "MaximumMeanDiscrepancy.squared.second",
+                 "SlicedWasserstein.distances.first", "SlicedWasserstein.distances.second" -> {
+                return half(1, BATCH, 2);
             }
             case "RandomSource.restore.state" -> {
                 return closing(RandomSource.seeded(2)).state();
@@ -405,9 +444,9 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (name.equals("means")) {
             return MEANS;
         } else if (name.equals("covariances")) {
-            return List.of(new double[][] {{1, 0}, {0, 1}}, new double[][] {{1, 0}, {0, 1}});
+            return List.of(IDENTITY, IDENTITY, IDENTITY);
         } else if (name.equals("weights")) {
-            return List.of(0.5, 0.5);
+            return List.of(0.5, 0.25, 0.25);
         } else if (name.equals("classNames")) {
             return List.of("a", "b");
         } else if (name.equals("shape") || name.equals("strides")) {
@@ -424,7 +463,7 @@ final class MisuseRecipes implements AutoCloseable {
 
     private MetaFlowMap map() {
         return (MetaFlowMap) made.computeIfAbsent(MetaFlowMap.class, type ->
-                closing(MlpFlowMap.initialised(new MlpConfig(2, 4, 1, 3), Device.CPU, closing(RandomSource.seeded(3)))));
+                closing(MlpFlowMap.initialised(MLP, Device.CPU, closing(RandomSource.seeded(3)))));
     }
 
     private FashionClassifier shippedClassifier() {
@@ -434,6 +473,26 @@ final class MisuseRecipes implements AutoCloseable {
     private ParameterArena arena() {
         return (ParameterArena) made.computeIfAbsent(ParameterArena.class,
                 type -> closing(new ParameterArena(Map.of("name", new long[] {2, 2}), Device.CPU)));
+    }
+
+    private CheckpointLayout layout(String file) throws IOException {
+        return CheckpointLayout.at(closing(TensorFile.open(folder.resolve(file + ".safetensors"))), "");
+    }
+
+    private static FeatureMoments moments() {
+        FeatureMoments moments = new FeatureMoments(2);
+        moments.add(Torch.of(new float[] {0, 1, 1, 0, 2, 2}, 3, 2));
+        return moments;
+    }
+
+    private static byte[] png() {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try {
+            javax.imageio.ImageIO.write(new java.awt.image.BufferedImage(4, 4, java.awt.image.BufferedImage.TYPE_BYTE_GRAY), "png", bytes);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return bytes.toByteArray();
     }
 
     private GaussianMixture mixture() {
@@ -464,12 +523,17 @@ final class MisuseRecipes implements AutoCloseable {
             case "ParameterArena" -> arena();
             case "PyTorchFile" -> closing(PyTorchFile.open(folder.resolve("file.pt")));
             case "SafetensorsFile" -> closing(SafetensorsFile.open(folder.resolve("sealed.safetensors")));
-            case "TensorFile" -> closing(TensorFile.open(folder.resolve("file.safetensors")));
+            case "TensorFile" -> closing(TensorFile.open(folder.resolve(call.getDeclaringClass() == InferredConfig.class
+                    ? "transformer.safetensors" : call.getDeclaringClass() == NetworkFile.class ? "network.safetensors" : "file.safetensors")));
             case "OutgoingTensor" -> new OutgoingTensor.Deferred("name", DType.FLOAT32, List.of(4L, 4L), () -> half(BATCH, BATCH));
             case "MetaFlowMap", "MlpFlowMap" -> map();
-            case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3), Device.CPU));
+            case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
+            case "FeatureMoments" -> moments();
+            case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
+            case "InferredConfig" -> InferredConfig.of(closing(TensorFile.open(folder.resolve("transformer.safetensors"))), layout("transformer"));
+            case "Sampler" -> (org.metaflowmaps.steering.evaluation.PosteriorFrechet.Sampler) (noise, context) -> noise.clone();
             case "Context" -> call.getDeclaringClass() == FlowMapTransformer.class ? new Context(half(BATCH), half(BATCH, 1, 4, 4))
-                    : new Context(half(BATCH), half(BATCH, 2));
+                    : new Context(half(BATCH), half(BATCH, 2), Torch.zeros(DType.INT64, Device.CPU, BATCH), half(BATCH).fill_(1));
             case "Dual" -> Dual.of(tensor(name, call, call.getDeclaringClass().getSimpleName()),
                     tensor(name, call, call.getDeclaringClass().getSimpleName()));
             case "GaussianMixture" -> mixture();
@@ -491,7 +555,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "MetricsLog" -> closing(MetricsLog.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), 0));
             case "Progress" -> closing(Progress.start("name", 2, 0));
             case "TensorBoardWriter" -> closing(TensorBoardWriter.open(folder.resolve("out"), 0));
-            case "CheckpointLayout" -> CheckpointLayout.at(closing(TensorFile.open(folder.resolve("file.safetensors"))), "");
+            case "CheckpointLayout" -> layout(call.getDeclaringClass() == InferredConfig.class ? "transformer" : "file");
             case "AdamW", "Optimizer" -> closing((Optimizer) new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1));
             case "MovingAverage" -> closing(new MovingAverage(arena(), 0.9, 0));
             case "Shard" -> new Shard(0, 1);
