@@ -18,6 +18,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.NativeLibraryException;
@@ -59,6 +62,9 @@ final class MisuseCases {
     private static final Set<String> STRICT = Set.of("Tensor", "Torch", "RandomSource", "Autograd", "Autocast", "TensorScope", "Device",
             "ParameterArena");
 
+    private static final Misuse CLOSED_MEANWHILE = new Misuse("closed meanwhile", object -> object);
+    private static final int MOST_CALLS = 200;
+
     private MisuseCases() {}
 
     static List<Case> all() {
@@ -86,6 +92,67 @@ final class MisuseCases {
             for (Misuse misuse : misuses(call.getParameterTypes()[i], call.getGenericParameterTypes()[i])) {
                 cases.add(new Case(call, i, misuse));
             }
+        }
+    }
+
+    /** Methods of closable types, to be called while another thread closes the receiver. */
+    static List<Case> races() {
+        List<Case> races = new ArrayList<>();
+        for (Case one : all()) {
+            boolean closable = one.call instanceof Method method && !Modifier.isStatic(method.getModifiers())
+                    && AutoCloseable.class.isAssignableFrom(method.getDeclaringClass()) && !method.getName().equals("close");
+            if (closable && one.misuse == null) {
+                races.add(new Case(one.call, -1, CLOSED_MEANWHILE));
+            }
+        }
+        return races;
+    }
+
+    /** Runs a call over and over in another thread until this one has closed the receiver. */
+    static @Nullable String race(Case one, Path folder, int pause) {
+        AtomicReference<@Nullable String> verdict = new AtomicReference<>();
+        MisuseRecipes recipes = new MisuseRecipes(folder);
+        try {
+            Object receiver = recipes.receiver((Method) one.call);
+            CountDownLatch begun = new CountDownLatch(1);
+            Thread worker = new Thread(() -> verdict.set(callUntilRefused(one, receiver, folder, begun)));
+            worker.start();
+            begun.await();
+            LockSupport.parkNanos(pause);
+            try {
+                close(receiver);
+            } catch (IllegalStateException refused) {
+                verdict.compareAndSet(null, verdict(one, refused));
+            }
+            worker.join();
+        } catch (InterruptedException e) {
+            return e.toString();
+        } finally {
+            try {
+                recipes.close();
+            } catch (Exception e) {
+                verdict.compareAndSet(null, tolerated(one, e) ? null : "closing afterwards: " + e);
+            }
+        }
+        return verdict.get();
+    }
+
+    private static @Nullable String callUntilRefused(Case one, Object receiver, Path folder, CountDownLatch begun) {
+        try {
+            for (int i = 0; i < MOST_CALLS; i++) {
+                try (MisuseRecipes recipes = new MisuseRecipes(folder)) {
+                    Object[] arguments = recipes.arguments(one.call);
+                    begun.countDown();
+                    recipes.adopt(((Method) one.call).invoke(receiver, arguments));
+                }
+            }
+            return null;
+        } catch (InvocationTargetException e) {
+            return verdict(one, e.getCause());
+        } catch (Exception e) {
+            return tolerated(one, e) ? null : e.toString();
+        } finally {
+            begun.countDown();
         }
     }
 

@@ -17,7 +17,7 @@ final class MisuseChild {
 
     private MisuseChild() {}
 
-    /** Arguments: a folder, the file to report to, the first case. */
+    /** Arguments: a folder, the file to report to, the first case, and how often to race each call with close; 0 for no races. */
     public static void main(String[] arguments) throws IOException {
         Path folder = Path.of(arguments[0]);
         int first = Integer.parseInt(arguments[2]);
@@ -25,12 +25,13 @@ final class MisuseChild {
         MisuseRecipes.prepare(folder);
         try (PrintStream report = new PrintStream(new FileOutputStream(arguments[1], true), false, StandardCharsets.UTF_8)) {
             watch(report);
-            List<MisuseCases.Case> cases = MisuseCases.all();
+            int rounds = Integer.parseInt(arguments[3]);
+            List<MisuseCases.Case> cases = rounds == 0 ? MisuseCases.all() : MisuseCases.races();
             for (int i = first; i < cases.size(); i++) {
                 report.print("case " + i + " " + cases.get(i).name() + "\n");
                 report.flush();
                 began = System.nanoTime();
-                String verdict = outcome(cases.get(i), folder);
+                String verdict = outcome(cases.get(i), folder, rounds);
                 if (verdict != null) {
                     report.print("bad " + cases.get(i).name() + ": " + verdict.replace("\n", "\\n") + "\n");
                 }
@@ -41,9 +42,13 @@ final class MisuseChild {
         Runtime.getRuntime().halt(0);
     }
 
-    private static @Nullable String outcome(MisuseCases.Case one, Path folder) {
+    private static @Nullable String outcome(MisuseCases.Case one, Path folder, int rounds) {
         try {
-            return MisuseCases.run(one, folder);
+            String verdict = rounds == 0 ? MisuseCases.run(one, folder) : null;
+            for (int round = 0; round < rounds && verdict == null; round++) {
+                verdict = MisuseCases.race(one, folder, 20_000 << (round % 5));
+            }
+            return verdict;
         } catch (RuntimeException | Error e) {
             return "thrown outside of the call: " + e + " " + List.of(e.getStackTrace());
         }

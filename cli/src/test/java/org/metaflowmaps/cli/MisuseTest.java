@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestReporter;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -35,11 +36,29 @@ final class MisuseTest {
 
     @Test
     void everyPublicMethodRefusesWhatIsWrong(TestReporter reporter) throws IOException, InterruptedException {
+        long cases = check(0, reporter);
+        assertTrue(cases > 10_000, "only " + cases + " cases were found");
+    }
+
+    /** Each method of each closable type, while another thread closes the object: a result or a refusal. */
+    @Test
+    void closingWhileAnotherThreadCalls(TestReporter reporter) throws IOException, InterruptedException {
+        long cases = check(3, reporter);
+        assertTrue(cases > 100, "only " + cases + " cases were found");
+    }
+
+    @Test
+    @Tag("soak")
+    void closingOftenWhileAnotherThreadCalls(TestReporter reporter) throws IOException, InterruptedException {
+        check(200, reporter);
+    }
+
+    private long check(int rounds, TestReporter reporter) throws IOException, InterruptedException {
         Path report = folder.resolve("report.txt");
         List<String> bad = new ArrayList<>();
         int next = 0;
         for (int crashes = 0; crashes <= MOST_CRASHES; crashes++) {
-            int code = run(report, next);
+            int code = run(report, next, rounds);
             List<String> lines = Files.readAllLines(report);
             if (lines.getLast().equals("done")) {
                 break;
@@ -54,10 +73,10 @@ final class MisuseTest {
         long cases = lines.stream().filter(line -> line.startsWith("case ")).count();
         reporter.publishEntry(Map.of("cases", Long.toString(cases), "bad", Integer.toString(bad.size())));
         assertEquals(List.of(), bad, () -> bad.size() + " of " + cases + " cases:\n" + String.join("\n", bad));
-        assertTrue(cases > 10_000, "only " + cases + " cases were found");
+        return cases;
     }
 
-    private int run(Path report, int first) throws IOException, InterruptedException {
+    private int run(Path report, int first, int rounds) throws IOException, InterruptedException {
         if (!Files.exists(report)) {
             Files.createFile(report);
         }
@@ -66,10 +85,10 @@ final class MisuseTest {
                 "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "-XX:TieredStopAtLevel=1", "-Xmx512m",
                 "-XX:CompressedClassSpaceSize=128m", "-XX:ErrorFile=" + folder.resolve("crash.log"), "-Djava.awt.headless=true",
                 "-Dorg.metaflowmaps.threads=1", "-cp", System.getProperty("java.class.path"), MisuseChild.class.getName(),
-                folder.toString(), report.toString(), Integer.toString(first)))
+                folder.toString(), report.toString(), Integer.toString(first), Integer.toString(rounds)))
                 .redirectErrorStream(true).redirectOutput(folder.resolve("output.txt").toFile()).start();
         try {
-            assertTrue(child.waitFor(5, TimeUnit.MINUTES), "the child is still running after five minutes");
+            assertTrue(child.waitFor(30, TimeUnit.MINUTES), "the child is still running after half an hour");
             return child.exitValue();
         } finally {
             child.destroyForcibly();

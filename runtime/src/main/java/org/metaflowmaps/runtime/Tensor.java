@@ -268,7 +268,11 @@ public final class Tensor implements AutoCloseable {
         if (numel() != 1) {
             throw new IllegalArgumentException("item() needs one element, this is " + this);
         }
-        return unwrap().item_double();
+        try {
+            return unwrap().item_double();
+        } catch (RuntimeException e) {
+            throw TensorException.of("item", e, this);
+        }
     }
 
     // ---- how operations are run ----
@@ -490,6 +494,7 @@ public final class Tensor implements AutoCloseable {
 
     /** this + weight · (end - this). */
     public Tensor lerp(Tensor end, Tensor weight) {
+        Operands.present("lerp", "weight", weight);
         return apply("lerp", (a, b) -> a.lerp(b, weight.unwrap()), end);
     }
 
@@ -789,6 +794,7 @@ public final class Tensor implements AutoCloseable {
 
     /** {@code value} where the mask (bool) is true, this elsewhere. */
     public Tensor maskedFill(Tensor mask, double value) {
+        Operands.present("maskedFill", "mask", mask);
         return withScalar("maskedFill", value, scalar -> unwrap().masked_fill(mask.unwrap(), scalar));
     }
 
