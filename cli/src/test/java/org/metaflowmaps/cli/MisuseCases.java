@@ -22,6 +22,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.UnaryOperator;
+import org.jspecify.annotations.NullUnmarked;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.NativeLibraryException;
 import org.metaflowmaps.runtime.DType;
@@ -32,6 +33,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.TrainingException;
 
 /** Every public call with valid arguments, and with each argument wrong in each way that its type has. */
+@NullUnmarked // null is one of the ways
 final class MisuseCases {
     /** A way to spoil a valid value; null stands for leaving it. */
     record Misuse(String name, UnaryOperator<@Nullable Object> change) {}
@@ -210,7 +212,7 @@ final class MisuseCases {
     private static @Nullable String verdict(Case one, Throwable thrown) {
         String text = String.valueOf(thrown.getMessage());
         boolean isNull = one.misuse.name.contains("null") || one.misuse.name.equals("short");
-        boolean documented = thrown instanceof IOException || thrown instanceof NullPointerException && isNull
+        boolean documented = thrown instanceof IOException || (thrown instanceof NullPointerException && isNull)
                 || DOCUMENTED.contains(thrown.getClass());
         if (!documented) {
             return "not a documented exception: " + thrown + " at " + Arrays.stream(thrown.getStackTrace()).limit(6).toList();
@@ -218,8 +220,10 @@ final class MisuseCases {
         if (text.contains("\n") || text.contains("frame #") || text.contains("Exception raised from") || text.contains("org.bytedeco")) {
             return "its text is no single plain line: " + thrown;
         }
-        boolean named = STRICT.contains(one.call.getDeclaringClass().getSimpleName()) && one.misuse.name.equals("null")
-                ? text.matches(".*\\b" + one.spoilt() + "\\b.*") || text.contains("operand is null") : thrown.getMessage() != null || !one.misuse.name.equals("null");
+        boolean isWhole = one.misuse.name.equals("null");
+        boolean strict = isWhole && STRICT.contains(one.call.getDeclaringClass().getSimpleName());
+        boolean named = strict ? text.matches(".*\\b" + one.spoilt() + "\\b.*") || text.contains("operand is null")
+                : thrown.getMessage() != null || !isWhole;
         if (thrown instanceof NullPointerException && !named) {
             return "null is not named: " + thrown + " at " + Arrays.stream(thrown.getStackTrace()).limit(6).toList();
         }
@@ -278,7 +282,8 @@ final class MisuseCases {
         if (type == int.class) {
             return List.of(value(-1), value(0), value(Integer.MIN_VALUE), value(Integer.MAX_VALUE));
         } else if (type == long.class) {
-            return List.of(value(-1L), value(0L), value(7L), value(Long.MIN_VALUE), value(Long.MAX_VALUE), value(1L << 31), value(1L << 40));
+            return List.of(value(-1L), value(0L), value(7L), value(Long.MIN_VALUE), value(Long.MAX_VALUE), value(1L << 31),
+                    value(1L << 40));
         } else if (type == double.class) {
             return List.of(value(Double.NaN), value(Double.POSITIVE_INFINITY), value(Double.NEGATIVE_INFINITY), value(-1.0), value(2.0),
                     value(Double.MAX_VALUE));

@@ -57,7 +57,6 @@ import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.LatentShards;
 import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.Shard;
-import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
@@ -180,7 +179,8 @@ final class MisuseRecipes implements AutoCloseable {
         Object[] arguments = new Object[call.getParameterCount()];
         for (int i = 0; i < arguments.length; i++) {
             String name = call.getParameters()[i].getName();
-            arguments[i] = example != null ? example[i] : value(call.getParameterTypes()[i], call.getGenericParameterTypes()[i], name, call);
+            arguments[i] = example != null ? example[i]
+                    : value(call.getParameterTypes()[i], call.getGenericParameterTypes()[i], name, call);
         }
         return arguments;
     }
@@ -248,6 +248,11 @@ final class MisuseRecipes implements AutoCloseable {
         return object;
     }
 
+    @SuppressWarnings("MustBeClosedChecker") // closed after the case
+    private static Arena arenaOfCase() {
+        return Arena.ofShared();
+    }
+
     Object value(Class<?> type, Type generic, String name, Executable call) {
         String owner = call.getDeclaringClass().getSimpleName();
         if (type == Tensor.class) {
@@ -270,7 +275,7 @@ final class MisuseRecipes implements AutoCloseable {
         }
         try {
             Object object = made(type, name, call);
-            return object != null ? object : derived(type, call);
+            return object != null ? object : derived(type);
         } catch (IOException e) {
             throw new IllegalStateException(e);
         }
@@ -292,7 +297,7 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == boolean.class || type == Boolean.class) {
             return false;
         } else if (type == String.class) {
-            return name.equals("text") && method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
+            return method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
         } else if (type == Object.class) {
             return "object";
         } else if (type == OptionalInt.class) {
@@ -320,7 +325,7 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == MemorySegment.class) {
             return Arena.ofAuto().allocate(name.equals("out") ? 784 * 4 : 64, 64);
         } else if (type == Arena.class) {
-            return closing(Arena.ofShared());
+            return closing(arenaOfCase());
         } else if (type == Device.class) {
             return Device.CPU;
         } else if (type == DType.class) {
@@ -351,10 +356,20 @@ final class MisuseRecipes implements AutoCloseable {
             case "folder" -> type.equals("LatentShards") ? "latents" : type.equals("ImageFolder") ? "images" : "out";
             case "target", "to" -> "out/" + System.nanoTime() + ".safetensors";
             case "run" -> "out/run";
-            default -> type.equals("Checkpoint") ? "run/checkpoint.safetensors" : type.equals("FashionClassifier") ? "classifier.safetensors"
-                    : type.equals("ClassifierTraining") ? "out/classifier.safetensors" : type.startsWith("PyTorch") ? "file.pt" : type.equals("MetricsLog") ? "file.jsonl" : type.startsWith("Idx") ? "file.idx"
-                    : "file.safetensors";
+            default -> file(type);
         });
+    }
+
+    private static String file(String owner) {
+        return switch (owner) {
+            case "Checkpoint" -> "run/checkpoint.safetensors";
+            case "FashionClassifier" -> "classifier.safetensors";
+            case "ClassifierTraining" -> "out/classifier.safetensors";
+            case "MetricsLog" -> "file.jsonl";
+            case "PyTorchFile" -> "file.pt";
+            case "Idx" -> "file.idx";
+            default -> "file.safetensors";
+        };
     }
 
     /** What is needed in some shape, and in a range that makes sense. */
@@ -388,7 +403,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "images" -> half(BATCH, 1, 28, 28);
             case "logits" -> half(BATCH, 3);
             case "scale", "loss", "raw" -> Torch.scalar(0.5);
-            default -> fundamental || owner.equals("Dual") ? square(call.getName(), name) : model(name, owner, call);
+            default -> fundamental || owner.equals("Dual") ? square(call.getName(), name) : model(name, owner);
         };
     }
 
@@ -400,7 +415,7 @@ final class MisuseRecipes implements AutoCloseable {
         };
     }
 
-    private Tensor model(String name, String owner, Executable call) {
+    private Tensor model(String name, String owner) {
         if (owner.equals("FashionClassifier")) {
             return half(BATCH, shippedClassifier().metadata().isEmpty() ? 128 : featureWidth());
         }
@@ -523,14 +538,18 @@ final class MisuseRecipes implements AutoCloseable {
             case "ParameterArena" -> arena();
             case "PyTorchFile" -> closing(PyTorchFile.open(folder.resolve("file.pt")));
             case "SafetensorsFile" -> closing(SafetensorsFile.open(folder.resolve("sealed.safetensors")));
-            case "TensorFile" -> closing(TensorFile.open(folder.resolve(call.getDeclaringClass() == InferredConfig.class
-                    ? "transformer.safetensors" : call.getDeclaringClass() == NetworkFile.class ? "network.safetensors" : "file.safetensors")));
+            case "TensorFile" -> closing(TensorFile.open(folder.resolve(switch (call.getDeclaringClass().getSimpleName()) {
+                case "InferredConfig" -> "transformer.safetensors";
+                case "NetworkFile" -> "network.safetensors";
+                default -> "file.safetensors";
+            })));
             case "OutgoingTensor" -> new OutgoingTensor.Deferred("name", DType.FLOAT32, List.of(4L, 4L), () -> half(BATCH, BATCH));
             case "MetaFlowMap", "MlpFlowMap" -> map();
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
-            case "InferredConfig" -> InferredConfig.of(closing(TensorFile.open(folder.resolve("transformer.safetensors"))), layout("transformer"));
+            case "InferredConfig" -> InferredConfig.of(closing(TensorFile.open(folder.resolve("transformer.safetensors"))),
+                    layout("transformer"));
             case "Sampler" -> (org.metaflowmaps.steering.evaluation.PosteriorFrechet.Sampler) (noise, context) -> noise.clone();
             case "Context" -> call.getDeclaringClass() == FlowMapTransformer.class ? new Context(half(BATCH), half(BATCH, 1, 4, 4))
                     : new Context(half(BATCH), half(BATCH, 2), Torch.zeros(DType.INT64, Device.CPU, BATCH), half(BATCH).fill_(1));
@@ -559,13 +578,13 @@ final class MisuseRecipes implements AutoCloseable {
             case "AdamW", "Optimizer" -> closing((Optimizer) new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1));
             case "MovingAverage" -> closing(new MovingAverage(arena(), 0.9, 0));
             case "Shard" -> new Shard(0, 1);
-            case "Supplier" -> (Supplier<Tensor>) () -> half(BATCH, call.getDeclaringClass().getSimpleName().equals("Deferred") ? 4 : 2);
+            case "Supplier" -> (Supplier<Tensor>) () -> half(BATCH, call.getDeclaringClass() == OutgoingTensor.Deferred.class ? 4 : 2);
             default -> configs().get(type);
         };
     }
 
     /** A record from its components, another class by its shortest public constructor or factory, an interface by a stub. */
-    private Object derived(Class<?> type, Executable call) throws IOException {
+    private Object derived(Class<?> type) throws IOException {
         if (depth++ > 8) {
             throw new IllegalStateException("no recipe for " + type.getName());
         }

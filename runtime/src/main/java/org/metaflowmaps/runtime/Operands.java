@@ -116,7 +116,8 @@ final class Operands {
     /** One class index an item; libtorch would take a float tensor for probabilities. */
     static void labels(String operation, Tensor labels, Tensor logits) {
         long[] given = present(operation, "labels", labels).shape();
-        if (present(operation, "logits", logits).dim() != 2 || given.length != 1 || given[0] != logits.size(0) || labels.dtype() != DType.INT64) {
+        boolean fits = present(operation, "logits", logits).dim() == 2 && given.length == 1 && given[0] == logits.size(0);
+        if (!fits || labels.dtype() != DType.INT64) {
             throw new IllegalArgumentException(operation + ": labels are " + labels + " for logits " + logits
                     + ", expected int64 (batch) for (batch, classes)");
         }

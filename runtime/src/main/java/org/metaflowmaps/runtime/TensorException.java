@@ -18,7 +18,8 @@ public final class TensorException extends RuntimeException {
                 return new NullPointerException(operation + ": the " + ordinal(i) + " operand is null");
             }
         }
-        if (cause instanceof NullPointerException || cause instanceof IllegalStateException || cause instanceof IllegalArgumentException || cause instanceof TensorException) {
+        if (cause instanceof NullPointerException || cause instanceof IllegalStateException || cause instanceof IllegalArgumentException
+                || cause instanceof TensorException) {
             return cause;
         }
         StringBuilder text = new StringBuilder(operation).append(" failed");

@@ -124,7 +124,8 @@ class OperandsTest {
             }
             for (long label : new long[] {3, -1, Long.MAX_VALUE, Long.MIN_VALUE}) {
                 Tensor index = Torch.of(new long[] {0, label});
-                List<Executable> reads = List.of(() -> Torch.crossEntropy(logits, index, 0), () -> Torch.embedding(logits.transpose(0, 1), index),
+                List<Executable> reads = List.of(() -> Torch.crossEntropy(logits, index, 0),
+                        () -> Torch.embedding(logits.transpose(0, 1), index),
                         () -> logits.indexSelect(1, index), () -> logits.gather(1, index.view(2, 1)));
                 for (Executable read : reads) {
                     assertThrows(TensorException.class, read, "label " + label);
@@ -140,10 +141,12 @@ class OperandsTest {
                 RandomSource random = RandomSource.seeded(1)) {
             Tensor one = Torch.zeros(1);
             for (long[] shape : shapes) {
-                List<Executable> makers = new ArrayList<>(List.of(() -> Torch.zeros(shape), () -> Torch.empty(DType.UINT8, Device.CPU, shape),
+                List<Executable> makers = new ArrayList<>(List.of(() -> Torch.zeros(shape),
+                        () -> Torch.empty(DType.UINT8, Device.CPU, shape),
                         () -> Torch.full(1, DType.FLOAT32, Device.CPU, shape), () -> random.normal(shape), () -> random.uniform(shape),
                         () -> random.integers(0, 2, shape), () -> Torch.of(new float[1], shape), () -> one.repeat(shape),
-                        () -> one.asStrided(shape, new long[shape.length]), () -> new ParameterArena(Map.of("w", shape), Device.CPU).close()));
+                        () -> one.asStrided(shape, new long[shape.length]),
+                        () -> new ParameterArena(Map.of("w", shape), Device.CPU).close()));
                 for (Executable maker : makers) {
                     IllegalArgumentException refusal = assertThrows(IllegalArgumentException.class, maker);
                     assertEquals(1, String.valueOf(refusal.getMessage()).lines().count());

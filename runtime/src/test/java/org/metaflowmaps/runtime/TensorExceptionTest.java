@@ -62,9 +62,11 @@ class TensorExceptionTest {
     @Test
     void libtorchsTextIsCutToItsSentence() {
         Map<String, String> texts = Map.of(
-                "shape is wrong\nException raised from x at /a/b.cpp:7 (most recent call first):\nframe #0: f() (libc10.so)", "shape is wrong",
+                "shape is wrong\nException raised from x at /a/b.cpp:7 (most recent call first):\nframe #0: f() (libc10.so)",
+                "shape is wrong",
                 "x INTERNAL ASSERT FAILED at \"/pytorch/c10/x.cpp\":12, please report", "x INTERNAL ASSERT FAILED, please report",
-                "Could not run 'aten::x'.\n  It is rare.\n\nCPU: registered at /pytorch/build/x.cpp:3", "Could not run 'aten::x'. It is rare.",
+                "Could not run 'aten::x'.\n  It is rare.\n\nCPU: registered at /pytorch/build/x.cpp:3",
+                "Could not run 'aten::x'. It is rare.",
                 "", "libtorch gave no reason");
         texts.forEach((text, sentence) -> assertEquals(sentence, LibtorchException.sentence(text)));
     }
@@ -96,7 +98,8 @@ class TensorExceptionTest {
             List<Executable> uses = List.of(() -> Torch.zeros(DType.FLOAT32, gpu, 2), () -> Torch.zeros(2).to(gpu),
                     () -> RandomSource.seeded(1, gpu), () -> new ParameterArena(Map.of("w", new long[] {1}), gpu).close(), gpu::available);
             for (Executable use : uses) {
-                String message = refused(IllegalArgumentException.class, "cuda:0 cannot be used: this libtorch was built without CUDA", use);
+                String message = refused(IllegalArgumentException.class, "cuda:0 cannot be used: this libtorch was built without CUDA",
+                        use);
                 assertEquals(1, message.lines().count(), message);
             }
         }

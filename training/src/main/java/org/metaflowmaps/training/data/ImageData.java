@@ -80,7 +80,8 @@ public final class ImageData implements TrainingData {
     }
 
     private static void range(LabelledImages images, int from, int to) {
-        Preconditions.checkArgument(from >= 0 && from <= to && to <= images.count(), "images %s to below %s of %s, expected a range of them",
+        Preconditions.checkArgument(from >= 0 && from <= to && to <= images.count(),
+                "images %s to below %s of %s, expected a range of them",
                 from, to, images.count());
     }
 
