@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 
 /** The process that {@link MisuseTest} starts: runs cases, each announced before it runs, and reports those with a bad outcome. */
 final class MisuseChild {
-    private static final long CASE_SECONDS = 20;
+    private static final long CASE_SECONDS = 120;
 
     private static volatile long began;
 
@@ -24,9 +24,9 @@ final class MisuseChild {
         Files.createDirectories(folder.resolve("out"));
         MisuseRecipes.prepare(folder);
         try (PrintStream report = new PrintStream(new FileOutputStream(arguments[1], true), false, StandardCharsets.UTF_8)) {
-            watch(report);
             int rounds = Integer.parseInt(arguments[3]);
             List<MisuseCases.Case> cases = rounds == 0 ? MisuseCases.all() : MisuseCases.races();
+            watch(report);
             for (int i = first; i < cases.size(); i++) {
                 report.print("case " + i + " " + cases.get(i).name() + "\n");
                 report.flush();
