@@ -13,6 +13,7 @@ import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Objects;
 
 /**
  * Copy-on-write mappings of files that may only be read, on Linux and macOS.
@@ -60,6 +61,7 @@ public final class FileMapping {
         if (!isAvailable()) {
             throw new UnsupportedOperationException("copy-on-write mappings of read-only files are made on Linux and macOS only");
         }
+        Objects.requireNonNull(arena, "arena is null");
         long size = Files.size(path);
         long address = map(path, size);
         if (address == MAP_FAILED) {

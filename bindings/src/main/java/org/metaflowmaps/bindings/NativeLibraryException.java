@@ -5,10 +5,15 @@ public final class NativeLibraryException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
     NativeLibraryException(String message) {
-        super(message);
+        super(oneLine(message));
     }
 
     NativeLibraryException(String message, Throwable cause) {
-        super(message, cause);
+        super(oneLine(message), cause);
+    }
+
+    /** The system's loader puts its reasons on several lines. */
+    private static String oneLine(String message) {
+        return message.strip().replaceAll("\\s*\\R\\s*", " ");
     }
 }

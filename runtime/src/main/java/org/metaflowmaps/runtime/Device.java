@@ -80,7 +80,8 @@ public record Device(Type type, int index) {
         Libtorch.load();
         if (type == Type.CUDA) {
             if (!Libtorch.info().cudaBuild()) {
-                throw new IllegalArgumentException(this + " cannot be used: this libtorch was built without CUDA; build with -Pcuda");
+                throw new IllegalArgumentException(this + " cannot be used: this libtorch was built without CUDA; "
+                        + "use cpu, or libtorch's CUDA build (-Pcuda)");
             }
             int count = torch.cuda_is_available() ? torch.cuda_device_count() : 0;
             if (index >= count) {

@@ -10,6 +10,7 @@ import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.DeviceOptional;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarOptional;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorOptions;
@@ -23,6 +24,8 @@ final class Handles {
     static final MemoryFormatOptional NO_FORMAT;
     static final TensorOptional NO_TENSOR;
     static final BoolOptional UNSET;
+    /** The order of the Euclidean norm. */
+    static final ScalarOptional TWO;
     /** Mask of gradients wanted from a normalisation's backward operator: that of its input alone. */
     static final BoolPointer ONLY_FIRST;
 
@@ -39,6 +42,7 @@ final class Handles {
         NO_FORMAT = new MemoryFormatOptional();
         NO_TENSOR = new TensorOptional();
         UNSET = new BoolOptional();
+        TWO = new ScalarOptional(new Scalar(2.0));
         ONLY_FIRST = new BoolPointer(3).put(0, true).put(1, false).put(2, false);
         for (DType type : DType.values()) {
             for (ScalarType candidate : ScalarType.values()) {
@@ -54,7 +58,12 @@ final class Handles {
     /** Loads libtorch, by loading this class. */
     static void initialise() {}
 
-    private record Place(DType type, Device device) {}
+    private record Place(DType type, Device device) {
+        Place {
+            Objects.requireNonNull(type, "the element type is null");
+            Objects.requireNonNull(device, "the device is null");
+        }
+    }
 
     private record Constant(double value, Scalar scalar) {}
 
@@ -72,7 +81,7 @@ final class Handles {
     }
 
     static org.bytedeco.pytorch.Device device(Device device) {
-        return DEVICES.computeIfAbsent(device, wanted -> switch (wanted.type()) {
+        return DEVICES.computeIfAbsent(device, wanted -> switch (wanted.available().type()) {
             case CPU -> new org.bytedeco.pytorch.Device(DeviceType.CPU);
             case CUDA -> new org.bytedeco.pytorch.Device(DeviceType.CUDA, (byte) wanted.index());
         });

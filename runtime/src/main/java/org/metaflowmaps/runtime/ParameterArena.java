@@ -1,6 +1,5 @@
 package org.metaflowmaps.runtime;
 
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -41,6 +40,9 @@ public final class ParameterArena implements AutoCloseable {
             long numel = numel(entry.getKey(), entry.getValue());
             elements += numel;
             total += aligned(numel);
+            if (total < 0) {
+                throw new IllegalArgumentException("parameters up to '" + entry.getKey() + "' have more elements than memory can hold");
+            }
         }
         count = elements;
         try (TensorScope scope = TensorScope.open();
@@ -62,12 +64,8 @@ public final class ParameterArena implements AutoCloseable {
 
     private static long numel(String name, long[] shape) {
         long numel = 1;
-        for (long size : shape) {
-            if (size < 0) {
-                throw new IllegalArgumentException("parameter '" + name + "' has the shape " + Arrays.toString(shape)
-                        + " with a negative size");
-            }
-            numel = Math.multiplyExact(numel, size);
+        for (long size : Operands.sizes("parameter '" + name + "'", "shape", shape)) {
+            numel *= size;
         }
         return numel;
     }

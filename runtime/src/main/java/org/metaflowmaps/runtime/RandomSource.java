@@ -65,7 +65,7 @@ public final class RandomSource implements AutoCloseable {
      */
     public static RandomSource seeded(long seed, Device device) {
         Handles.initialise();
-        if (device.type() == Device.Type.CPU) {
+        if (Operands.present("seeded", "device", device).type() == Device.Type.CPU) {
             Generator own = torch.make_generator_cpu(seed);
             if (seed >>> 32 != 0) {
                 spread(own, seed);
@@ -121,11 +121,13 @@ public final class RandomSource implements AutoCloseable {
 
     /** Independent standard normal numbers, float32. */
     public Tensor normal(long... shape) {
+        Operands.shape("normal", shape);
         return draw("normal", () -> torch.randn(shape, optional, Handles.options(DType.FLOAT32, device)));
     }
 
     /** Independent uniform numbers in [0, 1), float32. */
     public Tensor uniform(long... shape) {
+        Operands.shape("uniform", shape);
         return draw("uniform", () -> torch.rand(shape, optional, Handles.options(DType.FLOAT32, device)));
     }
 
@@ -134,6 +136,7 @@ public final class RandomSource implements AutoCloseable {
         if (high <= low) {
             throw new IllegalArgumentException("integers from " + low + " to below " + high + ": there are none");
         }
+        Operands.shape("integers", shape);
         return draw("integers", () -> torch.randint(low, high, shape, optional, Handles.options(DType.INT64, device)));
     }
 

@@ -33,6 +33,11 @@ import org.metaflowmaps.bindings.StableAbi;
  * undefined, as in PyTorch.
  */
 public final class Tensor implements AutoCloseable {
+    /** {@link #norm} takes rows of this size, in tensors from this size on. */
+    private static final long ROW = 4096;
+    private static final long ROWS_FROM = 1L << 22;
+    private static final long[] ALONG_ROWS = {1};
+
     private static final VarHandle FREED;
 
     static {
@@ -83,6 +88,9 @@ public final class Tensor implements AutoCloseable {
      * @return a new tensor on the same memory, in the innermost open scope
      */
     public static Tensor wrap(org.bytedeco.pytorch.Tensor raw) {
+        if (Operands.present("wrap", "raw", raw).isNull()) {
+            throw new IllegalStateException("wrap: the JavaCPP tensor raw was closed: wrap it before closing it");
+        }
         return adopt(new org.bytedeco.pytorch.Tensor(raw));
     }
 
@@ -382,6 +390,8 @@ public final class Tensor implements AutoCloseable {
         }
         try (ThreadState call = ThreadState.enter(this)) {
             return unwrap().item_double();
+        } catch (RuntimeException e) {
+            throw TensorException.of("item", e, this);
         }
     }
 
@@ -617,6 +627,7 @@ public final class Tensor implements AutoCloseable {
 
     /** this + weight · (end - this). */
     public Tensor lerp(Tensor end, Tensor weight) {
+        Operands.present("lerp", "weight", weight);
         return Torch.run("lerp", () -> unwrap().lerp(end.unwrap(), weight.unwrap()), this, end, weight);
     }
 
@@ -701,6 +712,7 @@ public final class Tensor implements AutoCloseable {
 
     /** The sum over some dimensions, which vanish or, with {@code keepDim}, stay with size 1. */
     public Tensor sum(boolean keepDim, long... dims) {
+        Operands.present("sum", "dims", dims);
         return apply("sum", a -> a.sum(dims, keepDim, Handles.NO_TYPE));
     }
 
@@ -711,6 +723,7 @@ public final class Tensor implements AutoCloseable {
 
     /** The mean over some dimensions, which vanish or, with {@code keepDim}, stay with size 1. */
     public Tensor mean(boolean keepDim, long... dims) {
+        Operands.present("mean", "dims", dims);
         return apply("mean", a -> a.mean(dims, keepDim, Handles.NO_TYPE));
     }
 
@@ -726,6 +739,7 @@ public final class Tensor implements AutoCloseable {
 
     /** The largest elements along some dimensions. */
     public Tensor amax(boolean keepDim, long... dims) {
+        Operands.present("amax", "dims", dims);
         return apply("amax", a -> a.amax(dims, keepDim));
     }
 
@@ -740,16 +754,32 @@ public final class Tensor implements AutoCloseable {
 
     /** The unbiased variance over some dimensions. */
     public Tensor var(boolean keepDim, long... dims) {
+        Operands.present("var", "dims", dims);
         return apply("var", a -> a.var(dims, true, keepDim));
     }
 
-    /** The Euclidean norm of all elements. */
+    /**
+     * The Euclidean norm of all elements. libtorch's CPU kernel adds the squares up in float32, which loses most of a large
+     * buffer; large tensors on the CPU are therefore reduced in rows, whose norms are as exact as float32 allows.
+     */
     public Tensor norm() {
-        return apply("norm", a -> a.norm());
+        if (numel() < ROWS_FROM || device().type() != Device.Type.CPU || dtype() == DType.FLOAT64 || !dtype().isFloatingPoint()) {
+            return apply("norm", a -> a.norm());
+        }
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor flat = reshape(-1);
+            long whole = flat.numel() / ROW * ROW;
+            Tensor rows = flat.narrow(0, 0, whole).view(-1, ROW).apply("norm",
+                    a -> a.norm(Handles.TWO, ALONG_ROWS, false, Handles.scalarType(DType.FLOAT32)));
+            Tensor rest = flat.narrow(0, whole, flat.numel() - whole).to(DType.FLOAT32).apply("norm", a -> a.norm());
+            Tensor all = Torch.cat(0, rows, rest.unsqueeze(0)).apply("norm", a -> a.norm());
+            return scope.keep(all.to(dtype()));
+        }
     }
 
     /** log Σ eˣ over some dimensions, without overflow. */
     public Tensor logsumexp(boolean keepDim, long... dims) {
+        Operands.present("logsumexp", "dims", dims);
         return apply("logsumexp", a -> a.logsumexp(dims, keepDim));
     }
 
@@ -797,21 +827,25 @@ public final class Tensor implements AutoCloseable {
 
     /** The same elements under another shape; -1 for one size that follows from the rest. */
     public Tensor reshape(long... shape) {
+        Operands.sizes("reshape", shape);
         return apply("reshape", a -> a.reshape(shape));
     }
 
     /** Like {@link #reshape}, but refuses where a copy would be needed. */
     public Tensor view(long... shape) {
+        Operands.sizes("view", shape);
         return apply("view", a -> a.view(shape));
     }
 
     /** The same memory under any shape and distances between neighbours, from this tensor's first element on; a view. */
     public Tensor asStrided(long[] size, long[] stride) {
+        Operands.strided("asStrided", size, stride);
         return apply("asStrided", a -> a.as_strided(size, stride));
     }
 
     /** Dimensions in another order; a view. */
     public Tensor permute(long... dims) {
+        Operands.present("permute", "dims", dims);
         return apply("permute", a -> a.permute(dims));
     }
 
@@ -832,11 +866,13 @@ public final class Tensor implements AutoCloseable {
 
     /** Dimensions of size 1 repeated without a copy; -1 leaves a size as it is. */
     public Tensor expand(long... shape) {
+        Operands.sizes("expand", shape);
         return apply("expand", a -> a.expand(shape));
     }
 
     /** Whole copies side by side, so many along each dimension. */
     public Tensor repeat(long... times) {
+        Operands.sizes("repeat", "times", times);
         return apply("repeat", a -> a.repeat(times));
     }
 
@@ -885,6 +921,7 @@ public final class Tensor implements AutoCloseable {
 
     /** Entries in reverse order along some dimensions; a copy. */
     public Tensor flip(long... dims) {
+        Operands.present("flip", "dims", dims);
         return apply("flip", a -> a.flip(dims));
     }
 
@@ -895,6 +932,7 @@ public final class Tensor implements AutoCloseable {
 
     /** {@code value} where the mask (bool) is true, this elsewhere. */
     public Tensor maskedFill(Tensor mask, double value) {
+        Operands.present("maskedFill", "mask", mask);
         return Torch.run("maskedFill", () -> Handles.withScalar(value, scalar -> unwrap().masked_fill(mask.unwrap(), scalar)), this, mask);
     }
 
@@ -902,11 +940,13 @@ public final class Tensor implements AutoCloseable {
 
     /** This tensor with another element type; the same memory if it has it already. */
     public Tensor to(DType type) {
+        Operands.present("to", "type", type);
         return apply("to", a -> a.to(Handles.scalarType(type)));
     }
 
     /** This tensor on another device; the same memory if it is there already. */
     public Tensor to(Device device) {
+        Operands.present("to", "device", device);
         return apply("to", a -> a.to(Handles.device(device), a.scalar_type()));
     }
 

@@ -1,6 +1,7 @@
 package org.metaflowmaps.runtime;
 
 import java.util.Arrays;
+import org.metaflowmaps.bindings.LibtorchException;
 
 /** An operation on tensors that libtorch refused; the message names the operation, its operands and libtorch's reason. */
 public final class TensorException extends RuntimeException {
@@ -12,21 +13,29 @@ public final class TensorException extends RuntimeException {
 
     /** What to throw for a failure: one of this library's own checks as it is, one of libtorch's with its context. */
     static RuntimeException of(String operation, RuntimeException cause, Tensor... operands) {
-        if (cause instanceof IllegalStateException || cause instanceof IllegalArgumentException || cause instanceof TensorException) {
+        for (int i = 0; i < operands.length; i++) {
+            if (operands[i] == null) {
+                return new NullPointerException(operation + ": the " + ordinal(i) + " operand is null");
+            }
+        }
+        if (cause instanceof NullPointerException || cause instanceof IllegalStateException || cause instanceof IllegalArgumentException
+                || cause instanceof TensorException) {
             return cause;
         }
         StringBuilder text = new StringBuilder(operation).append(" failed");
         for (int i = 0; i < operands.length; i++) {
             text.append(i == 0 ? " on " : " and ").append(describe(operands[i]));
         }
-        return new TensorException(text.append(": ").append(reason(cause)).toString(), cause);
+        return new TensorException(text.append(": ").append(LibtorchException.sentence(cause.getMessage())).toString(), cause);
     }
 
-    /** libtorch's own sentence, without the C++ stack that it prints below. */
-    private static String reason(RuntimeException cause) {
-        String text = String.valueOf(cause.getMessage());
-        int stack = text.indexOf("\nException raised from");
-        return (stack < 0 ? text : text.substring(0, stack)).strip();
+    private static String ordinal(int index) {
+        return switch (index) {
+            case 0 -> "first";
+            case 1 -> "second";
+            case 2 -> "third";
+            default -> (index + 1) + "th";
+        };
     }
 
     private static String describe(Tensor tensor) {

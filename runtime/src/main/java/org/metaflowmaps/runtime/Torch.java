@@ -41,20 +41,12 @@ public final class Torch {
         }
     }
 
-    private static long[] checked(long[] shape) {
-        for (long size : shape) {
-            if (size < 0) {
-                throw new IllegalArgumentException("shape " + Arrays.toString(shape) + " has a negative size");
-            }
-        }
-        return shape;
-    }
-
     // ---- from nothing ----
 
     /** Zeros of that shape. */
     public static Tensor zeros(DType type, Device device, long... shape) {
-        return run("zeros", () -> torch.zeros(checked(shape), Handles.options(type, device)));
+        Operands.shape("zeros", shape);
+        return run("zeros", () -> torch.zeros(shape, Handles.options(type, device)));
     }
 
     /** Float32 zeros of that shape on the CPU. */
@@ -64,12 +56,14 @@ public final class Torch {
 
     /** Memory of that shape with whatever is in it. */
     public static Tensor empty(DType type, Device device, long... shape) {
-        return run("empty", () -> torch.empty(checked(shape), Handles.options(type, device), Handles.NO_FORMAT));
+        Operands.shape("empty", shape);
+        return run("empty", () -> torch.empty(shape, Handles.options(type, device), Handles.NO_FORMAT));
     }
 
     /** A tensor of that shape with one value throughout. */
     public static Tensor full(double value, DType type, Device device, long... shape) {
-        return run("full", () -> Handles.withScalar(value, scalar -> torch.full(checked(shape), scalar, Handles.options(type, device))));
+        Operands.shape("full", shape);
+        return run("full", () -> Handles.withScalar(value, scalar -> torch.full(shape, scalar, Handles.options(type, device))));
     }
 
     /** Zeros of the shape, type and device of another tensor. */
@@ -97,17 +91,17 @@ public final class Torch {
 
     /** Float32 values in row-major order, copied. Without a shape: one dimension. */
     public static Tensor of(float[] values, long... shape) {
-        return copy(MemorySegment.ofArray(values), DType.FLOAT32, values.length, shape);
+        return copy(MemorySegment.ofArray(Operands.present("of", "values", values)), DType.FLOAT32, values.length, shape);
     }
 
     /** Float64 values in row-major order, copied. Without a shape: one dimension. */
     public static Tensor of(double[] values, long... shape) {
-        return copy(MemorySegment.ofArray(values), DType.FLOAT64, values.length, shape);
+        return copy(MemorySegment.ofArray(Operands.present("of", "values", values)), DType.FLOAT64, values.length, shape);
     }
 
     /** Int64 values in row-major order, copied. Without a shape: one dimension. */
     public static Tensor of(long[] values, long... shape) {
-        return copy(MemorySegment.ofArray(values), DType.INT64, values.length, shape);
+        return copy(MemorySegment.ofArray(Operands.present("of", "values", values)), DType.INT64, values.length, shape);
     }
 
     /** A float32 scalar (shape {}) on the CPU. */
@@ -116,7 +110,7 @@ public final class Torch {
     }
 
     private static Tensor copy(MemorySegment values, DType type, int count, long[] shape) {
-        long[] sizes = shape.length == 0 ? new long[] {count} : shape;
+        long[] sizes = Operands.present("of", "shape", shape).length == 0 ? new long[] {count} : shape;
         if (elements(sizes) != count) {
             throw new IllegalArgumentException(count + " values do not fill shape " + Arrays.toString(sizes));
         }
@@ -143,6 +137,8 @@ public final class Torch {
      * @throws IllegalStateException if the memory's arena is closed
      */
     public static Tensor of(MemorySegment memory, DType type, long... shape) {
+        Operands.present("of", "memory", memory);
+        Operands.present("of", "type", type);
         return of(memory, new Lent(memory), type, shape).showing(memory);
     }
 
@@ -223,8 +219,8 @@ public final class Torch {
 
     private static long elements(long[] shape) {
         long count = 1;
-        for (long size : checked(shape)) {
-            count = Math.multiplyExact(count, size);
+        for (long size : Operands.shape("of", shape)) {
+            count *= size;
         }
         return count;
     }
@@ -275,6 +271,7 @@ public final class Torch {
 
     /** The tensors one after the other along a dimension. */
     public static Tensor cat(long dim, Tensor... tensors) {
+        Operands.list("cat", tensors);
         try (TensorVector all = vector(tensors)) {
             return run("cat", () -> torch.cat(all, dim), tensors);
         }
@@ -282,6 +279,7 @@ public final class Torch {
 
     /** The tensors side by side along a new dimension. */
     public static Tensor stack(long dim, Tensor... tensors) {
+        Operands.list("stack", tensors);
         try (TensorVector all = vector(tensors)) {
             return run("stack", () -> torch.stack(all, dim), tensors);
         }
@@ -342,6 +340,7 @@ public final class Torch {
      * @return a scalar
      */
     public static Tensor crossEntropy(Tensor logits, Tensor labels, double smoothing) {
+        Operands.labels("crossEntropy", labels, logits);
         return run("crossEntropy", () -> torch.cross_entropy_loss(logits.unwrap(), labels.unwrap(), Handles.NO_TENSOR, MEAN,
                 NO_IGNORED_LABEL, smoothing),
                 logits, labels);
@@ -380,8 +379,9 @@ public final class Torch {
         return run("silu", () -> torch.silu(input.unwrap()), input);
     }
 
-    /** silu′(input) · gradient, element by element. */
+    /** silu′(input) · gradient, element by element; of one shape. */
     public static Tensor siluBackward(Tensor gradient, Tensor input) {
+        Operands.sameShape("siluBackward", "gradient", gradient, "input", input);
         return run("siluBackward", () -> torch.silu_backward(gradient.unwrap(), input.unwrap()), gradient, input);
     }
 
@@ -390,18 +390,22 @@ public final class Torch {
         return run("geluTanh", () -> torch.gelu(input.unwrap(), "tanh"), input);
     }
 
-    /** geluTanh′(input) · gradient, element by element. */
+    /** geluTanh′(input) · gradient, element by element; of one shape. */
     public static Tensor geluTanhBackward(Tensor gradient, Tensor input) {
+        Operands.sameShape("geluTanhBackward", "gradient", gradient, "input", input);
         return run("geluTanhBackward", () -> torch.gelu_backward(gradient.unwrap(), input.unwrap(), "tanh"), gradient, input);
     }
 
-    /** tanh′ · gradient, where {@code output} is tanh's output. */
+    /** tanh′ · gradient, where {@code output} is tanh's output; of one shape. */
     public static Tensor tanhBackward(Tensor gradient, Tensor output) {
+        Operands.sameShape("tanhBackward", "gradient", gradient, "output", output);
         return run("tanhBackward", () -> torch.tanh_backward(gradient.unwrap(), output.unwrap()), gradient, output);
     }
 
     /** The Jacobian of softmax along a dimension, which is symmetric, times {@code gradient}; {@code output} is softmax's. */
     public static Tensor softmaxBackward(Tensor gradient, Tensor output, long dim) {
+        Operands.sameShape("softmaxBackward", "gradient", gradient, "output", output);
+        Operands.sameKind("softmaxBackward", "gradient", gradient, "output", output);
         try (ThreadState call = ThreadState.enter(gradient, output)) {
             return fromHandle(SOFTMAX_BACKWARD.call().tensor(gradient.handle()).tensor(output.handle()).int64(dim)
                     .scalarType(output.dtype().code()).invoke());
@@ -434,8 +438,27 @@ public final class Torch {
         }
     }
 
-    /** The Jacobian of {@link #layerNorm}, which is symmetric, times {@code gradient}. */
+    /**
+     * The Jacobian of {@link #layerNorm}, which is symmetric, times {@code gradient}.
+     *
+     * @param gradient of the input's shape, type and device
+     * @param input as it was given to {@code layerNorm}
+     * @param mean as {@code layerNorm} returned it: one element a row
+     * @param rstd as {@code layerNorm} returned it
+     * @throws IllegalArgumentException if shapes, types or devices are others
+     */
     public static Tensor layerNormBackward(Tensor gradient, Tensor input, Tensor mean, Tensor rstd) {
+        Operands.sameShape("layerNormBackward", "gradient", gradient, "input", input);
+        Operands.sameKind("layerNormBackward", "gradient", gradient, "input", input);
+        Operands.statistic("layerNormBackward", "mean", mean, input);
+        Operands.statistic("layerNormBackward", "rstd", rstd, input);
+        try (TensorScope scope = TensorScope.open()) {
+            // libtorch reads all but the input as if they had no gaps.
+            return scope.keep(rowsBackward(gradient.contiguous(), input, mean.contiguous(), rstd.contiguous()));
+        }
+    }
+
+    private static Tensor rowsBackward(Tensor gradient, Tensor input, Tensor mean, Tensor rstd) {
         long[] width = {input.size(-1)};
         try (ThreadState call = ThreadState.enter(gradient, input, mean, rstd);
                 T_TensorTensorTensor_T results = torch.native_layer_norm_backward(gradient.unwrap(), input.unwrap(), width, mean.unwrap(),
@@ -455,6 +478,7 @@ public final class Torch {
      * @return (batch, heads, tokens, d)
      */
     public static Tensor scaledDotProductAttention(Tensor query, Tensor key, Tensor value) {
+        Operands.attention("scaledDotProductAttention", query, key, value);
         return run("scaledDotProductAttention", () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(),
                 value.unwrap()), query, key, value);
     }
@@ -468,7 +492,16 @@ public final class Torch {
      * @param weightDecay decoupled decay
      * @param eps added to the root of the mean square
      */
-    public record AdamRates(double learningRate, double beta1, double beta2, double weightDecay, double eps) {}
+    public record AdamRates(double learningRate, double beta1, double beta2, double weightDecay, double eps) {
+        /** Checks the ranges. */
+        public AdamRates {
+            boolean finite = Double.isFinite(learningRate) && Double.isFinite(weightDecay) && Double.isFinite(eps);
+            if (!finite || eps < 0 || !(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1)) {
+                throw new IllegalArgumentException("Adam with learning rate " + learningRate + ", beta1 " + beta1 + ", beta2 " + beta2
+                        + ", weight decay " + weightDecay + ", eps " + eps + ": expected finite numbers, betas in [0, 1), eps from 0");
+            }
+        }
+    }
 
     /**
      * One AdamW step in place over flat buffers (operator {@code aten::_fused_adamw_}).
@@ -478,8 +511,10 @@ public final class Torch {
      * @param average changed in place
      * @param squareAverage changed in place
      * @param step a float32 scalar that holds the number of this step, from 1
+     * @throws IllegalArgumentException unless the four have one shape and device, and the three that change are different memory
      */
     public static void fusedAdamW_(Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, Tensor step, AdamRates rates) {
+        Operands.adam("fusedAdamW_", values, gradients, average, squareAverage, step);
         try (ThreadState call = ThreadState.enter(values, gradients, average, squareAverage, step)) {
             FUSED_ADAMW.call().tensorList(values.handle()).tensorList(gradients.handle()).tensorList(average.handle())
                     .tensorList(squareAverage.handle()).tensorList().tensorList(step.handle())

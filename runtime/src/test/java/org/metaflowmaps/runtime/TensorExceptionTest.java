@@ -2,6 +2,7 @@ package org.metaflowmaps.runtime;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static org.metaflowmaps.runtime.Refusal.illegalArgument;
 import static org.metaflowmaps.runtime.Refusal.refused;
 
@@ -10,6 +11,8 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
+import org.metaflowmaps.bindings.Libtorch;
+import org.metaflowmaps.bindings.LibtorchException;
 
 class TensorExceptionTest {
     private static final String MISMATCH = "The size of tensor a (3) must match the size of tensor b (4)";
@@ -34,9 +37,8 @@ class TensorExceptionTest {
             failures.add(new Failure(List.of("cat failed on float32[2, 3] and int64[4]: "), () -> Torch.cat(0, x, y)));
             failures.add(new Failure(List.of("softmaxBackward failed on float32[2, 3] and float32[2, 3]: ", "Dimension out of range"),
                     () -> Torch.softmaxBackward(x, x, 5)));
-            failures.add(new Failure(List.of("fusedAdamW_ failed on float32[2, 3] and int64[4] and "),
-                    () -> Torch.fusedAdamW_(x, y, x, x, Torch.scalar(1), new Torch.AdamRates(1, 0.9, 0.9, 0, 1))));
-            failures.add(new Failure(List.of("normal failed: "), () -> random.normal(-1)));
+            failures.add(new Failure(List.of("normal failed: ", "memory"), () -> random.normal(1L << 50)));
+            failures.add(new Failure(List.of("silu failed on int64[4]: "), () -> Torch.silu(y)));
             failures.add(new Failure(List.of("categorical failed on float32[2, 3]: "), () -> random.categorical(x, 3)));
             failures.add(new Failure(List.of("restoring a random state failed on int64[4]: "), () -> random.restore(y)));
             failures.add(new Failure(List.of("backward failed on float32[2, 3]: "), () -> Autograd.backward(x)));
@@ -50,6 +52,55 @@ class TensorExceptionTest {
                 assertFalse(message.contains("Exception raised from"), message);
                 assertFalse(message.contains("frame #"), message);
                 assertFalse(message.contains(".so"), message);
+                assertEquals(1, message.lines().count(), message);
+                assertFalse(message.contains(".cpp"), message);
+                assertFalse(message.contains("org.bytedeco"), message);
+            }
+        }
+    }
+
+    @Test
+    void libtorchsTextIsCutToItsSentence() {
+        Map<String, String> texts = Map.of(
+                "shape is wrong\nException raised from x at /a/b.cpp:7 (most recent call first):\nframe #0: f() (libc10.so)",
+                "shape is wrong",
+                "x INTERNAL ASSERT FAILED at \"/pytorch/c10/x.cpp\":12, please report", "x INTERNAL ASSERT FAILED, please report",
+                "Could not run 'aten::x'.\n  It is rare.\n\nCPU: registered at /pytorch/build/x.cpp:3",
+                "Could not run 'aten::x'. It is rare.",
+                "", "libtorch gave no reason");
+        texts.forEach((text, sentence) -> assertEquals(sentence, LibtorchException.sentence(text)));
+    }
+
+    @Test
+    @SuppressWarnings("NullAway") // null is what is tested
+    void aNullOperandIsNamed() {
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(1)) {
+            Tensor x = Torch.zeros(2);
+            refused(NullPointerException.class, "add: the second operand is null", () -> x.add((Tensor) null));
+            refused(NullPointerException.class, "add_: the second operand is null", () -> x.add_((Tensor) null));
+            refused(NullPointerException.class, "where: the third operand is null", () -> Torch.where(x.eq(0), x, null));
+            refused(NullPointerException.class, "linear: the first operand is null", () -> Torch.linear(null, x, null));
+            refused(NullPointerException.class, "is null", () -> x.lerp(x, null));
+            refused(NullPointerException.class, "cat: tensor 1 of the 2 operands is null", () -> Torch.cat(0, x, null));
+            refused(NullPointerException.class, "siluBackward: gradient is null", () -> Torch.siluBackward(null, x));
+            refused(NullPointerException.class, "reshape: shape is null", () -> x.reshape((long[]) null));
+            refused(NullPointerException.class, "sum: dims is null", () -> x.sum(false, (long[]) null));
+            refused(NullPointerException.class, "categorical: the first operand is null", () -> random.categorical(null, 1));
+        }
+    }
+
+    @Test
+    void aGpuAskedOfACpuBuildIsRefusedInOneLine() {
+        assumeFalse(Libtorch.info().cudaBuild());
+        Device gpu = Device.cuda(0);
+        try (TensorScope scope = TensorScope.open()) {
+            List<Executable> uses = List.of(() -> Torch.zeros(DType.FLOAT32, gpu, 2), () -> Torch.zeros(2).to(gpu),
+                    () -> RandomSource.seeded(1, gpu), () -> new ParameterArena(Map.of("w", new long[] {1}), gpu).close(), gpu::available);
+            for (Executable use : uses) {
+                String message = refused(IllegalArgumentException.class, "cuda:0 cannot be used: this libtorch was built without CUDA",
+                        use);
+                assertEquals(1, message.lines().count(), message);
             }
         }
     }

@@ -12,6 +12,9 @@ import org.metaflowmaps.runtime.TensorScope;
  * costs no accuracy. Lives on the Java heap; not for use by several threads at once.
  */
 public final class FeatureMoments {
+    /** A covariance of this width takes 2 GiB. */
+    private static final int MOST = 1 << 14;
+
     private final double[] mean;
     private final double[] scatter;
     private long count;
@@ -19,12 +22,12 @@ public final class FeatureMoments {
     /**
      * Nothing seen yet.
      *
-     * @param width numbers per feature vector, at least 1
+     * @param width numbers per feature vector, 1 to 16,384
      */
     public FeatureMoments(int width) {
-        Preconditions.checkArgument(width >= 1, "feature moments: a width of %s, expected at least 1", width);
+        Preconditions.checkArgument(width >= 1 && width <= MOST, "feature moments: a width of %s, expected 1 to %s", width, MOST);
         this.mean = new double[width];
-        this.scatter = new double[Math.multiplyExact(width, width)];
+        this.scatter = new double[width * width];
     }
 
     /**

@@ -9,6 +9,8 @@ import org.metaflowmaps.runtime.Torch;
 
 /** Which item comes when: a new order of all items each epoch, of which a shard sees its part. For one thread. */
 final class EpochOrder implements AutoCloseable {
+    private static final int MOST_ITEMS = 1 << 24;
+
     private final int count;
     private final long seed;
     private final Shard shard;
@@ -38,8 +40,8 @@ final class EpochOrder implements AutoCloseable {
      * @return (size) int64, from 0 to count - 1, in the innermost open scope
      */
     Tensor indices(long position, int size) {
-        Preconditions.checkArgument(position >= 0 && size > 0, "%s items from position %s, expected at least 1 from 0 or more",
-                size, position);
+        Preconditions.checkArgument(position >= 0 && size > 0 && size <= MOST_ITEMS,
+                "%s items from position %s, expected 1 to %s from 0 or more", size, position, MOST_ITEMS);
         try (TensorScope scope = TensorScope.open()) {
             Tensor index = null;
             long missing = (long) size * shard.of();

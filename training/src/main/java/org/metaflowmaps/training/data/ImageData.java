@@ -46,6 +46,7 @@ public final class ImageData implements TrainingData {
     /** Raw bytes (N, C, H, W) of a range of images, in the innermost open scope. */
     private static Tensor pixels(LabelledImages images, int from, int to, Device device) {
         try (TensorScope scope = TensorScope.open()) {
+            range(images, from, to);
             long size = images.imageSize();
             Tensor bytes = Torch.empty(DType.UINT8, Device.CPU, to - from, images.channels(), images.height(), images.width());
             bytes.segment().copyFrom(images.pixels().asSlice(from * size, (to - from) * size));
@@ -70,11 +71,18 @@ public final class ImageData implements TrainingData {
      * @return (to - from) int64, in the innermost open scope
      */
     public static Tensor labels(LabelledImages images, int from, int to, Device device) {
+        range(images, from, to);
         long[] values = new long[to - from];
         for (int i = 0; i < values.length; i++) {
             values[i] = images.label(from + i);
         }
         return Torch.of(values).to(device);
+    }
+
+    private static void range(LabelledImages images, int from, int to) {
+        Preconditions.checkArgument(from >= 0 && from <= to && to <= images.count(),
+                "images %s to below %s of %s, expected a range of them",
+                from, to, images.count());
     }
 
     /** Bytes as the networks see them. */

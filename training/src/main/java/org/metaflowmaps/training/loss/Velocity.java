@@ -57,7 +57,10 @@ public sealed interface Velocity {
 
         @Override
         public Tensor atStart(MetaFlowMap map, Pair pair) {
-            Tensor labels = Objects.requireNonNull(pair.context().labels(), "model guidance needs labels");
+            Tensor labels = pair.context().labels();
+            if (labels == null) {
+                throw new IllegalArgumentException("model guidance needs labels: the pair's context has none");
+            }
             Tensor guidance = Objects.requireNonNull(pair.context().guidance(), "model guidance needs guidance scales");
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {

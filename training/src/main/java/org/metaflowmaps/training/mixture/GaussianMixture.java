@@ -4,6 +4,7 @@ import com.google.common.base.Preconditions;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -159,12 +160,12 @@ public final class GaussianMixture implements AutoCloseable {
 
     /** A component's centre; a copy. */
     public double[] mean(int component) {
-        return means[component].clone();
+        return means[Objects.checkIndex(component, means.length)].clone();
     }
 
     /** A component's covariance matrix; a copy. */
     public double[][] covariance(int component) {
-        return Arrays.stream(covariances[component]).map(double[]::clone).toArray(double[][]::new);
+        return Arrays.stream(covariances[Objects.checkIndex(component, covariances.length)]).map(double[]::clone).toArray(double[][]::new);
     }
 
     /** The mean of the whole mixture, D_0. */

@@ -3,6 +3,7 @@ package org.metaflowmaps.training.model;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -22,6 +23,8 @@ public final class Initialisation {
      * @throws IllegalArgumentException if the networks do not fit
      */
     public static void from(MetaFlowMap source, MetaFlowMap target) {
+        Objects.requireNonNull(source, "source is null");
+        Objects.requireNonNull(target, "target is null");
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             switch (target) {

@@ -65,6 +65,9 @@ public interface MetaFlowMap extends AutoCloseable {
 
     /** A vector (B) reshaped so that it broadcasts over the items of {@code like} (B, ...). */
     static Tensor perItem(Tensor vector, Tensor like) {
+        if (vector.dim() != 1 || like.dim() == 0) {
+            throw new IllegalArgumentException("perItem: vector " + vector + " and like " + like + ", expected (B) and (B, ...)");
+        }
         long[] shape = new long[like.dim()];
         Arrays.fill(shape, 1);
         shape[0] = vector.size(0);

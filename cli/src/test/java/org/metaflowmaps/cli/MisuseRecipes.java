@@ -1,0 +1,654 @@
+package org.metaflowmaps.cli;
+
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.reflect.Array;
+import java.lang.reflect.Constructor;
+import java.lang.reflect.Executable;
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
+import java.lang.reflect.ParameterizedType;
+import java.lang.reflect.Proxy;
+import java.lang.reflect.RecordComponent;
+import java.lang.reflect.Type;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.Random;
+import java.util.function.Supplier;
+import java.util.stream.LongStream;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autocast;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.OutgoingTensor;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.ProfilerRange;
+import org.metaflowmaps.runtime.PyTorchFile;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.evaluation.FashionClassifier;
+import org.metaflowmaps.steering.evaluation.FeatureMoments;
+import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
+import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.ImageData;
+import org.metaflowmaps.training.data.ImageFolder;
+import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.LatentShards;
+import org.metaflowmaps.training.data.MixtureData;
+import org.metaflowmaps.training.data.Shard;
+import org.metaflowmaps.training.loss.Consistency;
+import org.metaflowmaps.training.loss.Velocity;
+import org.metaflowmaps.training.loss.Weighting;
+import org.metaflowmaps.training.metrics.MetricsLog;
+import org.metaflowmaps.training.metrics.Progress;
+import org.metaflowmaps.training.metrics.TensorBoardWriter;
+import org.metaflowmaps.training.mixture.GaussianMixture;
+import org.metaflowmaps.training.mixture.LinearGaussianReward;
+import org.metaflowmaps.training.model.CheckpointLayout;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.Dual;
+import org.metaflowmaps.training.model.FlowMapTransformer;
+import org.metaflowmaps.training.model.InferredConfig;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.MlpFlowMap;
+import org.metaflowmaps.training.model.NetworkFile;
+import org.metaflowmaps.training.model.TransformerConfig;
+import org.metaflowmaps.training.optim.AdamW;
+import org.metaflowmaps.training.optim.MovingAverage;
+import org.metaflowmaps.training.optim.Optimizer;
+
+/**
+ * Valid values for the arguments and receivers of public methods, by their types and names; made for one case, closed after it.
+ *
+ * <p>A public method whose types are not known here fails {@link MisuseTest}: give a recipe for the type.
+ */
+final class MisuseRecipes implements AutoCloseable {
+    /** Types that are left out, and why. */
+    static final Map<String, String> EXCLUDED = Map.of(
+            "StableAbi", "takes raw addresses, undefined as in C when they are wrong",
+            "Call", "takes raw addresses",
+            "Operator", "takes raw addresses",
+            "CudaDriver", "takes raw addresses, and needs a GPU",
+            "CudaRuntime", "needs a GPU",
+            "Nvrtc", "needs CUDA",
+            "CudaException", "cannot be made without CUDA");
+
+    /** Calls that refuse the values of these recipes, and why; their other cases are run all the same. */
+    static final Map<String, String> REFUSED = Map.of(
+            "training.Trainer.resume()", "a new folder has no checkpoint",
+            "training.Trainer.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device, Path folder)",
+            "the configuration has no teacher",
+            "training.data.FashionMnist.train(Path folder)", "needs the whole data set",
+            "training.data.IdxImages.train(Path folder, int classes)", "needs files of images");
+
+    private static final int BATCH = 4;
+    private static final MlpConfig MLP = new MlpConfig(2, 4, 1, 3);
+    private static final TransformerConfig TRANSFORMER = TransformerConfig.of(4, 2, 1, 8, 1, 2, 3);
+    private static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
+    private static final double[][] IDENTITY = {{1, 0}, {0, 1}};
+    private static final Map<Class<?>, Object> CONFIGS = new HashMap<>();
+
+    private final Path folder;
+    private final TensorScope scope = TensorScope.open();
+    private final Deque<AutoCloseable> open = new ArrayDeque<>();
+    private final Map<Class<?>, Object> made = new HashMap<>();
+    private @Nullable Tensor leaf;
+    private int depth;
+
+    MisuseRecipes(Path folder) {
+        this.folder = folder;
+    }
+
+    /** Prepares the files that recipes read. */
+    static void prepare(Path folder) throws IOException {
+        try (TensorScope scope = TensorScope.open();
+                MetaFlowMap map = MlpFlowMap.zeros(MLP, Device.CPU);
+                MetaFlowMap transformer = FlowMapTransformer.zeros(TRANSFORMER, Device.CPU)) {
+            Map<String, Tensor> tensors = new LinkedHashMap<>(map.parameters().parameters());
+            write(folder.resolve("network.safetensors"), tensors);
+            tensors.put("name", Torch.zeros(2, 2));
+            write(folder.resolve("file.safetensors"), tensors);
+            write(folder.resolve("file.pt"), tensors);
+            Map<String, Tensor> whole = new LinkedHashMap<>(transformer.parameters().parameters());
+            whole.putAll(transformer.buffers());
+            write(folder.resolve("transformer.safetensors"), whole);
+            try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
+                Safetensors.write(folder.resolve("classifier.safetensors"), classifier.metadata(), classifier.parameters().parameters());
+            }
+            try (MixtureData data = new MixtureData(MEANS, 0.5, 1, Device.CPU);
+                    Trainer trainer = new Trainer(config(), data, Device.CPU, folder.resolve("run"))) {
+                trainer.initialise();
+                trainer.run();
+            }
+            Safetensors.writeSealed(folder.resolve("sealed.safetensors"), Map.of(), Map.of("name", Torch.zeros(2, 2)));
+            Path latents = Files.createDirectories(folder.resolve("latents"));
+            TensorFile.write(latents.resolve("a.safetensors"), Map.of(), List.of(
+                    new OutgoingTensor.Deferred("latents", DType.FLOAT32, List.of(4L, 1L, 2L, 2L), () -> Torch.zeros(4, 1, 2, 2)),
+                    new OutgoingTensor.Deferred("labels", DType.INT64, List.of(4L), () -> Torch.zeros(DType.INT64, Device.CPU, 4))));
+        }
+        for (String name : new String[] {"images/a/1.png", "images/b/2.png"}) {
+            Path file = folder.resolve(name);
+            Files.createDirectories(file.getParent());
+            javax.imageio.ImageIO.write(new java.awt.image.BufferedImage(4, 4, java.awt.image.BufferedImage.TYPE_BYTE_GRAY), "png",
+                    file.toFile());
+        }
+        Files.writeString(folder.resolve("file.jsonl"), "");
+        Files.write(folder.resolve("file.idx"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
+    }
+
+    private static void write(Path file, Map<String, Tensor> tensors) throws IOException {
+        TensorFile.write(file, Map.of("a", "b"), tensors.entrySet().stream()
+                .map(entry -> (OutgoingTensor) new OutgoingTensor.Deferred(entry.getKey(), entry.getValue().dtype(),
+                        LongStream.of(entry.getValue().shape()).boxed().toList(), entry::getValue))
+                .toList());
+    }
+
+    /** The object to call a method on. */
+    Object receiver(Method method) {
+        Class<?> type = method.getDeclaringClass();
+        if (type == Tensor.class && method.getName().equals("item")) {
+            return Torch.scalar(0.5);
+        }
+        return value(type, type, "this", method);
+    }
+
+    Object[] arguments(Executable call) {
+        Object[] example = example(call);
+        Object[] arguments = new Object[call.getParameterCount()];
+        for (int i = 0; i < arguments.length; i++) {
+            String name = call.getParameters()[i].getName();
+            arguments[i] = example != null ? example[i]
+                    : value(call.getParameterTypes()[i], call.getGenericParameterTypes()[i], name, call);
+        }
+        return arguments;
+    }
+
+    /** Components of the record of that type in a whole configuration, for a call that takes them by their names. */
+    private static Object @Nullable [] example(Executable call) {
+        Class<?> type = call.getDeclaringClass();
+        Object record = type.isRecord() && call.getParameterCount() > 0 ? configs().get(type) : null;
+        if (record == null || (call instanceof Method method && method.getReturnType() != type)) {
+            return null;
+        }
+        List<String> names = Stream.of(type.getRecordComponents()).map(RecordComponent::getName).toList();
+        Object[] values = components(record);
+        Object[] arguments = new Object[call.getParameterCount()];
+        for (int i = 0; i < arguments.length; i++) {
+            int index = names.indexOf(call.getParameters()[i].getName());
+            if (index < 0) {
+                return null;
+            }
+            arguments[i] = values[index];
+        }
+        return arguments;
+    }
+
+    private static Map<Class<?>, Object> configs() {
+        if (CONFIGS.isEmpty()) {
+            try {
+                collect(config());
+                collect(TRANSFORMER);
+            } catch (IOException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+        return CONFIGS;
+    }
+
+    private static TrainConfig config() throws IOException {
+        return Configs.load("mixture/meta-flow-map", List.of("steps=2", "batch=4", "model.mlp.width=4", "model.mlp.depth=1")).config();
+    }
+
+    private static void collect(Object record) {
+        CONFIGS.put(record.getClass(), record);
+        for (Object component : components(record)) {
+            if (component instanceof Record inner) {
+                collect(inner);
+            }
+        }
+    }
+
+    private static Object[] components(Object record) {
+        RecordComponent[] parts = record.getClass().getRecordComponents();
+        Object[] values = new Object[parts.length];
+        for (int i = 0; i < parts.length; i++) {
+            try {
+                values[i] = parts[i].getAccessor().invoke(record);
+            } catch (ReflectiveOperationException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+        return values;
+    }
+
+    private <T extends AutoCloseable> T closing(T object) {
+        open.push(object);
+        return object;
+    }
+
+    @SuppressWarnings("MustBeClosedChecker") // closed after the case
+    private static Arena arenaOfCase() {
+        return Arena.ofShared();
+    }
+
+    Object value(Class<?> type, Type generic, String name, Executable call) {
+        String owner = call.getDeclaringClass().getSimpleName();
+        if (type == Tensor.class) {
+            return tensor(name, call, owner);
+        }
+        Object plain = plain(type, name, call);
+        if (plain != null) {
+            return plain;
+        }
+        if (type == List.class || type == Map.class || type == Optional.class) {
+            return container(type, generic, name, call);
+        }
+        if (type.isArray()) {
+            Class<?> element = type.getComponentType();
+            Object array = Array.newInstance(element, 2);
+            for (int i = 0; i < 2; i++) {
+                Array.set(array, i, value(element, element, name, call));
+            }
+            return array;
+        }
+        try {
+            Object object = made(type, name, call);
+            return object != null ? object : derived(type);
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private @Nullable Object plain(Class<?> type, String name, Executable call) {
+        String method = call.getName();
+        if (type == int.class || type == Integer.class) {
+            return Math.toIntExact(number(name, call));
+        } else if (type == long.class || type == Long.class) {
+            return number(name, call);
+        } else if (type == double.class || type == Double.class) {
+            return switch (name) {
+                case "to" -> 0.75;
+                case "guidance", "factor" -> 1.0;
+                case "eps" -> 1e-5;
+                default -> 0.5;
+            };
+        } else if (type == boolean.class || type == Boolean.class) {
+            return false;
+        } else if (type == String.class) {
+            return method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
+        } else if (type == Object.class) {
+            return "object";
+        } else if (type == OptionalInt.class) {
+            return OptionalInt.empty();
+        } else if (type == Runnable.class) {
+            return (Runnable) () -> { };
+        } else if (type == long[].class) {
+            return switch (name) {
+                case "dims" -> method.equals("permute") ? new long[] {1, 0} : new long[] {0};
+                case "stride" -> new long[] {4, 1};
+                case "times" -> new long[] {2, 2};
+                case "values" -> new long[16];
+                default -> new long[] {BATCH, BATCH};
+            };
+        } else if (type == float[].class) {
+            return new float[name.equals("out") ? 784 : 16];
+        } else if (type == double[].class) {
+            return name.equals("values") ? new double[16] : new double[] {1, 1};
+        } else if (type == byte[].class) {
+            return name.equals("pixels") ? new byte[BATCH * 784] : name.equals("png") ? png() : new byte[BATCH];
+        } else if (type == InputStream.class) {
+            return new ByteArrayInputStream(new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
+        } else if (type == Path.class) {
+            return path(name, call.getDeclaringClass());
+        } else if (type == MemorySegment.class) {
+            return Arena.ofAuto().allocate(name.equals("out") ? 784 * 4 : 64, 64);
+        } else if (type == Arena.class) {
+            return closing(arenaOfCase());
+        } else if (type == Device.class) {
+            return Device.CPU;
+        } else if (type == DType.class) {
+            return DType.FLOAT32;
+        } else if (type.isEnum()) {
+            return configs().getOrDefault(type, type.getEnumConstants()[0]);
+        }
+        return null;
+    }
+
+    private static long number(String name, Executable call) {
+        Class<?> owner = call.getDeclaringClass();
+        return switch (name) {
+            case "dim", "start", "from", "begin", "index", "rank", "offset", "first", "low", "position", "resumedAt", "workers",
+                 "component", "taken", "label", "step" -> 0;
+            case "steps", "draws", "count", "times", "chunks", "dimension", "classes", "projections", "contexts", "to", "warmUp",
+                 "inputSize", "size" -> owner == ImageFolder.class ? 4 : 2;
+            case "height", "width" -> owner == LabelledImages.class ? 28 : 2;
+            case "high" -> 5;
+            case "end" -> 8;
+            default -> 1;
+        };
+    }
+
+    private Path path(String name, Class<?> owner) {
+        String type = owner.getSimpleName();
+        return folder.resolve(switch (name) {
+            case "folder" -> type.equals("LatentShards") ? "latents" : type.equals("ImageFolder") ? "images" : "out";
+            case "target", "to" -> "out/" + System.nanoTime() + ".safetensors";
+            case "run" -> "out/run";
+            default -> file(type);
+        });
+    }
+
+    private static String file(String owner) {
+        return switch (owner) {
+            case "Checkpoint" -> "run/checkpoint.safetensors";
+            case "FashionClassifier" -> "classifier.safetensors";
+            case "ClassifierTraining" -> "out/classifier.safetensors";
+            case "MetricsLog" -> "file.jsonl";
+            case "PyTorchFile" -> "file.pt";
+            case "Idx" -> "file.idx";
+            default -> "file.safetensors";
+        };
+    }
+
+    /** What is needed in some shape, and in a range that makes sense. */
+    private Tensor tensor(String name, Executable call, String owner) {
+        String place = owner + "." + call.getName() + "." + name;
+        switch (place) {
+            case "Autograd.backward.loss", "Autograd.gradients.output" -> {
+                return leaf().square().sum();
+            }
+            case "ParameterArena.view.flat" -> {
+                return Torch.zeros(64);
+            }
+            case "MaximumMeanDiscrepancy.scale.samples", "MaximumMeanDiscrepancy.squared.first", "MaximumMeanDiscrepancy.squared.second",
+                 "SlicedWasserstein.distances.first", "SlicedWasserstein.distances.second" -> {
+                return half(1, BATCH, 2);
+            }
+            case "RandomSource.restore.state" -> {
+                return closing(RandomSource.seeded(2)).state();
+            }
+            default -> { }
+        }
+        boolean fundamental = call.getDeclaringClass().getPackageName().endsWith(".runtime");
+        return switch (name) {
+            case "labels", "otherLabels" -> Torch.zeros(DType.INT64, Device.CPU, BATCH);
+            case "index" -> call.getName().equals("gather") ? Torch.zeros(DType.INT64, Device.CPU, BATCH, BATCH)
+                    : Torch.zeros(DType.INT64, Device.CPU, BATCH);
+            case "mask" -> Torch.zeros(DType.BOOL, Device.CPU, BATCH, BATCH);
+            case "bias", "gain" -> half(call.getName().equals("conv2d") ? 1 : BATCH);
+            case "step" -> Torch.scalar(1);
+            case "mean", "rstd" -> half(BATCH, 1);
+            case "images" -> half(BATCH, 1, 28, 28);
+            case "logits" -> half(BATCH, 3);
+            case "scale", "loss", "raw" -> Torch.scalar(0.5);
+            default -> fundamental || owner.equals("Dual") ? square(call.getName(), name) : model(name, owner);
+        };
+    }
+
+    private static Tensor square(String method, String name) {
+        return switch (method) {
+            case "conv2d" -> name.equals("weight") ? half(1, 1, 3, 3) : half(1, 1, 4, 4);
+            case "maxPool2d", "scaledDotProductAttention", "attention" -> half(1, 1, 4, 4);
+            default -> half(BATCH, BATCH);
+        };
+    }
+
+    private Tensor model(String name, String owner) {
+        if (owner.equals("FashionClassifier")) {
+            return half(BATCH, shippedClassifier().metadata().isEmpty() ? 128 : featureWidth());
+        }
+        if (name.equals("flat")) {
+            return Torch.zeros(map().parameters().values().numel());
+        }
+        return switch (name) {
+            case "start", "time", "fraction", "vector", "guidance", "otherGuidance", "weights" -> half(BATCH);
+            case "end" -> half(BATCH).add(0.25);
+            default -> owner.equals("FlowMapTransformer") ? half(BATCH, 1, 4, 4) : half(BATCH, 2);
+        };
+    }
+
+    private int featureWidth() {
+        return Math.toIntExact(shippedClassifier().features(half(1, 1, 28, 28)).size(1));
+    }
+
+    private static Tensor half(long... shape) {
+        return Torch.full(0.5, DType.FLOAT32, Device.CPU, shape);
+    }
+
+    private Tensor leaf() {
+        Tensor made = leaf;
+        if (made == null) {
+            made = half(BATCH).requiresGrad_(true);
+            leaf = made;
+        }
+        return made;
+    }
+
+    private Object container(Class<?> type, Type generic, String name, Executable call) {
+        Type[] parts = generic instanceof ParameterizedType parameterized ? parameterized.getActualTypeArguments()
+                : new Type[] {String.class, String.class};
+        if (type == Optional.class) {
+            return Optional.of(element(parts[0], name, call));
+        } else if (type == Map.class) {
+            return Map.of(element(parts[0], name, call), element(parts[1], name, call));
+        }
+        if (parts[0] == Tensor.class) {
+            return List.of(leaf());
+        } else if (name.equals("means")) {
+            return MEANS;
+        } else if (name.equals("covariances")) {
+            return List.of(IDENTITY, IDENTITY, IDENTITY);
+        } else if (name.equals("weights")) {
+            return List.of(0.5, 0.25, 0.25);
+        } else if (name.equals("classNames")) {
+            return List.of("a", "b");
+        } else if (name.equals("shape") || name.equals("strides")) {
+            return List.of(4L, 4L);
+        }
+        return List.of(element(parts[0], name, call));
+    }
+
+    private Object element(Type part, String name, Executable call) {
+        Class<?> type = part instanceof Class<?> plain ? plain : part instanceof ParameterizedType wide ? (Class<?>) wide.getRawType()
+                : part instanceof java.lang.reflect.WildcardType wild ? (Class<?>) wild.getUpperBounds()[0] : Object.class;
+        return value(type, part, type == String.class ? "name" : name, call);
+    }
+
+    private MetaFlowMap map() {
+        return (MetaFlowMap) made.computeIfAbsent(MetaFlowMap.class, type ->
+                closing(MlpFlowMap.initialised(MLP, Device.CPU, closing(RandomSource.seeded(3)))));
+    }
+
+    private FashionClassifier shippedClassifier() {
+        return (FashionClassifier) made.computeIfAbsent(FashionClassifier.class, type -> closing(FashionClassifier.shipped(Device.CPU)));
+    }
+
+    private ParameterArena arena() {
+        return (ParameterArena) made.computeIfAbsent(ParameterArena.class,
+                type -> closing(new ParameterArena(Map.of("name", new long[] {2, 2}), Device.CPU)));
+    }
+
+    private CheckpointLayout layout(String file) throws IOException {
+        return CheckpointLayout.at(closing(TensorFile.open(folder.resolve(file + ".safetensors"))), "");
+    }
+
+    private static FeatureMoments moments() {
+        FeatureMoments moments = new FeatureMoments(2);
+        moments.add(Torch.of(new float[] {0, 1, 1, 0, 2, 2}, 3, 2));
+        return moments;
+    }
+
+    private static byte[] png() {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try {
+            javax.imageio.ImageIO.write(new java.awt.image.BufferedImage(4, 4, java.awt.image.BufferedImage.TYPE_BYTE_GRAY), "png", bytes);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return bytes.toByteArray();
+    }
+
+    private GaussianMixture mixture() {
+        return (GaussianMixture) made.computeIfAbsent(GaussianMixture.class,
+                type -> closing(GaussianMixture.isotropic(MEANS, 0.5, Device.CPU)));
+    }
+
+    private static LabelledImages images() {
+        byte[] pixels = new byte[BATCH * 784];
+        new Random(1).nextBytes(pixels);
+        return new LabelledImages(pixels, 1, 28, 28, new byte[] {0, 1, 1, 0}, List.of("a", "b"));
+    }
+
+    /** Objects that have a history. */
+    private @Nullable Object made(Class<?> type, String name, Executable call) throws IOException {
+        return switch (type.getSimpleName()) {
+            case "Availability" -> new org.metaflowmaps.bindings.Availability.Found("place");
+            case "Tensor" -> half(BATCH, BATCH).unwrap();
+            case "FileChannel" -> closing(java.nio.channels.FileChannel.open(folder.resolve("out/channel"),
+                    java.nio.file.StandardOpenOption.CREATE, java.nio.file.StandardOpenOption.WRITE));
+            case "Entry" -> type.getDeclaringClass() == TensorFile.class
+                    ? closing(TensorFile.open(folder.resolve("file.safetensors"))).entries().get("name") : null;
+            case "TensorScope" -> closing(TensorScope.open());
+            case "Autocast" -> closing(Autocast.bfloat16(Device.Type.CPU));
+            case "Mode" -> closing(Autograd.noGrad());
+            case "ProfilerRange" -> closing(ProfilerRange.open("name"));
+            case "RandomSource" -> closing(RandomSource.seeded(1));
+            case "ParameterArena" -> arena();
+            case "PyTorchFile" -> closing(PyTorchFile.open(folder.resolve("file.pt")));
+            case "SafetensorsFile" -> closing(SafetensorsFile.open(folder.resolve("sealed.safetensors")));
+            case "TensorFile" -> closing(TensorFile.open(folder.resolve(switch (call.getDeclaringClass().getSimpleName()) {
+                case "InferredConfig" -> "transformer.safetensors";
+                case "NetworkFile" -> "network.safetensors";
+                default -> "file.safetensors";
+            })));
+            case "OutgoingTensor" -> new OutgoingTensor.Deferred("name", DType.FLOAT32, List.of(4L, 4L), () -> half(BATCH, BATCH));
+            case "MetaFlowMap", "MlpFlowMap" -> map();
+            case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
+            case "FeatureMoments" -> moments();
+            case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
+            case "InferredConfig" -> InferredConfig.of(closing(TensorFile.open(folder.resolve("transformer.safetensors"))),
+                    layout("transformer"));
+            case "Sampler" -> (org.metaflowmaps.steering.evaluation.PosteriorFrechet.Sampler) (noise, context) -> noise.clone();
+            case "Context" -> call.getDeclaringClass() == FlowMapTransformer.class ? new Context(half(BATCH), half(BATCH, 1, 4, 4))
+                    : new Context(half(BATCH), half(BATCH, 2), Torch.zeros(DType.INT64, Device.CPU, BATCH), half(BATCH).fill_(1));
+            case "Dual" -> Dual.of(tensor(name, call, call.getDeclaringClass().getSimpleName()),
+                    tensor(name, call, call.getDeclaringClass().getSimpleName()));
+            case "GaussianMixture" -> mixture();
+            case "Drift" -> mixture().drift();
+            case "ConditionalDrift" -> mixture().conditionalDrift();
+            case "LinearGaussianReward" -> new LinearGaussianReward(new double[] {1, 0}, 0.5, 0.5);
+            case "Velocity", "Field" -> new Velocity.Own();
+            case "Weighting" -> new Weighting.L2();
+            case "Consistency" -> (Consistency) new org.metaflowmaps.training.loss.Semigroup(map());
+            case "LabelledImages" -> images();
+            case "ImageData" -> closing(new ImageData(images(), BATCH, 1, Device.CPU));
+            case "ImageFolder" -> closing(new ImageFolder(folder.resolve("images"), 4, 1, 1, new Shard(0, 1), 0, Device.CPU));
+            case "LatentShards" -> closing(new LatentShards(folder.resolve("latents"), 1, 3, 1, 1, new Shard(0, 1), 0, Device.CPU));
+            case "MixtureData", "TrainingData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
+            case "FashionClassifier" -> shippedClassifier();
+            case "Trainer" -> closing(new Trainer(config(), closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)), Device.CPU,
+                    Files.createTempDirectory(folder, "run")));
+            case "Settings" -> new MixtureEvaluation.Settings(List.of(0.5), 1, 4, 2, true, 1);
+            case "MetricsLog" -> closing(MetricsLog.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), 0));
+            case "Progress" -> closing(Progress.start("name", 2, 0));
+            case "TensorBoardWriter" -> closing(TensorBoardWriter.open(folder.resolve("out"), 0));
+            case "CheckpointLayout" -> layout(call.getDeclaringClass() == InferredConfig.class ? "transformer" : "file");
+            case "AdamW", "Optimizer" -> closing((Optimizer) new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1));
+            case "MovingAverage" -> closing(new MovingAverage(arena(), 0.9, 0));
+            case "Shard" -> new Shard(0, 1);
+            case "Supplier" -> (Supplier<Tensor>) () -> half(BATCH, call.getDeclaringClass() == OutgoingTensor.Deferred.class ? 4 : 2);
+            default -> configs().get(type);
+        };
+    }
+
+    /** A record from its components, another class by its shortest public constructor or factory, an interface by a stub. */
+    private Object derived(Class<?> type) throws IOException {
+        if (depth++ > 8) {
+            throw new IllegalStateException("no recipe for " + type.getName());
+        }
+        try {
+            Executable maker = maker(type);
+            if (maker != null) {
+                Object[] arguments = arguments(maker);
+                Object object = maker instanceof Constructor<?> constructor ? constructor.newInstance(arguments)
+                        : ((Method) maker).invoke(null, arguments);
+                if (object instanceof AutoCloseable closeable) {
+                    closing(closeable);
+                }
+                return object;
+            }
+            if (type.isInterface()) {
+                return Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) ->
+                        method.getReturnType() == Tensor.class ? half(BATCH, 2) : method.isDefault() ? null
+                        : method.getReturnType() == String.class ? "stub" : null);
+            }
+            throw new IllegalStateException("no recipe for " + type.getName() + " in MisuseRecipes");
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException("no recipe makes " + type.getName() + ": " + e.getCause(), e);
+        } finally {
+            depth--;
+        }
+    }
+
+    private static @Nullable Executable maker(Class<?> type) {
+        Executable best = null;
+        for (Executable call : PublicSurface.calls(type)) {
+            boolean makes = call instanceof Constructor<?>
+                    || (call instanceof Method method && Modifier.isStatic(method.getModifiers()) && method.getReturnType() == type);
+            boolean better = best == null || (call instanceof Constructor<?> && !(best instanceof Constructor<?>))
+                    || (call.getClass() == best.getClass() && call.getParameterCount() < best.getParameterCount());
+            best = makes && better ? call : best;
+        }
+        return best;
+    }
+
+    /** Closes what a case returned. */
+    void adopt(@Nullable Object result) {
+        if (result instanceof AutoCloseable closeable && !(result instanceof Tensor)) {
+            open.push(closeable);
+        }
+    }
+
+    /** Closes all; a failure here is a failure of the case. */
+    @Override
+    public void close() throws Exception {
+        Exception failure = null;
+        for (AutoCloseable object : open) {
+            try {
+                object.close();
+            } catch (Exception e) {
+                failure = e;
+            }
+        }
+        try {
+            scope.close();
+        } catch (IllegalStateException e) {
+            failure = failure == null ? e : failure;
+        }
+        if (failure != null) {
+            throw failure;
+        }
+    }
+}

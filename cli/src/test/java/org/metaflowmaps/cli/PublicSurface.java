@@ -1,0 +1,79 @@
+package org.metaflowmaps.cli;
+
+import com.tngtech.archunit.core.domain.JavaClass;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import java.lang.reflect.Constructor;
+import java.lang.reflect.Executable;
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/** What another program can call: the public types of the modules and their public constructors and methods. */
+final class PublicSurface {
+    private PublicSurface() {}
+
+    /** Public types of runtime, training and steering, and those of bindings that take no raw address, by name. */
+    static List<Class<?>> types() {
+        return new ClassFileImporter().withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
+                .importPackages("org.metaflowmaps.runtime", "org.metaflowmaps.training", "org.metaflowmaps.steering",
+                        "org.metaflowmaps.bindings")
+                .stream().filter(PublicSurface::isInMain).map(JavaClass::reflect)
+                .filter(type -> isPublic(type) && !type.isAnnotation() && !MisuseRecipes.EXCLUDED.containsKey(type.getSimpleName()))
+                .sorted(Comparator.comparing(Class::getName)).collect(Collectors.toCollection(ArrayList::new));
+    }
+
+    private static boolean isInMain(JavaClass type) {
+        return type.getSource().map(source -> !source.getUri().toString().contains("test-classes")).orElse(false)
+                && !type.getName().contains("package-info");
+    }
+
+    private static boolean isPublic(Class<?> type) {
+        for (Class<?> outer = type; outer != null; outer = outer.getDeclaringClass()) {
+            if (!Modifier.isPublic(outer.getModifiers())) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Public constructors and methods that a type declares itself, in an order that does not depend on the machine. */
+    static List<Executable> calls(Class<?> type) {
+        List<Executable> calls = new ArrayList<>();
+        if (!Modifier.isAbstract(type.getModifiers())) {
+            for (Constructor<?> constructor : type.getConstructors()) {
+                calls.add(constructor);
+            }
+        }
+        for (Method method : type.getDeclaredMethods()) {
+            if (Modifier.isPublic(method.getModifiers()) && !method.isSynthetic() && !method.isBridge() && !isPlain(method)) {
+                calls.add(method);
+            }
+        }
+        calls.sort(Comparator.comparing(PublicSurface::name));
+        return calls;
+    }
+
+    /** Methods that every object, enum or record has. */
+    private static boolean isPlain(Method method) {
+        Class<?> type = method.getDeclaringClass();
+        boolean accessor = type.isRecord() && method.getParameterCount() == 0 && Arrays.stream(type.getRecordComponents())
+                .anyMatch(component -> component.getAccessor().equals(method));
+        boolean ofEnum = type.isEnum() && (method.getName().equals("values") || method.getName().equals("valueOf"));
+        boolean ofObject = List.of("equals", "hashCode").contains(method.getName());
+        return accessor || ofEnum || ofObject;
+    }
+
+    /** The name of a call, with the types of its arguments. */
+    static String name(Executable call) {
+        String type = call.getDeclaringClass().getName().replaceFirst("org\\.metaflowmaps\\.", "");
+        String method = call instanceof Constructor<?> ? "new" : call.getName();
+        return type + "." + method + Arrays.stream(call.getParameters())
+                .map(parameter -> parameter.getType().getSimpleName() + " " + parameter.getName())
+                .collect(Collectors.joining(", ", "(", ")"));
+    }
+}

@@ -1,0 +1,175 @@
+package org.metaflowmaps.runtime;
+
+import java.util.Arrays;
+import org.metaflowmaps.bindings.StableAbi;
+
+/**
+ * Checks of what libtorch reads or writes without looking: a wrong size there is memory of others, not an error.
+ *
+ * <p>They look at shapes, types, strides and devices only, never at values, so they wait for no GPU.
+ */
+final class Operands {
+    private Operands() {}
+
+    /** Sizes of a new tensor: none negative, and their product can be counted. */
+    static long[] shape(String operation, long[] shape) {
+        return sizes(operation, "shape", shape);
+    }
+
+    static long[] sizes(String operation, String name, long[] shape) {
+        long count = 1;
+        for (long size : present(operation, name, shape)) {
+            if (size < 0) {
+                throw new IllegalArgumentException(operation + ": " + name + " " + Arrays.toString(shape) + " has a negative size");
+            }
+            count = product(operation, count, size, shape);
+        }
+        // The widest element has 8 bytes.
+        product(operation, count, Double.BYTES, shape);
+        return shape;
+    }
+
+    /** Sizes among which -1 means "as it follows"; their product can be counted. */
+    static long[] sizes(String operation, long[] sizes) {
+        long count = 1;
+        for (long size : present(operation, "shape", sizes)) {
+            if (size < -1) {
+                throw new IllegalArgumentException(operation + ": shape " + Arrays.toString(sizes)
+                        + " has a negative size: only -1 has a meaning");
+            }
+            count = product(operation, count, Math.abs(size), sizes);
+        }
+        return sizes;
+    }
+
+    private static long product(String operation, long count, long size, long[] shape) {
+        try {
+            return Math.multiplyExact(count, size);
+        } catch (ArithmeticException e) {
+            throw new IllegalArgumentException(operation + ": shape " + Arrays.toString(shape)
+                    + " has more elements than memory can hold: check the sizes", e);
+        }
+    }
+
+    /** The same shape, which libtorch would otherwise broadcast or take for granted. */
+    static void sameShape(String operation, String name, Tensor tensor, String likeName, Tensor like) {
+        long[] shape = present(operation, name, tensor).shape();
+        long[] expected = present(operation, likeName, like).shape();
+        if (!Arrays.equals(shape, expected)) {
+            throw new IllegalArgumentException(operation + ": " + name + " has shape " + Arrays.toString(shape) + ", expected "
+                    + Arrays.toString(expected) + ", the shape of " + likeName);
+        }
+    }
+
+    /** The same element type and device. */
+    static void sameKind(String operation, String name, Tensor tensor, String likeName, Tensor like) {
+        if (tensor.dtype() != like.dtype() || !tensor.device().equals(like.device())) {
+            throw new IllegalArgumentException(operation + ": " + name + " is " + tensor + ", expected " + like.dtype() + " on "
+                    + like.device() + " like " + likeName);
+        }
+    }
+
+    /** A flat optimiser buffer: float32, without gaps, of the shape and device of the values. */
+    private static void buffer(String operation, String name, Tensor buffer, Tensor values) {
+        if (present(operation, name, buffer).dtype() != DType.FLOAT32 || !buffer.isContiguous()) {
+            throw new IllegalArgumentException(operation + ": " + name + " is " + buffer + (buffer.isContiguous() ? "" : ", not contiguous")
+                    + ", expected a contiguous float32 tensor");
+        }
+        sameShape(operation, name, buffer, "values", values);
+        sameKind(operation, name, buffer, "values", values);
+    }
+
+    /** The operands of an Adam step over flat buffers. */
+    static void adam(String operation, Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, Tensor step) {
+        buffer(operation, "values", values, values);
+        buffer(operation, "gradients", gradients, values);
+        buffer(operation, "average", average, values);
+        buffer(operation, "squareAverage", squareAverage, values);
+        if (present(operation, "step", step).numel() != 1) {
+            throw new IllegalArgumentException(operation + ": step is " + step + ", expected one element");
+        }
+        sameKind(operation, "step", step, "values", values);
+        distinct(operation, "values", values, "average", average);
+        distinct(operation, "values", values, "squareAverage", squareAverage);
+        distinct(operation, "average", average, "squareAverage", squareAverage);
+    }
+
+    /** Buffers that are written are not the same memory. */
+    private static void distinct(String operation, String name, Tensor written, String otherName, Tensor other) {
+        if (written.numel() > 0 && StableAbi.dataPointer(written.handle()) == StableAbi.dataPointer(other.handle())) {
+            throw new IllegalArgumentException(operation + ": " + name + " and " + otherName + " are the same memory, expected one each");
+        }
+    }
+
+    /** A statistic of each row of a normalised input: one element a row, in the input's type, or float32 for the half types. */
+    static void statistic(String operation, String name, Tensor statistic, Tensor input) {
+        long width = input.size(-1);
+        long rows = width == 0 ? statistic.numel() : input.numel() / width;
+        DType type = present(operation, name, statistic).dtype();
+        boolean wide = type == DType.FLOAT32 && input.device().type() == Device.Type.CUDA;
+        if (statistic.numel() != rows || (type != input.dtype() && !wide) || !statistic.device().equals(input.device())) {
+            throw new IllegalArgumentException(operation + ": " + name + " is " + statistic + ", expected " + rows + " elements of "
+                    + input.dtype() + " on " + input.device() + ", one a row of the input " + Arrays.toString(input.shape()));
+        }
+    }
+
+    /** One class index an item; libtorch would take a float tensor for probabilities. */
+    static void labels(String operation, Tensor labels, Tensor logits) {
+        long[] given = present(operation, "labels", labels).shape();
+        boolean fits = present(operation, "logits", logits).dim() == 2 && given.length == 1 && given[0] == logits.size(0);
+        if (!fits || labels.dtype() != DType.INT64) {
+            throw new IllegalArgumentException(operation + ": labels are " + labels + " for logits " + logits
+                    + ", expected int64 (batch) for (batch, classes)");
+        }
+    }
+
+    /** Queries, keys and values of attention: (batch, heads, tokens, d), with as many values as keys. */
+    static void attention(String operation, Tensor query, Tensor key, Tensor value) {
+        long[] q = present(operation, "query", query).shape();
+        long[] k = present(operation, "key", key).shape();
+        long[] v = present(operation, "value", value).shape();
+        boolean fits = q.length == 4 && k.length == 4 && Arrays.equals(k, v) && q[0] == k[0] && q[1] == k[1] && q[3] == k[3];
+        if (!fits) {
+            throw new IllegalArgumentException(operation + ": query " + Arrays.toString(q) + ", key " + Arrays.toString(k) + ", value "
+                    + Arrays.toString(v) + ", expected (batch, heads, tokens, d) and twice (batch, heads, keys, d)");
+        }
+    }
+
+    /** Sizes and strides of a view: as many of each, none negative, and the farthest element can be counted. */
+    static void strided(String operation, long[] size, long[] stride) {
+        sizes(operation, "size", size);
+        present(operation, "stride", stride);
+        boolean fits = size.length == stride.length;
+        try {
+            long last = 0;
+            for (int i = 0; fits && i < size.length; i++) {
+                fits = stride[i] >= 0;
+                last = Math.addExact(last, Math.multiplyExact(Math.max(0, size[i] - 1), stride[i]));
+            }
+            Math.multiplyExact(Math.addExact(last, 1), Double.BYTES);
+        } catch (ArithmeticException e) {
+            fits = false;
+        }
+        if (!fits) {
+            throw new IllegalArgumentException(operation + ": sizes " + Arrays.toString(size) + " and strides " + Arrays.toString(stride)
+                    + ", expected as many strides as sizes, none negative, that stay within memory");
+        }
+    }
+
+    /** Tensors of a list, none of them null. */
+    static void list(String operation, Tensor[] tensors) {
+        for (int i = 0; i < present(operation, "tensors", tensors).length; i++) {
+            if (tensors[i] == null) {
+                throw new NullPointerException(operation + ": tensor " + i + " of the " + tensors.length + " operands is null");
+            }
+        }
+    }
+
+    /** The argument itself, after a check that it is not null. */
+    static <T> T present(String operation, String name, T value) {
+        if (value == null) {
+            throw new NullPointerException(operation + ": " + name + " is null");
+        }
+        return value;
+    }
+}
