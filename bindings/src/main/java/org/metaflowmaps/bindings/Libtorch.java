@@ -23,6 +23,7 @@ public final class Libtorch {
 
     private static final Logger LOG = LoggerFactory.getLogger(Libtorch.class);
     private static final String THREADS = "org.metaflowmaps.threads";
+    private static final String[] POOLS = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"};
     private static final String MAX_BYTES = "org.bytedeco.javacpp.maxBytes";
     private static final String MAX_PHYSICAL_BYTES = "org.bytedeco.javacpp.maxPhysicalBytes";
     private static final String NO_COLLECTION = "org.bytedeco.javacpp.nopointergc";
@@ -31,6 +32,8 @@ public final class Libtorch {
     private static final String EXPECTED_OPENBLAS = "0.3.31-1.5.13";
 
     private static volatile @Nullable Loaded loaded;
+    /** What a load failed of. Classes whose initialisation failed stay unusable, with no word of the cause. */
+    private static @Nullable String failed;
 
     private Libtorch() {}
 
@@ -39,9 +42,12 @@ public final class Libtorch {
     /**
      * Loads libtorch and its companions; every further call returns at once. Safe to call from any thread.
      *
-     * <p>The first call unpacks the natives into JavaCPP's cache directory, which takes seconds and some 400 MB (several
-     * GB for the CUDA build). One operation may use all processors, unless the system property
-     * {@code org.metaflowmaps.threads} or the environment variable {@code OMP_NUM_THREADS} says otherwise.
+     * <p>The first call unpacks the natives into a cache folder, which takes seconds and some 400 MB (several GB for the CUDA
+     * build): the one named by the system property {@code org.metaflowmaps.cache}, by JavaCPP's property
+     * {@code org.bytedeco.javacpp.cachedir} or by the environment variable {@code MFM_CACHE}, else {@code ~/.cache/metaflowmaps}.
+     * Processes that start at the same time wait for each other there. One operation may use all processors, unless the system
+     * property {@code org.metaflowmaps.threads}, which governs libtorch's, OpenMP's and BLAS's threads alike, or the environment
+     * variable {@code OMP_NUM_THREADS} says otherwise.
      *
      * @throws NativeLibraryException if there is no libtorch for this platform, it could not be unpacked or loaded, or it
      *     is older than 2.13
@@ -97,16 +103,24 @@ public final class Libtorch {
         if (now != null) {
             return now;
         }
+        if (failed != null) {
+            throw new NativeLibraryException(failed);
+        }
         int threads = threads();
-        limitless();
-        // OpenMP's threads spin between operations by default. Where cores are shared with other programs, each then waits for
-        // threads that are not running, and small operations become a hundred times slower; sleeping costs a few percent.
-        Environment.setIfAbsent("OMP_WAIT_POLICY", "PASSIVE");
-        try {
-            initialiseOpenblasQuietly();
-            Loader.load(torch.class);
-        } catch (LinkageError | RuntimeException e) {
-            throw new NativeLibraryException(failure(e), e);
+        setVariables();
+        try (NativeCache cache = NativeCache.open()) {
+            try {
+                limitless();
+                initialiseOpenblasQuietly();
+                Loader.load(torch.class);
+            } catch (LinkageError | RuntimeException e) {
+                failed = failure(e, cache.folder());
+                throw new NativeLibraryException(failed, e);
+            }
+            cache.loaded();
+        } catch (IOException e) {
+            // Nothing was loaded yet: once the folder is in order, the next call succeeds.
+            throw new NativeLibraryException("libtorch could not be unpacked: " + e.getMessage(), e);
         }
         if (threads > 0) {
             torch.set_num_threads(threads);
@@ -118,6 +132,19 @@ public final class Libtorch {
         Loaded result = new Loaded(library, functions, version);
         loaded = result;
         return result;
+    }
+
+    private static void setVariables() {
+        // OpenMP's threads spin between operations by default. Where cores are shared with other programs, each then waits for
+        // threads that are not running, and small operations become a hundred times slower; sleeping costs a few percent.
+        Environment.setIfAbsent("OMP_WAIT_POLICY", "PASSIVE");
+        String chosen = System.getProperty(THREADS);
+        if (chosen != null) {
+            // Each library has a pool of its own and reads its size while it loads; libtorch's setting reaches OpenMP's only.
+            for (String variable : POOLS) {
+                Environment.set(variable, chosen.strip());
+            }
+        }
     }
 
     /**
@@ -136,15 +163,10 @@ public final class Libtorch {
                 System.setProperty(property, "0");
             }
         }
-        try {
-            if (!chosen && (Pointer.maxBytes() != 0 || Pointer.maxPhysicalBytes() != 0)) {
-                LOG.warn("JavaCPP was initialised before libtorch was loaded, so its memory accounting is on and operations"
-                    + " are several times slower, and its garbage collection of native objects is on. Call Libtorch.load() first, or"
-                    + " start Java with -D{}=0 -D{}=0 -D{}=true.",
-                    MAX_BYTES, MAX_PHYSICAL_BYTES, NO_COLLECTION);
-            }
-        } catch (LinkageError | RuntimeException e) {
-            throw new NativeLibraryException(failure(e), e);
+        if (!chosen && (Pointer.maxBytes() != 0 || Pointer.maxPhysicalBytes() != 0)) {
+            LOG.warn("JavaCPP was initialised before libtorch was loaded, so its memory accounting is on and operations"
+                + " are several times slower, and its garbage collection of native objects is on. Call Libtorch.load() first, or"
+                + " start Java with -D{}=0 -D{}=0 -D{}=true.", MAX_BYTES, MAX_PHYSICAL_BYTES, NO_COLLECTION);
         }
     }
 
@@ -217,10 +239,16 @@ public final class Libtorch {
         return (version >>> 56) + "." + ((version >>> 48) & 0xff) + "." + ((version >>> 40) & 0xff);
     }
 
-    private static String failure(Throwable cause) {
-        return "libtorch could not be loaded on " + Loader.getPlatform() + ": " + cause.getMessage()
-            + ". Check that the jar org.bytedeco:pytorch with the classifier of this platform is on the class path, and that"
-            + " JavaCPP's cache directory (~/.javacpp/cache, or -Dorg.bytedeco.javacpp.cachedir=DIR) is writable and its disk"
-            + " has room for the unpacked libraries";
+    private static String failure(Throwable cause, Path folder) {
+        Throwable first = cause;
+        while (first.getCause() != null) {
+            first = first.getCause();
+        }
+        String text = cause.getMessage() + (first.equals(cause) ? "" : " (" + first.getMessage() + ")");
+        String advice = Mount.isNoexec(folder)
+            ? "The cache folder " + folder + " is on a disk mounted noexec, from which no library can be loaded: " + CacheFolder.CHOOSE
+            : "Check that the jar org.bytedeco:pytorch with the classifier of this platform is on the class path. If it is, delete the"
+                + " cache folder " + folder + ", or " + CacheFolder.CHOOSE;
+        return "libtorch could not be loaded on " + Loader.getPlatform() + ": " + text.replaceAll("\\s*\\R\\s*", " ") + ". " + advice;
     }
 }

@@ -57,6 +57,7 @@ public final class Trainer implements AutoCloseable {
     private final PairSampler sampler;
     private final CheckpointFolder checkpoints;
     private final SkippedSteps skipped;
+    private @Nullable RunLock lock;
     private volatile boolean stopping;
     private long step;
     private long savedAt = -1;
@@ -128,7 +129,7 @@ public final class Trainer implements AutoCloseable {
     /**
      * Takes the first weights from the configuration's file, if it names one (method §10.2).
      *
-     * @throws IOException if the file is missing or damaged
+     * @throws IOException if the file is missing or damaged, or another run writes to the folder
      * @throws IllegalArgumentException if its network does not fit
      */
     public void initialise() throws IOException {
@@ -138,6 +139,14 @@ public final class Trainer implements AutoCloseable {
                 Initialisation.from(source, map);
             }
             average.restart();
+        }
+        lock();
+    }
+
+    /** One run at a time writes to the folder, until this trainer is closed. */
+    private void lock() throws IOException {
+        if (lock == null) {
+            lock = RunLock.take(folder);
         }
     }
 
@@ -159,9 +168,12 @@ public final class Trainer implements AutoCloseable {
     /**
      * Goes on from the folder's newest checkpoint that is whole; damaged ones are logged and passed over.
      *
-     * @throws IOException if there is none, or it is not of this run; the run is then as it was
+     * @throws IOException if there is none, it is not of this run, or another run writes to the folder; the run is then as it was
      */
     public void resume() throws IOException {
+        if (Files.isDirectory(folder)) {
+            lock();
+        }
         Path file;
         try (CheckpointFolder.Valid newest = checkpoints.newestValid()) {
             file = newest.file();
@@ -326,13 +338,17 @@ public final class Trainer implements AutoCloseable {
         Preconditions.checkArgument(step <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already",
                 config.steps(), step);
         Files.createDirectories(folder);
+        lock();
         checkpoints.deleteAbandoned();
+        if (step == 0) {
+            TensorBoardWriter.setAside(folder);
+        }
         long resumedAt = step;
         long started = System.nanoTime();
         // On the CPU every step can be looked at for free.
         boolean readAll = device.type() == Device.Type.CPU;
         try (MetricsLog metrics = MetricsLog.open(folder.resolve(METRICS), resumedAt);
-                TensorBoardWriter board = TensorBoardWriter.open(folder, resumedAt);
+                TensorBoardWriter board = TensorBoardWriter.onFirstValue(folder, resumedAt);
                 Progress progress = Progress.start("train", config.steps(), resumedAt)) {
             List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
             double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
@@ -344,10 +360,7 @@ public final class Trainer implements AutoCloseable {
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
                     Map<String, Double> values = values(report, (step - resumedAt) / seconds);
-                    metrics.append(new MetricsLog.Entry(step, secondsBefore + seconds, values));
-                    for (Map.Entry<String, Double> value : values.entrySet()) {
-                        board.scalar(value.getKey(), step, value.getValue());
-                    }
+                    record(metrics, board, new MetricsLog.Entry(step, secondsBefore + seconds, values));
                     String jump = Double.isNaN(report.consistency) ? "" : String.format(Locale.ROOT, " consistency %.4f",
                             report.consistency);
                     String missing = report.skipped == 0 ? "" : " skipped " + report.skipped;
@@ -372,6 +385,34 @@ public final class Trainer implements AutoCloseable {
                     skipped.inRow(), kept()));
         }
         return step == config.steps();
+    }
+
+    /** Where records cannot be written, or went to a file that was deleted, the work done is still worth a checkpoint. */
+    private void record(MetricsLog metrics, TensorBoardWriter board, MetricsLog.Entry entry) throws IOException {
+        Path file = folder.resolve(METRICS);
+        try {
+            metrics.append(entry);
+            if (!Files.exists(file)) {
+                throw new IOException("it was deleted or moved while the run wrote to it");
+            }
+            file = folder;
+            for (Map.Entry<String, Double> value : entry.values().entrySet()) {
+                board.scalar(value.getKey(), step, value.getValue());
+            }
+        } catch (IOException e) {
+            String saved;
+            try {
+                if (skipped.inRow() == 0) {
+                    save();
+                }
+                saved = kept();
+            } catch (IOException | RuntimeException again) {
+                e.addSuppressed(again);
+                saved = "A checkpoint could not be written either (" + again.getMessage() + ")";
+            }
+            throw new IOException("step " + step + ": cannot write " + (file.equals(folder) ? "TensorBoard's events in " : "") + file + " ("
+                    + e.getMessage() + "). " + saved + ". Make room on the disk or put the folder back, then continue with --resume", e);
+        }
     }
 
     /** Asks {@link #run} to end after the step it is in, with a checkpoint. Safe to call from any thread. */
@@ -405,5 +446,8 @@ public final class Trainer implements AutoCloseable {
         average.close();
         optimizer.close();
         close(map, random);
+        if (lock != null) {
+            lock.close();
+        }
     }
 }

@@ -4,13 +4,16 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes scalars and images to an event file that TensorBoard shows.
@@ -22,13 +25,17 @@ public final class TensorBoardWriter implements AutoCloseable {
     private static final long PNG_SIGNATURE = 0x89504e470d0a1a0aL;
     private static final int SESSION_START = 1;
 
-    private final FileChannel channel;
-    private final Path file;
-    private final InstantSource clock;
+    private static final String PREFIX = "events.out.tfevents.";
 
-    private TensorBoardWriter(FileChannel channel, Path file, InstantSource clock) {
-        this.channel = channel;
-        this.file = file;
+    private final Path folder;
+    private final long resumedAt;
+    private final InstantSource clock;
+    private @Nullable FileChannel channel;
+    private @Nullable Path file;
+
+    private TensorBoardWriter(Path folder, long resumedAt, InstantSource clock) {
+        this.folder = folder;
+        this.resumedAt = resumedAt;
         this.clock = clock;
     }
 
@@ -49,23 +56,48 @@ public final class TensorBoardWriter implements AutoCloseable {
     static TensorBoardWriter open(Path folder, long resumedAt, InstantSource clock) throws IOException {
         checkStep(resumedAt);
         Files.createDirectories(folder);
-        String name = "events.out.tfevents." + clock.instant().getEpochSecond() + "." + hostName();
-        TensorBoardWriter writer = create(folder, name, clock);
-        try {
-            writer.write(writer.event(0).text(3, "brain.Event:2"));
-            if (resumedAt > 0) {
-                // Steps after the checkpoint are about to be taken again.
-                writer.write(writer.event(resumedAt + 1).message(7, new Proto().varint(1, SESSION_START)));
-            }
-        } catch (IOException e) {
-            writer.channel.close();
-            throw e;
-        }
+        TensorBoardWriter writer = new TensorBoardWriter(folder, resumedAt, clock);
+        writer.channel();
         return writer;
     }
 
-    /** Gives the event file. */
+    /**
+     * Begins a new event file with the first value, so that a session that ends before leaves none.
+     *
+     * @param folder as for {@link #open(Path, long)}
+     * @param resumedAt as for {@link #open(Path, long)}
+     * @return the writer; the caller closes it
+     * @throws IllegalArgumentException if the step is negative
+     */
+    public static TensorBoardWriter onFirstValue(Path folder, long resumedAt) {
+        checkStep(resumedAt);
+        return new TensorBoardWriter(folder, resumedAt, InstantSource.system());
+    }
+
+    /**
+     * Renames a folder's event files of an earlier run to {@code earlier-events.*}, which TensorBoard does not read. Otherwise the steps
+     * of a run that starts from 0 in the same folder would run backwards.
+     *
+     * @param folder of the run; may be missing
+     * @throws IOException if that cannot be done
+     */
+    public static void setAside(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) {
+            return;
+        }
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, PREFIX + "*")) {
+            for (Path file : files) {
+                String name = "earlier-events." + String.valueOf(file.getFileName()).substring(PREFIX.length());
+                Files.move(file, folder.resolve(name), StandardCopyOption.REPLACE_EXISTING);
+            }
+        }
+    }
+
+    /** Returns the event file. Throws {@code IllegalStateException} if none was begun. */
     public Path file() {
+        if (file == null) {
+            throw new IllegalStateException("no event file yet: it begins with the first value");
+        }
         return file;
     }
 
@@ -116,12 +148,16 @@ public final class TensorBoardWriter implements AutoCloseable {
      * @throws IOException if the disk does not take it
      */
     public void flush() throws IOException {
-        channel.force(false);
+        if (channel != null) {
+            channel.force(false);
+        }
     }
 
     @Override
     public void close() throws IOException {
-        channel.close();
+        if (channel != null) {
+            channel.close();
+        }
     }
 
     private void writeValue(String tag, long step, Proto value) throws IOException {
@@ -145,6 +181,10 @@ public final class TensorBoardWriter implements AutoCloseable {
     }
 
     private void write(Proto event) throws IOException {
+        write(channel(), event);
+    }
+
+    private static void write(FileChannel channel, Proto event) throws IOException {
         byte[] data = event.toByteArray();
         ByteBuffer record = ByteBuffer.allocate(data.length + 16).order(ByteOrder.LITTLE_ENDIAN);
         record.putLong(data.length).putInt(maskedCrc(record.array(), 0, 8));
@@ -154,6 +194,25 @@ public final class TensorBoardWriter implements AutoCloseable {
         }
     }
 
+    private FileChannel channel() throws IOException {
+        if (channel != null) {
+            return channel;
+        }
+        FileChannel begun = create(PREFIX + clock.instant().getEpochSecond() + "." + hostName());
+        channel = begun;
+        try {
+            write(begun, event(0).text(3, "brain.Event:2"));
+            if (resumedAt > 0) {
+                // Steps after the checkpoint are about to be taken again.
+                write(begun, event(resumedAt + 1).message(7, new Proto().varint(1, SESSION_START)));
+            }
+        } catch (IOException e) {
+            begun.close();
+            throw e;
+        }
+        return begun;
+    }
+
     /** Computes the checksum of a record: CRC-32C, rotated and shifted so that it may itself lie within checksummed data. */
     static int maskedCrc(byte[] data, int from, int length) {
         CRC32C crc = new CRC32C();
@@ -161,13 +220,14 @@ public final class TensorBoardWriter implements AutoCloseable {
         return Integer.rotateRight((int) crc.getValue(), 15) + 0xa282ead8;
     }
 
-    private static TensorBoardWriter create(Path folder, String name, InstantSource clock) throws IOException {
+    private FileChannel create(String name) throws IOException {
         for (int attempt = 0;; attempt++) {
             // Two files begun within one second; a suffix keeps their order.
-            Path file = folder.resolve(attempt == 0 ? name : name + "." + attempt);
+            Path place = folder.resolve(attempt == 0 ? name : name + "." + attempt);
             try {
-                return new TensorBoardWriter(
-                        FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE), file, clock);
+                FileChannel begun = FileChannel.open(place, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+                file = place;
+                return begun;
             } catch (FileAlreadyExistsException e) {
                 if (attempt == 1000) {
                     throw e;
@@ -176,8 +236,8 @@ public final class TensorBoardWriter implements AutoCloseable {
         }
     }
 
-    /** Not by InetAddress, which asks a name server and may wait for it. */
-    private static String hostName() {
+    /** Returns this machine's name. Not by InetAddress, which asks a name server and may wait for it. */
+    public static String hostName() {
         String name = System.getenv().getOrDefault("HOSTNAME", System.getenv().getOrDefault("COMPUTERNAME", ""));
         try {
             name = name.isEmpty() ? Files.readString(Path.of("/proc/sys/kernel/hostname")).strip() : name;

@@ -1,0 +1,114 @@
+package org.metaflowmaps.training;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.metaflowmaps.training.metrics.TensorBoardWriter;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Lets one run at a time write to a folder, by a lock on the file {@value #NAME} in it.
+ *
+ * <p>The operating system releases the lock when its process ends, so what a killed run leaves blocks nobody. The file stays, empty:
+ * a process that deleted it could not know whether another one waits for it.
+ */
+final class RunLock implements AutoCloseable {
+    static final String NAME = ".run.lock";
+
+    /** The locks of this process: on POSIX systems, opening and closing a locked file again would end its lock. */
+    private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
+    private static final Logger LOG = LoggerFactory.getLogger(RunLock.class);
+    /** Behind the text, because Windows lets nobody read what is locked. */
+    private static final long LOCKED_BYTE = Long.MAX_VALUE - 1;
+
+    private final Path file;
+    private final FileChannel channel;
+
+    private RunLock(Path file, FileChannel channel) {
+        this.file = file;
+        this.channel = channel;
+    }
+
+    /**
+     * Takes the lock of a folder.
+     *
+     * @param folder of the run; created if missing
+     * @return the lock; the caller closes it
+     * @throws IOException if another run holds it, with its process, host and start
+     */
+    static RunLock take(Path folder) throws IOException {
+        Path real = Files.createDirectories(folder).toRealPath();
+        Path file = real.resolve(NAME);
+        if (!HELD.add(file)) {
+            throw new IOException("another run of this process writes to " + folder + ": wait until it ends, or choose another folder");
+        }
+        FileChannel channel = null;
+        boolean taken = false;
+        try {
+            channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+            if (!tryLock(channel, file)) {
+                throw new IOException("another run writes to " + folder + " (" + holder(channel)
+                        + "): wait until it ends, stop it, or choose another folder with --out");
+            }
+            channel.truncate(0);
+            write(channel, "process " + ProcessHandle.current().pid() + " on " + TensorBoardWriter.hostName() + " since "
+                    + Instant.now().truncatedTo(ChronoUnit.SECONDS));
+            taken = true;
+            return new RunLock(file, channel);
+        } finally {
+            if (!taken) {
+                if (channel != null) {
+                    channel.close();
+                }
+                HELD.remove(file);
+            }
+        }
+    }
+
+    private static boolean tryLock(FileChannel channel, Path file) {
+        try {
+            FileLock lock = channel.tryLock(LOCKED_BYTE, 1, false);
+            return lock != null;
+        } catch (IOException e) {
+            LOG.warn("warning: {} cannot be locked ({}): see to it that one run at a time writes there", file, e.getMessage());
+            return true;
+        }
+    }
+
+    /** For other processes to read; a disk without room for it is no reason to refuse. */
+    private static void write(FileChannel channel, String text) {
+        try {
+            channel.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)), 0);
+        } catch (IOException e) {
+            LOG.debug("The lock holds without a name", e);
+        }
+    }
+
+    private static String holder(FileChannel channel) throws IOException {
+        ByteBuffer text = ByteBuffer.allocate(400);
+        int read = channel.read(text, 0);
+        return read <= 0 ? "which has just begun" : new String(text.array(), 0, read, StandardCharsets.UTF_8);
+    }
+
+    @Override
+    public void close() {
+        try {
+            channel.truncate(0);
+            channel.close();
+        } catch (IOException e) {
+            LOG.debug("The lock ends with this process", e);
+        } finally {
+            HELD.remove(file);
+        }
+    }
+}
