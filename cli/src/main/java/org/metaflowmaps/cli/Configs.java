@@ -40,6 +40,8 @@ final class Configs {
             Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2").flatMap(subject ->
                     Stream.of("flow", "flow-map", "meta-flow-map", "distill").map(stage -> subject + "/" + stage))).toList();
 
+    private static final String CLOCK = "is_zero_data";
+
     private Configs() {}
 
     /**
@@ -47,8 +49,9 @@ final class Configs {
      *
      * @param tree as written to the run's folder
      * @param config what it means
+     * @param clockGiven true if the file or a setting says which way the network's clock runs, {@code model.transformer.is_zero_data}
      */
-    record Resolved(ObjectNode tree, TrainConfig config) {
+    record Resolved(ObjectNode tree, TrainConfig config, boolean clockGiven) {
         String yaml() {
             return YAML.writeValueAsString(tree);
         }
@@ -91,7 +94,12 @@ final class Configs {
             for (String override : overrides) {
                 set(tree, override);
             }
-            return new Resolved(tree, YAML.treeToValue(tree, TrainConfig.class));
+            boolean clockGiven = !(tree.path("model").get("transformer") instanceof ObjectNode transformer
+                    && transformer.path(CLOCK).isNull());
+            if (!clockGiven) {
+                ((ObjectNode) tree.path("model").get("transformer")).put(CLOCK, false);
+            }
+            return new Resolved(tree, YAML.treeToValue(tree, TrainConfig.class), clockGiven);
         } catch (JacksonException e) {
             throw new IOException(source + ": " + explain(e), e);
         }

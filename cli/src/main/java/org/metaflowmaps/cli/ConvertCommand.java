@@ -42,7 +42,7 @@ final class ConvertCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "IN", description = "A .safetensors file or one of torch.save.")
+    @Parameters(index = "0", paramLabel = "IN", description = "A .safetensors file, one of torch.save, or a folder of shards with an index.")
     private Path in = Path.of("");
 
     @Parameters(index = "1", paramLabel = "OUT", description = "A .safetensors or .pt file, replaced if it exists.")
@@ -60,7 +60,12 @@ final class ConvertCommand implements Callable<Integer> {
             description = "${COMPLETION-CANDIDATES}. Default: the file's own, bit for bit.")
     private @Nullable Type type;
 
-    @Option(names = "--lenient", description = "List missing and unexpected tensors and go on, instead of refusing the file.")
+    @Option(names = "--allow-infinite",
+            description = "Write infinities where a value is too large for --dtype, instead of refusing the file.")
+    private boolean infinite;
+
+    @Option(names = "--lenient",
+            description = "List missing and unexpected tensors and copy the others, instead of refusing the file.")
     private boolean lenient;
 
     @Override
@@ -71,7 +76,10 @@ final class ConvertCommand implements Callable<Integer> {
             String before = outPrefix != null ? outPrefix : CheckpointConversion.usualPrefix(open, layout);
             CheckpointConversion.Result result;
             try {
-                result = CheckpointConversion.convert(open, layout, out, before, type == null ? null : type.type, lenient);
+                result = CheckpointConversion.convert(open, layout, out, before, type == null ? null : type.type, lenient,
+                        infinite);
+            } catch (IllegalArgumentException e) {
+                throw new IOException(in + ": " + e.getMessage(), e);
             } catch (IOException e) {
                 String message = String.valueOf(e.getMessage());
                 throw message.startsWith("cannot write") ? e : new IOException(in + ": " + message, e);

@@ -29,7 +29,7 @@ final class InspectCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "FILE", description = "A .safetensors file or one of torch.save.")
+    @Parameters(index = "0", paramLabel = "FILE", description = "A .safetensors file, one of torch.save, or a folder of shards with an index.")
     private Path file = Path.of("");
 
     @Mixin
@@ -39,20 +39,24 @@ final class InspectCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
         try (TensorFile open = TensorFile.open(file)) {
-            int width = open.entries().keySet().stream().mapToInt(String::length).max().orElse(0);
-            String line = "%-" + Math.clamp(width, 1, 80) + "s  %-8s  %s%n";
+            layout(out, open);
             long elements = 0;
             long bytes = 0;
             for (TensorFile.Entry entry : open.entries().values()) {
-                out.printf(line, shown(entry.name(), Integer.MAX_VALUE), entry.dtype(), entry.shape());
                 elements += entry.elements();
                 bytes += entry.byteSize();
             }
-            out.printf(Locale.ROOT, "%n%,d tensors, %,d numbers, %,d bytes%n", open.entries().size(), elements, bytes);
+            out.printf(Locale.ROOT, "%,d tensors, %,d numbers, %,d bytes%n", open.entries().size(), elements, bytes);
             for (Map.Entry<String, String> text : open.metadata().entrySet()) {
                 out.println("metadata " + shown(text.getKey(), TEXT) + " = " + shown(text.getValue(), TEXT));
             }
-            layout(out, open);
+            out.println();
+            int width = open.entries().keySet().stream().mapToInt(String::length).max().orElse(0);
+            String line = "%-" + Math.clamp(width, 1, 80) + "s  %-8s  %s%n";
+            for (TensorFile.Entry entry : open.entries().values()) {
+                out.printf(line, shown(entry.name(), Integer.MAX_VALUE), entry.dtype(), entry.shape());
+            }
+            open.unreadable().forEach((name, why) -> out.println(shown(name, Integer.MAX_VALUE) + "  not read: " + shown(why, Integer.MAX_VALUE)));
         }
         out.flush();
         return 0;
@@ -68,6 +72,10 @@ final class InspectCommand implements Callable<Integer> {
         long parameters = layout.names(open).entrySet().stream().filter(name -> !name.getKey().endsWith("pos_embed"))
                 .mapToLong(name -> Objects.requireNonNull(open.entries().get(name.getValue())).elements()).sum();
         out.println("layout: " + layout);
+        if (layout.family() != CheckpointLayout.Family.OTHER && !open.metadata().containsKey("network")) {
+            out.println("clock: " + layout.zeroData().map(zeroData -> "is_zero_data " + zeroData + ", as logvar_linear tells")
+                    .orElse("not told by the file: training from it asks for is_zero_data"));
+        }
         out.printf(Locale.ROOT, "parameters: %,d%n", parameters);
         if (layout.family() == CheckpointLayout.Family.OTHER) {
             return;

@@ -2,7 +2,10 @@ package org.metaflowmaps.cli;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.TensorFile;
 import org.metaflowmaps.training.model.CheckpointLayout;
@@ -17,12 +20,21 @@ final class PrefixOption {
     /** The network's place in a file, or nothing if the file has none that is known. */
     Optional<CheckpointLayout> find(TensorFile open, Path file) throws IOException {
         if (prefix != null) {
-            return Optional.of(CheckpointLayout.at(open, prefix));
+            Set<String> names = open.entries().keySet();
+            String given = prefix;
+            boolean asGiven = given.isEmpty() || given.endsWith(".") || names.stream().noneMatch(name -> name.startsWith(given + "."));
+            String before = asGiven ? given : given + ".";
+            if (!before.isEmpty() && Stream.concat(names.stream(), open.unreadable().keySet().stream()).noneMatch(name -> name.startsWith(before))) {
+                List<String> networks = CheckpointLayout.prefixes(open);
+                throw new IOException(file + ": no tensor's name begins with --prefix '" + given + "'; "
+                        + (networks.isEmpty() ? "the file has no network that mfm knows" : "its networks are under the prefixes " + networks));
+            }
+            return Optional.of(CheckpointLayout.at(open, before));
         }
         try {
             return CheckpointLayout.detect(open);
         } catch (IOException e) {
-            throw new IOException(file + ": " + e.getMessage() + " with --prefix", e);
+            throw new IOException(file + ": " + e.getMessage(), e);
         }
     }
 }

@@ -12,6 +12,7 @@ import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.AtomicFile;
+import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.data.TrainingData;
@@ -65,6 +66,10 @@ final class TrainCommand implements Callable<Integer> {
         if (!resume && !checkpoints.isEmpty()) {
             throw new IOException("a checkpoint exists in " + folder
                     + ": go on from it with --resume, or choose another folder with --out");
+        }
+        String init = resolved.config().init();
+        if (!resume && init != null && !resolved.clockGiven()) {
+            Checkpoint.requireClock(Path.of(init));
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         try (TrainingData source = DataSource.open(resolved.config(), device.get());

@@ -73,6 +73,11 @@ final class CheckpointCommandsTest {
         assertTrue(out.contains("layout: MFM, names under 'dit.'"), out);
         assertTrue(out.contains("network: 8 wide, 2 blocks") && out.contains("items 1x28x28 in patches of 14, 10 classes"), out);
         assertTrue(out.contains("whole: every tensor"), out);
+        assertTrue(out.startsWith("layout: MFM"), "the summary comes first: " + out);
+        assertTrue(out.indexOf("whole: ") < out.indexOf("metadata ") && out.indexOf("metadata ") < out.indexOf("train/values"), out);
+        mfm("inspect", trained, "--prefix", "nosuch").failed("--prefix 'nosuch'", "[dit.]");
+        mfm("convert", trained, path("nosuch.pt"), "--prefix", "nosuch").failed("--prefix 'nosuch'", "[dit.]");
+        assertEquals(out, mfm("inspect", trained, "--prefix", "dit").succeeded().out());
         String given = mfm("inspect", trained, "--prefix", "train/").succeeded().out();
         assertTrue(given.contains("layout: mfm, names under 'train/'"), given);
     }
@@ -94,6 +99,7 @@ final class CheckpointCommandsTest {
                 assertEquals(-1, before.bytes(name).mismatch(after.bytes(name.replaceFirst("dit", "model"))), name);
             }
         }
+        mfm("sample", path("there.pt"), "--device", "cpu", "--count", "1", "--out", path("c.safetensors")).succeeded();
         mfm("convert", path("there.pt"), path("averaged.pt"), "--out-prefix", "ema.").succeeded();
         String averaged = mfm("inspect", path("averaged.pt")).succeeded().out();
         assertTrue(averaged.contains("names under 'ema.'") && averaged.contains("whole: "), averaged);
@@ -101,6 +107,7 @@ final class CheckpointCommandsTest {
         mfm("sample", trained, "--device", "cpu", "--count", "1", "--out", path("a.safetensors")).succeeded();
         mfm("sample", path("slim.safetensors"), "--device", "cpu", "--count", "1", "--out", path("b.safetensors")).succeeded();
         assertArrayEquals(Files.readAllBytes(folder.resolve("a.safetensors")), Files.readAllBytes(folder.resolve("b.safetensors")));
+        assertArrayEquals(Files.readAllBytes(folder.resolve("a.safetensors")), Files.readAllBytes(folder.resolve("c.safetensors")));
         assertTrue(Files.size(folder.resolve("slim.safetensors")) < Files.size(Path.of(trained)) / 2);
     }
 
@@ -153,7 +160,7 @@ final class CheckpointCommandsTest {
 
     /** A file whose pickle would delete everything, were it run. */
     @Test
-    void aFileThatNamesCodeIsRefused() throws IOException {
+    void aFileThatNamesCodeRunsNone() throws IOException {
         Path hostile = folder.resolve("hostile.pt");
         byte[] pickle = "\u0080\2cos\nsystem\nX\4\0\0\0true\u0085R.".getBytes(StandardCharsets.ISO_8859_1);
         try (OutputStream out = Files.newOutputStream(hostile);
@@ -167,7 +174,7 @@ final class CheckpointCommandsTest {
             zip.putNextEntry(entry);
             zip.write(pickle);
         }
-        mfm("inspect", hostile.toString()).failed(hostile.toString(), "'os.system'", "refused");
-        mfm("convert", hostile.toString(), path("harmless.safetensors")).failed("'os.system'");
+        mfm("inspect", hostile.toString()).succeeded();
+        mfm("convert", hostile.toString(), path("harmless.safetensors")).failed("no network that mfm knows");
     }
 }

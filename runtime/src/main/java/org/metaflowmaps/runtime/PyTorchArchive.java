@@ -1,12 +1,15 @@
 package org.metaflowmaps.runtime;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.metaflowmaps.runtime.SafetensorsException.clean;
 import static org.metaflowmaps.runtime.SafetensorsException.quote;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -17,10 +20,9 @@ import org.apache.commons.compress.archivers.zip.ZipArchiveEntry;
 import org.apache.commons.compress.archivers.zip.ZipFile;
 
 /** Where the records of a PyTorch file lie; they are stored without compression, so each is a piece of the mapping. */
-final class PyTorchArchive {
-    /** Far above what thousands of tensors need. */
-    static final long MAX_PICKLE = 64_000_000;
-
+final class PyTorchArchive implements PyTorchStorages {
+    private static final int MAX_ORDER = 64;
+    private static final long BLOCK = 1 << 24;
     private static final String PICKLE = "/data.pkl";
     private static final String WHOLE = "a whole file as torch.save writes it: it is damaged or truncated, fetch it again";
 
@@ -40,16 +42,17 @@ final class PyTorchArchive {
      */
     static PyTorchArchive read(Path path, MemorySegment whole) throws IOException {
         String file = path.toString();
+        FileKind kind = FileKind.of(path, whole);
+        if (kind != null) {
+            throw new PyTorchException(file, kind.found(), kind.cure());
+        }
         if (whole.byteSize() < 4 || whole.get(ValueLayout.JAVA_BYTE, 0) != 'P' || whole.get(ValueLayout.JAVA_BYTE, 1) != 'K') {
-            throw new PyTorchException(file, "the file does not begin as an archive", "PyTorch's format since version 1.6: "
-                    + "load an older file with torch.load and write it again with torch.save");
+            throw new PyTorchException(file, "the file does not begin as an archive", "a file of torch.save: it is damaged, or of another kind");
         }
         List<ZipArchiveEntry> all;
-        try (ZipFile zip = ZipFile.builder().setPath(path).get()) {
-            all = Collections.list(zip.getEntries());
-        } catch (IOException | RuntimeException e) {
-            // What a damaged directory makes the library throw is not only what it declares.
-            throw new PyTorchException(file, "the archive cannot be read (" + clean(String.valueOf(e.getMessage()), 200) + ")", WHOLE, e);
+        // The library leaves a channel that it opened itself open if the archive is damaged.
+        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+            all = directory(file, channel);
         }
         PyTorchArchive archive = new PyTorchArchive(file, whole);
         List<String> roots = new ArrayList<>();
@@ -60,6 +63,10 @@ final class PyTorchArchive {
             }
         }
         if (roots.size() != 1) {
+            FileKind other = FileKind.ofArchive(all.stream().map(ZipArchiveEntry::getName).toList());
+            if (other != null) {
+                throw new PyTorchException(file, other.found(), other.cure());
+            }
             throw new PyTorchException(file, "the archive has " + (roots.isEmpty() ? "no" : "several") + " NAME/data.pkl",
                     "one, as torch.save writes it");
         }
@@ -69,15 +76,53 @@ final class PyTorchArchive {
                 throw new PyTorchException(file, "the archive has two records " + quote(name), "each name once");
             }
         }
+        if (archive.records.containsKey("constants.pkl") || archive.records.keySet().stream().anyMatch(name -> name.startsWith("code/"))) {
+            throw new PyTorchException(file, FileKind.TORCH_SCRIPT.found(), FileKind.TORCH_SCRIPT.cure());
+        }
         return archive;
     }
 
-    boolean has(String name) {
-        return records.containsKey(name);
+    private static List<ZipArchiveEntry> directory(String file, FileChannel channel) throws PyTorchException {
+        try (ZipFile zip = ZipFile.builder().setSeekableByteChannel(channel).get()) {
+            return Collections.list(zip.getEntries());
+        } catch (IOException | RuntimeException e) {
+            // What a damaged directory makes the library throw is not only what it declares.
+            throw new PyTorchException(file, "the archive cannot be read (" + clean(String.valueOf(e.getMessage()), 200) + ")", WHOLE, e);
+        }
+    }
+
+    /** True if the numbers of the storages have their first byte at the end of the number. */
+    boolean isBigEndian() throws PyTorchException {
+        if (!records.containsKey("byteorder")) {
+            return false;
+        }
+        if (entry("byteorder").getSize() > MAX_ORDER) {
+            throw new PyTorchException(file, "record 'byteorder' has " + entry("byteorder").getSize() + " bytes", "the word little or big");
+        }
+        String order = new String(checked("byteorder").toArray(ValueLayout.JAVA_BYTE), US_ASCII);
+        if (!order.equals("little") && !order.equals("big")) {
+            throw new PyTorchException(file, "record 'byteorder' says " + quote(order), "the word little or big");
+        }
+        return order.equals("big");
+    }
+
+    /** The pickle, checked against its checksum. */
+    MemorySegment pickle() throws PyTorchException {
+        return checked("data.pkl");
+    }
+
+    @Override
+    public long begin(String key) throws PyTorchException {
+        return place("data/" + key);
+    }
+
+    @Override
+    public long size(String key) throws PyTorchException {
+        return entry("data/" + key).getSize();
     }
 
     /** Where a record begins in the file, once it is known to be whole and as it is. */
-    long begin(String name) throws PyTorchException {
+    private long place(String name) throws PyTorchException {
         ZipArchiveEntry entry = entry(name);
         if (entry.getMethod() != ZipArchiveEntry.STORED || entry.getGeneralPurposeBit().usesEncryption()
                 || entry.getCompressedSize() != entry.getSize()) {
@@ -91,20 +136,12 @@ final class PyTorchArchive {
         return begin;
     }
 
-    long size(String name) throws PyTorchException {
-        return entry(name).getSize();
-    }
-
-    /** A short record, checked against its checksum. */
-    byte[] bytes(String name) throws PyTorchException {
-        long begin = begin(name);
-        long size = size(name);
-        if (size > MAX_PICKLE) {
-            throw new PyTorchException(file, "record " + quote(name) + " has " + size + " bytes", "at most " + MAX_PICKLE);
-        }
-        byte[] bytes = whole.asSlice(begin, size).toArray(ValueLayout.JAVA_BYTE);
+    private MemorySegment checked(String name) throws PyTorchException {
+        MemorySegment bytes = whole.asSlice(place(name), entry(name).getSize());
         CRC32 checksum = new CRC32();
-        checksum.update(bytes);
+        for (long at = 0; at < bytes.byteSize(); at += BLOCK) {
+            checksum.update(bytes.asSlice(at, Math.min(BLOCK, bytes.byteSize() - at)).asByteBuffer());
+        }
         if (checksum.getValue() != entry(name).getCrc()) {
             throw new PyTorchException(file, "record " + quote(name) + " does not have its checksum", WHOLE);
         }

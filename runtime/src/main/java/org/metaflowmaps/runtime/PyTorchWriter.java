@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import net.razorvine.pickle.IObjectPickler;
 import net.razorvine.pickle.Opcodes;
 import net.razorvine.pickle.Pickler;
@@ -51,7 +52,23 @@ public final class PyTorchWriter {
      * @throws IOException if the file could not be written; the old one is then untouched
      */
     public static void write(Path target, List<? extends OutgoingTensor> tensors) throws IOException {
-        byte[] pickle = pickle(tensors);
+        write(target, Map.of(), tensors);
+    }
+
+    /**
+     * Writes a file with texts that a {@link PyTorchFile} gives back as its metadata.
+     *
+     * <p>With texts the dict is an {@code OrderedDict}, as a state dict of PyTorch is, and the texts are its attribute {@code _mfm}: so
+     * {@code load_state_dict} does not see them.
+     *
+     * @param target as for {@link #write(Path, List)}
+     * @param metadata texts by key
+     * @param tensors the dict, in this order
+     * @throws IllegalArgumentException as for {@link #write(Path, List)}
+     * @throws IOException as for {@link #write(Path, List)}
+     */
+    public static void write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> tensors) throws IOException {
+        byte[] pickle = pickle(metadata, tensors);
         long total = tensors.stream().mapToLong(OutgoingTensor::byteSize).reduce(pickle.length, Math::addExact);
         AtomicFile.write(target, total, channel -> {
             SeekableByteChannel ours = CloseShieldChannel.<SeekableByteChannel>wrap(channel);
@@ -95,7 +112,7 @@ public final class PyTorchWriter {
     }
 
     /** The dict of tensors, each described by the call that rebuilds it. */
-    private static byte[] pickle(List<? extends OutgoingTensor> tensors) throws IOException {
+    private static byte[] pickle(Map<String, String> metadata, List<? extends OutgoingTensor> tensors) throws IOException {
         Map<String, Object> dict = new LinkedHashMap<>();
         Map<String, Object> averaged = new LinkedHashMap<>();
         Set<String> names = new HashSet<>();
@@ -121,7 +138,7 @@ public final class PyTorchWriter {
                     + ".…', which lie in a dict of that name: rename it");
         }
         ByteArrayOutputStream out = new ByteArrayOutputStream();
-        new Description().dump(dict, out);
+        new Description().dump(metadata.isEmpty() ? dict : new Ordered(dict, Map.of(PyTorchFile.TEXTS, new TreeMap<>(metadata))), out);
         return out.toByteArray();
     }
 
@@ -141,6 +158,9 @@ public final class PyTorchWriter {
     /** A call of a function by that name. */
     private record Call(Global function, List<?> arguments) {}
 
+    /** An OrderedDict with attributes. */
+    private record Ordered(Map<String, Object> items, Map<String, Object> attributes) {}
+
     /** A storage, which a pickle only refers to. */
     private record Storage(DType dtype, String key, long elements) {}
 
@@ -152,7 +172,8 @@ public final class PyTorchWriter {
 
         @Override
         protected IObjectPickler getCustomPickler(Class<?> type) {
-            return type == Global.class ? Description::global : type == Call.class ? Description::call : super.getCustomPickler(type);
+            return type == Global.class ? Description::global : type == Call.class ? Description::call
+                    : type == Ordered.class ? Description::ordered : super.getCustomPickler(type);
         }
 
         private static void global(Object value, OutputStream out, Pickler pickler) throws IOException {
@@ -168,10 +189,23 @@ public final class PyTorchWriter {
             out.write(Opcodes.REDUCE);
         }
 
+        private static void ordered(Object value, OutputStream out, Pickler pickler) throws IOException {
+            Ordered ordered = (Ordered) value;
+            pickler.save(new Call(new Global("collections", "OrderedDict"), List.of()));
+            out.write(Opcodes.MARK);
+            for (Map.Entry<String, Object> item : ordered.items.entrySet()) {
+                pickler.save(item.getKey());
+                pickler.save(item.getValue());
+            }
+            out.write(Opcodes.SETITEMS);
+            pickler.save(ordered.attributes);
+            out.write(Opcodes.BUILD);
+        }
+
         @Override
         protected Object persistentId(Object value) {
             if (value instanceof Storage storage) {
-                Global type = new Global("torch", PyTorchPickle.storageName(storage.dtype));
+                Global type = new Global("torch", PyTorchObjects.storageName(storage.dtype));
                 return new Object[] {"storage", type, storage.key, "cpu", storage.elements};
             }
             return super.persistentId(value);

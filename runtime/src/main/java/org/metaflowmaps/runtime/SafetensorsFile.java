@@ -84,9 +84,15 @@ public final class SafetensorsFile implements TensorFile {
     @SuppressWarnings("MustBeClosedChecker") // the arena goes to the result, whose close() closes it
     public static SafetensorsFile open(Path path) throws IOException {
         requireFile(path, "a safetensors file");
+        FileClasses.load(path);
         Arena arena = Arena.ofShared();
         try {
-            return over(path.toString(), load(path, arena), arena);
+            MemorySegment whole = load(path, arena);
+            FileKind kind = FileKind.of(path, whole);
+            if (kind != null) {
+                throw new SafetensorsException(path.toString(), null, kind.found(), kind.cure());
+            }
+            return over(path.toString(), whole, arena);
         } catch (Throwable e) {
             arena.close();
             throw e;
@@ -171,6 +177,11 @@ public final class SafetensorsFile implements TensorFile {
         return header.metadata();
     }
 
+    @Override
+    public Map<String, String> unreadable() {
+        return header.unreadable();
+    }
+
     /** True if the file says that it carries its own checksum, as {@link SafetensorsWriter#writeSealed} leaves it. */
     public boolean isSealed() {
         return header.metadata().containsKey(SafetensorsSeal.KEY);
@@ -237,6 +248,10 @@ public final class SafetensorsFile implements TensorFile {
     private Entry entry(String name) {
         Entry entry = header.entries().get(name);
         if (entry == null) {
+            String why = header.unreadable().get(name);
+            if (why != null) {
+                throw new IllegalArgumentException(file + ": tensor " + SafetensorsException.quote(name) + " cannot be read: " + why);
+            }
             throw new IllegalArgumentException(file + " has no tensor " + SafetensorsException.quote(name) + " among its "
                     + header.entries().size() + ": entries() lists them");
         }

@@ -17,6 +17,8 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.SafetensorsFile.Entry;
@@ -42,6 +44,8 @@ final class SafetensorsHeader {
     private static final ValueLayout.OfLong LENGTH = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final String WHOLE_NUMBER = "a whole number from 0 to 9223372036854775807";
     private static final String ENTRY_FORM = "exactly the fields dtype, shape and data_offsets";
+    /** What the names of element types look like. */
+    private static final Pattern OTHER_TYPE = Pattern.compile("[A-Z][A-Z0-9_]{0,30}");
     private static final String TYPES =
             Arrays.stream(DType.values()).map(DType::safetensorsName).sorted().collect(Collectors.joining(", "));
     private static final JsonFactory JSON = JsonFactory.builder()
@@ -63,8 +67,13 @@ final class SafetensorsHeader {
     private final JsonParser json;
     private final Map<String, Entry> entries = new LinkedHashMap<>();
     private final Map<String, String> metadata = new LinkedHashMap<>();
+    private final Map<String, String> unreadable = new LinkedHashMap<>();
+    private final List<Range> ranges = new ArrayList<>();
     /** The tensor being read, for messages. */
     private @Nullable String tensor;
+
+    /** The bytes of a tensor, whatever its type. */
+    private record Range(String name, long begin, long end) {}
 
     private SafetensorsHeader(String file, long dataStart, long dataBytes, JsonParser json) {
         this.file = file;
@@ -127,6 +136,11 @@ final class SafetensorsHeader {
         return Collections.unmodifiableMap(metadata);
     }
 
+    /** Tensors of a type that this library does not have, with the reason. */
+    Map<String, String> unreadable() {
+        return Collections.unmodifiableMap(unreadable);
+    }
+
     private void parse() throws SafetensorsException {
         try {
             json.nextToken();
@@ -136,7 +150,7 @@ final class SafetensorsHeader {
                     parseMetadata();
                 } else {
                     tensor = name;
-                    entries.put(name, parseEntry(name));
+                    parseEntry(name);
                     tensor = null;
                 }
             }
@@ -171,11 +185,11 @@ final class SafetensorsHeader {
         }
     }
 
-    private Entry parseEntry(String name) throws SafetensorsException {
+    private void parseEntry(String name) throws SafetensorsException {
         if (json.nextToken() != JsonToken.START_OBJECT) {
             throw problem("its description is " + shown(), "an object with " + ENTRY_FORM);
         }
-        DType type = null;
+        String type = null;
         List<Long> shape = null;
         List<Long> offsets = null;
         while (json.nextToken() != JsonToken.END_OBJECT) {
@@ -192,15 +206,23 @@ final class SafetensorsHeader {
             String missing = type == null ? "dtype" : shape == null ? "shape" : "data_offsets";
             throw problem("field " + missing + " is missing", ENTRY_FORM);
         }
-        return checkedEntry(name, type, shape, offsets);
+        checkRange(offsets);
+        ranges.add(new Range(name, offsets.get(0), offsets.get(1)));
+        Optional<DType> known = DType.ofSafetensorsName(type);
+        if (known.isPresent()) {
+            entries.put(name, checkedEntry(name, known.get(), shape, offsets));
+        } else {
+            unreadable.put(name, "its elements are of type " + type + ", shape " + shape + ", which is not supported: expected one of "
+                    + TYPES);
+        }
     }
 
-    private DType parseType() throws SafetensorsException {
-        if (json.currentToken() != JsonToken.VALUE_STRING) {
+    /** A type's name; one that the format may have and this library has not is of no harm until its tensor is needed. */
+    private String parseType() throws SafetensorsException {
+        if (json.currentToken() != JsonToken.VALUE_STRING || !OTHER_TYPE.matcher(json.getString()).matches()) {
             throw problem("dtype is " + shown(), "one of " + TYPES);
         }
-        String given = json.getString();
-        return DType.ofSafetensorsName(given).orElseThrow(() -> problem("dtype is " + quote(given), "one of " + TYPES));
+        return json.getString();
     }
 
     private List<Long> parseNumbers(String field) throws SafetensorsException {
@@ -225,7 +247,7 @@ final class SafetensorsHeader {
         return numbers;
     }
 
-    private Entry checkedEntry(String name, DType type, List<Long> shape, List<Long> offsets) throws SafetensorsException {
+    private void checkRange(List<Long> offsets) throws SafetensorsException {
         if (offsets.size() != 2) {
             throw problem("data_offsets holds " + offsets.size() + " numbers", "two, the begin and the end");
         }
@@ -238,6 +260,11 @@ final class SafetensorsHeader {
             throw problem("data_offsets end at " + end + ", beyond the " + dataBytes + " bytes of data in the file",
                     "offsets inside the data: the file is truncated, fetch it again, or its header is wrong");
         }
+    }
+
+    private Entry checkedEntry(String name, DType type, List<Long> shape, List<Long> offsets) throws SafetensorsException {
+        long begin = offsets.get(0);
+        long end = offsets.get(1);
         long bytes;
         try {
             bytes = byteCount(type, shape);
@@ -254,11 +281,11 @@ final class SafetensorsHeader {
 
     /** The format wants every byte of data to belong to exactly one tensor, so that nothing can hide in a file. */
     private void checkLayout() throws SafetensorsException {
-        List<Entry> ordered = new ArrayList<>(entries.values());
-        ordered.sort(Comparator.comparingLong(Entry::begin).thenComparingLong(Entry::end));
+        List<Range> ordered = new ArrayList<>(ranges);
+        ordered.sort(Comparator.comparingLong(Range::begin).thenComparingLong(Range::end));
         long reached = 0;
         String previous = "";
-        for (Entry entry : ordered) {
+        for (Range entry : ordered) {
             if (entry.begin() < reached) {
                 throw new SafetensorsException(file, entry.name(), "its data begin at " + entry.begin() + ", inside tensor "
                         + quote(previous) + " which ends at " + reached, "tensors that do not overlap");

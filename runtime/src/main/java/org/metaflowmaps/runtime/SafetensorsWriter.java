@@ -29,11 +29,14 @@ import tools.jackson.core.json.JsonFactory;
  * Writes safetensors files, whole or not at all.
  *
  * <p>Tensors with larger elements come first, otherwise the given order stays; the header is padded with spaces to a multiple of
- * 8 bytes. So every tensor is aligned to its element size in the file and in a mapping of it. Metadata are sorted by key: equal
+ * 8 bytes. So every tensor is aligned to its element size in the file and in a mapping of it. Metadata are sorted by key, and have the text
+ * {@code format=pt} if they do not name another format: equal
  * content makes equal files. Bytes are streamed from where they lie; no second copy of the tensors is made.
  */
 public final class SafetensorsWriter {
     private static final int BLOCK = 1 << 20;
+    /** Accelerate and Transformers refuse files that do not name their framework here. */
+    private static final String FORMAT = "format";
     private static final JsonFactory JSON = new JsonFactory();
 
     private SafetensorsWriter() {
@@ -177,20 +180,20 @@ public final class SafetensorsWriter {
     }
 
     /** The length field and the padded text. */
-    private static byte[] header(Map<String, String> metadata, List<OutgoingTensor> ordered) {
+    private static byte[] header(Map<String, String> given, List<OutgoingTensor> ordered) {
+        Map<String, String> metadata = new TreeMap<>(given);
+        metadata.putIfAbsent(FORMAT, "pt");
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         out.writeBytes(new byte[SafetensorsHeader.TEXT_START]);
         try (JsonGenerator json = JSON.createGenerator(ObjectWriteContext.empty(), out, JsonEncoding.UTF8)) {
             json.writeStartObject();
-            if (!metadata.isEmpty()) {
-                json.writeObjectPropertyStart(SafetensorsHeader.METADATA);
-                new TreeMap<>(metadata).forEach((key, text) -> {
-                    requireUnicode(key);
-                    requireUnicode(text);
-                    json.writeStringProperty(key, text);
-                });
-                json.writeEndObject();
-            }
+            json.writeObjectPropertyStart(SafetensorsHeader.METADATA);
+            metadata.forEach((key, text) -> {
+                requireUnicode(key);
+                requireUnicode(text);
+                json.writeStringProperty(key, text);
+            });
+            json.writeEndObject();
             Set<String> names = new HashSet<>();
             long begin = 0;
             for (OutgoingTensor item : ordered) {

@@ -6,6 +6,7 @@ import static org.metaflowmaps.runtime.PyTorchSamples.floats;
 import static org.metaflowmaps.runtime.PyTorchSamples.sizes;
 
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -46,7 +47,8 @@ class PyTorchFuzzTest {
                 try (TensorScope scope = TensorScope.open()) {
                     Tensor tensor = file.view(entry.name());
                     assertEquals(entry.elements(), tensor.toFloatArray().length);
-                    assertTrue(entry.begin() >= 0 && entry.begin() + entry.byteSize() <= content.length, entry.toString());
+                    assertTrue(entry.begin() >= 0 && (entry.byteSize() == 0
+                            || entry.begin() + entry.extent() * entry.dtype().bytes() <= content.length), entry.toString());
                 }
             }
         } catch (PyTorchException e) {
@@ -94,7 +96,7 @@ class PyTorchFuzzTest {
     void damagedPickles() {
         for (int i = 0; i < PICKLES; i++) {
             try {
-                PyTorchPickle.read("test.pt", damaged(new Random(i)));
+                org.metaflowmaps.runtime.Pickle.read("test.pt", MemorySegment.ofArray(damaged(new Random(i))), 0, new PyTorchObjects());
                 accepted++;
             } catch (PyTorchException e) {
                 refused++;

@@ -40,7 +40,7 @@ class PyTorchWriterTest {
         Path file = folder.resolve("written.pt");
         List<Deferred> outgoing = new ArrayList<>();
         tensors.forEach((name, tensor) -> outgoing.add(outgoing(name, tensor)));
-        TensorFile.write(file, Map.of("dropped", "text"), outgoing);
+        TensorFile.write(file, Map.of(), outgoing);
         return file;
     }
 
@@ -89,6 +89,28 @@ class PyTorchWriterTest {
             }
             try (PyTorchFile read = PyTorchFile.open(file)) {
                 assertEquals(Set.of("ema.w", "ema.b", "step"), read.entries().keySet());
+            }
+        }
+    }
+
+    /** Texts are an attribute of the dict, where no reader of tensors meets them. */
+    @Test
+    void textsAreKept() throws IOException {
+        try (TensorScope scope = TensorScope.open()) {
+            Path file = folder.resolve("texts.pt");
+            PyTorchWriter.write(file, Map.of("network", "{\"depth\": 2}", "step", "7"), List.of(outgoing("ema.w", Torch.zeros(2)),
+                    outgoing("b", Torch.zeros(1))));
+            Pickle expected = new Pickle(2).orderedDict().op('(').text("ema").items();
+            vector(expected, "w", "0", 2);
+            vector(expected.endItems(), "b", "1", 1);
+            expected.op('u').items().text("_mfm").items().text("network").text("{\"depth\": 2}").text("step").text("7").endItems()
+                    .endItems().op('b');
+            try (ZipFile zip = new ZipFile(file.toFile())) {
+                assertArrayEquals(expected.stop(), content(zip, "data.pkl"));
+            }
+            try (PyTorchFile read = PyTorchFile.open(file)) {
+                assertEquals(Set.of("ema.w", "b"), read.entries().keySet());
+                assertEquals(Map.of("network", "{\"depth\": 2}", "step", "7"), read.metadata());
             }
         }
     }

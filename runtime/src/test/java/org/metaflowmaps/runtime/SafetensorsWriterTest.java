@@ -76,7 +76,9 @@ class SafetensorsWriterTest {
         List<Item> items = everything();
         SafetensorsWriter.write(path, metadata, items);
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
-            assertEquals(metadata, file.metadata());
+            Map<String, String> expected = new LinkedHashMap<>(metadata);
+            expected.put("format", "pt");
+            assertEquals(expected, file.metadata());
             assertEquals(items.size(), file.entries().size());
             for (Item item : items) {
                 SafetensorsFile.Entry entry = requireNonNull(file.entries().get(item.name()), item.name());
@@ -104,7 +106,7 @@ class SafetensorsWriterTest {
         assertEquals(0, length % 8);
         int data = Math.toIntExact(8 + length);
         String header = new String(file, 8, Math.toIntExact(length), UTF_8);
-        assertTrue(header.startsWith("{\"__metadata__\":{\"a\":\"1\",\"b\":\"2\"},"), header);
+        assertTrue(header.startsWith("{\"__metadata__\":{\"a\":\"1\",\"b\":\"2\",\"format\":\"pt\"},"), header);
         assertTrue(header.matches("(?s)\\{.*}} {0,7}"), header);
         Map<String, Item> left = new LinkedHashMap<>();
         items.forEach(item -> left.put(item.name(), item));

@@ -18,6 +18,7 @@ import org.metaflowmaps.runtime.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.config.ModelConfig;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.NetworkFile;
 import org.metaflowmaps.training.optim.MovingAverage;
@@ -116,6 +117,16 @@ public final class Checkpoint {
         }
     }
 
+    /** Opens a network's file of either format; a checkpoint with a seal is verified. */
+    private static TensorFile openAny(Path file) throws IOException {
+        TensorFile open = TensorFile.open(file);
+        if (!(open instanceof SafetensorsFile)) {
+            return open;
+        }
+        open.close();
+        return open(file, false);
+    }
+
     /**
      * Puts a state back and returns how far it had come.
      *
@@ -200,10 +211,28 @@ public final class Checkpoint {
         return file.metadata().containsKey(NETWORK);
     }
 
-    private static ModelConfig network(SafetensorsFile open, Path file) throws IOException {
+    /**
+     * Checks that first weights tell which way their clock runs.
+     *
+     * @param file a checkpoint of mfm or a public file
+     * @throws IOException if they do not, or if the file is missing or damaged
+     */
+    public static void requireClock(Path file) throws IOException {
+        try (TensorFile open = TensorFile.open(file)) {
+            CheckpointLayout layout = Networks.layout(file, open);
+            if (!Networks.saysItself(open, layout) && layout.zeroData().isEmpty()) {
+                throw new IOException("config: init names " + file + " (" + layout + "), which does not tell which way its clock runs: set "
+                        + "model.transformer.is_zero_data=false if it has noise at time 0 and data at 1, as SiT's, or true if it has data at 0");
+            }
+        }
+    }
+
+    private static ModelConfig network(TensorFile open, Path file) throws IOException {
         String network = open.metadata().get(NETWORK);
         if (network == null) {
-            throw new IOException(file + " does not say what network it holds (metadata '" + NETWORK + "'): it was not written by mfm");
+            throw new IOException(file + " was not written by mfm: it does not say what network it holds (metadata '" + NETWORK
+                    + "') and which way its clock runs (is_zero_data). Begin a run with it: mfm train CONFIG init=" + file
+                    + " model.transformer.is_zero_data=false, or true if it has data at time 0");
         }
         try {
             @Nullable ModelConfig model = JSON.readValue(network, ModelConfig.class);
@@ -223,7 +252,7 @@ public final class Checkpoint {
      * @throws IOException if the file is missing, damaged or no such checkpoint
      */
     public static MetaFlowMap load(Path file, Device device) throws IOException {
-        try (SafetensorsFile open = open(file, false)) {
+        try (TensorFile open = openAny(file)) {
             MetaFlowMap map = Networks.zeros(network(open, file), device);
             try {
                 NetworkFile.load(map, open, NetworkFile.PREFIX);

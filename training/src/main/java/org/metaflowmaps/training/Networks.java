@@ -60,10 +60,10 @@ final class Networks {
      * A trained network from a run's checkpoint or from a public file, to learn from: of whatever size.
      *
      * @param like the network that learns: what a public file's shapes do not tell is taken to be as it is there
-     * @param zeroData which way a public file's clock runs; null: as that of {@code like}
+     * @param zeroData which way a public file's clock runs; null: the file's names have to tell
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged, or holds no network of a known layout
-     * @throws IllegalArgumentException if the clock can be seen to run the other way
+     * @throws IllegalArgumentException if the clock can be seen to run the other way, or is not told
      */
     static MetaFlowMap teacher(Path path, ModelConfig like, @Nullable Boolean zeroData, Device device) throws IOException {
         try (TensorFile file = TensorFile.open(path)) {
@@ -79,12 +79,12 @@ final class Networks {
                 }
                 return network;
             }
-            if (zeroData == null) {
-                requireClock(path, layout, wanted.zeroData(), "teacher.file", "teacher.is_zero_data");
-            }
+            boolean clock = zeroData != null ? zeroData : layout.zeroData().orElseThrow(() -> new IllegalArgumentException(
+                    "config: teacher.file names " + path + " (" + layout + "), which does not tell which way its clock runs: set "
+                    + "teacher.is_zero_data=true if it has data at time 0 and noise at 1, as DMF's, or false if it has noise at 0"));
             TransformerConfig found;
             try {
-                found = InferredConfig.of(file, layout).config(wanted, zeroData == null ? wanted.zeroData() : zeroData);
+                found = InferredConfig.of(file, layout).config(wanted, clock);
             } catch (IllegalArgumentException e) {
                 throw new IOException(path + ": " + e.getMessage(), e);
             }
@@ -92,12 +92,16 @@ final class Networks {
         }
     }
 
-    private static CheckpointLayout layout(Path path, TensorFile file) throws IOException {
-        return CheckpointLayout.detect(file).orElseThrow(() -> new IOException(path + " holds no network of a known layout"));
+    static CheckpointLayout layout(Path path, TensorFile file) throws IOException {
+        try {
+            return CheckpointLayout.detect(file).orElseThrow(() -> new IOException("the file holds no network of a known layout"));
+        } catch (IOException e) {
+            throw new IOException(path + ": " + e.getMessage(), e);
+        }
     }
 
     /** True of a file that says what network it holds. */
-    private static boolean saysItself(TensorFile file, CheckpointLayout layout) {
+    static boolean saysItself(TensorFile file, CheckpointLayout layout) {
         return layout.family() == CheckpointLayout.Family.OTHER || Checkpoint.saysNetwork(file);
     }
 
@@ -107,7 +111,7 @@ final class Networks {
             throw new IllegalArgumentException("config: " + setting + " names " + path + ", which by its names (" + layout
                     + ") is a network whose clock runs from " + (told ? "data to noise" : "noise to data")
                     + ", but model.transformer.is_zero_data is " + zeroData + ": set " + cure + "=" + told
-                    + ", or, if the names mislead, take them away with: mfm convert FILE OUT --out-prefix ''");
+                    + ", or, if the names mislead, write the network without its logvar_linear: mfm convert FILE OUT");
         }
     }
 

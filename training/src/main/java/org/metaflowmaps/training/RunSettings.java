@@ -4,6 +4,7 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.model.TransformerConfig;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
@@ -52,7 +53,19 @@ final class RunSettings {
      */
     static @Nullable String difference(String saved, TrainConfig config) {
         // Both come from text: a number is of one kind there, whatever Java's type was.
-        return difference("", JSON.readTree(saved), JSON.readTree(of(config)));
+        JsonNode before = JSON.readTree(saved);
+        nameClock(before, config);
+        return difference("", before, JSON.readTree(of(config)));
+    }
+
+    /** Where a public teacher's clock was not set, older versions took the clock of the network that learns. */
+    private static void nameClock(JsonNode saved, TrainConfig config) {
+        TransformerConfig learns = config.model().transformer();
+        Boolean given = config.teacher().zeroData();
+        if (saved.get("teacher") instanceof ObjectNode teacher && teacher.path("is_zero_data").isNull() && learns != null && given != null
+                && learns.zeroData() == given) {
+            teacher.put("is_zero_data", given);
+        }
     }
 
     private static @Nullable String difference(String path, JsonNode saved, JsonNode present) {

@@ -4,6 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
+import java.util.List;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.model.TransformerConfig;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.LossConfig;
@@ -66,6 +69,14 @@ final class RunSettingsTest {
         clock.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, "x", true, TeacherConfig.Guidance.NONE, 0);
         assertDifferent("teacher.is_zero_data is true, was null", any, clock);
         assertNull(RunSettings.difference(RunSettings.of(any.config()).replace("\"is_zero_data\":null,", ""), clock.config()));
+        // Versions that asked for no clock took the model's, so that saying so is no change.
+        for (Runs runs : List.of(any, clock)) {
+            runs.model = new ModelConfig(new TransformerConfig(4, 2, 1, 8, 2, 2, 3, 1, List.of(), List.of(), 4, true, false, false, false,
+                    false), null);
+        }
+        assertNull(RunSettings.difference(RunSettings.of(any.config()), clock.config()));
+        clock.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, "x", false, TeacherConfig.Guidance.NONE, 0);
+        assertDifferent("teacher.is_zero_data is false, was null", any, clock);
         assertEquals("dropout is not known, was 0.5", RunSettings.difference(saved.replace("\"seed\"",
                 "\"dropout\":0.5,\"seed\""), new Runs().config()));
     }

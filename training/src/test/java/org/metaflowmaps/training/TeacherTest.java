@@ -124,31 +124,44 @@ final class TeacherTest {
         step(runs(like, network(name, zeroData)), null);
     }
 
+    /** Only logvar_linear tells a clock, DMF's; for any other file the setting is needed, whatever its names begin with. */
     @Test
-    void aTeachersClockThatIsSeenToBeTheOtherIsRefusedUnlessItIsSet() throws IOException {
-        String sit = file(student(false).withoutContext(), "ema.");
-        Runs runs = runs(new ModelConfig(student(true), null), network(sit, null));
-        assertRefused(() -> step(runs, null), "teacher.file names", "public.pt", "from noise to data",
-                "set teacher.is_zero_data=false");
+    void aTeachersClockIsToldByTheFileOrByTheSetting() throws IOException {
+        Runs runs = runs(new ModelConfig(student(true), null), network("unused", null));
+        for (String prefix : List.of("ema.", "module.", "")) {
+            runs.teacher = network(file(student(false).withoutContext(), prefix), null);
+            assertRefused(() -> step(runs, null), "teacher.file names", "public.pt", "does not tell", "set teacher.is_zero_data=true");
+            runs.teacher = network(file(student(false).withoutContext(), prefix), false);
+            step(runs, null);
+        }
         String dmf = file(student(true).withoutContext(), "", "logvar_linear.weight");
         runs.model = new ModelConfig(student(false), null);
-        assertRefused(() -> step(runs, null), "from data to noise", "set teacher.is_zero_data=true");
-        runs.teacher = network(dmf, true);
+        runs.teacher = network(dmf, null);
         step(runs, null);
+        try (MetaFlowMap read = org.metaflowmaps.training.Networks.teacher(Path.of(dmf), runs.model, null, Device.CPU)) {
+            assertTrue(((FlowMapTransformer) read).config().zeroData());
+        }
     }
 
+    /** A public file of DMF has its own clock; any other takes the model's. */
     @ParameterizedTest
-    @CsvSource({"ema., , true, false", "module., , false, true", "'', logvar_linear.weight, false, true",
-        "ema., logvar_linear.weight, false, true"})
-    void firstWeightsOfTheOtherClockAreRefused(String prefix, @Nullable String more, boolean zeroData, boolean needed)
-            throws IOException {
+    @CsvSource({"'', true", "ema., true", "module., true"})
+    void firstWeightsOfTheOtherClockAreRefused(String prefix, boolean needed) throws IOException {
         Runs runs = new Runs();
-        runs.init = file(student(true).withoutContext(), prefix, more == null ? new String[0] : new String[] {more});
-        runs.model = new ModelConfig(student(zeroData), null);
-        assertRefused(() -> step(runs, null), "init names", "public.pt", "model.transformer.is_zero_data is " + zeroData,
+        runs.init = file(student(true).withoutContext(), prefix, "logvar_linear.weight");
+        runs.model = new ModelConfig(student(!needed), null);
+        assertRefused(() -> step(runs, null), "init names", "public.pt", "model.transformer.is_zero_data is " + !needed,
                 "set model.transformer.is_zero_data=" + needed);
         runs.model = new ModelConfig(student(needed), null);
         step(runs, null);
+        runs.init = file(student(true).withoutContext(), prefix);
+        for (boolean zeroData : new boolean[] {false, true}) {
+            runs.model = new ModelConfig(student(zeroData), null);
+            step(runs, null);
+        }
+        String unclear = runs.init;
+        assertRefused(IOException.class, () -> Checkpoint.requireClock(Path.of(Objects.requireNonNull(unclear))), "does not tell",
+                "model.transformer.is_zero_data=false");
     }
 
     /** A run's checkpoint says which way its own clock runs. */
@@ -174,10 +187,10 @@ final class TeacherTest {
     void aTeacherOfOtherItemsOrClassesIsRefused() throws IOException {
         ModelConfig like = new ModelConfig(student(false), null);
         String classes = file(TransformerConfig.of(4, 2, 1, 8, 2, 2, 4).withoutContext(), "");
-        assertRefused(() -> step(runs(like, network(classes, null)), null),
+        assertRefused(() -> step(runs(like, network(classes, false)), null),
                 "the teacher takes items of shape [1, 4, 4] with 4 classes", "[1, 4, 4] with 3");
         String items = file(TransformerConfig.of(8, 2, 1, 8, 2, 2, 3).withoutContext(), "");
-        assertRefused(() -> step(runs(like, network(items, null)), null), "[1, 8, 8] with 3 classes");
+        assertRefused(() -> step(runs(like, network(items, false)), null), "[1, 8, 8] with 3 classes");
     }
 
     @Test
@@ -199,9 +212,9 @@ final class TeacherTest {
         TransformerConfig guided = new TransformerConfig(4, 2, 1, 8, 2, 2, 3, 1, List.of(2.5), List.of(), 4, false, false, false,
                 false, false);
         String name = file(guided, "dit.");
-        assertRefused(IOException.class, () -> step(runs(new ModelConfig(student(false), null), network(name, null)), null),
+        assertRefused(IOException.class, () -> step(runs(new ModelConfig(student(false), null), network(name, false)), null),
                 "public.pt", "has 2 rows", "scales for 1");
-        Runs alike = runs(new ModelConfig(guided, null), network(name, null));
+        Runs alike = runs(new ModelConfig(guided, null), network(name, false));
         alike.guidance = 2.5;
         step(alike, null);
     }

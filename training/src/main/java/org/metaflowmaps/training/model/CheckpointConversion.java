@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.OutgoingTensor;
@@ -58,11 +59,13 @@ public final class CheckpointConversion {
      * @param prefix before every name in the new file
      * @param type of all tensors of floating-point numbers; null for the one that each has
      * @param lenient true to copy a network that is not whole, and one whose kind cannot be told
+     * @param infinite true to write infinities where a finite value is too large for the type
      * @throws IOException if not lenient and the network is not whole, or if a file cannot be read or written
-     * @throws IllegalArgumentException if the new file's name says no format, or the type is not one of floating-point numbers
+     * @throws IllegalArgumentException if the new file's name says no format, the type is not one of floating-point numbers, or it
+     *     has no finite number for a value and {@code infinite} is false; no file is written then
      */
-    public static Result convert(TensorFile from, CheckpointLayout layout, Path to, String prefix, @Nullable DType type, boolean lenient)
-            throws IOException {
+    public static Result convert(TensorFile from, CheckpointLayout layout, Path to, String prefix, @Nullable DType type, boolean lenient,
+            boolean infinite) throws IOException {
         if (type != null && !type.isFloatingPoint()) {
             throw new IllegalArgumentException(type + " would lose the weights: expected float32, float16, bfloat16 or float64");
         }
@@ -92,18 +95,45 @@ public final class CheckpointConversion {
             }
             DType wanted = type != null && entry.dtype().isFloatingPoint() ? type : entry.dtype();
             OutgoingTensor.Deferred tensor = new OutgoingTensor.Deferred(prefix + name.getKey(), wanted, entry.shape(),
-                    () -> typed(from.view(entry.name()), wanted));
+                    () -> typed(from.view(entry.name()), wanted, infinite ? null : entry.name()));
             tensors.add(tensor);
             bytes += tensor.byteSize();
         }
         Map<String, String> metadata = new LinkedHashMap<>(from.metadata());
         metadata.keySet().retainAll(KEPT);
         TensorFile.write(to, metadata, tensors);
-        List<String> left = from.entries().keySet().stream().filter(name -> !names.containsValue(name)).toList();
+        List<String> left = Stream.concat(from.entries().keySet().stream(), layout.unreadable(from).keySet().stream())
+                .filter(name -> !names.containsValue(name)).toList();
         return new Result(layout, fit, tensors.size(), bytes, left);
     }
 
-    private static Tensor typed(Tensor tensor, DType type) {
-        return tensor.dtype() == type ? tensor : tensor.to(type);
+    /** A tensor in another type; {@code name} is what the message calls it if a value has no finite number there, null to allow that. */
+    private static Tensor typed(Tensor tensor, DType type, @Nullable String name) {
+        if (tensor.dtype() == type) {
+            return tensor;
+        }
+        Tensor converted = tensor.to(type);
+        if (name != null && tensor.numel() > 0
+                && tensor.isFinite().to(DType.FLOAT32).sub(converted.isFinite().to(DType.FLOAT32)).max().item() > 0) {
+            requireFinite(tensor, converted, type, name);
+        }
+        return converted;
+    }
+
+    private static void requireFinite(Tensor tensor, Tensor converted, DType type, String name) {
+        double[] before = tensor.toDoubleArray();
+        double[] after = converted.toDoubleArray();
+        long count = 0;
+        double largest = 0;
+        for (int i = 0; i < before.length; i++) {
+            if (Double.isInfinite(after[i]) && Double.isFinite(before[i])) {
+                count++;
+                largest = Math.abs(before[i]) > Math.abs(largest) ? before[i] : largest;
+            }
+        }
+        if (count > 0) {
+            throw new IllegalArgumentException(name + " has " + count + (count == 1 ? " value that has" : " values that have") + " no finite "
+                    + type + ", such as " + largest + ": nothing was written. Choose bf16 or f32, or write infinities with --allow-infinite");
+        }
     }
 }

@@ -10,7 +10,7 @@ import org.metaflowmaps.runtime.TensorFile;
  *
  * @param missing what the network has and the file has not
  * @param unexpected what the file has under the network's prefix and the network has not
- * @param misshapen what both have in different shapes, with the shapes
+ * @param misshapen what both have and the network cannot take, because of its shape or its type, with the reason
  */
 public record Fit(List<String> missing, List<String> unexpected, List<String> misshapen) {
     private static final int SHOWN = 6;
@@ -25,11 +25,16 @@ public record Fit(List<String> missing, List<String> unexpected, List<String> mi
     /** Compares a file with the shapes of a network by name. */
     public static Fit of(TensorFile file, CheckpointLayout layout, Map<String, List<Long>> wanted) {
         Map<String, String> names = layout.names(file);
+        Map<String, String> unreadable = layout.unreadable(file);
         List<String> missing = new ArrayList<>();
         List<String> misshapen = new ArrayList<>();
         wanted.forEach((name, shape) -> {
-            TensorFile.Entry found = file.entries().get(layout.prefix() + name);
-            if (found == null) {
+            String inFile = names.get(name);
+            TensorFile.Entry found = inFile == null ? null : file.entries().get(inFile);
+            String why = unreadable.get(name);
+            if (found == null && why != null) {
+                misshapen.add(why);
+            } else if (found == null) {
                 missing.add(layout.prefix() + name);
             } else if (!found.shape().equals(shape)) {
                 misshapen.add(found.name() + " has shape " + found.shape() + ", the network needs " + shape);

@@ -39,7 +39,7 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
      * @throws IOException if a tensor that tells something is missing, or of a shape that makes no sense
      */
     public static InferredConfig of(TensorFile file, CheckpointLayout layout) throws IOException {
-        Shapes shapes = new Shapes(file, layout.prefix());
+        Shapes shapes = new Shapes(file, layout, layout.names(file), layout.unreadable(file));
         List<Long> patches = shapes.get("x_embedder.proj.weight", 4);
         int width = size(patches.get(0));
         int channels = size(patches.get(1));
@@ -79,16 +79,21 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         return config;
     }
 
-    /** The shapes in a file under a prefix. */
-    private record Shapes(TensorFile file, String prefix) {
+    /** The shapes of a network's tensors in a file. */
+    private record Shapes(TensorFile file, CheckpointLayout layout, Map<String, String> names, Map<String, String> unreadable) {
         boolean has(String name) {
-            return file.entries().containsKey(prefix + name);
+            return names.containsKey(name) || unreadable.containsKey(name);
         }
 
         List<Long> get(String name, int dimensions) throws IOException {
-            TensorFile.Entry entry = file.entries().get(prefix + name);
+            String inFile = names.get(name);
+            TensorFile.Entry entry = inFile == null ? null : file.entries().get(inFile);
+            String why = unreadable.get(name);
+            if (why != null) {
+                throw new IOException(why);
+            }
             if (entry == null) {
-                throw new IOException(prefix + name + " is missing, so the network's shape cannot be told");
+                throw new IOException(layout.prefix() + name + " is missing, so the network's shape cannot be told");
             }
             if (entry.shape().size() != dimensions) {
                 throw new IOException(entry.name() + " has shape " + entry.shape() + ", expected " + dimensions + " dimensions");
@@ -149,6 +154,13 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         TransformerConfig whole = family == CheckpointLayout.Family.MFM ? any : any.withoutContext();
         Map<String, List<Long>> shapes = new LinkedHashMap<>();
         TransformerLayout.shapes(whole).forEach((name, shape) -> shapes.put(name, Arrays.stream(shape).boxed().toList()));
+        if (jointAttention) {
+            // The context's tokens are added to the input here too.
+            shapes.putIfAbsent("x_cond_embedder.proj.weight", List.of((long) hiddenSize, (long) inChannels, (long) patchSize, (long) patchSize));
+            shapes.putIfAbsent("x_cond_embedder.proj.bias", List.of((long) hiddenSize));
+            shapes.putIfAbsent("x_cond_adaLN.1.weight", List.of(2L * hiddenSize, (long) hiddenSize));
+            shapes.putIfAbsent("x_cond_adaLN.1.bias", List.of(2L * hiddenSize));
+        }
         List<Long> positions = List.of(1L, (long) any.tokens(), (long) hiddenSize);
         shapes.put("pos_embed", positions);
         for (int i = 0; jointAttention && i < depth; i++) {

@@ -6,7 +6,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.Tensor;
@@ -53,11 +52,11 @@ public final class NetworkFile {
             throw new IOException("the checkpoint does not fit the network in " + fit.places() + " places: " + fit
                     + ". Check that the config is the one it was trained with");
         }
-        Set<String> left = Set.copyOf(fit.missing());
+        Map<String, String> names = layout.names(file);
         try (Autograd.Mode off = Autograd.noGrad()) {
             for (Map.Entry<String, Tensor> entry : wanted.entrySet()) {
-                String name = layout.prefix() + entry.getKey();
-                if (left.contains(name) || !Objects.requireNonNull(file.entries().get(name)).shape().equals(shapes.get(entry.getKey()))) {
+                String name = names.get(entry.getKey());
+                if (name == null || !Objects.requireNonNull(file.entries().get(name)).shape().equals(shapes.get(entry.getKey()))) {
                     continue;
                 }
                 try (TensorScope scope = TensorScope.open()) {

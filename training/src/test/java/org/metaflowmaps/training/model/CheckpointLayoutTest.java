@@ -58,7 +58,7 @@ final class CheckpointLayoutTest {
         List<OutgoingTensor> outgoing = new ArrayList<>();
         tensors.forEach((title, tensor) -> outgoing.add(new OutgoingTensor.Deferred(title, tensor.dtype(),
                 Arrays.stream(tensor.shape()).boxed().toList(), () -> tensor)));
-        TensorFile.write(file, Map.of("network", "described"), outgoing);
+        TensorFile.write(file, name.startsWith("bare") ? Map.of() : Map.of("network", "described"), outgoing);
         return file;
     }
 
@@ -92,7 +92,7 @@ final class CheckpointLayoutTest {
                 found("MFM, names under '" + prefix + "'", tensors(network, true, prefix));
             }
             found("SiT, names without a prefix", tensors(network, false, ""));
-            found("DMF, names under 'module.'", tensors(network, false, "module."));
+            found("SiT, names under 'module.'", tensors(network, false, "module."));
             Map<String, Tensor> dmf = tensors(network, false, "model.");
             dmf.put("model.logvar_linear.weight", Torch.zeros(1, 8));
             found("DMF, names under 'model.'", dmf);
@@ -125,6 +125,55 @@ final class CheckpointLayoutTest {
         }
     }
 
+    /** Which of several copies is meant, by the names of the programs that write them. */
+    @Test
+    void theAveragedCopyIsFound() throws IOException {
+        try (FlowMapTransformer network = Networks.transformer();
+                TensorScope scope = TensorScope.open()) {
+            for (String[] names : new String[][] {{"state_dict_ema.", "state_dict."}, {"modelEMA.", "model."}, {"ema_model.", "model."},
+                {"state_dict.net.", "current_model_state.net."}, {"ema.ema_model.", "ema.online_model."}, {"EMA.", "cinema."},
+                {"ema.", ""}, {"state_dict.ema0.", "state_dict.model."}, {"model.", "optimizer.exp_avg."}, {"net.", "callbacks.x."}}) {
+                Map<String, Tensor> both = tensors(network, false, names[1]);
+                both.putAll(tensors(network, false, names[0]));
+                found("SiT, names under '" + names[0] + "'", both);
+            }
+            Map<String, Tensor> counted = tensors(network, false, "model.");
+            counted.putAll(tensors(network, false, "average.module."));
+            counted.put("average.n_averaged", Torch.zeros(1).select(0, 0).to(DType.INT64));
+            found("SiT, names under 'average.module.'", counted);
+            Map<String, Tensor> averages = tensors(network, false, "ema_0.99.");
+            averages.putAll(tensors(network, false, "ema_0.999."));
+            averages.putAll(tensors(network, false, "model."));
+            try (TensorFile file = TensorFile.open(write("averages.pt", averages))) {
+                assertRefused(IOException.class, () -> CheckpointLayout.detect(file), "2 averaged networks", "[ema_0.99., ema_0.999.]",
+                        "--prefix");
+                CheckpointLayout chosen = CheckpointLayout.at(file, "ema_0.99.");
+                assertTrue(CheckpointConversion.fit(file, chosen).isExact());
+            }
+        }
+    }
+
+    /** Wrappers of modules put their parts anywhere into a name; counters and optimisers may lie beside the tensors. */
+    @Test
+    void whatIsNotTheNetworksOwnIsPassedOver() throws IOException {
+        try (FlowMapTransformer network = Networks.transformer();
+                TensorScope scope = TensorScope.open()) {
+            Map<String, Tensor> wrapped = new LinkedHashMap<>();
+            tensors(network, true, "").forEach((name, tensor) -> wrapped.put("_fsdp_wrapped_module." + name
+                    .replace("blocks.0.", "blocks.0._checkpoint_wrapped_module._orig_mod.").replace("mlp.fc1", "mlp.module.fc1"), tensor));
+            found("MFM, names under '_fsdp_wrapped_module.'", wrapped);
+            Map<String, Tensor> beside = tensors(network, false, "");
+            beside.put("optimizer.state.0.exp_avg", Torch.zeros(3));
+            beside.put("step", Torch.zeros(1).select(0, 0));
+            found("SiT, names without a prefix", beside);
+            beside.put("blocks.0._orig_mod.mlp.fc1.bias", Torch.zeros(16));
+            try (TensorFile file = TensorFile.open(write("twice.pt", beside))) {
+                assertEquals(List.of("blocks.0._orig_mod.mlp.fc1.bias"),
+                        CheckpointConversion.fit(file, CheckpointLayout.at(file, "")).unexpected());
+            }
+        }
+    }
+
     @Test
     void shapesTellTheConfig() throws IOException {
         for (Networks.Option[] options : new Networks.Option[][] {{}, {Networks.Option.LEARN_SIGMA}, {Networks.Option.QK_NORM},
@@ -132,7 +181,7 @@ final class CheckpointLayoutTest {
             TransformerConfig config = Networks.config(options);
             try (FlowMapTransformer network = Networks.transformer(config);
                     TensorScope scope = TensorScope.open();
-                    TensorFile file = TensorFile.open(write("config.pt", tensors(network, true, "dit.")))) {
+                    TensorFile file = TensorFile.open(write("config.pt", whole(network)))) {
                 InferredConfig found = InferredConfig.of(file, CheckpointLayout.detect(file).orElseThrow());
                 Set<Networks.Option> on = Set.of(options);
                 assertEquals(new InferredConfig(Family.MFM, 4, 2, 2, 8, 3, on.contains(Networks.Option.QK_NORM) ? OptionalInt.of(2)
@@ -142,6 +191,18 @@ final class CheckpointLayoutTest {
                 assertTrue(CheckpointConversion.fit(file, CheckpointLayout.at(file, "dit.")).isExact());
             }
         }
+    }
+
+    /** A network's tensors as the public class has them: with joint attention too the context is embedded at the top. */
+    private static Map<String, Tensor> whole(FlowMapTransformer network) {
+        Map<String, Tensor> tensors = tensors(network, true, "dit.");
+        TransformerConfig config = network.config();
+        int width = config.hiddenSize();
+        tensors.putIfAbsent("dit.x_cond_embedder.proj.weight", Torch.zeros(width, config.inChannels(), config.patchSize(), config.patchSize()));
+        tensors.putIfAbsent("dit.x_cond_embedder.proj.bias", Torch.zeros(width));
+        tensors.putIfAbsent("dit.x_cond_adaLN.1.weight", Torch.zeros(2L * width, width));
+        tensors.putIfAbsent("dit.x_cond_adaLN.1.bias", Torch.zeros(2L * width));
+        return tensors;
     }
 
     /** B/2 and XL/2 as published, from their shapes alone. */
@@ -235,7 +296,7 @@ final class CheckpointLayoutTest {
             try (TensorFile before = TensorFile.open(start);
                     TensorFile after = TensorFile.open(back)) {
                 Map<String, Tensor> read = read(after, name -> name.replaceFirst("^dit\\.", "model."));
-                assertEquals(Map.of(), after.metadata());
+                assertEquals(Map.of("network", "described", "format", "pt"), after.metadata());
                 assertEquals(before.entries().size() - 2, read.size());
                 read.forEach((name, tensor) -> assertEquals(-1, before.view(name).segment().mismatch(tensor.segment()), name));
             }
@@ -245,7 +306,7 @@ final class CheckpointLayoutTest {
     private static void convert(Path from, Path to, String prefix, Set<String> left) throws IOException {
         try (TensorFile file = TensorFile.open(from)) {
             CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
-            CheckpointConversion.Result result = CheckpointConversion.convert(file, layout, to, prefix, null, false);
+            CheckpointConversion.Result result = CheckpointConversion.convert(file, layout, to, prefix, null, false, false);
             assertEquals(left, Set.copyOf(result.left()));
             assertEquals(file.entries().size() - left.size(), result.tensors());
         }
@@ -261,10 +322,10 @@ final class CheckpointLayoutTest {
             Path to = folder.resolve("to.safetensors");
             try (TensorFile file = TensorFile.open(write("from.pt", tensors))) {
                 CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
-                assertRefused(IOException.class, () -> CheckpointConversion.convert(file, layout, to, "", null, false),
+                assertRefused(IOException.class, () -> CheckpointConversion.convert(file, layout, to, "", null, false, false),
                         "dit.blocks.2.mlp.fc2.bias is missing",
                         "dit.surplus is not part");
-                CheckpointConversion.Result result = CheckpointConversion.convert(file, layout, to, "", DType.BFLOAT16, true);
+                CheckpointConversion.Result result = CheckpointConversion.convert(file, layout, to, "", DType.BFLOAT16, true, false);
                 assertEquals(new Fit(List.of("dit.blocks.2.mlp.fc2.bias"), List.of("dit.surplus"), List.of()), result.fit());
             }
             try (TensorFile file = TensorFile.open(to)) {
@@ -275,7 +336,7 @@ final class CheckpointLayoutTest {
                         file.view("pos_embed").toFloatArray());
                 assertRefused(IllegalArgumentException.class, () -> CheckpointConversion.convert(file, CheckpointLayout.at(file,
                         ""), to, "", DType.INT64,
-                        true), "int64");
+                        true, false), "int64");
             }
         }
     }
