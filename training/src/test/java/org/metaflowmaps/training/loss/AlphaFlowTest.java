@@ -64,7 +64,7 @@ final class AlphaFlowTest {
 
     /** Under every weighting the gradient is of MeanFlow's size and direction, however small α is. */
     @ParameterizedTest
-    @CsvSource({"0.1, 0.05", "0.03, 0.02", "0.01, 0.01", "0.005, 0.01", "0.001, 0.01"})
+    @CsvSource({"0.1, 0.08", "0.03, 0.05", "0.01, 0.03", "0.005, 0.02", "0.001, 0.01"})
     void theGradientTendsToMeanFlows(double alpha, double bound) {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(6);
@@ -84,7 +84,7 @@ final class AlphaFlowTest {
                 String what = weighting + ", alpha " + alpha + ": ";
                 assertTrue(size > 0.01, what + size);
                 assertEquals(1, actual.norm().item() / size, bound, what + "ratio");
-                assertEquals(0, actual.sub(limit).norm().item() / size, 2 * bound, what + "distance");
+                assertEquals(0, actual.sub(limit).norm().item() / size, 4 * bound, what + "distance");
             }
         }
     }

@@ -116,7 +116,7 @@ final class EvaluationCountTest {
     /** Every loss with every velocity that costs something else, by the table's first two columns. */
     private Map<String, Loss> losses() {
         Map<String, Loss> losses = new LinkedHashMap<>();
-        for (Map.Entry<String, Velocity> velocity : Map.of("data", data, "guided", guided, "teacher", taught).entrySet()) {
+        for (Map.Entry<String, Velocity> velocity : Map.<String, Velocity>of("data", data, "guided", guided, "teacher", taught).entrySet()) {
             losses.put("diagonal | " + velocity.getKey(), pair -> Diagonal.of(map, pair, velocity.getValue()));
             put(losses, "mean-flow | " + velocity.getKey(), new Eulerian(velocity.getValue()));
             put(losses, "improved-mean-flow | " + velocity.getKey(), new ImprovedMeanFlow(velocity.getValue()));
