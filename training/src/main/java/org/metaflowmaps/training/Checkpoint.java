@@ -3,6 +3,7 @@ package org.metaflowmaps.training;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
@@ -29,7 +30,11 @@ import tools.jackson.databind.json.JsonMapper;
 
 /**
  * A training run in one safetensors file: the averaged weights under the public checkpoints' names, and under {@code train/} all
- * that is needed to go on as if the run had never stopped. It is sealed with its checksum, without which it is not read again.
+ * that is needed to continue as if the run had never stopped. It is sealed with its checksum, without which it is not read again.
+ *
+ * <p>{@code train/values}, {@code train/moment/*} and {@code train/more/*} are flat float32 buffers: the network's parameters in the
+ * order of its {@link org.metaflowmaps.runtime.ParameterArena}, each from a multiple of 64 elements on, with zeros between.
+ * {@code train/random} is the random source's state. The moving average is stored once, as the network's own tensors.
  */
 public final class Checkpoint {
     private static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES).build();
@@ -41,7 +46,10 @@ public final class Checkpoint {
     private static final String SKIPPED_IN_ROW = "skipped_in_a_row";
     private static final String POSITION = "data_position";
     private static final String VALUES = "train/values";
+
+    /** Only in old files: the average is the file's network, so it is not written a second time. */
     private static final String AVERAGE = "train/average";
+
     private static final String RANDOM = "train/random";
     private static final String MORE = "train/more/";
     private static final String MOMENT = "train/moment/";
@@ -54,14 +62,25 @@ public final class Checkpoint {
      * @param more further buffers by name, of whatever else a run trains
      */
     record State(MetaFlowMap map, Optimizer optimizer, MovingAverage average, RandomSource random, Map<String, Tensor> more) {
-        /** All buffers by their names in a file. */
+        /** The buffers under {@code train/} by their names in a file. */
         private Map<String, Tensor> buffers() {
             Map<String, Tensor> buffers = new LinkedHashMap<>();
             buffers.put(VALUES, map.parameters().values());
-            buffers.put(AVERAGE, average.values());
             optimizer.moments().forEach((name, moment) -> buffers.put(MOMENT + name, moment));
             more.forEach((name, buffer) -> buffers.put(MORE + name, buffer));
             return buffers;
+        }
+
+        /** The average by its names in a file: its parameters, which are the file's network, or one buffer in old files. */
+        private Map<String, Tensor> average(boolean old) {
+            if (old) {
+                return Map.of(AVERAGE, average.values());
+            }
+            Map<String, Tensor> views = new LinkedHashMap<>();
+            for (String name : map.parameters().parameters().keySet()) {
+                views.put(NetworkFile.PREFIX + name, map.parameters().view(name, average.values()));
+            }
+            return views;
         }
     }
 
@@ -138,7 +157,8 @@ public final class Checkpoint {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             requireSameRun(open, file, config);
-            Map<String, Tensor> buffers = state.buffers();
+            Map<String, Tensor> buffers = new LinkedHashMap<>(state.buffers());
+            buffers.putAll(state.average(open.entries().containsKey(AVERAGE)));
             Map<String, Tensor> saved = new LinkedHashMap<>();
             for (Map.Entry<String, Tensor> buffer : buffers.entrySet()) {
                 saved.put(buffer.getKey(), saved(open, file, buffer.getKey(), buffer.getValue()));
@@ -200,7 +220,7 @@ public final class Checkpoint {
     /** A tensor of the file that takes the place of another, found to be its like. */
     private static Tensor saved(SafetensorsFile open, Path file, String name, Tensor like) throws IOException {
         Tensor saved = Safetensors.view(open, name);
-        if (saved.numel() != like.numel() || saved.dtype() != like.dtype()) {
+        if (!Arrays.equals(saved.shape(), like.shape()) || saved.dtype() != like.dtype()) {
             throw new IOException(file + " cannot be resumed: " + name + " is " + saved + ", this run's is " + like);
         }
         return saved;

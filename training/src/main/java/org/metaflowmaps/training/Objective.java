@@ -31,7 +31,7 @@ import org.metaflowmaps.training.model.TimeWeight;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.teacher.ConditionalDrift;
 
-/** The sum of a diagonal and a consistency loss, with what they need besides the map. */
+/** A diagonal and a consistency loss, whose gradients add up, with what they need besides the map. */
 final class Objective implements AutoCloseable {
     private final LossConfig config;
     private final MovingAverage average;
@@ -120,22 +120,17 @@ final class Objective implements AutoCloseable {
         return learned.stream().map(TimeWeight::parameters).toList();
     }
 
-    /**
-     * The losses of one batch.
-     *
-     * @param total what is differentiated
-     * @param diagonal the diagonal's plain error
-     * @param consistency the consistency loss's plain error; null where it takes no part
-     */
-    record Losses(Tensor total, Tensor diagonal, @Nullable Tensor consistency) {}
-
-    Losses of(MetaFlowMap map, TrainingData.Batch batch, PairSampler sampler, long step) {
-        Context context = sampler.context(batch, map, step);
+    /** The diagonal loss of a batch in its contexts. */
+    Weighting.Weighted diagonal(MetaFlowMap map, TrainingData.Batch batch, Context context, PairSampler sampler) {
         Pair point = sampler.diagonal(batch, context);
-        Weighting.Weighted diagonal = weigh(diagonalWeighting, Diagonal.of(map, point, velocity), point);
+        return weigh(diagonalWeighting, Diagonal.of(map, point, velocity), point);
+    }
+
+    /** The consistency loss of the first items of a batch in their contexts, times its factor; null where it takes no part. */
+    Weighting.@Nullable Weighted consistency(MetaFlowMap map, TrainingData.Batch batch, Context context, PairSampler sampler, long step) {
         Consistency consistency = consistency(step);
         if (consistency == null) {
-            return new Losses(diagonal.loss(), diagonal.raw(), null);
+            return null;
         }
         if (averaged != null) {
             try (Autograd.Mode off = Autograd.noGrad()) {
@@ -145,7 +140,7 @@ final class Objective implements AutoCloseable {
         long share = Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
         Pair pair = sampler.jump(batch.first(share), context.first(share), step);
         Weighting.Weighted jump = weigh(consistencyWeighting, consistency.of(map, pair), pair);
-        return new Losses(diagonal.loss().add(jump.loss().mul(config.consistencyFactor())), diagonal.raw(), jump.raw());
+        return new Weighting.Weighted(jump.loss().mul(config.consistencyFactor()), jump.raw());
     }
 
     private static Weighting.Weighted weigh(Weighting weighting, Regression regression, Pair pair) {

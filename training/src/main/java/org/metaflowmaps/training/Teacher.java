@@ -30,9 +30,6 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
         @Nullable GaussianMixture mixture) implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Teacher.class);
 
-    /** Rounding of a scale that was written with a few digits. */
-    private static final double SAME_SCALE = 1e-3;
-
     /**
      * The teacher of a configuration.
      *
@@ -86,9 +83,8 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
 
     /** True if model guidance is undone and another scale applied, which is wrong where the teacher was not guided. */
     static boolean undoesTooMuch(TrainConfig config) {
-        double inside = 1 / (1 - config.teacher().builtIn());
         return config.teacher().guidance() == TeacherConfig.Guidance.DMF && config.labelDrop() < 1
-                && Math.abs(config.guidance() - inside) > SAME_SCALE * inside;
+                && !GuidedDrift.isBuiltIn(config.guidance(), config.teacher().builtIn());
     }
 
     private static Drift guided(TrainConfig config, MetaFlowMap network) {
@@ -98,11 +94,12 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
                     config.guidance(), 1 / (1 - teacher.builtIn()));
         }
         Drift plain = new NetworkDrift(network);
-        return switch (teacher.guidance()) {
-            case NONE -> plain;
-            case SIT -> new GuidedDrift(plain, network.classes(), 0);
-            case DMF -> new GuidedDrift(plain, network.classes(), teacher.builtIn());
-        };
+        double builtIn = teacher.guidance() == TeacherConfig.Guidance.DMF ? teacher.builtIn() : 0;
+        // Where no item keeps its label any scale gives the same: the teacher's own is the cheapest.
+        double scale = config.labelDrop() == 1 ? 1 / (1 - builtIn) : config.guidance();
+        return teacher.guidance() == TeacherConfig.Guidance.NONE
+                ? plain
+                : GuidedDrift.ofScale(plain, network.classes(), builtIn, scale);
     }
 
     @Override

@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
@@ -22,9 +23,11 @@ import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.Seeds;
 import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.Weighting;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.Progress;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
+import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.Initialisation;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.optim.AdamW;
@@ -238,10 +241,9 @@ public final class Trainer implements AutoCloseable {
             Tensor diagonal = null;
             Tensor consistency = null;
             for (int part = 0; part < config.accumulate(); part++) {
-                Objective.Losses losses = accumulate(part);
-                diagonal = diagonal == null ? losses.diagonal() : diagonal.add(losses.diagonal());
-                Tensor other = losses.consistency();
-                consistency = consistency == null || other == null ? other : consistency.add(other);
+                Losses losses = accumulate(part);
+                diagonal = sum(diagonal, losses.diagonal());
+                consistency = sum(consistency, losses.consistency());
             }
             double clip = config.optimizer().clip();
             Tensor norm = Clipping.clip(arena, clip == 0 ? Double.POSITIVE_INFINITY : clip);
@@ -263,26 +265,42 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    private Objective.Losses accumulate(int part) {
+    private static @Nullable Tensor sum(@Nullable Tensor before, @Nullable Tensor other) {
+        return before == null || other == null ? other : before.add(other);
+    }
+
+    /** Plain errors; no consistency where that loss takes no part. */
+    private record Losses(@Nullable Tensor diagonal, @Nullable Tensor consistency) {}
+
+    private Losses accumulate(int part) {
         try (TensorScope scope = TensorScope.open()) {
             long position = (step * config.accumulate() + part) * config.batch();
             TrainingData.Batch batch;
             try (ProfilerRange range = ProfilerRange.open("data")) {
                 batch = data.batch(position, config.batch());
             }
-            Objective.Losses losses;
+            Context context = sampler.context(batch, map, step);
+            Tensor diagonal = differentiated(() -> objective.diagonal(map, batch, context, sampler));
+            Tensor consistency = differentiated(() -> objective.consistency(map, batch, context, sampler, step));
+            return new Losses(diagonal == null ? null : scope.keep(diagonal), consistency == null ? null : scope.keep(consistency));
+        }
+    }
+
+    /** Adds a loss's gradient, which frees its graph, so that two losses never hold theirs at once; returns its plain error. */
+    private @Nullable Tensor differentiated(Supplier<Weighting.@Nullable Weighted> loss) {
+        try (TensorScope scope = TensorScope.open()) {
+            Weighting.Weighted weighted;
             try (ProfilerRange range = ProfilerRange.open("losses");
                     Autocast mode = config.precision().on(device)) {
-                losses = objective.of(map, batch, sampler, step);
+                weighted = loss.get();
+            }
+            if (weighted == null) {
+                return null;
             }
             try (ProfilerRange range = ProfilerRange.open("backward")) {
-                Autograd.backward(config.accumulate() == 1 ? losses.total() : losses.total().div(config.accumulate()));
+                Autograd.backward(config.accumulate() == 1 ? weighted.loss() : weighted.loss().div(config.accumulate()));
             }
-            scope.keep(losses.diagonal());
-            if (losses.consistency() != null) {
-                scope.keep(losses.consistency());
-            }
-            return losses;
+            return scope.keep(weighted.raw());
         }
     }
 

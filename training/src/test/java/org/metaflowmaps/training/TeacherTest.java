@@ -249,6 +249,26 @@ final class TeacherTest {
         assertTrue(first > 5 && last < 0.1 * first, "first " + first + ", last " + last);
     }
 
+    /** The teacher is asked twice a step; the second time the first loss's gradient is there, and so its graph is gone. */
+    @Test
+    void eachLossIsDifferentiatedBeforeTheNextIsComputed() throws IOException {
+        Runs runs = runs(Runs.MLP, new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0));
+        List<Double> norms = new ArrayList<>();
+        List<Trainer> trainers = new ArrayList<>();
+        ConditionalDrift watching = (start, state, context) -> {
+            norms.add(trainers.getFirst().map().parameters().gradients().norm().item());
+            return state.neg();
+        };
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, watching, Device.CPU, folder)) {
+            trainers.add(trainer);
+            trainer.step(true);
+        }
+        assertEquals(2, norms.size());
+        assertEquals(0, norms.getFirst());
+        assertTrue(norms.getLast() > 0.01, "the diagonal loss has left no gradient: " + norms);
+    }
+
     @Test
     void aTeacherIsGivenWhereItIsAskedForAndOnlyThere() {
         TeacherConfig given = new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0);

@@ -2,6 +2,7 @@ package org.metaflowmaps.training;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.training.model.Refusal.assertRefused;
 
@@ -16,9 +17,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -78,6 +81,48 @@ final class TrainerResumeTest {
             }
             assertArrayEquals(expected, checkpoint(run), "stopped after " + stopped);
         }
+    }
+
+    /** Files of earlier versions have the average twice: as the network, and as one buffer, which counts. */
+    @ParameterizedTest
+    @ValueSource(strings = {"mlp", "transformer"})
+    void aFileWithTheAverageAsABufferIsResumed(String kind) throws IOException {
+        Runs runs = new Runs();
+        runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
+        runs.steps = STEPS;
+        Path whole = folder.resolve("whole");
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, whole)) {
+            trainer.run();
+        }
+        Path run = folder.resolve("old");
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run)) {
+            for (int i = 0; i < 5; i++) {
+                trainer.step(false);
+            }
+            trainer.save();
+            Path newest = run.resolve(Trainer.CHECKPOINT);
+            try (SafetensorsFile file = SafetensorsFile.open(newest);
+                    TensorScope scope = TensorScope.open()) {
+                assertFalse(file.entries().containsKey("train/average"), "the average is stored twice");
+                Map<String, Tensor> tensors = new LinkedHashMap<>();
+                file.entries().keySet().forEach(name -> tensors.put(name, Safetensors.view(file, name).clone()));
+                tensors.put("train/average", trainer.average().values());
+                Map<String, String> metadata = new LinkedHashMap<>(file.metadata());
+                metadata.remove("sha256");
+                Files.delete(newest);
+                Safetensors.writeSealed(newest, metadata, tensors);
+            }
+            Files.delete(run.resolve("checkpoints").resolve("step-000000005.safetensors"));
+        }
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run)) {
+            trainer.resume();
+            assertEquals(5, trainer.step());
+            trainer.run();
+        }
+        assertArrayEquals(checkpoint(whole), checkpoint(run));
     }
 
     @Test
@@ -146,7 +191,7 @@ final class TrainerResumeTest {
 
     /** The file names the right network, but a part of the state is missing or misshapen: nothing is taken from it. */
     @ParameterizedTest
-    @CsvSource({"missing", "short", "random", "step"})
+    @CsvSource({"missing", "short", "random", "step", "network"})
     void aPartOfAStateIsRefusedWhole(String damage) throws IOException {
         Runs runs = new Runs();
         runs.consistency = LossConfig.ConsistencyKind.NONE;
@@ -168,6 +213,7 @@ final class TrainerResumeTest {
                 case "missing" -> tensors.remove("train/moment/exp_avg_sq");
                 case "short" -> tensors.put("train/average", Torch.zeros(count - 1));
                 case "random" -> tensors.put("train/random", Torch.zeros(4));
+                case "network" -> tensors.remove("train/average");
                 default -> metadata.put("step", "three");
             }
             Safetensors.write(folder.resolve(Trainer.CHECKPOINT), metadata, tensors);

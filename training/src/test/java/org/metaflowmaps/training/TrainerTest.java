@@ -227,8 +227,9 @@ final class TrainerTest {
         trainer.save();
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(Trainer.CHECKPOINT));
                 TensorScope scope = TensorScope.open()) {
-            return Stream.of("values", "average", "moment/exp_avg", "moment/exp_avg_sq")
-                    .map(name -> Safetensors.view(file, "train/" + name).toFloatArray())
+            Stream<String> network = trainer.map().parameters().parameters().keySet().stream().map(name -> "dit." + name);
+            return Stream.concat(Stream.of("train/values", "train/moment/exp_avg", "train/moment/exp_avg_sq"), network)
+                    .map(name -> Safetensors.view(file, name).toFloatArray())
                     .toList();
         }
     }

@@ -25,8 +25,8 @@ import org.metaflowmaps.runtime.Torch;
  * <p>Each file holds {@code latents} (N, C, H, W) in float16, bfloat16 or float32, and {@code labels} (N) in int64; N may differ
  * between files. Where the latents have twice the wanted channels, the first half are means and the second half logarithms of
  * variances of a diagonal Gaussian; an item is then scale · (mean + exp(½ · log variance) · ε), with log variances held to
- * [-30, 20] and ε of the seed and the item's place in the stream (latent diffusion's {@code DiagonalGaussianDistribution},
- * arXiv 2112.10752). Files are memory-mapped and read when an item's turn is near.
+ * [-30, 20] and ε of the seed and the batch's place in the stream (latent diffusion's {@code DiagonalGaussianDistribution},
+ * arXiv 2112.10752); batches of another size have another ε. Files are memory-mapped and read when an item's turn is near.
  */
 public final class LatentShards implements TrainingData {
     private static final String LATENTS = "latents";
@@ -226,16 +226,13 @@ public final class LatentShards implements TrainingData {
         }
     }
 
-    /** Each item's own noise, so that it depends neither on the batch nor on the number of processes nor on the device. */
+    /** The noise of a batch, drawn at once: a source for each item would cost far more than its numbers. The same on every device. */
     private Tensor noise(long position, int count) {
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor[] each = new Tensor[count];
-            for (int i = 0; i < count; i++) {
-                try (RandomSource random = Seeds.source(Seeds.of(seed, NOISE), shard.global(position + i), Device.CPU)) {
-                    each[i] = random.normal(itemShape());
-                }
-            }
-            return scope.keep(Torch.stack(0, each).to(device));
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = Seeds.source(Seeds.of(seed, NOISE), position * shard.of(), Device.CPU)) {
+            // All processes draw the whole batch's noise, and take their part.
+            Tensor all = random.normal((long) count * shard.of(), channels, shape[2], shape[3]);
+            return scope.keep(shard.own(all).to(device));
         }
     }
 

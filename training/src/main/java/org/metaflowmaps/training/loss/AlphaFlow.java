@@ -4,11 +4,16 @@ import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
- * α-Flow: v(s,u,x̄) against α·g + (1-α)·v(q,u,x̄ + (q-s)·g), q = s + α(u-s), its squared error times 1/α. α = 1 is flow matching, and
+ * α-Flow: v(s,u,x̄) against stop(v) + (τ - stop(v))/α, τ = α·g + (1-α)·v(q,u,x̄ + (q-s)·g), q = s + α(u-s). α = 1 is flow matching, and
  * α = 0, its limit, is MeanFlow, which alone of them takes a derivative.
+ *
+ * <p>Under l2 the gradient is that of the paper's loss, the squared error against τ times 1/α (method §4.3). The other weightings
+ * normalise by the error's size, so a factor of the error would not reach the gradient as it should; here the error itself has
+ * MeanFlow's size for every α.
  *
  * @param velocity g: the pair's data, guided or not, or a teacher's drift
  * @param alpha α, 0 to 1
@@ -20,8 +25,8 @@ public record AlphaFlow(Velocity velocity, double alpha) implements Consistency 
     }
 
     /**
-     * A schedule that takes α from 1 to 0 along a sigmoid between two steps; below 1/200, where the loss's factor would blow up
-     * rounding, it is 0, and near 1 it is 1.
+     * A schedule that takes α from 1 to 0 along a sigmoid between two steps; below 1/200, where rounding would
+     * be a large part of what two passes differ by, it is 0, and near 1 it is 1.
      *
      * @param from the step until which α is 1
      * @param to the step from which α is 0
@@ -41,21 +46,29 @@ public record AlphaFlow(Velocity velocity, double alpha) implements Consistency 
         if (alpha == 0) {
             return new Eulerian(velocity).of(map, pair);
         }
-        Tensor target = target(map, pair);
-        return new Regression(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()), target, 1 / alpha);
-    }
-
-    private Tensor target(MetaFlowMap map, Pair pair) {
         Tensor g = velocity.atStart(map, pair);
         if (alpha == 1) {
-            return g;
+            return new Regression(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()), g);
         }
-        try (TensorScope scope = TensorScope.open();
-                Autograd.Mode off = Autograd.noGrad()) {
+        try (TensorScope scope = TensorScope.open()) {
             Tensor middle = pair.start().add(pair.end().sub(pair.start()).mul(alpha));
-            Tensor between = pair.state().add(pair.length().mul(alpha).mul(g));
-            Tensor rest = map.averageVelocity(middle, pair.end(), between, pair.context());
-            return scope.keep(rest.mul(1 - alpha).add(g.mul(alpha)));
+            // As float32 has q - s, which differs from α(u-s): the two passes must differ by a step along one line.
+            Tensor step = middle.sub(pair.start());
+            Tensor state = pair.state();
+            Tensor rest = silent(map, middle, pair, state.add(MetaFlowMap.perItem(step, state).mul(g)));
+            Tensor prediction = map.averageVelocity(pair.start(), pair.end(), state, pair.context());
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                // (τ - v)/α = g - v + (1-α)/α·(v(q,u,·) - v): only the two passes' difference is divided by a small number.
+                Tensor ratio = Torch.where(step.gt(0), pair.end().sub(middle).div(step), Torch.zerosLike(step));
+                Tensor target = Torch.addcmul(g, MetaFlowMap.perItem(ratio, state), rest.sub(prediction));
+                return new Regression(scope.keep(prediction), scope.keep(target));
+            }
+        }
+    }
+
+    private static Tensor silent(MetaFlowMap map, Tensor middle, Pair pair, Tensor state) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return map.averageVelocity(middle, pair.end(), state, pair.context());
         }
     }
 }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.loss;
 
+import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.training.model.MetaFlowMap;
 
 /** The flow-matching loss of every posterior at once: v(s, s, x̄) against a velocity (method §4.2). */
@@ -8,6 +9,7 @@ public final class Diagonal {
 
     /** Prediction and target at (s, s); the pair's end is not looked at. */
     public static Regression of(MetaFlowMap map, Pair pair, Velocity velocity) {
-        return new Regression(map.averageVelocity(pair.start(), pair.start(), pair.state(), pair.context()), velocity.atStart(map, pair));
+        Tensor prediction = map.averageVelocity(pair.start(), pair.start(), pair.state(), pair.context());
+        return new Regression(prediction, velocity.atStart(map, pair, prediction.detach()));
     }
 }

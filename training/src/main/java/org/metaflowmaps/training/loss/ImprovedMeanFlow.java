@@ -13,8 +13,9 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 public record ImprovedMeanFlow(Velocity velocity) implements Consistency {
     @Override
     public Regression of(MetaFlowMap map, Pair pair) {
-        Dual jump = Eulerian.along(map, pair, new Velocity.Own().atStart(map, pair));
-        Tensor compound = jump.primal().sub(pair.length().mul(jump.tangentOrZero()));
-        return new Regression(compound, velocity.atStart(map, pair));
+        Tensor own = new Velocity.Own().atStart(map, pair);
+        Tensor g = velocity.atStart(map, pair, own);
+        Dual jump = Eulerian.along(map, pair, own);
+        return new Regression(jump.primal().sub(pair.length().mul(jump.tangentOrZero())), g);
     }
 }

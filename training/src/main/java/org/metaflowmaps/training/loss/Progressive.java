@@ -17,8 +17,9 @@ public record Progressive(@Nullable MetaFlowMap average) implements Consistency 
     @Override
     public Regression of(MetaFlowMap map, Pair pair) {
         Tensor fraction = Objects.requireNonNull(pair.fraction(), "this loss needs the pair's fraction");
-        return new Regression(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()),
-                composed(average == null ? map : average, pair, fraction));
+        // Passes without a graph first: their memory is free again when the graph is recorded.
+        Tensor target = composed(average == null ? map : average, pair, fraction);
+        return new Regression(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()), target);
     }
 
     /** The average velocity of two jumps in a row, stopped. */

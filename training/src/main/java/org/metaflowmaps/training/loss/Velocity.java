@@ -2,6 +2,7 @@ package org.metaflowmaps.training.loss;
 
 import com.google.common.base.Preconditions;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
@@ -16,9 +17,16 @@ public sealed interface Velocity {
     /**
      * The velocity at a pair's own start and state.
      *
+     * @param own the map's own v(s, s, x̄) there, without a gradient graph, if the caller has it: then it is not evaluated again;
+     *     null otherwise
      * @return (B, item shape), in the innermost open scope
      */
-    Tensor atStart(MetaFlowMap map, Pair pair);
+    Tensor atStart(MetaFlowMap map, Pair pair, @Nullable Tensor own);
+
+    /** {@link #atStart(MetaFlowMap, Pair, Tensor)} where nothing is at hand. */
+    default Tensor atStart(MetaFlowMap map, Pair pair) {
+        return atStart(map, pair, null);
+    }
 
     /** A velocity that is known everywhere, not only where the data happen to pass. */
     sealed interface Field extends Velocity {
@@ -30,7 +38,7 @@ public sealed interface Velocity {
         Tensor at(MetaFlowMap map, Tensor time, Tensor state, Context context);
 
         @Override
-        default Tensor atStart(MetaFlowMap map, Pair pair) {
+        default Tensor atStart(MetaFlowMap map, Pair pair, @Nullable Tensor own) {
             return at(map, pair.start(), pair.state(), pair.context());
         }
     }
@@ -38,7 +46,7 @@ public sealed interface Velocity {
     /** x_1 - x̄_0: the pair's own data, right on average only (method §4.2a). */
     record Data() implements Velocity {
         @Override
-        public Tensor atStart(MetaFlowMap map, Pair pair) {
+        public Tensor atStart(MetaFlowMap map, Pair pair, @Nullable Tensor own) {
             return pair.velocity();
         }
     }
@@ -56,7 +64,7 @@ public sealed interface Velocity {
         }
 
         @Override
-        public Tensor atStart(MetaFlowMap map, Pair pair) {
+        public Tensor atStart(MetaFlowMap map, Pair pair, @Nullable Tensor own) {
             Tensor labels = pair.context().labels();
             if (labels == null) {
                 throw new IllegalArgumentException("model guidance needs labels: the pair's context has none");
@@ -66,7 +74,7 @@ public sealed interface Velocity {
                     Autograd.Mode off = Autograd.noGrad()) {
                 Tensor none = Torch.full(map.classes(), DType.INT64, labels.device(), labels.size(0));
                 Tensor state = pair.state();
-                Tensor guided = map.averageVelocity(pair.start(), pair.start(), state, pair.context());
+                Tensor guided = own != null ? own : map.averageVelocity(pair.start(), pair.start(), state, pair.context());
                 Tensor plain = map.averageVelocity(pair.start(), pair.start(), state, pair.context().with(none, null));
                 Tensor share = guidance.reciprocal().neg().add(1);
                 if (from > 0) {
@@ -79,6 +87,11 @@ public sealed interface Velocity {
 
     /** The trained map's own v(s, s, x̄). */
     record Own() implements Field {
+        @Override
+        public Tensor atStart(MetaFlowMap map, Pair pair, @Nullable Tensor own) {
+            return own != null ? own : Field.super.atStart(map, pair, null);
+        }
+
         @Override
         public Tensor at(MetaFlowMap map, Tensor time, Tensor state, Context context) {
             return diagonal(map, time, state, context);

@@ -108,8 +108,7 @@ public sealed interface Weighting {
     }
 
     private static Tensor summedSquare(Regression regression) {
-        Tensor square = regression.prediction().sub(regression.target()).square().reshape(regression.target().size(0), -1).sum(false, 1);
-        return regression.factor() == 1 ? square : square.mul(regression.factor());
+        return regression.prediction().sub(regression.target()).square().reshape(regression.target().size(0), -1).sum(false, 1);
     }
 
     private static Tensor meanSquare(Regression regression) {

@@ -19,21 +19,30 @@ record Block(TransformerConfig config, Weights weights) {
         try (TensorScope scope = TensorScope.open()) {
             Dual modulation = weights.exact(condition, "adaLN_modulation.1").unsqueeze(1);
             Dual[] m = modulation.chunk(config.jointAttention() ? 7 : 6, 2);
+            Dual middle = tokens.addcmul(m[2], attended(tokens, m, context, positions));
+            return middle.addcmul(m[5], mapped(middle, m)).keptFrom(scope);
+        }
+    }
+
+    // Each half has a scope of its own: without a graph, a block's largest tensors are freed before the next are made.
+    private Dual attended(Dual tokens, Dual[] m, Tensor context, Tensor positions) {
+        try (TensorScope scope = TensorScope.open()) {
             Attention attention = new Attention(config.numHeads());
             Dual input = modulated(tokens, m[0], m[1]);
-            Dual attended;
-            if (config.jointAttention()) {
-                Dual seen = Embeddings.patches(Dual.constant(context), config.patchSize(), weights.in("x_cond_embedder"))
-                        .add(Dual.constant(positions));
-                Dual gate = m[6].reshape(m[6].primal().size(0), 1, config.numHeads(), config.hiddenSize() / config.numHeads());
-                attended = attention.forward(input, seen, gate, weights.in("joint_attn"));
-            } else {
-                attended = attention.forward(input, weights.in("attn"));
+            if (!config.jointAttention()) {
+                return attention.forward(input, weights.in("attn")).keptFrom(scope);
             }
-            Dual middle = tokens.addcmul(m[2], attended);
+            Dual seen = Embeddings.patches(Dual.constant(context), config.patchSize(), weights.in("x_cond_embedder"))
+                    .add(Dual.constant(positions));
+            Dual gate = m[6].reshape(m[6].primal().size(0), 1, config.numHeads(), config.hiddenSize() / config.numHeads());
+            return attention.forward(input, seen, gate, weights.in("joint_attn")).keptFrom(scope);
+        }
+    }
+
+    private Dual mapped(Dual middle, Dual[] m) {
+        try (TensorScope scope = TensorScope.open()) {
             Dual hidden = weights.linear(modulated(middle, m[3], m[4]), "mlp.fc1").geluTanh();
-            Dual output = middle.addcmul(m[5], weights.linear(hidden, "mlp.fc2"));
-            return output.keptFrom(scope);
+            return weights.linear(hidden, "mlp.fc2").keptFrom(scope);
         }
     }
 

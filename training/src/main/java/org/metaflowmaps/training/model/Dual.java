@@ -73,6 +73,14 @@ public final class Dual {
         return tangent == null ? Torch.zerosLike(primal) : tangent;
     }
 
+    /** Frees value and tangent; a gradient graph keeps what it needs of them. */
+    void close() {
+        primal.close();
+        if (tangent != null) {
+            tangent.close();
+        }
+    }
+
     /** Hands value and tangent to the scope around {@code scope}. */
     Dual keptFrom(TensorScope scope) {
         scope.keep(primal);

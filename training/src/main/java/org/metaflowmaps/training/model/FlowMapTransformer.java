@@ -116,7 +116,10 @@ public final class FlowMapTransformer implements MetaFlowMap {
             }
             for (int i = 0; i < config.depth(); i++) {
                 Block block = new Block(config, weights.in("blocks." + i));
-                tokens = block.forward(tokens, i < config.encoderDepth() ? first : second, context.state(), positions);
+                Dual before = tokens;
+                tokens = block.forward(before, i < config.encoderDepth() ? first : second, context.state(), positions);
+                // A pass that records no graph then holds the tokens of one block, not of all.
+                before.close();
             }
             Weights head = weights.in("final_layer");
             Dual[] modulation = head.exact(second, "adaLN_modulation.1").unsqueeze(1).chunk(2, 2);

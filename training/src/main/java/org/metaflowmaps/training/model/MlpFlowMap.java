@@ -138,12 +138,20 @@ public final class MlpFlowMap implements MetaFlowMap {
             }
             Dual condition = times.silu();
             for (int i = 0; i < config.depth(); i++) {
-                Weights block = weights.in("blocks." + i);
-                Dual inner = block.linear(hidden.silu(), "fc1");
-                inner = inner.addcmul(inner, block.exact(condition, "modulation"));
-                hidden = hidden.add(block.linear(inner.silu(), "fc2"));
+                Dual before = hidden;
+                hidden = block(before, condition, weights.in("blocks." + i));
+                // A pass that records no graph then holds what one block makes, not what all do.
+                before.close();
             }
             return weights.exact(hidden.silu(), "final_layer.linear").keptFrom(scope);
+        }
+    }
+
+    private static Dual block(Dual hidden, Dual condition, Weights weights) {
+        try (TensorScope scope = TensorScope.open()) {
+            Dual inner = weights.linear(hidden.silu(), "fc1");
+            inner = inner.addcmul(inner, weights.exact(condition, "modulation"));
+            return hidden.add(weights.linear(inner.silu(), "fc2")).keptFrom(scope);
         }
     }
 

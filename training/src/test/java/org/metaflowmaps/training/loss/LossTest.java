@@ -128,7 +128,9 @@ final class LossTest {
         Tensor g = at.data().sub(at.noise());
         Tensor step = at.end().sub(at.start()).mul(alpha);
         Tensor rest = at.velocity(map, at.start().add(step), at.end(), at.state().add(g.mul(at.wide(step))));
-        return new Regression(at.velocity(map, at.start(), at.end(), at.state()), g.mul(alpha).add(rest.mul(1 - alpha)).detach());
+        Tensor v = at.velocity(map, at.start(), at.end(), at.state());
+        Tensor tau = g.mul(alpha).add(rest.mul(1 - alpha));
+        return new Regression(v, v.add(tau.sub(v).div(alpha)).detach());
     }
 
     private static Regression bounded(Regression regression) {

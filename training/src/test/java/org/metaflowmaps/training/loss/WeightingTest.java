@@ -56,30 +56,27 @@ final class WeightingTest {
     }
 
     /** Functions of an item's summed squared error. */
-    record Rule(Weighting weighting, double factor, DoubleUnaryOperator loss, DoubleUnaryOperator slope, DoubleUnaryOperator raw) {
+    record Rule(Weighting weighting, DoubleUnaryOperator loss, DoubleUnaryOperator slope, DoubleUnaryOperator raw) {
         @Override
         public String toString() {
-            return weighting + (factor == 1 ? "" : ", errors times " + factor);
+            return weighting.toString();
         }
     }
 
     static Stream<Rule> rules() {
         return Stream.of(
-                new Rule(new Weighting.L2(), 1, e -> e, e -> 1, e -> e),
-                new Rule(new Weighting.L2(), 4, e -> 4 * e, e -> 4, e -> 4 * e),
-                new Rule(new Weighting.LogVariance(), 1, e -> Math.log(1 + e / ENTRIES), e -> 1 / (ENTRIES + e), e -> e / ENTRIES),
-                new Rule(new Weighting.Adaptive(1, 0.01), 3, e -> 3 * e / (3 * e + 0.01), e -> 3 / (3 * e + 0.01),
-                e -> 3 * e / (3 * e + 0.01)),
-                new Rule(new Weighting.Learned(OMEGA), 1, e -> Math.exp(-LOG) * e / ENTRIES + LOG, e -> Math.exp(-LOG) / ENTRIES,
+                new Rule(new Weighting.L2(), e -> e, e -> 1, e -> e),
+                new Rule(new Weighting.LogVariance(), e -> Math.log(1 + e / ENTRIES), e -> 1 / (ENTRIES + e), e -> e / ENTRIES),
+                new Rule(new Weighting.Learned(OMEGA), e -> Math.exp(-LOG) * e / ENTRIES + LOG, e -> Math.exp(-LOG) / ENTRIES,
                 e -> e / ENTRIES),
-                new Rule(new Weighting.LearnedLogarithm(OMEGA, 0.01), 1, e -> Math.log(Math.exp(-LOG) * e / ENTRIES + 0.01) + LOG,
+                new Rule(new Weighting.LearnedLogarithm(OMEGA, 0.01), e -> Math.log(Math.exp(-LOG) * e / ENTRIES + 0.01) + LOG,
                         e -> Math.exp(-LOG) / ENTRIES / (Math.exp(-LOG) * e / ENTRIES + 0.01), e -> e / ENTRIES),
                 adaptive(1, 0.01), adaptive(0.5, 0.01), adaptive(0, 1), adaptive(0.75, 10));
     }
 
     private static Rule adaptive(double p, double c) {
         DoubleUnaryOperator scale = e -> Math.pow(e + c, -p);
-        return new Rule(new Weighting.Adaptive(p, c), 1, e -> e * scale.applyAsDouble(e), scale, e -> e * scale.applyAsDouble(e));
+        return new Rule(new Weighting.Adaptive(p, c), e -> e * scale.applyAsDouble(e), scale, e -> e * scale.applyAsDouble(e));
     }
 
     @ParameterizedTest
@@ -89,7 +86,7 @@ final class WeightingTest {
                 RandomSource random = RandomSource.seeded(1)) {
             Tensor prediction = random.normal(BATCH, 2, 3, 3).requiresGrad_(true);
             Tensor target = random.normal(BATCH, 2, 3, 3);
-            Weighting.Weighted weighted = rule.weighting.apply(new Regression(prediction, target, rule.factor), PAIR);
+            Weighting.Weighted weighted = rule.weighting.apply(new Regression(prediction, target), PAIR);
             float[] p = prediction.toFloatArray();
             float[] t = target.toFloatArray();
             double loss = 0;
@@ -119,13 +116,13 @@ final class WeightingTest {
         rules().forEach(rule -> {
             try (TensorScope scope = TensorScope.open();
                     RandomSource random = RandomSource.seeded(4)) {
-                Regression two = new Regression(random.normal(2, 5), random.normal(2, 5), rule.factor);
+                Regression two = new Regression(random.normal(2, 5), random.normal(2, 5));
                 Tensor zeros = Torch.zeros(2);
                 Context context = new Context(zeros, zeros);
                 Pair weighted = new Pair(zeros, zeros, null, zeros, zeros, context, Torch.of(new float[] {3, 0.5f}));
                 double expected = 0;
                 for (int i = 0; i < 2; i++) {
-                    Regression one = new Regression(two.prediction().narrow(0, i, 1), two.target().narrow(0, i, 1), rule.factor);
+                    Regression one = new Regression(two.prediction().narrow(0, i, 1), two.target().narrow(0, i, 1));
                     Tensor zero = Torch.zeros(1);
                     double loss = rule.weighting.apply(one, new Pair(zero, zero, null, zero, zero, new Context(zero, zero))).loss().item();
                     expected += loss * (i == 0 ? 3 : 0.5) / 2;

@@ -1,0 +1,70 @@
+package org.metaflowmaps.training;
+
+import java.io.IOException;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * How far the process's memory rises while something runs, by Linux's own high-water mark: it sees what libtorch's gradient graphs
+ * hold too, and memory that was freed no more.
+ */
+final class PeakMemory {
+    private static final Path RESET = Path.of("/proc/self/clear_refs");
+    private static final int MMAP_THRESHOLD = -3;
+    private static final Linker LINKER = Linker.nativeLinker();
+
+    private PeakMemory() {}
+
+    /**
+     * From here on large blocks are mapped one by one, and what is free goes back to the system; ends with {@link #finish}.
+     *
+     * @return false where there is no such mark, as outside of Linux
+     */
+    static boolean prepare() {
+        if (!Files.isWritable(RESET) || LINKER.defaultLookup().find("mallopt").isEmpty()) {
+            return false;
+        }
+        threshold(1 << 16);
+        try {
+            MethodHandle trim = LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow("malloc_trim"),
+                    FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG));
+            return (int) trim.invokeExact(0L) >= 0;
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** Memory is handed out as before. */
+    static void finish() {
+        threshold(1 << 25);
+    }
+
+    private static void threshold(int bytes) {
+        try {
+            MethodHandle mallopt = LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow("mallopt"),
+                    FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT, ValueLayout.JAVA_INT));
+            if ((int) mallopt.invokeExact(MMAP_THRESHOLD, bytes) != 1) {
+                throw new IllegalStateException("mallopt refused a threshold of " + bytes);
+            }
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** The bytes by which memory rises above what it is before. */
+    static long of(Runnable body) throws IOException {
+        Files.writeString(RESET, "5");
+        long before = kilobytes("VmRSS:");
+        body.run();
+        return (kilobytes("VmHWM:") - before) * 1024;
+    }
+
+    private static long kilobytes(String field) throws IOException {
+        return Files.readAllLines(Path.of("/proc/self/status")).stream().filter(line -> line.startsWith(field))
+                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", ""))).findFirst().orElseThrow();
+    }
+}

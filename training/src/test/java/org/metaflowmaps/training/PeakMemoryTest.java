@@ -1,0 +1,109 @@
+package org.metaflowmaps.training;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.data.ImageData;
+import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.Dual;
+import org.metaflowmaps.training.model.FlowMapTransformer;
+import org.metaflowmaps.training.model.TransformerConfig;
+
+/** How much memory a pass and a step take at their peak, in units of one block's tokens. */
+final class PeakMemoryTest {
+    private static final int BATCH = 32;
+    private static final int SIZE = 32;
+    private static final int WIDTH = 32;
+
+    /** 256 tokens per image. */
+    private static final double TOKENS = BATCH * 256.0 * WIDTH * Float.BYTES;
+
+    @TempDir
+    private Path folder;
+
+    @BeforeEach
+    void linux() {
+        assumeTrue(PeakMemory.prepare(), "no high-water mark of memory here");
+    }
+
+    @AfterAll
+    static void finish() {
+        if (PeakMemory.prepare()) {
+            PeakMemory.finish();
+        }
+    }
+
+    private static TransformerConfig config(int depth) {
+        return TransformerConfig.of(SIZE, 2, 1, WIDTH, depth, 2, 3);
+    }
+
+    private static double silentPass(int depth, boolean tangent) throws IOException {
+        try (FlowMapTransformer map = FlowMapTransformer.zeros(config(depth), Device.CPU);
+                TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Tensor state = Torch.zeros(BATCH, 1, SIZE, SIZE);
+            Tensor time = Torch.zeros(BATCH);
+            Context context = new Context(time, state);
+            Dual start = tangent ? Dual.of(time, Torch.onesLike(time)) : Dual.constant(time);
+            Dual moving = tangent ? Dual.of(state, Torch.onesLike(state)) : Dual.constant(state);
+            Runnable pass = () -> {
+                try (TensorScope inner = TensorScope.open()) {
+                    map.averageVelocity(start, Dual.constant(time), moving, context);
+                }
+            };
+            pass.run();
+            return PeakMemory.of(pass) / TOKENS;
+        }
+    }
+
+    /** Without a graph, blocks that have been passed hold nothing: a deep network's peak is a shallow one's. */
+    @Test
+    void aPassWithoutAGraphHoldsTheTokensOfOneBlock() throws IOException {
+        for (boolean tangent : new boolean[] {false, true}) {
+            double shallow = silentPass(2, tangent);
+            double deep = silentPass(14, tangent);
+            assertTrue(deep - shallow < 6, "depth 2: " + shallow + ", depth 14: " + deep + ", with a tangent: " + tangent);
+        }
+    }
+
+    private double step(LossConfig.ConsistencyKind consistency) throws IOException {
+        Runs runs = new Runs();
+        runs.model = new ModelConfig(config(4), null);
+        runs.batch = BATCH;
+        runs.consistency = consistency;
+        byte[] pixels = new byte[BATCH * SIZE * SIZE];
+        new Random(2).nextBytes(pixels);
+        LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, new byte[BATCH], List.of("a", "b", "c"));
+        try (TrainingData data = new ImageData(images, BATCH, 1, Device.CPU);
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            trainer.step(false);
+            return PeakMemory.of(() -> trainer.step(false)) / TOKENS;
+        }
+    }
+
+    /** The consistency loss comes when the diagonal's graph is gone: a step with both takes little more than one with either. */
+    @Test
+    void aStepHoldsOneGraphAtATime() throws IOException {
+        double one = step(LossConfig.ConsistencyKind.NONE);
+        double both = step(LossConfig.ConsistencyKind.PSD);
+        assertTrue(one > 40, "a graph of four blocks takes more than " + one);
+        assertTrue(both < 1.4 * one, "diagonal: " + one + ", with a consistency loss: " + both);
+    }
+}
