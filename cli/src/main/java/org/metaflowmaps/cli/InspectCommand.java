@@ -29,7 +29,8 @@ final class InspectCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "FILE", description = "A .safetensors file, one of torch.save, or a folder of shards with an index.")
+    @Parameters(index = "0", paramLabel = "FILE", description = "A .safetensors file, one of torch.save, or a folder of shards with an index; "
+            + "or a folder of data, whose items are all checked.")
     private Path file = Path.of("");
 
     @Mixin
@@ -38,6 +39,9 @@ final class InspectCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+        if (DataReport.isData(file)) {
+            return DataReport.print(file, out);
+        }
         try (TensorFile open = TensorFile.open(file)) {
             layout(out, open);
             long elements = 0;
