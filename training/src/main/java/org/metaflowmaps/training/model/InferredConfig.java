@@ -1,9 +1,7 @@
 package org.metaflowmaps.training.model;
 
 import java.io.IOException;
-import java.util.Arrays;
 import java.util.Collections;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -147,14 +145,7 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
                 Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0), List.of(), ratio(), false, learnSigma, qkNorm,
                 false, jointAttention);
         TransformerConfig whole = family == CheckpointLayout.Family.MFM ? any : any.withoutContext();
-        Map<String, List<Long>> shapes = new LinkedHashMap<>();
-        TransformerLayout.shapes(whole).forEach((name, shape) -> shapes.put(name, Arrays.stream(shape).boxed().toList()));
-        List<Long> positions = List.of(1L, (long) any.tokens(), (long) hiddenSize);
-        shapes.put("pos_embed", positions);
-        for (int i = 0; jointAttention && i < depth; i++) {
-            shapes.put("blocks." + i + ".pos_embed", positions);
-        }
-        return shapes;
+        return whole.shapes();
     }
 
     @Override
