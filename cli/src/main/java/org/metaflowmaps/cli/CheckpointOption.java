@@ -6,10 +6,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.Checkpoint;
+import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import picocli.CommandLine.ArgGroup;
@@ -76,9 +76,27 @@ final class CheckpointOption {
         return map;
     }
 
-    /** Names of a map's classes: Fashion-MNIST's where their number fits, else numbers. */
-    static List<String> classNames(MetaFlowMap map) {
-        return map.classes() == FashionMnist.CLASSES.size() ? FashionMnist.CLASSES
-                : IntStream.range(0, map.classes()).mapToObj(label -> "class " + label).toList();
+    /** What its classes are called. */
+    ClassNames classNames(MetaFlowMap map) throws IOException {
+        Choice chosen = Objects.requireNonNull(choice);
+        if (chosen.pretrained) {
+            return new ClassNames(FashionMnist.CLASSES, map.classes());
+        }
+        List<String> names = Checkpoint.classNames(Objects.requireNonNull(chosen.file));
+        Path config = beside("config.yaml");
+        if (names.isEmpty() && config != null && ofFashionMnist(config)) {
+            names = FashionMnist.CLASSES;
+        }
+        return new ClassNames(names, map.classes());
+    }
+
+    /** Whether a run's configuration names Fashion-MNIST; one that cannot be read names nothing. */
+    @SuppressWarnings("UnusedException")
+    private static boolean ofFashionMnist(Path config) {
+        try {
+            return Configs.load(config.toString(), List.of()).config().data().kind() == DataConfig.Kind.FASHION_MNIST;
+        } catch (IOException e) {
+            return false;
+        }
     }
 }

@@ -35,6 +35,9 @@ final class Configs {
             .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
             .build();
 
+    /** Images that sets in memory hold out. */
+    private static final int HOLD_OUT = 500;
+
     /** What comes with mfm: a subject and a stage, {@code mixture/distill}, or the quickstart. */
     static final List<String> SHIPPED = Stream.concat(Stream.of("quickstart"),
             Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2").flatMap(subject ->
@@ -87,10 +90,12 @@ final class Configs {
                     throw new IOException(source + " is not a YAML mapping of settings");
                 }
                 merge(tree, object);
+                withoutOldHoldOut(tree, object);
             }
             for (String override : overrides) {
                 set(tree, override);
             }
+            fillHoldOut(tree);
             return new Resolved(tree, YAML.treeToValue(tree, TrainConfig.class));
         } catch (JacksonException e) {
             throw new IOException(source + ": " + explain(e), e);
@@ -106,6 +111,29 @@ final class Configs {
         try (InputStream in = Objects.requireNonNull(Configs.class.getResourceAsStream("configs/defaults.yaml"))) {
             return (ObjectNode) YAML.readTree(in.readAllBytes());
         }
+    }
+
+    /**
+     * A run's own file that does not know {@code flip} is of a version that trained on all images and latents, whatever {@code hold_out}
+     * said; that it names {@code variance} shows that no person wrote it.
+     */
+    private static void withoutOldHoldOut(ObjectNode tree, ObjectNode given) {
+        if (tree.get("data") instanceof ObjectNode data && given.path("data").has("variance") && !given.path("data").has("flip")
+                && streams(data)) {
+            data.put("hold_out", 0);
+        }
+    }
+
+    /** What null stands for depends on the data. */
+    private static void fillHoldOut(ObjectNode tree) {
+        if (tree.get("data") instanceof ObjectNode data && data.path("hold_out").isNull()) {
+            data.put("hold_out", streams(data) ? 0 : HOLD_OUT);
+        }
+    }
+
+    /** Whether items are read from a folder as their turn comes. */
+    private static boolean streams(ObjectNode data) {
+        return List.of("images", "latents").contains(data.path("kind").asString(""));
     }
 
     private static void merge(ObjectNode base, ObjectNode over) {
@@ -182,7 +210,7 @@ final class Configs {
     }
 
     /** The least number of single-character edits that lead from one word to the other (Levenshtein). */
-    private static int distance(String from, String to) {
+    static int distance(String from, String to) {
         int[] row = new int[to.length() + 1];
         for (int j = 0; j < row.length; j++) {
             row[j] = j;

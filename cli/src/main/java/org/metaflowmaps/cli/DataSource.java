@@ -13,6 +13,7 @@ import org.metaflowmaps.training.data.ImageFolder;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.LatentShards;
 import org.metaflowmaps.training.data.MixtureData;
+import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.Shard;
 import org.metaflowmaps.training.data.TrainingData;
 
@@ -45,13 +46,17 @@ final class DataSource {
                     throw new IllegalArgumentException("config: data.hold_out is " + data.holdOut() + ", the set has "
                             + images.count() + " images");
                 }
-                yield new ImageData(images, images.count() - data.holdOut(), config.seed(), shard, device);
+                yield new ImageData(images, images.count() - data.holdOut(), config.seed(), shard, data.flip(), device);
             }
             case MIXTURE -> new MixtureData(data.means(), data.variance(), config.seed(), shard, device);
-            case IMAGES -> new ImageFolder(folder(data), data.size(), data.channels(), config.seed(), shard, data.workers(),
+            case IMAGES -> new ImageFolder(folder(data), data.size(), data.channels(), config.seed(), shard, reading(data),
                     device);
             case LATENTS -> new LatentShards(folder(data), data.channels(), data.classes(), data.scale(), config.seed(), shard,
-                    data.workers(), device);
+                    reading(data), device);
         };
+    }
+
+    private static Reading reading(DataConfig data) {
+        return new Reading(data.workers(), data.holdOut(), data.flip(), data.onError() == DataConfig.OnError.SKIP, data.skipAtMost());
     }
 }

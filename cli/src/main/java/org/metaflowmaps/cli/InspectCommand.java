@@ -29,7 +29,7 @@ final class InspectCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "FILE", description = "A .safetensors file or one of torch.save.")
+    @Parameters(index = "0", paramLabel = "FILE", description = "A .safetensors file or one of torch.save; or a folder of data, whose items are all checked.")
     private Path file = Path.of("");
 
     @Mixin
@@ -38,6 +38,9 @@ final class InspectCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+        if (DataReport.isData(file)) {
+            return DataReport.print(file, out);
+        }
         try (TensorFile open = TensorFile.open(file)) {
             int width = open.entries().keySet().stream().mapToInt(String::length).max().orElse(0);
             String line = "%-" + Math.clamp(width, 1, 80) + "s  %-8s  %s%n";

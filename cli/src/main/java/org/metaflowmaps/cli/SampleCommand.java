@@ -44,9 +44,10 @@ final class SampleCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(names = "--class", paramLabel = "LABEL", split = ",",
-            description = "Classes to draw; default: all, and none of a map without classes.")
-    private List<Long> labels = new ArrayList<>();
+    @Option(names = "--class", paramLabel = "NAME",
+            description = "Classes to draw, by name or number, with commas between; default: all, and none of a map without classes. A name "
+            + "may be cut short if one class only begins with it.")
+    private List<String> chosen = new ArrayList<>();
 
     @Option(names = "--count", paramLabel = "N", description = "Images of each class. Default: ${DEFAULT-VALUE}.")
     private int count = 4;
@@ -88,13 +89,14 @@ final class SampleCommand implements Callable<Integer> {
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 Autocast mode = precision.on(device.get());
                 Autograd.Mode off = Autograd.inference()) {
-            Tensor classes = Torch.of(labels(map)).to(device.get());
+            ClassNames names = checkpoint.classNames(map);
+            Tensor classes = Torch.of(labels(map, names)).to(device.get());
             Tensor images = draw(map, random, classes.repeatInterleave(count, 0));
             if (numbers) {
                 Safetensors.write(out, Map.of("seed", Long.toString(seed)),
                         Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
             } else {
-                picture(map, classes.toLongArray(), images);
+                picture(map, names, classes.toLongArray(), images);
             }
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
@@ -115,34 +117,26 @@ final class SampleCommand implements Callable<Integer> {
         };
     }
 
-    private long[] labels(MetaFlowMap map) {
-        if (labels.isEmpty()) {
+    private long[] labels(MetaFlowMap map, ClassNames names) {
+        if (chosen.isEmpty()) {
             int all = Math.max(1, map.classes());
             return LongStream.range(0, all).toArray();
         }
         if (map.classes() == 0) {
             throw new IllegalArgumentException("--class was given, but this map has no classes");
         }
-        for (long label : labels) {
-            if (label < 0 || label > map.classes()) {
-                throw new IllegalArgumentException("--class " + label + " is out of range: this map has classes 0 to " + (map.classes() - 1)
-                        + ", and " + map.classes() + " for no label");
-            }
-        }
-        return labels.stream().mapToLong(Long::longValue).toArray();
+        return chosen.stream().flatMap(text -> names.labels(text).stream()).mapToLong(Long::longValue).toArray();
     }
 
-    private void picture(MetaFlowMap map, long[] classes, Tensor images) throws IOException {
+    private void picture(MetaFlowMap map, ClassNames names, long[] classes, Tensor images) throws IOException {
         long[] item = map.itemShape();
-        List<String> names = CheckpointOption.classNames(map);
         List<String> columns = new ArrayList<>();
         for (int i = 1; i <= count; i++) {
             columns.add(Integer.toString(i));
         }
         ImageGrid grid = new ImageGrid((int) item[0], (int) item[1], (int) item[2], columns);
         for (int row = 0; row < classes.length; row++) {
-            String name = classes[row] < names.size() ? names.get((int) classes[row]) : "no label";
-            grid.row(name, images.narrow(0, (long) row * count, count).toFloatArray());
+            grid.row(names.of(classes[row]), images.narrow(0, (long) row * count, count).toFloatArray());
         }
         Png.write(grid.draw(2), out);
     }

@@ -76,6 +76,9 @@ final class TrainCommand implements Callable<Integer> {
                 trainer.initialise();
             }
             write(resolved, folder);
+            if (!source.summary().isEmpty()) {
+                terminal.println("data: " + source.summary());
+            }
             terminal.println("training " + trainer.map().parameters().count() + " parameters on " + device.get() + ", results in " + folder
                     + (resume ? ", from step " + trainer.step() : ""));
             terminal.flush();

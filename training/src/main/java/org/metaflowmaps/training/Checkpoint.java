@@ -2,7 +2,9 @@ package org.metaflowmaps.training;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.metaflowmaps.runtime.Autograd;
@@ -17,11 +19,14 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.config.ModelConfig;
 import org.metaflowmaps.training.config.StrictJson;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.NetworkFile;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
@@ -37,6 +42,8 @@ public final class Checkpoint {
     private static final String UPDATES = "updates";
     private static final String SKIPPED = "skipped";
     private static final String SKIPPED_IN_ROW = "skipped_in_a_row";
+    private static final String REPLACED = "items_replaced";
+    private static final String CLASS_NAMES = "class_names";
     private static final String POSITION = "data_position";
     private static final String VALUES = "train/values";
     private static final String AVERAGE = "train/average";
@@ -69,10 +76,11 @@ public final class Checkpoint {
      * @param step steps done, from which the data's position follows
      * @param skipped those of them that changed nothing
      * @param skippedInRow those skipped since the last one that was taken
+     * @param replaced items that stood in a damaged one's place
      */
-    record Progress(long step, long skipped, int skippedInRow) {}
+    record Progress(long step, long skipped, int skippedInRow, long replaced) {}
 
-    static void write(Path file, TrainConfig config, State state, Progress progress) throws IOException {
+    static void write(Path file, TrainConfig config, List<String> classNames, State state, Progress progress) throws IOException {
         try (TensorScope scope = TensorScope.open()) {
             Map<String, Tensor> tensors = new LinkedHashMap<>(NetworkFile.tensors(state.map, state.average.values()));
             tensors.putAll(state.buffers());
@@ -85,6 +93,12 @@ public final class Checkpoint {
             metadata.put(SKIPPED, Long.toString(progress.skipped));
             metadata.put(SKIPPED_IN_ROW, Integer.toString(progress.skippedInRow));
             metadata.put(POSITION, Long.toString(position(config, progress.step)));
+            if (progress.replaced > 0) {
+                metadata.put(REPLACED, Long.toString(progress.replaced));
+            }
+            if (!classNames.isEmpty()) {
+                metadata.put(CLASS_NAMES, JSON.writeValueAsString(classNames));
+            }
             Safetensors.writeSealed(file, metadata, tensors);
         }
     }
@@ -122,10 +136,11 @@ public final class Checkpoint {
      * @param file its name, for messages
      * @throws IOException if the file is not of this run or lacks a part; the state is then as it was
      */
-    static Progress restore(SafetensorsFile open, Path file, TrainConfig config, State state) throws IOException {
+    static Progress restore(SafetensorsFile open, Path file, TrainConfig config, List<String> classNames, State state) throws IOException {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             requireSameRun(open, file, config);
+            requireSameClasses(open, file, classNames);
             Map<String, Tensor> buffers = state.buffers();
             Map<String, Tensor> saved = new LinkedHashMap<>();
             for (Map.Entry<String, Tensor> buffer : buffers.entrySet()) {
@@ -133,7 +148,7 @@ public final class Checkpoint {
             }
             Tensor random = saved(open, file, RANDOM, state.random.state()).clone();
             Progress progress = new Progress(number(open, file, STEP, -1), number(open, file, SKIPPED, 0),
-                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)));
+                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)), number(open, file, REPLACED, 0));
             long updates = number(open, file, UPDATES, progress.step);
             long position = position(config, progress.step);
             if (number(open, file, POSITION, position) != position) {
@@ -165,6 +180,57 @@ public final class Checkpoint {
             if (difference != null) {
                 throw new IOException(file + " was written by another run: " + difference + cure);
             }
+        }
+    }
+
+    /** Labels are the classes' places in their order: a folder more or less, and they would mean others. */
+    private static void requireSameClasses(SafetensorsFile open, Path file, List<String> classNames) throws IOException {
+        List<String> saved = names(open, file);
+        if (!saved.isEmpty() && !classNames.isEmpty() && !saved.equals(classNames)) {
+            throw new IOException(file + " was written with other classes: now " + listed(classNames) + ", then " + listed(saved)
+                    + ". Bring the data back to these classes, or choose another output folder");
+        }
+    }
+
+    private static String listed(List<String> names) {
+        return names.size() + " (" + String.join(", ", names.subList(0, Math.min(12, names.size()))) + (names.size() > 12 ? ", ..." : "") + ")";
+    }
+
+    private static List<String> names(SafetensorsFile open, Path file) throws IOException {
+        String text = open.metadata().get(CLASS_NAMES);
+        if (text == null) {
+            return List.of();
+        }
+        try {
+            List<String> names = new ArrayList<>();
+            for (JsonNode name : JSON.readTree(text)) {
+                names.add(name.stringValue());
+            }
+            return names;
+        } catch (JacksonException e) {
+            throw new IOException(file + ": metadata '" + CLASS_NAMES + "' is not understood, expected a JSON list of texts: " + e.getOriginalMessage(),
+                    e);
+        }
+    }
+
+    /**
+     * The names of the classes that a checkpoint's network was trained on, a label being an index into them.
+     *
+     * @param file a checkpoint that this library wrote
+     * @return empty if they are not known; those of Fashion-MNIST for a run on it whose version wrote no names
+     * @throws IOException if the file is missing, or no such checkpoint
+     */
+    public static List<String> classNames(Path file) throws IOException {
+        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+            List<String> names = names(open, file);
+            String run = open.metadata().get(RUN);
+            if (!names.isEmpty() || run == null) {
+                return names;
+            }
+            boolean fashion = JSON.readTree(run).path("data").path("kind").asString("").equals("fashion-mnist");
+            return fashion ? FashionMnist.CLASSES : List.of();
+        } catch (JacksonException e) {
+            throw new IOException(file + ": metadata '" + RUN + "' is not understood: " + e.getOriginalMessage(), e);
         }
     }
 

@@ -13,7 +13,8 @@ import tools.jackson.databind.node.ObjectNode;
  * The settings of a run that stay as they are when it goes on, as text for its checkpoints.
  *
  * <p>Free to change are how long the run is, how often it logs and saves, how far its steps go (learning rate, warm-up, decay,
- * clipping, skipping: what a run that went astray needs changed), how many threads read ahead, and where files lie. The network is compared by
+ * clipping, skipping: what a run that went astray needs changed), how many threads read ahead, what happens
+ * to damaged items, and where files lie. The network is compared by
  * itself. A setting that the writing version did not know is not compared.
  */
 final class RunSettings {
@@ -22,6 +23,9 @@ final class RunSettings {
     private static final List<String> FREE = List.of("steps", "log_every", "checkpoint_every", "checkpoint_keep",
             "checkpoint_keep_every", "model");
     private static final List<String> FREE_OF_OPTIMIZER = List.of("learning_rate", "warm_up", "decay", "clip", "skip_above", "max_skipped");
+
+    private static final List<String> WITHOUT_HOLD_OUT = List.of("images", "latents");
+    private static final List<String> FREE_OF_DATA = List.of("workers", "on_error", "skip_at_most");
 
     private RunSettings() {}
 
@@ -32,7 +36,7 @@ final class RunSettings {
             optimizer.remove(FREE_OF_OPTIMIZER);
         }
         if (tree.get("data") instanceof ObjectNode data) {
-            data.remove("workers");
+            data.remove(FREE_OF_DATA);
         }
         hidePath(tree, "init");
         hidePath(tree.get("data"), "folder");
@@ -54,7 +58,12 @@ final class RunSettings {
      */
     static @Nullable String difference(String saved, TrainConfig config) {
         // Both come from text: a number is of one kind there, whatever Java's type was.
-        return difference("", StrictJson.object(saved), JSON.readTree(of(config)));
+        JsonNode before = StrictJson.object(saved);
+        // Versions that did not know data.flip trained on all images and latents, whatever data.hold_out said.
+        if (before.get("data") instanceof ObjectNode data && !data.has("flip") && WITHOUT_HOLD_OUT.contains(data.path("kind").asString(""))) {
+            data.put("hold_out", 0);
+        }
+        return difference("", before, JSON.readTree(of(config)));
     }
 
     private static @Nullable String difference(String path, JsonNode saved, JsonNode present) {

@@ -2,6 +2,7 @@ package org.metaflowmaps.training;
 
 import com.google.common.base.Preconditions;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -18,8 +19,10 @@ import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DamagedItemException;
 import org.metaflowmaps.training.data.Seeds;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
@@ -60,6 +63,8 @@ public final class Trainer implements AutoCloseable {
     private volatile boolean stopping;
     private long step;
     private long savedAt = -1;
+    private long replacedBefore;
+    private long replaced;
 
     /**
      * A run at its beginning.
@@ -165,10 +170,12 @@ public final class Trainer implements AutoCloseable {
         Path file;
         try (CheckpointFolder.Valid newest = checkpoints.newestValid()) {
             file = newest.file();
-            Checkpoint.Progress progress = Checkpoint.restore(newest.open(), file, config, state());
+            Checkpoint.Progress progress = Checkpoint.restore(newest.open(), file, config, data.classNames(), state());
             step = progress.step();
             others.forEach(other -> other.resumeAt(optimizer.steps()));
             skipped.resumeAt(progress.skipped(), progress.skippedInRow());
+            replaced = progress.replaced();
+            replacedBefore = replaced - data.replaced();
             savedAt = step;
         }
         checkpoints.goOnFrom(file);
@@ -183,9 +190,9 @@ public final class Trainer implements AutoCloseable {
                         "step %d: the weights are not finite any more. %s. Lower optimizer.learning_rate", step - 1, kept()));
             }
         }
-        Checkpoint.Progress progress = new Checkpoint.Progress(step, skipped.total(), skipped.inRow());
+        Checkpoint.Progress progress = new Checkpoint.Progress(step, skipped.total(), skipped.inRow(), replaced);
         checkpoints.save(step, config.checkpointKeep(), config.checkpointKeepEvery(),
-                file -> Checkpoint.write(file, config, state(), progress));
+                file -> Checkpoint.write(file, config, data.classNames(), state(), progress));
         savedAt = step;
     }
 
@@ -225,8 +232,9 @@ public final class Trainer implements AutoCloseable {
             objective.parameters().forEach(other -> other.gradients().zero_());
             Tensor diagonal = null;
             Tensor consistency = null;
+            Tensor noiseBefore = config.accumulate() == 1 ? null : random.state();
             for (int part = 0; part < config.accumulate(); part++) {
-                Objective.Losses losses = accumulate(part);
+                Objective.Losses losses = accumulate(part, noiseBefore);
                 diagonal = diagonal == null ? losses.diagonal() : diagonal.add(losses.diagonal());
                 Tensor other = losses.consistency();
                 consistency = consistency == null || other == null ? other : consistency.add(other);
@@ -246,17 +254,24 @@ public final class Trainer implements AutoCloseable {
                 }
             }
             Report report = read ? report(diagonal, consistency, norm) : null;
+            replaced = replacedBefore + data.replaced();
             step++;
             return report;
         }
     }
 
-    private Objective.Losses accumulate(int part) {
+    private Objective.Losses accumulate(int part, @Nullable Tensor noiseBefore) {
         try (TensorScope scope = TensorScope.open()) {
             long position = (step * config.accumulate() + part) * config.batch();
             TrainingData.Batch batch;
             try (ProfilerRange range = ProfilerRange.open("data")) {
                 batch = data.batch(position, config.batch());
+            } catch (UncheckedIOException | OutOfMemoryError e) {
+                if (noiseBefore != null) {
+                    // Earlier parts drew noise: the step is to be taken again as if it had not begun.
+                    random.restore(noiseBefore);
+                }
+                throw e;
             }
             Objective.Losses losses;
             try (ProfilerRange range = ProfilerRange.open("losses");
@@ -340,7 +355,7 @@ public final class Trainer implements AutoCloseable {
             while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 due |= (step + 1) % config.checkpointEvery() == 0;
-                Report report = step(readAll || log);
+                Report report = stepOrSave(readAll || log);
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
                     Map<String, Double> values = values(report, (step - resumedAt) / seconds);
@@ -374,6 +389,24 @@ public final class Trainer implements AutoCloseable {
         return step == config.steps();
     }
 
+    /** A step; where its data cannot be read, a checkpoint comes first, as the run is over. */
+    private @Nullable Report stepOrSave(boolean read) throws IOException {
+        try {
+            return step(read);
+        } catch (UncheckedIOException | OutOfMemoryError e) {
+            if (savedAt != step && skipped.inRow() == 0) {
+                save();
+            }
+            if (e instanceof OutOfMemoryError) {
+                throw e;
+            }
+            boolean skips = config.data().onError() == DataConfig.OnError.SKIP;
+            throw new TrainingException("step " + step + ": " + e.getMessage()
+                    + (skips || !(e.getCause() instanceof DamagedItemException) ? "" : ", or set data.on_error=skip to pass over such items")
+                    + ". " + kept() + (savedAt == step ? ": continue from it with --resume" : ""), e);
+        }
+    }
+
     /** Asks {@link #run} to end after the step it is in, with a checkpoint. Safe to call from any thread. */
     public void stop() {
         stopping = true;
@@ -388,6 +421,9 @@ public final class Trainer implements AutoCloseable {
         values.put("gradient_norm", report.gradientNorm);
         values.put("learning_rate", report.learningRate);
         values.put("skipped", (double) report.skipped);
+        if (config.data().onError() == DataConfig.OnError.SKIP) {
+            values.put("items_replaced", (double) replaced);
+        }
         values.put("items_per_second", stepsPerSecond * config.batch() * config.accumulate());
         return values;
     }

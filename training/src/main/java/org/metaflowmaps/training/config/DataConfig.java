@@ -10,7 +10,10 @@ import org.jspecify.annotations.Nullable;
  *
  * @param kind which
  * @param folder where its files are; null for the images that come with the library
- * @param holdOut images at the end of a set of IDX files that are not trained on
+ * @param holdOut items that are not trained on: the last ones of a set of IDX files, a share of each class of image files and latents
+ * @param flip whether half of the images are mirrored left to right
+ * @param onError what happens when an image file or latent turns out to be damaged
+ * @param skipAtMost share of the items that may be skipped as damaged, rounded up
  * @param means a mixture's component centres
  * @param variance a mixture's component variance
  * @param size rows and columns to which image files are brought
@@ -25,6 +28,9 @@ public record DataConfig(
         @JsonProperty("kind") Kind kind,
         @JsonProperty("folder") @Nullable String folder,
         @JsonProperty("hold_out") int holdOut,
+        @JsonProperty("flip") boolean flip,
+        @JsonProperty("on_error") OnError onError,
+        @JsonProperty("skip_at_most") double skipAtMost,
         @JsonProperty("means") List<double[]> means,
         @JsonProperty("variance") double variance,
         @JsonProperty("size") int size,
@@ -43,6 +49,10 @@ public record DataConfig(
         Check.require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s",
                 "[[-3, -3], [3, 3]]");
         Check.require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
+        Check.given(onError, "data.on_error");
+        Check.require(skipAtMost >= 0 && skipAtMost <= 1, "data.skip_at_most is %s, expected a share from 0 to 1", skipAtMost);
+        Check.require(!flip || (kind != Kind.LATENTS && kind != Kind.MIXTURE), "data.flip is true, but data.kind is %s: only images are mirrored",
+                Check.name(kind));
         Check.require(size >= 1, "data.size is %s, expected at least 1", size);
         Check.require(channels >= 1, "data.channels is %s, expected at least 1", channels);
         Check.require(kind != Kind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)",
@@ -59,7 +69,17 @@ public record DataConfig(
 
     /** An exact mixture, whole. */
     public static DataConfig mixture(List<double[]> means, double variance) {
-        return new DataConfig(Kind.MIXTURE, null, 0, means, variance, 1, 1, 1, 1, 0, 0, 1);
+        return new DataConfig(Kind.MIXTURE, null, 0, false, OnError.STOP, 0, means, variance, 1, 1, 1, 1, 0, 0, 1);
+    }
+
+    /** What happens when an item of the data turns out to be damaged. */
+    public enum OnError {
+        /** The run writes a checkpoint and fails. */
+        @JsonProperty("stop")
+        STOP,
+        /** Another item takes its place, which is counted. */
+        @JsonProperty("skip")
+        SKIP
     }
 
     /** What a run models. */

@@ -43,6 +43,11 @@ public final class IdxImages {
         return present(folder, IMAGES).isPresent() && present(folder, LABELS).isPresent();
     }
 
+    /** True if one of the training files lies in the folder, so that it is meant to be such a set. */
+    static boolean present(Path folder) {
+        return present(folder, IMAGES).isPresent() || present(folder, LABELS).isPresent();
+    }
+
     private static Optional<Path> present(Path folder, String name) {
         Path plain = folder.resolve(name);
         Path zipped = folder.resolve(name + ".gz");

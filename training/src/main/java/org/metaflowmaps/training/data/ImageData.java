@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
+import java.util.List;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -15,6 +16,9 @@ public final class ImageData implements TrainingData {
     private final Tensor pixels;
     private final Tensor labels;
     private final EpochOrder order;
+    private final int count;
+    private final Shard shard;
+    private final Flips flips;
 
     /**
      * A stream of the first images of a set.
@@ -34,8 +38,20 @@ public final class ImageData implements TrainingData {
      * @param shard which items it sees of each batch of all processes
      */
     public ImageData(LabelledImages images, int count, long seed, Shard shard, Device device) {
+        this(images, count, seed, shard, false, device);
+    }
+
+    /**
+     * Such a stream, of which items may be mirrored.
+     *
+     * @param flip whether half of the items, drawn by the seed and their place in the stream, are mirrored left to right
+     */
+    public ImageData(LabelledImages images, int count, long seed, Shard shard, boolean flip, Device device) {
         Preconditions.checkArgument(count > 0 && count <= images.count(), "%s images to train on, expected 1 to %s", count, images.count());
         this.images = images;
+        this.count = count;
+        this.shard = shard;
+        this.flips = new Flips(flip, seed);
         this.pixels = pixels(images, 0, count, device).retain();
         try (TensorScope scope = TensorScope.open()) {
             this.labels = labels(images, 0, count, device).retain();
@@ -96,9 +112,45 @@ public final class ImageData implements TrainingData {
     public Batch batch(long position, int size) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor index = order.indices(position, size);
-            Tensor items = normalised(pixels.indexSelect(0, index));
+            Tensor items = flipped(normalised(pixels.indexSelect(0, index)), position);
             return new Batch(scope.keep(items), scope.keep(labels.indexSelect(0, index)));
         }
+    }
+
+    private Tensor flipped(Tensor items, long position) {
+        if (!flips.on()) {
+            return items;
+        }
+        float[] mirrored = new float[(int) items.size(0)];
+        for (int i = 0; i < mirrored.length; i++) {
+            mirrored[i] = flips.at(shard.global(position + i)) ? 1 : 0;
+        }
+        Tensor mask = Torch.of(mirrored, mirrored.length, 1, 1, 1).to(items.device()).gt(0.5);
+        return Torch.where(mask, items.flip(3), items);
+    }
+
+    @Override
+    public List<String> classNames() {
+        return images.namedClasses();
+    }
+
+    @Override
+    public int heldOut() {
+        return images.count() - count;
+    }
+
+    @Override
+    public Batch heldOut(int from, int wanted) {
+        Preconditions.checkArgument(from >= 0 && wanted > 0 && from + wanted <= heldOut(), "held-out items %s to %s, expected some of the %s there are",
+                from, (long) from + wanted, heldOut());
+        int first = count + from;
+        return new Batch(items(images, first, first + wanted, pixels.device()), labels(images, first, first + wanted, pixels.device()));
+    }
+
+    @Override
+    public String summary() {
+        return images.count() + " images of " + images.height() + " x " + images.width() + " in " + classes() + " classes"
+                + (heldOut() == 0 ? "" : ", the last " + heldOut() + " of them held out");
     }
 
     @Override

@@ -7,12 +7,15 @@ import java.awt.image.ComponentColorModel;
 import java.awt.image.Raster;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
+import java.util.regex.Pattern;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
 import javax.imageio.stream.ImageInputStream;
@@ -28,8 +31,11 @@ final class ImageFile {
     /** The most pixels that are decoded; a small damaged file can claim any number. */
     private static final long MAX_PIXELS = 1 << 26;
 
-    /** In what libjpeg says of an image whose data ends before all pixels are there. */
-    private static final String CUT = "premature end";
+    /** The largest file that is read: twice what so many pixels take uncompressed. */
+    private static final long MAX_BYTES = 1 << 29;
+
+    /** In what libjpeg says of data that ends before all pixels are there, or that no encoder writes. */
+    private static final Pattern DAMAGE = Pattern.compile("premature end|bad Huffman code|instead of RST", Pattern.CASE_INSENSITIVE);
 
     private static final int BYTE = 255;
 
@@ -39,15 +45,12 @@ final class ImageFile {
      * Decodes a file.
      *
      * @param channels 1 for grey, 3 for red, green, blue
-     * @throws IOException if the file cannot be read or decoded; the message names it
+     * @throws DamagedItemException if the file is not a whole image, or may not be read; the message names it
+     * @throws IOException if reading failed for another reason
+     * @throws OutOfMemoryError if Java has too little memory for it; the message names it
      */
     static Planes read(Path file, int channels) throws IOException {
-        byte[] bytes;
-        try {
-            bytes = Files.readAllBytes(file);
-        } catch (IOException e) {
-            throw new IOException(file + " was there when its folder was listed, but cannot be read now (" + e + ")", e);
-        }
+        byte[] bytes = bytes(file);
         try {
             BufferedImage image = decode(bytes);
             byte[][] planes = new byte[channels][image.getWidth() * image.getHeight()];
@@ -55,35 +58,71 @@ final class ImageFile {
             return new Planes(planes, image.getWidth(), image.getHeight());
         } catch (IOException | RuntimeException e) {
             // Decoders meet damage with exceptions of many kinds.
-            throw new IOException(file + " cannot be read as a PNG or JPEG image (" + e.getMessage() + "): repair or remove it",
-                    e);
+            throw new DamagedItemException(file + " cannot be read as a PNG or JPEG image (" + e.getMessage()
+                    + "): convert, repair or remove it", e);
+        } catch (OutOfMemoryError e) {
+            throw outOfMemory(file, e);
         }
     }
 
+    private static byte[] bytes(Path file) throws IOException {
+        long size;
+        try {
+            size = Files.size(file);
+            if (size <= MAX_BYTES) {
+                return Files.readAllBytes(file);
+            }
+        } catch (NoSuchFileException e) {
+            throw new DamagedItemException(file + " was there when its folder was listed, but does not exist now: restore it", e);
+        } catch (AccessDeniedException e) {
+            throw new DamagedItemException(file + " may not be read: no permission", e);
+        } catch (IOException e) {
+            throw new IOException(file + " could not be read (" + e.getMessage() + ")", e);
+        }
+        throw new DamagedItemException(file + " has " + size + " bytes, expected an image of at most " + MAX_BYTES + ": remove it");
+    }
+
+    private static OutOfMemoryError outOfMemory(Path file, OutOfMemoryError cause) {
+        OutOfMemoryError named = new OutOfMemoryError(file + " needs more memory to be decoded than Java has left of its "
+                + Runtime.getRuntime().maxMemory() / (1 << 20) + " MiB: give it more (-Xmx), lower data.workers, or shrink the image");
+        named.initCause(cause);
+        return named;
+    }
+
     private static BufferedImage decode(byte[] bytes) throws IOException {
-        try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes))) {
+        byte[] checked = switch (ImageKind.of(bytes)) {
+            case PNG -> PngStructure.checked(bytes, MAX_PIXELS);
+            case JPEG -> JpegStructure.checked(bytes, MAX_PIXELS);
+            case UNKNOWN -> throw new IOException("its contents are neither");
+            case ImageKind other -> throw new IOException("it is " + other.description());
+        };
+        try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(checked))) {
             Iterator<ImageReader> readers = ImageIO.getImageReaders(in);
             if (!readers.hasNext()) {
-                throw new IOException("its contents are neither");
+                throw new IOException("no decoder of this JDK takes it");
             }
             ImageReader reader = readers.next();
             try {
                 reader.setInput(in, true, true);
-                long pixels = (long) reader.getWidth(0) * reader.getHeight(0);
-                if (pixels > MAX_PIXELS) {
-                    throw new IOException("it has " + pixels + " pixels, expected at most " + MAX_PIXELS);
-                }
                 List<String> warnings = new ArrayList<>();
                 reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
                 BufferedImage image = reader.read(0);
-                // JPEG's decoder fills what is missing with grey, and only warns.
-                if (warnings.stream().anyMatch(warning -> warning.contains(CUT))) {
+                // The decoder fills what is missing with grey, and only warns.
+                if (warnings.stream().anyMatch(warning -> DAMAGE.matcher(warning).find())) {
                     throw new IOException("its data is damaged or ends early");
                 }
                 return image;
             } finally {
                 reader.dispose();
             }
+        }
+    }
+
+    /** Refuses an image that is too large. */
+    static void requireAtMost(long most, int width, int height) throws IOException {
+        long pixels = (long) width * height;
+        if (pixels > most) {
+            throw new IOException("it has " + pixels + " pixels, expected at most " + most);
         }
     }
 

@@ -2,15 +2,11 @@ package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.NotDirectoryException;
+import java.io.UncheckedIOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
-import java.util.function.Predicate;
-import java.util.stream.Stream;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -20,20 +16,19 @@ import org.metaflowmaps.runtime.Torch;
 /**
  * PNG and JPEG files in one subfolder per class, in [-1, 1], shuffled anew each epoch.
  *
- * <p>Classes are numbered by the order of their folders' names, files by theirs, both by code units. Hidden files and files that
- * end in neither .png, .jpg nor .jpeg are passed over. The short side is resized to the wanted size and the middle is cut out,
+ * <p>Classes are numbered by the order of their folders' names, files by theirs, both by code units. Hidden files, files that
+ * end in neither .png, .jpg nor .jpeg, folders inside class folders and empty class folders are passed over and counted. The short side is resized to the wanted size and the middle is cut out,
  * as guided-diffusion does it; grey, palettes, transparency (on white), 16 bits and CMYK are understood, an orientation in Exif
  * data is ignored. Files are decoded when their turn is near, on threads of their own, to a result that does not depend on how
  * many there are; two batches are kept ready. Only names stay in memory.
  */
 public final class ImageFolder implements TrainingData {
-    private final Path folder;
-    private final List<String> classNames;
-    private final String[] files;
-    private final int[] labels;
+    private final ImageTree images;
+    private final HoldOut choice;
     private final int size;
     private final int channels;
     private final Device device;
+    private final Flips flips;
     private final ReadAhead items;
 
     /**
@@ -46,68 +41,77 @@ public final class ImageFolder implements TrainingData {
      * @param shard which items are seen of each batch of all processes
      * @param workers threads that decode ahead; 0 to decode in the caller's thread, when asked
      * @param device where batches are made
-     * @throws IOException if the folder cannot be listed, has no subfolder, or one without an image
+     * @throws IOException if the folder cannot be listed, has no subfolder with an image, or one with other files only
      */
     public ImageFolder(Path folder, int size, int channels, long seed, Shard shard, int workers, Device device)
+            throws IOException {
+        this(folder, size, channels, seed, shard, Reading.of(workers), device);
+    }
+
+    /**
+     * A stream of the images of a folder that are not held out.
+     *
+     * @param reading how files are read; which are held out depends on their names alone, with each class in proportion
+     * @throws IllegalArgumentException if a class would have no image left to train on
+     */
+    public ImageFolder(Path folder, int size, int channels, long seed, Shard shard, Reading reading, Device device)
             throws IOException {
         Preconditions.checkArgument(size >= 1, "images of size %s, expected at least 1", size);
         Preconditions.checkArgument(channels == 1 || channels == 3, "images of %s channels, expected 1 (grey) or 3 (colour)",
                 channels);
-        this.folder = folder;
         this.size = size;
         this.channels = channels;
         this.device = device;
-        this.classNames = names(folder, Files::isDirectory);
-        if (classNames.isEmpty()) {
-            throw new IOException(folder + " has no subfolders, expected one per class, with PNG or JPEG files in each");
-        }
-        List<String> found = new ArrayList<>();
-        int[] ends = new int[classNames.size()];
-        for (int label = 0; label < ends.length; label++) {
-            Path classFolder = folder.resolve(classNames.get(label));
-            found.addAll(names(classFolder, ImageFolder::isImage));
-            ends[label] = found.size();
-            if (ends[label] == (label == 0 ? 0 : ends[label - 1])) {
-                throw new IOException(classFolder + " holds no PNG or JPEG file, expected some in each class's folder: remove it, "
-                        + "or put images into it");
-            }
-        }
-        this.files = found.toArray(new String[0]);
-        this.labels = new int[files.length];
-        for (int label = 1; label < ends.length; label++) {
-            Arrays.fill(labels, ends[label - 1], ends[label], label);
-        }
-        this.items = new ReadAhead(files.length, seed, shard, workers, this::decode);
+        this.images = new ImageTree(folder);
+        this.choice = HoldOut.of(images.labels(), images.classNames().size(), reading.holdOut(), images::key);
+        this.flips = new Flips(reading.flip(), seed);
+        this.items = new ReadAhead(choice.trained().length, seed, shard, reading, this::decode);
     }
 
-    /** The visible entries of a folder that pass, sorted. */
-    private static List<String> names(Path folder, Predicate<Path> passes) throws IOException {
-        try (Stream<Path> entries = Files.list(folder)) {
-            return entries.filter(entry -> !entry.getFileName().toString().startsWith(".") && passes.test(entry))
-                    .map(entry -> entry.getFileName().toString()).sorted().toList();
-        } catch (NotDirectoryException e) {
-            throw new IOException(folder + " is not a folder, expected one with a subfolder per class", e);
-        }
+    private byte[] decode(int index, long place) throws IOException {
+        Planes item = ImageFile.read(images.file(choice.trained()[index]), channels).centreCrop(size);
+        return flips.at(place) ? item.mirrored().bytes() : item.bytes();
     }
 
-    private static boolean isImage(Path file) {
-        String name = file.getFileName().toString().toLowerCase(Locale.ROOT);
-        return (name.endsWith(".png") || name.endsWith(".jpg") || name.endsWith(".jpeg")) && Files.isRegularFile(file);
-    }
-
-    private byte[] decode(int index) throws IOException {
-        Path file = folder.resolve(classNames.get(labels[index])).resolve(files[index]);
-        return ImageFile.read(file, channels).centreCrop(size).bytes();
-    }
-
-    /** The number of images. */
+    /** The number of images, held-out ones among them. */
     public int count() {
-        return files.length;
+        return images.count();
     }
 
-    /** The name of each class; a label is an index into it. */
+    @Override
     public List<String> classNames() {
-        return classNames;
+        return images.classNames();
+    }
+
+    @Override
+    public String summary() {
+        return images.summary(choice.held().length);
+    }
+
+    @Override
+    public int heldOut() {
+        return choice.held().length;
+    }
+
+    @Override
+    public Batch heldOut(int from, int wanted) {
+        int[] numbers = choice.held(from, wanted);
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor bytes = Torch.empty(DType.UINT8, Device.CPU, wanted, channels, size, size);
+            long length = (long) channels * size * size;
+            for (int i = 0; i < wanted; i++) {
+                byte[] item = ImageFile.read(images.file(numbers[i]), channels).centreCrop(size).bytes();
+                bytes.segment().asSlice(i * length, length).copyFrom(MemorySegment.ofArray(item));
+            }
+            return batch(scope, bytes, numbers);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e.getMessage(), e);
+        }
+    }
+
+    @Override
+    public long replaced() {
+        return items.replaced();
     }
 
     @Override
@@ -117,22 +121,26 @@ public final class ImageFolder implements TrainingData {
 
     @Override
     public int classes() {
-        return classNames.size();
+        return images.classNames().size();
     }
 
     /**
      * {@inheritDoc}
      *
-     * @throws java.io.UncheckedIOException if a file cannot be read or decoded; the message names it
+     * @throws UncheckedIOException if a file cannot be read or decoded; the message names it
      */
     @Override
     public Batch batch(long position, int count) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor bytes = Torch.empty(DType.UINT8, Device.CPU, count, channels, size, size);
             int[] numbers = items.read(position, count, bytes.segment());
-            Tensor classes = Torch.of(Arrays.stream(numbers).mapToLong(number -> labels[number]).toArray());
-            return new Batch(scope.keep(ImageData.normalised(bytes.to(device))), scope.keep(classes.to(device)));
+            return batch(scope, bytes, Arrays.stream(numbers).map(number -> choice.trained()[number]).toArray());
         }
+    }
+
+    private Batch batch(TensorScope scope, Tensor bytes, int[] numbers) {
+        Tensor classes = Torch.of(Arrays.stream(numbers).mapToLong(number -> images.labels()[number]).toArray());
+        return new Batch(scope.keep(ImageData.normalised(bytes.to(device))), scope.keep(classes.to(device)));
     }
 
     /** Ends the decoding threads. */

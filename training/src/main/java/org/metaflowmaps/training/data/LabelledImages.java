@@ -4,6 +4,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.IntStream;
 
 /**
  * Images of one size with a class label each, held in memory as unsigned bytes.
@@ -87,6 +88,12 @@ public final class LabelledImages {
     /** Gives the name of each class; a label is an index into it. */
     public List<String> classNames() {
         return classNames;
+    }
+
+    /** Gives the name of each class, or none if they are called by their numbers. */
+    List<String> namedClasses() {
+        boolean numbers = IntStream.range(0, classNames.size()).allMatch(label -> classNames.get(label).equals(Integer.toString(label)));
+        return numbers ? List.of() : classNames;
     }
 
     /**

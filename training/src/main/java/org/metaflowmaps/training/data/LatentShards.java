@@ -2,6 +2,7 @@ package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
@@ -10,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.IntToLongFunction;
 import java.util.stream.Stream;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -35,12 +37,15 @@ public final class LatentShards implements TrainingData {
     /** A stream of seeds that none of the epochs' orders has. */
     private static final long NOISE = 0x6e6f697365L << 20;
 
+    /** The seeds of held-out items' choice and noise, which are the same in every run. */
+    private static final long HELD_OUT = 0x68656c64L;
+
     private static final double LEAST_LOG_VARIANCE = -30;
     private static final double MOST_LOG_VARIANCE = 20;
     private static final ValueLayout.OfLong LABEL = ValueLayout.JAVA_LONG_UNALIGNED;
 
     /** One file's latents, numbered from {@code first} on. */
-    private record Part(MemorySegment latents, int first) {}
+    private record Part(Path file, MemorySegment latents, int first) {}
 
     private final List<SafetensorsFile> files = new ArrayList<>();
     private final List<Part> parts = new ArrayList<>();
@@ -53,6 +58,7 @@ public final class LatentShards implements TrainingData {
     private final long seed;
     private final Shard shard;
     private final Device device;
+    private final HoldOut choice;
     private final ReadAhead items;
 
     /**
@@ -70,6 +76,19 @@ public final class LatentShards implements TrainingData {
      */
     public LatentShards(Path folder, int channels, int classes, double scale, long seed, Shard shard, int workers, Device device)
             throws IOException {
+        this(folder, channels, classes, scale, seed, shard, Reading.of(workers), device);
+    }
+
+    /**
+     * A stream of the latents of a folder's files that are not held out.
+     *
+     * @param reading how files are read; which latents are held out depends on their places in the files alone, with each class in
+     *     proportion. Latents are not mirrored. Where damaged items are skipped, one with a label out of range counts as damaged
+     * @throws IllegalArgumentException if {@code reading} mirrors, or a class would have no item left to train on
+     */
+    public LatentShards(Path folder, int channels, int classes, double scale, long seed, Shard shard, Reading reading, Device device)
+            throws IOException {
+        Preconditions.checkArgument(!reading.flip(), "latents cannot be mirrored: a mirrored image's latent is another one, expected flip false");
         Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
         Preconditions.checkArgument(classes >= 1, "latents of %s classes, expected at least 1", classes);
         Preconditions.checkArgument(scale > 0 && scale < Double.POSITIVE_INFINITY, "latents are scaled by %s, expected a number above 0",
@@ -93,8 +112,8 @@ public final class LatentShards implements TrainingData {
             int total = 0;
             for (int i = 0; i < paths.size(); i++) {
                 checkLike(paths.get(i), entry(paths.get(i), files.get(i), LATENTS), form, paths.getFirst());
-                int[] own = labels(paths.get(i), files.get(i));
-                parts.add(new Part(files.get(i).bytes(LATENTS), total));
+                int[] own = labels(paths.get(i), files.get(i), reading.skip());
+                parts.add(new Part(paths.get(i), files.get(i).bytes(LATENTS), total));
                 found.add(own);
                 total = Math.addExact(total, own.length);
             }
@@ -102,14 +121,15 @@ public final class LatentShards implements TrainingData {
                 throw new IOException(folder + ": its " + paths.size() + " safetensors files hold no latents, expected at least 1");
             }
             this.labels = found.stream().flatMapToInt(Arrays::stream).toArray();
-            this.items = new ReadAhead(total, seed, shard, workers, this::read);
+            this.choice = HoldOut.of(labels, classes, reading.holdOut(), item -> Seeds.of(HELD_OUT, item));
+            this.items = new ReadAhead(choice.trained().length, seed, shard, reading, (index, place) -> read(choice.trained()[index]));
         } catch (IOException | RuntimeException e) {
             files.forEach(SafetensorsFile::close);
             throw e;
         }
     }
 
-    private static List<Path> paths(Path folder) throws IOException {
+    static List<Path> paths(Path folder) throws IOException {
         try (Stream<Path> entries = Files.list(folder)) {
             List<Path> paths = entries.filter(LatentShards::isShard).sorted().toList();
             if (paths.isEmpty()) {
@@ -155,7 +175,8 @@ public final class LatentShards implements TrainingData {
         }
     }
 
-    private int[] labels(Path path, SafetensorsFile file) throws IOException {
+    /** Labels of a file's items; -1 for one out of range, if such may be skipped. */
+    private int[] labels(Path path, SafetensorsFile file, boolean skip) throws IOException {
         SafetensorsFile.Entry entry = entry(path, file, LABELS);
         List<Long> count = entry(path, file, LATENTS).shape().subList(0, 1);
         if (entry.dtype() != DType.INT64 || !entry.shape().equals(count)) {
@@ -166,17 +187,18 @@ public final class LatentShards implements TrainingData {
         int[] values = new int[Math.toIntExact(count.getFirst())];
         for (int i = 0; i < values.length; i++) {
             long label = bytes.get(LABEL, (long) i * Long.BYTES);
-            if (label < 0 || label >= classes) {
+            boolean known = label >= 0 && label < classes;
+            if (!known && !skip) {
                 throw new IOException(path + ": label " + i + " is " + label + ", expected 0 to " + (classes - 1)
                         + " (data.classes is " + classes + ")");
             }
-            values[i] = (int) label;
+            values[i] = known ? (int) label : -1;
         }
         return values;
     }
 
-    /** The bytes of one item, of whichever file has it. */
-    private byte[] read(int index) {
+    /** The bytes of one item, of whichever file has it, if all of its numbers are finite and its label is one. */
+    private byte[] read(int index) throws DamagedItemException {
         int low = 0;
         for (int high = parts.size() - 1; low < high; ) {
             int middle = (low + high + 1) / 2;
@@ -188,7 +210,53 @@ public final class LatentShards implements TrainingData {
         }
         long size = shape[1] * shape[2] * shape[3] * type.bytes();
         Part part = parts.get(low);
-        return part.latents.asSlice((index - part.first) * size, size).toArray(ValueLayout.JAVA_BYTE);
+        byte[] bytes = part.latents.asSlice((index - part.first) * size, size).toArray(ValueLayout.JAVA_BYTE);
+        int number = index - part.first;
+        if (labels[index] < 0) {
+            throw new DamagedItemException(part.file + ": the label of latent " + number + " is out of range, expected 0 to " + (classes - 1)
+                    + " (data.classes is " + classes + "): repair or remove it");
+        }
+        int means = Math.toIntExact(channels * shape[2] * shape[3]);
+        for (int i = 0; i < bytes.length / type.bytes(); i++) {
+            float value = LatentFile.value(bytes, i, type);
+            // Log variances are held to a range, infinite ones too.
+            if (i < means ? !Float.isFinite(value) : Float.isNaN(value)) {
+                throw new DamagedItemException(part.file + ": latent " + number + " holds " + value + ", expected finite numbers: repair or remove it");
+            }
+        }
+        return bytes;
+    }
+
+    @Override
+    public int heldOut() {
+        return choice.held().length;
+    }
+
+    @Override
+    public Batch heldOut(int from, int count) {
+        int[] numbers = choice.held(from, count);
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor stored = Torch.empty(type, Device.CPU, count, shape[1], shape[2], shape[3]);
+            long size = stored.segment().byteSize() / count;
+            for (int i = 0; i < count; i++) {
+                stored.segment().asSlice(i * size, size).copyFrom(MemorySegment.ofArray(read(numbers[i])));
+            }
+            return batch(scope, stored, numbers, item -> Seeds.of(HELD_OUT, numbers[item]));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e.getMessage(), e);
+        }
+    }
+
+    @Override
+    public long replaced() {
+        return items.replaced();
+    }
+
+    @Override
+    public String summary() {
+        long present = Arrays.stream(labels).filter(label -> label >= 0).distinct().count();
+        return labels.length + " latents of shape " + Arrays.toString(itemShape()) + " in " + files.size() + (files.size() == 1 ? " file" : " files")
+                + ", with " + present + " of " + classes + " classes" + (heldOut() == 0 ? "" : ", " + heldOut() + " of them held out");
     }
 
     /** The number of latents in all files. */
@@ -211,27 +279,32 @@ public final class LatentShards implements TrainingData {
         try (TensorScope scope = TensorScope.open()) {
             Tensor stored = Torch.empty(type, Device.CPU, count, shape[1], shape[2], shape[3]);
             int[] numbers = items.read(position, count, stored.segment());
-            Tensor values = stored.to(device).to(DType.FLOAT32);
-            Tensor latents = shape[1] == channels ? values : drawn(values, position, count);
-            Tensor classes = Torch.of(Arrays.stream(numbers).mapToLong(number -> labels[number]).toArray());
-            return new Batch(scope.keep(latents.mul(scale)), scope.keep(classes.to(device)));
+            return batch(scope, stored, Arrays.stream(numbers).map(number -> choice.trained()[number]).toArray(),
+                    item -> Seeds.of(Seeds.of(seed, NOISE), shard.global(position + item)));
         }
     }
 
-    private Tensor drawn(Tensor moments, long position, int count) {
+    private Batch batch(TensorScope scope, Tensor stored, int[] numbers, IntToLongFunction noiseSeed) {
+        Tensor values = stored.to(device).to(DType.FLOAT32);
+        Tensor latents = shape[1] == channels ? values : drawn(values, numbers.length, noiseSeed);
+        Tensor ofItems = Torch.of(Arrays.stream(numbers).mapToLong(number -> labels[number]).toArray());
+        return new Batch(scope.keep(latents.mul(scale)), scope.keep(ofItems.to(device)));
+    }
+
+    private Tensor drawn(Tensor moments, int count, IntToLongFunction noiseSeed) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor mean = moments.narrow(1, 0, channels);
             Tensor logVariance = moments.narrow(1, channels, channels).clampMin(LEAST_LOG_VARIANCE).clampMax(MOST_LOG_VARIANCE);
-            return scope.keep(Torch.addcmul(mean, logVariance.mul(0.5).exp(), noise(position, count)));
+            return scope.keep(Torch.addcmul(mean, logVariance.mul(0.5).exp(), noise(count, noiseSeed)));
         }
     }
 
     /** Each item's own noise, so that it depends neither on the batch nor on the number of processes nor on the device. */
-    private Tensor noise(long position, int count) {
+    private Tensor noise(int count, IntToLongFunction noiseSeed) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor[] each = new Tensor[count];
             for (int i = 0; i < count; i++) {
-                try (RandomSource random = RandomSource.seeded(Seeds.of(Seeds.of(seed, NOISE), shard.global(position + i)))) {
+                try (RandomSource random = RandomSource.seeded(noiseSeed.applyAsLong(i))) {
                     each[i] = random.normal(itemShape());
                 }
             }

@@ -8,7 +8,11 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Deque;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
@@ -20,6 +24,8 @@ import java.util.concurrent.ThreadFactory;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.TensorScope;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Reads items on threads of its own, in the order in which a stream will want them, so that a batch mostly finds them ready.
@@ -28,10 +34,26 @@ import org.metaflowmaps.runtime.TensorScope;
  * ahead. At most {@value #BATCHES_AHEAD} batches are kept beside the one asked for. The threads touch no tensor. For one caller.
  */
 final class ReadAhead implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(ReadAhead.class);
     private static final int BATCHES_AHEAD = 2;
+
+    /** A stream of seeds that none of the epochs' orders has. */
+    private static final long REPLACEMENTS = 0x7265706cL << 20;
+
+    /** Items that are tried in a damaged one's place before all are taken to be damaged. */
+    private static final int TRIES = 100;
+
+    /** Damaged items that are logged one by one. */
+    private static final int LOGGED = 20;
 
     private final EpochOrder order;
     private final Reader reader;
+    private final Reading reading;
+    private final int count;
+    private final long seed;
+    private final Shard shard;
+    private final Set<Integer> damaged = new HashSet<>();
+    private long replaced;
     private final @Nullable ExecutorService pool;
     private final List<Thread> threads = new CopyOnWriteArrayList<>();
     private final Deque<Item> ahead = new ArrayDeque<>();
@@ -47,8 +69,18 @@ final class ReadAhead implements AutoCloseable {
      * @param reader called from all of these threads
      */
     ReadAhead(int count, long seed, Shard shard, int workers, Reader reader) {
+        this(count, seed, shard, Reading.of(workers), reader);
+    }
+
+    /** Items by their numbers, of which damaged ones may be replaced. */
+    ReadAhead(int count, long seed, Shard shard, Reading reading, Reader reader) {
         this.order = new EpochOrder(count, seed, shard, Device.CPU);
         this.reader = reader;
+        this.reading = reading;
+        this.count = count;
+        this.seed = seed;
+        this.shard = shard;
+        int workers = reading.workers();
         ThreadFactory named = Thread.ofPlatform().daemon().name("data-loader-", 0).factory();
         this.pool = workers == 0 ? null : Executors.newFixedThreadPool(workers, task -> {
             Thread thread = named.newThread(task);
@@ -62,12 +94,28 @@ final class ReadAhead implements AutoCloseable {
         /**
          * Bytes of the item with that number.
          *
-         * @throws IOException if it cannot be read; the message names its file
+         * @param place where it stands in the whole stream
+         * @throws DamagedItemException if the item itself is unusable; the message names its file
+         * @throws IOException if reading failed for another reason
          */
-        byte[] read(int index) throws IOException;
+        byte[] read(int index, long place) throws IOException;
     }
 
-    private record Item(int index, Future<byte[]> bytes) {}
+    /** An item whose turn is near. */
+    private record Item(Future<Found> found) {}
+
+    /** What stands in an item's place: itself, or another after some damaged ones. */
+    private static final class Found {
+        private final int index;
+        private final byte[] bytes;
+        private final Map<Integer, DamagedItemException> passedOver;
+
+        Found(int index, byte[] bytes, Map<Integer, DamagedItemException> passedOver) {
+            this.index = index;
+            this.bytes = bytes;
+            this.passedOver = passedOver;
+        }
+    }
 
     /**
      * Reads the items that follow on the first {@code position} ones.
@@ -75,65 +123,113 @@ final class ReadAhead implements AutoCloseable {
      * @param target their bytes, one after the other
      * @return their numbers
      * @throws UncheckedIOException if one cannot be read
+     * @throws OutOfMemoryError if Java's memory does not suffice for one
      */
-    int[] read(long position, int count, MemorySegment target) {
+    int[] read(long position, int wanted, MemorySegment target) {
+        int[] numbers = new int[wanted];
         if (pool == null) {
-            return readHere(indices(position, count), target);
+            int[] indices = indices(position, wanted);
+            for (int i = 0; i < wanted; i++) {
+                try {
+                    numbers[i] = put(target, i, wanted, find(indices[i], shard.global(position + i)));
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e.getMessage(), e);
+                }
+            }
+            return numbers;
         }
         if (position != next) {
             drop();
             next = position;
         }
         long end = next + ahead.size();
-        int wanted = count + count * BATCHES_AHEAD - ahead.size();
-        if (wanted > 0) {
-            for (int index : indices(end, wanted)) {
-                FutureTask<byte[]> task = new FutureTask<>((Callable<byte[]>) () -> reader.read(index));
+        int missing = wanted + wanted * BATCHES_AHEAD - ahead.size();
+        if (missing > 0) {
+            for (int index : indices(end, missing)) {
+                long place = shard.global(end++);
+                FutureTask<Found> task = new FutureTask<>((Callable<Found>) () -> find(index, place));
                 pool.execute(task);
-                ahead.add(new Item(index, task));
+                ahead.add(new Item(task));
             }
         }
-        int[] numbers = new int[count];
-        for (int i = 0; i < count; i++) {
+        for (int i = 0; i < wanted; i++) {
             Item item = ahead.remove();
             next++;
-            numbers[i] = item.index;
-            put(target, i, count, wait(item));
+            numbers[i] = put(target, i, wanted, wait(item));
         }
         return numbers;
     }
 
-    private int[] readHere(int[] indices, MemorySegment target) {
-        for (int i = 0; i < indices.length; i++) {
+    /** How many items stood in a damaged one's place so far. */
+    long replaced() {
+        return replaced;
+    }
+
+    /** An item, or in place of a damaged one those that the seed draws for its place, until one is whole: so no other batch depends on it. */
+    private Found find(int index, long place) throws IOException {
+        Map<Integer, DamagedItemException> passedOver = new LinkedHashMap<>();
+        long draws = Seeds.of(Seeds.of(seed, REPLACEMENTS), place);
+        int candidate = index;
+        for (int attempt = 0; attempt <= TRIES; attempt++) {
             try {
-                put(target, i, indices.length, reader.read(indices[i]));
-            } catch (IOException e) {
-                throw new UncheckedIOException(e.getMessage(), e);
+                return new Found(candidate, reader.read(candidate, place), passedOver);
+            } catch (DamagedItemException e) {
+                if (!reading.skip()) {
+                    throw e;
+                }
+                passedOver.put(candidate, e);
             }
+            candidate = (int) Math.floorMod(Seeds.of(draws, attempt), (long) count);
         }
-        return indices;
+        throw new IOException("the data's items are damaged, " + passedOver.size() + " of those tried in one place; the first: "
+                + passedOver.values().iterator().next().getMessage());
     }
 
-    private static void put(MemorySegment target, int place, int count, byte[] bytes) {
-        long size = target.byteSize() / count;
-        target.asSlice(place * size, size).copyFrom(MemorySegment.ofArray(bytes));
+    private int put(MemorySegment target, int place, int wanted, Found found) {
+        if (!found.passedOver.isEmpty()) {
+            replaced++;
+            found.passedOver.forEach(this::note);
+        }
+        long size = target.byteSize() / wanted;
+        target.asSlice(place * size, size).copyFrom(MemorySegment.ofArray(found.bytes));
+        return found.index;
     }
 
-    private int[] indices(long position, int count) {
+    private void note(int index, DamagedItemException problem) {
+        if (!damaged.add(index)) {
+            return;
+        }
+        long most = (long) Math.ceil(reading.skipAtMost() * count);
+        if (damaged.size() > most) {
+            String message = damaged.size() + " of " + count + " items are damaged, more than data.skip_at_most = " + reading.skipAtMost()
+                    + " allows (" + most + "); the last one: " + problem.getMessage();
+            throw new UncheckedIOException(message, new IOException(message, problem));
+        }
+        if (damaged.size() <= LOGGED) {
+            LOG.warn("warning: skipped: {}{}", problem.getMessage(), damaged.size() == LOGGED ? " (more are only counted)" : "");
+        }
+    }
+
+    private int[] indices(long position, int wanted) {
         try (TensorScope scope = TensorScope.open()) {
-            return Arrays.stream(order.indices(position, count).toLongArray()).mapToInt(Math::toIntExact).toArray();
+            return Arrays.stream(order.indices(position, wanted).toLongArray()).mapToInt(Math::toIntExact).toArray();
         }
     }
 
-    private static byte[] wait(Item item) {
+    private static Found wait(Item item) {
         try {
-            return item.bytes.get();
+            return item.found.get();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new UncheckedIOException(new InterruptedIOException("interrupted while an item was being read"));
         } catch (ExecutionException e) {
             Throwable cause = e.getCause();
-            // Thrown anew here, so that the trace shows who asked.
+            if (cause instanceof OutOfMemoryError) {
+                OutOfMemoryError here = new OutOfMemoryError(cause.getMessage());
+                here.initCause(cause);
+                throw here;
+            }
+            // A new exception, so that the trace shows who asked.
             throw cause instanceof IOException failure ? new UncheckedIOException(failure.getMessage(), failure)
                     : new IllegalStateException("a loader thread failed: " + cause, cause);
         }
@@ -141,7 +237,7 @@ final class ReadAhead implements AutoCloseable {
 
     private void drop() {
         for (Item item : ahead) {
-            item.bytes.cancel(false);
+            item.found.cancel(false);
         }
         ahead.clear();
     }

@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
@@ -47,6 +48,39 @@ public interface TrainingData extends AutoCloseable {
 
     /** The number of classes. */
     int classes();
+
+    /** The name of each class, a label being an index into it; empty if the classes have none. */
+    default List<String> classNames() {
+        return List.of();
+    }
+
+    /** How many items of the set this stream never gives, for evaluation. */
+    default int heldOut() {
+        return 0;
+    }
+
+    /**
+     * Some of the held-out items, as they are: neither shuffled nor mirrored.
+     *
+     * @param from the first one's number among them, from 0
+     * @param count how many, at least 1
+     * @return in the innermost open scope, on the stream's device
+     * @throws IllegalArgumentException if there are not so many
+     * @throws java.io.UncheckedIOException if one cannot be read
+     */
+    default Batch heldOut(int from, int count) {
+        throw new IllegalArgumentException("held-out items " + from + " to " + ((long) from + count) + ", but this data holds none out");
+    }
+
+    /** How many items of the batches so far are others than their turn says, because those are damaged. */
+    default long replaced() {
+        return 0;
+    }
+
+    /** What was found, in a line for people; empty if there is nothing to say. */
+    default String summary() {
+        return "";
+    }
 
     /**
      * The items that follow on the first {@code position} ones.

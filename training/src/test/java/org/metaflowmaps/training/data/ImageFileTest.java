@@ -11,10 +11,13 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Locale;
 import java.util.Random;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.metaflowmaps.training.model.Refusal;
 
 final class ImageFileTest {
@@ -124,7 +127,27 @@ final class ImageFileTest {
         Path text = Files.writeString(folder.resolve("text.png"), "this is a text");
         Refusal.assertRefused(IOException.class, () -> ImageFile.read(text, 3), text.toString(), "neither");
         Path missing = folder.resolve("missing.png");
-        Refusal.assertRefused(IOException.class, () -> ImageFile.read(missing, 3), missing.toString(), "NoSuchFile");
+        Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(missing, 3), missing.toString(), "does not exist");
+    }
+
+    /** Whatever the name says, the message says what the file is. */
+    @ParameterizedTest
+    @CsvSource({"'', an empty file", "'GIF89a..', a GIF image", "'RIFF....WEBPVP8 ', a WebP image", "'BM......', a BMP image",
+        "'  <!DOCTYPE html><html>', an HTML page", "'version https://git-lfs.github.com/spec/v1', Git LFS", "'<?xml version=\"1.0\"?><svg>', an SVG",
+        "'....ftypavif', AVIF", "'II*\0', a TIFF image", "'8BPS', a Photoshop image", "'%PDF-1.4', a PDF document"})
+    void otherContentsAreNamed(String contents, String expected) throws IOException {
+        Path file = Files.writeString(folder.resolve("image.jpg"), contents.replace("\\0", "\0"));
+        Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(file, 3), file + " cannot be read as a PNG or JPEG image (it is ",
+                expected, "convert, repair or remove it");
+    }
+
+    @Test
+    void imagesOfOtherFormatsAreNotDecoded() throws IOException {
+        for (String format : new String[] {"gif", "bmp", "tif"}) {
+            Path file = folder.resolve("other.png");
+            assertTrue(ImageIO.write(new BufferedImage(4, 4, BufferedImage.TYPE_INT_RGB), format, file.toFile()));
+            Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(file, 3), file.toString(), format.toUpperCase(Locale.ROOT));
+        }
     }
 
     /** A header that claims ten thousand million pixels. */

@@ -1,0 +1,99 @@
+package org.metaflowmaps.training.data;
+
+import com.google.common.base.Preconditions;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/**
+ * Which items of a set are held out: a fixed choice, whatever a run's seed, with each class in proportion.
+ *
+ * <p>Class c with n_c of n items gives k · n_c / n of the k held-out ones; what rounding leaves goes to the largest remainders, and the first
+ * of equal ones. Every class keeps at least one item to train on. Within a class the items with the smallest keys are taken.
+ */
+final class HoldOut {
+    private final int[] trained;
+    private final int[] held;
+
+    private HoldOut(int[] trained, int[] held) {
+        this.trained = trained;
+        this.held = held;
+    }
+
+    /** A number that is the same in every run for an item. */
+    interface Key {
+        long of(int item);
+    }
+
+    /**
+     * Chooses.
+     *
+     * @param labels each item's class, from 0; negative for an item that has none and is never held out
+     * @param classes how many there are
+     * @param count items to hold out
+     * @throws IllegalArgumentException if fewer than one item of each class would be left to train on
+     */
+    static HoldOut of(int[] labels, int classes, int count, Key key) {
+        if (count == 0) {
+            return new HoldOut(IntStream.range(0, labels.length).toArray(), new int[0]);
+        }
+        int[] sizes = new int[classes];
+        int all = 0;
+        for (int label : labels) {
+            if (label >= 0) {
+                sizes[label]++;
+                all++;
+            }
+        }
+        int[] quotas = quotas(sizes, all, count);
+        List<List<Integer>> items = new ArrayList<>();
+        IntStream.range(0, classes).forEach(label -> items.add(new ArrayList<>()));
+        IntStream.range(0, labels.length).filter(item -> labels[item] >= 0).forEach(item -> items.get(labels[item]).add(item));
+        boolean[] out = new boolean[labels.length];
+        for (int label = 0; label < classes; label++) {
+            items.get(label).sort(Comparator.comparingLong(key::of));
+            items.get(label).subList(0, quotas[label]).forEach(item -> out[item] = true);
+        }
+        return new HoldOut(IntStream.range(0, out.length).filter(item -> !out[item]).toArray(),
+                IntStream.range(0, out.length).filter(item -> out[item]).toArray());
+    }
+
+    private static int[] quotas(int[] sizes, int all, int count) {
+        int most = Arrays.stream(sizes).map(size -> Math.max(0, size - 1)).sum();
+        Preconditions.checkArgument(count <= most, "config: data.hold_out is %s, expected at most %s: of the %s items each class keeps one to train on",
+                count, most, all);
+        int[] quotas = new int[sizes.length];
+        for (int label = 0; label < sizes.length; label++) {
+            quotas[label] = (int) ((long) count * sizes[label] / all);
+        }
+        int[] byRemainder = IntStream.range(0, sizes.length).boxed()
+                .sorted(Comparator.comparingLong(label -> -((long) count * sizes[label] % all))).mapToInt(Integer::intValue).toArray();
+        int left = count - Arrays.stream(quotas).sum();
+        for (int i = 0; left > 0; i = (i + 1) % byRemainder.length) {
+            if (quotas[byRemainder[i]] < sizes[byRemainder[i]] - 1) {
+                quotas[byRemainder[i]]++;
+                left--;
+            }
+        }
+        return quotas;
+    }
+
+    /** The items that are trained on, ascending. */
+    int[] trained() {
+        return trained;
+    }
+
+    /** The items that are held out, ascending. */
+    int[] held() {
+        return held;
+    }
+
+    /** The held-out items of a range, checked. */
+    int[] held(int from, int count) {
+        Preconditions.checkArgument(from >= 0 && count > 0 && from + count <= held.length, "held-out items %s to %s, expected some of the %s there are",
+                from, (long) from + count, held.length);
+        return Arrays.copyOfRange(held, from, from + count);
+    }
+}
