@@ -9,13 +9,12 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.config.StrictJson;
+import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.FlowMapTransformer;
 import org.metaflowmaps.training.model.NetworkFile;
 import org.metaflowmaps.training.model.TransformerConfig;
-import tools.jackson.core.JacksonException;
-import tools.jackson.databind.DeserializationFeature;
 import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.json.JsonMapper;
 
 /**
  * A file of reference values: up to three networks of one shape, and cases with their inputs and outputs.
@@ -24,15 +23,16 @@ import tools.jackson.databind.json.JsonMapper;
  * {@code weights/KEY}, {@code teacher/KEY}, {@code student/KEY}, {@code case/NAME/in/ARG} and {@code case/NAME/out/VALUE}.
  */
 final class Fixture implements AutoCloseable {
-    private static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES).build();
     private static final String CASE = "case/";
 
+    private final Path path;
     private final SafetensorsFile file;
     private final Device device;
     private final TransformerConfig config;
     private final Map<String, FlowMapTransformer> networks = new HashMap<>();
 
-    private Fixture(SafetensorsFile file, Device device, TransformerConfig config) {
+    private Fixture(Path path, SafetensorsFile file, Device device, TransformerConfig config) {
+        this.path = path;
         this.file = file;
         this.device = device;
         this.config = config;
@@ -45,8 +45,8 @@ final class Fixture implements AutoCloseable {
             if (config == null) {
                 throw new IOException(path + " has no metadata entry 'config': it is not a file of reference values");
             }
-            return new Fixture(file, device, JSON.readValue(config, TransformerConfig.class));
-        } catch (JacksonException | IllegalArgumentException e) {
+            return new Fixture(path, file, device, StrictJson.read(config, TransformerConfig.class));
+        } catch (IllegalArgumentException e) {
             file.close();
             throw new IOException(path + ": metadata 'config' is not understood: " + e.getMessage(), e);
         } catch (IOException e) {
@@ -65,18 +65,18 @@ final class Fixture implements AutoCloseable {
     FlowMapTransformer network(String name) throws IOException {
         FlowMapTransformer network = networks.get(name);
         if (network == null) {
-            network = FlowMapTransformer.zeros(config, device);
+            CheckpointLayout layout = CheckpointLayout.at(file, name + "/" + NetworkFile.PREFIX);
+            network = (FlowMapTransformer) NetworkFile.read(config, file, path, layout, device);
             networks.put(name, network);
-            NetworkFile.load(network, file, name + "/" + NetworkFile.PREFIX);
         }
         return network;
     }
 
     Case of(String name) throws IOException {
         try {
-            return new Case(name, JSON.readTree(file.metadata().getOrDefault(CASE + name, "{}")));
-        } catch (JacksonException e) {
-            throw new IOException("metadata '" + CASE + name + "' is not JSON: " + e.getMessage(), e);
+            return new Case(name, StrictJson.object(file.metadata().getOrDefault(CASE + name, "{}")));
+        } catch (IllegalArgumentException e) {
+            throw new IOException(path + ": metadata '" + CASE + name + "' is not understood: " + e.getMessage(), e);
         }
     }
 

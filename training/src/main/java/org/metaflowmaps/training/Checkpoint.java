@@ -1,6 +1,5 @@
 package org.metaflowmaps.training;
 
-import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -9,7 +8,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -20,15 +18,15 @@ import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.config.StrictJson;
 import org.metaflowmaps.training.config.TrainConfig;
-import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.data.FashionMnist;
+import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.NetworkFile;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 import tools.jackson.core.JacksonException;
-import tools.jackson.databind.DeserializationFeature;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -41,7 +39,8 @@ import tools.jackson.databind.json.JsonMapper;
  * {@code train/random} is the random source's state. The moving average is stored once, as the network's own tensors.
  */
 public final class Checkpoint {
-    private static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES).build();
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final int SHOWN = 300;
     private static final String NETWORK = "network";
     private static final String RUN = "run";
     private static final String STEP = "step";
@@ -125,7 +124,7 @@ public final class Checkpoint {
 
     /** How many items were drawn before a step. */
     private static long position(TrainConfig config, long step) {
-        return step * config.batch() * config.accumulate();
+        return Math.multiplyExact(step, (long) config.batch() * config.accumulate());
     }
 
     /**
@@ -179,19 +178,18 @@ public final class Checkpoint {
             }
             Tensor random = saved(open, file, RANDOM, state.random.state()).clone();
             Progress progress = new Progress(number(open, file, STEP, -1), number(open, file, SKIPPED, 0),
-                    (int) number(open, file, SKIPPED_IN_ROW, 0), number(open, file, REPLACED, 0));
+                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)), number(open, file, REPLACED, 0));
             long updates = number(open, file, UPDATES, progress.step);
             long position = position(config, progress.step);
             if (number(open, file, POSITION, position) != position) {
-                throw new IOException(file + " cannot be resumed: it is at item " + open.metadata()
-                        .get(POSITION) + " of the data, which is not where step "
+                throw new IOException(file + " cannot be resumed: it is at item " + shown(open, POSITION) + " of the data, which is not where step "
                         + progress.step + " of this run begins: " + position);
             }
             state.random.restore(random);
             saved.forEach((name, values) -> Objects.requireNonNull(buffers.get(name)).copy_(values));
             state.optimizer.resumeAt(updates);
             return progress;
-        } catch (IllegalArgumentException | TensorException e) {
+        } catch (IllegalArgumentException | ArithmeticException | TensorException e) {
             throw new IOException(file + " cannot be resumed: " + e.getMessage(), e);
         }
     }
@@ -199,17 +197,18 @@ public final class Checkpoint {
     private static void requireSameRun(SafetensorsFile open, Path file, TrainConfig config) throws IOException {
         String cure = ". Resume with the config it was started with, or choose another output folder";
         if (!network(open, file).equals(config.model())) {
-            throw new IOException(file + " was written by another network (" + open.metadata().get(NETWORK) + ")" + cure);
+            throw new IOException(file + " was written by another network (" + shown(open, NETWORK) + ")" + cure);
         }
         String run = open.metadata().get(RUN);
         if (run != null) {
+            String difference;
             try {
-                String difference = RunSettings.difference(run, config);
-                if (difference != null) {
-                    throw new IOException(file + " was written by another run: " + difference + cure);
-                }
-            } catch (JacksonException e) {
-                throw new IOException(file + ": metadata '" + RUN + "' is not understood: " + e.getOriginalMessage(), e);
+                difference = RunSettings.difference(run, config);
+            } catch (IllegalArgumentException e) {
+                throw new IOException(file + ": metadata '" + RUN + "' is not understood: " + e.getMessage(), e);
+            }
+            if (difference != null) {
+                throw new IOException(file + " was written by another run: " + difference + cure);
             }
         }
     }
@@ -276,10 +275,16 @@ public final class Checkpoint {
             if (number >= 0) {
                 return number;
             }
-            throw new IOException(file + " cannot be resumed: metadata '" + key + "' is " + text + ", expected 0 or more");
+            throw new IOException(file + " cannot be resumed: metadata '" + key + "' is " + shown(open, key) + ", expected 0 or more");
         } catch (NumberFormatException e) {
-            throw new IOException(file + " cannot be resumed: metadata '" + key + "' is " + text + ", expected a whole number", e);
+            throw new IOException(file + " cannot be resumed: metadata '" + key + "' is " + shown(open, key) + ", expected a whole number", e);
         }
+    }
+
+    /** The beginning of a text of the file, on one line. */
+    private static String shown(SafetensorsFile open, String key) {
+        String text = String.valueOf(open.metadata().get(key)).replaceAll("\\p{Cntrl}", "?");
+        return text.length() <= SHOWN ? text : text.substring(0, SHOWN) + "...";
     }
 
     /** A tensor of the file that takes the place of another, found to be its like. */
@@ -320,10 +325,8 @@ public final class Checkpoint {
                     + " model.transformer.is_zero_data=false, or true if it has data at time 0");
         }
         try {
-            @Nullable ModelConfig model = JSON.readValue(network, ModelConfig.class);
-            Preconditions.checkArgument(model != null, "it is null");
-            return model;
-        } catch (JacksonException | IllegalArgumentException e) {
+            return StrictJson.read(network, ModelConfig.class);
+        } catch (IllegalArgumentException e) {
             throw new IOException(file + ": metadata '" + NETWORK + "' is not understood: " + e.getMessage(), e);
         }
     }
@@ -338,16 +341,28 @@ public final class Checkpoint {
      */
     public static MetaFlowMap load(Path file, Device device) throws IOException {
         try (TensorFile open = openAny(file)) {
-            MetaFlowMap map = Networks.zeros(network(open, file), device);
+            ModelConfig model = network(open, file);
             try {
-                NetworkFile.load(map, open, NetworkFile.PREFIX);
-                return map;
+                return NetworkFile.read(model.network(), open, file, CheckpointLayout.at(open, NetworkFile.PREFIX), device);
             } catch (IOException e) {
-                map.close();
                 throw new IOException(file + ": " + e.getMessage(), e);
-            } catch (RuntimeException e) {
-                map.close();
-                throw e;
+            }
+        }
+    }
+
+    /**
+     * Compares what a checkpoint says of its network with the tensors that it has, before anything is built; reads no value.
+     *
+     * @param file a checkpoint that this library wrote
+     * @throws IOException if the file is missing, no such checkpoint, or claims a network that it does not hold
+     */
+    public static void check(Path file) throws IOException {
+        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+            ModelConfig model = network(open, file);
+            try {
+                NetworkFile.check(model.network(), open, file, CheckpointLayout.at(open, NetworkFile.PREFIX));
+            } catch (IOException e) {
+                throw new IOException(file + ": " + e.getMessage(), e);
             }
         }
     }

@@ -2,7 +2,6 @@ package org.metaflowmaps.training;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -12,7 +11,6 @@ import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.FlowMapTransformer;
 import org.metaflowmaps.training.model.InferredConfig;
 import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpFlowMap;
 import org.metaflowmaps.training.model.NetworkFile;
 import org.metaflowmaps.training.model.TransformerConfig;
 
@@ -20,19 +18,18 @@ import org.metaflowmaps.training.model.TransformerConfig;
 final class Networks {
     private Networks() {}
 
-    /** A network to train, owned by the caller. */
+    /**
+     * A network to train, owned by the caller.
+     *
+     * @throws IllegalArgumentException if this machine has no memory for it
+     */
     static MetaFlowMap initialised(ModelConfig config, Device device, RandomSource random) {
-        TransformerConfig transformer = config.transformer();
-        return transformer != null
-                ? FlowMapTransformer.initialised(transformer, device, random)
-                : MlpFlowMap.initialised(Objects.requireNonNull(config.mlp()), device, random);
+        return config.network().initialised(device, random);
     }
 
     /** A network to fill from a file, owned by the caller. */
     static MetaFlowMap zeros(ModelConfig config, Device device) {
-        TransformerConfig transformer = config.transformer();
-        return transformer != null ? FlowMapTransformer.zeros(transformer, device)
-                : MlpFlowMap.zeros(Objects.requireNonNull(config.mlp()), device);
+        return config.network().zeros(device);
     }
 
     /**
@@ -117,16 +114,10 @@ final class Networks {
 
     private static MetaFlowMap read(Path path, TensorFile file, CheckpointLayout layout, TransformerConfig config, Device device)
             throws IOException {
-        FlowMapTransformer network = FlowMapTransformer.zeros(config, device);
         try {
-            NetworkFile.load(network, file, layout, false);
-            return network;
+            return NetworkFile.read(config, file, path, layout, device);
         } catch (IOException e) {
-            network.close();
             throw new IOException(path + ": " + e.getMessage(), e);
-        } catch (RuntimeException e) {
-            network.close();
-            throw e;
         }
     }
 }

@@ -3,6 +3,7 @@ package org.metaflowmaps.training;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.training.config.StrictJson;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.model.TransformerConfig;
 import tools.jackson.databind.JsonNode;
@@ -19,6 +20,7 @@ import tools.jackson.databind.node.ObjectNode;
  */
 final class RunSettings {
     private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final int SHOWN = 100;
     private static final List<String> FREE = List.of("steps", "log_every", "checkpoint_every", "checkpoint_keep",
             "checkpoint_keep_every", "model");
     private static final List<String> FREE_OF_OPTIMIZER = List.of("learning_rate", "warm_up", "decay", "clip", "skip_above", "max_skipped");
@@ -53,11 +55,11 @@ final class RunSettings {
     /**
      * The first setting in which a configuration differs from saved settings, such as {@code seed is 6, was 5}; null if none does.
      *
-     * @throws tools.jackson.core.JacksonException if the saved text is not JSON
+     * @throws IllegalArgumentException if the saved text is not one JSON object
      */
     static @Nullable String difference(String saved, TrainConfig config) {
         // Both come from text: a number is of one kind there, whatever Java's type was.
-        JsonNode before = JSON.readTree(saved);
+        JsonNode before = StrictJson.object(saved);
         // Versions that did not know data.flip trained on all images and latents, whatever data.hold_out said.
         if (before.get("data") instanceof ObjectNode data && !data.has("flip") && WITHOUT_HOLD_OUT.contains(data.path("kind").asString(""))) {
             data.put("hold_out", 0);
@@ -78,16 +80,21 @@ final class RunSettings {
 
     private static @Nullable String difference(String path, JsonNode saved, JsonNode present) {
         if (!(saved instanceof ObjectNode before) || !(present instanceof ObjectNode now)) {
-            return saved.equals(present) ? null : path + " is " + present + ", was " + saved;
+            return saved.equals(present) ? null : path + " is " + shown(present) + ", was " + shown(saved);
         }
         for (Map.Entry<String, JsonNode> entry : before.properties()) {
             String name = path.isEmpty() ? entry.getKey() : path + "." + entry.getKey();
             JsonNode value = now.get(entry.getKey());
-            String found = value == null ? name + " is not known, was " + entry.getValue() : difference(name, entry.getValue(), value);
+            String found = value == null ? name + " is not known, was " + shown(entry.getValue()) : difference(name, entry.getValue(), value);
             if (found != null) {
                 return found;
             }
         }
         return null;
+    }
+
+    private static String shown(JsonNode value) {
+        String text = value.toString();
+        return text.length() <= SHOWN ? text : text.substring(0, SHOWN) + "...";
     }
 }

@@ -1,8 +1,10 @@
 package org.metaflowmaps.training.config;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.NetworkConfig;
 import org.metaflowmaps.training.model.TransformerConfig;
 
 /**
@@ -13,9 +15,19 @@ import org.metaflowmaps.training.model.TransformerConfig;
  */
 public record ModelConfig(
         @JsonProperty("transformer") @Nullable TransformerConfig transformer, @JsonProperty("mlp") @Nullable MlpConfig mlp) {
-    /** Checks that there is exactly one. */
+    /** Checks that there is exactly one, and that its parameters can be counted. */
     public ModelConfig {
         Check.require((transformer == null) != (mlp == null), "model needs either 'transformer' or 'mlp' and null for the other, %s given",
                 transformer == null ? "neither is" : "both are");
+        if (transformer != null) {
+            transformer.parameterCount();
+        } else if (mlp != null) {
+            mlp.parameterCount();
+        }
+    }
+
+    /** Whichever of the two it is. */
+    public NetworkConfig network() {
+        return transformer != null ? transformer : Objects.requireNonNull(mlp);
     }
 }

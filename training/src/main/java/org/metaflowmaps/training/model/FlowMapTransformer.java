@@ -21,6 +21,7 @@ public final class FlowMapTransformer implements MetaFlowMap {
     private final Tensor positions;
 
     private FlowMapTransformer(TransformerConfig config, Device device) {
+        config.requireMemory(device);
         this.config = config;
         this.arena = new ParameterArena(TransformerLayout.shapes(config), device);
         this.weights = new Weights(arena, "");
@@ -37,6 +38,7 @@ public final class FlowMapTransformer implements MetaFlowMap {
      *
      * @param device where it lives
      * @return owned by the caller
+     * @throws IllegalArgumentException if this machine has no memory for it
      */
     public static FlowMapTransformer zeros(TransformerConfig config, Device device) {
         return new FlowMapTransformer(config, device);

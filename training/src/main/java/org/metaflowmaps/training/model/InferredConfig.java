@@ -1,9 +1,7 @@
 package org.metaflowmaps.training.model;
 
 import java.io.IOException;
-import java.util.Arrays;
 import java.util.Collections;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -152,21 +150,7 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
                 Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0), List.of(), ratio(), false, learnSigma, qkNorm,
                 false, jointAttention);
         TransformerConfig whole = family == CheckpointLayout.Family.MFM ? any : any.withoutContext();
-        Map<String, List<Long>> shapes = new LinkedHashMap<>();
-        TransformerLayout.shapes(whole).forEach((name, shape) -> shapes.put(name, Arrays.stream(shape).boxed().toList()));
-        if (jointAttention) {
-            // The context's tokens are added to the input here too.
-            shapes.putIfAbsent("x_cond_embedder.proj.weight", List.of((long) hiddenSize, (long) inChannels, (long) patchSize, (long) patchSize));
-            shapes.putIfAbsent("x_cond_embedder.proj.bias", List.of((long) hiddenSize));
-            shapes.putIfAbsent("x_cond_adaLN.1.weight", List.of(2L * hiddenSize, (long) hiddenSize));
-            shapes.putIfAbsent("x_cond_adaLN.1.bias", List.of(2L * hiddenSize));
-        }
-        List<Long> positions = List.of(1L, (long) any.tokens(), (long) hiddenSize);
-        shapes.put("pos_embed", positions);
-        for (int i = 0; jointAttention && i < depth; i++) {
-            shapes.put("blocks." + i + ".pos_embed", positions);
-        }
-        return shapes;
+        return whole.shapes();
     }
 
     @Override

@@ -23,6 +23,7 @@ public final class MlpFlowMap implements MetaFlowMap {
     private final TimeSeries series;
 
     private MlpFlowMap(MlpConfig config, Device device) {
+        config.requireMemory(device);
         this.config = config;
         this.arena = new ParameterArena(shapes(config), device);
         this.weights = new Weights(arena, "");
@@ -34,6 +35,7 @@ public final class MlpFlowMap implements MetaFlowMap {
      *
      * @param device where it lives
      * @return owned by the caller
+     * @throws IllegalArgumentException if this machine has no memory for it
      */
     public static MlpFlowMap zeros(MlpConfig config, Device device) {
         return new MlpFlowMap(config, device);
@@ -45,6 +47,7 @@ public final class MlpFlowMap implements MetaFlowMap {
      *
      * @param random where the weights are drawn, on the same device
      * @return owned by the caller
+     * @throws IllegalArgumentException if this machine has no memory for it
      */
     public static MlpFlowMap initialised(MlpConfig config, Device device, RandomSource random) {
         MlpFlowMap network = new MlpFlowMap(config, device);
@@ -69,7 +72,22 @@ public final class MlpFlowMap implements MetaFlowMap {
         }
     }
 
-    private static Map<String, long[]> shapes(MlpConfig config) {
+    static Map<String, long[]> shapes(MlpConfig config) {
+        Map<String, long[]> shapes = new LinkedHashMap<>();
+        outside(config).forEach((name, shape) -> {
+            if (!name.startsWith("final_layer.")) {
+                shapes.put(name, shape);
+            }
+        });
+        for (int i = 0; i < config.depth(); i++) {
+            shapes.putAll(block("blocks." + i + ".", config.width()));
+        }
+        linear(shapes, "final_layer.linear", config.width(), config.dimension());
+        return shapes;
+    }
+
+    /** Everything but the blocks. */
+    static Map<String, long[]> outside(MlpConfig config) {
         Map<String, long[]> shapes = new LinkedHashMap<>();
         long width = config.width();
         linear(shapes, "x_embedder", config.dimension(), width);
@@ -80,14 +98,18 @@ public final class MlpFlowMap implements MetaFlowMap {
             linear(shapes, "t_cond_embedder", TimeSeries.TERMS, width);
         }
         if (config.labelDim() > 0) {
-            shapes.put("y_embedder.embedding_table.weight", new long[] {config.labelDim() + 1, width});
-        }
-        for (int i = 0; i < config.depth(); i++) {
-            linear(shapes, "blocks." + i + ".fc1", width, width);
-            linear(shapes, "blocks." + i + ".modulation", width, width);
-            linear(shapes, "blocks." + i + ".fc2", width, width);
+            shapes.put("y_embedder.embedding_table.weight", new long[] {config.labelDim() + 1L, width});
         }
         linear(shapes, "final_layer.linear", width, config.dimension());
+        return shapes;
+    }
+
+    /** One block, with a prefix before each name. */
+    static Map<String, long[]> block(String prefix, long width) {
+        Map<String, long[]> shapes = new LinkedHashMap<>();
+        linear(shapes, prefix + "fc1", width, width);
+        linear(shapes, prefix + "modulation", width, width);
+        linear(shapes, prefix + "fc2", width, width);
         return shapes;
     }
 

@@ -2,9 +2,11 @@ package org.metaflowmaps.training.model;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
-import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.RandomSource;
 
 /**
  * The shape of a {@link FlowMapTransformer}; names in files are those of the public checkpoints' configurations.
@@ -44,7 +46,7 @@ public record TransformerConfig(
         @JsonProperty("qk_norm") boolean qkNorm,
         @JsonProperty("preserve_t_cond_0") boolean preserveContextAtZero,
         @JsonProperty("use_joint_attention") boolean jointAttention,
-        @JsonProperty("layout") Layout layout) {
+        @JsonProperty("layout") Layout layout) implements NetworkConfig {
 
     /** Fills in what a file may leave out, and refuses what does not fit together. */
     @SuppressWarnings("ConstantValue")
@@ -64,11 +66,27 @@ public record TransformerConfig(
         require(labelDim >= 0, "label_dim is %s, expected 0 or more", labelDim);
         require(classScales.stream().allMatch(Double::isFinite), "model_guidance_class_ws are %s, expected finite numbers",
                 classScales);
-        require(mlpRatio > 0, "mlp_ratio is %s, expected more than 0", mlpRatio);
+        require(contextScales.stream().allMatch(Double::isFinite), "model_guidance_x_ws are %s, expected finite numbers",
+                contextScales);
+        requireSizes(inputSize, patchSize, inChannels, hiddenSize, labelDim, (1.0 + classScales.size()) * contextScales.size(), mlpRatio);
         require(layout == Layout.META_FLOW_MAP || (!jointAttention && !preserveContextAtZero && classScales.isEmpty()
                 && contextScales.isEmpty()),
                 "a flow-map layout has no context and no guidance: leave out use_joint_attention, preserve_t_cond_0, %s and %s",
                 "model_guidance_class_ws", "model_guidance_x_ws");
+    }
+
+    /** Bounds that keep every size of a tensor within 32 bits, and the table of positions within a Java array. */
+    private static void requireSizes(double inputSize, double patchSize, double inChannels, double hiddenSize, int labelDim, double rows,
+            double mlpRatio) {
+        double hidden = hiddenSize * mlpRatio;
+        require(mlpRatio > 0 && hidden >= 1 && hidden < Integer.MAX_VALUE,
+                "mlp_ratio is %s, expected a number above 0 that makes 1 to 2^31-2 of hidden_size %s", mlpRatio, hiddenSize);
+        require(2 * patchSize * patchSize * inChannels < Integer.MAX_VALUE,
+                "a patch of patch_size %s and in_channels %s has 2^30 numbers or more", patchSize, inChannels);
+        require(inputSize / patchSize * (inputSize / patchSize) * hiddenSize < Integer.MAX_VALUE,
+                "positions of input_size %s, patch_size %s and hidden_size %s are 2^31 numbers or more", inputSize, patchSize, hiddenSize);
+        require(labelDim < Integer.MAX_VALUE, "label_dim is %s, expected less than 2^31-1", labelDim);
+        require(rows < Integer.MAX_VALUE, "the guidance table has %s rows, expected less than 2^31-1", rows);
     }
 
     /** A meta flow map's network. */
@@ -102,10 +120,59 @@ public record TransformerConfig(
                 contextScales, mlpRatio, zeroData, learned, qkNorm, preserveContextAtZero, jointAttention, layout);
     }
 
-    /** Numbers to train in a network of this shape; nothing is allocated. */
+    @Override
     public long parameterCount() {
-        return TransformerLayout.shapes(this).values().stream()
-                .mapToLong(shape -> Arrays.stream(shape).reduce(1, Math::multiplyExact)).sum();
+        try {
+            return Math.addExact(NetworkConfig.count(TransformerLayout.outside(this)),
+                    Math.multiplyExact((long) depth, NetworkConfig.count(TransformerLayout.block("", this))));
+        } catch (ArithmeticException e) {
+            throw new IllegalArgumentException("transformer: hidden_size " + hiddenSize + " with depth " + depth
+                    + " makes more parameters than 64 bits can count: lower them", e);
+        }
+    }
+
+    @Override
+    public Map<String, long[]> parameterShapes() {
+        return TransformerLayout.shapes(this);
+    }
+
+    @Override
+    public long tensorCount() {
+        long perBlock = TransformerLayout.block("", this).size() + (jointAttention ? 1L : 0L);
+        return TransformerLayout.outside(this).size() + 1 + depth * perBlock;
+    }
+
+    @Override
+    public Map<String, List<Long>> shapes() {
+        Map<String, List<Long>> shapes = NetworkConfig.super.shapes();
+        List<Long> positions = List.of(1L, (long) tokens(), (long) hiddenSize);
+        shapes.put("pos_embed", positions);
+        for (int i = 0; jointAttention && i < depth; i++) {
+            shapes.put("blocks." + i + ".pos_embed", positions);
+        }
+        return shapes;
+    }
+
+    @Override
+    public double trainingFloats() {
+        // Of each block: two norms with their modulation, queries, keys, values, attention, its projection, the hidden layer before
+        // and after GELU, the second layer, two gated sums.
+        return (double) tokens() * depth * (16.0 * hiddenSize + 2.0 * hiddenWidth());
+    }
+
+    @Override
+    public double silentFloats() {
+        return (double) tokens() * (8.0 * hiddenSize + 2.0 * hiddenWidth());
+    }
+
+    @Override
+    public MetaFlowMap zeros(Device device) {
+        return FlowMapTransformer.zeros(this, device);
+    }
+
+    @Override
+    public MetaFlowMap initialised(Device device, RandomSource random) {
+        return FlowMapTransformer.initialised(this, device, random);
     }
 
     int grid() {

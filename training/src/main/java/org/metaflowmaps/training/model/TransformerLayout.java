@@ -18,6 +18,27 @@ final class TransformerLayout {
 
     static Map<String, long[]> shapes(TransformerConfig config) {
         Map<String, long[]> shapes = new LinkedHashMap<>();
+        outside(config).forEach((name, shape) -> {
+            if (!name.startsWith("final_layer.")) {
+                shapes.put(name, shape);
+            }
+        });
+        for (int i = 0; i < config.depth(); i++) {
+            shapes.putAll(block("blocks." + i + ".", config));
+        }
+        head(shapes, config);
+        return shapes;
+    }
+
+    private static void head(Map<String, long[]> shapes, TransformerConfig config) {
+        int width = config.hiddenSize();
+        linear(shapes, "final_layer.adaLN_modulation.1", width, 2L * width);
+        linear(shapes, "final_layer.linear", width, (long) config.patchSize() * config.patchSize() * config.outChannels());
+    }
+
+    /** Everything but the blocks. */
+    static Map<String, long[]> outside(TransformerConfig config) {
+        Map<String, long[]> shapes = new LinkedHashMap<>();
         int width = config.hiddenSize();
         patchEmbedder(shapes, "x_embedder", config);
         boolean contextual = config.layout() == Layout.META_FLOW_MAP;
@@ -27,7 +48,7 @@ final class TransformerLayout {
             linear(shapes, time + ".mlp.0", SINUSOIDS, width);
             linear(shapes, time + ".mlp.2", width, width);
         }
-        shapes.put("y_embedder.embedding_table.weight", new long[] {config.labelDim() + 1, width});
+        shapes.put("y_embedder.embedding_table.weight", new long[] {config.labelDim() + 1L, width});
         if (contextual) {
             shapes.put("guidance_embedder.embedding_table.weight", new long[] {config.guidanceRows(), width});
         }
@@ -35,15 +56,13 @@ final class TransformerLayout {
             patchEmbedder(shapes, "x_cond_embedder", config);
             linear(shapes, "x_cond_adaLN.1", width, 2L * width);
         }
-        for (int i = 0; i < config.depth(); i++) {
-            block(shapes, "blocks." + i + ".", config);
-        }
-        linear(shapes, "final_layer.adaLN_modulation.1", width, 2L * width);
-        linear(shapes, "final_layer.linear", width, (long) config.patchSize() * config.patchSize() * config.outChannels());
+        head(shapes, config);
         return shapes;
     }
 
-    private static void block(Map<String, long[]> shapes, String prefix, TransformerConfig config) {
+    /** One block, with a prefix before each name. */
+    static Map<String, long[]> block(String prefix, TransformerConfig config) {
+        Map<String, long[]> shapes = new LinkedHashMap<>();
         int width = config.hiddenSize();
         boolean joint = config.jointAttention();
         String attention = prefix + (joint ? "joint_attn." : "attn.");
@@ -61,6 +80,7 @@ final class TransformerLayout {
         linear(shapes, attention + "proj", width, width);
         linear(shapes, prefix + "mlp.fc1", width, config.hiddenWidth());
         linear(shapes, prefix + "mlp.fc2", config.hiddenWidth(), width);
+        return shapes;
     }
 
     private static void patchEmbedder(Map<String, long[]> shapes, String name, TransformerConfig config) {
