@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.SafetensorsFile;
@@ -29,23 +30,26 @@ final class Fixture implements AutoCloseable {
 
     private final SafetensorsFile file;
     private final Device device;
+    private final DType type;
     private final TransformerConfig config;
     private final Map<String, FlowMapTransformer> networks = new HashMap<>();
 
-    private Fixture(SafetensorsFile file, Device device, TransformerConfig config) {
+    private Fixture(SafetensorsFile file, Device device, DType type, TransformerConfig config) {
         this.file = file;
         this.device = device;
+        this.type = type;
         this.config = config;
     }
 
-    static Fixture open(Path path, Device device) throws IOException {
+    /** Networks and inputs of the file, in an element type. */
+    static Fixture open(Path path, Device device, DType type) throws IOException {
         SafetensorsFile file = SafetensorsFile.open(path);
         try {
             String config = file.metadata().get("config");
             if (config == null) {
                 throw new IOException(path + " has no metadata entry 'config': it is not a file of reference values");
             }
-            return new Fixture(file, device, JSON.readValue(config, TransformerConfig.class));
+            return new Fixture(file, device, type, JSON.readValue(config, TransformerConfig.class));
         } catch (JacksonException | IllegalArgumentException e) {
             file.close();
             throw new IOException(path + ": metadata 'config' is not understood: " + e.getMessage(), e);
@@ -65,7 +69,7 @@ final class Fixture implements AutoCloseable {
     FlowMapTransformer network(String name) throws IOException {
         FlowMapTransformer network = networks.get(name);
         if (network == null) {
-            network = FlowMapTransformer.zeros(config, device);
+            network = FlowMapTransformer.zeros(config, device, type);
             networks.put(name, network);
             NetworkFile.load(network, file, name + "/" + NetworkFile.PREFIX);
         }
@@ -102,12 +106,18 @@ final class Fixture implements AutoCloseable {
             return numbers;
         }
 
+        /** The element type in which the case is computed. */
+        DType type() {
+            return type;
+        }
+
         boolean has(String input) {
             return file.entries().containsKey(CASE + name + "/in/" + input);
         }
 
         Tensor in(String input) {
-            return Safetensors.view(file, CASE + name + "/in/" + input).to(device);
+            Tensor stored = Safetensors.view(file, CASE + name + "/in/" + input).to(device);
+            return stored.dtype().isFloatingPoint() ? stored.to(type) : stored;
         }
 
         Tensor out(String value) {
