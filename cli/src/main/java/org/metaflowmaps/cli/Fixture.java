@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.SafetensorsFile;
@@ -28,24 +29,27 @@ final class Fixture implements AutoCloseable {
     private final Path path;
     private final SafetensorsFile file;
     private final Device device;
+    private final DType type;
     private final TransformerConfig config;
     private final Map<String, FlowMapTransformer> networks = new HashMap<>();
 
-    private Fixture(Path path, SafetensorsFile file, Device device, TransformerConfig config) {
+    private Fixture(Path path, SafetensorsFile file, Device device, DType type, TransformerConfig config) {
         this.path = path;
         this.file = file;
         this.device = device;
+        this.type = type;
         this.config = config;
     }
 
-    static Fixture open(Path path, Device device) throws IOException {
+    /** Networks and inputs of the file, in an element type. */
+    static Fixture open(Path path, Device device, DType type) throws IOException {
         SafetensorsFile file = SafetensorsFile.open(path);
         try {
             String config = file.metadata().get("config");
             if (config == null) {
                 throw new IOException(path + " has no metadata entry 'config': it is not a file of reference values");
             }
-            return new Fixture(path, file, device, StrictJson.read(config, TransformerConfig.class));
+            return new Fixture(path, file, device, type, StrictJson.read(config, TransformerConfig.class));
         } catch (IllegalArgumentException e) {
             file.close();
             throw new IOException(path + ": metadata 'config' is not understood: " + e.getMessage(), e);
@@ -66,8 +70,10 @@ final class Fixture implements AutoCloseable {
         FlowMapTransformer network = networks.get(name);
         if (network == null) {
             CheckpointLayout layout = CheckpointLayout.at(file, name + "/" + NetworkFile.PREFIX);
-            network = (FlowMapTransformer) NetworkFile.read(config, file, path, layout, device);
+            NetworkFile.check(config, file, path, layout);
+            network = FlowMapTransformer.zeros(config, device, type);
             networks.put(name, network);
+            NetworkFile.load(network, file, layout, false);
         }
         return network;
     }
@@ -102,12 +108,18 @@ final class Fixture implements AutoCloseable {
             return numbers;
         }
 
+        /** The element type in which the case is computed. */
+        DType type() {
+            return type;
+        }
+
         boolean has(String input) {
             return file.entries().containsKey(CASE + name + "/in/" + input);
         }
 
         Tensor in(String input) {
-            return Safetensors.view(file, CASE + name + "/in/" + input).to(device);
+            Tensor stored = Safetensors.view(file, CASE + name + "/in/" + input).to(device);
+            return stored.dtype().isFloatingPoint() ? stored.to(type) : stored;
         }
 
         Tensor out(String value) {

@@ -10,6 +10,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.FlowMapSampler;
 import org.metaflowmaps.steering.GlassSampler;
@@ -37,6 +38,9 @@ import org.metaflowmaps.training.teacher.NetworkDrift;
 
 /** What this library computes for each case of a reference file, by the names of the case's outputs. */
 final class SelfcheckCases {
+    /** The name under which a case with a residual has its condition, beside its outputs. */
+    static final String CONDITION = "condition";
+
     private SelfcheckCases() {}
 
     /** This library's outputs, or null for a case that it has no counterpart of. */
@@ -131,7 +135,7 @@ final class SelfcheckCases {
     }
 
     private static Tensor scale(Fixture.Case test, Tensor labels) {
-        return Torch.full(test.numbers().path("guidance").asDouble(), DType.FLOAT32, labels.device(), labels.size(0));
+        return Torch.full(test.numbers().path("guidance").asDouble(), test.type(), labels.device(), labels.size(0));
     }
 
     /** The k-th posterior noise and the k-th re-noising, in turn. */
@@ -173,10 +177,12 @@ final class SelfcheckCases {
             default -> adaptive(test);
         };
         Pair pair = pair(test, test.in("s"));
-        Weighting.Weighted weighted = weighting.apply(Diagonal.of(map, pair, new Velocity.Data()), pair);
+        Regression regression = Diagonal.of(map, pair, new Velocity.Data());
+        Weighting.Weighted weighted = weighting.apply(regression, pair);
         Map<String, Tensor> values = gradients(map, weighted.loss());
         values.put("loss", weighted.loss());
         values.put("raw", weighted.raw());
+        values.put(CONDITION, condition(weighting, regression));
         return values;
     }
 
@@ -195,12 +201,35 @@ final class SelfcheckCases {
         FlowMapTransformer map = test.fixture().network("weights");
         Pair pair = pair(test, test.in("u"));
         Regression regression = loss.of(map, pair);
-        Weighting.Weighted weighted = adaptive(test).apply(regression, pair);
+        Weighting weighting = adaptive(test);
+        Weighting.Weighted weighted = weighting.apply(regression, pair);
         Map<String, Tensor> values = gradients(map, weighted.loss());
         values.put("loss", weighted.loss());
         values.put("student", regression.prediction());
         values.put("teacher", regression.target());
+        values.put(CONDITION, condition(weighting, regression));
         return values;
+    }
+
+    /**
+     * How much larger than its residuals a loss's velocities are: ‖w·|v|‖ / ‖w·|r|‖ over items, where w·r is the loss's derivative by
+     * the prediction v up to a common factor. Rounding of v reaches the gradient multiplied by this.
+     */
+    private static Tensor condition(Weighting weighting, Regression regression) {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Tensor velocity = regression.prediction().to(DType.FLOAT64);
+            Tensor residual = velocity.sub(regression.target().to(DType.FLOAT64));
+            long items = velocity.size(0);
+            Tensor error = residual.square().reshape(items, -1).sum(false, 1);
+            Tensor weight = switch (weighting) {
+                case Weighting.Adaptive adaptive -> error.add(adaptive.c()).pow(-adaptive.p());
+                case Weighting.LogVariance lv -> error.mul((double) items / velocity.numel()).add(1).reciprocal();
+                default -> Torch.onesLike(error);
+            };
+            Tensor sizes = velocity.square().reshape(items, -1).sum(false, 1).sqrt();
+            return scope.keep(sizes.mul(weight).norm().div(error.sqrt().mul(weight).norm()));
+        }
     }
 
     private static Weighting adaptive(Fixture.Case test) {
@@ -224,7 +253,7 @@ final class SelfcheckCases {
         Tensor first = test.in("p");
         Tensor gradients = test.in("grads");
         Device device = first.device();
-        try (ParameterArena arena = new ParameterArena(Map.of("p", first.shape()), device);
+        try (ParameterArena arena = new ParameterArena(Map.of("p", first.shape()), device, test.type());
                 RAdam optimizer = new RAdam(arena, test.numbers().path("beta1").asDouble(), test.numbers().path("beta2").asDouble(),
                         test.numbers().path("eps").asDouble());
                 Autograd.Mode off = Autograd.noGrad()) {

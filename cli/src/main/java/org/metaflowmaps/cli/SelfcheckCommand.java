@@ -12,6 +12,7 @@ import java.util.concurrent.Callable;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.DType;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -22,7 +23,7 @@ import picocli.CommandLine.Spec;
 @Command(name = "selfcheck", mixinStandardHelpOptions = true,
         description = "Compare this machine's results with reference values: one line per case, exit code 1 if any is off.")
 final class SelfcheckCommand implements Callable<Integer> {
-    private static final List<String> SHIPPED = List.of("tiny.safetensors", "tiny-qknorm.safetensors");
+    private static final List<String> SHIPPED = List.of("tiny.safetensors", "tiny-qknorm.safetensors", "tiny-joint.safetensors");
 
     @Spec
     private @Nullable CommandSpec spec;
@@ -34,18 +35,27 @@ final class SelfcheckCommand implements Callable<Integer> {
     @Option(names = "--only", paramLabel = "NAME", description = "Run only cases whose name contains this (a regular expression).")
     private String only = "";
 
+    @Option(names = "--dtype", paramLabel = "TYPE", description = "What to compute in: float32, or float64 with bounds of 1e-7 for values and "
+            + "2e-5 for gradients (default: ${DEFAULT-VALUE}).")
+    private String dtype = "float32";
+
     @Mixin
     private final DeviceOption device = new DeviceOption();
 
     @Override
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+        DType type = switch (dtype) {
+            case "float32" -> DType.FLOAT32;
+            case "float64" -> DType.FLOAT64;
+            default -> throw new IllegalArgumentException("--dtype is '" + dtype + "', expected float32 or float64");
+        };
         int passed = 0;
         int failed = 0;
         int later = 0;
         for (Path file : files()) {
-            out.println(file.getFileName() + " on " + device.get());
-            for (Selfcheck.Outcome outcome : Selfcheck.run(file, device.get(), Pattern.compile(only))) {
+            out.println(file.getFileName() + " on " + device.get() + ", " + dtype);
+            for (Selfcheck.Outcome outcome : Selfcheck.run(file, device.get(), type, Pattern.compile(only))) {
                 out.println(line(outcome));
                 switch (outcome.status()) {
                     case PASS -> passed++;
@@ -64,8 +74,9 @@ final class SelfcheckCommand implements Callable<Integer> {
 
     private static String line(Selfcheck.Outcome outcome) {
         return switch (outcome.status()) {
-            case PASS -> String.format(Locale.ROOT, "  pass  %-40s %.1e  (%s)", outcome.name(), outcome.error(), outcome.worst());
-            case FAIL -> String.format(Locale.ROOT, "  FAIL  %-40s %.1e  (%s)", outcome.name(), outcome.error(), outcome.worst());
+            case PASS, FAIL -> String.format(Locale.ROOT, "  %s  %-40s %.1e  (%s)%s", outcome.status() == Selfcheck.Status.PASS ? "pass" : "FAIL",
+                    outcome.name(), outcome.error(), outcome.worst(),
+                    Double.isNaN(outcome.condition()) ? "" : String.format(Locale.ROOT, "  κ %.1f", outcome.condition()));
             case NOT_COVERED -> String.format(Locale.ROOT, "  -     %-40s not covered yet", outcome.name());
         };
     }

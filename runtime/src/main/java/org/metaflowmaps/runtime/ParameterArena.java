@@ -10,7 +10,7 @@ import org.metaflowmaps.bindings.StableAbi;
  * Named parameters that are views of one flat buffer, with their gradients as views of another.
  *
  * <p>Clipping, an optimiser step, the moving average and a checkpoint are then one pass over one buffer each. Parameters are
- * float32 leaves that require gradients; backward passes add into {@link #gradients()}. The arena owns all of it and frees it
+ * float32 (or, to check results by, float64) leaves that require gradients; backward passes add into {@link #gradients()}. The arena owns all of it and frees it
  * on {@link #close}; no scope does. An arena whose gradients nobody asks for has no memory for them.
  *
  * <p>Thread safety: any thread may read the parameters, and any thread may close the arena, see {@link Tensor}. Changing values or
@@ -34,6 +34,22 @@ public final class ParameterArena implements AutoCloseable {
      * @throws TensorException if the device has no room
      */
     public ParameterArena(Map<String, long[]> shapes, Device device) {
+        this(shapes, device, DType.FLOAT32);
+    }
+
+    /**
+     * Lays out zero-filled parameters of an element type.
+     *
+     * @param shapes the parameters by name, in the order they get in the buffer
+     * @param device where they live
+     * @param type float32, or float64 to check results by
+     * @throws IllegalArgumentException for a negative size or another type
+     * @throws TensorException if the device has no room
+     */
+    public ParameterArena(Map<String, long[]> shapes, Device device, DType type) {
+        if (type != DType.FLOAT32 && type != DType.FLOAT64) {
+            throw new IllegalArgumentException("parameters of type " + type + ": expected float32 or float64");
+        }
         long total = 0;
         long elements = 0;
         for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
@@ -47,7 +63,7 @@ public final class ParameterArena implements AutoCloseable {
         count = elements;
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            values = Torch.zeros(DType.FLOAT32, device, total);
+            values = Torch.zeros(type, device, total);
             long offset = 0;
             for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
                 long[] shape = entry.getValue();

@@ -1,6 +1,5 @@
 package org.metaflowmaps.training.loss;
 
-import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.training.model.MetaFlowMap;
 
@@ -14,7 +13,7 @@ public record TerminalVelocity(MetaFlowMap average) implements Consistency {
     @Override
     public Regression of(MetaFlowMap map, Pair pair) {
         Regression all = new Lagrangian(new Velocity.Averaged(average), Lagrangian.Through.DERIVATIVE).of(map, pair);
-        Tensor share = pair.end().ne(pair.start()).to(DType.FLOAT32);
+        Tensor share = pair.end().ne(pair.start()).to(pair.start().dtype());
         Tensor guidance = pair.context().guidance();
         Tensor scale = MetaFlowMap.perItem(guidance == null ? share : share.div(guidance), all.target());
         return new Regression(all.prediction().mul(scale), all.target().mul(scale));

@@ -78,7 +78,7 @@ public sealed interface Velocity {
                 Tensor plain = map.averageVelocity(pair.start(), pair.start(), state, pair.context().with(none, null));
                 Tensor share = guidance.reciprocal().neg().add(1);
                 if (from > 0) {
-                    share = share.mul(pair.start().ge(from).to(DType.FLOAT32));
+                    share = share.mul(pair.start().ge(from).to(state.dtype()));
                 }
                 return scope.keep(pair.velocity().add(MetaFlowMap.perItem(share, state).mul(guided.sub(plain))));
             }

@@ -209,6 +209,13 @@ public final class Dual {
         return result(primal.cos(), () -> product(tangent, primal.sin().neg()), this);
     }
 
+    /** This value in another element type; itself if it has that type. */
+    public Dual to(DType type) {
+        Tensor direction = tangent;
+        return primal.dtype() == type ? this
+                : direction == null ? constant(primal.to(type)) : result(primal.to(type), () -> direction.to(type), this);
+    }
+
     // ---- layers ----
 
     /** this·Wᵀ + b for a weight (out, in) and a bias (out) that do not change along the direction; bfloat16 under autocast. */

@@ -31,8 +31,9 @@ final class Embeddings {
 
     /** A time (B), fed as it is in [0, 1], as a vector (B, D): sinusoids, then two linear layers. */
     static Dual time(Dual time, Tensor frequencies, Weights weights) {
-        Dual phase = time.unsqueeze(1).mul(Dual.constant(frequencies));
-        Dual sinusoids = Dual.cat(1, phase.cos(), phase.sin());
+        // In float32 also for a float64 network: the public checkpoints were trained with sinusoids rounded like that.
+        Dual phase = time.to(DType.FLOAT32).unsqueeze(1).mul(Dual.constant(frequencies));
+        Dual sinusoids = Dual.cat(1, phase.cos(), phase.sin()).to(weights.dtype());
         return weights.exact(weights.exact(sinusoids, "mlp.0").silu(), "mlp.2");
     }
 
@@ -94,7 +95,9 @@ final class Embeddings {
         Tensor row = Torch.full(allowed.indexOf(ascending.getFirst()), DType.INT64, table.device(), batch);
         for (int i = 1; i < ascending.size(); i++) {
             double midpoint = (ascending.get(i - 1) + ascending.get(i)) / 2;
-            row = Torch.where(scale.gt(midpoint), Torch.full(allowed.indexOf(ascending.get(i)), DType.INT64, table.device(),
+            // Half-way between two, the one that comes first in the list is nearest.
+            boolean inclusive = allowed.indexOf(ascending.get(i)) < allowed.indexOf(ascending.get(i - 1));
+            row = Torch.where(inclusive ? scale.ge(midpoint) : scale.gt(midpoint), Torch.full(allowed.indexOf(ascending.get(i)), DType.INT64, table.device(),
                     batch), row);
         }
         return Torch.embedding(table, row);

@@ -2,6 +2,7 @@ package org.metaflowmaps.training.model;
 
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
@@ -20,16 +21,16 @@ public final class FlowMapTransformer implements MetaFlowMap {
     private final Tensor frequencies;
     private final Tensor positions;
 
-    private FlowMapTransformer(TransformerConfig config, Device device) {
+    private FlowMapTransformer(TransformerConfig config, Device device, DType type) {
         config.requireMemory(device);
         this.config = config;
-        this.arena = new ParameterArena(TransformerLayout.shapes(config), device);
+        this.arena = new ParameterArena(TransformerLayout.shapes(config), device, type);
         this.weights = new Weights(arena, "");
         this.frequencies = Embeddings.frequencies(device);
         try (TensorScope scope = TensorScope.open()) {
             this.positions = Torch.of(Embeddings.positions(config.grid(), config.hiddenSize()), 1, config.tokens(),
                     config.hiddenSize())
-                    .to(device).retain();
+                    .to(type).to(device).retain();
         }
     }
 
@@ -41,7 +42,20 @@ public final class FlowMapTransformer implements MetaFlowMap {
      * @throws IllegalArgumentException if this machine has no memory for it
      */
     public static FlowMapTransformer zeros(TransformerConfig config, Device device) {
-        return new FlowMapTransformer(config, device);
+        return zeros(config, device, DType.FLOAT32);
+    }
+
+    /**
+     * A network with zero weights that computes in float32 or float64; only the sinusoids of times are float32 in both, as in the
+     * public checkpoints.
+     *
+     * @param device where it lives
+     * @param type of weights, inputs and results: float32 or float64
+     * @return owned by the caller
+     * @throws IllegalArgumentException for another type
+     */
+    public static FlowMapTransformer zeros(TransformerConfig config, Device device, DType type) {
+        return new FlowMapTransformer(config, device, type);
     }
 
     /**
@@ -51,7 +65,7 @@ public final class FlowMapTransformer implements MetaFlowMap {
      * @return owned by the caller
      */
     public static FlowMapTransformer initialised(TransformerConfig config, Device device, RandomSource random) {
-        FlowMapTransformer network = new FlowMapTransformer(config, device);
+        FlowMapTransformer network = zeros(config, device);
         TransformerLayout.initialise(network.arena, random);
         return network;
     }
@@ -109,9 +123,7 @@ public final class FlowMapTransformer implements MetaFlowMap {
                         weights.in("guidance_embedder")));
                 first = time(from, "s_embedder").add(time(to, "t_embedder")).add(shared).add(guidance).silu();
                 second = time(from, "s_embedder_second").add(time(to, "t_embedder_second")).add(shared).silu();
-                if (!config.jointAttention()) {
-                    tokens = tokens.add(Dual.constant(contextTokens(context, contextTime)));
-                }
+                tokens = tokens.add(Dual.constant(contextTokens(context, contextTime)));
             } else {
                 first = time(from, "t_embedder").add(label).silu();
                 second = time(to, "t_embedder").add(label).silu();

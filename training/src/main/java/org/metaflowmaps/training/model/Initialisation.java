@@ -57,7 +57,7 @@ public final class Initialisation {
         requireAlike("encoder_depth", from.config().encoderDepth(), config.encoderDepth());
         if (from.isContextual()) {
             requireAlike("model_guidance_class_ws", from.config().classScales(), config.classScales());
-            requireAlike("model_guidance_x_ws", from.config().contextScales(), config.contextScales());
+            requireAlike("model_guidance_x_cond_ws", from.config().contextScales(), config.contextScales());
             requireAlike("preserve_t_cond_0", from.config().preserveContextAtZero(), config.preserveContextAtZero());
         }
         if (config.zeroData() != from.config().zeroData()) {

@@ -18,25 +18,27 @@ final class Inputs {
                     + Arrays.toString(item) + ": (B" + Arrays.toString(item).replace('[', ',').replace("]", ")"));
         }
         Device device = map.parameters().values().device();
-        checkOne("state", state, shape, device);
-        checkOne("context state", context.state(), shape, device);
+        DType type = map.parameters().values().dtype();
+        checkOne("state", state, shape, type, device);
+        checkOne("context state", context.state(), shape, type, device);
         long[] perItem = {shape[0]};
-        checkOne("start time", start, perItem, device);
-        checkOne("end time", end, perItem, device);
-        checkOne("context time", context.time(), perItem, device);
+        checkOne("start time", start, perItem, type, device);
+        checkOne("end time", end, perItem, type, device);
+        checkOne("context time", context.time(), perItem, type, device);
         if (context.guidance() != null) {
-            checkOne("guidance", context.guidance(), perItem, device);
+            checkOne("guidance", context.guidance(), perItem, type, device);
         }
         checkLabels(context.labels(), shape[0], map.classes(), device);
     }
 
-    private static void checkOne(String name, Tensor tensor, long[] shape, Device device) {
+    private static void checkOne(String name, Tensor tensor, long[] shape, DType type, Device device) {
         if (!Arrays.equals(tensor.shape(), shape)) {
             throw new IllegalArgumentException(name + " has shape " + Arrays.toString(tensor.shape()) + ", expected "
                     + Arrays.toString(shape));
         }
-        if (tensor.dtype() != DType.FLOAT32) {
-            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected float32: call to(DType.FLOAT32)");
+        if (tensor.dtype() != type) {
+            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + " as the network's weights: call to(DType."
+                    + type.name() + ")");
         }
         if (!tensor.device().equals(device)) {
             throw new IllegalArgumentException(name + " is on " + tensor.device() + ", the network on " + device

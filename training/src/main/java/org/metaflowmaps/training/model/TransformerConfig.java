@@ -1,10 +1,12 @@
 package org.metaflowmaps.training.model;
 
+import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 
@@ -20,13 +22,13 @@ import org.metaflowmaps.runtime.RandomSource;
  * @param labelDim number of classes; 0 for none
  * @param encoderDepth blocks of the first stage, conditioned on (s, t, y, w) and E'_u; the rest are the second stage
  * @param classScales guidance scales w beside 1 that have a row of their own
- * @param contextScales guidance scales for the context that have rows of their own; empty for none
+ * @param contextScales guidance scales for the context beside 1; rows of the table follow from both lists
  * @param mlpRatio width of a block's hidden layer over D
  * @param zeroData true for weights whose clock runs the other way (noise at 1): times and sign are flipped at the door
  * @param learnSigma true if the head has twice the channels, of which the first half is used
  * @param qkNorm true for RMS normalisation of queries and keys
  * @param preserveContextAtZero true to switch the context off exactly at t = 0
- * @param jointAttention true to let every block attend to the context's own tokens instead of adding them to the input
+ * @param jointAttention true to let every block attend to the context's own tokens too, which are added to the input in any case
  * @param layout which inputs there are; a meta flow map's where a file leaves it out
  */
 public record TransformerConfig(
@@ -39,7 +41,7 @@ public record TransformerConfig(
         @JsonProperty("label_dim") int labelDim,
         @JsonProperty("encoder_depth") int encoderDepth,
         @JsonProperty("model_guidance_class_ws") List<Double> classScales,
-        @JsonProperty("model_guidance_x_ws") List<Double> contextScales,
+        @JsonProperty("model_guidance_x_cond_ws") List<Double> contextScales,
         @JsonProperty("mlp_ratio") double mlpRatio,
         @JsonProperty("is_zero_data") boolean zeroData,
         @JsonProperty("learn_sigma") boolean learnSigma,
@@ -66,13 +68,42 @@ public record TransformerConfig(
         require(labelDim >= 0, "label_dim is %s, expected 0 or more", labelDim);
         require(classScales.stream().allMatch(Double::isFinite), "model_guidance_class_ws are %s, expected finite numbers",
                 classScales);
-        require(contextScales.stream().allMatch(Double::isFinite), "model_guidance_x_ws are %s, expected finite numbers",
+        require(contextScales.stream().allMatch(Double::isFinite), "model_guidance_x_cond_ws are %s, expected finite numbers",
                 contextScales);
-        requireSizes(inputSize, patchSize, inChannels, hiddenSize, labelDim, (1.0 + classScales.size()) * contextScales.size(), mlpRatio);
+        requireSizes(inputSize, patchSize, inChannels, hiddenSize, labelDim, (1.0 + classScales.size()) * (1.0 + contextScales.size()), mlpRatio);
         require(layout == Layout.META_FLOW_MAP || (!jointAttention && !preserveContextAtZero && classScales.isEmpty()
                 && contextScales.isEmpty()),
                 "a flow-map layout has no context and no guidance: leave out use_joint_attention, preserve_t_cond_0, %s and %s",
-                "model_guidance_class_ws", "model_guidance_x_ws");
+                "model_guidance_class_ws", "model_guidance_x_cond_ws");
+    }
+
+    /** From a file, which may name the context's scales by their older name too. */
+    @JsonCreator
+    static TransformerConfig read(
+            @JsonProperty("input_size") int inputSize,
+            @JsonProperty("patch_size") int patchSize,
+            @JsonProperty("in_channels") int inChannels,
+            @JsonProperty("hidden_size") int hiddenSize,
+            @JsonProperty("depth") int depth,
+            @JsonProperty("num_heads") int numHeads,
+            @JsonProperty("label_dim") int labelDim,
+            @JsonProperty("encoder_depth") int encoderDepth,
+            @JsonProperty("model_guidance_class_ws") @Nullable List<Double> classScales,
+            @JsonProperty("model_guidance_x_cond_ws") @Nullable List<Double> contextScales,
+            @JsonProperty("model_guidance_x_ws") @Nullable List<Double> olderScales,
+            @JsonProperty("mlp_ratio") double mlpRatio,
+            @JsonProperty("is_zero_data") boolean zeroData,
+            @JsonProperty("learn_sigma") boolean learnSigma,
+            @JsonProperty("qk_norm") boolean qkNorm,
+            @JsonProperty("preserve_t_cond_0") boolean preserveContextAtZero,
+            @JsonProperty("use_joint_attention") boolean jointAttention,
+            @JsonProperty("layout") @Nullable Layout layout) {
+        require(contextScales == null || olderScales == null || contextScales.equals(olderScales),
+                "model_guidance_x_cond_ws is %s, but model_guidance_x_ws, its older name, is %s: give one of them", contextScales, olderScales);
+        List<Double> scales = contextScales != null ? contextScales : olderScales;
+        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth,
+                classScales == null ? List.of() : classScales, scales == null ? List.of() : scales, mlpRatio, zeroData, learnSigma, qkNorm,
+                preserveContextAtZero, jointAttention, layout == null ? Layout.META_FLOW_MAP : layout);
     }
 
     /** Bounds that keep every size of a tensor within 32 bits, and the table of positions within a Java array. */
@@ -103,7 +134,7 @@ public record TransformerConfig(
                 List.of(), mlpRatio, zeroData, learnSigma, qkNorm, false, false, Layout.FLOW_MAP);
     }
 
-    private static void require(boolean holds, String template, Object... values) {
+    private static void require(boolean holds, String template, @Nullable Object... values) {
         Preconditions.checkArgument(holds, "transformer: " + template, values);
     }
 
@@ -197,6 +228,6 @@ public record TransformerConfig(
     }
 
     int guidanceRows() {
-        return (1 + classScales.size()) * Math.max(1, contextScales.size());
+        return (1 + classScales.size()) * (1 + contextScales.size());
     }
 }

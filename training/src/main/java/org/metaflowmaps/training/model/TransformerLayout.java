@@ -51,8 +51,6 @@ final class TransformerLayout {
         shapes.put("y_embedder.embedding_table.weight", new long[] {config.labelDim() + 1L, width});
         if (contextual) {
             shapes.put("guidance_embedder.embedding_table.weight", new long[] {config.guidanceRows(), width});
-        }
-        if (contextual && !config.jointAttention()) {
             patchEmbedder(shapes, "x_cond_embedder", config);
             linear(shapes, "x_cond_adaLN.1", width, 2L * width);
         }

@@ -2,6 +2,7 @@ package org.metaflowmaps.training.model;
 
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autocast;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 
@@ -32,6 +33,11 @@ record Weights(ParameterArena arena, String prefix) {
         try (Autocast off = Autocast.off(weight.device().type())) {
             return input.linear(weight, bias);
         }
+    }
+
+    /** The element type of all weights. */
+    DType dtype() {
+        return arena.values().dtype();
     }
 
     @Nullable Tensor find(String name) {

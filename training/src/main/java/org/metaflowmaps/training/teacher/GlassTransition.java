@@ -92,7 +92,7 @@ public record GlassTransition(Drift drift, double from, double to, double correl
             Tensor total = root.add(noise.mul(rest));
             Tensor product = root.mul(total);
             Tensor point = Glass.weighted(noise.square().mul(from).div(product), state, known.mul(rest * rest).div(product), own);
-            Tensor velocity = drift.at(root.div(total).to(DType.FLOAT32), point, labels, guidance);
+            Tensor velocity = drift.at(root.div(total).to(start.dtype()), point, labels, guidance);
             Tensor pull = known.mul(gain * rest * rest).sub(noise.mul(from * from).add(root.mul(rest)).mul(shrink)).div(product);
             Tensor linear = Glass.weighted(noise.mul(gain * from).div(product), state, pull, own);
             return scope.keep(linear.add(Glass.scale(total.reciprocal().mul(gain * rest), velocity).mul(velocity)));
