@@ -27,7 +27,8 @@ class ClosingRacesTest {
         Path output = folder.resolve("output.txt");
         List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED", "-Xmx512m", "-XX:-CreateCoredumpOnCrash", "-Dorg.metaflowmaps.threads=1",
-                "-XX:ErrorFile=" + folder.resolve("crash.txt"), "-Djava.io.tmpdir=" + folder, "-cp", System.getProperty("java.class.path")));
+                "-XX:ErrorFile=" + folder.resolve("crash.txt"), "-Djava.io.tmpdir=" + folder,
+                "-cp", System.getProperty("java.class.path")));
         command.addAll(options);
         command.add(main.getName());
         command.addAll(Arrays.asList(arguments));
