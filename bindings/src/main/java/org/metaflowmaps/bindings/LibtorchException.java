@@ -9,7 +9,7 @@ public final class LibtorchException extends RuntimeException {
 
     /** Where libtorch's sentence ends: at its C++ stack, or at an empty line, after which it lists kernels and source files. */
     private static final Pattern END = Pattern.compile("\\s*(Exception raised from |frame #\\d|C\\+\\+ CapturedTraceback|\\R[ \\t]*\\R)");
-    private static final Pattern SOURCE = Pattern.compile(" at \"[^\"]*\":\\d+");
+    private static final Pattern SOURCE = Pattern.compile(" at \"[^\"]*\":\\d+|\\[enforce fail at [^]]*\\]( err == 0\\.)?");
     private static final Pattern SPACE = Pattern.compile("\\s+");
 
     LibtorchException(String message) {

@@ -338,6 +338,10 @@ final class MisuseCases {
             for (DType other : new DType[] {DType.INT64, DType.BOOL, DType.BFLOAT16}) {
                 all.add(value(other));
             }
+        } else if (type.isEnum()) {
+            for (Object constant : type.getEnumConstants()) {
+                all.add(value(constant));
+            }
         } else if (AutoCloseable.class.isAssignableFrom(type)) {
             all.add(closed());
             all.add(closedElsewhere());

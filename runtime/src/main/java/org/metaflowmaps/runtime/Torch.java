@@ -452,8 +452,11 @@ public final class Torch {
         Operands.sameKind("layerNormBackward", "gradient", gradient, "input", input);
         Operands.statistic("layerNormBackward", "mean", mean, input);
         Operands.statistic("layerNormBackward", "rstd", rstd, input);
+        // libtorch reads all but the input as if they had no gaps.
+        if (gradient.isContiguous() && mean.isContiguous() && rstd.isContiguous()) {
+            return rowsBackward(gradient, input, mean, rstd);
+        }
         try (TensorScope scope = TensorScope.open()) {
-            // libtorch reads all but the input as if they had no gaps.
             return scope.keep(rowsBackward(gradient.contiguous(), input, mean.contiguous(), rstd.contiguous()));
         }
     }

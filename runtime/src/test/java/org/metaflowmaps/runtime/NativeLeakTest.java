@@ -88,7 +88,7 @@ class NativeLeakTest {
     /** Seldom, because libtorch takes milliseconds to describe its stack. */
     private static void fail(int kind, Tensor x, Tensor wrong) {
         List<Executable> failures = List.of(() -> x.add(wrong), () -> x.add_(wrong), () -> x.chunk(0, 0), () -> x.sort(9),
-                () -> Torch.softmaxBackward(x, wrong, 1), () -> Autograd.gradients(x.sum(), List.of(x)), () -> Torch.cat(0, x, wrong));
+                () -> Torch.softmaxBackward(wrong, wrong, 5), () -> Autograd.gradients(x.sum(), List.of(x)), () -> Torch.cat(0, x, wrong));
         assertThrows(TensorException.class, failures.get(kind % failures.size()));
     }
 

@@ -67,7 +67,7 @@ class TensorExceptionTest {
                 "x INTERNAL ASSERT FAILED at \"/pytorch/c10/x.cpp\":12, please report", "x INTERNAL ASSERT FAILED, please report",
                 "Could not run 'aten::x'.\n  It is rare.\n\nCPU: registered at /pytorch/build/x.cpp:3",
                 "Could not run 'aten::x'. It is rare.",
-                "", "libtorch gave no reason");
+                "[enforce fail at alloc_cpu.cpp:127] err == 0. no room", "no room", "", "libtorch gave no reason");
         texts.forEach((text, sentence) -> assertEquals(sentence, LibtorchException.sentence(text)));
     }
 
