@@ -63,9 +63,9 @@ final class ClassNames {
         if (names.contains(text)) {
             return names.indexOf(text);
         }
-        if (text.matches("\\d{1,9}")) {
+        if (text.matches("-?\\d{1,9}")) {
             long number = Long.parseLong(text);
-            if (number > classes) {
+            if (number < 0 || number > classes) {
                 throw new IllegalArgumentException("--class " + text + " is out of range: this map has classes 0 to " + (classes - 1)
                         + ", and " + classes + " for no label");
             }

@@ -9,7 +9,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.SafetensorsFile;
 
 /** Looks through a folder of data, every item of it, and finds what training on it would stumble over. */
@@ -84,22 +83,17 @@ public final class DataCheck {
     private static Report images(Path folder, int most) throws IOException {
         ImageTree tree = new ImageTree(folder);
         // In the order of the files, however many threads decode.
-        List<@Nullable String> all = IntStream.range(0, tree.count()).parallel().mapToObj(index -> problem(tree.file(index))).toList();
-        List<String> problems = new ArrayList<>();
-        for (String problem : all) {
-            if (problem != null) {
-                problems.add(problem);
-            }
-        }
+        List<String> problems = IntStream.range(0, tree.count()).parallel().mapToObj(index -> problem(tree.file(index)))
+                .flatMap(Optional::stream).toList();
         return new Report("images", List.of(tree.summary(0)), problems.subList(0, Math.min(most, problems.size())), problems.size());
     }
 
-    private static @Nullable String problem(Path file) {
+    private static Optional<String> problem(Path file) {
         try {
             ImageFile.read(file, 1);
-            return null;
+            return Optional.empty();
         } catch (IOException | OutOfMemoryError e) {
-            return String.valueOf(e.getMessage());
+            return Optional.of(String.valueOf(e.getMessage()));
         }
     }
 

@@ -80,7 +80,7 @@ final class LatentFile {
 
     /** A number of an item as it is stored, little-endian. */
     static float value(byte[] item, int index, DType type) {
-        int at = Math.toIntExact(index * type.bytes());
+        int at = Math.toIntExact((long) index * type.bytes());
         return switch (type) {
             case FLOAT16 -> Float.float16ToFloat((short) SHORT.get(item, at));
             case BFLOAT16 -> Float.intBitsToFloat((short) SHORT.get(item, at) << 16);
