@@ -125,6 +125,9 @@ public final class Libtorch {
         if (threads > 0) {
             torch.set_num_threads(threads);
         }
+        if (System.getProperty(THREADS) != null) {
+            limitInterop(threads);
+        }
         Path library = libraryFile();
         Ffm functions = new Ffm("libtorch (" + library + ")", SymbolLookup.libraryLookup(library, Arena.global()));
         long version = abiVersion(functions);
@@ -132,6 +135,15 @@ public final class Libtorch {
         Loaded result = new Loaded(library, functions, version);
         loaded = result;
         return result;
+    }
+
+    /** The pool for independent operations begins with its first use; only before may its size be set. */
+    private static void limitInterop(int threads) {
+        try {
+            torch.set_num_interop_threads(threads);
+        } catch (RuntimeException e) {
+            LOG.debug("Set before by the application", e);
+        }
     }
 
     private static void setVariables() {

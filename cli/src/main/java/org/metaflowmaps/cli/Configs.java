@@ -9,11 +9,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collection;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.metaflowmaps.training.config.TrainConfig;
 import tools.jackson.core.JacksonException;
@@ -69,7 +67,7 @@ final class Configs {
         try (InputStream shipped = SHIPPED.contains(name) ? Configs.class.getResourceAsStream("configs/" + name + ".yaml") : null) {
             if (shipped == null) {
                 throw new IOException(name + (Files.exists(file) ? " is not a file" : " does not exist")
-                        + ": give a YAML file, or one of the configurations that come with mfm: "
+                        + Suggestions.didYouMean(name, SHIPPED) + ": give a YAML file, or one of the configurations that come with mfm: "
                         + String.join(", ", SHIPPED));
             }
             return resolve(name, new String(shipped.readAllBytes(), StandardCharsets.UTF_8), overrides);
@@ -182,7 +180,8 @@ final class Configs {
             return unknown(path(unrecognised), unrecognised.getPropertyName(), known);
         }
         if (failure instanceof InvalidFormatException invalid && invalid.getTargetType() != null) {
-            return "setting '" + path(invalid) + "' is '" + invalid.getValue() + "', expected " + expected(invalid.getTargetType());
+            return "setting '" + path(invalid) + "' is '" + invalid.getValue() + "', expected " + expected(invalid.getTargetType())
+                    + Suggestions.didYouMean(String.valueOf(invalid.getValue()), values(invalid.getTargetType()));
         }
         String where = failure instanceof DatabindException databind && !databind.getPath().isEmpty() ? path(databind) + ": " : "";
         if (failure instanceof MismatchedInputException mismatch && mismatch.getTargetType() != null && mismatch.getTargetType().isRecord()
@@ -195,12 +194,16 @@ final class Configs {
                 : where + failure.getOriginalMessage();
     }
 
+    private static List<String> values(Class<?> type) {
+        return type.isEnum() ? Arrays.stream(type.getEnumConstants()).map(value -> YAML.valueToTree(value).asString()).toList() : List.of();
+    }
+
     private static String expected(Class<?> type) {
         if (type.isEnum()) {
-            return "one of " + Arrays.stream(type.getEnumConstants()).map(value -> YAML.valueToTree(value).asString())
-                    .collect(Collectors.joining(", "));
+            return "one of " + String.join(", ", values(type));
         }
-        return type == int.class || type == long.class ? "a whole number" : type == double.class ? "a number" : "a " + type.getSimpleName();
+        return type == int.class || type == long.class ? "a whole number" : type == double.class ? "a number"
+                : type == boolean.class ? "true or false" : type == String.class ? "a text" : "another kind of value";
     }
 
     private static String path(JacksonException failure) {
@@ -213,25 +216,7 @@ final class Configs {
     }
 
     private static String unknown(String path, String key, Collection<String> known) {
-        String nearest = known.stream().min(Comparator.comparingInt(candidate -> distance(key, candidate))).orElse("");
-        return "unknown setting '" + path + "': did you mean '" + nearest + "'? Known here: " + String.join(", ", known);
-    }
-
-    /** The least number of single-character edits that lead from one word to the other (Levenshtein). */
-    static int distance(String from, String to) {
-        int[] row = new int[to.length() + 1];
-        for (int j = 0; j < row.length; j++) {
-            row[j] = j;
-        }
-        for (int i = 1; i <= from.length(); i++) {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= to.length(); j++) {
-                int change = diagonal + (from.charAt(i - 1) == to.charAt(j - 1) ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.min(change, 1 + Math.min(row[j], row[j - 1]));
-            }
-        }
-        return row[to.length()];
+        return "unknown setting '" + path + "'" + Suggestions.didYouMean(key, known).replaceFirst("^$", ".") + " Known here: "
+                + String.join(", ", known);
     }
 }

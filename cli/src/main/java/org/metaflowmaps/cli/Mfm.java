@@ -8,8 +8,11 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -73,9 +76,19 @@ public final class Mfm implements Callable<Integer> {
         CommandLine line = new CommandLine(mfm);
         prepare.accept(line);
         line.setExecutionExceptionHandler((failure, command, parsed) -> mfm.failed(failure, command));
+        // picocli answers --help before it looks at words that it does not know.
+        line.setExecutionStrategy(parsed -> {
+            for (CommandLine each : parsed.asCommandLineList()) {
+                List<String> unknown = each.getParseResult().unmatched();
+                if (!unknown.isEmpty()) {
+                    throw new CommandLine.UnmatchedArgumentException(each, unknown);
+                }
+            }
+            return new CommandLine.RunLast().execute(parsed);
+        });
         line.setParameterExceptionHandler((failure, given) -> {
             CommandLine wrong = failure.getCommandLine();
-            wrong.getErr().println("error: " + oneLine(failure.getMessage()).replaceFirst("^Error: ", ""));
+            wrong.getErr().println("error: " + oneLine(failure.getMessage()).replaceFirst("^Error: ", "") + suggestion(failure));
             wrong.getErr().println("Try '" + wrong.getCommandSpec().qualifiedName() + " --help'.");
             mfm.trace(failure, wrong);
             return CommandLine.ExitCode.USAGE;
@@ -86,6 +99,20 @@ public final class Mfm implements Callable<Integer> {
             // A native library that cannot be loaded, or too large a request: picocli handles exceptions only.
             return mfm.failed(e, line);
         }
+    }
+
+    /** What may be meant in the place of a command, an option or one of an option's values. */
+    private static String suggestion(CommandLine.ParameterException failure) {
+        List<String> known = new ArrayList<>();
+        String given = failure.getValue();
+        if (failure instanceof CommandLine.UnmatchedArgumentException unmatched && !unmatched.getUnmatched().isEmpty()) {
+            CommandSpec command = failure.getCommandLine().getCommandSpec();
+            given = unmatched.getUnmatched().getFirst();
+            known.addAll(given.startsWith("-") ? command.optionsMap().keySet() : command.subcommands().keySet());
+        } else if (failure.getArgSpec() != null && failure.getArgSpec().completionCandidates() != null) {
+            failure.getArgSpec().completionCandidates().forEach(known::add);
+        }
+        return given == null ? "" : Suggestions.didYouMean(given, known);
     }
 
     private int failed(Throwable failure, CommandLine command) {
@@ -105,18 +132,25 @@ public final class Mfm implements Callable<Integer> {
         return String.valueOf(text).strip().replaceAll("\\s*\\R\\s*", " ");
     }
 
-    /** What a person needs to know: messages of expected failures speak for themselves, others need their type. */
+    /** What a person needs to know: messages of expected failures speak for themselves, others are errors of this program. */
     private static String explanation(Throwable failure) {
         String message = failure.getMessage();
+        if ((failure instanceof ExceptionInInitializerError || failure instanceof ExecutionException) && failure.getCause() != null) {
+            return explanation(failure.getCause());
+        }
         if (failure instanceof FileSystemException file && file.getFile() != null) {
             return explanation(file, file.getFile());
         }
-        if (message == null) {
-            return failure + " (--verbose shows where)";
+        if (failure instanceof OutOfMemoryError) {
+            return "not enough memory (" + message + "): ask for less, or give Java more, such as MFM_JAVA_OPTS=-Xmx8g";
         }
-        boolean expected = failure instanceof IOException || failure instanceof UncheckedIOException
-                || failure.getClass().getName().startsWith("org.metaflowmaps.") || failure instanceof IllegalArgumentException;
-        return expected ? message : failure.getClass().getSimpleName() + ": " + message + " (--verbose shows where)";
+        boolean expected = message != null && (failure instanceof IOException || failure instanceof UncheckedIOException
+                || failure.getClass().getName().startsWith("org.metaflowmaps.") || failure instanceof IllegalArgumentException);
+        if (!expected) {
+            return "unexpected failure" + (message == null ? "" : ": " + message) + " (--verbose shows where)";
+        }
+        // An exception that was only wrapped has its own type in front.
+        return Objects.requireNonNull(message).replaceFirst("^(?:[a-z]\\w*\\.)+[A-Z]\\w*(?:Exception|Error): ", "");
     }
 
     /** The JDK's own messages are often no more than the file's name. */
@@ -126,7 +160,7 @@ public final class Mfm implements Callable<Integer> {
             case AccessDeniedException denied -> file + " may not be read or written: no permission";
             case FileAlreadyExistsException exists -> file + " exists already and is not a folder";
             case NotDirectoryException plain -> file + " is not a folder";
-            default -> file + ": " + Objects.requireNonNullElse(failure.getReason(), failure.getClass().getSimpleName());
+            default -> file + ": " + Objects.requireNonNullElse(failure.getReason(), "it cannot be read or written");
         };
     }
 }

@@ -106,6 +106,12 @@ final class BadInputTest {
         mfm("sample").refused("CHECKPOINT");
         mfm("sample", checkpoint, "--no-such-option").refused("--no-such-option");
         mfm("paint").refused("paint");
+        mfm("trian").refused("trian", "did you mean 'train'?");
+        mfm("evaluate", "mixtrue").refused("did you mean 'mixture'?");
+        mfm("nosuch", "--help").refused("nosuch");
+        mfm("evaluate", "nosuch", "--help").refused("nosuch");
+        mfm("sample", checkpoint, "--cuont", "3").refused("did you mean '--count'?");
+        mfm("sample", checkpoint, "--sampler", "refinment").refused("did you mean 'refinement'?");
     }
 
     @Test
@@ -170,6 +176,8 @@ final class BadInputTest {
         mfm("train", "quickstart", "--out", run, "stepz=3").failed("unknown setting 'stepz'", "did you mean 'steps'");
         mfm("train", "quickstart", "--out", run, "steps=0").failed("steps is 0");
         mfm("train", "quickstart", "--out", run, "optimizer.kind=sgd").failed("radam, adamw");
+        mfm("train", "quickstart", "--out", run, "optimizer.kind=adam").failed("did you mean 'adamw'?");
+        mfm("train", "mixtrue/flow", "--out", run).failed("did you mean 'mixture/flow'?");
         mfm("train", "quickstart", "--out", run, "optimizer=null").failed("optimizer is null");
         mfm("train", "quickstart", "--out", run, "data.hold_out=10000").failed("data.hold_out is 10000", "10000 images");
         mfm("train", "mixture/distill", "--out", run, "--device", "cpu", "init=null", "teacher.kind=given")

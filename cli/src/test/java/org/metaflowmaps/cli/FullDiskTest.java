@@ -61,4 +61,32 @@ final class FullDiskTest {
         assertTrue(left.containsAll(List.of("config.yaml", "metrics.jsonl")), left.toString());
         assertFalse(left.stream().anyMatch(name -> name.contains("checkpoint")), left.toString());
     }
+
+    @Test
+    void aRunWhoseMetricsDoNotFitSaysSo() throws IOException {
+        // Leaves the log some hundred bytes.
+        Files.write(disk.resolve("ballast"), new byte[40 << 10]);
+        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", disk.toString(), "steps=2000", "log_every=1", "checkpoint_every=2000",
+                "batch=2", "model.mlp.width=2", "model.mlp.depth=1").failed("cannot write", "checkpoint", "--resume", "o space left");
+    }
+
+    @Test
+    void aRunWhoseFolderIsDeletedSavesWhatItHas() throws IOException, InterruptedException {
+        Path run = folder.resolve("gone");
+        Thread deletes = Thread.ofPlatform().start(() -> {
+            try {
+                while (!Files.exists(run.resolve("metrics.jsonl")) || Files.size(run.resolve("metrics.jsonl")) == 0) {
+                    Thread.sleep(1);
+                }
+                Files.move(run, folder.resolve("moved"));
+            } catch (IOException | InterruptedException e) {
+                throw new AssertionError(e);
+            }
+        });
+        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString(), "steps=20000", "log_every=1",
+                "checkpoint_every=20000", "batch=2", "model.mlp.width=2", "model.mlp.depth=1")
+                .failed("metrics.jsonl", "deleted or moved", "checkpoint.safetensors", "--resume");
+        deletes.join();
+        assertTrue(Files.exists(run.resolve("checkpoint.safetensors")));
+    }
 }

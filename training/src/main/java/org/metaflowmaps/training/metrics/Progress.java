@@ -3,12 +3,14 @@ package org.metaflowmaps.training.metrics;
 import java.io.Console;
 import java.io.PrintStream;
 import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.Iterator;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.function.LongSupplier;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
-import me.tongfei.progressbar.ProgressBarStyle;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,14 +20,20 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Progress implements AutoCloseable {
     private static final Duration LINE_INTERVAL = Duration.ofSeconds(30);
+    /** What rate and time left are taken from: a run may have become slower or faster since it began. */
+    private static final Duration WINDOW = Duration.ofMinutes(1);
+    private static final Duration SAMPLE_INTERVAL = Duration.ofSeconds(1);
+    private static final int SHORTEST_BAR = 5;
+
+    /** A step and when it was done. */
+    private record Sample(long step, long nanoTime) {}
 
     private final String task;
     private final long total;
-    private final long resumedAt;
     private final @Nullable ProgressBar bar;
     private final PrintStream lines;
     private final LongSupplier nanoTime;
-    private final long started;
+    private final Deque<Sample> samples = new ArrayDeque<>();
     private long lastLine;
     private long step;
     private String message = "";
@@ -38,11 +46,10 @@ public final class Progress implements AutoCloseable {
         }
         this.task = task;
         this.total = total;
-        this.resumedAt = resumedAt;
         this.lines = lines;
         this.nanoTime = nanoTime;
-        this.started = nanoTime.getAsLong();
-        this.lastLine = started;
+        this.lastLine = nanoTime.getAsLong();
+        this.samples.add(new Sample(resumedAt, lastLine));
         this.step = resumedAt;
         this.bar = terminal ? bar(task, total, resumedAt) : null;
     }
@@ -76,12 +83,13 @@ public final class Progress implements AutoCloseable {
             message = note;
         }
         told = false;
+        long now = nanoTime.getAsLong();
+        sample(now);
         if (bar != null) {
             bar.stepTo(done);
-            bar.setExtraMessage(" " + message);
+            bar.setExtraMessage(rest(now));
             return;
         }
-        long now = nanoTime.getAsLong();
         if (now - lastLine >= LINE_INTERVAL.toNanos()) {
             tell(now);
         }
@@ -96,20 +104,53 @@ public final class Progress implements AutoCloseable {
         }
     }
 
+    private void sample(long now) {
+        if (now - samples.getLast().nanoTime >= SAMPLE_INTERVAL.toNanos()) {
+            samples.add(new Sample(step, now));
+        }
+        while (samples.size() > 1 && now - second().nanoTime >= WINDOW.toNanos()) {
+            samples.removeFirst();
+        }
+    }
+
+    private Sample second() {
+        Iterator<Sample> all = samples.iterator();
+        all.next();
+        return all.next();
+    }
+
     private void tell(long now) {
         lastLine = now;
         told = true;
-        double seconds = (now - started) * 1e-9;
-        double rate = seconds > 0 ? (step - resumedAt) / seconds : 0;
-        StringBuilder line = new StringBuilder(
-                String.format(Locale.ROOT, "%s %d/%d (%.1f %%)", task, step, total, 100.0 * step / total));
+        lines.println(String.format(Locale.ROOT, "%s %d/%d (%.1f %%)%s", task, step, total, 100.0 * step / total, rest(now)));
+    }
+
+    /** Rate, time left and the note, each behind a comma. */
+    private String rest(long now) {
+        Sample from = samples.getFirst();
+        double seconds = (now - from.nanoTime) * 1e-9;
+        double rate = seconds > 0 ? (step - from.step) / seconds : 0;
+        StringBuilder text = new StringBuilder();
         if (rate > 0) {
-            line.append(String.format(Locale.ROOT, rate < 10 ? ", %.2f steps/s" : ", %.0f steps/s", rate));
+            text.append(String.format(Locale.ROOT, rate < 10 ? ", %.2f steps/s" : ", %.0f steps/s", rate));
             if (step < total) {
-                line.append(", ").append(span(Math.round((total - step) / rate))).append(" left");
+                text.append(", ").append(span(Math.round((total - step) / rate))).append(" left");
             }
         }
-        lines.println(message.isEmpty() ? line : line.append(", ").append(message));
+        return (message.isEmpty() ? text : text.append(", ").append(message)).toString();
+    }
+
+    /** One line of a terminal: rate and losses matter most, so the bar takes what is left and the share gives way. */
+    static String line(String task, long step, long total, String rest, int width) {
+        String count = step + "/" + total + rest;
+        String share = task + " " + 100 * step / total + "% ";
+        int bar = width - share.length() - count.length() - 3;
+        if (bar >= SHORTEST_BAR) {
+            int done = (int) (bar * step / total);
+            return share + "[" + "=".repeat(done) + " ".repeat(bar - done) + "] " + count;
+        }
+        String line = share.length() + count.length() <= width ? share + count : count;
+        return line.length() <= width ? line : line.substring(0, Math.max(0, width));
     }
 
     private static String span(long seconds) {
@@ -122,6 +163,7 @@ public final class Progress implements AutoCloseable {
 
     private static ProgressBar bar(String task, long total, long resumedAt) {
         return new ProgressBarBuilder().setTaskName(task).setInitialMax(total).startsFrom(resumedAt, Duration.ZERO)
-                .setUpdateIntervalMillis(250).setStyle(ProgressBarStyle.ASCII).setUnit(" steps", 1).showSpeed().build();
+                .setUpdateIntervalMillis(250).setRenderer((state, width) -> line(state.getTaskName(), state.getCurrent(), state.getMax(),
+                        state.getExtraMessage(), width)).build();
     }
 }

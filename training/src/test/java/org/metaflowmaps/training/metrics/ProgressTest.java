@@ -2,6 +2,7 @@ package org.metaflowmaps.training.metrics;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -56,6 +57,32 @@ class ProgressTest {
     void nothingDoneGivesNoRate() {
         Progress.lines("train", 10, 10, stream, now::get).close();
         assertEquals(List.of("train 10/10 (100.0 %)"), lines());
+    }
+
+    @Test
+    void theTimeLeftFollowsTheRecentRate() {
+        try (Progress progress = Progress.lines("train", 10_000, 0, stream, now::get)) {
+            for (int step = 1; step <= 1000; step++) {
+                now.addAndGet(SECOND / 100);
+                progress.update(step, "");
+            }
+            for (int step = 1001; step <= 1120; step++) {
+                now.addAndGet(SECOND);
+                progress.update(step, "");
+            }
+        }
+        assertEquals("train 1120/10000 (11.2 %), 1.00 steps/s, 2 h 28 min left", lines().getLast());
+    }
+
+    @Test
+    void eightyColumnsKeepRateAndLosses() {
+        String rest = ", 12 steps/s, 59 min left, diagonal 180.3123 consistency 0.7612";
+        for (int width : new int[] {80, 100, 200}) {
+            String line = Progress.line("train", 123_456, 2_000_000, rest, width);
+            assertTrue(line.length() <= width && line.endsWith("123456/2000000" + rest), line);
+        }
+        assertEquals("train 50% [===   ] 5/10, x", Progress.line("train", 5, 10, ", x", 26));
+        assertEquals("5/10,", Progress.line("train", 5, 10, ", x", 5));
     }
 
     @Test
