@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import com.google.common.base.Preconditions;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -28,6 +29,7 @@ public final class IdxImages {
      * @throws IOException if a file cannot be read
      */
     public static LabelledImages train(Path folder, int classes) throws IOException {
+        Preconditions.checkArgument(classes >= 1 && classes <= Byte.MAX_VALUE, "IDX files of %s classes, expected 1 to 127", classes);
         return train(folder, IntStream.range(0, classes).mapToObj(String::valueOf).toList(),
                 "name the folder that holds them with --data DIR");
     }
