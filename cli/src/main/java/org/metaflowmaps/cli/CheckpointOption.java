@@ -32,14 +32,31 @@ final class CheckpointOption {
         private boolean pretrained;
     }
 
-    /** The network, of images, owned by the caller. */
-    MetaFlowMap load(Device device) throws IOException {
+    /** The network, of images, owned by the caller; a file is looked at before libtorch is loaded for it. */
+    MetaFlowMap load(DeviceOption device) throws IOException {
+        requireWhole();
+        return load(device.get());
+    }
+
+    /** The network, whatever its items, owned by the caller. */
+    MetaFlowMap loadAny(DeviceOption device) throws IOException {
+        requireWhole();
+        return loadAny(device.get());
+    }
+
+    private void requireWhole() throws IOException {
+        Path file = Objects.requireNonNull(choice).file;
+        if (file != null) {
+            Checkpoint.check(file);
+        }
+    }
+
+    private MetaFlowMap load(Device device) throws IOException {
         Path file = Objects.requireNonNull(choice).file;
         return images(loadAny(device), file == null ? "the map that comes with mfm" : file.toString());
     }
 
-    /** The network, whatever its items, owned by the caller. */
-    MetaFlowMap loadAny(Device device) throws IOException {
+    private MetaFlowMap loadAny(Device device) throws IOException {
         Choice chosen = Objects.requireNonNull(choice);
         return chosen.pretrained ? pretrained(PRETRAINED, device) : Checkpoint.load(Objects.requireNonNull(chosen.file), device);
     }

@@ -90,7 +90,7 @@ final class ClassNames {
             return "this map's classes have no names, give a number from 0 to " + (classes - 1) + ", or " + classes + " for no label";
         }
         List<Integer> nearest = IntStream.range(0, names.size()).boxed()
-                .sorted(Comparator.comparingInt(label -> Configs.distance(wanted, folded(names.get(label))))).toList();
+                .sorted(Comparator.comparingInt(label -> Suggestions.distance(wanted, folded(names.get(label))))).toList();
         return "did you mean '" + of(nearest.getFirst()) + "'? Known: " + listed(IntStream.range(0, names.size()).boxed().toList())
                 + "; or a number from 0 to " + (classes - 1) + ", " + classes + " for no label";
     }

@@ -36,6 +36,9 @@ final class Configs {
     /** Images that sets in memory hold out. */
     private static final int HOLD_OUT = 500;
 
+    /** Mixtures of many means take the most; a checkpoint given by mistake has more. */
+    private static final long MOST_BYTES = 1_000_000;
+
     /** What comes with mfm: a subject and a stage, {@code mixture/distill}, or the quickstart. */
     static final List<String> SHIPPED = Stream.concat(Stream.of("quickstart"),
             Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2").flatMap(subject ->
@@ -75,6 +78,9 @@ final class Configs {
     }
 
     private static String read(Path file) throws IOException {
+        if (Files.size(file) > MOST_BYTES) {
+            throw new IOException(file + " has " + Files.size(file) + " bytes, expected a YAML file of at most " + MOST_BYTES);
+        }
         try {
             return Files.readString(file);
         } catch (CharacterCodingException e) {

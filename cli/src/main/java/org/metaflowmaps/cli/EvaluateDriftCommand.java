@@ -10,6 +10,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -71,7 +72,9 @@ final class EvaluateDriftCommand implements Callable<Integer> {
             throw new IllegalArgumentException("--items " + count + " is out of range: give at least 1");
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
-        try (MetaFlowMap map = checkpoint.loadAny(device.get());
+        FreeMemory.require("--items " + count + " with --draws " + draws, draws > 0 ? 256L * Math.min(count, 64) * draws + 64L * count : 0,
+                "lower them");
+        try (MetaFlowMap map = checkpoint.loadAny(device);
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 TensorScope scope = TensorScope.open()) {
             Items items = items(map);

@@ -82,7 +82,7 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         check();
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
-        try (MetaFlowMap map = fitting(checkpoint.load(device.get()), "the checkpoint");
+        try (MetaFlowMap map = fitting(checkpoint.load(device), "the checkpoint");
                 Teacher own = teacher(map);
                 FashionClassifier classifier = FashionClassifier.shipped(device.get())) {
             Double scale = guidance.scale(map);

@@ -16,6 +16,7 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.AtomicFile;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.DataConfig;
@@ -78,6 +79,10 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
         List<Double> at = times.isEmpty() ? List.of(0.1, 0.3, 0.5, 0.8) : times;
         MixtureEvaluation.Settings settings = new MixtureEvaluation.Settings(at, contexts, draws, projections, discrepancy, seed);
         DataConfig data = data();
+        // Some copies of two coordinates or more of each draw, and all projections of one context's draws.
+        double needed = 32.0 * contexts * draws + 16.0 * projections * draws + (discrepancy ? 8.0 * draws * draws : 0);
+        FreeMemory.require("--contexts " + contexts + ", --draws " + draws + " and --projections " + projections,
+                needed < Long.MAX_VALUE ? (long) needed : -1, "lower them");
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         Device where = device.get();
         try (GaussianMixture mixture = GaussianMixture.isotropic(data.means(), data.variance(), where);

@@ -48,6 +48,32 @@ final class ImageGrid {
         this.columns = List.copyOf(columns);
     }
 
+    /** A whole picture, for {@link org.metaflowmaps.training.PictureGrid}. */
+    static byte[] png(long[] item, List<String> columns, List<String> labels, List<float[]> rows) {
+        ImageGrid grid = new ImageGrid((int) item[0], (int) item[1], (int) item[2], columns);
+        for (int i = 0; i < rows.size(); i++) {
+            grid.row(labels.get(i), rows.get(i));
+        }
+        return Png.encode(grid.draw(2));
+    }
+
+    /**
+     * Refuses a picture that Java cannot hold, before anything is computed for it.
+     *
+     * @throws IllegalArgumentException with the figures
+     */
+    static void requireRoom(long rows, long columns, long[] item, int factor) {
+        double pixels = (double) rows * columns * (item[1] * factor + 2) * (item[2] * factor + 2);
+        Runtime java = Runtime.getRuntime();
+        long room = java.maxMemory() - java.totalMemory() + java.freeMemory();
+        // The picture, its images, and the encoded file.
+        if (pixels > Integer.MAX_VALUE || 8 * pixels > room) {
+            throw new IllegalArgumentException("a picture of %d rows of %d images has %.0f million pixels, Java's heap has room for some %d: "
+                    .formatted(rows, columns, pixels / 1e6, Math.min(Integer.MAX_VALUE, room / 8) / 1_000_000)
+                    + "ask for fewer images, or for numbers with --out FILE.safetensors");
+        }
+    }
+
     /**
      * Adds a row.
      *

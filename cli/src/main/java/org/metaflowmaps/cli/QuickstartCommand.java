@@ -74,6 +74,7 @@ final class QuickstartCommand implements Callable<Integer> {
         try (TrainingData data = DataSource.open(config, device.get());
                 Trainer trainer = new Trainer(config, data, device.get(), folder);
                 GracefulStop stop = new GracefulStop(trainer)) {
+            trainer.pictures(ImageGrid::png);
             trainer.initialise();
             clear(checkpoints);
             TrainCommand.write(resolved, folder);

@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.metrics.MetricsLog;
+import org.metaflowmaps.training.metrics.ProcessMemory;
 
 /** What the quickstart leaves behind: a page with pictures, the pictures, and a table for the terminal. */
 final class QuickstartReport {

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -12,6 +13,9 @@ import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.Tensor;
@@ -20,6 +24,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.FlowMapSampler;
 import org.metaflowmaps.steering.OdeSampler;
 import org.metaflowmaps.steering.RefinementSampler;
+import org.metaflowmaps.steering.SamplingMemory;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.teacher.NetworkDrift;
 import picocli.CommandLine.Command;
@@ -84,14 +89,19 @@ final class SampleCommand implements Callable<Integer> {
         if (!numbers) {
             Png.checkName(out);
         }
-        try (MetaFlowMap map = checkpoint.load(device.get());
+        try (MetaFlowMap map = checkpoint.load(device);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 Autocast mode = precision.on(device.get());
                 Autograd.Mode off = Autograd.inference()) {
             ClassNames names = checkpoint.classNames(map);
             Tensor classes = Torch.of(labels(map, names)).to(device.get());
-            Tensor images = draw(map, random, classes.repeatInterleave(count, 0));
+            long total = count * classes.size(0);
+            if (!numbers) {
+                ImageGrid.requireRoom(classes.size(0), count, map.itemShape(), 2);
+            }
+            FreeMemory.require("--count " + count + ": " + total + " results", bytes(map, total), "lower --count, and draw in several runs");
+            Tensor images = inParts(map, random, classes, total);
             if (numbers) {
                 Safetensors.write(out, Map.of("seed", Long.toString(seed)),
                         Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
@@ -103,6 +113,31 @@ final class SampleCommand implements Callable<Integer> {
         terminal.println(out);
         terminal.flush();
         return 0;
+    }
+
+    private static long bytes(MetaFlowMap map, long total) {
+        double bytes = 4.0 * total * Arrays.stream(map.itemShape()).asDoubleStream().reduce(1, (a, b) -> a * b);
+        return bytes < Long.MAX_VALUE ? (long) bytes : -1;
+    }
+
+    /** Draws as many at once as memory is meant for, and puts the results together. */
+    private Tensor inParts(MetaFlowMap map, RandomSource random, Tensor classes, long total) {
+        long most = SamplingMemory.itemsAtOnce(map);
+        if (total <= most) {
+            return draw(map, random, classes.repeatInterleave(count, 0));
+        }
+        long[] item = map.itemShape();
+        Tensor all = Torch.empty(DType.FLOAT32, Device.CPU, total, item[0], item[1], item[2]);
+        for (long from = 0; from < total; from += most) {
+            try (TensorScope scope = TensorScope.open()) {
+                long size = Math.min(most, total - from);
+                long first = from / count;
+                long last = (from + size - 1) / count;
+                Tensor labels = classes.narrow(0, first, last - first + 1).repeatInterleave(count, 0).narrow(0, from - first * count, size);
+                all.narrow(0, from, size).copy_(draw(map, random, labels.contiguous()));
+            }
+        }
+        return all;
     }
 
     private Tensor draw(MetaFlowMap map, RandomSource random, Tensor classes) {

@@ -24,7 +24,7 @@ final class Suggestions {
     }
 
     /** The least number of single-character edits that lead from one word to the other (Levenshtein). */
-    private static int distance(String from, String to) {
+    static int distance(String from, String to) {
         int[] row = new int[to.length() + 1];
         for (int j = 0; j < row.length; j++) {
             row[j] = j;

@@ -29,6 +29,9 @@ final class TrainCommand implements Callable<Integer> {
     /** The resolved configuration's name in a run's folder. */
     static final String CONFIG = "config.yaml";
 
+    /** How the launcher was called, so that the commands that are printed work from where the user is. */
+    private static final String COMMAND = "org.metaflowmaps.command";
+
     @Spec
     private @Nullable CommandSpec spec;
 
@@ -75,6 +78,7 @@ final class TrainCommand implements Callable<Integer> {
         try (TrainingData source = DataSource.open(resolved.config(), device.get());
                 Trainer trainer = new Trainer(resolved.config(), source, device.get(), folder);
                 GracefulStop stop = new GracefulStop(trainer)) {
+            trainer.pictures(ImageGrid::png);
             if (resume) {
                 trainer.resume();
             } else {
@@ -95,7 +99,8 @@ final class TrainCommand implements Callable<Integer> {
 
     /** What to tell after a stop. */
     static String resumption(Trainer trainer, Path folder, DeviceOption device) {
-        List<String> command = new ArrayList<>(List.of(System.getProperty("org.metaflowmaps.command", "./mfm"), "train", folder.resolve(CONFIG).toString(), "--out", folder.toString()));
+        List<String> command = new ArrayList<>(List.of(System.getProperty(COMMAND, "./mfm"), "train", folder.resolve(CONFIG).toString(), "--out",
+                folder.toString()));
         if (device.given() != null) {
             command.addAll(List.of("--device", device.given().toString()));
         }

@@ -22,7 +22,7 @@ final class RunSettings {
     private static final JsonMapper JSON = JsonMapper.builder().build();
     private static final int SHOWN = 100;
     private static final List<String> FREE = List.of("steps", "log_every", "checkpoint_every", "checkpoint_keep",
-            "checkpoint_keep_every", "model");
+            "checkpoint_keep_every", "evaluate_every", "model");
     private static final List<String> FREE_OF_OPTIMIZER = List.of("learning_rate", "warm_up", "decay", "clip", "skip_above", "max_skipped");
 
     private static final List<String> WITHOUT_HOLD_OUT = List.of("images", "latents");

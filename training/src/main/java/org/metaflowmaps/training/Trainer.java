@@ -28,6 +28,7 @@ import org.metaflowmaps.training.data.Seeds;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Weighting;
 import org.metaflowmaps.training.metrics.MetricsLog;
+import org.metaflowmaps.training.metrics.ProcessMemory;
 import org.metaflowmaps.training.metrics.Progress;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
 import org.metaflowmaps.training.model.Context;
@@ -64,6 +65,8 @@ public final class Trainer implements AutoCloseable {
     private final CheckpointFolder checkpoints;
     private final SkippedSteps skipped;
     private @Nullable RunLock lock;
+    private final HeldOut heldOut;
+    private @Nullable PictureGrid pictures;
     private volatile boolean stopping;
     private long step;
     private long savedAt = -1;
@@ -78,7 +81,8 @@ public final class Trainer implements AutoCloseable {
      * @param device where to compute
      * @param folder where to leave results; made if missing
      * @throws IOException if the teacher's file is missing or damaged
-     * @throws IllegalArgumentException if the network does not fit the data, or the teacher the network
+     * @throws IllegalArgumentException if the network does not fit the data, or the teacher the network, or if this machine has no
+     *     memory for the run
      */
     public Trainer(TrainConfig config, TrainingData data, Device device, Path folder) throws IOException {
         this(config, data, null, device, folder);
@@ -103,6 +107,9 @@ public final class Trainer implements AutoCloseable {
         this.data = data;
         this.folder = folder;
         this.device = device;
+        long itemSize = Arrays.stream(data.itemShape()).reduce(1, Math::multiplyExact);
+        RunPrice.of(config, itemSize).require(config, device);
+        this.heldOut = new HeldOut(config, data, device);
         this.random = Seeds.source(config.seed(), Seeds.NOISE, device);
         this.map = Networks.initialised(config.model(), device, random);
         if (!Arrays.equals(map.itemShape(), data.itemShape()) || map.classes() != data.classes()) {
@@ -156,6 +163,11 @@ public final class Trainer implements AutoCloseable {
         if (lock == null) {
             lock = RunLock.take(folder);
         }
+    }
+
+    /** Draws the pictures of {@code evaluate_every} from now on; without this call there are none. */
+    public void pictures(PictureGrid grid) {
+        pictures = grid;
     }
 
     /** The network that is trained, owned by this trainer. */
@@ -386,13 +398,21 @@ public final class Trainer implements AutoCloseable {
             List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
             double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
             boolean due = false;
+            // Numbers of looks since the last line of metrics, for the next one.
+            Map<String, Double> found = new LinkedHashMap<>();
+            board.scalar("model/parameters", resumedAt, map.parameters().count());
             while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 due |= (step + 1) % config.checkpointEvery() == 0;
                 Report report = stepOrSave(readAll || log);
+                if (config.evaluateEvery() > 0 && step % config.evaluateEvery() == 0) {
+                    found.putAll(look(board));
+                }
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
                     Map<String, Double> values = values(report, (step - resumedAt) / seconds);
+                    values.putAll(found);
+                    found.clear();
                     record(metrics, board, new MetricsLog.Entry(step, secondsBefore + seconds, values));
                     String jump = Double.isNaN(report.consistency) ? "" : String.format(Locale.ROOT, " consistency %.4f",
                             report.consistency);
@@ -471,6 +491,27 @@ public final class Trainer implements AutoCloseable {
         stopping = true;
     }
 
+    /** Measures and shows the moving average. */
+    private Map<String, Double> look(TensorBoardWriter board) throws IOException {
+        Map<String, Double> found = new LinkedHashMap<>();
+        IOException[] failure = new IOException[1];
+        average.applied(() -> {
+            double error = heldOut.error(map);
+            if (!Double.isNaN(error)) {
+                found.put(HeldOut.ERROR, error);
+            }
+            try {
+                heldOut.picture(map, pictures, board, step);
+            } catch (IOException e) {
+                failure[0] = e;
+            }
+        });
+        if (failure[0] != null) {
+            throw failure[0];
+        }
+        return found;
+    }
+
     private Map<String, Double> values(Report report, double stepsPerSecond) {
         Map<String, Double> values = new LinkedHashMap<>();
         values.put("loss/diagonal", report.diagonal);
@@ -484,6 +525,8 @@ public final class Trainer implements AutoCloseable {
             values.put("items_replaced", (double) replaced);
         }
         values.put("items_per_second", stepsPerSecond * config.batch() * config.accumulate());
+        ProcessMemory.resident().ifPresent(bytes -> values.put("memory/resident", (double) bytes));
+        ProcessMemory.peak().ifPresent(bytes -> values.put("memory/peak", (double) bytes));
         return values;
     }
 

@@ -52,6 +52,7 @@ final class Runs {
     ModelConfig model = MLP;
     OptimizerConfig.Kind optimizer = OptimizerConfig.Kind.RADAM;
     WeightingConfig.Kind weighting = WeightingConfig.Kind.L2;
+    long evaluateEvery;
     LossConfig.ConsistencyKind consistency = LossConfig.ConsistencyKind.PSD;
 
     static ModelConfig transformer(int heads) {
@@ -63,7 +64,7 @@ final class Runs {
         TimesConfig.Law uniform = new TimesConfig.Law(TimesConfig.LawKind.UNIFORM, 0, 0, 1, 7);
         TimesConfig.Law dyadic = new TimesConfig.Law(TimesConfig.LawKind.DYADIC, 0, 0, 1, 7);
         return new TrainConfig(seed, steps, batch, accumulate, 0.1, guidance, 0, init, logEvery, checkpointEvery, checkpointKeep,
-                checkpointKeepEvery,
+                checkpointKeepEvery, evaluateEvery,
                 precision, DataConfig.mixture(MEANS, VARIANCE), model,
                 teacher, new LossConfig(velocity, plain, consistency, plain, 1, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0, 4),
                 new TimesConfig(2, 0.1, 0, uniform,

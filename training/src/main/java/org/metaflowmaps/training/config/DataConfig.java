@@ -57,6 +57,8 @@ public record DataConfig(
         Check.require(channels >= 1, "data.channels is %s, expected at least 1", channels);
         Check.require(kind != Kind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)",
                 channels);
+        Check.require(kind != Kind.IMAGES || (double) channels * size * size < Integer.MAX_VALUE,
+                "data.size is %s, expected a size whose square times data.channels is below 2^31", size);
         Check.require(classes >= 1, "data.classes is %s, expected at least 1", classes);
         Check.require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
         Check.require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);

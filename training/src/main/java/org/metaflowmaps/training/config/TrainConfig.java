@@ -19,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param checkpointEvery steps between checkpoints
  * @param checkpointKeep how many of the last checkpoints stay
  * @param checkpointKeepEvery steps whose multiples' checkpoints stay for good; 0 for none
+ * @param evaluateEvery steps between looks at the averaged map, by held-out items and pictures; 0 for none
  * @param precision what the network computes in
  * @param data what is modelled
  * @param model the network
@@ -41,6 +42,7 @@ public record TrainConfig(
         @JsonProperty("checkpoint_every") int checkpointEvery,
         @JsonProperty("checkpoint_keep") int checkpointKeep,
         @JsonProperty("checkpoint_keep_every") long checkpointKeepEvery,
+        @JsonProperty("evaluate_every") long evaluateEvery,
         @JsonProperty("precision") Precision precision,
         @JsonProperty("data") DataConfig data,
         @JsonProperty("model") ModelConfig model,
@@ -63,6 +65,8 @@ public record TrainConfig(
         Check.require(steps > 0, "steps is %s, expected at least 1", steps);
         Check.require(batch > 0, "batch is %s, expected at least 1", batch);
         Check.require(accumulate > 0, "accumulate is %s, expected at least 1", accumulate);
+        Check.require((double) steps * batch * accumulate < 0x1p61,
+                "steps times batch times accumulate is %s items, expected fewer than 2^61: lower steps", (double) steps * batch * accumulate);
         Check.require(labelDrop >= 0 && labelDrop <= 1, "label_drop is %s, expected 0 to 1", labelDrop);
         Check.require(guidance > 0 && guidance < Double.POSITIVE_INFINITY, "guidance is %s, expected a scale above 0", guidance);
         Check.require(guidanceFrom >= 0 && guidanceFrom < 1, "guidance_from is %s, expected 0 to below 1", guidanceFrom);
@@ -86,5 +90,6 @@ public record TrainConfig(
         Check.require(checkpointEvery > 0, "checkpoint_every is %s, expected at least 1", checkpointEvery);
         Check.require(checkpointKeep > 0, "checkpoint_keep is %s, expected at least 1", checkpointKeep);
         Check.require(checkpointKeepEvery >= 0, "checkpoint_keep_every is %s, expected 0 (none) or more", checkpointKeepEvery);
+        Check.require(evaluateEvery >= 0, "evaluate_every is %s, expected 0 (off) or more", evaluateEvery);
     }
 }

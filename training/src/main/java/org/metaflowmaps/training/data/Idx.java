@@ -89,6 +89,12 @@ public final class Idx {
         }
         int[] shape = new int[rank];
         int size = readShape(ByteBuffer.wrap(header), shape, source);
+        Runtime java = Runtime.getRuntime();
+        long room = java.maxMemory() - java.totalMemory() + java.freeMemory();
+        if (size > room) {
+            throw new IdxException(source, "its header promises " + size + " elements, and Java's heap has room for " + room
+                    + " bytes; give the JVM more with -Xmx, or use fewer images");
+        }
         // Reads piece by piece: a header that claims too much costs no more memory than the stream has bytes.
         byte[] data = in.readNBytes(size);
         if (data.length < size) {

@@ -29,7 +29,7 @@ public final class IdxImages {
      * @throws IOException if a file cannot be read
      */
     public static LabelledImages train(Path folder, int classes) throws IOException {
-        Preconditions.checkArgument(classes >= 1 && classes <= Byte.MAX_VALUE, "%s classes, expected 1 to %s", classes, Byte.MAX_VALUE);
+        Preconditions.checkArgument(classes >= 1 && classes <= Byte.MAX_VALUE, "IDX files of %s classes, expected 1 to 127", classes);
         return train(folder, IntStream.range(0, classes).mapToObj(String::valueOf).toList(),
                 "name the folder that holds them with --data DIR");
     }

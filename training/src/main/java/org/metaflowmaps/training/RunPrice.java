@@ -1,0 +1,50 @@
+package org.metaflowmaps.training;
+
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.FreeMemory;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.model.NetworkConfig;
+
+/**
+ * An estimate of the memory that a training run takes at its peak, beside the JVM and the data set.
+ *
+ * @param buffers bytes of weights, gradients, two moments and the moving average: exact but for a few percent
+ * @param batch bytes of one batch: its items, and what the network keeps of them for the backward passes. The estimate is right within a
+ *     factor of three or so; see {@link NetworkConfig#trainingFloats}
+ */
+record RunPrice(double buffers, double batch) {
+    /** What runs in memory must not be refused: a batch is refused only if this part of its estimate is not free. */
+    private static final double SAFETY = 1 / 3.0;
+
+    /** Items, noise, states, targets and a result of each of two losses. */
+    private static final int COPIES_OF_ITEM = 12;
+
+    static RunPrice of(TrainConfig config, long itemSize) {
+        NetworkConfig network = config.model().network();
+        double parameters = network.parameterCount();
+        boolean second = config.loss().averaged() || config.loss().consistency() == LossConfig.ConsistencyKind.TERMINAL_VELOCITY;
+        double buffers = 4 * parameters * (second ? 6 : 5) + (double) NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
+        double passes = 1 + (config.loss().consistency() == LossConfig.ConsistencyKind.NONE ? 0 : config.loss().consistencyShare());
+        return new RunPrice(buffers, 4.0 * config.batch() * (passes * network.trainingFloats() + (double) COPIES_OF_ITEM * itemSize));
+    }
+
+    /**
+     * Refuses a run that this machine has no memory for.
+     *
+     * @throws IllegalArgumentException with what it needs, what is free, and which setting to lower
+     */
+    void require(TrainConfig config, Device device) {
+        if (device.type() == Device.Type.CPU) {
+            long parameters = config.model().network().parameterCount();
+            FreeMemory.require("config: training " + parameters + " parameters (weights, gradients, moments, moving average)",
+                    bytes(buffers), "lower the model's width or depth");
+            FreeMemory.require("config: batch " + config.batch() + " of a network of " + parameters + " parameters",
+                    bytes(buffers + SAFETY * batch), "lower batch; accumulate makes up for it");
+        }
+    }
+
+    private static long bytes(double value) {
+        return value < Long.MAX_VALUE ? (long) value : -1;
+    }
+}

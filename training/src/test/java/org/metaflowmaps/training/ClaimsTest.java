@@ -1,0 +1,212 @@
+package org.metaflowmaps.training;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeout;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.training.config.StrictJson;
+import org.metaflowmaps.training.metrics.ProcessMemory;
+import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.FlowMapTransformer;
+import org.metaflowmaps.training.model.Layout;
+import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.training.model.MlpFlowMap;
+import org.metaflowmaps.training.model.NetworkConfig;
+import org.metaflowmaps.training.model.NetworkFile;
+import org.metaflowmaps.training.model.TransformerConfig;
+
+/** What a file or a configuration says of a network is checked before a network is built. */
+class ClaimsTest {
+    private static final String TRANSFORMER = "{\"transformer\":{\"input_size\":4,\"patch_size\":2,\"in_channels\":1,\"hidden_size\":8,"
+            + "\"depth\":1,\"num_heads\":2,\"label_dim\":3,\"encoder_depth\":1,\"mlp_ratio\":4}}";
+
+    @TempDir
+    private Path folder;
+
+    static List<String> claims() {
+        return List.of(
+                "{\"mlp\":{\"dimension\":2,\"width\":4,\"depth\":2147483647,\"label_dim\":3}}",
+                "{\"mlp\":{\"dimension\":2,\"width\":20000,\"depth\":1,\"label_dim\":3}}",
+                "{\"mlp\":{\"dimension\":2,\"width\":2147483647,\"depth\":2147483647,\"label_dim\":2147483646}}",
+                "{\"mlp\":{\"dimension\":-2,\"width\":4,\"depth\":1,\"label_dim\":3}}",
+                TRANSFORMER.replace("\"depth\":1", "\"depth\":2147483647"),
+                TRANSFORMER.replace("\"hidden_size\":8", "\"hidden_size\":2147483640"),
+                TRANSFORMER.replace("\"hidden_size\":8", "\"hidden_size\":0"),
+                TRANSFORMER.replace("\"label_dim\":3", "\"label_dim\":2147483647"),
+                TRANSFORMER.replace("\"label_dim\":3", "\"label_dim\":2147483646"),
+                TRANSFORMER.replace("\"num_heads\":2", "\"num_heads\":3"),
+                TRANSFORMER.replace("\"encoder_depth\":1", "\"encoder_depth\":2"),
+                TRANSFORMER.replace("\"mlp_ratio\":4", "\"mlp_ratio\":1e300"),
+                TRANSFORMER.replace("\"mlp_ratio\":4", "\"mlp_ratio\":\"NaN\""),
+                TRANSFORMER.replace("\"mlp_ratio\":4", "\"mlp_ratio\":0.01"),
+                TRANSFORMER.replace("\"input_size\":4,\"patch_size\":2", "\"input_size\":2147483647,\"patch_size\":2147483647"),
+                TRANSFORMER.replace("\"input_size\":4,\"patch_size\":2", "\"input_size\":65536,\"patch_size\":1"),
+                TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":2147483647"),
+                TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":\"1\""),
+                TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":1.5"),
+                TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":null"),
+                TRANSFORMER.replace("\"in_channels\":1,", ""),
+                TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":1,\"in_channels\":2"),
+                TRANSFORMER.replace("\"in_channels\":1", "\"model_guidance_class_ws\":[null]"),
+                TRANSFORMER.replace("\"in_channels\":1",
+                        "\"in_channels\":1,\"model_guidance_class_ws\":" + Collections.nCopies(200_000, 1.5)),
+                TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":1,\"model_guidance_x_ws\":" + Collections.nCopies(100_000, 1)),
+                TRANSFORMER + "{}", "[]", "7", "null", "", "{", "{\"mlp\":null}", "[".repeat(100_000), " ".repeat(2_000_000));
+    }
+
+    @ParameterizedTest
+    @MethodSource("claims")
+    void aCheckpointThatClaimsWhatItDoesNotHoldIsRefusedAtOnce(String network) throws IOException {
+        Path file = folder.resolve("claims.safetensors");
+        Safetensors.write(file, Map.of("network", network), Map.of());
+        long before = NativeMemory.liveTensors();
+        assertTimeout(Duration.ofSeconds(30), () -> {
+            IOException refused = assertThrows(IOException.class, () -> Checkpoint.load(file, Device.CPU));
+            String message = String.valueOf(refused.getMessage());
+            assertTrue(message.startsWith(file.toString()) && message.lines().count() == 1 && message.length() < 1000, message);
+            assertFalse(message.contains("REDACTED") || message.contains("java."), message);
+            assertThrows(IOException.class, () -> Checkpoint.check(file));
+        });
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+
+    /** The names are there, the sizes are not. */
+    @Test
+    void everyTensorIsComparedBeforeTheNetworkIsBuilt() throws IOException {
+        Path file = folder.resolve("sizes.safetensors");
+        try (TensorScope scope = TensorScope.open();
+                MetaFlowMap small = MlpFlowMap.zeros(new MlpConfig(2, 4, 1, 3), Device.CPU)) {
+            Safetensors.write(file, Map.of("network", "{\"mlp\":{\"dimension\":2,\"width\":5,\"depth\":1,\"label_dim\":3}}"),
+                    NetworkFile.tensors(small, small.parameters().values()));
+        }
+        long before = NativeMemory.liveTensors();
+        String message = String.valueOf(assertThrows(IOException.class, () -> Checkpoint.load(file, Device.CPU)).getMessage());
+        assertTrue(message.contains("has shape [4, 2], the network needs [5, 2]"), message);
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void parametersAreCountedWithoutBuildingAnything() {
+        for (Layout layout : Layout.values()) {
+            boolean meta = layout == Layout.META_FLOW_MAP;
+            for (boolean joint : meta ? new boolean[] {false, true} : new boolean[] {false}) {
+                TransformerConfig config = new TransformerConfig(4, 2, 3, 8, 3, 2, 5, 2, meta ? List.of(2.0, 3.0) : List.of(), List.of(), 2.5,
+                        false, true, true, false, joint, layout);
+                try (MetaFlowMap map = FlowMapTransformer.zeros(config, Device.CPU)) {
+                    checkCounts(config, map);
+                }
+            }
+            MlpConfig config = new MlpConfig(2, 5, 3, 4, layout);
+            try (MetaFlowMap map = MlpFlowMap.zeros(config, Device.CPU)) {
+                checkCounts(config, map);
+            }
+        }
+    }
+
+    private static void checkCounts(NetworkConfig config, MetaFlowMap map) {
+        assertEquals(map.parameters().count(), config.parameterCount());
+        assertEquals(map.parameters().parameters().size() + map.buffers().size(), config.tensorCount());
+        assertEquals(config.tensorCount(), config.shapes().size());
+        map.parameters().parameters().forEach((name, parameter) -> assertEquals(
+                Arrays.stream(parameter.shape()).boxed().toList(), config.shapes().get(name)));
+        assertEquals(List.copyOf(map.parameters().parameters().keySet()), List.copyOf(config.parameterShapes().keySet()));
+    }
+
+    @Test
+    void aNetworkThatMemoryLacksForIsRefusedWithFigures() {
+        long before = NativeMemory.liveTensors();
+        for (NetworkConfig huge : List.of(new MlpConfig(2, 2_000_000_000, 3, 3), new MlpConfig(2, 4, Integer.MAX_VALUE, 3),
+                TransformerConfig.of(28, 4, 1, 2_000_000, 1000, 4, 10))) {
+            String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> huge.zeros(Device.CPU)).getMessage());
+            assertTrue(message.contains("iB of memory, ") && message.contains("are free: lower"), message);
+        }
+        assertEquals(before, NativeMemory.liveTensors());
+        assertThrows(IllegalArgumentException.class, () -> new ModelConfig(null, new MlpConfig(2, Integer.MAX_VALUE, Integer.MAX_VALUE, 3)));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{\"step\":1,\"step\":2}", "[1]", "{} {}", "5"})
+    void settingsInAFileAreOneObject(String text) {
+        assertThrows(IllegalArgumentException.class, () -> StrictJson.object(text));
+    }
+
+    @Test
+    void aRunThatMemoryLacksForIsRefusedBeforeItBegins() {
+        Runs runs = new Runs();
+        runs.batch = Integer.MAX_VALUE;
+        long before = NativeMemory.liveTensors();
+        try (var data = runs.data()) {
+            long with = NativeMemory.liveTensors();
+            String message = String.valueOf(assertThrows(IllegalArgumentException.class,
+                    () -> new Trainer(runs.config(), data, Device.CPU, folder)).getMessage());
+            assertTrue(message.matches("config: batch 2147483647 of a network of \\d+ parameters needs .*iB of memory, .* are free: "
+                    + "lower batch; accumulate makes up for it"), message);
+            assertEquals(with, NativeMemory.liveTensors());
+        }
+        assertEquals(before, NativeMemory.liveTensors());
+        runs.batch = 1000;
+        runs.steps = Long.MAX_VALUE;
+        String message = String.valueOf(assertThrows(IllegalArgumentException.class, runs::config).getMessage());
+        assertTrue(message.contains("lower steps"), message);
+    }
+
+    /** The estimate against the graph's own memory, which the process's resident size shows. */
+    @Test
+    void theEstimateOfABatchIsOfTheRightOrder() {
+        TransformerConfig config = TransformerConfig.of(16, 2, 1, 64, 4, 4, 3);
+        int batch = 200;
+        try (MetaFlowMap map = FlowMapTransformer.zeros(config, Device.CPU)) {
+            resident(map, 8);
+            double measured = resident(map, batch);
+            double estimate = 4.0 * batch * config.trainingFloats();
+            assertTrue(measured == 0 || (measured > estimate / 3 && measured < 3 * estimate), measured + " measured, " + estimate + " estimated");
+        }
+    }
+
+    /** Bytes that a forward pass leaves behind for its backward pass; 0 where the system does not say. */
+    private static double resident(MetaFlowMap map, int batch) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor state = Torch.zeros(DType.FLOAT32, Device.CPU, batch, 1, 16, 16);
+            Tensor time = Torch.full(0.5, DType.FLOAT32, Device.CPU, batch);
+            long before = size();
+            Tensor result = map.averageVelocity(time, time, state, new Context(time, state,
+                    Torch.zeros(DType.INT64, Device.CPU, batch), null));
+            assertEquals(batch, result.size(0));
+            return size() - before;
+        }
+    }
+
+    private static long size() {
+        return ProcessMemory.resident().orElse(0);
+    }
+
+    @Test
+    void aFileThatIsNoCheckpointIsRefused() throws IOException {
+        Path file = Files.write(folder.resolve("x.safetensors"), new byte[20]);
+        assertThrows(IOException.class, () -> Checkpoint.check(file));
+    }
+}
