@@ -45,6 +45,7 @@ import org.metaflowmaps.training.teacher.ConditionalDrift;
 /** Trains a meta flow map as a configuration says, and leaves checkpoints and metrics in a folder. */
 public final class Trainer implements AutoCloseable {
     /** The newest checkpoint's name in a run's folder. */
+    private static final String EVENTS = "TensorBoard's events in ";
     public static final String CHECKPOINT = "checkpoint.safetensors";
 
     /** The metrics' name in a run's folder. */
@@ -400,7 +401,9 @@ public final class Trainer implements AutoCloseable {
             boolean due = false;
             // Numbers of looks since the last line of metrics, for the next one.
             Map<String, Double> found = new LinkedHashMap<>();
-            board.scalar("model/parameters", resumedAt, map.parameters().count());
+            if (resumedAt == 0) {
+                board.scalar("model/parameters", 0, map.parameters().count());
+            }
             while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 due |= (step + 1) % config.checkpointEvery() == 0;
@@ -440,7 +443,6 @@ public final class Trainer implements AutoCloseable {
         return step == config.steps();
     }
 
-    /** Where records cannot be written, or went to a file that was deleted, the work done is still worth a checkpoint. */
     private void record(MetricsLog metrics, TensorBoardWriter board, MetricsLog.Entry entry) throws IOException {
         Path file = folder.resolve(METRICS);
         try {
@@ -448,24 +450,32 @@ public final class Trainer implements AutoCloseable {
             if (!Files.exists(file)) {
                 throw new IOException("it was deleted or moved while the run wrote to it");
             }
-            file = folder;
+        } catch (IOException e) {
+            throw unwritable(file.toString(), e);
+        }
+        try {
             for (Map.Entry<String, Double> value : entry.values().entrySet()) {
                 board.scalar(value.getKey(), step, value.getValue());
             }
         } catch (IOException e) {
-            String saved;
-            try {
-                if (skipped.inRow() == 0) {
-                    save();
-                }
-                saved = kept();
-            } catch (IOException | RuntimeException again) {
-                e.addSuppressed(again);
-                saved = "A checkpoint could not be written either (" + again.getMessage() + ")";
-            }
-            throw new IOException("step " + step + ": cannot write " + (file.equals(folder) ? "TensorBoard's events in " : "") + file + " ("
-                    + e.getMessage() + "). " + saved + ". Make room on the disk or put the folder back, then continue with --resume", e);
+            throw unwritable(EVENTS + folder, e);
         }
+    }
+
+    /** Where records cannot be written, the work done is still worth a checkpoint. */
+    private IOException unwritable(String what, IOException failure) {
+        String saved;
+        try {
+            if (skipped.inRow() == 0) {
+                save();
+            }
+            saved = kept();
+        } catch (IOException | RuntimeException again) {
+            failure.addSuppressed(again);
+            saved = "A checkpoint could not be written either (" + again.getMessage() + ")";
+        }
+        return new IOException("step " + step + ": cannot write " + what + " (" + failure.getMessage() + "). " + saved
+                + ". Make room on the disk or put the folder back, then continue with --resume", failure);
     }
 
     /** A step; where its data cannot be read, a checkpoint comes first, as the run is over. */
@@ -507,7 +517,7 @@ public final class Trainer implements AutoCloseable {
             }
         });
         if (failure[0] != null) {
-            throw failure[0];
+            throw unwritable(EVENTS + folder, failure[0]);
         }
         return found;
     }
