@@ -45,11 +45,12 @@ import org.metaflowmaps.training.teacher.ConditionalDrift;
 /** Trains a meta flow map as a configuration says, and leaves checkpoints and metrics in a folder. */
 public final class Trainer implements AutoCloseable {
     /** The newest checkpoint's name in a run's folder. */
-    private static final String EVENTS = "TensorBoard's events in ";
     public static final String CHECKPOINT = "checkpoint.safetensors";
 
     /** The metrics' name in a run's folder. */
     public static final String METRICS = "metrics.jsonl";
+
+    private static final String EVENTS = "TensorBoard's events in ";
 
     private final TrainConfig config;
     private final TrainingData data;
