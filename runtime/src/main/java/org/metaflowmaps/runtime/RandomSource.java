@@ -77,7 +77,7 @@ public final class RandomSource implements AutoCloseable {
         return new RandomSource(device, own);
     }
 
-    /** libtorch fills the CPU generator's words from the seed's low half alone: fills them from both halves. */
+    /** libtorch fills the CPU generator's words from the seed's low half alone: fills them from both halves, or closes it. */
     private static void spread(Generator generator, long seed) {
         try (org.bytedeco.pytorch.Tensor state = generator.get_state()) {
             if (StableAbi.numel(state.address()) != MersenneTwister.STATE_BYTES) {
@@ -90,6 +90,9 @@ public final class RandomSource implements AutoCloseable {
                 bytes.set(ValueLayout.JAVA_LONG_UNALIGNED, MersenneTwister.WORDS_BEGIN + 8L * i, Integer.toUnsignedLong(words[i]));
             }
             generator.set_state(state);
+        } catch (RuntimeException | Error e) {
+            generator.close();
+            throw e;
         }
     }
 
