@@ -73,7 +73,6 @@ import org.metaflowmaps.training.model.InferredConfig;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.MlpFlowMap;
-import org.metaflowmaps.training.model.NetworkFile;
 import org.metaflowmaps.training.model.TransformerConfig;
 import org.metaflowmaps.training.optim.AdamW;
 import org.metaflowmaps.training.optim.MovingAverage;

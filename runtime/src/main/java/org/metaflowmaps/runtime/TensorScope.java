@@ -103,7 +103,7 @@ public final class TensorScope implements AutoCloseable {
      */
     public Tensor keep(Tensor tensor) {
         checkThread("keep");
-        if (tensor.owner() != this) {
+        if (closed || tensor.owner() != this) {
             throw new IllegalStateException("keep: the tensor " + tensor + " does not belong to this scope: it was made while "
                     + "another scope was innermost, was already kept, or was freed");
         }
