@@ -61,7 +61,7 @@ final class BadInputTest {
     void aCheckpointThatIsNone(String command) throws IOException {
         Path missing = folder.resolve("missing.safetensors");
         mfm(command, missing.toString(), "--out", out("x.png")).failed(missing + " does not exist");
-        mfm(command, folder.toString(), "--out", out("x.png")).failed(folder + " is not a regular file");
+        mfm(command, folder.toString(), "--out", out("x.png")).failed(folder + " is a folder");
         byte[] whole = Files.readAllBytes(Path.of(checkpoint));
         Path cut = folder.resolve("cut.safetensors");
         for (byte[] content : new byte[][] {{}, Arrays.copyOf(whole, 100), Arrays.copyOf(whole, whole.length - 1), new byte[1000]}) {

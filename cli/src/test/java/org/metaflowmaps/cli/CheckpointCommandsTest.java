@@ -158,6 +158,26 @@ final class CheckpointCommandsTest {
         mfm("convert", plain.toString()).refused("OUT");
     }
 
+    /** A public file says nothing of its clock: looking at it and copying it need none, computing with it does. */
+    @Test
+    void whatComputesAsksForTheClock() throws IOException {
+        Path bare = folder.resolve("bare.safetensors");
+        try (TensorFile file = TensorFile.open(Path.of(trained));
+                TensorScope scope = TensorScope.open()) {
+            Map<String, Tensor> tensors = new LinkedHashMap<>();
+            file.entries().keySet().stream().filter(name -> name.startsWith("dit.")).forEach(name -> tensors.put(name, file.view(name)));
+            Safetensors.write(bare, Map.of(), tensors);
+        }
+        String inspected = mfm("inspect", bare.toString()).succeeded().out();
+        assertTrue(inspected.contains("clock: not told by the file") && inspected.contains("is_zero_data"), inspected);
+        mfm("convert", bare.toString(), path("bare.pt")).succeeded();
+        mfm("sample", bare.toString(), "--out", path("bare.png")).failed("is_zero_data");
+        String run = path("begun");
+        tiny("train", "quickstart", "--device", "cpu", "--out", run, "init=" + bare).failed("init names", "is_zero_data");
+        tiny("train", "quickstart", "--device", "cpu", "--out", run, "init=" + bare, "model.transformer.is_zero_data=false").succeeded();
+        tiny("train", "quickstart", "--device", "cpu", "--out", path("again"), "init=" + trained).succeeded();
+    }
+
     /** A file whose pickle would delete everything, were it run. */
     @Test
     void aFileThatNamesCodeRunsNone() throws IOException {

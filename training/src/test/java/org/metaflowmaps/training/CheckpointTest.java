@@ -77,7 +77,7 @@ final class CheckpointTest {
         assertUnloadable(Files.write(folder.resolve("noise"), noise));
         assertUnloadable(Files.write(folder.resolve("empty"), new byte[0]));
         assertUnloadable(Files.writeString(folder.resolve("text"), "not a checkpoint, but a text of some length"));
-        assertUnloadable(folder, "not a regular file");
+        assertUnloadable(folder, "is a folder");
         Path missing = folder.resolve("missing");
         assertRefused(NoSuchFileException.class, () -> Checkpoint.load(missing, Device.CPU).close(), missing.toString());
     }
