@@ -260,7 +260,7 @@ final class FolderReadingTest {
         Path place = Files.createDirectories(folder.resolve("latents"));
         float[] values = new float[8 * 4];
         for (int i = 0; i < values.length; i++) {
-            values[i] = i / 4;
+            values[i] = Math.floorDiv(i, 4);
         }
         values[13] = bad;
         long[] labels = {0, 1, 0, 1, 0, label, 0, 1};
