@@ -193,7 +193,8 @@ public final class Checkpoint {
     }
 
     private static String listed(List<String> names) {
-        return names.size() + " (" + String.join(", ", names.subList(0, Math.min(12, names.size()))) + (names.size() > 12 ? ", ..." : "") + ")";
+        return names.size() + " (" + String.join(", ", names.subList(0, Math.min(12, names.size()))) + (names.size() > 12 ? ", ..."
+                : "") + ")";
     }
 
     private static List<String> names(SafetensorsFile open, Path file) throws IOException {
