@@ -52,12 +52,14 @@ final class ImageFolderCommandsTest {
     private Command train(Path run, String... more) {
         Stream<String> first = Stream.of("train", "quickstart", "--device", "cpu", "--out", run.toString(), "--data", data.toString());
         Stream<String> settings = Stream.of("data.kind=images", "data.size=4", "data.channels=3", "data.hold_out=3", "data.flip=true",
-                "model.transformer.input_size=4", "model.transformer.in_channels=3", "model.transformer.label_dim=3", "model.transformer.patch_size=2");
+                "model.transformer.input_size=4", "model.transformer.in_channels=3", "model.transformer.label_dim=3",
+                        "model.transformer.patch_size=2");
         return mfm(Stream.of(first, Command.TINY.stream(), settings, Stream.of(more)).flatMap(part -> part).toArray(String[]::new));
     }
 
     private static Command resume(Path run, String... more) {
-        return mfm(Stream.concat(Stream.of("train", run.resolve("config.yaml").toString(), "--device", "cpu", "--out", run.toString(), "--resume"),
+        return mfm(Stream.concat(Stream.of("train", run.resolve("config.yaml").toString(), "--device", "cpu", "--out", run.toString(),
+                "--resume"),
                 Stream.of(more)).toArray(String[]::new));
     }
 
@@ -88,13 +90,17 @@ final class ImageFolderCommandsTest {
 
     private long[] labels(String checkpoint, String classes) throws IOException {
         Path out = folder.resolve("samples.safetensors");
-        mfm("sample", checkpoint, "--class", classes, "--count", "1", "--steps", "1", "--device", "cpu", "--out", out.toString()).succeeded();
+        mfm("sample", checkpoint, "--class", classes, "--count", "1", "--steps", "1", "--device", "cpu", "--out", out.toString())
+                .succeeded();
         try (SafetensorsFile file = SafetensorsFile.open(out); TensorScope scope = TensorScope.open()) {
             return Safetensors.view(file, "labels").toLongArray();
         }
     }
 
-    /** A run that stops at a damaged file, in the second half of a step, and goes on once it is whole again, ends in the weights of another. */
+    /**
+     * A run that stops at a damaged file, in the second half of a step, and goes on once it is whole again, ends in the weights of
+     * another.
+     */
     @ParameterizedTest
     @ValueSource(ints = {0, 2})
     void aDamagedFileStopsTheRunWithACheckpoint(int workers) throws IOException {
@@ -128,7 +134,8 @@ final class ImageFolderCommandsTest {
         assertArrayEquals(checkpoint(whole), checkpoint(parts));
         damage("cattle/3.png");
         damage("Café/3.png");
-        train(folder.resolve("many"), "data.on_error=skip", "data.skip_at_most=0.1", "steps=8").failed("of 15 items are damaged", "data.skip_at_most = 0.1");
+        train(folder.resolve("many"), "data.on_error=skip", "data.skip_at_most=0.1", "steps=8").failed("of 15 items are damaged",
+                "data.skip_at_most = 0.1");
     }
 
     @Test
@@ -140,7 +147,8 @@ final class ImageFolderCommandsTest {
         Command found = mfm("inspect", data.toString());
         assertEquals(1, found.code());
         assertTrue(found.out().contains("6 damaged:"), found.out());
-        assertTrue(found.out().contains(data.resolve("cattle/4.png") + " cannot be read as a PNG or JPEG image (it is a GIF image)"), found.out());
+        assertTrue(found.out().contains(data.resolve("cattle/4.png") + " cannot be read as a PNG or JPEG image (it is a GIF image)"),
+                found.out());
         assertFalse(mfm("inspect", folder.resolve("missing").toString()).code() == 0);
     }
 

@@ -223,7 +223,8 @@ public final class Checkpoint {
     }
 
     private static String listed(List<String> names) {
-        return names.size() + " (" + String.join(", ", names.subList(0, Math.min(12, names.size()))) + (names.size() > 12 ? ", ..." : "") + ")";
+        return names.size() + " (" + String.join(", ", names.subList(0, Math.min(12, names.size()))) + (names.size() > 12 ? ", ..."
+                : "") + ")";
     }
 
     private static List<String> names(SafetensorsFile open, Path file) throws IOException {
@@ -232,14 +233,15 @@ public final class Checkpoint {
             return List.of();
         }
         try {
+            JsonNode list = JSON.readTree(text);
             List<String> names = new ArrayList<>();
-            for (JsonNode name : JSON.readTree(text)) {
+            for (JsonNode name : list) {
                 names.add(name.stringValue());
             }
+            Preconditions.checkArgument(list.isArray(), "it is no list");
             return names;
-        } catch (JacksonException e) {
-            throw new IOException(file + ": metadata '" + CLASS_NAMES + "' is not understood, expected a JSON list of texts: " + e.getOriginalMessage(),
-                    e);
+        } catch (JacksonException | IllegalArgumentException e) {
+            throw new IOException(file + ": metadata '" + CLASS_NAMES + "' is not understood, expected a JSON list of texts", e);
         }
     }
 

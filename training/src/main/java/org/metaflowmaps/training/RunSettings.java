@@ -61,7 +61,8 @@ final class RunSettings {
         // Both come from text: a number is of one kind there, whatever Java's type was.
         JsonNode before = StrictJson.object(saved);
         // Versions that did not know data.flip trained on all images and latents, whatever data.hold_out said.
-        if (before.get("data") instanceof ObjectNode data && !data.has("flip") && WITHOUT_HOLD_OUT.contains(data.path("kind").asString(""))) {
+        if (before.get("data") instanceof ObjectNode data && !data.has("flip") && WITHOUT_HOLD_OUT.contains(data.path("kind")
+                .asString(""))) {
             data.put("hold_out", 0);
         }
         nameClock(before, config);

@@ -492,7 +492,8 @@ public final class Trainer implements AutoCloseable {
             }
             boolean skips = config.data().onError() == DataConfig.OnError.SKIP;
             throw new TrainingException("step " + step + ": " + e.getMessage()
-                    + (skips || !(e.getCause() instanceof DamagedItemException) ? "" : ", or set data.on_error=skip to pass over such items")
+                    + (skips || !(e.getCause() instanceof DamagedItemException) ? ""
+                            : ", or set data.on_error=skip to pass over such items")
                     + ". " + kept() + (savedAt == step ? ": continue from it with --resume" : ""), e);
         }
     }

@@ -88,7 +88,8 @@ final class RunSettingsTest {
                 config.labelDrop(), config.guidance(), config.guidanceFrom(),
                 "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(),
                 config.checkpointKeepEvery(), config.evaluateEvery(), config.precision(),
-                new DataConfig(config.data().kind(), "/home/me/images", 0, false, DataConfig.OnError.STOP, 0.1, config.data().means(), config.data().variance(), 1, 1,
+                new DataConfig(config.data().kind(), "/home/me/images", 0, false, DataConfig.OnError.STOP, 0.1, config.data().means(),
+                        config.data().variance(), 1, 1,
                 1, 1, 3, 0, 1),
                 config.model(),
                 config.teacher(), config.loss(), config.times(), config.optimizer(), config.average());

@@ -51,7 +51,8 @@ public record DataConfig(
         Check.require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
         Check.given(onError, "data.on_error");
         Check.require(skipAtMost >= 0 && skipAtMost <= 1, "data.skip_at_most is %s, expected a share from 0 to 1", skipAtMost);
-        Check.require(!flip || (kind != Kind.LATENTS && kind != Kind.MIXTURE), "data.flip is true, but data.kind is %s: only images are mirrored",
+        Check.require(!flip || (kind != Kind.LATENTS && kind != Kind.MIXTURE),
+                "data.flip is true, but data.kind is %s: only images are mirrored",
                 Check.name(kind));
         Check.require(size >= 1, "data.size is %s, expected at least 1", size);
         Check.require(channels >= 1, "data.channels is %s, expected at least 1", channels);

@@ -71,7 +71,8 @@ public final class DataCheck {
      * @throws IOException if the folder cannot be listed, or is not such a folder as a whole
      */
     public static Report of(Path folder, int most) throws IOException {
-        String kind = kind(folder).orElseThrow(() -> new IOException(folder + " holds no data that is known: expected a subfolder of PNG or JPEG "
+        String kind = kind(folder).orElseThrow(() -> new IOException(folder
+                + " holds no data that is known: expected a subfolder of PNG or JPEG "
                 + "files per class, .safetensors files with latents and labels, or train-images-idx3-ubyte and train-labels-idx1-ubyte"));
         return switch (kind) {
             case "images" -> images(folder, most);
@@ -124,7 +125,8 @@ public final class DataCheck {
             }
         }
         String forms = summary.isEmpty() ? "" : " of " + summary.getFirst();
-        return new Report("latents", List.of(folder + ": " + count + " latents" + forms + " in " + files + (files == 1 ? " file" : " files")),
+        return new Report("latents", List.of(folder + ": " + count + " latents" + forms + " in " + files + (files == 1 ? " file"
+                : " files")),
                 problems, damaged);
     }
 
@@ -137,7 +139,8 @@ public final class DataCheck {
             }
             int classes = 1 + IntStream.range(0, sizes.length).filter(label -> sizes[label] > 0).max().orElse(0);
             return new Report("idx", List.of(folder + ": " + images.count() + " images of " + images.height() + " x " + images.width()
-                    + ", labels 0 to " + (classes - 1) + " (" + Arrays.stream(sizes).limit(classes).filter(size -> size > 0).count() + " of them used)"),
+                    + ", labels 0 to " + (classes - 1) + " (" + Arrays.stream(sizes).limit(classes).filter(size -> size > 0).count()
+                            + " of them used)"),
                     List.of(), 0);
         } catch (IdxException e) {
             return new Report("idx", List.of(folder + ": IDX files"), List.of(String.valueOf(e.getMessage())), 1);

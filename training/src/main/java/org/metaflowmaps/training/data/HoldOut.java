@@ -10,7 +10,8 @@ import java.util.stream.IntStream;
 /**
  * Which items of a set are held out: a fixed choice, whatever a run's seed, with each class in proportion.
  *
- * <p>Class c with n_c of n items gives k · n_c / n of the k held-out ones; what rounding leaves goes to the largest remainders, and the first
+ * <p>Class c with n_c of n items gives k · n_c / n of the k held-out ones; what rounding leaves goes to the largest remainders, and the
+ * first
  * of equal ones. Every class keeps at least one item to train on. Within a class the items with the smallest keys are taken.
  */
 final class HoldOut {
@@ -92,7 +93,8 @@ final class HoldOut {
 
     /** The held-out items of a range, checked. */
     int[] held(int from, int count) {
-        Preconditions.checkArgument(from >= 0 && count > 0 && from + count <= held.length, "held-out items %s to %s, expected some of the %s there are",
+        Preconditions.checkArgument(from >= 0 && count > 0 && from + count <= held.length,
+                "held-out items %s to %s, expected some of the %s there are",
                 from, (long) from + count, held.length);
         return Arrays.copyOfRange(held, from, from + count);
     }

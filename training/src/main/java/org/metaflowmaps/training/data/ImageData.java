@@ -149,7 +149,8 @@ public final class ImageData implements TrainingData {
 
     @Override
     public Batch heldOut(int from, int wanted) {
-        Preconditions.checkArgument(from >= 0 && wanted > 0 && from + wanted <= heldOut(), "held-out items %s to %s, expected some of the %s there are",
+        Preconditions.checkArgument(from >= 0 && wanted > 0 && from + wanted <= heldOut(),
+                "held-out items %s to %s, expected some of the %s there are",
                 from, (long) from + wanted, heldOut());
         int first = count + from;
         return new Batch(items(images, first, first + wanted, pixels.device()), labels(images, first, first + wanted, pixels.device()));

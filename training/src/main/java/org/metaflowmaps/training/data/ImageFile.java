@@ -25,7 +25,8 @@ import javax.imageio.stream.MemoryCacheImageInputStream;
  * Reads an image file as grey or as red, green and blue bytes.
  *
  * <p>Grey levels, and a PNG's red, green and blue, are taken as they stand, whatever profile comes along; a JPEG's colours are
- * brought to sRGB by its decoder where they have a profile, and CMYK is converted. Grey of colours is their luma by ITU-R BT.601. What is transparent lies on white. An orientation in Exif data is ignored.
+ * brought to sRGB by its decoder where they have a profile, and CMYK is converted. Grey of colours is their luma by ITU-R BT.601. What
+ * is transparent lies on white. An orientation in Exif data is ignored.
  */
 final class ImageFile {
     /** The most pixels that are decoded; a small damaged file can claim any number. */

@@ -17,7 +17,8 @@ import org.metaflowmaps.runtime.Torch;
  * PNG and JPEG files in one subfolder per class, in [-1, 1], shuffled anew each epoch.
  *
  * <p>Classes are numbered by the order of their folders' names, files by theirs, both by code units. Hidden files, files that
- * end in neither .png, .jpg nor .jpeg, folders inside class folders and empty class folders are passed over and counted. The short side is resized to the wanted size and the middle is cut out,
+ * end in neither .png, .jpg nor .jpeg, folders inside class folders and empty class folders are passed over and counted. The short side
+ * is resized to the wanted size and the middle is cut out,
  * as guided-diffusion does it; grey, palettes, transparency (on white), 16 bits and CMYK are understood, an orientation in Exif
  * data is ignored. Files are decoded when their turn is near, on threads of their own, to a result that does not depend on how
  * many there are; two batches are kept ready. Only names stay in memory.

@@ -61,7 +61,8 @@ final class ImageTree {
             }
         }
         if (found.isEmpty()) {
-            throw new IOException(folder + (passedOver.containsKey(EMPTY) ? " has only empty subfolders" : " has no subfolders") + ", expected one per class, with PNG or JPEG files in each"
+            throw new IOException(folder + (passedOver.containsKey(EMPTY) ? " has only empty subfolders" : " has no subfolders")
+                    + ", expected one per class, with PNG or JPEG files in each"
                     + (loose == 0 ? "" : ": move its " + loose + " images into a subfolder"));
         }
         this.files = found.toArray(new String[0]);
@@ -176,7 +177,8 @@ final class ImageTree {
         for (int label : labels) {
             sizes[label]++;
         }
-        String classes = IntStream.range(0, Math.min(NAMED, sizes.length)).mapToObj(label -> printable(classNames.get(label)) + " " + sizes[label])
+        String classes = IntStream.range(0, Math.min(NAMED, sizes.length)).mapToObj(label -> printable(classNames.get(label)) + " "
+                + sizes[label])
                 .collect(Collectors.joining(", "));
         return folder + ": " + files.length + " images in " + sizes.length + (sizes.length == 1 ? " class (" : " classes (") + classes
                 + (sizes.length > NAMED ? ", ..." : "") + ")" + (heldOut == 0 ? "" : ", " + heldOut + " of them held out")

@@ -14,7 +14,10 @@ final class JpegStructure {
     /** The most scans of a file; the usual progressive scripts have ten for colour and eighteen for CMYK. */
     private static final int MAX_SCANS = 100;
 
-    /** The most scans times blocks of 8 x 8 samples, as each scan costs a pass over all of them: eighteen scans of the largest CMYK image. */
+    /**
+     * The most scans times blocks of 8 x 8 samples, as each scan costs a pass over all of them: eighteen scans of the largest CMYK
+     * image.
+     */
     private static final long MAX_WORK = 5L << 24;
 
     /** Blocks that the longest run of empty ones covers in a scan of AC coefficients, and its least bits. */

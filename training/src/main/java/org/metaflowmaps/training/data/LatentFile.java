@@ -38,7 +38,8 @@ final class LatentFile {
             SafetensorsFile.Entry labels = entries.get("labels");
             if (latents == null || labels == null || latents.shape().size() != 4 || !labels.shape().equals(latents.shape().subList(0, 1))
                     || labels.dtype() != DType.INT64 || !isReal(latents.dtype())) {
-                throw new IOException(path + " holds " + (latents == null ? "no latents" : "latents " + latents.dtype() + latents.shape()) + " and "
+                throw new IOException(path + " holds " + (latents == null ? "no latents" : "latents " + latents.dtype()
+                        + latents.shape()) + " and "
                         + (labels == null ? "no labels" : "labels " + labels.dtype() + labels.shape())
                         + ", expected latents (N, C, H, W) in float32, float16 or bfloat16 and labels (N) in int64");
             }
@@ -55,7 +56,8 @@ final class LatentFile {
                 if (bad >= 0 || label < 0) {
                     damaged++;
                     if (problems.size() < most) {
-                        problems.add(path + ": latent " + i + (label < 0 ? " has label " + label : " holds " + value(item, bad, latents.dtype())
+                        problems.add(path + ": latent " + i + (label < 0 ? " has label " + label : " holds " + value(item, bad,
+                                latents.dtype())
                                 + ", expected finite numbers"));
                     }
                 }

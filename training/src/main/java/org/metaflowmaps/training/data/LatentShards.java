@@ -213,7 +213,8 @@ public final class LatentShards implements TrainingData {
         byte[] bytes = part.latents.asSlice((index - part.first) * size, size).toArray(ValueLayout.JAVA_BYTE);
         int number = index - part.first;
         if (labels[index] < 0) {
-            throw new DamagedItemException(part.file + ": the label of latent " + number + " is out of range, expected 0 to " + (classes - 1)
+            throw new DamagedItemException(part.file + ": the label of latent " + number + " is out of range, expected 0 to "
+                    + (classes - 1)
                     + " (data.classes is " + classes + "): repair or remove it");
         }
         int means = Math.toIntExact(channels * shape[2] * shape[3]);
@@ -221,7 +222,8 @@ public final class LatentShards implements TrainingData {
             float value = LatentFile.value(bytes, i, type);
             // Log variances are held to a range, infinite ones too.
             if (i < means ? !Float.isFinite(value) : Float.isNaN(value)) {
-                throw new DamagedItemException(part.file + ": latent " + number + " holds " + value + ", expected finite numbers: repair or remove it");
+                throw new DamagedItemException(part.file + ": latent " + number + " holds " + value
+                        + ", expected finite numbers: repair or remove it");
             }
         }
         return bytes;
@@ -255,7 +257,8 @@ public final class LatentShards implements TrainingData {
     @Override
     public String summary() {
         long present = Arrays.stream(labels).filter(label -> label >= 0).distinct().count();
-        return labels.length + " latents of shape " + Arrays.toString(itemShape()) + " in " + files.size() + (files.size() == 1 ? " file" : " files")
+        return labels.length + " latents of shape " + Arrays.toString(itemShape()) + " in " + files.size() + (files.size() == 1
+                ? " file" : " files")
                 + ", with " + present + " of " + classes + " classes" + (heldOut() == 0 ? "" : ", " + heldOut() + " of them held out");
     }
 

@@ -18,7 +18,8 @@ final class PngStructure {
     private static final int MAX_FILTER = 4;
 
     /** Where interlacing's seven passes begin, and the steps between their pixels. */
-    private static final int[][] PASSES = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+    private static final int[][] PASSES = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1,
+            2}};
 
     private final byte[] file;
     private final long maxPixels;
@@ -141,7 +142,8 @@ final class PngStructure {
             case 2, 4, 6 -> depth == 8 || depth == 16;
             default -> false;
         };
-        if (!known || width < 1 || height < 1 || file[body + 10] != 0 || file[body + 11] != 0 || file[body + 12] < 0 || file[body + 12] > 1) {
+        if (!known || width < 1 || height < 1 || file[body + 10] != 0 || file[body + 11] != 0 || file[body + 12] < 0 || file[body
+                + 12] > 1) {
             throw new IOException("its data is damaged: its header is not a PNG's");
         }
         rows = rows();
@@ -218,7 +220,8 @@ final class PngStructure {
                         return false;
                     }
                     if (bytes[at] < 0 || bytes[at] > MAX_FILTER) {
-                        throw new IOException("its data is damaged: a row has filter " + (bytes[at] & 0xff) + ", expected 0 to " + MAX_FILTER);
+                        throw new IOException("its data is damaged: a row has filter " + (bytes[at] & 0xff) + ", expected 0 to "
+                                + MAX_FILTER);
                     }
                 }
                 int step = Math.min(left, count - at);

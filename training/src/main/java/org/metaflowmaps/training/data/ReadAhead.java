@@ -165,7 +165,10 @@ final class ReadAhead implements AutoCloseable {
         return replaced;
     }
 
-    /** An item, or in place of a damaged one those that the seed draws for its place, until one is whole: so no other batch depends on it. */
+    /**
+     * An item, or in place of a damaged one those that the seed draws for its place, until one is whole: so no other batch depends on
+     * it.
+     */
     private Found find(int index, long place) throws IOException {
         Map<Integer, DamagedItemException> passedOver = new LinkedHashMap<>();
         long draws = Seeds.of(Seeds.of(seed, REPLACEMENTS), place);

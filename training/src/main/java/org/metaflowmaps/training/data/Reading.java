@@ -9,7 +9,8 @@ import com.google.common.base.Preconditions;
  * @param holdOut items that the stream never gives, 0 or more
  * @param flip whether half of the items, drawn by the seed and their place in the stream, are mirrored left to right
  * @param skip whether a damaged item is replaced by another one; otherwise asking for it throws
- * @param skipAtMost share of the items, from 0 to 1, that may be found damaged before a batch throws nevertheless; rounded up to whole items
+ * @param skipAtMost share of the items, from 0 to 1, that may be found damaged before a batch throws nevertheless; rounded up to whole
+ *     items
  */
 public record Reading(int workers, int holdOut, boolean flip, boolean skip, double skipAtMost) {
     /** Checks the ranges. */

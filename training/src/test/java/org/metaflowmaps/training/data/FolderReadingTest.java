@@ -104,7 +104,8 @@ final class FolderReadingTest {
             Set<Integer> seen = Arrays.stream(numbers(data, 0, 15)).boxed().collect(Collectors.toCollection(TreeSet::new));
             assertEquals(15, seen.size(), "each once an epoch");
             assertTrue(seen.stream().noneMatch(held::contains), () -> seen + " " + held);
-            assertTrue(data.summary().contains("20 images in 3 classes (a 12, b 6, c 2), 5 of them held out; passed over: nothing"), data::summary);
+            assertTrue(data.summary().contains("20 images in 3 classes (a 12, b 6, c 2), 5 of them held out; passed over: nothing"),
+                    data::summary);
             Refusal.assertRefused(() -> data.heldOut(4, 2), "of the 5 there are");
         }
         assertEquals(live, NativeMemory.liveTensors());
@@ -141,7 +142,8 @@ final class FolderReadingTest {
     @ValueSource(ints = {0, 1, 3})
     void flipsDependOnSeedAndPlaceOnly(int workers) throws IOException {
         Reading flipping = new Reading(workers, 0, true, false, 0);
-        try (ImageFolder whole = open(new Reading(0, 0, true, false, 0)); ImageFolder parts = open(flipping); ImageFolder plain = open(Reading.of(0))) {
+        try (ImageFolder whole = open(new Reading(0, 0, true, false, 0)); ImageFolder parts = open(flipping);
+                ImageFolder plain = open(Reading.of(0))) {
             int[] all = numbers(whole, 0, 400);
             int[] unflipped = numbers(plain, 0, 400);
             long mirrored = Arrays.stream(all).filter(number -> number < 0).count();
@@ -151,7 +153,8 @@ final class FolderReadingTest {
             }
             assertFalse(Arrays.equals(Arrays.copyOf(all, 20), Arrays.copyOfRange(all, 20, 40)), "drawn anew each epoch");
             for (long position : new long[] {0, 7, 14, 100, 393, 3}) {
-                assertArrayEquals(Arrays.copyOfRange(all, (int) position, (int) position + 7), numbers(parts, position, 7), "from " + position);
+                assertArrayEquals(Arrays.copyOfRange(all, (int) position, (int) position + 7), numbers(parts, position, 7), "from "
+                        + position);
             }
         }
     }
@@ -166,7 +169,8 @@ final class FolderReadingTest {
             pixels[4 * i + 2] = (byte) (10 * i + 5);
         }
         LabelledImages images = new LabelledImages(pixels, 1, 2, 2, labels, List.of("0"));
-        try (ImageData memory = new ImageData(images, 20, 5, Shard.WHOLE, true, Device.CPU); ImageFolder files = open(new Reading(0, 0, true, false, 0))) {
+        try (ImageData memory = new ImageData(images, 20, 5, Shard.WHOLE, true, Device.CPU); ImageFolder files = open(new Reading(0, 0,
+                true, false, 0))) {
             assertArrayEquals(numbers(files, 11, 60), numbers(memory, 11, 60));
             assertEquals(List.of(), memory.classNames(), "numbers are no names");
         }
@@ -199,7 +203,8 @@ final class FolderReadingTest {
             }
             assertTrue(inTheirPlace.size() > 5, "not always the same one: " + inTheirPlace);
             for (long position : new long[] {0, 9, 18, 90, 191, 4}) {
-                assertArrayEquals(Arrays.copyOfRange(all, (int) position, (int) position + 9), numbers(parts, position, 9), "from " + position);
+                assertArrayEquals(Arrays.copyOfRange(all, (int) position, (int) position + 9), numbers(parts, position, 9), "from "
+                        + position);
             }
         }
         try (ImageFolder strict = open(skipping(workers, 0.05))) {
@@ -243,7 +248,8 @@ final class FolderReadingTest {
                     + "2 folders inside class folders, 1 hidden"), data::summary);
         }
         Files.createDirectories(folder.resolve("deep/er"));
-        Refusal.assertRefused(IOException.class, () -> open(Reading.of(0)).close(), folder.resolve("deep") + " holds no PNG or JPEG file, but 1 folders");
+        Refusal.assertRefused(IOException.class, () -> open(Reading.of(0)).close(), folder.resolve("deep")
+                + " holds no PNG or JPEG file, but 1 folders");
     }
 
     @Test
@@ -260,12 +266,13 @@ final class FolderReadingTest {
         Path place = Files.createDirectories(folder.resolve("latents"));
         float[] values = new float[8 * 4];
         for (int i = 0; i < values.length; i++) {
-            values[i] = i / 4;
+            values[i] = Math.floorDiv(i, 4);
         }
         values[13] = bad;
         long[] labels = {0, 1, 0, 1, 0, label, 0, 1};
         try (TensorScope scope = TensorScope.open()) {
-            Safetensors.write(place.resolve("x.safetensors"), Map.of(), Map.of("latents", Torch.of(values, 8, 1, 2, 2), "labels", Torch.of(labels)));
+            Safetensors.write(place.resolve("x.safetensors"), Map.of(), Map.of("latents", Torch.of(values, 8, 1, 2, 2), "labels",
+                    Torch.of(labels)));
         }
         return place;
     }
@@ -280,7 +287,8 @@ final class FolderReadingTest {
         Path place = latents(bad, 1);
         try (LatentShards data = latents(place, Reading.of(1)); TensorScope scope = TensorScope.open()) {
             UncheckedIOException thrown = assertThrows(UncheckedIOException.class, () -> data.batch(0, 8));
-            assertTrue(String.valueOf(thrown.getMessage()).startsWith(place.resolve("x.safetensors") + ": latent 3 holds " + bad), thrown::toString);
+            assertTrue(String.valueOf(thrown.getMessage()).startsWith(place.resolve("x.safetensors") + ": latent 3 holds " + bad),
+                    thrown::toString);
         }
         try (LatentShards data = latents(place, skipping(1, 0.1)); TensorScope scope = TensorScope.open()) {
             Tensor items = data.batch(0, 16).items();
@@ -329,7 +337,8 @@ final class FolderReadingTest {
         assertEquals("images", report.kind());
         assertEquals(2, report.damaged());
         assertEquals(1, report.problems().size());
-        assertTrue(report.problems().getFirst().startsWith(folder.resolve("a/03.png") + " cannot be read as a PNG or JPEG image (it is an HTML page"));
+        assertTrue(report.problems().getFirst().startsWith(folder.resolve("a/03.png")
+                + " cannot be read as a PNG or JPEG image (it is an HTML page"));
         assertTrue(DataCheck.kind(Files.createDirectories(folder.resolve("a/none"))).isEmpty());
     }
 }

@@ -133,11 +133,13 @@ final class ImageFileTest {
     /** Whatever the name says, the message says what the file is. */
     @ParameterizedTest
     @CsvSource({"'', an empty file", "'GIF89a..', a GIF image", "'RIFF....WEBPVP8 ', a WebP image", "'BM......', a BMP image",
-        "'  <!DOCTYPE html><html>', an HTML page", "'version https://git-lfs.github.com/spec/v1', Git LFS", "'<?xml version=\"1.0\"?><svg>', an SVG",
+        "'  <!DOCTYPE html><html>', an HTML page", "'version https://git-lfs.github.com/spec/v1', Git LFS",
+                "'<?xml version=\"1.0\"?><svg>', an SVG",
         "'....ftypavif', AVIF", "'II*\0', a TIFF image", "'8BPS', a Photoshop image", "'%PDF-1.4', a PDF document"})
     void otherContentsAreNamed(String contents, String expected) throws IOException {
         Path file = Files.writeString(folder.resolve("image.jpg"), contents.replace("\\0", "\0"));
-        Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(file, 3), file + " cannot be read as a PNG or JPEG image (it is ",
+        Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(file, 3), file
+                + " cannot be read as a PNG or JPEG image (it is ",
                 expected, "convert, repair or remove it");
     }
 
@@ -146,7 +148,8 @@ final class ImageFileTest {
         for (String format : new String[] {"gif", "bmp", "tif"}) {
             Path file = folder.resolve("other.png");
             assertTrue(ImageIO.write(new BufferedImage(4, 4, BufferedImage.TYPE_INT_RGB), format, file.toFile()));
-            Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(file, 3), file.toString(), format.toUpperCase(Locale.ROOT));
+            Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(file, 3), file.toString(),
+                    format.toUpperCase(Locale.ROOT));
         }
     }
 

@@ -104,7 +104,8 @@ final class JpegStructureTest {
     /** Grey, progressive: each block of the first scan takes one bit, each of the others says that all blocks are empty. */
     private static byte[] empty(int width, int height, int scans, boolean bits) {
         int blocks = (width / 8) * (height / 8);
-        byte[] table = joined(segment(0xdb, filled(65, 1, 0)), segment(0xc2, 8, height >> 8, height & 255, width >> 8, width & 255, 1, 1, 0x11, 0),
+        byte[] table = joined(segment(0xdb, filled(65, 1, 0)), segment(0xc2, 8, height >> 8, height & 255, width >> 8, width & 255, 1, 1,
+                0x11, 0),
                 segment(0xc4, filled(18, 0, 0, 1)), segment(0xc4, filled(18, 0, 0x10, 1)));
         // The last byte of the second table: runs of 16384 blocks and more.
         table[table.length - 1] = (byte) 0xe0;
@@ -143,7 +144,8 @@ final class JpegStructureTest {
         for (byte pixel : pixels) {
             assertEquals((byte) 128, pixel);
         }
-        Refusal.assertRefused(DamagedItemException.class, () -> decoded(empty(64, 64, 101, true)), "image.jpg", "more than 100 scans", "64 x 64");
+        Refusal.assertRefused(DamagedItemException.class, () -> decoded(empty(64, 64, 101, true)), "image.jpg", "more than 100 scans",
+                "64 x 64");
         assertEquals(80, 5 * (1 << 24) / (1024 * 1024));
         byte[] most = empty(8192, 8192, 80, true);
         JpegStructure.checked(most, MOST);
@@ -152,7 +154,8 @@ final class JpegStructureTest {
 
     /** The frame's marker and its precision, changed in a whole file. */
     @ParameterizedTest
-    @CsvSource({"192, 12, 12 bits", "195, 8, lossless", "197, 8, hierarchical", "201, 8, arithmetic", "202, 8, arithmetic", "203, 8, arithmetic"})
+    @CsvSource({"192, 12, 12 bits", "195, 8, lossless", "197, 8, hierarchical", "201, 8, arithmetic", "202, 8, arithmetic",
+            "203, 8, arithmetic"})
     void otherProcessesAreNamed(int marker, int precision, String expected) throws IOException {
         byte[] image = picture("baseline");
         int frame = 2;

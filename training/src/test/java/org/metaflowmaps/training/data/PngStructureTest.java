@@ -164,7 +164,8 @@ final class PngStructureTest {
     void chunksOutOfPlaceAreRefused() throws IOException {
         byte[] whole = noise();
         byte[] data = chunk("IDAT", packed(new byte[10 * 11]));
-        refused(joined(SIGNATURE, header(10, 10, 8, 0, 0), data, chunk("tEXt", new byte[3]), data, chunk("IEND", new byte[0])), "two places");
+        refused(joined(SIGNATURE, header(10, 10, 8, 0, 0), data, chunk("tEXt", new byte[3]), data, chunk("IEND", new byte[0])),
+                "two places");
         refused(joined(SIGNATURE, header(10, 10, 8, 3, 0), data, chunk("IEND", new byte[0])), "its palette is missing");
         refused(joined(SIGNATURE, chunk("CgBI", new byte[4]), Arrays.copyOfRange(whole, 8, whole.length)), "Apple's own form");
         refused(with(whole, chunk("ABCD", new byte[4])), "it needs chunk ABCD");
