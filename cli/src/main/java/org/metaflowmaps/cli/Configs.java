@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.DatabindException;
@@ -102,9 +103,25 @@ final class Configs {
                 set(tree, override);
             }
             fillHoldOut(tree);
+            fillShapes(tree);
             return new Resolved(tree, YAML.treeToValue(tree, TrainConfig.class));
         } catch (JacksonException e) {
             throw new IOException(source + ": " + explain(e), e);
+        }
+    }
+
+    /** Takes from the data what the model's settings leave open. */
+    @SuppressWarnings("UnusedException")
+    private static void fillShapes(ObjectNode tree) throws IOException {
+        DataConfig data;
+        try {
+            data = YAML.treeToValue(tree.path("data"), DataConfig.class);
+        } catch (JacksonException e) {
+            // Reading the whole configuration will say what is wrong, with the setting's full name.
+            return;
+        }
+        if (data != null && tree.get("model") instanceof ObjectNode model) {
+            DataShape.fill(model, data);
         }
     }
 
