@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
+import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.DatabindException;
@@ -108,9 +109,25 @@ final class Configs {
                 ((ObjectNode) tree.path("model").get("transformer")).put(CLOCK, false);
             }
             fillHoldOut(tree);
+            fillShapes(tree);
             return new Resolved(tree, YAML.treeToValue(tree, TrainConfig.class), clockGiven);
         } catch (JacksonException e) {
             throw new IOException(source + ": " + explain(e), e);
+        }
+    }
+
+    /** Takes from the data what the model's settings leave open. */
+    @SuppressWarnings("UnusedException")
+    private static void fillShapes(ObjectNode tree) throws IOException {
+        DataConfig data;
+        try {
+            data = YAML.treeToValue(tree.path("data"), DataConfig.class);
+        } catch (JacksonException e) {
+            // Reading the whole configuration will say what is wrong, with the setting's full name.
+            return;
+        }
+        if (data != null && tree.get("model") instanceof ObjectNode model) {
+            DataShape.fill(model, data);
         }
     }
 

@@ -43,7 +43,7 @@ final class EmbeddingExampleTest {
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.inference()) {
             Tensor labels = Torch.of(new long[] {0, 9}); // a T-shirt and an ankle boot
-            Tensor images = new RefinementSampler(map, 4).sample(random, labels, null); // (2, 1, 28, 28) in [-1, 1]
+            Tensor images = new RefinementSampler(map, 4).sample(random, labels, null); // (2, 1, 28, 28), about in [-1, 1]
 
             Tensor time = Torch.of(new float[] {0.3f, 0.3f}); // both noised to t = 0.3
             Tensor noisy = random.normal(2, 1, 28, 28).lerp(images, time.reshape(2, 1, 1, 1));

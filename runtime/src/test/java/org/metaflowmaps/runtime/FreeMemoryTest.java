@@ -13,15 +13,17 @@ import org.junit.jupiter.api.io.TempDir;
 
 class FreeMemoryTest {
     @TempDir
-    private Path root;
+    private Path root = Path.of("");
 
     private Path proc = Path.of("");
     private Path groups = Path.of("");
 
     @BeforeEach
     void aMachine() throws IOException {
-        proc = Files.createDirectories(root.resolve("proc/self")).getParent();
-        groups = Files.createDirectories(root.resolve("groups/a/b")).getParent().getParent();
+        proc = root.resolve("proc");
+        groups = root.resolve("groups");
+        Files.createDirectories(proc.resolve("self"));
+        Files.createDirectories(groups.resolve("a/b"));
         Files.writeString(proc.resolve("meminfo"), "MemTotal: 9000 kB\nMemAvailable:    5000 kB\nSwapFree:  100 kB\n");
         Files.writeString(proc.resolve("self/cgroup"), "0::/a/b\n");
     }

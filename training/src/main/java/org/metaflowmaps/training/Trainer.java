@@ -118,7 +118,9 @@ public final class Trainer implements AutoCloseable {
             String network = Arrays.toString(map.itemShape()) + " with " + map.classes() + " classes";
             close(map, random);
             throw new IllegalArgumentException("config: the network takes items of shape " + network + ", the data has "
-                    + Arrays.toString(data.itemShape()) + " with " + data.classes());
+                    + Arrays.toString(data.itemShape()) + " with " + data.classes() + ": set "
+                    + (config.model().mlp() != null ? "model.mlp.dimension and label_dim"
+                    : "model.transformer.input_size, in_channels and label_dim") + " alike, or to null in a configuration file");
         }
         try {
             this.teacher = Teacher.open(config, given, map, device);

@@ -45,7 +45,7 @@ class ClaimsTest {
             + "\"depth\":1,\"num_heads\":2,\"label_dim\":3,\"encoder_depth\":1,\"mlp_ratio\":4}}";
 
     @TempDir
-    private Path folder;
+    private Path folder = Path.of("");
 
     static List<String> claims() {
         return List.of(

@@ -1,0 +1,88 @@
+package org.metaflowmaps.cli;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.training.config.DataConfig;
+import org.metaflowmaps.training.data.FashionMnist;
+import org.metaflowmaps.training.data.LabelledImages;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * The shape of a configuration's data, for the model's settings that leave it open by null.
+ *
+ * @param channels of an item; the dimension of a mixture
+ * @param size height and width of an item
+ * @param classes number of classes
+ */
+record DataShape(long channels, long size, long classes) {
+    /**
+     * Fills in {@code input_size}, {@code in_channels} and {@code label_dim} of a transformer, and {@code dimension} and {@code label_dim}
+     * of an MLP, where they are null.
+     *
+     * @throws IOException if a setting is open and the data cannot be looked at, or is not square
+     */
+    static void fill(ObjectNode model, DataConfig data) throws IOException {
+        @Nullable DataShape shape = null;
+        for (String kind : List.of("transformer", "mlp")) {
+            JsonNode network = model.get(kind);
+            for (String key : List.of("input_size", "in_channels", "dimension", "label_dim")) {
+                if (network instanceof ObjectNode settings && settings.has(key) && settings.path(key).isNull()) {
+                    shape = shape == null ? of(data) : shape;
+                    settings.put(key, switch (key) {
+                        case "input_size" -> shape.size;
+                        case "label_dim" -> shape.classes;
+                        default -> shape.channels;
+                    });
+                }
+            }
+        }
+    }
+
+    private static DataShape of(DataConfig data) throws IOException {
+        return switch (data.kind()) {
+            case FASHION_MNIST -> new DataShape(1, FashionMnist.SIZE, FashionMnist.CLASSES.size());
+            case MIXTURE -> new DataShape(data.means().isEmpty() ? 1 : data.means().getFirst().length, 1, data.means().size());
+            case IMAGES -> new DataShape(data.channels(), data.size(), folders(Path.of(Objects.requireNonNull(data.folder()))));
+            case IDX -> {
+                LabelledImages images = DataSource.images(data);
+                yield square(images.channels(), images.height(), images.width(), data.classes());
+            }
+            case LATENTS -> latents(Path.of(Objects.requireNonNull(data.folder())), data);
+        };
+    }
+
+    private static DataShape square(long channels, long height, long width, long classes) throws IOException {
+        if (height != width) {
+            throw new IOException("the data's items have " + height + " rows and " + width + " columns, expected as many of both: "
+                    + "model.transformer.input_size is one number");
+        }
+        return new DataShape(channels, height, classes);
+    }
+
+    private static long folders(Path folder) throws IOException {
+        try (Stream<Path> entries = Files.list(folder)) {
+            return Math.max(1, entries.filter(entry -> Files.isDirectory(entry) && !entry.getFileName().toString().startsWith(".")).count());
+        }
+    }
+
+    private static DataShape latents(Path folder, DataConfig data) throws IOException {
+        try (Stream<Path> entries = Files.list(folder)) {
+            Path first = entries.filter(entry -> entry.toString().endsWith(".safetensors") && !entry.getFileName().toString().startsWith("."))
+                    .sorted().findFirst().orElseThrow(() -> new IOException(folder + " holds no .safetensors file, expected some with latents"));
+            try (SafetensorsFile file = SafetensorsFile.open(first)) {
+                SafetensorsFile.Entry latents = file.entries().get("latents");
+                if (latents == null || latents.shape().size() != 4) {
+                    throw new IOException(first + " has no tensor 'latents' of shape (N, C, H, W)");
+                }
+                return square(data.channels(), latents.shape().get(2), latents.shape().get(3), data.classes());
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+package org.metaflowmaps.training;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.training.data.ImageData;
+import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.metrics.MetricsLog;
+
+/** What {@code evaluate_every} does beside training. */
+class HeldOutTest {
+    /** An empty PNG of one pixel, as far as TensorBoard's writer looks. */
+    private static final byte[] PNG = {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0, 1, 0, 0,
+        0, 1, 8, 0, 0, 0, 0, 0, 0, 0, 0};
+
+    @TempDir
+    private Path folder = Path.of("");
+
+    private record Result(float[] weights, List<MetricsLog.Entry> metrics, String events) {}
+
+    private Result train(String name, long every, List<float[]> shown) throws IOException {
+        Runs runs = new Runs();
+        runs.model = Runs.transformer(2);
+        runs.steps = 4;
+        runs.logEvery = 1;
+        runs.evaluateEvery = every;
+        byte[] pixels = new byte[9 * 16];
+        new Random(3).nextBytes(pixels);
+        LabelledImages images = new LabelledImages(pixels, 1, 4, 4, new byte[] {0, 1, 2, 1, 0, 2, 1, 0, 1}, List.of("a", "b", "c"));
+        Path run = folder.resolve(name);
+        try (ImageData data = new ImageData(images, 6, 1, Device.CPU);
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run)) {
+            assertEquals(3, data.heldOut());
+            trainer.pictures((item, columns, labels, rows) -> {
+                assertArrayEquals(new long[] {1, 4, 4}, item);
+                assertEquals(List.of("clean", "x_t", "draw 1", "draw 2", "draw 3", "draw 4"), columns);
+                assertEquals(labels.size(), rows.size());
+                shown.addAll(rows);
+                return PNG.clone();
+            });
+            trainer.run();
+            try (Stream<Path> files = Files.list(run)) {
+                Path events = files.filter(file -> String.valueOf(file.getFileName()).startsWith("events.")).findFirst().orElseThrow();
+                return new Result(trainer.map().parameters().values().detach().toFloatArray(), MetricsLog.read(run.resolve("metrics.jsonl")),
+                        Files.readString(events, StandardCharsets.ISO_8859_1));
+            }
+        }
+    }
+
+    @Test
+    void looksAtTheMapDoNotChangeItsTraining() throws IOException {
+        long before = NativeMemory.liveTensors();
+        List<float[]> shown = new ArrayList<>();
+        Result plain = train("plain", 0, shown);
+        assertTrue(shown.isEmpty());
+        Result looked = train("looked", 2, shown);
+        assertArrayEquals(plain.weights, looked.weights);
+        for (int i = 0; i < 4; i++) {
+            Map<String, Double> values = looked.metrics.get(i).values();
+            assertEquals(plain.metrics.get(i).values().get("loss/diagonal"), values.get("loss/diagonal"));
+            assertEquals(i % 2 == 1, values.containsKey("held_out/diagonal"));
+            assertFalse(plain.metrics.get(i).values().containsKey("held_out/diagonal"));
+        }
+        // Two looks, each of three held-out items at three times, each a clean image, its noisy state and four draws.
+        assertEquals(2 * 3 * 3, shown.size());
+        assertTrue(shown.stream().allMatch(row -> row.length == 6 * 16));
+        assertTrue(looked.events.contains("held_out/diagonal") && looked.events.contains("posterior") && looked.events.contains("IHDR"));
+        assertTrue(plain.events.contains("model/parameters") && plain.events.contains("memory/"));
+        assertFalse(plain.events.contains("IHDR"));
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+}
