@@ -13,7 +13,6 @@ import org.metaflowmaps.training.data.ImageFolder;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.LatentShards;
 import org.metaflowmaps.training.data.MixtureData;
-import org.metaflowmaps.training.data.Shard;
 import org.metaflowmaps.training.data.TrainingData;
 
 /** The data that a configuration names. */
@@ -37,7 +36,6 @@ final class DataSource {
     /** The stream to train on, owned by the caller. */
     static TrainingData open(TrainConfig config, Device device) throws IOException {
         DataConfig data = config.data();
-        Shard shard = new Shard(data.rank(), data.ranks());
         return switch (data.kind()) {
             case FASHION_MNIST, IDX -> {
                 LabelledImages images = images(data);
@@ -45,12 +43,12 @@ final class DataSource {
                     throw new IllegalArgumentException("config: data.hold_out is " + data.holdOut() + ", the set has "
                             + images.count() + " images");
                 }
-                yield new ImageData(images, images.count() - data.holdOut(), config.seed(), shard, device);
+                yield new ImageData(images, images.count() - data.holdOut(), config.seed(), device);
             }
-            case MIXTURE -> new MixtureData(data.means(), data.variance(), config.seed(), shard, device);
-            case IMAGES -> new ImageFolder(folder(data), data.size(), data.channels(), config.seed(), shard, data.workers(),
+            case MIXTURE -> new MixtureData(data.means(), data.variance(), config.seed(), device);
+            case IMAGES -> new ImageFolder(folder(data), data.size(), data.channels(), config.seed(), data.workers(),
                     device);
-            case LATENTS -> new LatentShards(folder(data), data.channels(), data.classes(), data.scale(), config.seed(), shard,
+            case LATENTS -> new LatentShards(folder(data), data.channels(), data.classes(), data.scale(), config.seed(),
                     data.workers(), device);
         };
     }

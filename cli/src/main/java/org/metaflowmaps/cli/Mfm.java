@@ -8,6 +8,7 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
+import java.nio.file.Path;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.function.Consumer;
@@ -72,6 +73,13 @@ public final class Mfm implements Callable<Integer> {
     private static int execute(Mfm mfm, Consumer<CommandLine> prepare, String... arguments) {
         CommandLine line = new CommandLine(mfm);
         prepare.accept(line);
+        // An empty path would mean the current folder, or fail far from here; it usually comes from a variable that is not set.
+        line.registerConverter(Path.class, text -> {
+            if (text.isBlank()) {
+                throw new CommandLine.TypeConversionException("the path is empty, expected the name of a file or folder");
+            }
+            return Path.of(text);
+        });
         line.setExecutionExceptionHandler((failure, command, parsed) -> mfm.failed(failure, command));
         line.setParameterExceptionHandler((failure, given) -> {
             CommandLine wrong = failure.getCommandLine();

@@ -52,7 +52,12 @@ final class RunSettings {
      */
     static @Nullable String difference(String saved, TrainConfig config) {
         // Both come from text: a number is of one kind there, whatever Java's type was.
-        return difference("", JSON.readTree(saved), JSON.readTree(of(config)));
+        JsonNode before = JSON.readTree(saved);
+        if (before.get("data") instanceof ObjectNode data && data.path("rank").asInt(0) == 0 && data.path("ranks").asInt(1) == 1) {
+            // Older versions had these settings; a run of one process is the same without them.
+            data.remove(List.of("rank", "ranks"));
+        }
+        return difference("", before, JSON.readTree(of(config)));
     }
 
     private static @Nullable String difference(String path, JsonNode saved, JsonNode present) {

@@ -97,7 +97,7 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
             LOG.warn("warning: guidance {}, the teacher's own {}: undoing it is right only where it was trained with guidance",
                     config.guidance(), 1 / (1 - teacher.builtIn()));
         }
-        Drift plain = new NetworkDrift(network);
+        Drift plain = new NetworkDrift(network, false);
         return switch (teacher.guidance()) {
             case NONE -> plain;
             case SIT -> new GuidedDrift(plain, network.classes(), 0);

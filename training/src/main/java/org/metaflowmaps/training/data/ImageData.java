@@ -25,22 +25,13 @@ public final class ImageData implements TrainingData {
      * @param device where batches are made
      */
     public ImageData(LabelledImages images, int count, long seed, Device device) {
-        this(images, count, seed, Shard.WHOLE, device);
-    }
-
-    /**
-     * One process's share of such a stream.
-     *
-     * @param shard which items it sees of each batch of all processes
-     */
-    public ImageData(LabelledImages images, int count, long seed, Shard shard, Device device) {
         Preconditions.checkArgument(count > 0 && count <= images.count(), "%s images to train on, expected 1 to %s", count, images.count());
         this.images = images;
         this.pixels = pixels(images, 0, count, device).retain();
         try (TensorScope scope = TensorScope.open()) {
             this.labels = labels(images, 0, count, device).retain();
         }
-        this.order = new EpochOrder(count, seed, shard, device);
+        this.order = new EpochOrder(count, seed, device);
     }
 
     /** Raw bytes (N, C, H, W) of a range of images, in the innermost open scope. */

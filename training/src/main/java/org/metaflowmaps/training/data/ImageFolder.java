@@ -43,12 +43,11 @@ public final class ImageFolder implements TrainingData {
      * @param size rows and columns of an item, at least 1
      * @param channels of an item: 1 for grey, 3 for red, green, blue
      * @param seed determines the order of every epoch
-     * @param shard which items are seen of each batch of all processes
      * @param workers threads that decode ahead; 0 to decode in the caller's thread, when asked
      * @param device where batches are made
      * @throws IOException if the folder cannot be listed, has no subfolder, or one without an image
      */
-    public ImageFolder(Path folder, int size, int channels, long seed, Shard shard, int workers, Device device)
+    public ImageFolder(Path folder, int size, int channels, long seed, int workers, Device device)
             throws IOException {
         Preconditions.checkArgument(size >= 1, "images of size %s, expected at least 1", size);
         Preconditions.checkArgument(channels == 1 || channels == 3, "images of %s channels, expected 1 (grey) or 3 (colour)",
@@ -77,7 +76,7 @@ public final class ImageFolder implements TrainingData {
         for (int label = 1; label < ends.length; label++) {
             Arrays.fill(labels, ends[label - 1], ends[label], label);
         }
-        this.items = new ReadAhead(files.length, seed, shard, workers, this::decode);
+        this.items = new ReadAhead(files.length, seed, workers, this::decode);
     }
 
     /** The visible entries of a folder that pass, sorted. */

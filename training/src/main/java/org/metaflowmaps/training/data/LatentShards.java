@@ -51,7 +51,6 @@ public final class LatentShards implements TrainingData {
     private final int classes;
     private final double scale;
     private final long seed;
-    private final Shard shard;
     private final Device device;
     private final ReadAhead items;
 
@@ -63,12 +62,11 @@ public final class LatentShards implements TrainingData {
      * @param classes labels are from 0 to below this
      * @param scale what latents are multiplied by, usually so that their deviation is about 1
      * @param seed determines the order of every epoch, and the noise
-     * @param shard which items are seen of each batch of all processes
      * @param workers threads that read ahead; 0 to read in the caller's thread, when asked
      * @param device where batches are made
      * @throws IOException if a file cannot be read, or is not such a file as described above
      */
-    public LatentShards(Path folder, int channels, int classes, double scale, long seed, Shard shard, int workers, Device device)
+    public LatentShards(Path folder, int channels, int classes, double scale, long seed, int workers, Device device)
             throws IOException {
         Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
         Preconditions.checkArgument(classes >= 1, "latents of %s classes, expected at least 1", classes);
@@ -78,7 +76,6 @@ public final class LatentShards implements TrainingData {
         this.classes = classes;
         this.scale = scale;
         this.seed = seed;
-        this.shard = shard;
         this.device = device;
         try {
             List<Path> paths = paths(folder);
@@ -102,7 +99,7 @@ public final class LatentShards implements TrainingData {
                 throw new IOException(folder + ": its " + paths.size() + " safetensors files hold no latents, expected at least 1");
             }
             this.labels = found.stream().flatMapToInt(Arrays::stream).toArray();
-            this.items = new ReadAhead(total, seed, shard, workers, this::read);
+            this.items = new ReadAhead(total, seed, workers, this::read);
         } catch (IOException | RuntimeException e) {
             files.forEach(SafetensorsFile::close);
             throw e;
@@ -231,7 +228,7 @@ public final class LatentShards implements TrainingData {
         try (TensorScope scope = TensorScope.open()) {
             Tensor[] each = new Tensor[count];
             for (int i = 0; i < count; i++) {
-                try (RandomSource random = RandomSource.seeded(Seeds.of(Seeds.of(seed, NOISE), shard.global(position + i)))) {
+                try (RandomSource random = RandomSource.seeded(Seeds.of(Seeds.of(seed, NOISE), position + i))) {
                     each[i] = random.normal(itemShape());
                 }
             }

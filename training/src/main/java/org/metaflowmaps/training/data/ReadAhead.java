@@ -42,12 +42,11 @@ final class ReadAhead implements AutoCloseable {
      *
      * @param count how many there are
      * @param seed determines the order of every epoch
-     * @param shard the part of the stream that is read
      * @param workers threads that read ahead; 0 to read in the caller's thread, when asked
      * @param reader called from all of these threads
      */
-    ReadAhead(int count, long seed, Shard shard, int workers, Reader reader) {
-        this.order = new EpochOrder(count, seed, shard, Device.CPU);
+    ReadAhead(int count, long seed, int workers, Reader reader) {
+        this.order = new EpochOrder(count, seed, Device.CPU);
         this.reader = reader;
         ThreadFactory named = Thread.ofPlatform().daemon().name("data-loader-", 0).factory();
         this.pool = workers == 0 ? null : Executors.newFixedThreadPool(workers, task -> {
