@@ -97,6 +97,7 @@ final class Configs {
                 if (!(given instanceof ObjectNode object)) {
                     throw new IOException(source + " is not a YAML mapping of settings");
                 }
+                OlderSettings.renew(source, object);
                 merge(tree, object);
                 withoutOldHoldOut(tree, object);
             }
@@ -176,7 +177,11 @@ final class Configs {
         }
     }
 
-    private static void set(ObjectNode tree, String override) throws IOException {
+    private static void set(ObjectNode tree, String given) throws IOException {
+        String override = OlderSettings.renew(given);
+        if (override.isEmpty()) {
+            return;
+        }
         int equals = override.indexOf('=');
         if (equals < 1) {
             throw new IOException("'" + override + "' is no setting: write key=value, such as optimizer.learning_rate=3e-4");

@@ -14,7 +14,6 @@ import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.LatentShards;
 import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.Reading;
-import org.metaflowmaps.training.data.Shard;
 import org.metaflowmaps.training.data.TrainingData;
 
 /** The data that a configuration names. */
@@ -38,7 +37,6 @@ final class DataSource {
     /** The stream to train on, owned by the caller. */
     static TrainingData open(TrainConfig config, Device device) throws IOException {
         DataConfig data = config.data();
-        Shard shard = new Shard(data.rank(), data.ranks());
         return switch (data.kind()) {
             case FASHION_MNIST, IDX -> {
                 LabelledImages images = images(data);
@@ -46,10 +44,10 @@ final class DataSource {
                     throw new IllegalArgumentException("config: data.hold_out is " + data.holdOut() + ", the set has "
                             + images.count() + " images");
                 }
-                yield new ImageData(images, images.count() - data.holdOut(), config.seed(), shard, data.flip(), device);
+                yield new ImageData(images, images.count() - data.holdOut(), config.seed(), data.flip(), device);
             }
-            case MIXTURE -> new MixtureData(data.means(), data.variance(), config.seed(), shard, device);
-            case IMAGES -> new ImageFolder(folder(data), data.size(), data.channels(), config.seed(), shard, reading(data),
+            case MIXTURE -> new MixtureData(data.means(), data.variance(), config.seed(), device);
+            case IMAGES -> new ImageFolder(folder(data), data.size(), data.channels(), config.seed(), reading(data),
                     device);
             case LATENTS -> new LatentShards(folder(data), data.channels(), data.classes(), data.scale(), config.seed(), shard,
                     reading(data), device);

@@ -90,6 +90,12 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
             Map<String, Map<Integer, List<MixtureEvaluation.Distance>>> rows = new LinkedHashMap<>();
             for (Path file : files) {
                 try (MetaFlowMap map = Checkpoint.load(file, where)) {
+                    if (map.classes() > 0 && Checkpoint.alwaysLabelled(file)) {
+                        PrintWriter errors = Objects.requireNonNull(spec).commandLine().getErr();
+                        errors.println("warning: " + file + " was trained with label_drop=0, so it never saw label 'none', which is what it is "
+                                + "evaluated at here: its distances mean little. Train with label_drop above 0 to compare it");
+                        errors.flush();
+                    }
                     rows.put(file.toString(), evaluation.map(map, STEPS));
                 } catch (IllegalArgumentException e) {
                     throw new IOException(file + ": " + e.getMessage(), e);

@@ -10,6 +10,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
 import java.util.ArrayList;
 import java.util.List;
+import java.nio.file.Path;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
@@ -75,6 +76,13 @@ public final class Mfm implements Callable<Integer> {
     private static int execute(Mfm mfm, Consumer<CommandLine> prepare, String... arguments) {
         CommandLine line = new CommandLine(mfm);
         prepare.accept(line);
+        // An empty path would mean the current folder, or fail far from here; it usually comes from a variable that is not set.
+        line.registerConverter(Path.class, text -> {
+            if (text.isBlank()) {
+                throw new CommandLine.TypeConversionException("the path is empty, expected the name of a file or folder");
+            }
+            return Path.of(text);
+        });
         line.setExecutionExceptionHandler((failure, command, parsed) -> mfm.failed(failure, command));
         // picocli answers --help before it looks at words that it does not know.
         line.setExecutionStrategy(parsed -> {

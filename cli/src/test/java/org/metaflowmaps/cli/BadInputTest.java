@@ -98,6 +98,16 @@ final class BadInputTest {
     }
 
     @Test
+    void anEmptyPathIsRefused() {
+        for (String[] command : new String[][] {{"sample", checkpoint, "--out", ""}, {"posterior", checkpoint, "--out", ""},
+            {"train", "quickstart", "--out", ""}, {"quickstart", "--out", ""}, {"classifier", "--out", ""},
+            {"evaluate", "mixture", checkpoint, "--out", ""}, {"evaluate", "fashion-mnist", checkpoint, "--out", ""}}) {
+            mfm(command).refused("--out", "the path is empty");
+        }
+        mfm("convert", checkpoint, "").refused("the path is empty");
+    }
+
+    @Test
     void wrongCommandLines() {
         mfm("sample", checkpoint, "--device", "gpu").refused("--device", "'gpu' is no device: use cpu, cuda or cuda:N");
         mfm("sample", checkpoint, "--device", "cuda:99").refused("--device", "cuda:99");

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -127,8 +128,22 @@ final class ConfigsTest {
         "data.classes=0 | data.classes is 0",
         "data.scale=0 | data.scale is 0.0",
         "data.workers=-1 | data.workers is -1, expected 0 to 1024",
-        "data.ranks=0 | data.ranks is 0",
-        "data.rank=1 | data.rank is 1, expected 0 to below data.ranks",
+        "data.ranks=2 | data.ranks is 2, but one process trains alone",
+        "data.rank=1 | data.rank is 1, but one process trains alone",
+        "data.means=[[.nan, 0]] | data.means holds [NaN, 0.0], expected finite numbers",
+        "data.means=[[0, -.inf]] | data.means holds [0.0, -Infinity]",
+        "optimizer.weight_decay=0.1 | optimizer.weight_decay is 0.1, but optimizer.kind is radam",
+        "optimizer.clip=.inf | optimizer.clip is Infinity",
+        "optimizer.skip_above=.nan | optimizer.skip_above is NaN",
+        "optimizer.eps=.inf | optimizer.eps is Infinity",
+        "loss.clip_target=.inf | loss.clip_target is Infinity",
+        "loss.diagonal.c=.inf | c is Infinity",
+        "times.context_power=.inf | times.context_power is Infinity",
+        "times.pair.mean=.nan | mean is NaN",
+        "times.pair.second_mean=.inf | second_mean is Infinity",
+        "times.diagonal.std=.inf | std is Infinity",
+        "model.transformer.mlp_ratio=.inf | mlp_ratio is Infinity",
+        "model.transformer.model_guidance_x_cond_ws=[.nan] | model_guidance_x_cond_ws are [NaN]",
         "data.kind=images | data.folder is null",
         "model.transformer.patch_size=5 | input_size 28 must be a multiple of patch_size 5",
         "model.transformer=null | neither is given"})
@@ -142,6 +157,21 @@ final class ConfigsTest {
         "loss.consistency", "loss.consistency_weighting", "loss.diagonal.kind"})
     void nothingMayBeNullThatIsNeeded(String key) {
         assertRefused("", List.of(key + "=null"), "null");
+    }
+
+    /** What earlier versions wrote beside a run, and what a command line of theirs gave. */
+    @Test
+    void olderNamesAreRead() throws IOException {
+        List<String> set = List.of("model.transformer.model_guidance_x_ws=[3]", "data.rank=0", "data.ranks=1");
+        String text = "data: {rank: 0, ranks: 1}\nmodel: {transformer: {model_guidance_x_ws: [3]}}";
+        for (Configs.Resolved read : List.of(Configs.resolve("old.yaml", text, List.of()), Configs.resolve("", "", set))) {
+            assertEquals(List.of(3.0), Objects.requireNonNull(read.config().model().transformer()).contextScales());
+            assertTrue(read.yaml().contains("model_guidance_x_cond_ws") && !read.yaml().contains("model_guidance_x_ws")
+                    && !read.yaml().contains("rank"), read.yaml());
+        }
+        assertRefused("model: {transformer: {model_guidance_x_ws: [3], model_guidance_x_cond_ws: [2]}}", List.of(),
+                "model_guidance_x_cond_ws is [2], but model_guidance_x_ws, its older name, is [3]");
+        assertRefused("data: {ranks: 2}", List.of(), "data.ranks is 2, but one process trains alone");
     }
 
     @ParameterizedTest

@@ -90,25 +90,6 @@ final class DataSourceTest {
         assertEquals(live, NativeMemory.liveTensors());
     }
 
-    @ParameterizedTest
-    @ValueSource(strings = {"images", "latents", "idx", "fashion-mnist", "mixture"})
-    void ranksOfTheConfigurationSeeDifferentItems(String kind) throws IOException {
-        List<String> settings = kind.equals("mixture") ? List.of() : kind.equals("fashion-mnist") ? List.of() : settings(kind);
-        String base = kind.equals("mixture") ? "mixture/meta-flow-map" : "quickstart";
-        float[][] items = new float[3][];
-        for (int i = 0; i < 3; i++) {
-            List<String> ranked = Stream.concat(settings.stream(),
-                    Stream.of("data.rank=" + i % 2, "data.ranks=" + (i == 2 ? 1 : 2))).toList();
-            try (TrainingData data = DataSource.open(Configs.load(base, ranked).config(), Device.CPU);
-                    TensorScope scope = TensorScope.open()) {
-                items[i] = data.batch(0, i == 2 ? 2 : 1).items().toFloatArray();
-            }
-        }
-        int size = items[0].length;
-        assertArrayEquals(items[0], Arrays.copyOfRange(items[2], 0, size));
-        assertArrayEquals(items[1], Arrays.copyOfRange(items[2], size, 2 * size));
-    }
-
     @Test
     void whatIsNotThereIsNamed() throws IOException {
         Path run = folder.resolve("none");

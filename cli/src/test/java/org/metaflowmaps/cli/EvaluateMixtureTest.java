@@ -1,6 +1,7 @@
 package org.metaflowmaps.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.cli.Command.mfm;
 
@@ -52,6 +53,15 @@ final class EvaluateMixtureTest {
                 "--projections", "4"));
         all.addAll(List.of(more));
         return mfm(all.toArray(String[]::new));
+    }
+
+    /** Draws without a label of a map that never lacked one mean little, and the table does not show it. */
+    @Test
+    void aLabelThatWasNeverTrainedIsWarnedOf() {
+        String labelled = trained("labelled", "label_drop=0");
+        String err = evaluate(labelled, "--time", "0.5").succeeded().err();
+        assertTrue(err.contains("warning: " + labelled + " was trained with label_drop=0"), err);
+        assertFalse(evaluate(first, "--time", "0.5").succeeded().err().contains("label_drop"));
     }
 
     @Test

@@ -56,7 +56,6 @@ import org.metaflowmaps.training.data.ImageFolder;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.LatentShards;
 import org.metaflowmaps.training.data.MixtureData;
-import org.metaflowmaps.training.data.Shard;
 import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
@@ -563,8 +562,8 @@ final class MisuseRecipes implements AutoCloseable {
             case "Consistency" -> (Consistency) new org.metaflowmaps.training.loss.Semigroup(map());
             case "LabelledImages" -> images();
             case "ImageData" -> closing(new ImageData(images(), BATCH, 1, Device.CPU));
-            case "ImageFolder" -> closing(new ImageFolder(folder.resolve("images"), 4, 1, 1, new Shard(0, 1), 0, Device.CPU));
-            case "LatentShards" -> closing(new LatentShards(folder.resolve("latents"), 1, 3, 1, 1, new Shard(0, 1), 0, Device.CPU));
+            case "ImageFolder" -> closing(new ImageFolder(folder.resolve("images"), 4, 1, 1, 0, Device.CPU));
+            case "LatentShards" -> closing(new LatentShards(folder.resolve("latents"), 1, 3, 1, 1, 0, Device.CPU));
             case "MixtureData", "TrainingData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
             case "FashionClassifier" -> shippedClassifier();
             case "Trainer" -> closing(new Trainer(config(), closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)), Device.CPU,
@@ -576,7 +575,6 @@ final class MisuseRecipes implements AutoCloseable {
             case "CheckpointLayout" -> layout(call.getDeclaringClass() == InferredConfig.class ? "transformer" : "file");
             case "AdamW", "Optimizer" -> closing((Optimizer) new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1));
             case "MovingAverage" -> closing(new MovingAverage(arena(), 0.9, 0));
-            case "Shard" -> new Shard(0, 1);
             case "Supplier" -> (Supplier<Tensor>) () -> half(BATCH, call.getDeclaringClass() == OutgoingTensor.Deferred.class ? 4 : 2);
             default -> configs().get(type);
         };

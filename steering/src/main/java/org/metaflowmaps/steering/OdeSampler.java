@@ -3,6 +3,7 @@ package org.metaflowmaps.steering;
 import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.model.InputValues;
 import org.metaflowmaps.training.teacher.Drift;
 
 /**
@@ -29,6 +30,9 @@ public record OdeSampler(Drift drift, int steps) {
      * @return (B, item shape), in the innermost open scope
      */
     public Tensor sample(Tensor noise, @Nullable Tensor labels, @Nullable Tensor guidance) {
+        if (guidance != null) {
+            InputValues.requireFinite("guidance", guidance);
+        }
         return Euler.integrate(noise, steps, (time, state) -> drift.at(time, state, labels, guidance));
     }
 }

@@ -66,11 +66,12 @@ public record PosteriorSampler(MetaFlowMap map, int steps) {
     static Tensor chain(MetaFlowMap map, Tensor noise, Context context, int steps) {
         try (TensorScope scope = TensorScope.open()) {
             long batch = noise.size(0);
+            Context known = context.checkedFor(map);
             Tensor state = noise;
             for (int step = 0; step < steps; step++) {
                 Tensor start = Torch.full((double) step / steps, noise.dtype(), noise.device(), batch);
                 Tensor end = Torch.full((step + 1.0) / steps, noise.dtype(), noise.device(), batch);
-                state = map.flowMap(start, end, state, context);
+                state = map.flowMap(start, end, state, known);
             }
             return scope.keep(state);
         }

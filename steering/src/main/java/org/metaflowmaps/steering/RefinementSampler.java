@@ -41,9 +41,10 @@ public record RefinementSampler(MetaFlowMap map, int steps) {
     public Tensor sample(Tensor initial, Supplier<Tensor> noises, @Nullable Tensor labels, @Nullable Tensor guidance) {
         try (TensorScope scope = TensorScope.open()) {
             long batch = initial.size(0);
+            Context first = new Context(at(0, batch, initial), initial, labels, guidance).checkedFor(map);
             Tensor state = initial;
             for (int step = 0; step < steps; step++) {
-                Context context = new Context(at(step, batch, initial), state, labels, guidance);
+                Context context = Context.unchecked(at(step, batch, initial), state, first.labels(), first.guidance());
                 Tensor clean = PosteriorSampler.chain(map, noises.get(), context, 1);
                 state = LinearInterpolant.state(noises.get(), clean, at(step + 1, batch, initial));
             }

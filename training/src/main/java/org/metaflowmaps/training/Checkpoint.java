@@ -99,6 +99,20 @@ public final class Checkpoint {
      */
     record Progress(long step, long skipped, int skippedInRow, long replaced) {}
 
+    /**
+     * True of a run's checkpoint whose network never saw an item without its label: {@code label_drop} was 0.
+     *
+     * @throws IOException if the file is missing or damaged
+     */
+    public static boolean alwaysLabelled(Path file) throws IOException {
+        try (TensorFile open = TensorFile.open(file)) {
+            String run = open.metadata().get(RUN);
+            return run != null && JSON.readTree(run).path("label_drop").asDouble(1) == 0;
+        } catch (JacksonException e) {
+            throw new IOException(file + ": metadata '" + RUN + "' is not JSON: " + e.getMessage(), e);
+        }
+    }
+
     static void write(Path file, TrainConfig config, List<String> classNames, State state, Progress progress) throws IOException {
         try (TensorScope scope = TensorScope.open()) {
             Map<String, Tensor> tensors = new LinkedHashMap<>(NetworkFile.tensors(state.map, state.average.values()));

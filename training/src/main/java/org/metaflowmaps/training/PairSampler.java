@@ -40,7 +40,7 @@ final class PairSampler {
             if (map.isContextual()) {
                 Tensor time = random.uniform(size).pow(times.contextPower()).clampMax(LATEST_CONTEXT);
                 time = time.mul(random.uniform(size).ge(times.contextAtom()).to(DType.FLOAT32)).mul(grown(step, times.contextWarmUp()));
-                context = new Context(time, LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time));
+                context = Context.unchecked(time, LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time), null, null);
             } else {
                 context = Context.unconditional(batch.items(), null, null);
             }
@@ -53,7 +53,7 @@ final class PairSampler {
                     scale = scope.keep(dropped.to(DType.FLOAT32).mul(1 - guidance).add(guidance));
                 }
             }
-            return new Context(scope.keep(context.time()), scope.keep(context.state()), labels, scale);
+            return Context.unchecked(scope.keep(context.time()), scope.keep(context.state()), labels, scale);
         }
     }
 

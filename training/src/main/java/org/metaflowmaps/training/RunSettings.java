@@ -66,6 +66,10 @@ final class RunSettings {
             data.put("hold_out", 0);
         }
         nameClock(before, config);
+        if (before.get("data") instanceof ObjectNode data && data.path("rank").asInt(0) == 0 && data.path("ranks").asInt(1) == 1) {
+            // Older versions had these settings; a run of one process is the same without them.
+            data.remove(List.of("rank", "ranks"));
+        }
         return difference("", before, JSON.readTree(of(config)));
     }
 

@@ -93,7 +93,7 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
             LOG.warn("warning: guidance {}, the teacher's own {}: undoing it is right only where it was trained with guidance",
                     config.guidance(), 1 / (1 - teacher.builtIn()));
         }
-        Drift plain = new NetworkDrift(network);
+        Drift plain = new NetworkDrift(network, false);
         double builtIn = teacher.guidance() == TeacherConfig.Guidance.DMF ? teacher.builtIn() : 0;
         // Where no item keeps its label any scale gives the same: the teacher's own is the cheapest.
         double scale = config.labelDrop() == 1 ? 1 / (1 - builtIn) : config.guidance();

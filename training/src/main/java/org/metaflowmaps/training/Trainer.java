@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
@@ -270,7 +271,7 @@ public final class Trainer implements AutoCloseable {
                 consistency = sum(consistency, losses.consistency());
             }
             double clip = config.optimizer().clip();
-            Tensor norm = Clipping.clip(arena, clip == 0 ? Double.POSITIVE_INFINITY : clip);
+            Tensor norm = Clipping.clip(arenas(), clip == 0 ? Double.POSITIVE_INFINITY : clip);
             // The one number that every step waits for, also on a GPU: the optimiser counts its updates on this side.
             boolean taken = skipped.take(probe(norm, diagonal, consistency).item());
             if (skipped.tooMany()) {
@@ -335,13 +336,15 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    /** The norm, or NaN where a loss or another gradient is not finite. */
+    /** Everything that is trained: the map, then learned weightings. */
+    private List<ParameterArena> arenas() {
+        return Stream.concat(Stream.of(map.parameters()), objective.parameters().stream()).toList();
+    }
+
+    /** The norm, or NaN where a loss is not finite. */
     private Tensor probe(Tensor norm, @Nullable Tensor diagonal, @Nullable Tensor consistency) {
         try (Autograd.Mode off = Autograd.noGrad()) {
             Tensor probe = diagonal == null ? norm : norm.add(diagonal.mul(0));
-            for (ParameterArena other : objective.parameters()) {
-                probe = probe.add(other.gradients().norm().mul(0));
-            }
             return consistency == null ? probe : probe.add(consistency.mul(0));
         }
     }

@@ -81,6 +81,17 @@ final class RunSettingsTest {
                 "\"dropout\":0.5,\"seed\""), new Runs().config()));
     }
 
+    /** Earlier versions wrote which of several processes a run was; only a run of one goes on as it was. */
+    @Test
+    void aRunOfOneProcessResumesWithoutRanks() {
+        String now = RunSettings.of(new Runs().config());
+        String before = now.replace("\"data\":{", "\"data\":{\"rank\":0,\"ranks\":1,");
+        assertFalse(before.equals(now));
+        assertNull(RunSettings.difference(before, new Runs().config()));
+        assertEquals("data.rank is not known, was 1",
+                RunSettings.difference(now.replace("\"data\":{", "\"data\":{\"rank\":1,\"ranks\":2,"), new Runs().config()));
+    }
+
     @Test
     void noFolderIsNamed() {
         TrainConfig config = new Runs().config();
@@ -90,7 +101,7 @@ final class RunSettingsTest {
                 config.checkpointKeepEvery(), config.evaluateEvery(), config.precision(),
                 new DataConfig(config.data().kind(), "/home/me/images", 0, false, DataConfig.OnError.STOP, 0.1, config.data().means(),
                         config.data().variance(), 1, 1,
-                1, 1, 3, 0, 1),
+                1, 1, 3),
                 config.model(),
                 config.teacher(), config.loss(), config.times(), config.optimizer(), config.average());
         assertFalse(RunSettings.of(moved).contains("/home/me") || RunSettings.of(moved).contains("workers"));

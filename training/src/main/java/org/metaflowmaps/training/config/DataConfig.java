@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.config;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -21,8 +22,6 @@ import org.jspecify.annotations.Nullable;
  * @param classes labels of IDX files and of latents are below this
  * @param scale what latents are multiplied by
  * @param workers threads that read image files and latents ahead; 0 for none
- * @param rank which of the processes this is that share each batch, from 0
- * @param ranks how many there are
  */
 public record DataConfig(
         @JsonProperty("kind") Kind kind,
@@ -37,9 +36,7 @@ public record DataConfig(
         @JsonProperty("channels") int channels,
         @JsonProperty("classes") int classes,
         @JsonProperty("scale") double scale,
-        @JsonProperty("workers") int workers,
-        @JsonProperty("rank") int rank,
-        @JsonProperty("ranks") int ranks) {
+        @JsonProperty("workers") int workers) {
     private static final int MOST_WORKERS = 1024;
 
     /** Checks the ranges. */
@@ -48,6 +45,11 @@ public record DataConfig(
         Check.given(means, "data.means");
         Check.require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s",
                 "[[-3, -3], [3, 3]]");
+        for (double[] mean : means) {
+            Check.require(Arrays.stream(mean).allMatch(Double::isFinite), "data.means holds %s, expected finite numbers", Arrays.toString(mean));
+        }
+        Check.require(kind != Kind.MIXTURE || (variance > 0 && variance < Double.POSITIVE_INFINITY),
+                "data.variance is %s, expected a number above 0", variance);
         Check.require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
         Check.given(onError, "data.on_error");
         Check.require(skipAtMost >= 0 && skipAtMost <= 1, "data.skip_at_most is %s, expected a share from 0 to 1", skipAtMost);
@@ -63,8 +65,6 @@ public record DataConfig(
         Check.require(classes >= 1, "data.classes is %s, expected at least 1", classes);
         Check.require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
         Check.require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
-        Check.require(ranks >= 1, "data.ranks is %s, expected at least 1", ranks);
-        Check.require(rank >= 0 && rank < ranks, "data.rank is %s, expected 0 to below data.ranks", rank);
         boolean folderNeeded = kind == Kind.IDX || kind == Kind.IMAGES || kind == Kind.LATENTS;
         Check.require(!folderNeeded || folder != null,
                 "data.folder is %s, expected the folder with the data's files: name it with --data DIR", folder);
@@ -72,7 +72,7 @@ public record DataConfig(
 
     /** An exact mixture, whole. */
     public static DataConfig mixture(List<double[]> means, double variance) {
-        return new DataConfig(Kind.MIXTURE, null, 0, false, OnError.STOP, 0, means, variance, 1, 1, 1, 1, 0, 0, 1);
+        return new DataConfig(Kind.MIXTURE, null, 0, false, OnError.STOP, 0, means, variance, 1, 1, 1, 1, 0);
     }
 
     /** What happens when an item of the data turns out to be damaged. */

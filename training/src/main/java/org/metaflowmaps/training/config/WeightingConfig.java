@@ -15,7 +15,7 @@ public record WeightingConfig(@JsonProperty("kind") Kind kind, @JsonProperty("p"
     public WeightingConfig {
         Check.given(kind, "a weighting's kind");
         Check.require(p >= 0 && p <= 1, "a weighting's p is %s, expected 0 to 1", p);
-        Check.require(c > 0, "a weighting's c is %s, expected more than 0", c);
+        Check.require(c > 0 && c < Double.POSITIVE_INFINITY, "a weighting's c is %s, expected a number above 0", c);
     }
 
     /** The weightings by their names in a file. */

@@ -7,13 +7,12 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Which item comes when: a new order of all items each epoch, of which a shard sees its part. For one thread. */
+/** Which item comes when: a new order of all items each epoch. For one thread. */
 final class EpochOrder implements AutoCloseable {
     private static final int MOST_ITEMS = 1 << 24;
 
     private final int count;
     private final long seed;
-    private final Shard shard;
     private final Device device;
     private Tensor order;
     private long orderOf;
@@ -23,19 +22,17 @@ final class EpochOrder implements AutoCloseable {
      *
      * @param count items of the set, at least 1
      * @param seed determines the order of every epoch
-     * @param shard the part that is seen
      * @param device where indices are wanted
      */
-    EpochOrder(int count, long seed, Shard shard, Device device) {
+    EpochOrder(int count, long seed, Device device) {
         this.count = count;
         this.seed = seed;
-        this.shard = shard;
         this.device = device;
         this.order = drawn(0);
     }
 
     /**
-     * The items that follow on the first {@code position} ones of the shard; they may lie in several epochs.
+     * The items that follow on the first {@code position} ones; they may lie in several epochs.
      *
      * @return (size) int64, from 0 to count - 1, in the innermost open scope
      */
@@ -44,8 +41,8 @@ final class EpochOrder implements AutoCloseable {
                 "%s items from position %s, expected 1 to %s from 0 or more", size, position, MOST_ITEMS);
         try (TensorScope scope = TensorScope.open()) {
             Tensor index = null;
-            long missing = (long) size * shard.of();
-            for (long at = position * shard.of(); missing > 0; ) {
+            long missing = size;
+            for (long at = position; missing > 0; ) {
                 long first = at % count;
                 long length = Math.min(missing, count - first);
                 Tensor part = order(at / count).narrow(0, first, length);
@@ -53,7 +50,7 @@ final class EpochOrder implements AutoCloseable {
                 at += length;
                 missing -= length;
             }
-            return scope.keep(shard.own(Preconditions.checkNotNull(index)));
+            return scope.keep(Preconditions.checkNotNull(index));
         }
     }
 

@@ -17,7 +17,6 @@ public final class ImageData implements TrainingData {
     private final Tensor labels;
     private final EpochOrder order;
     private final int count;
-    private final Shard shard;
     private final Flips flips;
 
     /**
@@ -29,16 +28,7 @@ public final class ImageData implements TrainingData {
      * @param device where batches are made
      */
     public ImageData(LabelledImages images, int count, long seed, Device device) {
-        this(images, count, seed, Shard.WHOLE, device);
-    }
-
-    /**
-     * One process's share of such a stream.
-     *
-     * @param shard which items it sees of each batch of all processes
-     */
-    public ImageData(LabelledImages images, int count, long seed, Shard shard, Device device) {
-        this(images, count, seed, shard, false, device);
+        this(images, count, seed, false, device);
     }
 
     /**
@@ -46,17 +36,16 @@ public final class ImageData implements TrainingData {
      *
      * @param flip whether half of the items, drawn by the seed and their place in the stream, are mirrored left to right
      */
-    public ImageData(LabelledImages images, int count, long seed, Shard shard, boolean flip, Device device) {
+    public ImageData(LabelledImages images, int count, long seed, boolean flip, Device device) {
         Preconditions.checkArgument(count > 0 && count <= images.count(), "%s images to train on, expected 1 to %s", count, images.count());
         this.images = images;
         this.count = count;
-        this.shard = shard;
         this.flips = new Flips(flip, seed);
         this.pixels = pixels(images, 0, count, device).retain();
         try (TensorScope scope = TensorScope.open()) {
             this.labels = labels(images, 0, count, device).retain();
         }
-        this.order = new EpochOrder(count, seed, shard, device);
+        this.order = new EpochOrder(count, seed, device);
     }
 
     /** Raw bytes (N, C, H, W) of a range of images, in the innermost open scope. */
@@ -131,7 +120,7 @@ public final class ImageData implements TrainingData {
         }
         float[] mirrored = new float[(int) items.size(0)];
         for (int i = 0; i < mirrored.length; i++) {
-            mirrored[i] = flips.at(shard.global(position + i)) ? 1 : 0;
+            mirrored[i] = flips.at(position + i) ? 1 : 0;
         }
         Tensor mask = Torch.of(mirrored, mirrored.length, 1, 1, 1).to(items.device()).gt(0.5);
         return Torch.where(mask, items.flip(3), items);

@@ -39,14 +39,13 @@ public final class ImageFolder implements TrainingData {
      * @param size rows and columns of an item, at least 1
      * @param channels of an item: 1 for grey, 3 for red, green, blue
      * @param seed determines the order of every epoch
-     * @param shard which items are seen of each batch of all processes
      * @param workers threads that decode ahead; 0 to decode in the caller's thread, when asked
      * @param device where batches are made
      * @throws IOException if the folder cannot be listed, has no subfolder with an image, or one with other files only
      */
-    public ImageFolder(Path folder, int size, int channels, long seed, Shard shard, int workers, Device device)
+    public ImageFolder(Path folder, int size, int channels, long seed, int workers, Device device)
             throws IOException {
-        this(folder, size, channels, seed, shard, Reading.of(workers), device);
+        this(folder, size, channels, seed, Reading.of(workers), device);
     }
 
     /**
@@ -55,7 +54,7 @@ public final class ImageFolder implements TrainingData {
      * @param reading how files are read; which are held out depends on their names alone, with each class in proportion
      * @throws IllegalArgumentException if a class would have no image left to train on
      */
-    public ImageFolder(Path folder, int size, int channels, long seed, Shard shard, Reading reading, Device device)
+    public ImageFolder(Path folder, int size, int channels, long seed, Reading reading, Device device)
             throws IOException {
         Preconditions.checkArgument(size >= 1, "images of size %s, expected at least 1", size);
         Preconditions.checkArgument(channels == 1 || channels == 3, "images of %s channels, expected 1 (grey) or 3 (colour)",
@@ -66,7 +65,7 @@ public final class ImageFolder implements TrainingData {
         this.images = new ImageTree(folder);
         this.choice = HoldOut.of(images.labels(), images.classNames().size(), reading.holdOut(), images::key);
         this.flips = new Flips(reading.flip(), seed);
-        this.items = new ReadAhead(choice.trained().length, seed, shard, reading, this::decode);
+        this.items = new ReadAhead(choice.trained().length, seed, reading, this::decode);
     }
 
     private byte[] decode(int index, long place) throws IOException {

@@ -56,7 +56,6 @@ public final class LatentShards implements TrainingData {
     private final int classes;
     private final double scale;
     private final long seed;
-    private final Shard shard;
     private final Device device;
     private final HoldOut choice;
     private final ReadAhead items;
@@ -69,14 +68,13 @@ public final class LatentShards implements TrainingData {
      * @param classes labels are from 0 to below this
      * @param scale what latents are multiplied by, usually so that their deviation is about 1
      * @param seed determines the order of every epoch, and the noise
-     * @param shard which items are seen of each batch of all processes
      * @param workers threads that read ahead; 0 to read in the caller's thread, when asked
      * @param device where batches are made
      * @throws IOException if a file cannot be read, or is not such a file as described above
      */
-    public LatentShards(Path folder, int channels, int classes, double scale, long seed, Shard shard, int workers, Device device)
+    public LatentShards(Path folder, int channels, int classes, double scale, long seed, int workers, Device device)
             throws IOException {
-        this(folder, channels, classes, scale, seed, shard, Reading.of(workers), device);
+        this(folder, channels, classes, scale, seed, Reading.of(workers), device);
     }
 
     /**
@@ -86,7 +84,7 @@ public final class LatentShards implements TrainingData {
      *     proportion. Latents are not mirrored. Where damaged items are skipped, one with a label out of range counts as damaged
      * @throws IllegalArgumentException if {@code reading} mirrors, or a class would have no item left to train on
      */
-    public LatentShards(Path folder, int channels, int classes, double scale, long seed, Shard shard, Reading reading, Device device)
+    public LatentShards(Path folder, int channels, int classes, double scale, long seed, Reading reading, Device device)
             throws IOException {
         Preconditions.checkArgument(!reading.flip(), "latents cannot be mirrored: a mirrored image's latent is another one, expected flip false");
         Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
@@ -97,7 +95,6 @@ public final class LatentShards implements TrainingData {
         this.classes = classes;
         this.scale = scale;
         this.seed = seed;
-        this.shard = shard;
         this.device = device;
         try {
             List<Path> paths = paths(folder);
@@ -122,7 +119,7 @@ public final class LatentShards implements TrainingData {
             }
             this.labels = found.stream().flatMapToInt(Arrays::stream).toArray();
             this.choice = HoldOut.of(labels, classes, reading.holdOut(), item -> Seeds.of(HELD_OUT, item));
-            this.items = new ReadAhead(choice.trained().length, seed, shard, reading, (index, place) -> read(choice.trained()[index]));
+            this.items = new ReadAhead(choice.trained().length, seed, reading, (index, place) -> read(choice.trained()[index]));
         } catch (IOException | RuntimeException e) {
             files.forEach(SafetensorsFile::close);
             throw e;
@@ -305,10 +302,8 @@ public final class LatentShards implements TrainingData {
     /** The noise of a batch, drawn at once: a source for each item would cost far more than its numbers. The same on every device. */
     private Tensor noise(long position, int count) {
         try (TensorScope scope = TensorScope.open();
-                RandomSource random = Seeds.source(Seeds.of(seed, NOISE), position * shard.of(), Device.CPU)) {
-            // All processes draw the whole batch's noise, and take their part.
-            Tensor all = random.normal((long) count * shard.of(), channels, shape[2], shape[3]);
-            return scope.keep(shard.own(all).to(device));
+                RandomSource random = Seeds.source(Seeds.of(seed, NOISE), position, Device.CPU)) {
+            return scope.keep(random.normal(count, channels, shape[2], shape[3]).to(device));
         }
     }
 

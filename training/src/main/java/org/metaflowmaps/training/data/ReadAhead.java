@@ -51,7 +51,6 @@ final class ReadAhead implements AutoCloseable {
     private final Reading reading;
     private final int count;
     private final long seed;
-    private final Shard shard;
     private final Set<Integer> damaged = new HashSet<>();
     private long replaced;
     private final @Nullable ExecutorService pool;
@@ -64,22 +63,20 @@ final class ReadAhead implements AutoCloseable {
      *
      * @param count how many there are
      * @param seed determines the order of every epoch
-     * @param shard the part of the stream that is read
      * @param workers threads that read ahead; 0 to read in the caller's thread, when asked
      * @param reader called from all of these threads
      */
-    ReadAhead(int count, long seed, Shard shard, int workers, Reader reader) {
-        this(count, seed, shard, Reading.of(workers), reader);
+    ReadAhead(int count, long seed, int workers, Reader reader) {
+        this(count, seed, Reading.of(workers), reader);
     }
 
     /** Items by their numbers, of which damaged ones may be replaced. */
-    ReadAhead(int count, long seed, Shard shard, Reading reading, Reader reader) {
-        this.order = new EpochOrder(count, seed, shard, Device.CPU);
+    ReadAhead(int count, long seed, Reading reading, Reader reader) {
+        this.order = new EpochOrder(count, seed, Device.CPU);
         this.reader = reader;
         this.reading = reading;
         this.count = count;
         this.seed = seed;
-        this.shard = shard;
         int workers = reading.workers();
         ThreadFactory named = Thread.ofPlatform().daemon().name("data-loader-", 0).factory();
         this.pool = workers == 0 ? null : Executors.newFixedThreadPool(workers, task -> {
@@ -131,7 +128,7 @@ final class ReadAhead implements AutoCloseable {
             int[] indices = indices(position, wanted);
             for (int i = 0; i < wanted; i++) {
                 try {
-                    numbers[i] = put(target, i, wanted, find(indices[i], shard.global(position + i)));
+                    numbers[i] = put(target, i, wanted, find(indices[i], position + i));
                 } catch (IOException e) {
                     throw new UncheckedIOException(e.getMessage(), e);
                 }
@@ -146,7 +143,7 @@ final class ReadAhead implements AutoCloseable {
         int missing = wanted + wanted * BATCHES_AHEAD - ahead.size();
         if (missing > 0) {
             for (int index : indices(end, missing)) {
-                long place = shard.global(end++);
+                long place = end++;
                 FutureTask<Found> task = new FutureTask<>((Callable<Found>) () -> find(index, place));
                 pool.execute(task);
                 ahead.add(new Item(task));

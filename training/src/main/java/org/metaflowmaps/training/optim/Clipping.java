@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.optim;
 
 import com.google.common.base.Preconditions;
+import java.util.List;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
@@ -11,18 +12,30 @@ public final class Clipping {
 
     private Clipping() {}
 
+    /** {@link #clip(List, double)} of one arena. */
+    public static Tensor clip(ParameterArena arena, double largest) {
+        return clip(List.of(arena), largest);
+    }
+
     /**
-     * Scales the arena's gradients down so that their Euclidean norm is at most {@code largest}, without reading it back.
+     * Scales the gradients of all arenas down by one factor, so that the Euclidean norm of all of them together is at most
+     * {@code largest}, without reading it back.
      *
+     * @param arenas at least one, all on one device
      * @param largest above 0; infinity leaves the gradients as they are
      * @return the norm before, a scalar in the innermost open scope
      */
-    public static Tensor clip(ParameterArena arena, double largest) {
+    public static Tensor clip(List<ParameterArena> arenas, double largest) {
+        Preconditions.checkArgument(!arenas.isEmpty(), "clipping: no parameters were given, expected at least one arena");
         Preconditions.checkArgument(largest > 0, "clipping: the largest norm is %s, expected more than 0", largest);
         try (Autograd.Mode off = Autograd.noGrad()) {
-            Tensor norm = arena.gradients().norm();
+            Tensor norm = arenas.getFirst().gradients().norm();
+            for (ParameterArena other : arenas.subList(1, arenas.size())) {
+                norm = norm.square().add(other.gradients().norm().square()).sqrt();
+            }
             if (largest < Double.POSITIVE_INFINITY) {
-                arena.gradients().mul_(norm.add(EPS).reciprocal().mul(largest).clampMax(1));
+                Tensor factor = norm.add(EPS).reciprocal().mul(largest).clampMax(1);
+                arenas.forEach(arena -> arena.gradients().mul_(factor));
             }
             return norm;
         }

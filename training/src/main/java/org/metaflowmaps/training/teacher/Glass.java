@@ -5,6 +5,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.training.model.InputValues;
 import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
@@ -39,6 +40,9 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
 
     @Override
     public Tensor at(Tensor start, Tensor state, Context context) {
+        if (context.isChecked()) {
+            InputValues.requireTimes("start time", start);
+        }
         try (TensorScope scope = TensorScope.open()) {
             Tensor s = start.to(DType.FLOAT64).clampMin(LEAST_START);
             Tensor t = context.time().to(DType.FLOAT64);

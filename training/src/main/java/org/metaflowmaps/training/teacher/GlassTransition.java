@@ -5,6 +5,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.model.InputValues;
 
 /**
  * The inner flow whose end is a draw of x_{t'} given x_t, from an unconditional drift (method §3.3): what {@link Glass} is for
@@ -80,6 +81,7 @@ public record GlassTransition(Drift drift, double from, double to, double correl
      * @return (B, item shape), in the innermost open scope
      */
     public Tensor at(Tensor start, Tensor inner, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
+        InputValues.requireTimes("start time", start);
         double rest = 1 - from;
         double gain = to - kept() * from;
         double shrink = 1 - (1 - to) * Math.sqrt(1 - correlation * correlation);

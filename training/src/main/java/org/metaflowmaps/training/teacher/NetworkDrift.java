@@ -2,6 +2,7 @@ package org.metaflowmaps.training.teacher;
 
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.MetaFlowMap;
 
@@ -10,10 +11,18 @@ import org.metaflowmaps.training.model.MetaFlowMap;
  * flow or a flow map, which have no context, it is their own velocity.
  *
  * @param map not owned
+ * @param checked false to leave out the checks of times, labels and scales, which read them back: for values that are known to be right
  */
-public record NetworkDrift(MetaFlowMap map) implements Drift {
+public record NetworkDrift(MetaFlowMap map, boolean checked) implements Drift {
+    /** With all checks. */
+    public NetworkDrift(MetaFlowMap map) {
+        this(map, true);
+    }
+
     @Override
     public Tensor at(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
-        return map.averageVelocity(time, time, state, Context.unconditional(state, labels, guidance));
+        Context nothing = checked ? Context.unconditional(state, labels, guidance)
+                : Context.unchecked(Torch.zerosLike(time), Torch.zerosLike(state), labels, guidance);
+        return map.averageVelocity(time, time, state, nothing);
     }
 }

@@ -59,7 +59,7 @@ final class FolderReadingTest {
     }
 
     private ImageFolder open(Reading reading) throws IOException {
-        return new ImageFolder(folder, 2, 1, 5, Shard.WHOLE, reading, Device.CPU);
+        return new ImageFolder(folder, 2, 1, 5, reading, Device.CPU);
     }
 
     private static Reading holding(int count) {
@@ -117,7 +117,7 @@ final class FolderReadingTest {
         try (ImageFolder data = open(holding(5))) {
             held = held(data);
         }
-        try (ImageFolder data = new ImageFolder(folder, 2, 1, 99, Shard.WHOLE, holding(5), Device.CPU)) {
+        try (ImageFolder data = new ImageFolder(folder, 2, 1, 99, holding(5), Device.CPU)) {
             assertEquals(held, held(data), "another seed");
         }
         write(folder.resolve("a/new.png"), 24);
@@ -169,12 +169,12 @@ final class FolderReadingTest {
             pixels[4 * i + 2] = (byte) (10 * i + 5);
         }
         LabelledImages images = new LabelledImages(pixels, 1, 2, 2, labels, List.of("0"));
-        try (ImageData memory = new ImageData(images, 20, 5, Shard.WHOLE, true, Device.CPU); ImageFolder files = open(new Reading(0, 0,
+        try (ImageData memory = new ImageData(images, 20, 5, true, Device.CPU); ImageFolder files = open(new Reading(0, 0,
                 true, false, 0))) {
             assertArrayEquals(numbers(files, 11, 60), numbers(memory, 11, 60));
             assertEquals(List.of(), memory.classNames(), "numbers are no names");
         }
-        try (ImageData memory = new ImageData(images, 15, 5, Shard.WHOLE, true, Device.CPU); TensorScope scope = TensorScope.open()) {
+        try (ImageData memory = new ImageData(images, 15, 5, true, Device.CPU); TensorScope scope = TensorScope.open()) {
             assertEquals(5, memory.heldOut());
             assertArrayEquals(new int[] {16, 17, 18}, numbers(memory.heldOut(1, 3)));
         }
@@ -256,7 +256,7 @@ final class FolderReadingTest {
     void oneImageIsEnoughAndNamesMayBeAnything() throws IOException {
         Path one = folder.resolve("one");
         write(one.resolve("Größe 日本/ünïcode ☃.png"), 3);
-        try (ImageFolder data = new ImageFolder(one, 2, 1, 1, Shard.WHOLE, Reading.of(1), Device.CPU)) {
+        try (ImageFolder data = new ImageFolder(one, 2, 1, 1, Reading.of(1), Device.CPU)) {
             assertEquals(List.of("Größe 日本"), data.classNames());
             assertArrayEquals(new int[] {3, 3, 3}, numbers(data, 0, 3));
         }
@@ -278,7 +278,7 @@ final class FolderReadingTest {
     }
 
     private static LatentShards latents(Path place, Reading reading) throws IOException {
-        return new LatentShards(place, 1, 2, 1, 5, Shard.WHOLE, reading, Device.CPU);
+        return new LatentShards(place, 1, 2, 1, 5, reading, Device.CPU);
     }
 
     @ParameterizedTest

@@ -59,8 +59,8 @@ final class ImageFolderTest {
         Files.writeString(folder.resolve("a/notes.txt"), "not an image");
     }
 
-    private static ImageFolder open(int channels, Shard shard, int workers) throws IOException {
-        return new ImageFolder(folder, SIZE, channels, 5, shard, workers, Device.CPU);
+    private static ImageFolder open(int channels, int workers) throws IOException {
+        return new ImageFolder(folder, SIZE, channels, 5, workers, Device.CPU);
     }
 
     /** The numbers of a batch's images, told by their levels, whose labels are checked. */
@@ -83,8 +83,8 @@ final class ImageFolderTest {
 
     @Test
     void classesAndFilesComeInTheOrderOfTheirNames() throws IOException {
-        try (ImageFolder data = open(3, Shard.WHOLE, 0);
-                EpochOrder order = new EpochOrder(FILES.size(), 5, Shard.WHOLE, Device.CPU);
+        try (ImageFolder data = open(3, 0);
+                EpochOrder order = new EpochOrder(FILES.size(), 5, Device.CPU);
                 TensorScope scope = TensorScope.open()) {
             assertEquals(List.of("B", "a", "b"), data.classNames());
             assertEquals(3, data.classes());
@@ -109,7 +109,7 @@ final class ImageFolderTest {
         }
         LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, labels, List.of("B", "a", "b"));
         try (ImageData memory = new ImageData(images, FILES.size(), 5, Device.CPU);
-                ImageFolder files = open(1, Shard.WHOLE, workers)) {
+                ImageFolder files = open(1, workers)) {
             for (long position : new long[] {0, 4, 8, 12, 3, 1_000_000, 1_000_004, 0}) {
                 try (TensorScope scope = TensorScope.open()) {
                     TrainingData.Batch expected = memory.batch(position, 4);
@@ -121,20 +121,12 @@ final class ImageFolderTest {
         }
     }
 
-    @Test
-    void ranksShareTheStream() throws IOException {
-        try (ImageFolder whole = open(3, Shard.WHOLE, 1);
-                ImageFolder first = open(3, new Shard(0, 2), 1);
-                ImageFolder second = open(3, new Shard(1, 2), 2)) {
-            ShardTest.assertShared(whole, first, second);
-        }
-    }
 
     @Test
     void blackAndWhiteSpanTheRange() throws IOException {
         write(other.resolve("c/black.png"), 0);
         write(other.resolve("c/white.png"), 255);
-        try (ImageFolder data = new ImageFolder(other, 2, 3, 1, Shard.WHOLE, 1, Device.CPU);
+        try (ImageFolder data = new ImageFolder(other, 2, 3, 1, 1, Device.CPU);
                 TensorScope scope = TensorScope.open()) {
             float[] items = data.batch(0, 2).items().toFloatArray();
             Arrays.sort(items);
@@ -152,7 +144,7 @@ final class ImageFolderTest {
         write(other.resolve("c/2.png"), 20);
         Path broken = Files.write(other.resolve("c/3.png"), new byte[] {1, 2, 3});
         int failures = 0;
-        try (ImageFolder data = new ImageFolder(other, 2, 3, 1, Shard.WHOLE, workers, Device.CPU)) {
+        try (ImageFolder data = new ImageFolder(other, 2, 3, 1, workers, Device.CPU)) {
             for (int position = 0; position < 6; position++) {
                 try (TensorScope scope = TensorScope.open()) {
                     data.batch(position, 1);
@@ -179,14 +171,14 @@ final class ImageFolderTest {
     }
 
     private static void images(Path folder) throws IOException {
-        new ImageFolder(folder, 2, 3, 1, Shard.WHOLE, 1, Device.CPU).close();
+        new ImageFolder(folder, 2, 3, 1, 1, Device.CPU).close();
     }
 
     @Test
     void shapesThatAreNoneAreRefused() {
-        Refusal.assertRefused(() -> new ImageFolder(folder, 0, 3, 1, Shard.WHOLE, 1, Device.CPU), "size 0");
-        Refusal.assertRefused(() -> new ImageFolder(folder, 2, 4, 1, Shard.WHOLE, 1, Device.CPU), "4 channels", "1 (grey) or 3");
-        try (ImageFolder data = new ImageFolder(folder, 2, 3, 1, Shard.WHOLE, 0, Device.CPU);
+        Refusal.assertRefused(() -> new ImageFolder(folder, 0, 3, 1, 1, Device.CPU), "size 0");
+        Refusal.assertRefused(() -> new ImageFolder(folder, 2, 4, 1, 1, Device.CPU), "4 channels", "1 (grey) or 3");
+        try (ImageFolder data = new ImageFolder(folder, 2, 3, 1, 0, Device.CPU);
                 TensorScope scope = TensorScope.open()) {
             Refusal.assertRefused(() -> data.batch(-1, 2), "position -1");
         } catch (IOException e) {
@@ -198,7 +190,7 @@ final class ImageFolderTest {
     void nothingIsLeftBehind() throws IOException {
         long before = NativeMemory.liveTensors();
         long threads = ReadAheadTest.threads();
-        try (ImageFolder data = open(3, Shard.WHOLE, 2)) {
+        try (ImageFolder data = open(3, 2)) {
             long open = NativeMemory.liveTensors();
             numbers(data, 3, 20);
             assertEquals(open, NativeMemory.liveTensors());

@@ -185,7 +185,7 @@ final class CheckpointLayoutTest {
                 InferredConfig found = InferredConfig.of(file, CheckpointLayout.detect(file).orElseThrow());
                 Set<Networks.Option> on = Set.of(options);
                 assertEquals(new InferredConfig(Family.MFM, 4, 2, 2, 8, 3, on.contains(Networks.Option.QK_NORM) ? OptionalInt.of(2)
-                        : OptionalInt.empty(), 3, on.contains(Networks.Option.CONTEXT_SCALES) ? 4 : 2, 16,
+                        : OptionalInt.empty(), 3, on.contains(Networks.Option.CONTEXT_SCALES) ? 6 : 2, 16,
                         on.contains(Networks.Option.LEARN_SIGMA), on.contains(Networks.Option.QK_NORM),
                         on.contains(Networks.Option.JOINT)), found);
                 assertTrue(CheckpointConversion.fit(file, CheckpointLayout.at(file, "dit.")).isExact());

@@ -138,7 +138,7 @@ final class EmbeddingsTest {
         }
     }
 
-    /** With scales for the context too, the table has a row for each pair; without one given, the first block of rows counts. */
+    /** With scales for the context too, both lists counted with 1 first, the table has a row for each pair; the context's own scale is 1. */
     @Test
     void contextScalesHaveRowsOfTheirOwn() {
         TransformerConfig config = Networks.config(Networks.Option.CONTEXT_SCALES);
@@ -147,11 +147,11 @@ final class EmbeddingsTest {
                 RandomSource random = RandomSource.seeded(4);
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor table = map.parameters().get("guidance_embedder.embedding_table.weight");
-            assertEquals(4, table.size(0));
+            assertEquals((1 + 1) * (1 + 2), table.size(0));
             Context context = Networks.context(map, random);
             Tensor state = Networks.items(map, random);
             float[] before = map.averageVelocity(context.time(), context.time(), state, context).toFloatArray();
-            table.narrow(0, 2, 2).fill_(5);
+            table.narrow(0, 2, 4).fill_(5);
             assertArrayEquals(before, map.averageVelocity(context.time(), context.time(), state, context).toFloatArray());
             table.narrow(0, 1, 1).fill_(5);
             float[] after = map.averageVelocity(context.time(), context.time(), state, context).toFloatArray();

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.metaflowmaps.training.model.Refusal.assertRefused;
 
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Autograd;
@@ -93,6 +94,22 @@ final class AveragingTest {
         assertEquals(2e-3, new WarmUp(2e-3, 0).at(0), 0);
         assertRefused(() -> new WarmUp(0, 1), "0.0");
         assertRefused(() -> new WarmUp(1, -1), "-1");
+    }
+
+    /** A map's gradient of length 3 and a weighting's of length 4 have one norm of 5 and shrink by one factor. */
+    @Test
+    void gradientsOfSeveralArenasShareOneNorm() {
+        try (ParameterArena one = arena();
+                ParameterArena other = arena();
+                TensorScope scope = TensorScope.open()) {
+            Tensor first = one.view("p", one.gradients());
+            Tensor second = other.view("p", other.gradients());
+            first.copy_(Torch.of(new float[] {3, 0, 0}));
+            second.copy_(Torch.of(new float[] {0, -4, 0}));
+            assertEquals(5, Clipping.clip(List.of(one, other), 2.5).item(), 1e-6);
+            assertArrayEquals(new double[] {1.5, 0, 0}, first.toDoubleArray(), 1e-5);
+            assertArrayEquals(new double[] {0, -2, 0}, second.toDoubleArray(), 1e-5);
+        }
     }
 
     @Test
