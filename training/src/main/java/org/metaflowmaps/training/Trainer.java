@@ -368,7 +368,7 @@ public final class Trainer implements AutoCloseable {
             boolean due = false;
             // Numbers of looks since the last line of metrics, for the next one.
             Map<String, Double> found = new LinkedHashMap<>();
-            board.scalar("model/parameters", resumedAt, map.parameters().count());
+            board.scalar("model/parameters", resumedAt, (double) map.parameters().count());
             while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 due |= (step + 1) % config.checkpointEvery() == 0;
