@@ -408,7 +408,7 @@ public final class Trainer implements AutoCloseable {
             // Numbers of looks since the last line of metrics, for the next one.
             Map<String, Double> found = new LinkedHashMap<>();
             if (resumedAt == 0) {
-                board.scalar("model/parameters", 0, map.parameters().count());
+                board.scalar("model/parameters", 0, (double) map.parameters().count());
             }
             while (step < config.steps() && !stopping) {
                 boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
