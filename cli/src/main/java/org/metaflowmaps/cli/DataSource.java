@@ -49,8 +49,7 @@ final class DataSource {
             case MIXTURE -> new MixtureData(data.means(), data.variance(), config.seed(), device);
             case IMAGES -> new ImageFolder(folder(data), data.size(), data.channels(), config.seed(), reading(data),
                     device);
-            case LATENTS -> new LatentShards(folder(data), data.channels(), data.classes(), data.scale(), config.seed(), shard,
-                    reading(data), device);
+            case LATENTS -> new LatentShards(folder(data), data.channels(), data.classes(), data.scale(), config.seed(), reading(data), device);
         };
     }
 

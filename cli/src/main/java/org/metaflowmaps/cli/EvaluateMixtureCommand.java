@@ -92,8 +92,8 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
                 try (MetaFlowMap map = Checkpoint.load(file, where)) {
                     if (map.classes() > 0 && Checkpoint.alwaysLabelled(file)) {
                         PrintWriter errors = Objects.requireNonNull(spec).commandLine().getErr();
-                        errors.println("warning: " + file + " was trained with label_drop=0, so it never saw label 'none', which is what it is "
-                                + "evaluated at here: its distances mean little. Train with label_drop above 0 to compare it");
+                        errors.println("warning: " + file + " was trained with label_drop=0, so it never saw label 'none', which is "
+                                + "what it is evaluated at here: its distances mean little. Train with label_drop above 0 to compare it");
                         errors.flush();
                     }
                     rows.put(file.toString(), evaluation.map(map, STEPS));

@@ -35,8 +35,8 @@ final class SelfcheckCommand implements Callable<Integer> {
     @Option(names = "--only", paramLabel = "NAME", description = "Run only cases whose name contains this (a regular expression).")
     private String only = "";
 
-    @Option(names = "--dtype", paramLabel = "TYPE", description = "What to compute in: float32, or float64 with bounds of 1e-7 for values and "
-            + "2e-5 for gradients (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--dtype", paramLabel = "TYPE", description = "What to compute in: float32, or float64 with bounds of 1e-7 for "
+            + "values and 2e-5 for gradients (default: ${DEFAULT-VALUE}).")
     private String dtype = "float32";
 
     @Mixin
@@ -74,8 +74,8 @@ final class SelfcheckCommand implements Callable<Integer> {
 
     private static String line(Selfcheck.Outcome outcome) {
         return switch (outcome.status()) {
-            case PASS, FAIL -> String.format(Locale.ROOT, "  %s  %-40s %.1e  (%s)%s", outcome.status() == Selfcheck.Status.PASS ? "pass" : "FAIL",
-                    outcome.name(), outcome.error(), outcome.worst(),
+            case PASS, FAIL -> String.format(Locale.ROOT, "  %s  %-40s %.1e  (%s)%s",
+                    outcome.status() == Selfcheck.Status.PASS ? "pass" : "FAIL", outcome.name(), outcome.error(), outcome.worst(),
                     Double.isNaN(outcome.condition()) ? "" : String.format(Locale.ROOT, "  κ %.1f", outcome.condition()));
             case NOT_COVERED -> String.format(Locale.ROOT, "  -     %-40s not covered yet", outcome.name());
         };

@@ -10,8 +10,8 @@ import org.metaflowmaps.bindings.StableAbi;
  * Named parameters that are views of one flat buffer, with their gradients as views of another.
  *
  * <p>Clipping, an optimiser step, the moving average and a checkpoint are then one pass over one buffer each. Parameters are
- * float32 (or, to check results by, float64) leaves that require gradients; backward passes add into {@link #gradients()}. The arena owns all of it and frees it
- * on {@link #close}; no scope does. An arena whose gradients nobody asks for has no memory for them.
+ * float32 (or, to check results by, float64) leaves that require gradients; backward passes add into {@link #gradients()}. The arena
+ * owns all of it and frees it on {@link #close}; no scope does. An arena whose gradients nobody asks for has no memory for them.
  *
  * <p>Thread safety: any thread may read the parameters, and any thread may close the arena, see {@link Tensor}. Changing values or
  * running backward passes is for one thread at a time.

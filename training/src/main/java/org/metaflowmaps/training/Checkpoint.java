@@ -1,5 +1,6 @@
 package org.metaflowmaps.training;
 
+import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;

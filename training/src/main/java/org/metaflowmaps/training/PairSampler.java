@@ -40,7 +40,8 @@ final class PairSampler {
             if (map.isContextual()) {
                 Tensor time = random.uniform(size).pow(times.contextPower()).clampMax(LATEST_CONTEXT);
                 time = time.mul(random.uniform(size).ge(times.contextAtom()).to(DType.FLOAT32)).mul(grown(step, times.contextWarmUp()));
-                context = Context.unchecked(time, LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time), null, null);
+                context = Context.unchecked(time, LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time), null,
+                        null);
             } else {
                 context = Context.unconditional(batch.items(), null, null);
             }

@@ -70,6 +70,10 @@ final class RunSettings {
             // Older versions had these settings; a run of one process is the same without them.
             data.remove(List.of("rank", "ranks"));
         }
+        if (before.get("optimizer") instanceof ObjectNode optimizer && optimizer.path("kind").asString("").equals("radam")) {
+            // It never had an effect there, and is refused now.
+            optimizer.remove("weight_decay");
+        }
         return difference("", before, JSON.readTree(of(config)));
     }
 

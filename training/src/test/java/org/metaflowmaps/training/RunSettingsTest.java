@@ -93,6 +93,14 @@ final class RunSettingsTest {
     }
 
     @Test
+    void aDecayThatRAdamNeverHadIsNotCompared() {
+        String now = RunSettings.of(new Runs().config());
+        String before = now.replace("\"weight_decay\":0.0", "\"weight_decay\":0.01");
+        assertFalse(before.equals(now));
+        assertNull(RunSettings.difference(before, new Runs().config()));
+    }
+
+    @Test
     void noFolderIsNamed() {
         TrainConfig config = new Runs().config();
         TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(),

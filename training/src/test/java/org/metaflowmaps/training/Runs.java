@@ -69,7 +69,8 @@ final class Runs {
                 teacher, new LossConfig(velocity, plain, consistency, plain, 1, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0, 4),
                 new TimesConfig(2, 0.1, 0, uniform,
                         consistency == LossConfig.ConsistencyKind.SHORTCUT ? dyadic : uniform, 0),
-                new OptimizerConfig(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8, 0.01, clip, skipAbove, maxSkipped),
+                new OptimizerConfig(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8,
+                        optimizer == OptimizerConfig.Kind.ADAMW ? 0.01 : 0, clip, skipAbove, maxSkipped),
                 new AverageConfig(averageDecay, 2));
     }
 

@@ -46,7 +46,8 @@ public record DataConfig(
         Check.require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s",
                 "[[-3, -3], [3, 3]]");
         for (double[] mean : means) {
-            Check.require(Arrays.stream(mean).allMatch(Double::isFinite), "data.means holds %s, expected finite numbers", Arrays.toString(mean));
+            Check.require(Arrays.stream(mean).allMatch(Double::isFinite), "data.means holds %s, expected finite numbers",
+                    Arrays.toString(mean));
         }
         Check.require(kind != Kind.MIXTURE || (variance > 0 && variance < Double.POSITIVE_INFINITY),
                 "data.variance is %s, expected a number above 0", variance);

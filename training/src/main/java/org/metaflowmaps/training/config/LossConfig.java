@@ -48,7 +48,8 @@ public record LossConfig(
         Check.require(diagonalOnly >= 0, "loss.diagonal_only is %s, expected 0 or more", diagonalOnly);
         Check.require(consistency != ConsistencyKind.LAGRANGIAN_TEACHER || through != Lagrangian.Through.VELOCITY,
                 "loss.through is velocity, which trains the map's own velocity: for %s take derivative or average", "lagrangian-teacher");
-        Check.require(clipTarget >= 0 && clipTarget < Double.POSITIVE_INFINITY, "loss.clip_target is %s, expected 0 (no bound) or more", clipTarget);
+        Check.require(clipTarget >= 0 && clipTarget < Double.POSITIVE_INFINITY,
+                "loss.clip_target is %s, expected 0 (no bound) or more", clipTarget);
         Check.require(alphaFrom >= 0, "loss.alpha_from is %s, expected 0 or more", alphaFrom);
         Check.require(alphaTo >= alphaFrom, "loss.alpha_to is %s, expected no less than loss.alpha_from", alphaTo);
         Check.require(consistency != ConsistencyKind.ALPHA_FLOW || alphaTo > 0,

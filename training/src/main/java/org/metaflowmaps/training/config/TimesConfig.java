@@ -23,7 +23,8 @@ public record TimesConfig(
     public TimesConfig {
         Check.given(diagonal, "times.diagonal");
         Check.given(pair, "times.pair");
-        Check.require(contextPower > 0 && contextPower < Double.POSITIVE_INFINITY, "times.context_power is %s, expected a number above 0", contextPower);
+        Check.require(contextPower > 0 && contextPower < Double.POSITIVE_INFINITY,
+                "times.context_power is %s, expected a number above 0", contextPower);
         Check.require(contextAtom >= 0 && contextAtom <= 1, "times.context_atom is %s, expected 0 to 1", contextAtom);
         Check.require(contextWarmUp >= 0, "times.context_warm_up is %s, expected 0 or more", contextWarmUp);
         Check.require(intervalWarmUp >= 0, "times.interval_warm_up is %s, expected 0 or more", intervalWarmUp);

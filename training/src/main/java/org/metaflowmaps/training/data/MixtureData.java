@@ -24,8 +24,8 @@ public final class MixtureData implements TrainingData {
      */
     public MixtureData(List<double[]> means, double variance, long seed, Device device) {
         Preconditions.checkArgument(!means.isEmpty(), "a mixture needs at least one component");
-        Preconditions.checkArgument(variance > 0 && variance < Double.POSITIVE_INFINITY, "mixture: variance is %s, expected a number above 0",
-                variance);
+        Preconditions.checkArgument(variance > 0 && variance < Double.POSITIVE_INFINITY,
+                "mixture: variance is %s, expected a number above 0", variance);
         int dimension = means.getFirst().length;
         float[] flat = new float[means.size() * dimension];
         for (int i = 0; i < means.size(); i++) {

@@ -95,9 +95,7 @@ final class Embeddings {
         Tensor row = Torch.full(allowed.indexOf(ascending.getFirst()), DType.INT64, table.device(), batch);
         for (int i = 1; i < ascending.size(); i++) {
             double midpoint = (ascending.get(i - 1) + ascending.get(i)) / 2;
-            // Half-way between two, the one that comes first in the list is nearest.
-            boolean inclusive = allowed.indexOf(ascending.get(i)) < allowed.indexOf(ascending.get(i - 1));
-            row = Torch.where(inclusive ? scale.ge(midpoint) : scale.gt(midpoint), Torch.full(allowed.indexOf(ascending.get(i)), DType.INT64, table.device(),
+            row = Torch.where(scale.gt(midpoint), Torch.full(allowed.indexOf(ascending.get(i)), DType.INT64, table.device(),
                     batch), row);
         }
         return Torch.embedding(table, row);

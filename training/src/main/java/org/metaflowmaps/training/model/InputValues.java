@@ -39,7 +39,8 @@ public final class InputValues {
      */
     public static void requireLabels(Tensor labels, int classes) {
         require(labels, 0, classes, (item, value) -> "label " + (long) value + " of item " + item + " is out of range: this map has "
-                + (classes == 0 ? "no classes, so give no labels" : "classes 0 to " + (classes - 1) + ", and " + classes + " for no label"));
+                + (classes == 0 ? "no classes, so give no labels" : "classes 0 to " + (classes - 1) + ", and "
+                + classes + " for no label"));
     }
 
     /** How a value out of range is reported. */

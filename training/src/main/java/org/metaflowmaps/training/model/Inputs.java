@@ -44,8 +44,8 @@ final class Inputs {
                     + Arrays.toString(shape));
         }
         if (tensor.dtype() != type) {
-            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + " as the network's weights: call to(DType."
-                    + type.name() + ")");
+            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + " as the network's weights: call "
+                    + "to(DType." + type.name() + ")");
         }
         if (!tensor.device().equals(device)) {
             throw new IllegalArgumentException(name + " is on " + tensor.device() + ", the network on " + device

@@ -99,7 +99,8 @@ public record TransformerConfig(
             @JsonProperty("use_joint_attention") boolean jointAttention,
             @JsonProperty("layout") @Nullable Layout layout) {
         require(contextScales == null || olderScales == null || contextScales.equals(olderScales),
-                "model_guidance_x_cond_ws is %s, but model_guidance_x_ws, its older name, is %s: give one of them", contextScales, olderScales);
+                "model_guidance_x_cond_ws is %s, but model_guidance_x_ws, its older name, is %s: give one of them",
+                contextScales, olderScales);
         List<Double> scales = contextScales != null ? contextScales : olderScales;
         return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth,
                 classScales == null ? List.of() : classScales, scales == null ? List.of() : scales, mlpRatio, zeroData, learnSigma, qkNorm,

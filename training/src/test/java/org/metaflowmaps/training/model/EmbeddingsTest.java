@@ -138,7 +138,7 @@ final class EmbeddingsTest {
         }
     }
 
-    /** With scales for the context too, both lists counted with 1 first, the table has a row for each pair; the context's own scale is 1. */
+    /** With scales for the context too, both lists counted with 1 first, the table has a row for each pair; the context's is 1. */
     @Test
     void contextScalesHaveRowsOfTheirOwn() {
         TransformerConfig config = Networks.config(Networks.Option.CONTEXT_SCALES);

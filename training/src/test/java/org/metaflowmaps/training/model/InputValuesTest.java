@@ -54,7 +54,8 @@ final class InputValuesTest {
             }
             for (long wrong : new long[] {-1, 4}) {
                 Context context = new Context(time, state, Torch.of(new long[] {0, wrong, 1}), null);
-                assertRefused(() -> map.averageVelocity(time, time, state, context), "label " + wrong + " of item 1", "classes 0 to 2", "3 for no label");
+                assertRefused(() -> map.averageVelocity(time, time, state, context), "label " + wrong + " of item 1",
+                        "classes 0 to 2", "3 for no label");
                 assertRefused(() -> context.checkedFor(map), "label " + wrong + " of item 1");
             }
             Context context = new Context(time, state, Torch.of(LABELS), null);
