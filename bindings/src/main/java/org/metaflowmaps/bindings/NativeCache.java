@@ -307,7 +307,8 @@ final class NativeCache implements AutoCloseable {
             return FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
         } catch (IOException e) {
             if (Files.isWritable(folder)) {
-                throw new IOException("cannot lock the cache folder " + folder + " (" + CacheFolder.reason(e) + "): " + CacheFolder.CHOOSE, e);
+                throw new IOException("cannot lock the cache folder " + folder + " (" + CacheFolder.reason(e) + "): "
+                    + CacheFolder.CHOOSE, e);
             }
         }
         try {

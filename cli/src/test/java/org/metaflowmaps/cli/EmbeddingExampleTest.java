@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.io.IOException;
@@ -8,6 +7,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.Autograd;
@@ -60,8 +61,11 @@ final class EmbeddingExampleTest {
     void theReadmeShowsThisCode() throws IOException {
         String readme = Files.readString(Path.of("..", "README.md"));
         String source = Files.readString(Path.of("src/test/java/org/metaflowmaps/cli/EmbeddingExampleTest.java"));
-        assertArrayEquals(between(source, "// example begins\n", "        // example ends").stripTrailing().stripIndent().lines().toArray(),
-                between(readme, "```java\n", "```").strip().lines().toArray());
+        String example = between(source, "// example begins\n", "        // example ends").stripTrailing().stripIndent();
+        List<String> imports = source.lines().filter(line -> line.startsWith("import ") && !line.startsWith("import static ")
+                && Pattern.compile("\\b" + line.substring(line.lastIndexOf('.') + 1, line.length() - 1) + "\\b").matcher(example).find())
+                .toList();
+        assertEquals(String.join("\n", imports) + "\n\n" + example, between(readme, "```java\n", "```").strip());
     }
 
     private static String between(String text, String begin, String end) {

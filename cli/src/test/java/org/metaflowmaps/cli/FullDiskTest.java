@@ -66,7 +66,8 @@ final class FullDiskTest {
     void aRunWhoseMetricsDoNotFitSaysSo() throws IOException {
         // Leaves the log some hundred bytes.
         Files.write(disk.resolve("ballast"), new byte[40 << 10]);
-        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", disk.toString(), "steps=2000", "log_every=1", "checkpoint_every=2000",
+        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", disk.toString(), "steps=2000", "log_every=1",
+                "checkpoint_every=2000",
                 "batch=2", "model.mlp.width=2", "model.mlp.depth=1").failed("cannot write", "checkpoint", "--resume", "o space left");
     }
 

@@ -24,8 +24,8 @@ import org.junit.jupiter.api.io.TempDir;
 /** The launcher script in a small checkout, with a Maven and a Java that only note how they were called. */
 final class LauncherTest {
     private static final Path SCRIPT = Path.of("..", "mfm");
-    private static final List<String> TOOLS = List.of("bash", "env", "cat", "cksum", "dirname", "find", "head", "locale", "ls", "mkdir", "mv",
-            "readlink", "rm", "sleep", "sort", "touch");
+    private static final List<String> TOOLS = List.of("bash", "env", "cat", "cksum", "dirname", "find", "head", "locale", "ls",
+            "mkdir", "mv", "readlink", "rm", "sleep", "sort", "touch");
 
     @TempDir
     private Path folder;
@@ -149,8 +149,8 @@ final class LauncherTest {
         Path copy = folder.resolve("copy");
         try (Stream<Path> files = Files.walk(checkout)) {
             // What was built is copied first, so the sources are newer.
-            for (Path file : files.sorted((one, two) -> Boolean.compare(two.toString().contains("target"), one.toString().contains("target")))
-                    .toList()) {
+            for (Path file : files.sorted((one, two) ->
+                    Boolean.compare(two.toString().contains("target"), one.toString().contains("target"))).toList()) {
                 Path target = copy.resolve(checkout.relativize(file));
                 if (Files.isRegularFile(file)) {
                     Files.createDirectories(Objects.requireNonNull(target.getParent()));

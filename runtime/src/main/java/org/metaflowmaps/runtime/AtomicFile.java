@@ -9,6 +9,7 @@ import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -226,6 +227,9 @@ public final class AtomicFile {
     private static String explain(IOException e) {
         if (e instanceof AccessDeniedException denied) {
             return "no permission for " + denied.getFile() + ": allow writing there or write elsewhere";
+        }
+        if (e instanceof NoSuchFileException) {
+            return "its folder takes no files: write elsewhere";
         }
         if (e instanceof ClosedByInterruptException) {
             return "the writing thread was interrupted";
