@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Stream;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -51,6 +52,8 @@ public record TransformerConfig(
     /** Fills in what a file may leave out, and refuses what does not fit together. */
     @SuppressWarnings("ConstantValue")
     public TransformerConfig {
+        requireGiven("model_guidance_class_ws", classScales);
+        requireGiven("model_guidance_x_ws", contextScales);
         classScales = classScales == null ? List.of() : List.copyOf(classScales);
         contextScales = contextScales == null ? List.of() : List.copyOf(contextScales);
         mlpRatio = mlpRatio == 0 ? 4 : mlpRatio;
@@ -73,6 +76,11 @@ public record TransformerConfig(
                 && contextScales.isEmpty()),
                 "a flow-map layout has no context and no guidance: leave out use_joint_attention, preserve_t_cond_0, %s and %s",
                 "model_guidance_class_ws", "model_guidance_x_ws");
+    }
+
+    @SuppressWarnings("ConstantValue")
+    private static void requireGiven(String name, List<Double> scales) {
+        require(scales == null || scales.stream().noneMatch(Objects::isNull), "%s hold null, expected numbers", name);
     }
 
     /** Bounds that keep every size of a tensor within 32 bits, and the table of positions within a Java array. */
