@@ -139,7 +139,7 @@ class ClaimsTest {
     @Test
     void aNetworkThatMemoryLacksForIsRefusedWithFigures() {
         long before = NativeMemory.liveTensors();
-        for (NetworkConfig huge : List.of(new MlpConfig(2, 2_000_000_000, 3, 3), new MlpConfig(2, 4, Integer.MAX_VALUE, 3),
+        for (NetworkConfig huge : List.of(new MlpConfig(2, 2_000_000, 3, 3), new MlpConfig(2, 4, Integer.MAX_VALUE, 3),
                 TransformerConfig.of(28, 4, 1, 2_000_000, 1000, 4, 10))) {
             String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> huge.zeros(Device.CPU)).getMessage());
             assertTrue(message.contains("iB of memory, ") && message.contains("are free: lower"), message);

@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.metrics.MetricsLog;
@@ -44,7 +45,8 @@ class HeldOutTest {
         LabelledImages images = new LabelledImages(pixels, 1, 4, 4, new byte[] {0, 1, 2, 1, 0, 2, 1, 0, 1}, List.of("a", "b", "c"));
         Path run = folder.resolve(name);
         try (ImageData data = new ImageData(images, 6, 1, Device.CPU);
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run)) {
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run);
+                TensorScope scope = TensorScope.open()) {
             assertEquals(3, data.heldOut());
             trainer.pictures((item, columns, labels, rows) -> {
                 assertArrayEquals(new long[] {1, 4, 4}, item);

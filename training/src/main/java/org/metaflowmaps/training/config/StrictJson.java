@@ -78,7 +78,8 @@ public final class StrictJson {
                         : step.getPropertyName());
             }
         }
-        String message = String.valueOf(failure.getOriginalMessage()).replaceAll("\\s*\\R\\s*", " ");
+        String message = String.valueOf(failure.getOriginalMessage()).replaceAll("\\s*\\R\\s*", " ")
+                .replaceAll("\\s*\\((start marker )?at \\[Source.*", "");
         return (path.isEmpty() ? "" : "'" + path + "': ") + (message.length() <= SHOWN ? message : message.substring(0, SHOWN) + "...");
     }
 }

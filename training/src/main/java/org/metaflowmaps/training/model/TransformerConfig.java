@@ -5,6 +5,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
@@ -53,6 +54,8 @@ public record TransformerConfig(
     /** Fills in what a file may leave out, and refuses what does not fit together. */
     @SuppressWarnings("ConstantValue")
     public TransformerConfig {
+        requireGiven("model_guidance_class_ws", classScales);
+        requireGiven("model_guidance_x_ws", contextScales);
         classScales = classScales == null ? List.of() : List.copyOf(classScales);
         contextScales = contextScales == null ? List.of() : List.copyOf(contextScales);
         mlpRatio = mlpRatio == 0 ? 4 : mlpRatio;
@@ -105,6 +108,11 @@ public record TransformerConfig(
         return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth,
                 classScales == null ? List.of() : classScales, scales == null ? List.of() : scales, mlpRatio, zeroData, learnSigma, qkNorm,
                 preserveContextAtZero, jointAttention, layout == null ? Layout.META_FLOW_MAP : layout);
+    }
+
+    @SuppressWarnings("ConstantValue")
+    private static void requireGiven(String name, List<Double> scales) {
+        require(scales == null || scales.stream().noneMatch(Objects::isNull), "%s hold null, expected numbers", name);
     }
 
     /** Bounds that keep every size of a tensor within 32 bits, and the table of positions within a Java array. */
