@@ -29,7 +29,8 @@ final class InspectCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "FILE", description = "A .safetensors file, one of torch.save, or a folder of shards with an index.")
+    @Parameters(index = "0", paramLabel = "FILE",
+            description = "A .safetensors file, one of torch.save, or a folder of shards with an index.")
     private Path file = Path.of("");
 
     @Mixin
@@ -56,7 +57,8 @@ final class InspectCommand implements Callable<Integer> {
             for (TensorFile.Entry entry : open.entries().values()) {
                 out.printf(line, shown(entry.name(), Integer.MAX_VALUE), entry.dtype(), entry.shape());
             }
-            open.unreadable().forEach((name, why) -> out.println(shown(name, Integer.MAX_VALUE) + "  not read: " + shown(why, Integer.MAX_VALUE)));
+            open.unreadable().forEach((name, why) ->
+                    out.println(shown(name, Integer.MAX_VALUE) + "  not read: " + shown(why, Integer.MAX_VALUE)));
         }
         out.flush();
         return 0;
