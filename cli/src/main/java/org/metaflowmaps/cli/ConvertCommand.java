@@ -42,7 +42,8 @@ final class ConvertCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "IN", description = "A .safetensors file, one of torch.save, or a folder of shards with an index.")
+    @Parameters(index = "0", paramLabel = "IN",
+            description = "A .safetensors file, one of torch.save, or a folder of shards with an index.")
     private Path in = Path.of("");
 
     @Parameters(index = "1", paramLabel = "OUT", description = "A .safetensors or .pt file, replaced if it exists.")

@@ -60,7 +60,8 @@ final class InspectCommand implements Callable<Integer> {
             for (TensorFile.Entry entry : open.entries().values()) {
                 out.printf(line, shown(entry.name(), Integer.MAX_VALUE), entry.dtype(), entry.shape());
             }
-            open.unreadable().forEach((name, why) -> out.println(shown(name, Integer.MAX_VALUE) + "  not read: " + shown(why, Integer.MAX_VALUE)));
+            open.unreadable().forEach((name, why) ->
+                    out.println(shown(name, Integer.MAX_VALUE) + "  not read: " + shown(why, Integer.MAX_VALUE)));
         }
         out.flush();
         return 0;

@@ -24,10 +24,12 @@ final class PrefixOption {
             String given = prefix;
             boolean asGiven = given.isEmpty() || given.endsWith(".") || names.stream().noneMatch(name -> name.startsWith(given + "."));
             String before = asGiven ? given : given + ".";
-            if (!before.isEmpty() && Stream.concat(names.stream(), open.unreadable().keySet().stream()).noneMatch(name -> name.startsWith(before))) {
+            if (!before.isEmpty() && Stream.concat(names.stream(), open.unreadable().keySet().stream())
+                    .noneMatch(name -> name.startsWith(before))) {
                 List<String> networks = CheckpointLayout.prefixes(open);
                 throw new IOException(file + ": no tensor's name begins with --prefix '" + given + "'; "
-                        + (networks.isEmpty() ? "the file has no network that mfm knows" : "its networks are under the prefixes " + networks));
+                        + (networks.isEmpty() ? "the file has no network that mfm knows"
+                        : "its networks are under the prefixes " + networks));
             }
             return Optional.of(CheckpointLayout.at(open, before));
         }

@@ -35,7 +35,8 @@ record FileKind(String found, String cure) {
             Map.entry("(\u00b5/\u00fd", packed("zstd", "zstd -d FILE")),
             Map.entry("7z\u00bc\u00af", packed("7z", "7z x FILE")),
             Map.entry("Rar!", packed("RAR", "unrar x FILE")),
-            Map.entry("GGUF", new FileKind("the file is a GGUF file", "the network's .safetensors or .pt file from before it was converted")),
+            Map.entry("GGUF", new FileKind("the file is a GGUF file",
+                    "the network's .safetensors or .pt file from before it was converted")),
             Map.entry("\u0089HDF", new FileKind("the file is an HDF5 file",
                     "safetensors: read it in Python with h5py and write its tensors with safetensors.torch.save_file")),
             Map.entry("\u0093NUMPY", new FileKind("the file is an array of NumPy",
@@ -64,7 +65,8 @@ record FileKind(String found, String cure) {
         }
         String name = String.valueOf(path.getFileName()).toLowerCase(Locale.ROOT);
         if (name.endsWith(".distcp") || name.equals(".metadata")) {
-            return new FileKind("the file is a part of a distributed checkpoint", distributed(String.valueOf(path.toAbsolutePath().getParent())));
+            return new FileKind("the file is a part of a distributed checkpoint",
+                    distributed(String.valueOf(path.toAbsolutePath().getParent())));
         }
         if (start.startsWith("version https://git-lfs")) {
             return new FileKind("the file is a pointer of Git LFS (" + whole.byteSize() + " bytes of text), not the file itself",
@@ -98,7 +100,8 @@ record FileKind(String found, String cure) {
                     + "network's configuration, whose weights are in another file");
         }
         if (start.startsWith("\u0080") && start.length() > 1 && start.charAt(1) <= 5 && start.charAt(1) > 1) {
-            return new FileKind("the file is a plain pickle, not one of torch.save", "a file of torch.save: load it in Python the way it was "
+            return new FileKind("the file is a plain pickle, not one of torch.save",
+                    "a file of torch.save: load it in Python the way it was "
                     + "saved, and write its tensors with torch.save");
         }
         boolean printable = start.chars().allMatch(c -> (c >= ' ' && c < 127) || c == '\n' || c == '\r' || c == '\t');

@@ -164,13 +164,15 @@ final class Pickle {
         } catch (IOException | RuntimeException e) {
             // A damaged pickle fails in whatever way its nonsense makes a collection or a parser fail.
             throw new PyTorchException(file, "the pickle is not understood at byte " + (pickle.position - begin) + " ("
-                    + clean(String.valueOf(e.getMessage()), 200) + ")", "one that torch.save wrote: the file is damaged, fetch it again", e);
+                    + clean(String.valueOf(e.getMessage()), 200) + ")",
+                    "one that torch.save wrote: the file is damaged, fetch it again", e);
         }
     }
 
     private void count() throws PyTorchException {
         if (++instructions > MAX_INSTRUCTIONS || objects > MAX_OBJECTS) {
-            throw new PyTorchException(file, "the pickle has more than " + MAX_OBJECTS + " objects or " + MAX_INSTRUCTIONS + " instructions",
+            throw new PyTorchException(file, "the pickle has more than " + MAX_OBJECTS + " objects or " + MAX_INSTRUCTIONS
+                    + " instructions",
                     "fewer");
         }
     }

@@ -47,7 +47,8 @@ final class PyTorchArchive implements PyTorchStorages {
             throw new PyTorchException(file, kind.found(), kind.cure());
         }
         if (whole.byteSize() < 4 || whole.get(ValueLayout.JAVA_BYTE, 0) != 'P' || whole.get(ValueLayout.JAVA_BYTE, 1) != 'K') {
-            throw new PyTorchException(file, "the file does not begin as an archive", "a file of torch.save: it is damaged, or of another kind");
+            throw new PyTorchException(file, "the file does not begin as an archive",
+                    "a file of torch.save: it is damaged, or of another kind");
         }
         List<ZipArchiveEntry> all;
         // The library leaves a channel that it opened itself open if the archive is damaged.

@@ -147,7 +147,8 @@ public final class PyTorchFile implements TensorFile {
                     + "Python with torch.save(model.state_dict(), FILE)");
         }
         collect("", root, 0, true, storages);
-        if (root instanceof Dict dict && dict.attributes() instanceof Map<?, ?> attributes && attributes.get(TEXTS) instanceof Map<?, ?> texts) {
+        if (root instanceof Dict dict && dict.attributes() instanceof Map<?, ?> attributes
+                && attributes.get(TEXTS) instanceof Map<?, ?> texts) {
             texts.forEach((key, text) -> metadata.put(String.valueOf(key), String.valueOf(text)));
         }
     }

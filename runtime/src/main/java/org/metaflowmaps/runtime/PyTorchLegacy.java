@@ -47,7 +47,8 @@ final class PyTorchLegacy implements PyTorchStorages {
 
     private static long end(MemorySegment whole, long at, byte[] text) {
         return whole.byteSize() >= at + text.length
-                && MemorySegment.mismatch(whole, at, at + text.length, MemorySegment.ofArray(text), 0, text.length) < 0 ? at + text.length : 0;
+                && MemorySegment.mismatch(whole, at, at + text.length, MemorySegment.ofArray(text), 0, text.length) < 0
+                ? at + text.length : 0;
     }
 
     static PyTorchLegacy read(String file, MemorySegment whole, PyTorchObjects objects) throws PyTorchException {
