@@ -88,7 +88,7 @@ final class TrainCommand implements Callable<Integer> {
     /** What to tell after a stop. */
     static String resumption(Trainer trainer, Path folder, DeviceOption device) {
         List<String> command = new ArrayList<>(List.of(System.getProperty("org.metaflowmaps.command", "./mfm"), "train",
-                 folder.resolve(CONFIG).toString(), "--out", folder.toString()));
+                folder.resolve(CONFIG).toString(), "--out", folder.toString()));
         if (device.given() != null) {
             command.addAll(List.of("--device", device.given().toString()));
         }
