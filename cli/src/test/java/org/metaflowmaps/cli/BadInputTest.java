@@ -111,7 +111,7 @@ final class BadInputTest {
     void wrongCommandLines() {
         mfm("sample", checkpoint, "--device", "gpu").refused("--device", "'gpu' is no device: use cpu, cuda or cuda:N");
         mfm("sample", checkpoint, "--device", "cuda:99").refused("--device", "cuda:99");
-        mfm("sample", checkpoint, "--class", "cap").failed("--class 'cap' is not known", "did you mean 'Bag'?", "T-shirt/top");
+        mfm("sample", checkpoint, "--class", "cap").failed("--class 'cap' is not known", "did you mean 'Coat'?", "T-shirt/top");
         mfm("sample", checkpoint, "--sampler", "euler").refused("--sampler", "refinement", "flow_map", "euler");
         mfm("sample").refused("CHECKPOINT");
         mfm("sample", checkpoint, "--no-such-option").refused("--no-such-option");

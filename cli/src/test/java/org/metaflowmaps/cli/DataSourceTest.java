@@ -103,7 +103,7 @@ final class DataSourceTest {
         train("latents", run, "data.classes=1").failed("label 1 is 1", "data.classes is 1");
         Path broken = Files.createDirectories(folder.resolve("broken/only"));
         Files.writeString(broken.resolve("text.png"), "this is a text");
-        train("images", run, "data.folder=" + broken.getParent(), "model.transformer.label_dim=1")
+        train("images", run, "data.folder=" + broken.getParent(), "model.transformer.label_dim=1", "data.hold_out=0")
                 .failed(broken.resolve("text.png") + " cannot be read");
     }
 }
