@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -97,7 +98,7 @@ class RequestsTest {
         mfm("sample", checkpoint, "--device", "cpu", "--class", "3", "--count", Integer.toString(count), "--steps", "1", "--out",
                 out("many.safetensors")).succeeded();
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("many.safetensors"))) {
-            assertEquals(List.of((long) count, 1L, 28L, 28L), file.entries().get("images").shape());
+            assertEquals(List.of((long) count, 1L, 28L, 28L), Objects.requireNonNull(file.entries().get("images")).shape());
             try (TensorScope scope = TensorScope.open()) {
                 assertTrue(Safetensors.view(file, "images").var(false, 0).min().item() > 0.01);
             }
@@ -114,9 +115,9 @@ class RequestsTest {
         mfm("posterior", vectors, "--device", "cpu", "--out", out("x.png")).failed("holds a map of vectors", "--out FILE.safetensors");
         mfm("posterior", vectors, "--device", "cpu", "--draws", "5", "--time", "0.5", "--out", out("v.safetensors")).succeeded();
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("v.safetensors"))) {
-            assertEquals(List.of(4L, 5L, 2L), file.entries().get("draws").shape());
-            assertEquals(List.of(4L, 1L, 2L), file.entries().get("clean").shape());
-            assertEquals(List.of(4L), file.entries().get("times").shape());
+            assertEquals(List.of(4L, 5L, 2L), Objects.requireNonNull(file.entries().get("draws")).shape());
+            assertEquals(List.of(4L, 1L, 2L), Objects.requireNonNull(file.entries().get("clean")).shape());
+            assertEquals(List.of(4L), Objects.requireNonNull(file.entries().get("times")).shape());
         }
         mfm("evaluate", "drift", vectors, "--device", "cpu", "--items", "4", "--draws", "2").succeeded();
     }
