@@ -106,7 +106,8 @@ public final class Tensor implements AutoCloseable {
             throw new IllegalStateException("this tensor was freed: its scope closed or close() was called; keep() or retain() it, "
                     + "or move its use inside the scope");
         }
-        if (lent != null && !lent.scope().isAlive()) {
+        MemorySegment memory = lent;
+        if (memory != null && !memory.scope().isAlive()) {
             throw new IllegalStateException("the memory of this tensor was freed: the arena that Torch.of got it from was closed; keep "
                     + "the arena open as long as the tensor, or copy with Torch.copyOf");
         }
@@ -173,6 +174,8 @@ public final class Tensor implements AutoCloseable {
         }
         try {
             raw.close();
+            // Who keeps this object must not keep the memory too.
+            lent = null;
             if (ticket != null) {
                 ticket.settle();
             }
@@ -315,7 +318,8 @@ public final class Tensor implements AutoCloseable {
 
     @Override
     public String toString() {
-        boolean gone = isFreed() || (lent != null && !lent.scope().isAlive());
+        MemorySegment memory = lent;
+        boolean gone = isFreed() || (memory != null && !memory.scope().isAlive());
         return gone ? "Tensor(freed)" : "Tensor(" + dtype() + Arrays.toString(shape()) + " on " + device() + ")";
     }
 
