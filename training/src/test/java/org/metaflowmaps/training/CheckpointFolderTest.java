@@ -161,7 +161,7 @@ final class CheckpointFolderTest {
         Files.write(step(5), new byte[0]);
         Files.write(step(6), Arrays.copyOf(Files.readAllBytes(step(6)), 5000));
         assertRefused(IOException.class, this::resumed, "no checkpoint in " + folder, step(5).toString(), step(6).toString(),
-                "0 bytes", "truncated",
+                "the file is empty", "truncated",
                 "another folder");
         assertEquals(List.of("5", "6"), names());
     }

@@ -20,7 +20,7 @@ final class PeakMemory {
     private PeakMemory() {}
 
     /**
-     * From here on large blocks are mapped one by one, and what is free goes back to the system; ends with {@link #finish}.
+     * From here on large blocks are mapped one by one; ends with {@link #finish}.
      *
      * @return false where there is no such mark, as outside of Linux
      */
@@ -29,10 +29,17 @@ final class PeakMemory {
             return false;
         }
         threshold(1 << 16);
+        return true;
+    }
+
+    /** Gives back what is free: memory that earlier work left would be used again, and not be seen. */
+    private static void trim() {
         try {
             MethodHandle trim = LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow("malloc_trim"),
                     FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG));
-            return (int) trim.invokeExact(0L) >= 0;
+            if ((int) trim.invokeExact(0L) < 0) {
+                throw new IllegalStateException("malloc_trim");
+            }
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }
@@ -57,6 +64,7 @@ final class PeakMemory {
 
     /** The bytes by which memory rises above what it is before. */
     static long of(Runnable body) throws IOException {
+        trim();
         Files.writeString(RESET, "5");
         long before = kilobytes("VmRSS:");
         body.run();

@@ -48,8 +48,31 @@ final class TrainerTest {
         }
     }
 
+    /** A mixture of which every item is NaN. */
     private static TrainingData spoiled() {
-        return new MixtureData(List.of(new double[] {0, Double.NaN}, new double[2], new double[2]), 1, 1, Device.CPU);
+        TrainingData whole = new MixtureData(List.of(new double[2], new double[2], new double[2]), 1, 1, Device.CPU);
+        return new TrainingData() {
+            @Override
+            public long[] itemShape() {
+                return whole.itemShape();
+            }
+
+            @Override
+            public int classes() {
+                return whole.classes();
+            }
+
+            @Override
+            public Batch batch(long position, int count) {
+                Batch batch = whole.batch(position, count);
+                return new Batch(batch.items().mul(Double.NaN), batch.labels());
+            }
+
+            @Override
+            public void close() {
+                whole.close();
+            }
+        };
     }
 
     /** Two passes of 4 items leave the mean of the gradients that each of them leaves alone. */

@@ -136,8 +136,8 @@ final class AttentionTest {
     }
 
     /**
-     * With keys that do not see the context, its only way into a block is by its values: the seventh chunk of the modulation
-     * opens and shuts it.
+     * With keys that do not see the context, and its tokens multiplied by 0 at the input, its only way in is by a block's values:
+     * the seventh chunk of the modulation opens and shuts it.
      */
     @Test
     void seventhChunkOfTheModulationGatesTheContextsValues() {
@@ -147,6 +147,8 @@ final class AttentionTest {
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(3);
                 Autograd.Mode off = Autograd.noGrad()) {
+            map.parameters().get("x_cond_adaLN.1.weight").zero_();
+            map.parameters().get("x_cond_adaLN.1.bias").zero_().narrow(0, width, width).fill_(-1);
             for (int i = 0; i < config.depth(); i++) {
                 String block = "blocks." + i + ".";
                 map.parameters().get(block + "joint_attn.kv_cond.weight").narrow(0, 0, width).zero_();

@@ -111,7 +111,9 @@ final class PublicFilesTest {
         String converter = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch";
         assertRefused(IOException.class, () -> TensorFile.open(file("dcp")), converter);
         assertRefused(IOException.class, () -> TensorFile.open(file("dcp/__0_0.distcp")), converter);
-        assertRefused(IOException.class, () -> TensorFile.open(file("dcp/.metadata")), converter);
+        // Maven copies no file of that name.
+        Path metadata = Files.copy(file("dcp/metadata"), folder.resolve(".metadata"));
+        assertRefused(IOException.class, () -> TensorFile.open(metadata), converter);
     }
 
     /** A value above 65504 is not written as an infinity unless that is wanted, and then no file is left. */
