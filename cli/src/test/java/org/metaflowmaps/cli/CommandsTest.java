@@ -46,15 +46,15 @@ final class CommandsTest {
         trained = folder.resolve("trained");
         checkpoint = trained.resolve("checkpoint.safetensors").toString();
         Command run = tiny("train", "quickstart", "--device", "cpu", "--out", trained.toString()).succeeded();
-        assertTrue(run.out().startsWith("training ") && run.out().contains("parameters on cpu"), run.out());
+        assertTrue(run.out().startsWith("data: 10000 images") && run.out().contains("parameters on cpu"), run.out());
         assertTrue(run.out().contains("done: " + checkpoint), run.out());
     }
 
     @Test
     void trainingLeavesAllOfARun() throws IOException {
         List<String> names = files(trained);
-        assertEquals(6, names.size(), names.toString());
-        assertTrue(names.containsAll(List.of("checkpoint.safetensors", "checkpoints/step-000000002.safetensors",
+        assertEquals(7, names.size(), names.toString());
+        assertTrue(names.containsAll(List.of(".run.lock", "checkpoint.safetensors", "checkpoints/step-000000002.safetensors",
                 "checkpoints/step-000000004.safetensors", "config.yaml", "metrics.jsonl")), names.toString());
         assertTrue(names.stream().anyMatch(name -> name.startsWith("events.out.tfevents.")), names.toString());
         assertEquals(List.of(1L, 2L, 3L, 4L), MetricsLog.read(trained.resolve("metrics.jsonl")).stream()

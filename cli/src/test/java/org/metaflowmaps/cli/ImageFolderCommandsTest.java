@@ -155,7 +155,7 @@ final class ImageFolderCommandsTest {
     @Test
     void holdOutIsOfTheDataUnlessItIsGiven() throws IOException {
         assertEquals(500, Configs.load("quickstart", List.of()).config().data().holdOut());
-        List<String> images = List.of("data.kind=images", "data.folder=x");
+        List<String> images = List.of("data.kind=images", "data.folder=" + data);
         assertEquals(0, Configs.load("quickstart", images).config().data().holdOut());
         Configs.Resolved now = Configs.load("quickstart", Stream.concat(images.stream(), Stream.of("data.hold_out=7")).toList());
         assertEquals(7, now.config().data().holdOut());

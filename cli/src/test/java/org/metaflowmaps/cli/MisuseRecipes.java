@@ -42,6 +42,7 @@ import org.metaflowmaps.runtime.PyTorchFile;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Safetensors;
 import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.ShardedFile;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
@@ -50,12 +51,14 @@ import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FeatureMoments;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.config.StrictJson;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.ImageFolder;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.LatentShards;
 import org.metaflowmaps.training.data.MixtureData;
+import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
@@ -103,6 +106,8 @@ final class MisuseRecipes implements AutoCloseable {
 
     private static final int BATCH = 4;
     private static final MlpConfig MLP = new MlpConfig(2, 4, 1, 3);
+    private static final String MLP_TEXT = "{\"dimension\":2,\"width\":4,\"depth\":1,\"label_dim\":3}";
+    private static final Reading READING = new Reading(0, 2, false, false, 0.5);
     private static final TransformerConfig TRANSFORMER = TransformerConfig.of(4, 2, 1, 8, 1, 2, 3);
     private static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     private static final double[][] IDENTITY = {{1, 0}, {0, 1}};
@@ -146,12 +151,15 @@ final class MisuseRecipes implements AutoCloseable {
                     new OutgoingTensor.Deferred("latents", DType.FLOAT32, List.of(4L, 1L, 2L, 2L), () -> Torch.zeros(4, 1, 2, 2)),
                     new OutgoingTensor.Deferred("labels", DType.INT64, List.of(4L), () -> Torch.zeros(DType.INT64, Device.CPU, 4))));
         }
-        for (String name : new String[] {"images/a/1.png", "images/b/2.png"}) {
+        for (String name : new String[] {"images/a/1.png", "images/a/3.png", "images/b/2.png", "images/b/4.png"}) {
             Path file = folder.resolve(name);
             Files.createDirectories(file.getParent());
             javax.imageio.ImageIO.write(new java.awt.image.BufferedImage(4, 4, java.awt.image.BufferedImage.TYPE_BYTE_GRAY), "png",
                     file.toFile());
         }
+        Path shards = Files.createDirectories(folder.resolve("shards"));
+        Files.copy(folder.resolve("file.safetensors"), shards.resolve("model-00001-of-00001.safetensors"));
+        Files.writeString(shards.resolve("model.safetensors.index.json"), "{\"weight_map\": {\"name\": \"model-00001-of-00001.safetensors\"}}");
         Files.writeString(folder.resolve("file.jsonl"), "");
         Files.write(folder.resolve("file.idx"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
     }
@@ -295,7 +303,9 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == boolean.class || type == Boolean.class) {
             return false;
         } else if (type == String.class) {
-            return method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
+            return call.getDeclaringClass() == StrictJson.class ? MLP_TEXT : method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
+        } else if (type == Class.class) {
+            return MlpConfig.class;
         } else if (type == Object.class) {
             return "object";
         } else if (type == OptionalInt.class) {
@@ -351,7 +361,7 @@ final class MisuseRecipes implements AutoCloseable {
     private Path path(String name, Class<?> owner) {
         String type = owner.getSimpleName();
         return folder.resolve(switch (name) {
-            case "folder" -> type.equals("LatentShards") ? "latents" : type.equals("ImageFolder") ? "images" : "out";
+            case "folder" -> type.equals("LatentShards") ? "latents" : type.equals("ImageFolder") || type.equals("DataCheck") ? "images" : "out";
             case "target", "to" -> "out/" + System.nanoTime() + ".safetensors";
             case "run" -> "out/run";
             default -> file(type);
@@ -535,6 +545,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "RandomSource" -> closing(RandomSource.seeded(1));
             case "ParameterArena" -> arena();
             case "PyTorchFile" -> closing(PyTorchFile.open(folder.resolve("file.pt")));
+            case "ShardedFile" -> closing((ShardedFile) TensorFile.open(folder.resolve("shards")));
             case "SafetensorsFile" -> closing(SafetensorsFile.open(folder.resolve("sealed.safetensors")));
             case "TensorFile" -> closing(TensorFile.open(folder.resolve(switch (call.getDeclaringClass().getSimpleName()) {
                 case "InferredConfig" -> "transformer.safetensors";
@@ -561,10 +572,13 @@ final class MisuseRecipes implements AutoCloseable {
             case "Weighting" -> new Weighting.L2();
             case "Consistency" -> (Consistency) new org.metaflowmaps.training.loss.Semigroup(map());
             case "LabelledImages" -> images();
-            case "ImageData" -> closing(new ImageData(images(), BATCH, 1, Device.CPU));
-            case "ImageFolder" -> closing(new ImageFolder(folder.resolve("images"), 4, 1, 1, 0, Device.CPU));
-            case "LatentShards" -> closing(new LatentShards(folder.resolve("latents"), 1, 3, 1, 1, 0, Device.CPU));
-            case "MixtureData", "TrainingData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
+            case "ImageData" -> closing(new ImageData(images(), images().count() - 2, 1, Device.CPU));
+            case "ImageFolder" -> closing(new ImageFolder(folder.resolve("images"), 4, 1, 1, READING, Device.CPU));
+            case "LatentShards" -> closing(new LatentShards(folder.resolve("latents"), 1, 3, 1, 1, READING, Device.CPU));
+            case "TrainingData" -> call.getName().equals("heldOut") ? made(ImageData.class, name, call) : made(MixtureData.class, name, call);
+            case "NetworkConfig" -> MLP;
+            case "Reading" -> READING;
+            case "MixtureData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
             case "FashionClassifier" -> shippedClassifier();
             case "Trainer" -> closing(new Trainer(config(), closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)), Device.CPU,
                     Files.createTempDirectory(folder, "run")));

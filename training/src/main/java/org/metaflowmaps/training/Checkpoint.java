@@ -242,7 +242,7 @@ public final class Checkpoint {
                 : "") + ")";
     }
 
-    private static List<String> names(SafetensorsFile open, Path file) throws IOException {
+    private static List<String> names(TensorFile open, Path file) throws IOException {
         String text = open.metadata().get(CLASS_NAMES);
         if (text == null) {
             return List.of();
@@ -268,7 +268,7 @@ public final class Checkpoint {
      * @throws IOException if the file is missing, or no such checkpoint
      */
     public static List<String> classNames(Path file) throws IOException {
-        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+        try (TensorFile open = TensorFile.open(file)) {
             List<String> names = names(open, file);
             String run = open.metadata().get(RUN);
             if (!names.isEmpty() || run == null) {
@@ -374,7 +374,7 @@ public final class Checkpoint {
      * @throws IOException if the file is missing, no such checkpoint, or claims a network that it does not hold
      */
     public static void check(Path file) throws IOException {
-        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+        try (TensorFile open = TensorFile.open(file)) {
             ModelConfig model = network(open, file);
             try {
                 NetworkFile.check(model.network(), open, file, CheckpointLayout.at(open, NetworkFile.PREFIX));

@@ -40,7 +40,8 @@ final class HoldOut {
         if (count == 0) {
             return new HoldOut(IntStream.range(0, labels.length).toArray(), new int[0]);
         }
-        int[] sizes = new int[classes];
+        // A claim of more classes than there are labels takes no memory.
+        int[] sizes = new int[Math.min(classes, Arrays.stream(labels).max().orElse(0) + 1)];
         int all = 0;
         for (int label : labels) {
             if (label >= 0) {
@@ -50,10 +51,10 @@ final class HoldOut {
         }
         int[] quotas = quotas(sizes, all, count);
         List<List<Integer>> items = new ArrayList<>();
-        IntStream.range(0, classes).forEach(label -> items.add(new ArrayList<>()));
+        IntStream.range(0, sizes.length).forEach(label -> items.add(new ArrayList<>()));
         IntStream.range(0, labels.length).filter(item -> labels[item] >= 0).forEach(item -> items.get(labels[item]).add(item));
         boolean[] out = new boolean[labels.length];
-        for (int label = 0; label < classes; label++) {
+        for (int label = 0; label < sizes.length; label++) {
             items.get(label).sort(Comparator.comparingLong(key::of));
             items.get(label).subList(0, quotas[label]).forEach(item -> out[item] = true);
         }
@@ -93,7 +94,7 @@ final class HoldOut {
 
     /** The held-out items of a range, checked. */
     int[] held(int from, int count) {
-        Preconditions.checkArgument(from >= 0 && count > 0 && from + count <= held.length,
+        Preconditions.checkArgument(from >= 0 && count > 0 && (long) from + count <= held.length,
                 "held-out items %s to %s, expected some of the %s there are",
                 from, (long) from + count, held.length);
         return Arrays.copyOfRange(held, from, from + count);

@@ -138,7 +138,7 @@ public final class ImageData implements TrainingData {
 
     @Override
     public Batch heldOut(int from, int wanted) {
-        Preconditions.checkArgument(from >= 0 && wanted > 0 && from + wanted <= heldOut(),
+        Preconditions.checkArgument(from >= 0 && wanted > 0 && (long) from + wanted <= heldOut(),
                 "held-out items %s to %s, expected some of the %s there are",
                 from, (long) from + wanted, heldOut());
         int first = count + from;

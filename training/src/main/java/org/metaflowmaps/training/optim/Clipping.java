@@ -2,6 +2,7 @@ package org.metaflowmaps.training.optim;
 
 import com.google.common.base.Preconditions;
 import java.util.List;
+import java.util.Objects;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
@@ -14,7 +15,7 @@ public final class Clipping {
 
     /** {@link #clip(List, double)} of one arena. */
     public static Tensor clip(ParameterArena arena, double largest) {
-        return clip(List.of(arena), largest);
+        return clip(List.of(Objects.requireNonNull(arena, "arena")), largest);
     }
 
     /**
