@@ -199,6 +199,8 @@ final class LauncherTest {
         killed.descendants().forEach(ProcessHandle::destroyForcibly);
         killed.destroyForcibly().waitFor();
         Path torn = checkout.resolve("runtime/target/classes/B.class");
+        // The build may have been killed before it made the folder.
+        Files.createDirectories(torn.getParent());
         Files.writeString(torn, "torn");
         environment.remove("FAKE_BUILD");
         runs();
