@@ -53,6 +53,16 @@ final class SelfcheckCommandTest {
         assertTrue(lines.size() > inFiles && inFiles > 10 && passed > 10, run.out());
     }
 
+    @Test
+    void theSameCasesHoldInFloat64WithinSmallerBounds() {
+        String out = mfm("selfcheck", "--device", "cpu", "--dtype", "float64").succeeded().out();
+        assertTrue(out.contains("62 passed, 0 failed"), out);
+        List<String> gradients = cases(out).stream().filter(line -> line.matches("  pass  (diagonal|consistency)_.*")).toList();
+        assertEquals(16, gradients.size(), out);
+        gradients.forEach(line -> assertTrue(line.contains("κ"), line));
+        mfm("selfcheck", "--dtype", "float16").failed("float16", "float32", "float64");
+    }
+
     /** One number of one output is moved by a thousandth of the output's size. */
     @Test
     void oneWrongNumberIsFound() throws IOException {
