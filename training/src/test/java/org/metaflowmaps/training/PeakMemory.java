@@ -64,7 +64,11 @@ final class PeakMemory {
 
     /** The least of three rises: what the JVM takes for itself meanwhile only adds. */
     static double least(Runnable body) throws IOException {
-        return Math.min(of(body), Math.min(of(body), of(body)));
+        double least = of(body);
+        for (int i = 1; i < 3; i++) {
+            least = Math.min(least, of(body));
+        }
+        return least;
     }
 
     /** The bytes by which memory rises above what it is before. */
