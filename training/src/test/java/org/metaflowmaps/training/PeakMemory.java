@@ -63,8 +63,8 @@ final class PeakMemory {
     }
 
     /** The least of three rises: what the JVM takes for itself meanwhile only adds. */
-    static double least(Runnable body) throws IOException {
-        double least = of(body);
+    static long least(Runnable body) throws IOException {
+        long least = of(body);
         for (int i = 1; i < 3; i++) {
             least = Math.min(least, of(body));
         }
