@@ -63,17 +63,17 @@ public final class FreeMemory {
         for (String line : lines(proc.resolve("self/cgroup"))) {
             String[] parts = line.split(":", 3);
             if (parts.length == 3 && parts[1].isEmpty()) {
-                available = Math.min(available, left(groups, parts[2], "memory.max", "memory.current", "inactive_file "));
+                available = Math.min(available, left(groups, parts[2], "memory.max", "memory.current", ""));
             } else if (parts.length == 3 && List.of(parts[1].split(",")).contains("memory")) {
                 available = Math.min(available, left(groups.resolve("memory"), parts[2], "memory.limit_in_bytes",
-                        "memory.usage_in_bytes", "total_inactive_file "));
+                        "memory.usage_in_bytes", "total_"));
             }
         }
         return available;
     }
 
     /** What the limits of a group and of the groups around it leave. */
-    private static long left(Path root, String name, String limit, String usage, String cache) {
+    private static long left(Path root, String name, String limit, String usage, String prefix) {
         long left = UNLIMITED;
         // Inside a container the group's own name may not be visible; its limit is then at the root.
         Path group = root.resolve(name.replaceAll("^/+", "")).normalize();
@@ -81,7 +81,9 @@ public final class FreeMemory {
             long most = number(lines(at.resolve(limit)));
             long used = number(lines(at.resolve(usage)));
             if (most >= 0 && used >= 0) {
-                left = Math.min(left, Math.max(0, most - used + Math.max(0, field(at.resolve("memory.stat"), cache, 1))));
+                Path stat = at.resolve("memory.stat");
+                long reclaimable = Math.max(0, field(stat, prefix + "inactive_file ", 1)) + Math.max(0, field(stat, prefix + "active_file ", 1));
+                left = Math.min(left, Math.max(0, most - used + reclaimable));
             }
         }
         return left;

@@ -42,6 +42,8 @@ import org.metaflowmaps.training.optim.Optimizer;
 import org.metaflowmaps.training.optim.RAdam;
 import org.metaflowmaps.training.optim.WarmUp;
 import org.metaflowmaps.training.teacher.ConditionalDrift;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Trains a meta flow map as a configuration says, and leaves checkpoints and metrics in a folder. */
 public final class Trainer implements AutoCloseable {
@@ -51,6 +53,7 @@ public final class Trainer implements AutoCloseable {
     /** The metrics' name in a run's folder. */
     public static final String METRICS = "metrics.jsonl";
 
+    private static final Logger LOG = LoggerFactory.getLogger(Trainer.class);
     private static final String EVENTS = "TensorBoard's events in ";
 
     private final TrainConfig config;
@@ -415,7 +418,7 @@ public final class Trainer implements AutoCloseable {
                 due |= (step + 1) % config.checkpointEvery() == 0;
                 Report report = stepOrSave(readAll || log);
                 if (config.evaluateEvery() > 0 && step % config.evaluateEvery() == 0) {
-                    found.putAll(look(board));
+                    found.putAll(lookOrSave(board));
                 }
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
@@ -506,6 +509,25 @@ public final class Trainer implements AutoCloseable {
     /** Asks {@link #run} to end after the step it is in, with a checkpoint. Safe to call from any thread. */
     public void stop() {
         stopping = true;
+    }
+
+    /** A look; where a held-out item cannot be read, a checkpoint comes first, or the look is left out if damage is skipped. */
+    private Map<String, Double> lookOrSave(TensorBoardWriter board) throws IOException {
+        try {
+            return look(board);
+        } catch (UncheckedIOException | OutOfMemoryError e) {
+            if (e.getCause() instanceof DamagedItemException && config.data().onError() == DataConfig.OnError.SKIP) {
+                LOG.warn("step {}: no look at the held-out items: {}", step, e.getMessage());
+                return Map.of();
+            }
+            if (savedAt != step && skipped.inRow() == 0) {
+                save();
+            }
+            if (e instanceof OutOfMemoryError) {
+                throw e;
+            }
+            throw new TrainingException("step " + step + ": " + e.getMessage() + ". " + kept(), e);
+        }
     }
 
     /** Measures and shows the moving average. */

@@ -47,10 +47,8 @@ final class Planes {
         }
         double scale = size / (double) Math.min(image.width, image.height);
         // Half to even, as Python rounds.
-        int toWidth = (int) Math.rint(image.width * scale);
-        int toHeight = (int) Math.rint(image.height * scale);
-        Weights across = weights(image.width, toWidth, 2, Planes::cubic).middle(size);
-        Weights down = weights(image.height, toHeight, 2, Planes::cubic).middle(size);
+        Weights across = weights(image.width, (long) Math.rint(image.width * scale), size, 2, Planes::cubic);
+        Weights down = weights(image.height, (long) Math.rint(image.height * scale), size, 2, Planes::cubic);
         return image.resampled(across, down);
     }
 
@@ -66,7 +64,7 @@ final class Planes {
     }
 
     private Planes resized(int toWidth, int toHeight, double support, Filter filter) {
-        return resampled(weights(width, toWidth, support, filter), weights(height, toHeight, support, filter));
+        return resampled(weights(width, toWidth, toWidth, support, filter), weights(height, toHeight, toHeight, support, filter));
     }
 
     private Planes resampled(Weights across, Weights down) {
@@ -86,22 +84,18 @@ final class Planes {
             this.first = first;
             this.values = values;
         }
-
-        /** Those of so many places in the middle of the result: only they are computed. */
-        Weights middle(int count) {
-            int from = (first.length - count) / 2;
-            return new Weights(Arrays.copyOfRange(first, from, from + count), Arrays.copyOfRange(values, from, from + count));
-        }
     }
 
-    private static Weights weights(int from, int to, double support, Filter filter) {
+    /** Of {@code count} places in the middle of {@code to}: a thin image's long side may have more than memory holds. */
+    private static Weights weights(int from, long to, int count, double support, Filter filter) {
         double scale = from / (double) to;
         double stretch = Math.max(scale, 1);
         double reach = support * stretch;
-        int[] first = new int[to];
-        float[][] values = new float[to][];
-        for (int i = 0; i < to; i++) {
-            double centre = (i + 0.5) * scale;
+        long middle = (to - count) / 2;
+        int[] first = new int[count];
+        float[][] values = new float[count][];
+        for (int i = 0; i < count; i++) {
+            double centre = (middle + i + 0.5) * scale;
             int begin = Math.max(0, (int) (centre - reach + 0.5));
             double[] exact = new double[Math.min(from, (int) (centre + reach + 0.5)) - begin];
             for (int j = 0; j < exact.length; j++) {

@@ -24,6 +24,7 @@ final class PngStructure {
     private final byte[] file;
     private final long maxPixels;
     private final ByteArrayOutputStream image = new ByteArrayOutputStream();
+    private final byte[] buffer = new byte[1 << 16];
     private final Inflater inflater = new Inflater();
     private boolean begun;
     private boolean ended;
@@ -169,7 +170,9 @@ final class PngStructure {
     }
 
     private void inflate(int body, int size) throws IOException {
-        byte[] buffer = new byte[1 << 16];
+        if (size == 0 || unpacked) {
+            return;
+        }
         inflater.setInput(file, body, size);
         try {
             while (!unpacked && !inflater.finished()) {

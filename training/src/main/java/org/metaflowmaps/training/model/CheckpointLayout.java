@@ -27,6 +27,8 @@ public record CheckpointLayout(Family family, String prefix) {
     /** The first layer of every transformer here: whatever stands before its name stands before all names. */
     private static final String FIRST = "x_embedder.proj.weight";
     private static final String FIRST_PART = "x_embedder.";
+    /** What compares networks takes time in proportion to their number squared. */
+    private static final int MOST_NETWORKS = 64;
     /** A part of DMF's training loss that its files have and no sampler needs; no other family's files have it. */
     private static final String LOSS_PART = "logvar_linear";
     /** What PyTorch's and Lightning's wrappers of modules put anywhere into a name. */
@@ -77,6 +79,9 @@ public record CheckpointLayout(Family family, String prefix) {
      */
     public static Optional<CheckpointLayout> detect(TensorFile file) throws IOException {
         List<String> prefixes = prefixes(file);
+        if (prefixes.size() > MOST_NETWORKS) {
+            throw new IOException("the file has more than " + MOST_NETWORKS + " networks: choose one with --prefix");
+        }
         List<String> best = averaged(file, prefixes);
         if (best.size() > 1 && best.stream().skip(1).allMatch(other -> same(file, best.getFirst(), other))) {
             return Optional.of(at(file, best.getFirst()));
@@ -101,6 +106,9 @@ public record CheckpointLayout(Family family, String prefix) {
             boolean begins = at >= 0 && (at == 0 || name.charAt(at - 1) == '.');
             if (begins && bare(name.substring(at)).equals(FIRST)) {
                 found.add(name.substring(0, at));
+            }
+            if (found.size() > MOST_NETWORKS) {
+                break;
             }
         }
         // An optimiser may keep its moments under the parameters' names.

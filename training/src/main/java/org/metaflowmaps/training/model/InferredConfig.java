@@ -27,6 +27,7 @@ import org.metaflowmaps.runtime.TensorFile;
  */
 public record InferredConfig(CheckpointLayout.Family family, int inputSize, int patchSize, int inChannels, int hiddenSize, int depth,
         OptionalInt numHeads, int labelDim, int guidanceRows, int hiddenWidth, boolean learnSigma, boolean qkNorm, boolean jointAttention) {
+    private static final int MOST_ROWS = 1 << 16;
     private static final Map<Integer, Integer> USUAL_HEADS = Map.of(384, 6, 768, 12, 1024, 16, 1152, 16);
     private static final Map<Integer, Integer> USUAL_ENCODER_DEPTH = Map.of(12, 8, 28, 20);
 
@@ -56,6 +57,9 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         int labels = size(shapes.get("y_embedder.embedding_table.weight", 2).getFirst()) - 1;
         String guidance = "guidance_embedder.embedding_table.weight";
         int rows = shapes.has(guidance) ? size(shapes.get(guidance, 2).getFirst()) : 0;
+        if (rows > MOST_ROWS) {
+            throw new IOException("a guidance table of " + rows + " rows makes no transformer, expected at most " + MOST_ROWS);
+        }
         long tokens = shapes.get("pos_embed", 3).get(1);
         long outputs = shapes.get("final_layer.linear.weight", 2).getFirst();
         long plain = (long) patch * patch * channels;
