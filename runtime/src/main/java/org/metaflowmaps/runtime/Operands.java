@@ -96,8 +96,10 @@ final class Operands {
 
     /** Buffers that are written are not the same memory. */
     private static void distinct(String operation, String name, Tensor written, String otherName, Tensor other) {
-        if (written.numel() > 0 && StableAbi.dataPointer(written.handle()) == StableAbi.dataPointer(other.handle())) {
-            throw new IllegalArgumentException(operation + ": " + name + " and " + otherName + " are the same memory, expected one each");
+        try (ThreadState call = ThreadState.enter(written, other)) {
+            if (written.numel() > 0 && StableAbi.dataPointer(written.handle()) == StableAbi.dataPointer(other.handle())) {
+                throw new IllegalArgumentException(operation + ": " + name + " and " + otherName + " are the same memory, expected one each");
+            }
         }
     }
 

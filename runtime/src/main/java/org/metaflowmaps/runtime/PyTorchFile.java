@@ -149,7 +149,12 @@ public final class PyTorchFile implements TensorFile {
         collect("", root, 0, true, storages);
         if (root instanceof Dict dict && dict.attributes() instanceof Map<?, ?> attributes
                 && attributes.get(TEXTS) instanceof Map<?, ?> texts) {
-            texts.forEach((key, text) -> metadata.put(String.valueOf(key), String.valueOf(text)));
+            // Other values are not made into texts: those of nested lists can be endless.
+            texts.forEach((key, text) -> {
+                if (key instanceof String name && text instanceof String value) {
+                    metadata.put(name, value);
+                }
+            });
         }
     }
 
@@ -244,6 +249,9 @@ public final class PyTorchFile implements TensorFile {
     }
 
     private void add(String name, Described tensor, PyTorchStorages storages) throws PyTorchException {
+        if (unreadable.containsKey(name)) {
+            return;
+        }
         Storage storage = tensor.storage();
         if (storage == null || storage.whole() == PyTorchObjects.NO_VALUES) {
             unreadable.put(name, "it has no values, because it was saved on the device 'meta': save the network after loading its weights");
