@@ -162,7 +162,7 @@ public final class Libtorch {
     /**
      * Takes away JavaCPP's own memory limits and its garbage collection of native objects, unless the user set them. With limits it
      * asks the system for this process's memory size, under a global lock, for each native object, which makes every operation five
-     * times as dear. With collection it frees what became unreachable, which hides leaks; objects of this library that are in use
+     * times slower. With collection it frees what became unreachable, which hides leaks; objects of this library that are in use
      * stay reachable, so they are safe either way.
      */
     private static void limitless() {

@@ -508,7 +508,7 @@ final class Pickle {
                 : bytes.get(LONG, take(width));
     }
 
-    /** The place of the next bytes, if there are so many. */
+    /** Returns the position of the next {@code count} bytes; throws if fewer are left. */
     private long take(long count) throws IOException {
         if (count < 0 || count > bytes.byteSize() - position) {
             throw unexpected("a text or number of " + Long.toUnsignedString(count) + " bytes", "one that ends with the pickle");

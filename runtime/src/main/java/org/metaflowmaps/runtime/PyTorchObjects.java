@@ -121,7 +121,10 @@ final class PyTorchObjects implements Pickle.Names {
         };
     }
 
-    /** {@code _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata=None)} and its kin. */
+    /**
+     * {@code _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata=None)} and its
+     * variants.
+     */
     private static @Nullable Object tensor(Object[] arguments, @Nullable Name given, @Nullable Object metadata) {
         if (!(arguments[0] instanceof Storage storage)) {
             return null;

@@ -26,7 +26,7 @@ import org.metaflowmaps.training.model.LinearInterpolant;
 import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
- * Looks at a map during its training. All noise comes from a source made anew for each look, so that training's numbers do not change
+ * Looks at a map during its training. Each look has a random source of its own, so that training's numbers do not change
  * and two looks differ by the weights only.
  */
 final class HeldOut {
