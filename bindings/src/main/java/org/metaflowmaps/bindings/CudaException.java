@@ -1,7 +1,7 @@
 package org.metaflowmaps.bindings;
 
 /** Thrown when a function of the CUDA runtime, the CUDA driver or NVRTC reports an error. */
-public final class CudaException extends RuntimeException {
+public final class CudaException extends MetaFlowMapsException {
     private static final long serialVersionUID = 1L;
 
     private final int code;

@@ -179,7 +179,7 @@ public final class StableAbi {
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
-        return new LibtorchException(what + ": " + LibtorchException.sentence(text));
+        return new LibtorchException(what + ": " + LibtorchText.sentence(text));
     }
 
     private static long checked(long tensor) {

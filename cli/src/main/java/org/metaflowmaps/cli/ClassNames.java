@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.metaflowmaps.runtime.internal.Texts;
 import java.text.Normalizer;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -33,7 +34,7 @@ final class ClassNames {
         if (label >= classes) {
             return "no label";
         }
-        return names.isEmpty() ? "class " + label : names.get((int) label).replaceAll("\\p{Cntrl}", "?");
+        return names.isEmpty() ? "class " + label : Texts.oneLine(names.get((int) label));
     }
 
     /** All names, by label. */

@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.metaflowmaps.runtime.internal.Texts;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -10,7 +11,7 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.training.model.CheckpointConversion;
 import org.metaflowmaps.training.model.CheckpointLayout;
 import picocli.CommandLine.Command;
@@ -106,7 +107,7 @@ final class ConvertCommand implements Callable<Integer> {
     private static void list(PrintWriter terminal, List<String> lines, String title) {
         if (!lines.isEmpty()) {
             terminal.println(lines.size() + " " + title);
-            lines.stream().limit(LISTED).forEach(line -> terminal.println("  " + line.replaceAll("\\p{Cntrl}", "?")));
+            lines.stream().limit(LISTED).forEach(line -> terminal.println("  " + Texts.oneLine(line)));
             if (lines.size() > LISTED) {
                 terminal.println("  ...");
             }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.metaflowmaps.runtime.internal.Texts;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -24,7 +25,7 @@ final class DataReport {
         out.println("data.kind: " + report.kind());
         report.summary().forEach(out::println);
         out.println(report.damaged() == 0 ? "all of it can be read" : report.damaged() + " damaged:");
-        report.problems().forEach(problem -> out.println("  " + problem.replaceAll("\\p{Cntrl}", "?")));
+        report.problems().forEach(problem -> out.println("  " + Texts.oneLine(problem)));
         if (report.damaged() > report.problems().size()) {
             out.println("  ... and " + (report.damaged() - report.problems().size()) + " more");
         }

@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.LabelledImages;

@@ -14,7 +14,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.AtomicFile;
+import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;

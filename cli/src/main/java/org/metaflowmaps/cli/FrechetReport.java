@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Supplier;
-import org.metaflowmaps.runtime.AtomicFile;
+import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.steering.evaluation.PosteriorFrechet;
 
 /** Fréchet distances as they come: a table for the terminal, then the same as CSV and Markdown, and a chart. */

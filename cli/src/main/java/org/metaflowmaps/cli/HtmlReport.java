@@ -9,7 +9,7 @@ import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
-import org.metaflowmaps.runtime.AtomicFile;
+import org.metaflowmaps.runtime.file.AtomicFile;
 
 /**
  * One page of HTML that stands alone: styles and images lie within it, nothing is fetched and nothing runs.

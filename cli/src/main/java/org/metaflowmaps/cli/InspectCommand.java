@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.metaflowmaps.runtime.internal.Texts;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -9,7 +10,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.training.model.CheckpointConversion;
 import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.Fit;
@@ -99,6 +100,6 @@ final class InspectCommand implements Callable<Integer> {
     /** A text of a file, made fit for a terminal. */
     private static String shown(String text, int length) {
         String cut = text.length() <= length ? text : text.substring(0, length) + "...";
-        return cut.replaceAll("\\p{Cntrl}", "?");
+        return Texts.oneLine(cut);
     }
 }

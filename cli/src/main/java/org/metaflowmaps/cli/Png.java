@@ -8,7 +8,7 @@ import java.nio.channels.Channels;
 import java.nio.file.Path;
 import java.util.Locale;
 import javax.imageio.ImageIO;
-import org.metaflowmaps.runtime.AtomicFile;
+import org.metaflowmaps.runtime.file.AtomicFile;
 
 /** Images as PNG files; needs no display. */
 final class Png {

@@ -15,7 +15,7 @@ import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;

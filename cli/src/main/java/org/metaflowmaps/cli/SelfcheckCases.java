@@ -31,10 +31,10 @@ import org.metaflowmaps.training.model.FlowMapTransformer;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.RAdam;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
-import org.metaflowmaps.training.teacher.Glass;
-import org.metaflowmaps.training.teacher.GuidedDrift;
-import org.metaflowmaps.training.teacher.NetworkDrift;
+import org.metaflowmaps.training.drift.ConditionalDrift;
+import org.metaflowmaps.training.drift.Glass;
+import org.metaflowmaps.training.drift.GuidedDrift;
+import org.metaflowmaps.training.drift.NetworkDrift;
 
 /** What this library computes for each case of a reference file, by the names of the case's outputs. */
 final class SelfcheckCases {

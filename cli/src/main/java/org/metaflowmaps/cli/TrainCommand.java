@@ -11,7 +11,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.AtomicFile;
+import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.Trainer;

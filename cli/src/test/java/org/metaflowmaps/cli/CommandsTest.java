@@ -28,7 +28,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.model.MetaFlowMap;

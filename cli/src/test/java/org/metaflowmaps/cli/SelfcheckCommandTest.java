@@ -16,7 +16,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.DType;
-import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 final class SelfcheckCommandTest {
     @TempDir

@@ -1,6 +1,7 @@
 package org.metaflowmaps.runtime;
 
 import java.util.concurrent.atomic.LongAdder;
+import org.metaflowmaps.runtime.internal.Leaks;
 
 /** Counts of the native tensors that this process holds through {@link Tensor}. */
 public final class NativeMemory {

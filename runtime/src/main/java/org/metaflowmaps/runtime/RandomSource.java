@@ -11,6 +11,7 @@ import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.StableAbi;
+import org.metaflowmaps.runtime.internal.Leaks;
 
 /**
  * A seeded stream of random tensors: the same seed, calls and device give the same numbers.

@@ -16,6 +16,7 @@ import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.TensorVector;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.StableAbi;
+import org.metaflowmaps.runtime.internal.Leaks;
 
 /**
  * One libtorch tensor and its owner, with the operations this library needs under PyTorch's names and semantics.

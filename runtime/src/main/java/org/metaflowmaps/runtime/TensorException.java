@@ -1,10 +1,11 @@
 package org.metaflowmaps.runtime;
 
 import java.util.Arrays;
-import org.metaflowmaps.bindings.LibtorchException;
+import org.metaflowmaps.bindings.LibtorchText;
+import org.metaflowmaps.bindings.MetaFlowMapsException;
 
 /** An operation on tensors that libtorch refused; the message names the operation, its operands and libtorch's reason. */
-public final class TensorException extends RuntimeException {
+public final class TensorException extends MetaFlowMapsException {
     private static final long serialVersionUID = 1L;
 
     private TensorException(String message, Throwable cause) {
@@ -26,7 +27,7 @@ public final class TensorException extends RuntimeException {
         for (int i = 0; i < operands.length; i++) {
             text.append(i == 0 ? " on " : " and ").append(describe(operands[i]));
         }
-        return new TensorException(text.append(": ").append(LibtorchException.sentence(cause.getMessage())).toString(), cause);
+        return new TensorException(text.append(": ").append(LibtorchText.sentence(cause.getMessage())).toString(), cause);
     }
 
     private static String ordinal(int index) {

@@ -176,12 +176,24 @@ public final class Torch {
         }
     }
 
-    /** As {@link #of(MemorySegment, DType, long...)}; runs the action once, when the last tensor on the memory is freed or none is made. */
-    static Tensor of(MemorySegment memory, Runnable released, DType type, long... shape) {
+    /**
+     * As {@link #of(MemorySegment, DType, long...)}, for memory that is returned by an action.
+     *
+     * @param memory as there; the caller keeps it valid until the action runs
+     * @param released runs once, on any thread: when the last tensor on the memory is freed, or before this method throws
+     * @param type how to read the elements
+     * @param shape the sizes
+     * @return a CPU tensor in the innermost open scope (C function {@code torch_from_blob})
+     * @throws IllegalArgumentException for memory that cannot be used, as there
+     * @throws IllegalStateException if the memory's arena is closed
+     */
+    public static Tensor of(MemorySegment memory, Runnable released, DType type, long... shape) {
+        Operands.present("of", "released", released);
         boolean lent = false;
         try {
             TensorScope.innermost(); // refuses before anything is lent
-            requireUsable(memory, type, shape);
+            Operands.present("of", "type", type);
+            requireUsable(Operands.present("of", "memory", memory), type, shape);
             long handle;
             if (memory.byteSize() == 0) {
                 // No address to lend: libtorch runs no action for it.

@@ -13,6 +13,9 @@ import java.util.Objects;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.file.OutgoingTensor;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
  * Uses that race with a close, run in a JVM of its own by {@link ClosingRacesTest}, because a mistake ends the process.

@@ -17,6 +17,8 @@ import java.util.Map;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /** What the garbage collector may take, and what it must not: run in JVMs of their own, because the counts are the process's. */
 class LeaksTest {

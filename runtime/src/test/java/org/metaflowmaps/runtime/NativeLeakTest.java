@@ -18,6 +18,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.bindings.Operator;
+import org.metaflowmaps.runtime.file.OutgoingTensor;
+import org.metaflowmaps.runtime.file.TensorFile;
 
 /** A hundred thousand small operations leave the counters and the process as they were, and close every JavaCPP object. */
 class NativeLeakTest {

@@ -6,20 +6,20 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import org.junit.jupiter.api.function.Executable;
 
 /** Asserts that something is refused with a message that says the right thing. */
-final class Refusal {
+public final class Refusal {
     private Refusal() {}
 
-    static String refused(Class<? extends RuntimeException> type, String part, Executable action) {
+    public static String refused(Class<? extends RuntimeException> type, String part, Executable action) {
         String message = String.valueOf(assertThrows(type, action).getMessage());
         assertTrue(message.contains(part), message);
         return message;
     }
 
-    static void illegalState(String part, Executable action) {
+    public static void illegalState(String part, Executable action) {
         refused(IllegalStateException.class, part, action);
     }
 
-    static void illegalArgument(String part, Executable action) {
+    public static void illegalArgument(String part, Executable action) {
         refused(IllegalArgumentException.class, part, action);
     }
 }

@@ -12,7 +12,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.metaflowmaps.bindings.Libtorch;
-import org.metaflowmaps.bindings.LibtorchException;
+import org.metaflowmaps.bindings.LibtorchText;
 
 class TensorExceptionTest {
     private static final String MISMATCH = "The size of tensor a (3) must match the size of tensor b (4)";
@@ -68,7 +68,7 @@ class TensorExceptionTest {
                 "Could not run 'aten::x'.\n  It is rare.\n\nCPU: registered at /pytorch/build/x.cpp:3",
                 "Could not run 'aten::x'. It is rare.",
                 "[enforce fail at alloc_cpu.cpp:127] err == 0. no room", "no room", "", "libtorch gave no reason");
-        texts.forEach((text, sentence) -> assertEquals(sentence, LibtorchException.sentence(text)));
+        texts.forEach((text, sentence) -> assertEquals(sentence, LibtorchText.sentence(text)));
     }
 
     @Test

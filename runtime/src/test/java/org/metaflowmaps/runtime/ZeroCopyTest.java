@@ -17,6 +17,10 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.file.OutgoingTensor;
+import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 
 /** What one side writes, the other reads, through each of the doors between Java's memory and tensors. */
 class ZeroCopyTest {

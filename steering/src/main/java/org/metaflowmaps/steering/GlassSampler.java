@@ -3,7 +3,7 @@ package org.metaflowmaps.steering;
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
+import org.metaflowmaps.training.drift.ConditionalDrift;
 
 /**
  * Samples of the clean data that a noisy state could have come from, by Euler steps along the conditional drift from fresh noise:
@@ -12,7 +12,7 @@ import org.metaflowmaps.training.teacher.ConditionalDrift;
  * <p>Thread safety: immutable; several threads may sample at once. If another thread closes the
  * drift's network meanwhile, sampling throws {@link IllegalStateException}.
  *
- * @param drift of the posteriors, such as {@link org.metaflowmaps.training.teacher.Glass}
+ * @param drift of the posteriors, such as {@link org.metaflowmaps.training.drift.Glass}
  * @param steps uniform steps from 0 to 1, at least 1
  */
 public record GlassSampler(ConditionalDrift drift, int steps) {

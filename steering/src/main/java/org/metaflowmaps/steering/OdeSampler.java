@@ -4,7 +4,7 @@ import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.training.model.InputValues;
-import org.metaflowmaps.training.teacher.Drift;
+import org.metaflowmaps.training.drift.Drift;
 
 /**
  * Samples of the data by Euler steps along the unconditional drift, dx/dt = b_t(x), from fresh noise: how a plain flow is sampled.
@@ -12,7 +12,7 @@ import org.metaflowmaps.training.teacher.Drift;
  * <p>Thread safety: immutable; several threads may sample at once. If another thread closes the
  * drift's network meanwhile, sampling throws {@link IllegalStateException}.
  *
- * @param drift such as {@link org.metaflowmaps.training.teacher.NetworkDrift}
+ * @param drift such as {@link org.metaflowmaps.training.drift.NetworkDrift}
  * @param steps uniform steps from 0 to 1, at least 1; one evaluation of the drift each
  */
 public record OdeSampler(Drift drift, int steps) {

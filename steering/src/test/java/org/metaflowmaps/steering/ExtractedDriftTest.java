@@ -17,11 +17,11 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.DriftDisagreement;
 import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.teacher.DrawsDrift;
-import org.metaflowmaps.training.teacher.Drift;
-import org.metaflowmaps.training.teacher.Glass;
-import org.metaflowmaps.training.teacher.NetworkDrift;
-import org.metaflowmaps.training.teacher.StartDrift;
+import org.metaflowmaps.training.drift.DrawsDrift;
+import org.metaflowmaps.training.drift.Drift;
+import org.metaflowmaps.training.drift.Glass;
+import org.metaflowmaps.training.drift.NetworkDrift;
+import org.metaflowmaps.training.drift.StartDrift;
 
 /** The drift inside the exact map of a Gaussian, and the samplers that integrate it: all of it is known in closed form. */
 final class ExtractedDriftTest {

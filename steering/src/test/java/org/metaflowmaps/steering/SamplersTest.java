@@ -30,7 +30,7 @@ import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.MlpFlowMap;
-import org.metaflowmaps.training.teacher.NetworkDrift;
+import org.metaflowmaps.training.drift.NetworkDrift;
 
 /** Samplers on the exact map of a Gaussian: whatever the number of steps, their results are known in closed form. */
 final class SamplersTest {

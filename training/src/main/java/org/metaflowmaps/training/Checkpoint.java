@@ -1,5 +1,6 @@
 package org.metaflowmaps.training;
 
+import org.metaflowmaps.runtime.internal.Texts;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -12,11 +13,11 @@ import java.util.Objects;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.Safetensors;
-import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorException;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.config.ModelConfig;
 import org.metaflowmaps.training.config.StrictJson;
@@ -300,7 +301,7 @@ public final class Checkpoint {
 
     /** The beginning of a text of the file, on one line. */
     private static String shown(SafetensorsFile open, String key) {
-        String text = String.valueOf(open.metadata().get(key)).replaceAll("\\p{Cntrl}", "?");
+        String text = Texts.oneLine(String.valueOf(open.metadata().get(key)));
         return text.length() <= SHOWN ? text : text.substring(0, SHOWN) + "...";
     }
 

@@ -15,8 +15,8 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.metaflowmaps.runtime.AtomicFile;
-import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.file.AtomicFile;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 

@@ -5,7 +5,7 @@ import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.training.config.ModelConfig;
 import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.FlowMapTransformer;

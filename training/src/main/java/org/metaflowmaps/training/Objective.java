@@ -29,7 +29,7 @@ import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.TimeWeight;
 import org.metaflowmaps.training.optim.MovingAverage;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
+import org.metaflowmaps.training.drift.ConditionalDrift;
 
 /** A diagonal and a consistency loss, whose gradients add up, with what they need besides the map. */
 final class Objective implements AutoCloseable {

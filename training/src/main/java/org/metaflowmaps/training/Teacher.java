@@ -11,11 +11,11 @@ import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.mixture.GaussianMixture;
 import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
-import org.metaflowmaps.training.teacher.Drift;
-import org.metaflowmaps.training.teacher.Glass;
-import org.metaflowmaps.training.teacher.GuidedDrift;
-import org.metaflowmaps.training.teacher.NetworkDrift;
+import org.metaflowmaps.training.drift.ConditionalDrift;
+import org.metaflowmaps.training.drift.Drift;
+import org.metaflowmaps.training.drift.Glass;
+import org.metaflowmaps.training.drift.GuidedDrift;
+import org.metaflowmaps.training.drift.NetworkDrift;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 

@@ -41,7 +41,7 @@ import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 import org.metaflowmaps.training.optim.RAdam;
 import org.metaflowmaps.training.optim.WarmUp;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
+import org.metaflowmaps.training.drift.ConditionalDrift;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -95,7 +95,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.training.teacher.Glass} makes one of
+     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.training.drift.Glass} makes one of
      * an unconditional drift. Checkpoints say that it was given, not what it was: give the same one to go on.
      *
      * @param config what to do

@@ -22,10 +22,10 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.OutgoingTensor;
+import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.LossConfig;
@@ -40,9 +40,9 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.Networks;
 import org.metaflowmaps.training.model.TransformerConfig;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
-import org.metaflowmaps.training.teacher.Glass;
-import org.metaflowmaps.training.teacher.NetworkDrift;
+import org.metaflowmaps.training.drift.ConditionalDrift;
+import org.metaflowmaps.training.drift.Glass;
+import org.metaflowmaps.training.drift.NetworkDrift;
 
 /** What a run may be distilled from, and what is refused: other clocks, other classes, and teachers that no file can name. */
 final class TeacherTest {

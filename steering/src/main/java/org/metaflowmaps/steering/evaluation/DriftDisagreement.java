@@ -9,10 +9,10 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.teacher.DrawsDrift;
-import org.metaflowmaps.training.teacher.Drift;
-import org.metaflowmaps.training.teacher.NetworkDrift;
-import org.metaflowmaps.training.teacher.StartDrift;
+import org.metaflowmaps.training.drift.DrawsDrift;
+import org.metaflowmaps.training.drift.Drift;
+import org.metaflowmaps.training.drift.NetworkDrift;
+import org.metaflowmaps.training.drift.StartDrift;
 
 /**
  * How much the three ways of reading the unconditional drift from a map disagree, which a perfect map's do not (method §3.5): at

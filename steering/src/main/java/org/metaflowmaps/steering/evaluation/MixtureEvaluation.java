@@ -18,8 +18,8 @@ import org.metaflowmaps.training.mixture.GaussianMixture;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.LinearInterpolant;
 import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
-import org.metaflowmaps.training.teacher.Glass;
+import org.metaflowmaps.training.drift.ConditionalDrift;
+import org.metaflowmaps.training.drift.Glass;
 
 /**
  * How far posterior draws are from exact ones, where the data is a Gaussian mixture: distances between equally many draws of the

@@ -1,9 +1,9 @@
 package org.metaflowmaps.training.data;
 
-import java.io.IOException;
+import org.metaflowmaps.runtime.file.DamagedFileException;
 
 /** An item of the data that cannot be used, such as a damaged file; the message names it, what is wrong and the cure. */
-public final class DamagedItemException extends IOException {
+public final class DamagedItemException extends DamagedFileException {
     private static final long serialVersionUID = 1L;
 
     /** An item that cannot be used. */

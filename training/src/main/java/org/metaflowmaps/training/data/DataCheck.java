@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /** Looks through a folder of data, every item of it, and finds what training on it would stumble over. */
 public final class DataCheck {

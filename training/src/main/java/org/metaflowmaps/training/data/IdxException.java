@@ -1,9 +1,9 @@
 package org.metaflowmaps.training.data;
 
-import java.io.IOException;
+import org.metaflowmaps.runtime.file.DamagedFileException;
 
 /** The contents of an IDX file are not what the format, or this reader, allows; the message names the file and the remedy. */
-public final class IdxException extends IOException {
+public final class IdxException extends DamagedFileException {
     private static final long serialVersionUID = 1L;
 
     IdxException(String source, String problem) {

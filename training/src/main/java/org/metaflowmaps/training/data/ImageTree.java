@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.internal.Texts;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -187,6 +188,6 @@ final class ImageTree {
 
     /** A name that does nothing to a terminal. */
     static String printable(String name) {
-        return name.replaceAll("\\p{Cntrl}", "?");
+        return Texts.oneLine(name);
     }
 }

@@ -11,7 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.runtime.DType;
-import org.metaflowmaps.runtime.SafetensorsFile;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /** The numbers of a file of latents, looked at one by one. */
 final class LatentFile {

@@ -10,7 +10,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
+import org.metaflowmaps.training.drift.ConditionalDrift;
 
 /** Where a loss takes the velocity at a point from; it is always stopped: it carries no gradient graph. */
 public sealed interface Velocity {

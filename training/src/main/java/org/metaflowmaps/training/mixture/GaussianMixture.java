@@ -13,8 +13,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
-import org.metaflowmaps.training.teacher.Drift;
+import org.metaflowmaps.training.drift.ConditionalDrift;
+import org.metaflowmaps.training.drift.Drift;
 
 /**
  * A mixture of K Gaussians in d dimensions as the data I_1, and all that follows from it along the path I_t = (1-t)·I_0 + t·I_1:

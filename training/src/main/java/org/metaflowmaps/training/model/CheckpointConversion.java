@@ -9,9 +9,9 @@ import java.util.Map;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
-import org.metaflowmaps.runtime.OutgoingTensor;
+import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 
 /** Copies a network from one file to another: between formats, between prefixes, between element types. */
 public final class CheckpointConversion {

@@ -13,8 +13,8 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
-import org.metaflowmaps.runtime.PyTorchFile;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.PyTorchFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
  * Where a file has a network's tensors, and of which family they are; what stands before their names, such as {@code ema.} or

@@ -3,7 +3,7 @@ package org.metaflowmaps.training.model;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
  * How a file's tensors compare with those that a network has; names are those of the file.

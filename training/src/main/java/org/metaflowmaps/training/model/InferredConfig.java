@@ -5,7 +5,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
  * What the shapes of a file's tensors tell about the transformer they belong to. Which guidance scales the rows of the table stand

@@ -12,9 +12,9 @@ import java.util.Map;
 import java.util.Objects;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
-import org.metaflowmaps.runtime.Safetensors;
+import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
 
 /** A network's tensors in a file, under the public checkpoints' names. */

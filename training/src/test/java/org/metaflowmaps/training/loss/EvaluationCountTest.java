@@ -32,10 +32,10 @@ import org.metaflowmaps.training.model.Dual;
 import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.Networks;
-import org.metaflowmaps.training.teacher.Drift;
-import org.metaflowmaps.training.teacher.Glass;
-import org.metaflowmaps.training.teacher.GuidedDrift;
-import org.metaflowmaps.training.teacher.NetworkDrift;
+import org.metaflowmaps.training.drift.Drift;
+import org.metaflowmaps.training.drift.Glass;
+import org.metaflowmaps.training.drift.GuidedDrift;
+import org.metaflowmaps.training.drift.NetworkDrift;
 
 /** How often each loss runs the network, against the table in docs/losses.md. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)

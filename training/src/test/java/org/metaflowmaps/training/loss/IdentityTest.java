@@ -23,7 +23,7 @@ import org.metaflowmaps.training.mixture.Mixtures;
 import org.metaflowmaps.training.mixture.QuantileFlow;
 import org.metaflowmaps.training.model.Context;
 import org.metaflowmaps.training.model.LinearInterpolant;
-import org.metaflowmaps.training.teacher.Glass;
+import org.metaflowmaps.training.drift.Glass;
 import org.opentest4j.AssertionFailedError;
 
 /** Every loss at the exact map of a one-dimensional posterior: nothing is left to learn (method §4.3). */

@@ -21,9 +21,9 @@ import org.metaflowmaps.training.model.LinearInterpolant;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.MlpFlowMap;
 import org.metaflowmaps.training.model.Networks;
-import org.metaflowmaps.training.teacher.ConditionalDrift;
-import org.metaflowmaps.training.teacher.Glass;
-import org.metaflowmaps.training.teacher.NetworkDrift;
+import org.metaflowmaps.training.drift.ConditionalDrift;
+import org.metaflowmaps.training.drift.Glass;
+import org.metaflowmaps.training.drift.NetworkDrift;
 
 /** The exact conditional drift against conditioning in plain Java, and GLASS against the exact conditional drift (method §3, 13). */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)

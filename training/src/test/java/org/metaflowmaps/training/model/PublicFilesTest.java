@@ -24,8 +24,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvFileSource;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.SafetensorsFile;
-import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.training.model.CheckpointLayout.Family;
 
 /** Files that PyTorch, Lightning, Accelerate, timm and OmegaConf wrote, against the values that PyTorch reads from them. */

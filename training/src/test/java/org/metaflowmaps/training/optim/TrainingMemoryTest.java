@@ -33,7 +33,7 @@ import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.model.MlpConfig;
 import org.metaflowmaps.training.model.MlpFlowMap;
 import org.metaflowmaps.training.model.TransformerConfig;
-import org.metaflowmaps.training.teacher.Glass;
+import org.metaflowmaps.training.drift.Glass;
 
 /** Whole steps with every loss: nothing native is left behind. */
 final class TrainingMemoryTest {

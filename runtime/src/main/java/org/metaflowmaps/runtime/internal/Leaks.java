@@ -1,0 +1,116 @@
+package org.metaflowmaps.runtime.internal;
+
+import java.lang.ref.Cleaner;
+import java.util.Arrays;
+import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Reports native objects whose Java object became unreachable before it was closed. They are not freed: native code may still
+ * use the memory, and a program that loses objects should learn of it.
+ *
+ * <p>The system property {@code org.metaflowmaps.leaks=trace} records where each object was made, which slows everything down.
+ */
+public final class Leaks {
+    public static final String PROPERTY = "org.metaflowmaps.leaks";
+    private static final Logger LOG = LoggerFactory.getLogger(Leaks.class);
+    private static final boolean TRACE = traced(System.getProperty(PROPERTY));
+    private static final Cleaner CLEANER = Cleaner.create();
+    private static final AtomicLong COUNT = new AtomicLong();
+    private static final AtomicLong BYTES = new AtomicLong();
+    /** Stay reachable, because JavaCPP would free them if its own collection is on. */
+    private static final Queue<Object> LOST = new ConcurrentLinkedQueue<>();
+    private static final Set<String> PLACES = ConcurrentHashMap.newKeySet();
+
+    private Leaks() {}
+
+    private static boolean traced(@Nullable String value) {
+        if (value != null && !value.equals("trace") && !value.equals("count")) {
+            LOG.warn("System property {} is \"{}\": expected count or trace; count is used", PROPERTY, value);
+        }
+        return "trace".equals(value);
+    }
+
+    /** Where the caller is, if places are recorded. */
+    public static @Nullable Throwable place() {
+        return TRACE ? new Throwable("it was made here") : null;
+    }
+
+    public static long count() {
+        return COUNT.get();
+    }
+
+    public static long bytes() {
+        return BYTES.get();
+    }
+
+    /**
+     * Watches an object until the result is settled.
+     *
+     * @param owner the Java object; nothing else given here may refer to it
+     * @param what for the report, such as "a tensor"
+     * @param held the native object, kept reachable until settled
+     */
+    public static Ticket watch(Object owner, String what, Object held, long bytes, @Nullable Throwable made) {
+        Ticket ticket = new Ticket(what, held, bytes, made);
+        ticket.cleanable = CLEANER.register(owner, ticket);
+        return ticket;
+    }
+
+    /** Counts and reports a lost object. */
+    public static void report(String what, Object held, long bytes, @Nullable Throwable made) {
+        LOST.add(held);
+        BYTES.addAndGet(bytes);
+        long count = COUNT.incrementAndGet();
+        if (made != null) {
+            StackTraceElement[] frames = made.getStackTrace();
+            if (PLACES.add(Arrays.toString(frames))) {
+                LOG.warn("{} of {} bytes was lost: it became unreachable before it was closed, so its native memory stays taken"
+                        + " ({} lost so far; each place is shown once)", what, bytes, count, made);
+            }
+        } else if (Long.bitCount(count) == 1) {
+            // The 1st, 2nd, 4th, 8th …: a leak in a loop does not fill the log.
+            LOG.warn("{} of {} bytes was lost: it became unreachable before it was closed, so its native memory stays taken ({} lost"
+                    + " so far). Close what was retained or kept out of all scopes; start Java with -D{}=trace to see where it was"
+                    + " made", what, bytes, count, PROPERTY);
+        }
+    }
+
+    /** One watched object; settled when it is closed. */
+    public static final class Ticket implements Runnable {
+        private final String what;
+        private final Object held;
+        private final long bytes;
+        private final @Nullable Throwable made;
+        private Cleaner.@Nullable Cleanable cleanable;
+        private volatile boolean settled;
+
+        private Ticket(String what, Object held, long bytes, @Nullable Throwable made) {
+            this.what = what;
+            this.held = held;
+            this.bytes = bytes;
+            this.made = made;
+        }
+
+        /** Ends the watch; the caller keeps the owner reachable until this returns. */
+        public void settle() {
+            settled = true;
+            if (cleanable != null) {
+                cleanable.clean();
+            }
+        }
+
+        @Override
+        public void run() {
+            if (!settled) {
+                report(what, held, bytes, made);
+            }
+        }
+    }
+}
