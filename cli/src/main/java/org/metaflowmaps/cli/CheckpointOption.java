@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -11,7 +12,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -47,7 +48,7 @@ final class CheckpointOption {
     private void requireWhole() throws IOException {
         Path file = Objects.requireNonNull(choice).file;
         if (file != null) {
-            Checkpoint.check(file);
+            Networks.check(file);
         }
     }
 
@@ -58,7 +59,7 @@ final class CheckpointOption {
 
     private MetaFlowMap loadAny(Device device) throws IOException {
         Choice chosen = Objects.requireNonNull(choice);
-        return chosen.pretrained ? pretrained(PRETRAINED, device) : Checkpoint.load(Objects.requireNonNull(chosen.file), device);
+        return chosen.pretrained ? pretrained(PRETRAINED, device) : Networks.load(Objects.requireNonNull(chosen.file), device);
     }
 
     /** A file of that name in the checkpoint's folder; null if there is none. */
@@ -78,7 +79,7 @@ final class CheckpointOption {
                     + "; train a map with: mfm train fashion-mnist/distill, and give its checkpoint", e);
         }
         try {
-            return images(Checkpoint.load(copy, device), resource);
+            return images(Networks.load(copy, device), resource);
         } finally {
             Files.delete(copy);
             Files.delete(Objects.requireNonNull(copy.getParent()));

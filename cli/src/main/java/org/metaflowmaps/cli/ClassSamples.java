@@ -7,8 +7,8 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.steering.RefinementSampler;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.RefinementSampler;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** Samples of every class by the refinement sampler. */
 final class ClassSamples {

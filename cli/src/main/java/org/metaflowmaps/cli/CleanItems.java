@@ -14,14 +14,14 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.steering.RefinementSampler;
+import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * Clean items of a map's data, to be noised.

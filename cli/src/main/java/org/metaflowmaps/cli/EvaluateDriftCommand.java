@@ -22,7 +22,7 @@ import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;

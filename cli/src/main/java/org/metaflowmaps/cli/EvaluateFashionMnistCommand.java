@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -8,17 +9,16 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.steering.GlassSampler;
-import org.metaflowmaps.steering.PosteriorSampler;
+import org.metaflowmaps.models.sampler.GlassSampler;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.PosteriorFrechet;
-import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.data.FashionMnist;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.drift.Drift;
-import org.metaflowmaps.training.drift.Glass;
-import org.metaflowmaps.training.drift.GuidedDrift;
-import org.metaflowmaps.training.drift.NetworkDrift;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.drift.Glass;
+import org.metaflowmaps.models.drift.GuidedDrift;
+import org.metaflowmaps.models.drift.NetworkDrift;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -145,7 +145,7 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
         if (teacher == null) {
             return new Teacher(new NetworkDrift(map), 1, null);
         }
-        MetaFlowMap other = fitting(Checkpoint.load(teacher, device.get()), teacher.toString());
+        MetaFlowMap other = fitting(Networks.load(teacher, device.get()), teacher.toString());
         if (other.classes() != map.classes()) {
             other.close();
             throw new IOException(teacher + " has " + other.classes() + " classes, the evaluated map has " + map.classes());

@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.channels.Channels;
@@ -20,8 +21,8 @@ import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.DataConfig;
-import org.metaflowmaps.training.mixture.GaussianMixture;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.mixture.GaussianMixture;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -89,7 +90,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
                 MixtureEvaluation evaluation = new MixtureEvaluation(mixture, settings)) {
             Map<String, Map<Integer, List<MixtureEvaluation.Distance>>> rows = new LinkedHashMap<>();
             for (Path file : files) {
-                try (MetaFlowMap map = Checkpoint.load(file, where)) {
+                try (MetaFlowMap map = Networks.load(file, where)) {
                     if (map.classes() > 0 && Checkpoint.alwaysLabelled(file)) {
                         PrintWriter errors = Objects.requireNonNull(spec).commandLine().getErr();
                         errors.println("warning: " + file + " was trained with label_drop=0, so it never saw label 'none', which is "

@@ -10,11 +10,11 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.training.config.StrictJson;
-import org.metaflowmaps.training.model.CheckpointLayout;
-import org.metaflowmaps.training.model.FlowMapTransformer;
-import org.metaflowmaps.training.model.NetworkFile;
-import org.metaflowmaps.training.model.TransformerConfig;
+import org.metaflowmaps.models.checkpoint.StrictJson;
+import org.metaflowmaps.models.checkpoint.CheckpointLayout;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.checkpoint.NetworkFile;
+import org.metaflowmaps.models.model.TransformerConfig;
 import tools.jackson.databind.JsonNode;
 
 /**

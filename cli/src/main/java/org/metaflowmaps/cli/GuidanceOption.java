@@ -5,8 +5,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.training.model.FlowMapTransformer;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import picocli.CommandLine.Option;
 
 /** The amortised guidance scale of commands that draw. */

@@ -11,11 +11,11 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.PosteriorEvaluation;
-import org.metaflowmaps.steering.PosteriorSampler;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** Posterior draws of held-out images, as numbers and as pictures. */
 final class PosteriorStudy {

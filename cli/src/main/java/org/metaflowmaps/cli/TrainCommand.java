@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.ByteBuffer;
@@ -12,7 +13,6 @@ import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.file.AtomicFile;
-import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.data.TrainingData;
@@ -72,7 +72,7 @@ final class TrainCommand implements Callable<Integer> {
         }
         String init = resolved.config().init();
         if (!resume && init != null && !resolved.clockGiven()) {
-            Checkpoint.requireClock(Path.of(init));
+            Networks.requireClock(Path.of(init));
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         try (TrainingData source = DataSource.open(resolved.config(), device.get());

@@ -10,6 +10,7 @@ import static org.metaflowmaps.cli.Command.files;
 import static org.metaflowmaps.cli.Command.mfm;
 import static org.metaflowmaps.cli.Command.tiny;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
@@ -29,9 +30,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
-import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.metrics.MetricsLog;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** The commands from the outside: what they print, leave and return. */
 final class CommandsTest {
@@ -61,7 +61,7 @@ final class CommandsTest {
                 .map(MetricsLog.Entry::step).toList());
         Configs.Resolved written = Configs.load(trained.resolve("config.yaml").toString(), List.of());
         assertEquals(8, written.tree().at("/model/transformer/hidden_size").asInt());
-        try (MetaFlowMap map = Checkpoint.load(Path.of(checkpoint), Device.CPU)) {
+        try (MetaFlowMap map = Networks.load(Path.of(checkpoint), Device.CPU)) {
             assertArrayEquals(new long[] {1, 28, 28}, map.itemShape());
         }
     }
@@ -220,7 +220,7 @@ final class CommandsTest {
             images++;
         }
         assertTrue(images >= 2, images + " pictures");
-        try (MetaFlowMap map = Checkpoint.load(run.resolve("checkpoint.safetensors"), Device.CPU)) {
+        try (MetaFlowMap map = Networks.load(run.resolve("checkpoint.safetensors"), Device.CPU)) {
             assertEquals(10, map.classes());
         }
         assertEquals(live, NativeMemory.liveTensors());

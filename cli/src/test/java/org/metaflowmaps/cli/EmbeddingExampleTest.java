@@ -2,6 +2,7 @@ package org.metaflowmaps.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -18,11 +19,10 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.steering.PosteriorSampler;
-import org.metaflowmaps.steering.RefinementSampler;
-import org.metaflowmaps.training.Checkpoint;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
+import org.metaflowmaps.models.sampler.RefinementSampler;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** The README's example: what stands between the markers here stands there, and runs. */
 final class EmbeddingExampleTest {
@@ -39,7 +39,7 @@ final class EmbeddingExampleTest {
 
     private static void example(Path file) throws IOException {
         // example begins
-        try (MetaFlowMap map = Checkpoint.load(file, Device.CPU);
+        try (MetaFlowMap map = Networks.load(file, Device.CPU);
                 RandomSource random = RandomSource.seeded(1);
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.inference()) {

@@ -56,7 +56,7 @@ final class LauncherTest {
         tools = folder.resolve("tools");
         script(tools.resolve("mvn"), "echo \"$PWD\" >>'" + builds + "'", "mkdir -p cli/target/lib runtime/target/classes",
                 "echo torn >runtime/target/classes/A.class", "${FAKE_BUILD:-true} || exit 1",
-                "touch cli/target/lib/a.jar cli/target/cli-0.jar");
+                "touch cli/target/lib/a.jar cli/target/metaflowmaps-cli-0.jar");
         for (String tool : TOOLS) {
             for (String bin : List.of("/usr/bin", "/bin")) {
                 Path link = tools.resolve(tool);
@@ -98,7 +98,7 @@ final class LauncherTest {
         Run run = run(folder, mfm, "sample", "a b");
         assertEquals(0, run.code, run.text);
         assertTrue(run.text.contains("\norg.metaflowmaps.cli.Mfm\nsample\na b\n"), run.text);
-        assertTrue(run.text.contains(checkout + "/cli/target/lib/*:" + checkout + "/cli/target/cli-0.jar"), run.text);
+        assertTrue(run.text.contains(checkout + "/cli/target/lib/*:" + checkout + "/cli/target/metaflowmaps-cli-0.jar"), run.text);
         return run;
     }
 

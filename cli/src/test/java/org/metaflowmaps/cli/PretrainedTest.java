@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.cli.Command.mfm;
 import static org.metaflowmaps.cli.Command.tiny;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
@@ -17,8 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.training.Checkpoint;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** A checkpoint from the class path, such as {@code --pretrained} reads. */
 final class PretrainedTest {
@@ -37,7 +37,7 @@ final class PretrainedTest {
             Path classes = here.resolveSibling("pretrained");
             Path resource = Files.createDirectories(classes).resolve("test-" + type + ".safetensors");
             mfm("convert", checkpoint.toString(), resource.toString(), "--dtype", type == DType.FLOAT16 ? "f16" : "bf16").succeeded();
-            try (MetaFlowMap whole = Checkpoint.load(checkpoint, Device.CPU);
+            try (MetaFlowMap whole = Networks.load(checkpoint, Device.CPU);
                     MetaFlowMap half = CheckpointOption.pretrained("pretrained/" + resource.getFileName(), Device.CPU)) {
                 assertEquals(DType.FLOAT32, half.parameters().values().dtype());
                 double error = type == DType.FLOAT16 ? 1e-3 : 1e-2;

@@ -11,19 +11,23 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 
 /** What another program can call: the public types of the modules and their public constructors and methods. */
 final class PublicSurface {
+    /** Packages for this library's own modules, whose types applications do not see. */
+    private static final Set<String> INTERNAL = Set.of("org.metaflowmaps.runtime.internal", "org.metaflowmaps.models.layer");
+
     private PublicSurface() {}
 
-    /** Public types of runtime, training and steering, and those of bindings that take no raw address, by name. */
+    /** Public types of runtime, models, training and steering, and those of bindings that take no raw address, by name. */
     static List<Class<?>> types() {
         return new ClassFileImporter().withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
-                .importPackages("org.metaflowmaps.runtime", "org.metaflowmaps.training", "org.metaflowmaps.steering",
+                .importPackages("org.metaflowmaps.runtime", "org.metaflowmaps.models", "org.metaflowmaps.training", "org.metaflowmaps.steering",
                         "org.metaflowmaps.bindings")
                 .stream().filter(PublicSurface::isInMain).map(JavaClass::reflect)
-                .filter(type -> isPublic(type) && !type.isAnnotation() && !MisuseRecipes.EXCLUDED.containsKey(type.getSimpleName()))
+                .filter(type -> !INTERNAL.contains(type.getPackageName()) && isPublic(type) && !type.isAnnotation() && !MisuseRecipes.EXCLUDED.containsKey(type.getSimpleName()))
                 .sorted(Comparator.comparing(Class::getName)).collect(Collectors.toCollection(ArrayList::new));
     }
 

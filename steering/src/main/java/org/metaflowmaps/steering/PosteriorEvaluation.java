@@ -2,13 +2,14 @@ package org.metaflowmaps.steering;
 
 import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.LinearInterpolant;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.LinearInterpolant;
 
 /**
  * How well posterior draws find back clean items that were noised to a time t.

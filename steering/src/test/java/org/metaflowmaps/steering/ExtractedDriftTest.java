@@ -9,6 +9,14 @@ import static org.metaflowmaps.steering.GaussianMap.posteriorMean;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.drift.DrawsDrift;
+import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.drift.Glass;
+import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.drift.StartDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.sampler.GlassSampler;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
@@ -16,12 +24,6 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.DriftDisagreement;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.drift.DrawsDrift;
-import org.metaflowmaps.training.drift.Drift;
-import org.metaflowmaps.training.drift.Glass;
-import org.metaflowmaps.training.drift.NetworkDrift;
-import org.metaflowmaps.training.drift.StartDrift;
 
 /** The drift inside the exact map of a Gaussian, and the samplers that integrate it: all of it is known in closed form. */
 final class ExtractedDriftTest {

@@ -3,14 +3,14 @@ package org.metaflowmaps.steering;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.Dual;
-import org.metaflowmaps.training.model.MetaFlowMap;
 
 /**
  * The exact meta flow map of independent Gaussian data N(m_i, S_i²).

@@ -10,12 +10,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.mixture.GaussianMixture;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation.Distance;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation.Settings;
-import org.metaflowmaps.training.mixture.GaussianMixture;
 
 /** The exact map of a Gaussian is at the floor, and a map of another Gaussian as far off as its posteriors are. */
 final class MixtureEvaluationTest {

@@ -12,13 +12,14 @@ import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Context;
 
 /** All errors of the exact map of a Gaussian are known. */
 final class PosteriorEvaluationTest {

@@ -9,6 +9,10 @@ import static org.metaflowmaps.steering.GaussianMap.MEAN;
 import static org.metaflowmaps.steering.GaussianMap.posteriorDeviation;
 import static org.metaflowmaps.steering.GaussianMap.posteriorMean;
 
+import org.metaflowmaps.models.sampler.FlowMapSampler;
+import org.metaflowmaps.models.sampler.RefinementSampler;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
+import org.metaflowmaps.models.sampler.OdeSampler;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -17,6 +21,11 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -26,11 +35,6 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.DriftDisagreement;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.MlpFlowMap;
-import org.metaflowmaps.training.drift.NetworkDrift;
 
 /** Samplers on the exact map of a Gaussian: whatever the number of steps, their results are known in closed form. */
 final class SamplersTest {

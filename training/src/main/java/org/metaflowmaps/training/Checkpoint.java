@@ -1,6 +1,5 @@
 package org.metaflowmaps.training;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -10,22 +9,24 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.metaflowmaps.models.checkpoint.CheckpointLayout;
+import org.metaflowmaps.models.checkpoint.NetworkFile;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.checkpoint.StrictJson;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.file.Safetensors;
-import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorException;
-import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.training.config.ModelConfig;
-import org.metaflowmaps.training.config.StrictJson;
+import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.runtime.file.TensorFile;
+import org.metaflowmaps.runtime.internal.Texts;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.FashionMnist;
-import org.metaflowmaps.training.model.CheckpointLayout;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.NetworkFile;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 import tools.jackson.core.JacksonException;
@@ -43,8 +44,8 @@ import tools.jackson.databind.json.JsonMapper;
 public final class Checkpoint {
     private static final JsonMapper JSON = JsonMapper.builder().build();
     private static final int SHOWN = 300;
-    private static final String NETWORK = "network";
-    private static final String RUN = "run";
+    private static final String NETWORK = Networks.SETTINGS;
+    private static final String RUN = Networks.RUN;
     private static final String STEP = "step";
     private static final String UPDATES = "updates";
     private static final String SKIPPED = "skipped";
@@ -144,40 +145,9 @@ public final class Checkpoint {
     }
 
     /**
-     * Opens a checkpoint and finds it to be what was written.
-     *
-     * @param sealed false to take one without a seal too, if it is of a version that wrote none
-     * @return owned by the caller
-     * @throws IOException if the file is missing or damaged
-     */
-    static SafetensorsFile open(Path file, boolean sealed) throws IOException {
-        SafetensorsFile open = SafetensorsFile.open(file);
-        try {
-            // The run's settings came together with seals: damage to the seal's name does not make it an old file.
-            if (sealed || open.isSealed() || open.metadata().containsKey(RUN)) {
-                open.verify();
-            }
-            return open;
-        } catch (IOException | RuntimeException e) {
-            open.close();
-            throw e;
-        }
-    }
-
-    /** Opens a network's file of either format; a checkpoint with a seal is verified. */
-    private static TensorFile openAny(Path file) throws IOException {
-        TensorFile open = TensorFile.open(file);
-        if (!(open instanceof SafetensorsFile)) {
-            return open;
-        }
-        open.close();
-        return open(file, false);
-    }
-
-    /**
      * Puts a state back and returns how far it had come.
      *
-     * @param open as {@link #open} gives it
+     * @param open as {@link Networks#open} gives it
      * @param file its name, for messages
      * @throws IOException if the file is not of this run or lacks a part; the state is then as it was
      */
@@ -212,7 +182,7 @@ public final class Checkpoint {
 
     private static void requireSameRun(SafetensorsFile open, Path file, TrainConfig config) throws IOException {
         String cure = ". Resume with the config it was started with, or choose another output folder";
-        if (!network(open, file).equals(config.model())) {
+        if (!Networks.settings(open, file).equals(config.model())) {
             throw new IOException(file + " was written by another network (" + shown(open, NETWORK) + ")" + cure);
         }
         String run = open.metadata().get(RUN);
@@ -312,76 +282,5 @@ public final class Checkpoint {
             throw new IOException(file + " cannot be resumed: " + name + " is " + saved + ", this run's is " + like);
         }
         return saved;
-    }
-
-    /** True of a file that mfm wrote. */
-    static boolean saysNetwork(TensorFile file) {
-        return file.metadata().containsKey(NETWORK);
-    }
-
-    /**
-     * Checks that first weights tell which way their clock runs.
-     *
-     * @param file a checkpoint of mfm or a public file
-     * @throws IOException if they do not, or if the file is missing or damaged
-     */
-    public static void requireClock(Path file) throws IOException {
-        try (TensorFile open = TensorFile.open(file)) {
-            CheckpointLayout layout = Networks.layout(file, open);
-            if (!Networks.saysItself(open, layout) && layout.zeroData().isEmpty()) {
-                throw new IOException("config: init names " + file + " (" + layout + "), which does not tell which way its clock runs: set "
-                        + "model.transformer.is_zero_data=false if it has noise at time 0 and data at 1, as SiT's, or true if it has data at 0");
-            }
-        }
-    }
-
-    private static ModelConfig network(TensorFile open, Path file) throws IOException {
-        String network = open.metadata().get(NETWORK);
-        if (network == null) {
-            throw new IOException(file + " was not written by mfm: it does not say what network it holds (metadata '" + NETWORK
-                    + "') and which way its clock runs (is_zero_data). Begin a run with it: mfm train CONFIG init=" + file
-                    + " model.transformer.is_zero_data=false, or true if it has data at time 0");
-        }
-        try {
-            return StrictJson.read(network, ModelConfig.class);
-        } catch (IllegalArgumentException e) {
-            throw new IOException(file + ": metadata '" + NETWORK + "' is not understood: " + e.getMessage(), e);
-        }
-    }
-
-    /**
-     * The trained network of a checkpoint, with its averaged weights.
-     *
-     * @param file a checkpoint that this library wrote
-     * @param device where the network shall live
-     * @return owned by the caller
-     * @throws IOException if the file is missing, damaged or no such checkpoint
-     */
-    public static MetaFlowMap load(Path file, Device device) throws IOException {
-        try (TensorFile open = openAny(file)) {
-            ModelConfig model = network(open, file);
-            try {
-                return NetworkFile.read(model.network(), open, file, CheckpointLayout.at(open, NetworkFile.PREFIX), device);
-            } catch (IOException e) {
-                throw new IOException(file + ": " + e.getMessage(), e);
-            }
-        }
-    }
-
-    /**
-     * Compares what a checkpoint says of its network with the tensors that it has, before anything is built; reads no value.
-     *
-     * @param file a checkpoint that this library wrote
-     * @throws IOException if the file is missing, no such checkpoint, or claims a network that it does not hold
-     */
-    public static void check(Path file) throws IOException {
-        try (TensorFile open = TensorFile.open(file)) {
-            ModelConfig model = network(open, file);
-            try {
-                NetworkFile.check(model.network(), open, file, CheckpointLayout.at(open, NetworkFile.PREFIX));
-            } catch (IOException e) {
-                throw new IOException(file + ": " + e.getMessage(), e);
-            }
-        }
     }
 }

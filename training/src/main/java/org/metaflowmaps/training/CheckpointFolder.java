@@ -16,17 +16,21 @@ import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.metaflowmaps.runtime.file.AtomicFile;
+import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * The checkpoints in a run's folder: {@code checkpoints/step-000001000.safetensors} and so on, each sealed with its checksum, and
- * {@value Trainer#CHECKPOINT} as a second name of the newest.
+ * {@value #CHECKPOINT} as a second name of the newest.
  *
  * <p>An old one is deleted only after the new one is in place. One run writes to a folder at a time.
  */
 public final class CheckpointFolder {
+    /** The newest checkpoint's name in a run's folder. */
+    public static final String CHECKPOINT = "checkpoint.safetensors";
+
     private static final Logger LOG = LoggerFactory.getLogger(CheckpointFolder.class);
     private static final String FOLDER = "checkpoints";
     private static final Pattern NAME = Pattern.compile("step-(\\d{9,18})\\.safetensors");
@@ -61,7 +65,7 @@ public final class CheckpointFolder {
 
     /** The name under which the newest checkpoint is found. */
     public Path newest() {
-        return run.resolve(Trainer.CHECKPOINT);
+        return run.resolve(CHECKPOINT);
     }
 
     /**
@@ -143,7 +147,7 @@ public final class CheckpointFolder {
         for (Path file : candidates()) {
             try {
                 // A file of a step was written sealed; the newest may be of an older version, which knew no seals.
-                SafetensorsFile open = Checkpoint.open(file, steps.contains(file));
+                SafetensorsFile open = Networks.open(file, steps.contains(file));
                 reasons.forEach(reason -> LOG.warn("warning: a checkpoint is damaged, going on from {}: {}", file, reason));
                 return new Valid(file, open);
             } catch (IOException e) {

@@ -21,9 +21,9 @@ import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.loss.Regression;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.LinearInterpolant;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.LinearInterpolant;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * Looks at a map during its training. Each look has a random source of its own, so that training's numbers do not change

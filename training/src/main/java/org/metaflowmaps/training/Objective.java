@@ -3,6 +3,10 @@ package org.metaflowmaps.training;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
@@ -23,13 +27,10 @@ import org.metaflowmaps.training.loss.Regression;
 import org.metaflowmaps.training.loss.Semigroup;
 import org.metaflowmaps.training.loss.Shortcut;
 import org.metaflowmaps.training.loss.TerminalVelocity;
+import org.metaflowmaps.training.loss.TimeWeight;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.TimeWeight;
 import org.metaflowmaps.training.optim.MovingAverage;
-import org.metaflowmaps.training.drift.ConditionalDrift;
 
 /** A diagonal and a consistency loss, whose gradients add up, with what they need besides the map. */
 final class Objective implements AutoCloseable {
@@ -58,7 +59,7 @@ final class Objective implements AutoCloseable {
             case GUIDED -> new Velocity.Guided(config.guidanceFrom());
             case TEACHER -> taught();
         };
-        this.averaged = needsAverage() ? Networks.zeros(config.model(), random.device()) : null;
+        this.averaged = needsAverage() ? config.model().network().zeros(random.device()) : null;
         this.diagonalWeighting = weighting(config.loss().diagonal(), random);
         this.consistencyWeighting = weighting(config.loss().consistencyWeighting(), random);
     }

@@ -13,6 +13,11 @@ import java.util.Map;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.Initialisation;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
@@ -32,24 +37,17 @@ import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.ProcessMemory;
 import org.metaflowmaps.training.metrics.Progress;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.Initialisation;
-import org.metaflowmaps.training.model.MetaFlowMap;
 import org.metaflowmaps.training.optim.AdamW;
 import org.metaflowmaps.training.optim.Clipping;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 import org.metaflowmaps.training.optim.RAdam;
 import org.metaflowmaps.training.optim.WarmUp;
-import org.metaflowmaps.training.drift.ConditionalDrift;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Trains a meta flow map as a configuration says, and leaves checkpoints and metrics in a folder. */
 public final class Trainer implements AutoCloseable {
-    /** The newest checkpoint's name in a run's folder. */
-    public static final String CHECKPOINT = "checkpoint.safetensors";
-
     /** The metrics' name in a run's folder. */
     public static final String METRICS = "metrics.jsonl";
 
@@ -95,7 +93,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.training.drift.Glass} makes one of
+     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.models.drift.Glass} makes one of
      * an unconditional drift. Checkpoints say that it was given, not what it was: give the same one to go on.
      *
      * @param config what to do
@@ -117,7 +115,7 @@ public final class Trainer implements AutoCloseable {
         RunPrice.of(config, itemSize).require(config, device);
         this.heldOut = new HeldOut(config, data, device);
         this.random = Seeds.source(config.seed(), Seeds.NOISE, device);
-        this.map = Networks.initialised(config.model(), device, random);
+        this.map = config.model().network().initialised(device, random);
         if (!Arrays.equals(map.itemShape(), data.itemShape()) || map.classes() != data.classes()) {
             String network = Arrays.toString(map.itemShape()) + " with " + map.classes() + " classes";
             close(map, random);
@@ -368,8 +366,8 @@ public final class Trainer implements AutoCloseable {
     }
 
     private String kept() {
-        return Files.exists(folder.resolve(CHECKPOINT))
-                ? "The last good checkpoint is " + folder.resolve(CHECKPOINT)
+        return Files.exists(folder.resolve(CheckpointFolder.CHECKPOINT))
+                ? "The last good checkpoint is " + folder.resolve(CheckpointFolder.CHECKPOINT)
                 : "No checkpoint was written yet";
     }
 

@@ -4,8 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.metaflowmaps.training.model.Refusal.assertRefused;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -51,7 +52,7 @@ final class CheckpointFolderTest {
     }
 
     private Path newest() {
-        return folder.resolve(Trainer.CHECKPOINT);
+        return folder.resolve(CheckpointFolder.CHECKPOINT);
     }
 
     private List<String> names() throws IOException {
@@ -128,7 +129,7 @@ final class CheckpointFolderTest {
             trainer.resume();
         }
         assertTrue(Files.isSameFile(step(5), newest()));
-        Checkpoint.load(newest(), Device.CPU).close();
+        Networks.load(newest(), Device.CPU).close();
     }
 
     @Test
@@ -201,7 +202,7 @@ final class CheckpointFolderTest {
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, old)) {
             trainer.run();
         }
-        Path file = old.resolve(Trainer.CHECKPOINT);
+        Path file = old.resolve(CheckpointFolder.CHECKPOINT);
         try (SafetensorsFile open = SafetensorsFile.open(file);
                 TensorScope scope = TensorScope.open()) {
             Map<String, Tensor> tensors = new LinkedHashMap<>();

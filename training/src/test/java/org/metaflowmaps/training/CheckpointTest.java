@@ -3,8 +3,9 @@ package org.metaflowmaps.training;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.metaflowmaps.training.model.Refusal.assertRefused;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -28,7 +29,7 @@ import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 final class CheckpointTest {
     private static final String NETWORK = "{\"transformer\":null,\"mlp\":{\"dimension\":2,\"width\":16,\"depth\":1,\"label_dim\":3}}";
@@ -46,7 +47,7 @@ final class CheckpointTest {
     private void assertUnloadable(Path file, String... parts) {
         String[] all = Arrays.copyOf(parts, parts.length + 1);
         all[parts.length] = file.toString();
-        assertRefused(IOException.class, () -> Checkpoint.load(file, Device.CPU).close(), all);
+        assertRefused(IOException.class, () -> Networks.load(file, Device.CPU).close(), all);
     }
 
     @ParameterizedTest
@@ -58,7 +59,7 @@ final class CheckpointTest {
         try (TrainingData data = runs.data();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
             trainer.run();
-            try (MetaFlowMap map = Checkpoint.load(folder.resolve(Trainer.CHECKPOINT), Device.CPU);
+            try (MetaFlowMap map = Networks.load(folder.resolve(CheckpointFolder.CHECKPOINT), Device.CPU);
                     TensorScope scope = TensorScope.open()) {
                 float[] loaded = map.parameters().values().toFloatArray();
                 assertArrayEquals(trainer.average().values().toFloatArray(), loaded);
@@ -79,7 +80,7 @@ final class CheckpointTest {
         assertUnloadable(Files.writeString(folder.resolve("text"), "not a checkpoint, but a text of some length"));
         assertUnloadable(folder, "is a folder");
         Path missing = folder.resolve("missing");
-        assertRefused(NoSuchFileException.class, () -> Checkpoint.load(missing, Device.CPU).close(), missing.toString());
+        assertRefused(NoSuchFileException.class, () -> Networks.load(missing, Device.CPU).close(), missing.toString());
     }
 
     private byte[] trained() throws IOException {
@@ -88,7 +89,7 @@ final class CheckpointTest {
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
             trainer.run();
         }
-        return Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT));
+        return Files.readAllBytes(folder.resolve(CheckpointFolder.CHECKPOINT));
     }
 
     @Test

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,18 +27,18 @@ import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.config.ModelConfig;
-import org.metaflowmaps.training.config.StrictJson;
+import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.checkpoint.StrictJson;
 import org.metaflowmaps.training.metrics.ProcessMemory;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.FlowMapTransformer;
-import org.metaflowmaps.training.model.Layout;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.MlpFlowMap;
-import org.metaflowmaps.training.model.NetworkConfig;
-import org.metaflowmaps.training.model.NetworkFile;
-import org.metaflowmaps.training.model.TransformerConfig;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.Layout;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.MlpFlowMap;
+import org.metaflowmaps.models.model.NetworkConfig;
+import org.metaflowmaps.models.checkpoint.NetworkFile;
+import org.metaflowmaps.models.model.TransformerConfig;
 
 /** What a file or a configuration says of a network is checked before a network is built. */
 class ClaimsTest {
@@ -85,11 +86,11 @@ class ClaimsTest {
         Safetensors.write(file, Map.of("network", network), Map.of());
         long before = NativeMemory.liveTensors();
         assertTimeout(Duration.ofSeconds(30), () -> {
-            IOException refused = assertThrows(IOException.class, () -> Checkpoint.load(file, Device.CPU));
+            IOException refused = assertThrows(IOException.class, () -> Networks.load(file, Device.CPU));
             String message = String.valueOf(refused.getMessage());
             assertTrue(message.startsWith(file.toString()) && message.lines().count() == 1 && message.length() < 1000, message);
             assertFalse(message.contains("REDACTED") || message.contains("java."), message);
-            assertThrows(IOException.class, () -> Checkpoint.check(file));
+            assertThrows(IOException.class, () -> Networks.check(file));
         });
         assertEquals(before, NativeMemory.liveTensors());
     }
@@ -104,7 +105,7 @@ class ClaimsTest {
                     NetworkFile.tensors(small, small.parameters().values()));
         }
         long before = NativeMemory.liveTensors();
-        String message = String.valueOf(assertThrows(IOException.class, () -> Checkpoint.load(file, Device.CPU)).getMessage());
+        String message = String.valueOf(assertThrows(IOException.class, () -> Networks.load(file, Device.CPU)).getMessage());
         assertTrue(message.contains("has shape [4, 2], the network needs [5, 2]"), message);
         assertEquals(before, NativeMemory.liveTensors());
     }
@@ -207,6 +208,6 @@ class ClaimsTest {
     @Test
     void aFileThatIsNoCheckpointIsRefused() throws IOException {
         Path file = Files.write(folder.resolve("x.safetensors"), new byte[20]);
-        assertThrows(IOException.class, () -> Checkpoint.check(file));
+        assertThrows(IOException.class, () -> Networks.check(file));
     }
 }

@@ -9,10 +9,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.models.model.MlpConfig;
 
 /**
  * A small network learns the mixture.

@@ -21,11 +21,11 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.MlpFlowMap;
-import org.metaflowmaps.training.model.Refusal;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.MlpFlowMap;
+import org.metaflowmaps.runtime.Refusal;
 
 /** The laws of what the losses see, each by the empirical distribution of many draws. */
 final class PairSamplerTest {

@@ -19,11 +19,11 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.models.model.MlpConfig;
 
 /** Whole training steps in bfloat16 beside the same in float32. */
 final class PrecisionTest {

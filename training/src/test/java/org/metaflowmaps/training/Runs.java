@@ -7,7 +7,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.AverageConfig;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.config.TeacherConfig;
@@ -19,8 +19,8 @@ import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Lagrangian;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.TransformerConfig;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.TransformerConfig;
 
 /** Tiny runs: set what matters to a test, leave the rest. */
 final class Runs {

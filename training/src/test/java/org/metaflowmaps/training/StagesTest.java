@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -17,26 +18,26 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.file.OutgoingTensor;
+import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.training.config.ModelConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.FlowMapTransformer;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.Networks;
-import org.metaflowmaps.training.model.TransformerConfig;
 
 /** The path from a flow over a flow map to a meta flow map, each stage begun at the one before, and from public files. */
 final class StagesTest {
@@ -49,16 +50,16 @@ final class StagesTest {
             trainer.initialise();
             assertTrue(trainer.run());
         }
-        return folder.resolve(name).resolve(Trainer.CHECKPOINT);
+        return folder.resolve(name).resolve(CheckpointFolder.CHECKPOINT);
     }
 
     private static float[] output(MetaFlowMap map, long seed) {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed);
                 Autograd.Mode off = Autograd.noGrad()) {
-            Tensor time = random.uniform(Networks.BATCH);
-            Context context = Networks.context(map, random);
-            return map.averageVelocity(time, time, Networks.items(map, random), context).toFloatArray();
+            Tensor time = random.uniform(SmallNetworks.BATCH);
+            Context context = SmallNetworks.context(map, random);
+            return map.averageVelocity(time, time, SmallNetworks.items(map, random), context).toFloatArray();
         }
     }
 
@@ -71,7 +72,7 @@ final class StagesTest {
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.init = trained(runs, "flow").toString();
         float[] flow;
-        try (MetaFlowMap map = Checkpoint.load(Path.of(runs.init), Device.CPU)) {
+        try (MetaFlowMap map = Networks.load(Path.of(runs.init), Device.CPU)) {
             flow = output(map, 3);
         }
         runs.consistency = LossConfig.ConsistencyKind.MEAN_FLOW;
@@ -147,14 +148,14 @@ final class StagesTest {
                 false, false, false);
         TransformerConfig stored = prefix.contains("dit") ? whole : whole.withoutContext();
         Path file = folder.resolve("public." + ending);
-        try (FlowMapTransformer source = Networks.transformer(stored.withLearnSigma(learnSigma))) {
+        try (FlowMapTransformer source = SmallNetworks.transformer(stored.withLearnSigma(learnSigma))) {
             try (TensorScope scope = TensorScope.open()) {
                 List<OutgoingTensor> tensors = new ArrayList<>();
                 source.parameters().parameters().forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
                 source.buffers().forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
                 TensorFile.write(file, Map.of(), tensors);
             }
-            try (MetaFlowMap read = org.metaflowmaps.training.Networks.load(file, new ModelConfig(whole, null), Device.CPU)) {
+            try (MetaFlowMap read = Networks.load(file, new ModelConfig(whole, null), Device.CPU)) {
                 assertArrayEquals(output(source, 4), output(read, 4));
                 assertEquals(prefix.contains("dit"), read.isContextual());
             }

@@ -4,8 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.metaflowmaps.training.model.Refusal.assertRefused;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -19,30 +20,30 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.drift.Glass;
+import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.mixture.GaussianMixture;
+import org.metaflowmaps.models.mixture.LinearGaussianReward;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.OutgoingTensor;
+import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.training.config.ModelConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.training.mixture.GaussianMixture;
-import org.metaflowmaps.training.mixture.LinearGaussianReward;
-import org.metaflowmaps.training.model.FlowMapTransformer;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.Networks;
-import org.metaflowmaps.training.model.TransformerConfig;
-import org.metaflowmaps.training.drift.ConditionalDrift;
-import org.metaflowmaps.training.drift.Glass;
-import org.metaflowmaps.training.drift.NetworkDrift;
 
 /** What a run may be distilled from, and what is refused: other clocks, other classes, and teachers that no file can name. */
 final class TeacherTest {
@@ -59,7 +60,7 @@ final class TeacherTest {
     /** A file as the public ones are: nothing but a network's tensors. */
     private String file(TransformerConfig config, String prefix, String... more) throws IOException {
         Path file = folder.resolve("public.pt");
-        try (FlowMapTransformer source = Networks.transformer(config);
+        try (FlowMapTransformer source = SmallNetworks.transformer(config);
                 TensorScope scope = TensorScope.open()) {
             List<OutgoingTensor> tensors = new ArrayList<>();
             source.parameters().parameters().forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
@@ -110,13 +111,13 @@ final class TeacherTest {
                 false, false).withoutContext();
         String name = file(large, prefix);
         ModelConfig like = new ModelConfig(student(students), null);
-        try (FlowMapTransformer source = Networks.transformer(large);
-                MetaFlowMap read = org.metaflowmaps.training.Networks.teacher(Path.of(name), like, zeroData, Device.CPU);
+        try (FlowMapTransformer source = SmallNetworks.transformer(large);
+                MetaFlowMap read = Networks.teacher(Path.of(name), like, zeroData, Device.CPU);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(4);
                 Autograd.Mode off = Autograd.noGrad()) {
-            Tensor time = random.uniform(Networks.BATCH);
-            Tensor state = Networks.items(source, random);
+            Tensor time = random.uniform(SmallNetworks.BATCH);
+            Tensor state = SmallNetworks.items(source, random);
             assertArrayEquals(new NetworkDrift(source).at(time, state, null, null).toFloatArray(),
                     new NetworkDrift(read).at(time, state, null, null).toFloatArray());
             assertEquals(zeroData, ((FlowMapTransformer) read).config().zeroData());
@@ -138,7 +139,7 @@ final class TeacherTest {
         runs.model = new ModelConfig(student(false), null);
         runs.teacher = network(dmf, null);
         step(runs, null);
-        try (MetaFlowMap read = org.metaflowmaps.training.Networks.teacher(Path.of(dmf), runs.model, null, Device.CPU)) {
+        try (MetaFlowMap read = Networks.teacher(Path.of(dmf), runs.model, null, Device.CPU)) {
             assertTrue(((FlowMapTransformer) read).config().zeroData());
         }
     }
@@ -160,7 +161,7 @@ final class TeacherTest {
             step(runs, null);
         }
         String unclear = runs.init;
-        assertRefused(IOException.class, () -> Checkpoint.requireClock(Path.of(Objects.requireNonNull(unclear))), "does not tell",
+        assertRefused(IOException.class, () -> Networks.requireClock(Path.of(Objects.requireNonNull(unclear))), "does not tell",
                 "model.transformer.is_zero_data=false");
     }
 
@@ -174,7 +175,7 @@ final class TeacherTest {
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("first"))) {
             trainer.run();
         }
-        String checkpoint = folder.resolve("first").resolve(Trainer.CHECKPOINT).toString();
+        String checkpoint = folder.resolve("first").resolve(CheckpointFolder.CHECKPOINT).toString();
         ModelConfig other = new ModelConfig(student(false), null);
         step(runs(other, network(checkpoint, null)), null);
         step(runs(other, network(checkpoint, true)), null);

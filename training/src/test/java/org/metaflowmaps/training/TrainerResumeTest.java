@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.metaflowmaps.training.model.Refusal.assertRefused;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -41,7 +41,7 @@ final class TrainerResumeTest {
     private Path folder;
 
     private static byte[] checkpoint(Path run) throws IOException {
-        return Files.readAllBytes(run.resolve(Trainer.CHECKPOINT));
+        return Files.readAllBytes(run.resolve(CheckpointFolder.CHECKPOINT));
     }
 
     /** A checkpoint is all of the state, so equal files mean equal weights, moments, average, noise and step, bit by bit. */
@@ -102,7 +102,7 @@ final class TrainerResumeTest {
                 trainer.step(false);
             }
             trainer.save();
-            Path newest = run.resolve(Trainer.CHECKPOINT);
+            Path newest = run.resolve(CheckpointFolder.CHECKPOINT);
             try (SafetensorsFile file = SafetensorsFile.open(newest);
                     TensorScope scope = TensorScope.open()) {
                 assertFalse(file.entries().containsKey("train/average"), "the average is stored twice");
@@ -168,7 +168,7 @@ final class TrainerResumeTest {
 
     @Test
     void withoutACheckpointThereIsNothingToResume() {
-        assertRefused(NoSuchFileException.class, () -> resumed(new Runs()), Trainer.CHECKPOINT);
+        assertRefused(NoSuchFileException.class, () -> resumed(new Runs()), CheckpointFolder.CHECKPOINT);
     }
 
     /** Two heads or four: all tensors have the same shapes, and yet it is another network. */
@@ -216,8 +216,8 @@ final class TrainerResumeTest {
                 case "network" -> tensors.remove("train/average");
                 default -> metadata.put("step", "three");
             }
-            Safetensors.write(folder.resolve(Trainer.CHECKPOINT), metadata, tensors);
-            assertRefused(IOException.class, trainer::resume, Trainer.CHECKPOINT, "cannot be resumed");
+            Safetensors.write(folder.resolve(CheckpointFolder.CHECKPOINT), metadata, tensors);
+            assertRefused(IOException.class, trainer::resume, CheckpointFolder.CHECKPOINT, "cannot be resumed");
             assertArrayEquals(fresh, trainer.map().parameters().values().toFloatArray());
             assertEquals(0, trainer.step());
         }

@@ -5,8 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.metaflowmaps.training.model.Refusal.assertRefused;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,13 +24,13 @@ import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.training.config.ModelConfig;
+import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
 
 final class TrainerTest {
     @TempDir
@@ -42,7 +43,7 @@ final class TrainerTest {
     }
 
     private float[] saved(String name) throws IOException {
-        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(Trainer.CHECKPOINT));
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(CheckpointFolder.CHECKPOINT));
                 TensorScope scope = TensorScope.open()) {
             return Safetensors.view(file, name).toFloatArray();
         }
@@ -207,11 +208,11 @@ final class TrainerTest {
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
             assertRefused(TrainingException.class, trainer::run, "step 1:", "not finite", "1 steps in a row", "diagonal",
                     "consistency", "gradient norm",
-                    folder.resolve(Trainer.CHECKPOINT).toString(), "optimizer.learning_rate");
+                    folder.resolve(CheckpointFolder.CHECKPOINT).toString(), "optimizer.learning_rate");
             assertEquals(1, trainer.step());
             assertArrayEquals(saved("train/values"), weights(trainer));
         }
-        try (MetaFlowMap map = Checkpoint.load(folder.resolve(Trainer.CHECKPOINT), Device.CPU)) {
+        try (MetaFlowMap map = Networks.load(folder.resolve(CheckpointFolder.CHECKPOINT), Device.CPU)) {
             assertEquals(3, map.classes());
         }
     }
@@ -221,7 +222,7 @@ final class TrainerTest {
         Runs runs = exploding();
         runs.checkpointEvery = 2;
         assertRefused(TrainingException.class, () -> run(runs), "step 1:", "No checkpoint was written yet");
-        assertFalse(Files.exists(folder.resolve(Trainer.CHECKPOINT)));
+        assertFalse(Files.exists(folder.resolve(CheckpointFolder.CHECKPOINT)));
     }
 
     @Test
@@ -230,7 +231,7 @@ final class TrainerTest {
         runs.learningRate = 1e300;
         runs.checkpointEvery = 1;
         assertRefused(TrainingException.class, () -> run(runs), "step 0:", "weights are not finite", "optimizer.learning_rate");
-        assertFalse(Files.exists(folder.resolve(Trainer.CHECKPOINT)));
+        assertFalse(Files.exists(folder.resolve(CheckpointFolder.CHECKPOINT)));
     }
 
     @Test
@@ -248,7 +249,7 @@ final class TrainerTest {
     /** A state as bits: weights, moments, average. */
     private List<float[]> state(Trainer trainer) throws IOException {
         trainer.save();
-        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(Trainer.CHECKPOINT));
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(CheckpointFolder.CHECKPOINT));
                 TensorScope scope = TensorScope.open()) {
             Stream<String> network = trainer.map().parameters().parameters().keySet().stream().map(name -> "dit." + name);
             return Stream.concat(Stream.of("train/values", "train/moment/exp_avg", "train/moment/exp_avg_sq"), network)
@@ -298,7 +299,7 @@ final class TrainerTest {
             assertNotNull(report);
             assertEquals(2, report.skipped());
             state(trainer);
-            try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(Trainer.CHECKPOINT))) {
+            try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(CheckpointFolder.CHECKPOINT))) {
                 assertEquals(List.of("4", "2", "2", "0", "16"), Stream.of("step", "updates", "skipped", "skipped_in_a_row", "data_position")
                         .map(file.metadata()::get).toList());
             }
@@ -343,7 +344,7 @@ final class TrainerTest {
         runs.steps = 2;
         runs.maxSkipped = 3;
         run(runs);
-        byte[] good = Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT));
+        byte[] good = Files.readAllBytes(folder.resolve(CheckpointFolder.CHECKPOINT));
         runs.steps = 6;
         runs.checkpointEvery = 1;
         try (TrainingData data = spoiled();
@@ -351,14 +352,14 @@ final class TrainerTest {
             trainer.resume();
             assertRefused(TrainingException.class, trainer::run, "step 4:", "3 steps in a row", "The last good checkpoint is");
         }
-        assertArrayEquals(good, Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT)));
+        assertArrayEquals(good, Files.readAllBytes(folder.resolve(CheckpointFolder.CHECKPOINT)));
     }
 
     @Test
     void anInterruptedWriteLeavesTheOldCheckpoint() throws IOException {
         Runs runs = new Runs();
         run(runs);
-        byte[] old = Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT));
+        byte[] old = Files.readAllBytes(folder.resolve(CheckpointFolder.CHECKPOINT));
         List<Path> files = files();
         try (TrainingData data = runs.data();
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
@@ -370,7 +371,7 @@ final class TrainerTest {
                 assertTrue(Thread.interrupted());
             }
         }
-        assertArrayEquals(old, Files.readAllBytes(folder.resolve(Trainer.CHECKPOINT)));
+        assertArrayEquals(old, Files.readAllBytes(folder.resolve(CheckpointFolder.CHECKPOINT)));
         assertEquals(files, files());
     }
 

@@ -7,12 +7,12 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.PosteriorEvaluation;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.drift.DrawsDrift;
-import org.metaflowmaps.training.drift.Drift;
-import org.metaflowmaps.training.drift.NetworkDrift;
-import org.metaflowmaps.training.drift.StartDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.drift.DrawsDrift;
+import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.drift.StartDrift;
 
 /**
  * How much the three ways of reading the unconditional drift from a map disagree, which a perfect map's do not (method §3.5): at

@@ -12,14 +12,14 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.steering.GlassSampler;
-import org.metaflowmaps.steering.PosteriorSampler;
-import org.metaflowmaps.training.mixture.GaussianMixture;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.LinearInterpolant;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.drift.ConditionalDrift;
-import org.metaflowmaps.training.drift.Glass;
+import org.metaflowmaps.models.sampler.GlassSampler;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
+import org.metaflowmaps.models.mixture.GaussianMixture;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.LinearInterpolant;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.drift.Glass;
 
 /**
  * How far posterior draws are from exact ones, where the data is a Gaussian mixture: distances between equally many draws of the

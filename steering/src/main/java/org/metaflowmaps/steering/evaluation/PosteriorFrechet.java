@@ -12,7 +12,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
-import org.metaflowmaps.training.model.Context;
+import org.metaflowmaps.models.model.Context;
 
 /**
  * How far posterior samples are from real images as a set (method §12B): N real images are noised to a time t, one sample is

@@ -3,6 +3,7 @@ package org.metaflowmaps.training.config;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.ModelConfig;
 
 /**
  * All that determines a training run, as written in its configuration file.

@@ -1,6 +1,6 @@
 package org.metaflowmaps.training.loss;
 
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * The losses that tie a flow map's long jumps to its diagonal (method §4.3). The context is passive in all of them: it is an

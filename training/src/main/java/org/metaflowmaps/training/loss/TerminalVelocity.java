@@ -1,7 +1,7 @@
 package org.metaflowmaps.training.loss;
 
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * Terminal velocity matching (TVM): the {@link Lagrangian} loss through ∂_u X against the velocity of averaged weights. Items whose

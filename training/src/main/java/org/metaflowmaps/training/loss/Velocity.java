@@ -8,9 +8,9 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.drift.ConditionalDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.drift.ConditionalDrift;
 
 /** Where a loss takes the velocity at a point from; it is always stopped: it carries no gradient graph. */
 public sealed interface Velocity {

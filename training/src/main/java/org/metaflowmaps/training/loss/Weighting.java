@@ -3,7 +3,6 @@ package org.metaflowmaps.training.loss;
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.training.model.TimeWeight;
 
 /** How the squared error Δ of each item becomes one loss. */
 public sealed interface Weighting {

@@ -30,7 +30,7 @@ import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Refusal;
+import org.metaflowmaps.runtime.Refusal;
 
 /** Hold-out, flips and damaged items of folders. */
 final class FolderReadingTest {

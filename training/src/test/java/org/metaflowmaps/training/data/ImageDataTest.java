@@ -13,7 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.training.model.Refusal;
+import org.metaflowmaps.runtime.Refusal;
 
 final class ImageDataTest {
     private static final int IMAGES = 10;

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.metaflowmaps.training.model.Refusal;
+import org.metaflowmaps.runtime.Refusal;
 
 final class ImageFileTest {
     @TempDir

@@ -21,7 +21,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.training.model.Refusal;
+import org.metaflowmaps.runtime.Refusal;
 
 final class ImageFolderTest {
     /** Files in the order of their numbers. */

@@ -25,7 +25,7 @@ import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Refusal;
+import org.metaflowmaps.runtime.Refusal;
 
 final class LatentShardsTest {
     private static final int ITEMS = 11;

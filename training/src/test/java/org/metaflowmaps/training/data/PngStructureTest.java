@@ -18,7 +18,7 @@ import java.util.zip.DeflaterOutputStream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.metaflowmaps.training.model.Refusal;
+import org.metaflowmaps.runtime.Refusal;
 
 final class PngStructureTest {
     private static final byte[] SIGNATURE = {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};

@@ -2,25 +2,24 @@ package org.metaflowmaps.training.loss;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.metaflowmaps.training.model.Close.assertClose;
-import static org.metaflowmaps.training.model.Refusal.assertRefused;
+import static org.metaflowmaps.runtime.Close.assertClose;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.Networks;
-import org.metaflowmaps.training.model.TimeWeight;
 
 final class AlphaFlowTest {
     /** A sigmoid of steepness 25 over the interval, cut off at 1/200 from either end. */
@@ -68,7 +67,7 @@ final class AlphaFlowTest {
     void theGradientTendsToMeanFlows(double alpha, double bound) {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(6);
-                MetaFlowMap map = Networks.mlp(new MlpConfig(2, 16, 2, 3));
+                MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3));
                 TimeWeight omega = new TimeWeight(Device.CPU, random)) {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 omega.parameters().values().add_(random.normal(omega.parameters().values().shape()).mul(0.2));
@@ -94,7 +93,7 @@ final class AlphaFlowTest {
     @ValueSource(doubles = {0.5, 0.1, 0.03})
     void underL2TheGradientIsThatOfTheScaledLoss(double alpha) {
         try (TensorScope scope = TensorScope.open();
-                MetaFlowMap map = Networks.mlp(new MlpConfig(2, 16, 2, 3))) {
+                MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3))) {
             Pair pair = pair(map);
             Tensor g = pair.velocity();
             Tensor step = pair.end().sub(pair.start()).mul(alpha);
@@ -114,7 +113,7 @@ final class AlphaFlowTest {
     @Test
     void jumpsTooShortToSplitHaveFiniteTargets() {
         try (TensorScope scope = TensorScope.open();
-                MetaFlowMap map = Networks.mlp(new MlpConfig(2, 8, 1, 3))) {
+                MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 8, 1, 3))) {
             Example jump = Example.random(map, 1);
             Tensor start = Torch.of(new float[] {0.75f, 0.75f, 1});
             Tensor end = Torch.of(new float[] {0.75f, Math.nextUp(0.75f), 1});

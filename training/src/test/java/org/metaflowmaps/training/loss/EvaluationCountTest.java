@@ -19,31 +19,31 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.drift.Glass;
+import org.metaflowmaps.models.drift.GuidedDrift;
+import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Close;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.LossConfig.ConsistencyKind;
 import org.metaflowmaps.training.loss.Lagrangian.Through;
-import org.metaflowmaps.training.model.Close;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.Dual;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.Networks;
-import org.metaflowmaps.training.drift.Drift;
-import org.metaflowmaps.training.drift.Glass;
-import org.metaflowmaps.training.drift.GuidedDrift;
-import org.metaflowmaps.training.drift.NetworkDrift;
 
 /** How often each loss runs the network, against the table in docs/losses.md. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class EvaluationCountTest {
     private static final String HEAD = "| loss | velocity | with gradient | without | tangents | teacher or average |";
 
-    private final Counted map = new Counted(Networks.mlp(new MlpConfig(2, 8, 1, 3)));
-    private final Counted other = new Counted(Networks.mlp(new MlpConfig(2, 8, 1, 3)));
+    private final Counted map = new Counted(SmallNetworks.mlp(new MlpConfig(2, 8, 1, 3)));
+    private final Counted other = new Counted(SmallNetworks.mlp(new MlpConfig(2, 8, 1, 3)));
     private final Velocity.Data data = new Velocity.Data();
     private final Velocity.Guided guided = new Velocity.Guided(0);
     private final Velocity.Taught taught = new Velocity.Taught(new Glass(new NetworkDrift(other)));

@@ -1,20 +1,20 @@
 package org.metaflowmaps.training.loss;
 
 import java.util.Arrays;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.Networks;
 
 /** A random pair for a map, with its parts at hand for formulas written out. */
 record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor data, Context context) {
     static Example random(MetaFlowMap map, long seed) {
         try (RandomSource random = RandomSource.seeded(seed)) {
             return new Example(Torch.of(new float[] {0.1f, 0.35f, 0}), Torch.of(new float[] {0.8f, 0.6f, 1}),
-                    random.uniform(Networks.BATCH),
-                    Networks.items(map, random), Networks.items(map, random), Networks.context(map, random));
+                    random.uniform(SmallNetworks.BATCH),
+                    SmallNetworks.items(map, random), SmallNetworks.items(map, random), SmallNetworks.context(map, random));
         }
     }
 
@@ -30,7 +30,7 @@ record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor d
     Tensor wide(Tensor vector) {
         long[] shape = new long[noise.dim()];
         Arrays.fill(shape, 1);
-        shape[0] = Networks.BATCH;
+        shape[0] = SmallNetworks.BATCH;
         return vector.reshape(shape);
     }
 

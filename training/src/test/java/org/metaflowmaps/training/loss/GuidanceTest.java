@@ -1,8 +1,8 @@
 package org.metaflowmaps.training.loss;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.metaflowmaps.training.model.Close.assertClose;
-import static org.metaflowmaps.training.model.Close.farthest;
+import static org.metaflowmaps.runtime.Close.assertClose;
+import static org.metaflowmaps.runtime.Close.farthest;
 
 import java.util.Map;
 import java.util.Objects;
@@ -14,9 +14,9 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.Dual;
-import org.metaflowmaps.training.model.MetaFlowMap;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** Where model guidance comes to rest: at classifier-free guidance of its scale (method §4.2a). */
 final class GuidanceTest {

@@ -3,8 +3,8 @@ package org.metaflowmaps.training.loss;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.metaflowmaps.training.model.Close.assertClose;
-import static org.metaflowmaps.training.model.Close.farthest;
+import static org.metaflowmaps.runtime.Close.assertClose;
+import static org.metaflowmaps.runtime.Close.farthest;
 
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -16,6 +16,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.metaflowmaps.models.layer.ForwardMode;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -23,11 +28,6 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.loss.Lagrangian.Through;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.ForwardMode;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.Networks;
 
 /** Every loss against its formula written out with libtorch's own derivatives, and with detach where the method says stop. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
@@ -36,7 +36,7 @@ final class LossTest {
     private static final double BOUND = 0.7;
 
     private final Map<String, MetaFlowMap> maps = new LinkedHashMap<>(
-            Map.of("transformer", Networks.transformer(), "mlp", Networks.mlp(new MlpConfig(2, 16, 2, 3))));
+            Map.of("transformer", SmallNetworks.transformer(), "mlp", SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3))));
 
     @AfterAll
     void close() {
@@ -104,7 +104,7 @@ final class LossTest {
     }
 
     private static Tensor guided(MetaFlowMap map, Example at, double from) {
-        Tensor none = Torch.full(map.classes(), DType.INT64, Device.CPU, Networks.BATCH);
+        Tensor none = Torch.full(map.classes(), DType.INT64, Device.CPU, SmallNetworks.BATCH);
         Tensor plain = map.averageVelocity(at.start(), at.start(), at.state(),
                 new Context(at.context().time(), at.context().state(), none, Torch.onesLike(at.start())));
         Tensor share = Torch.onesLike(at.start()).sub(Objects.requireNonNull(at.context().guidance()).reciprocal());
@@ -306,7 +306,7 @@ final class LossTest {
     void terminalVelocityFollowsTheAverageAndCountsJumpsByTheirGuidance() {
         maps.forEach((kind, map) -> {
             try (TensorScope scope = TensorScope.open();
-                    MetaFlowMap average = kind.equals("mlp") ? Networks.mlp(new MlpConfig(2, 16, 2, 3)) : Networks.transformer()) {
+                    MetaFlowMap average = kind.equals("mlp") ? SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3)) : SmallNetworks.transformer()) {
                 try (Autograd.Mode off = Autograd.noGrad()) {
                     average.parameters().values().mul_(0.5);
                 }

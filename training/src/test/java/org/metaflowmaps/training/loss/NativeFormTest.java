@@ -1,18 +1,18 @@
 package org.metaflowmaps.training.loss;
 
-import static org.metaflowmaps.training.model.Close.assertClose;
+import static org.metaflowmaps.runtime.Close.assertClose;
 
 import java.util.Objects;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
+import org.metaflowmaps.models.layer.ForwardMode;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.ForwardMode;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.Networks;
 
 /**
  * The losses as their own papers write them (method §11): noise at time 1, velocities from data to noise, derivatives by libtorch. Clocks and
@@ -22,8 +22,8 @@ import org.metaflowmaps.training.model.Networks;
 final class NativeFormTest {
     private static final double ROUNDING = 5e-5;
 
-    private final MetaFlowMap map = Networks.mlp(new MlpConfig(2, 16, 2, 3));
-    private final MetaFlowMap average = Networks.mlp(new MlpConfig(2, 16, 2, 3));
+    private final MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3));
+    private final MetaFlowMap average = SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3));
 
     @AfterAll
     void close() {

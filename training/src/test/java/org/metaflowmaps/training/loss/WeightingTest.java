@@ -3,7 +3,7 @@ package org.metaflowmaps.training.loss;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.metaflowmaps.training.model.Refusal.assertRefused;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import java.util.List;
 import java.util.function.DoubleUnaryOperator;
@@ -12,14 +12,13 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.TimeWeight;
 
 /** Each weighting against plain Java: an item's loss, what its error is multiplied with in the gradient, and what is reported. */
 final class WeightingTest {

@@ -3,7 +3,7 @@ package org.metaflowmaps.training.optim;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.metaflowmaps.training.model.Refusal.assertRefused;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import java.util.List;
 import java.util.Map;

@@ -2,7 +2,7 @@ package org.metaflowmaps.training.optim;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.metaflowmaps.training.model.Refusal.assertRefused;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import java.util.LinkedHashMap;
 import java.util.List;

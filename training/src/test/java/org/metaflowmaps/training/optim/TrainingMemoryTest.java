@@ -27,13 +27,13 @@ import org.metaflowmaps.training.loss.Semigroup;
 import org.metaflowmaps.training.loss.Shortcut;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
-import org.metaflowmaps.training.model.Context;
-import org.metaflowmaps.training.model.FlowMapTransformer;
-import org.metaflowmaps.training.model.MetaFlowMap;
-import org.metaflowmaps.training.model.MlpConfig;
-import org.metaflowmaps.training.model.MlpFlowMap;
-import org.metaflowmaps.training.model.TransformerConfig;
-import org.metaflowmaps.training.drift.Glass;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.MlpFlowMap;
+import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.models.drift.Glass;
 
 /** Whole steps with every loss: nothing native is left behind. */
 final class TrainingMemoryTest {

@@ -1,0 +1,139 @@
+package org.metaflowmaps.models.checkpoint;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.file.OutgoingTensor;
+import org.metaflowmaps.runtime.file.TensorFile;
+
+/** Copies a network from one file to another: between formats, between prefixes, between element types. */
+public final class CheckpointConversion {
+    /** Texts by which mfm knows its own checkpoints. */
+    private static final List<String> KEPT = List.of("network", "step");
+
+    private CheckpointConversion() {}
+
+    /**
+     * What was copied.
+     *
+     * @param layout where the network was
+     * @param fit how it compares with a whole network of its kind
+     * @param tensors how many tensors were written
+     * @param bytes how many bytes of values were written
+     * @param left names of tensors that were not copied, because they are no part of the network
+     */
+    public record Result(CheckpointLayout layout, Fit fit, int tensors, long bytes, List<String> left) {
+        /** Keeps its own copy. */
+        public Result {
+            left = List.copyOf(left);
+        }
+    }
+
+    /** What the public files of a family have before their names, and mfm before those of its own; other names stay as they are. */
+    public static String usualPrefix(TensorFile file, CheckpointLayout layout) {
+        if (layout.family() == CheckpointLayout.Family.OTHER) {
+            return layout.prefix();
+        }
+        return layout.family() == CheckpointLayout.Family.MFM || file.metadata().containsKey("network") ? NetworkFile.PREFIX : "";
+    }
+
+    /** How a file's network compares with a whole one of its kind; exact for networks whose shapes are not known here. */
+    public static Fit fit(TensorFile file, CheckpointLayout layout) throws IOException {
+        return layout.family() == CheckpointLayout.Family.OTHER ? new Fit(List.of(), List.of(), List.of())
+                : Fit.of(file, layout, InferredConfig.of(file, layout).shapes());
+    }
+
+    /**
+     * Writes a file's network to another file, tensor by tensor, in the format that the new file's name says. Without a type the
+     * values stay as they are, bit for bit.
+     *
+     * @param layout where the network is
+     * @param to replaced if it exists
+     * @param prefix before every name in the new file
+     * @param type of all tensors of floating-point numbers; null for the one that each has
+     * @param lenient true to copy a network that is not whole, and one whose kind cannot be told
+     * @param infinite true to write infinities where a finite value is too large for the type
+     * @throws IOException if not lenient and the network is not whole, or if a file cannot be read or written
+     * @throws IllegalArgumentException if the new file's name says no format, the type is not one of floating-point numbers, or it
+     *     has no finite number for a value and {@code infinite} is false; no file is written then
+     */
+    public static Result convert(TensorFile from, CheckpointLayout layout, Path to, String prefix, @Nullable DType type, boolean lenient,
+            boolean infinite) throws IOException {
+        if (type != null && !type.isFloatingPoint()) {
+            throw new IllegalArgumentException(type + " would lose the weights: expected float32, float16, bfloat16 or float64");
+        }
+        Fit fit;
+        try {
+            fit = fit(from, layout);
+        } catch (IOException e) {
+            if (!lenient) {
+                throw e;
+            }
+            fit = new Fit(List.of(), List.of(), List.of());
+        }
+        if (!lenient && !fit.isExact()) {
+            throw new IOException("the " + layout.family() + " network is not whole in " + fit.places() + " places: " + fit
+                    + ". Inspect it, and convert it as it is with --lenient");
+        }
+        Map<String, String> names = layout.names(from);
+        if (names.isEmpty()) {
+            throw new IOException("no tensor's name begins with '" + layout.prefix() + "'");
+        }
+        List<OutgoingTensor.Deferred> tensors = new ArrayList<>();
+        long bytes = 0;
+        for (Map.Entry<String, String> name : names.entrySet()) {
+            TensorFile.Entry entry = from.entries().get(name.getValue());
+            if (entry == null) {
+                throw new IllegalStateException(name.getValue() + " vanished");
+            }
+            DType wanted = type != null && entry.dtype().isFloatingPoint() ? type : entry.dtype();
+            OutgoingTensor.Deferred tensor = new OutgoingTensor.Deferred(prefix + name.getKey(), wanted, entry.shape(),
+                    () -> typed(from.view(entry.name()), wanted, infinite ? null : entry.name()));
+            tensors.add(tensor);
+            bytes += tensor.byteSize();
+        }
+        Map<String, String> metadata = new LinkedHashMap<>(from.metadata());
+        metadata.keySet().retainAll(KEPT);
+        TensorFile.write(to, metadata, tensors);
+        List<String> left = Stream.concat(from.entries().keySet().stream(), layout.unreadable(from).keySet().stream())
+                .filter(name -> !names.containsValue(name)).toList();
+        return new Result(layout, fit, tensors.size(), bytes, left);
+    }
+
+    /** A tensor in another type; {@code name} is what the message calls it if a value has no finite number there, null to allow that. */
+    private static Tensor typed(Tensor tensor, DType type, @Nullable String name) {
+        if (tensor.dtype() == type) {
+            return tensor;
+        }
+        Tensor converted = tensor.to(type);
+        if (name != null && tensor.numel() > 0
+                && tensor.isFinite().to(DType.FLOAT32).sub(converted.isFinite().to(DType.FLOAT32)).max().item() > 0) {
+            requireFinite(tensor, converted, type, name);
+        }
+        return converted;
+    }
+
+    private static void requireFinite(Tensor tensor, Tensor converted, DType type, String name) {
+        double[] before = tensor.toDoubleArray();
+        double[] after = converted.toDoubleArray();
+        long count = 0;
+        double largest = 0;
+        for (int i = 0; i < before.length; i++) {
+            if (Double.isInfinite(after[i]) && Double.isFinite(before[i])) {
+                count++;
+                largest = Math.abs(before[i]) > Math.abs(largest) ? before[i] : largest;
+            }
+        }
+        if (count > 0) {
+            throw new IllegalArgumentException(name + " has " + count + (count == 1 ? " value that has" : " values that have") + " no finite "
+                    + type + ", such as " + largest + ": nothing was written. Choose bf16 or f32, or write infinities with --allow-infinite");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+package org.metaflowmaps.models.checkpoint;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.metaflowmaps.runtime.file.TensorFile;
+
+/**
+ * How a file's tensors compare with those that a network has; names are those of the file.
+ *
+ * @param missing what the network has and the file has not
+ * @param unexpected what the file has under the network's prefix and the network has not
+ * @param misshapen what both have and the network cannot take, because of its shape or its type, with the reason
+ */
+public record Fit(List<String> missing, List<String> unexpected, List<String> misshapen) {
+    private static final int SHOWN = 6;
+
+    /** Keeps its own copies. */
+    public Fit {
+        missing = List.copyOf(missing);
+        unexpected = List.copyOf(unexpected);
+        misshapen = List.copyOf(misshapen);
+    }
+
+    /** Compares a file with the shapes of a network by name. */
+    public static Fit of(TensorFile file, CheckpointLayout layout, Map<String, List<Long>> wanted) {
+        Map<String, String> names = layout.names(file);
+        Map<String, String> unreadable = layout.unreadable(file);
+        List<String> missing = new ArrayList<>();
+        List<String> misshapen = new ArrayList<>();
+        wanted.forEach((name, shape) -> {
+            String inFile = names.get(name);
+            TensorFile.Entry found = inFile == null ? null : file.entries().get(inFile);
+            String why = unreadable.get(name);
+            if (found == null && why != null) {
+                misshapen.add(why);
+            } else if (found == null) {
+                missing.add(layout.prefix() + name);
+            } else if (!found.shape().equals(shape)) {
+                misshapen.add(found.name() + " has shape " + found.shape() + ", the network needs " + shape);
+            }
+        });
+        List<String> unexpected = names.entrySet().stream().filter(name -> !wanted.containsKey(name.getKey()))
+                .map(Map.Entry::getValue).toList();
+        return new Fit(missing, unexpected, misshapen);
+    }
+
+    /** True if nothing is missing, unexpected or misshapen. */
+    public boolean isExact() {
+        return places() == 0;
+    }
+
+    /** How many tensors do not fit. */
+    public int places() {
+        return missing.size() + unexpected.size() + misshapen.size();
+    }
+
+    /** Every tensor that does not fit, with what is wrong with it. */
+    public List<String> problems() {
+        List<String> problems = new ArrayList<>();
+        missing.forEach(name -> problems.add(name + " is missing"));
+        problems.addAll(misshapen);
+        unexpected.forEach(name -> problems.add(name + " is not part of the network"));
+        return problems;
+    }
+
+    @Override
+    public String toString() {
+        List<String> problems = problems();
+        return String.join("; ", problems.subList(0, Math.min(SHOWN, problems.size()))) + (problems.size() > SHOWN ? "; ..." : "");
+    }
+}

@@ -1,0 +1,169 @@
+package org.metaflowmaps.models.checkpoint;
+
+import java.io.IOException;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import org.metaflowmaps.models.model.Layout;
+import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.runtime.file.TensorFile;
+
+/**
+ * What the shapes of a file's tensors tell about the transformer they belong to. Which guidance scales the rows of the table stand
+ * for, and which way the clock runs, they do not tell.
+ *
+ * @param family whose network it is
+ * @param inputSize height and width of an item
+ * @param patchSize height and width of a patch
+ * @param inChannels channels of an item
+ * @param hiddenSize width of a token
+ * @param depth number of blocks
+ * @param numHeads attention heads, from the width of the norms or the usual number for the width; empty if neither tells
+ * @param labelDim number of classes: the rows of the label table but the one for "no label"
+ * @param guidanceRows rows of the guidance table; 0 for a network without one
+ * @param hiddenWidth width of a block's hidden layer
+ * @param learnSigma true if the head has twice the channels
+ * @param qkNorm true if queries and keys are normalised
+ * @param jointAttention true if every block attends to the context's tokens
+ */
+public record InferredConfig(CheckpointLayout.Family family, int inputSize, int patchSize, int inChannels, int hiddenSize, int depth,
+        OptionalInt numHeads, int labelDim, int guidanceRows, int hiddenWidth, boolean learnSigma, boolean qkNorm, boolean jointAttention) {
+    private static final int MOST_ROWS = 1 << 16;
+    private static final Map<Integer, Integer> USUAL_HEADS = Map.of(384, 6, 768, 12, 1024, 16, 1152, 16);
+    private static final Map<Integer, Integer> USUAL_ENCODER_DEPTH = Map.of(12, 8, 28, 20);
+
+    /**
+     * Reads the shapes.
+     *
+     * @param layout of a transformer: any family but {@link CheckpointLayout.Family#OTHER}
+     * @throws IOException if a tensor that tells something is missing, or of a shape that makes no sense
+     */
+    public static InferredConfig of(TensorFile file, CheckpointLayout layout) throws IOException {
+        Shapes shapes = new Shapes(file, layout, layout.names(file), layout.unreadable(file));
+        List<Long> patches = shapes.get("x_embedder.proj.weight", 4);
+        int width = size(patches.get(0));
+        int channels = size(patches.get(1));
+        int patch = size(patches.get(2));
+        int depth = 0;
+        while (shapes.has("blocks." + depth + ".mlp.fc1.weight")) {
+            depth++;
+        }
+        boolean joint = shapes.has("blocks.0.joint_attn.qkv.weight");
+        String norm = "blocks.0." + (joint ? "joint_attn" : "attn") + ".q_norm.scale";
+        boolean normed = shapes.has(norm);
+        int headWidth = normed ? size(shapes.get(norm, 1).getFirst()) : 0;
+        Integer usual = USUAL_HEADS.get(width);
+        OptionalInt heads = headWidth > 0 && width % headWidth == 0 ? OptionalInt.of(width / headWidth)
+                : usual == null ? OptionalInt.empty() : OptionalInt.of(usual);
+        int labels = size(shapes.get("y_embedder.embedding_table.weight", 2).getFirst()) - 1;
+        String guidance = "guidance_embedder.embedding_table.weight";
+        int rows = shapes.has(guidance) ? size(shapes.get(guidance, 2).getFirst()) : 0;
+        if (rows > MOST_ROWS) {
+            throw new IOException("a guidance table of " + rows + " rows makes no transformer, expected at most " + MOST_ROWS);
+        }
+        long tokens = shapes.get("pos_embed", 3).get(1);
+        long outputs = shapes.get("final_layer.linear.weight", 2).getFirst();
+        long plain = (long) patch * patch * channels;
+        int hidden = size(shapes.get("blocks.0.mlp.fc1.weight", 2).getFirst());
+        int grid = (int) Math.sqrt((double) tokens);
+        if ((long) grid * grid != tokens || grid == 0 || patch == 0 || labels < 0 || (outputs != plain && outputs != 2 * plain)
+                || (long) grid * patch > Integer.MAX_VALUE) {
+            throw new IOException("the shapes make no transformer: " + tokens + " positions, patches of " + patches + ", " + outputs
+                    + " outputs per token, " + (labels + 1) + " rows of labels");
+        }
+        InferredConfig config = new InferredConfig(layout.family(), grid * patch, patch, channels, width, depth, heads, labels,
+                rows, hidden, outputs != plain,
+                normed, joint);
+        try {
+            config.shapes();
+        } catch (IllegalArgumentException | ArithmeticException e) {
+            throw new IOException("the shapes make no transformer: " + e.getMessage(), e);
+        }
+        return config;
+    }
+
+    /** The shapes of a network's tensors in a file. */
+    private record Shapes(TensorFile file, CheckpointLayout layout, Map<String, String> names, Map<String, String> unreadable) {
+        boolean has(String name) {
+            return names.containsKey(name) || unreadable.containsKey(name);
+        }
+
+        List<Long> get(String name, int dimensions) throws IOException {
+            String inFile = names.get(name);
+            TensorFile.Entry entry = inFile == null ? null : file.entries().get(inFile);
+            String why = unreadable.get(name);
+            if (why != null) {
+                throw new IOException(why);
+            }
+            if (entry == null) {
+                throw new IOException(layout.prefix() + name + " is missing, so the network's shape cannot be told");
+            }
+            if (entry.shape().size() != dimensions) {
+                throw new IOException(entry.name() + " has shape " + entry.shape() + ", expected " + dimensions + " dimensions");
+            }
+            return entry.shape();
+        }
+    }
+
+    private static int size(long size) throws IOException {
+        if (size > Integer.MAX_VALUE) {
+            throw new IOException("a size of " + size + " makes no transformer");
+        }
+        return (int) size;
+    }
+
+    /** Blocks of the first stage, where networks of this depth have a usual number. */
+    public OptionalInt encoderDepth() {
+        Integer usual = USUAL_ENCODER_DEPTH.get(depth);
+        return usual == null ? OptionalInt.empty() : OptionalInt.of(usual);
+    }
+
+    /**
+     * The network, with what shapes do not tell taken from another: heads where the width is the same or no usual one, stages
+     * where the depth is, guidance scales, and the switch that closes the context at t = 0.
+     *
+     * @param like whose settings fill the gaps
+     * @throws IllegalArgumentException if they do not fit, or if no scales are known for the rows of the guidance table
+     */
+    public TransformerConfig config(TransformerConfig like, boolean zeroData) {
+        boolean told = qkNorm || hiddenSize != like.hiddenSize();
+        int heads = told ? numHeads.orElse(like.numHeads()) : like.numHeads();
+        int stage = depth == like.depth() ? like.encoderDepth() : encoderDepth().orElse(like.encoderDepth());
+        boolean context = family == CheckpointLayout.Family.MFM;
+        boolean known = context && guidanceRows == like.guidanceRows();
+        if (context && !known && guidanceRows > 1) {
+            throw new IllegalArgumentException("the guidance table has " + guidanceRows + " rows, the model's settings "
+                    + "name scales for " + like.guidanceRows() + ": which scales the rows stand for the file does not say, so give "
+                    + "the model the same ones");
+        }
+        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, stage,
+                known ? like.classScales() : List.of(), known ? like.contextScales() : List.of(), ratio(), zeroData, learnSigma,
+                qkNorm, context && like.preserveContextAtZero(), jointAttention,
+                context ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
+    }
+
+    /** Half a unit more than the width, to keep it when the ratio is multiplied out and cut off. */
+    private double ratio() {
+        return (hiddenWidth + 0.5) / hiddenSize;
+    }
+
+    /** The shapes that a whole network of this kind has, by name. */
+    public Map<String, List<Long>> shapes() {
+        int heads = numHeads.orElse(1);
+        // Scales and stages change no name and no shape but the table's rows, so any will do.
+        TransformerConfig any = new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, 0,
+                Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0), List.of(), ratio(), false, learnSigma, qkNorm,
+                false, jointAttention);
+        TransformerConfig whole = family == CheckpointLayout.Family.MFM ? any : any.withoutContext();
+        return whole.shapes();
+    }
+
+    @Override
+    public String toString() {
+        return hiddenSize + " wide, " + depth + " blocks, " + (numHeads.isPresent() ? numHeads.getAsInt() + " heads" : "heads unknown")
+                + ", items " + inChannels + "x" + inputSize + "x" + inputSize + " in patches of " + patchSize + ", " + labelDim + " classes"
+                + (guidanceRows > 0 ? ", " + guidanceRows + " guidance rows" : "") + (learnSigma ? ", learned variance" : "")
+                + (qkNorm ? ", normalised queries and keys" : "") + (jointAttention ? ", joint attention" : "");
+    }
+}

@@ -1,0 +1,179 @@
+package org.metaflowmaps.models.checkpoint;
+
+import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.NetworkConfig;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.runtime.file.TensorFile;
+
+/** A network's tensors in a file, under the public checkpoints' names. */
+public final class NetworkFile {
+    /** What the public meta flow map files put before every name. */
+    public static final String PREFIX = "dit.";
+
+    /** Smaller numbers are not worth an estimate. */
+    private static final long FEW = 1000;
+    /** One stored number of two bytes may stand for some, such as the zeros of a new network's modulations. */
+    private static final long MOST_PER_BYTE = 16;
+
+    private NetworkFile() {}
+
+    /**
+     * A network of a given shape with a file's values. The shape is compared with the tensors that the file has before anything is
+     * built, so a file that claims more than it holds costs neither time nor memory.
+     *
+     * @param config the network's shape, as the file or a configuration says
+     * @param file stays the caller's
+     * @param path of the file, for its size
+     * @param layout where in the file the network is
+     * @return owned by the caller
+     * @throws IOException if names or shapes do not fit, or this machine has no memory for the network
+     */
+    public static MetaFlowMap read(NetworkConfig config, TensorFile file, Path path, CheckpointLayout layout, Device device)
+            throws IOException {
+        check(config, file, path, layout);
+        MetaFlowMap map;
+        try {
+            map = config.zeros(device);
+        } catch (IllegalArgumentException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+        try {
+            load(map, file, layout, false);
+            return map;
+        } catch (IOException | RuntimeException | Error e) {
+            map.close();
+            throw e;
+        }
+    }
+
+    /**
+     * Compares a network's shape with the tensors that a file has; reads no value and needs no native library.
+     *
+     * @param path of the file, for its size
+     * @throws IOException if names or shapes do not fit
+     */
+    public static void check(NetworkConfig config, TensorFile file, Path path, CheckpointLayout layout) throws IOException {
+        long parameters;
+        try {
+            parameters = config.parameterCount();
+        } catch (IllegalArgumentException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+        Map<String, String> names = layout.names(file);
+        double held = names.values().stream().mapToDouble(name -> Objects.requireNonNull(file.entries().get(name)).elements()).sum();
+        long tensors = config.tensorCount();
+        // The list of shapes grows with the depth: make it only for a file that has as many tensors.
+        if (tensors > 2L * names.size() + FEW || parameters > 2 * held + FEW) {
+            throw new IOException(String.format(Locale.ROOT, "its settings describe a network of %,d parameters in %,d tensors, but under '%s' "
+                    + "it holds %,.0f numbers in %,d tensors: the settings are not those of this file", parameters, tensors, layout.prefix(),
+                    held, names.size()));
+        }
+        requireExact(Fit.of(file, layout, config.shapes()));
+        // Tensors that repeat one stored number have any shape for a few bytes.
+        long stored = storedBytes(path);
+        if (parameters > MOST_PER_BYTE * stored + FEW * FEW) {
+            throw new IOException(String.format(Locale.ROOT, "its network has %,d parameters, which repeat what %,d bytes hold: expected at "
+                    + "most %d for each byte", parameters, stored, MOST_PER_BYTE));
+        }
+    }
+
+    /** Bytes of a file, or of all files of a folder. */
+    private static long storedBytes(Path path) throws IOException {
+        Path folder = Files.isDirectory(path) ? path : path.toString().endsWith(".json") ? path.toAbsolutePath().getParent() : null;
+        if (folder == null) {
+            return Files.size(path);
+        }
+        long sum = 0;
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, Files::isRegularFile)) {
+            for (Path file : files) {
+                sum += Files.size(file);
+            }
+        }
+        return sum;
+    }
+
+    private static void requireExact(Fit fit) throws IOException {
+        if (!fit.isExact()) {
+            throw new IOException("the checkpoint does not fit the network in " + fit.places() + " places: " + fit
+                    + ". Check that the config is the one it was trained with");
+        }
+    }
+
+    /**
+     * Fills a network's parameters and buffers from a file, converting to their type.
+     *
+     * @param map every parameter must be in the file, in its shape; every tensor of the file under the prefix must be used
+     * @param file stays the caller's
+     * @param prefix before every name
+     * @throws IOException if names or shapes do not fit; the network is then unchanged
+     */
+    public static void load(MetaFlowMap map, TensorFile file, String prefix) throws IOException {
+        load(map, file, CheckpointLayout.at(file, prefix), false);
+    }
+
+    /**
+     * Fills a network's parameters and buffers from a file of any layout, converting to their type.
+     *
+     * @param map keeps what the file does not have
+     * @param file stays the caller's
+     * @param layout where in the file the network is
+     * @param lenient true to load what fits, false to refuse a file that does not fit in every place
+     * @return what did not fit
+     * @throws IOException if not lenient and names or shapes do not fit, or if nothing fits; the network is then unchanged
+     */
+    public static Fit load(MetaFlowMap map, TensorFile file, CheckpointLayout layout, boolean lenient) throws IOException {
+        Map<String, Tensor> wanted = new LinkedHashMap<>(map.parameters().parameters());
+        wanted.putAll(map.buffers());
+        Map<String, List<Long>> shapes = new LinkedHashMap<>();
+        wanted.forEach((name, tensor) -> shapes.put(name, Arrays.stream(tensor.shape()).boxed().toList()));
+        Fit fit = Fit.of(file, layout, shapes);
+        boolean nothing = fit.missing().size() + fit.misshapen().size() == wanted.size();
+        if (!lenient || nothing) {
+            requireExact(fit);
+        }
+        Map<String, String> names = layout.names(file);
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            for (Map.Entry<String, Tensor> entry : wanted.entrySet()) {
+                String name = names.get(entry.getKey());
+                if (name == null || !Objects.requireNonNull(file.entries().get(name)).shape().equals(shapes.get(entry.getKey()))) {
+                    continue;
+                }
+                try (TensorScope scope = TensorScope.open()) {
+                    entry.getValue().copy_(file.view(name));
+                }
+            }
+        }
+        return fit;
+    }
+
+    /**
+     * A network's tensors by their names in a file, for {@link Safetensors#write}.
+     *
+     * @param flat the arena's values or another buffer of its layout, such as a moving average
+     * @return views in the innermost open scope
+     */
+    public static Map<String, Tensor> tensors(MetaFlowMap map, Tensor flat) {
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            for (String name : map.parameters().parameters().keySet()) {
+                tensors.put(PREFIX + name, map.parameters().view(name, flat));
+            }
+        }
+        map.buffers().forEach((name, buffer) -> tensors.put(PREFIX + name, buffer));
+        return tensors;
+    }
+}

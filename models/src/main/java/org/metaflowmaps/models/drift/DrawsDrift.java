@@ -1,0 +1,41 @@
+package org.metaflowmaps.models.drift;
+
+import com.google.common.base.Preconditions;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * The unconditional drift from one-step posterior draws, whose mean estimates the denoiser D_t(x): b_t(x) = (D - x) / (1 - t)
+ * (method §3.5, third way). For times below 1; differentiable in the state.
+ *
+ * @param map not owned
+ * @param draws of each item, at least 1; the estimate's error falls as one over their root
+ * @param random draws the noise, not owned
+ */
+public record DrawsDrift(MetaFlowMap map, int draws, RandomSource random) implements Drift {
+    /** Checks the number of draws. */
+    public DrawsDrift {
+        Preconditions.checkArgument(draws >= 1, "drift from draws: %s draws, expected at least 1", draws);
+    }
+
+    @Override
+    public Tensor at(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor zero = Torch.zerosLike(time);
+            Tensor one = Torch.onesLike(time);
+            Context context = new Context(time, state, labels, guidance);
+            Tensor sum = Torch.zerosLike(state);
+            for (int draw = 0; draw < draws; draw++) {
+                try (TensorScope inner = TensorScope.open()) {
+                    sum.add_(map.flowMap(zero, one, random.normal(state.shape()), context));
+                }
+            }
+            return scope.keep(StartDrift.fromMean(sum.div(draws), time, state));
+        }
+    }
+}

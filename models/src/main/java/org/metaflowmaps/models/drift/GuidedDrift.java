@@ -1,0 +1,60 @@
+package org.metaflowmaps.models.drift;
+
+import com.google.common.base.Preconditions;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * Classifier-free guidance of a drift: b_∅ + w·(b_y - b_∅), both evaluated without amortised guidance (method §3.4).
+ *
+ * @param drift evaluated twice, with each item's label and with none
+ * @param classes the label that means "no label"
+ * @param builtIn ω, the model guidance that the drift was trained with, undone before w is applied: b_y ← (1-ω)·b_y + ω·b_∅.
+ *     0 for a plain network ("sit" in the public code), 0.6 for the public DMF weights ("dmf")
+ */
+public record GuidedDrift(Drift drift, int classes, double builtIn) implements Drift {
+    /** Rounding of a scale that was written with a few digits. */
+    private static final double SAME_SCALE = 1e-3;
+
+    /** Checks the ranges. */
+    public GuidedDrift {
+        Preconditions.checkArgument(classes > 0,
+                "guided drift: %s classes, expected at least 1: without labels there is no guidance", classes);
+        Preconditions.checkArgument(builtIn >= 0 && builtIn < 1, "guided drift: built-in guidance is %s, expected 0 to below 1", builtIn);
+    }
+
+    /**
+     * Guidance for items that all have one scale where they are labelled and scale 1 where they are not, as in training. At the
+     * scale 1/(1-ω) that the drift was trained with it is the drift itself, evaluated once.
+     *
+     * @param scale w of every labelled item
+     * @return looks at no guidance scale in that case, else as {@link #at} does
+     */
+    public static Drift ofScale(Drift drift, int classes, double builtIn, double scale) {
+        GuidedDrift guided = new GuidedDrift(drift, classes, builtIn);
+        return isBuiltIn(scale, builtIn) ? (time, state, labels, guidance) -> drift.at(time, state, labels, null) : guided;
+    }
+
+    /** True if a scale is 1/(1-ω), also as it is written with a few digits. */
+    public static boolean isBuiltIn(double scale, double builtIn) {
+        return Math.abs(scale * (1 - builtIn) - 1) <= SAME_SCALE;
+    }
+
+    @Override
+    public Tensor at(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
+        // Without labels both sides are the same, and at scale 1 the label's side alone is left.
+        if (labels == null || (guidance == null && builtIn == 0)) {
+            return drift.at(time, state, labels, null);
+        }
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor none = drift.at(time, state, Torch.full(classes, DType.INT64, labels.device(), labels.size(0)), null);
+            Tensor change = drift.at(time, state, labels, null).sub(none);
+            Tensor undone = builtIn == 0 ? change : change.mul(1 - builtIn);
+            return scope.keep(none.add(guidance == null ? undone : undone.mul(MetaFlowMap.perItem(guidance, undone))));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+package org.metaflowmaps.models.drift;
+
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * The unconditional drift inside a map: b_t(x) = v(t, t, x) at a context of time 0 and zero state (method §3.5, first way). Of a
+ * flow or a flow map, which have no context, it is their own velocity.
+ *
+ * @param map not owned
+ * @param checked false to leave out the checks of times, labels and scales, which read them back: for values that are known to be right
+ */
+public record NetworkDrift(MetaFlowMap map, boolean checked) implements Drift {
+    /** With all checks. */
+    public NetworkDrift(MetaFlowMap map) {
+        this(map, true);
+    }
+
+    @Override
+    public Tensor at(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
+        Context nothing = checked ? Context.unconditional(state, labels, guidance)
+                : Context.unchecked(Torch.zerosLike(time), Torch.zerosLike(state), labels, guidance);
+        return map.averageVelocity(time, time, state, nothing);
+    }
+}

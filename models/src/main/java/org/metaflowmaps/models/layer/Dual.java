@@ -1,0 +1,388 @@
+package org.metaflowmaps.models.layer;
+
+import java.util.Arrays;
+import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * A value and, if it has one, its directional derivative: forward-mode differentiation by hand.
+ *
+ * <p>Layers are written once over this type. Without a tangent an operation costs what its tensor operation costs. A tangent is
+ * computed from the activations that the value's own pass made, by default without recording a gradient graph; a
+ * {@linkplain #through differentiable} tangent records one, for losses that send gradients through a derivative.
+ *
+ * <p>A tangent has its value's element type, also where {@link org.metaflowmaps.runtime.Autocast} gives a product another type than
+ * its operands have. Normalisations and the softmax compute in float32 at least, whatever they are given.
+ *
+ * <p>Several Jacobians here are symmetric (softmax, layer norm) or diagonal (activations), so that libtorch's fused backward
+ * operators compute their products with tangents too.
+ */
+public final class Dual {
+    private final Tensor primal;
+    private final @Nullable Tensor tangent;
+    private final boolean through;
+
+    private Dual(Tensor primal, @Nullable Tensor tangent, boolean through) {
+        this.primal = primal;
+        this.tangent = tangent;
+        this.through = through;
+    }
+
+    /** A value that does not change along the direction. */
+    public static Dual constant(Tensor primal) {
+        return new Dual(primal, null, false);
+    }
+
+    /** A value and its derivative, of the same shape; tangents that follow from it carry no gradient graph. */
+    public static Dual of(Tensor primal, Tensor tangent) {
+        checkShapes(primal, tangent);
+        return new Dual(primal, tangent, false);
+    }
+
+    /** Like {@link #of}, but gradients flow back through the tangents that follow from it. */
+    public static Dual through(Tensor primal, Tensor tangent) {
+        checkShapes(primal, tangent);
+        return new Dual(primal, tangent, true);
+    }
+
+    private static void checkShapes(Tensor primal, Tensor tangent) {
+        if (!Arrays.equals(primal.shape(), tangent.shape())) {
+            throw new IllegalArgumentException("a tangent of shape " + Arrays.toString(tangent.shape()) + " for a value of shape "
+                    + Arrays.toString(primal.shape()) + ": they must be equal");
+        }
+    }
+
+    /** The value. */
+    public Tensor primal() {
+        return primal;
+    }
+
+    /** The derivative, or null if the value is constant along the direction. */
+    public @Nullable Tensor tangent() {
+        return tangent;
+    }
+
+    /** The derivative, as zeros of the value's shape if the value is constant along the direction. */
+    public Tensor tangentOrZero() {
+        return tangent == null ? Torch.zerosLike(primal) : tangent;
+    }
+
+    /** Frees value and tangent; a gradient graph keeps what it needs of them. */
+    public void close() {
+        primal.close();
+        if (tangent != null) {
+            tangent.close();
+        }
+    }
+
+    /** Hands value and tangent to the scope around {@code scope}. */
+    public Dual keptFrom(TensorScope scope) {
+        scope.keep(primal);
+        if (tangent != null) {
+            scope.keep(tangent);
+        }
+        return this;
+    }
+
+    // ---- how rules are applied ----
+
+    /** A result of operands, any of which may be constant. {@code rule} is called only if one is not. */
+    private static Dual result(Tensor primal, Supplier<@Nullable Tensor> rule, Dual... operands) {
+        boolean varies = false;
+        boolean through = false;
+        for (Dual operand : operands) {
+            varies |= operand.tangent != null;
+            through |= operand.through;
+        }
+        if (!varies) {
+            return constant(primal);
+        }
+        if (through) {
+            return new Dual(primal, shaped(rule.get(), primal), true);
+        }
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return new Dual(primal, shaped(rule.get(), primal), false);
+        }
+    }
+
+    /** An operand that broadcast has a tangent of its own, smaller shape: the result's tangent has the result's, and its type. */
+    private static @Nullable Tensor shaped(@Nullable Tensor tangent, Tensor primal) {
+        if (tangent == null) {
+            return null;
+        }
+        Tensor whole = tangent.numel() == primal.numel() ? tangent : tangent.expand(primal.shape());
+        return whole.dtype() == primal.dtype() ? whole : whole.to(primal.dtype());
+    }
+
+    /** A tensor of two bytes per element as float32, any other as it is. */
+    private static Tensor wide(Tensor tensor) {
+        return tensor.dtype().bytes() == 2 ? tensor.to(DType.FLOAT32) : tensor;
+    }
+
+    private static Tensor narrowed(Tensor tensor, Tensor like) {
+        return like.dtype().bytes() == 2 ? tensor.to(like.dtype()) : tensor;
+    }
+
+    /** A linear map of this value: its tangent goes the same way. */
+    private Dual linearly(UnaryOperator<Tensor> map) {
+        Tensor direction = tangent;
+        return direction == null ? constant(map.apply(primal)) : result(map.apply(primal), () -> map.apply(direction), this);
+    }
+
+    private static @Nullable Tensor sum(@Nullable Tensor left, @Nullable Tensor right) {
+        if (left == null) {
+            return right;
+        }
+        return right == null ? left : left.add(right);
+    }
+
+    /** {@link #sum} of two tensors that nobody else has: into the first one's memory where no graph needs it. */
+    private static @Nullable Tensor merged(@Nullable Tensor left, @Nullable Tensor right) {
+        return left == null || right == null || Autograd.isRecording() ? sum(left, right) : left.add_(right);
+    }
+
+    private static @Nullable Tensor product(@Nullable Tensor left, Tensor right) {
+        return left == null ? null : left.mul(right);
+    }
+
+    // ---- arithmetic ----
+
+    /** this + other, broadcast. */
+    public Dual add(Dual other) {
+        return result(primal.add(other.primal), () -> sum(tangent, other.tangent), this, other);
+    }
+
+    /** this - other, broadcast. */
+    public Dual sub(Dual other) {
+        return result(primal.sub(other.primal), () -> sum(tangent, other.tangent == null ? null : other.tangent.neg()), this,
+                other);
+    }
+
+    /** this · other, broadcast. */
+    public Dual mul(Dual other) {
+        return result(primal.mul(other.primal), () -> merged(product(tangent, other.primal), product(other.tangent, primal)),
+                this, other);
+    }
+
+    /** this · factor. */
+    public Dual mul(double factor) {
+        return linearly(value -> value.mul(factor));
+    }
+
+    /** this + offset. */
+    public Dual add(double offset) {
+        return new Dual(primal.add(offset), tangent, through);
+    }
+
+    /** this + left · right, broadcast, in one pass over memory. */
+    public Dual addcmul(Dual left, Dual right) {
+        Tensor value = Torch.addcmul(primal, left.primal, right.primal);
+        return result(value, () -> {
+            Tensor rate = left.tangent == null ? tangent : addProduct(tangent, left.tangent, right.primal);
+            if (right.tangent == null) {
+                return rate;
+            }
+            // A sum made here may be added to, if it has the whole shape already.
+            return rate != null && left.tangent != null && rate.numel() == value.numel() && !Autograd.isRecording()
+                    ? rate.addcmul_(left.primal, right.tangent, 1)
+                    : addProduct(rate, left.primal, right.tangent);
+        }, this, left, right);
+    }
+
+    private static Tensor addProduct(@Nullable Tensor base, Tensor left, Tensor right) {
+        return base == null ? left.mul(right) : Torch.addcmul(base, left, right);
+    }
+
+    /** The sine. */
+    public Dual sin() {
+        return result(primal.sin(), () -> product(tangent, primal.cos()), this);
+    }
+
+    /** The cosine. */
+    public Dual cos() {
+        return result(primal.cos(), () -> product(tangent, primal.sin().neg()), this);
+    }
+
+    /** This value in another element type; itself if it has that type. */
+    public Dual to(DType type) {
+        Tensor direction = tangent;
+        return primal.dtype() == type ? this
+                : direction == null ? constant(primal.to(type)) : result(primal.to(type), () -> direction.to(type), this);
+    }
+
+    // ---- layers ----
+
+    /** this·Wᵀ + b for a weight (out, in) and a bias (out) that do not change along the direction; bfloat16 under autocast. */
+    public Dual linear(Tensor weight, @Nullable Tensor bias) {
+        Tensor direction = tangent;
+        Tensor output = Torch.linear(primal, weight, bias);
+        return direction == null ? constant(output) : result(output, () -> Torch.linear(direction, weight, null), this);
+    }
+
+    /** x·σ(x). */
+    public Dual silu() {
+        Tensor direction = tangent;
+        Tensor output = Torch.silu(primal);
+        return direction == null ? constant(output) : result(output, () -> siluTangent(direction), this);
+    }
+
+    private Tensor siluTangent(Tensor direction) {
+        if (!Autograd.isRecording()) {
+            return Torch.siluBackward(direction, primal);
+        }
+        // libtorch's operator has no derivative of its own: σ·(1 + x·(1 - σ)) does.
+        Tensor sigmoid = primal.sigmoid();
+        return direction.mul(sigmoid.mul(primal.sub(primal.mul(sigmoid)).add(1)));
+    }
+
+    /** GELU with the tanh approximation. */
+    public Dual geluTanh() {
+        Tensor direction = tangent;
+        Tensor output = Torch.geluTanh(primal);
+        return direction == null ? constant(output) : result(output, () -> Torch.geluTanhBackward(direction, primal), this);
+    }
+
+    /** Layer normalisation over the last dimension, without gain or offset; float32 at least. */
+    public Dual layerNorm(double eps) {
+        Tensor direction = tangent;
+        Tensor value = wide(primal);
+        Torch.Normalised normal = Torch.layerNorm(value, eps);
+        return direction == null
+                ? constant(normal.output())
+                : result(normal.output(), () -> Torch.layerNormBackward(wide(direction).contiguous(), value, normal.mean(),
+                        normal.rstd()), this);
+    }
+
+    /** this / √(mean(this²) + eps) · gain over the last dimension, computed in float32 at least, in this value's type. */
+    public Dual rmsNorm(Tensor gain, double eps) {
+        Tensor value = wide(primal);
+        Tensor inverse = value.square().mean(true, -1).add(eps).rsqrt();
+        Tensor unit = value.mul(inverse);
+        return result(narrowed(unit.mul(gain), primal), () -> {
+            Tensor direction = wide(tangentOrZero());
+            Tensor radial = unit.mul(direction).mean(true, -1);
+            return direction.sub(unit.mul(radial)).mul(inverse).mul(gain);
+        }, this);
+    }
+
+    /**
+     * softmax(q·kᵀ/√d)·v over (batch, heads, tokens, d).
+     *
+     * <p>The value is libtorch's fused attention, which has no forward mode: a tangent forms the weights again, without a graph.
+     * Only a differentiable tangent takes the value apart, to share its graph.
+     */
+    public static Dual attention(Dual query, Dual key, Dual value) {
+        if (query.through || key.through || value.through) {
+            return query.mul(attentionScale(query)).matmul(key.transpose(-2, -1)).softmax().matmul(value);
+        }
+        return result(Torch.scaledDotProductAttention(query.primal, key.primal, value.primal),
+                () -> attentionTangent(query, key, value), query, key, value);
+    }
+
+    private static double attentionScale(Dual query) {
+        return 1 / Math.sqrt((double) query.primal.size(-1));
+    }
+
+    /** Each sum of two products is one product of concatenations: many small products are what this costs. */
+    private static Tensor attentionTangent(Dual query, Dual key, Dual value) {
+        long width = query.primal.size(-1);
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor rows = Torch.cat(-1, query.tangentOrZero(), query.primal).mul_(attentionScale(query));
+            Tensor columns = Torch.cat(-1, key.primal, key.tangentOrZero());
+            Tensor scores = rows.narrow(-1, width, width).matmul(columns.narrow(-1, 0, width).transpose(-2, -1));
+            Tensor weights = wide(scores).softmax(-1);
+            Tensor rates = Torch.softmaxBackward(wide(rows.matmul(columns.transpose(-2, -1))), weights, -1);
+            return scope.keep(Torch.cat(-1, rates, weights).matmul(Torch.cat(-2, value.primal, value.tangentOrZero())));
+        }
+    }
+
+    /** Softmax over the last dimension; float32 at least. */
+    public Dual softmax() {
+        Tensor direction = tangent;
+        Tensor output = wide(primal).softmax(-1);
+        return direction == null ? constant(output) : result(output, () -> Torch.softmaxBackward(wide(direction), output, -1), this);
+    }
+
+    /** The matrix product; leading dimensions broadcast; bfloat16 under autocast. */
+    public Dual matmul(Dual other) {
+        return result(primal.matmul(other.primal), () -> merged(
+                tangent == null ? null : tangent.matmul(other.primal),
+                other.tangent == null ? null : primal.matmul(other.tangent)), this, other);
+    }
+
+    // ---- shape ----
+
+    /** The same elements under another shape. */
+    public Dual reshape(long... shape) {
+        return linearly(value -> value.reshape(shape));
+    }
+
+    /** Dimensions in another order. */
+    public Dual permute(long... dims) {
+        return linearly(value -> value.permute(dims));
+    }
+
+    /** Two dimensions exchanged. */
+    public Dual transpose(long first, long second) {
+        return linearly(value -> value.transpose(first, second));
+    }
+
+    /** A dimension of size 1 put in. */
+    public Dual unsqueeze(long dim) {
+        return linearly(value -> value.unsqueeze(dim));
+    }
+
+    /** The entries start … start + length - 1 along a dimension. */
+    public Dual narrow(long dim, long start, long length) {
+        return linearly(value -> value.narrow(dim, start, length));
+    }
+
+    /** One entry along a dimension, which vanishes. */
+    public Dual select(long dim, long index) {
+        return linearly(value -> value.select(dim, index));
+    }
+
+    /** Equal parts along a dimension. */
+    public Dual[] chunk(int chunks, long dim) {
+        long size = primal.size((int) dim);
+        if (chunks < 1 || size % chunks != 0) {
+            throw new IllegalArgumentException("dimension " + dim + " of shape " + Arrays.toString(primal.shape())
+                    + " in " + chunks
+                    + " equal parts: its size is no multiple of that");
+        }
+        // libtorch's own operator, because its gradient is one concatenation; that of a narrowing is padded with zeros.
+        Tensor[] values = primal.chunk(chunks, dim);
+        Tensor direction = tangent;
+        if (direction == null) {
+            return Arrays.stream(values).map(Dual::constant).toArray(Dual[]::new);
+        }
+        Tensor[] rates = split(direction, chunks, dim);
+        Dual[] parts = new Dual[chunks];
+        for (int i = 0; i < chunks; i++) {
+            parts[i] = new Dual(values[i], rates[i], through);
+        }
+        return parts;
+    }
+
+    private Tensor[] split(Tensor direction, int chunks, long dim) {
+        if (through) {
+            return direction.chunk(chunks, dim);
+        }
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return direction.chunk(chunks, dim);
+        }
+    }
+
+    /** Values one after the other along a dimension; they must agree in all other sizes. */
+    public static Dual cat(long dim, Dual... parts) {
+        Tensor[] values = Arrays.stream(parts).map(Dual::primal).toArray(Tensor[]::new);
+        return result(Torch.cat(dim, values),
+                () -> Torch.cat(dim, Arrays.stream(parts).map(Dual::tangentOrZero).toArray(Tensor[]::new)), parts);
+    }
+}

@@ -1,0 +1,5 @@
+/** Parts of networks, written once over {@code Dual}, a value with its forward-mode derivative. For networks, not for applications. */
+@NullMarked
+package org.metaflowmaps.models.layer;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,70 @@
+package org.metaflowmaps.models.model;
+
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+
+/** Checks of values that a caller gives: each reads its tensor back, so a training step makes none of them. */
+public final class InputValues {
+    private InputValues() {}
+
+    /**
+     * Refuses times outside [0, 1] and NaN.
+     *
+     * @param name what they are, for the message
+     * @throws IllegalArgumentException that names the first such item
+     */
+    public static void requireTimes(String name, Tensor times) {
+        require(times, 0, 1, (item, value) -> name + " of item " + item + " is " + value
+                + ", expected 0 (noise) to 1 (data): divide or clamp it to that range");
+    }
+
+    /**
+     * Refuses NaN and infinite values.
+     *
+     * @param name what they are, for the message
+     * @throws IllegalArgumentException that names the first such item
+     */
+    public static void requireFinite(String name, Tensor values) {
+        require(values, -Double.MAX_VALUE, Double.MAX_VALUE, (item, value) -> name + " of item " + item + " is " + value
+                + ", expected a finite number: give 1 for none");
+    }
+
+    /**
+     * Refuses labels that a map has no class for.
+     *
+     * @param classes of the map; a label of this value means "no label"
+     * @throws IllegalArgumentException that names the first such item
+     */
+    public static void requireLabels(Tensor labels, int classes) {
+        require(labels, 0, classes, (item, value) -> "label " + (long) value + " of item " + item + " is out of range: this map has "
+                + (classes == 0 ? "no classes, so give no labels" : "classes 0 to " + (classes - 1) + ", and "
+                + classes + " for no label"));
+    }
+
+    /** How a value out of range is reported. */
+    @FunctionalInterface
+    private interface Report {
+        String of(int item, double value);
+    }
+
+    private static void require(Tensor values, double least, double most, Report report) {
+        if (values.numel() == 0) {
+            return;
+        }
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            // The smallest and the largest of values with a NaN are NaN.
+            if (values.min().item() >= least && values.max().item() <= most) {
+                return;
+            }
+            double[] all = values.detach().to(Device.CPU).toDoubleArray();
+            for (int i = 0; i < all.length; i++) {
+                if (!(all[i] >= least && all[i] <= most)) {
+                    throw new IllegalArgumentException(report.of(i, all[i]));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+package org.metaflowmaps.models.model;
+
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+
+/** The door of every network: what does not fit is refused here, before it reaches native code. */
+final class Inputs {
+    private Inputs() {}
+
+    static void check(MetaFlowMap map, Tensor start, Tensor end, Tensor state, Context context) {
+        long[] shape = state.shape();
+        long[] item = map.itemShape();
+        if (shape.length != item.length + 1 || !Arrays.equals(Arrays.copyOfRange(shape, 1, shape.length), item)) {
+            throw new IllegalArgumentException("state has shape " + Arrays.toString(shape) + ", this map takes a batch of "
+                    + Arrays.toString(item) + ": (B" + Arrays.toString(item).replace('[', ',').replace("]", ")"));
+        }
+        Device device = map.parameters().values().device();
+        DType type = map.parameters().values().dtype();
+        checkOne("state", state, shape, type, device);
+        checkOne("context state", context.state(), shape, type, device);
+        long[] perItem = {shape[0]};
+        checkOne("start time", start, perItem, type, device);
+        checkOne("end time", end, perItem, type, device);
+        checkOne("context time", context.time(), perItem, type, device);
+        if (context.guidance() != null) {
+            checkOne("guidance", context.guidance(), perItem, type, device);
+        }
+        checkLabels(context.labels(), shape[0], map.classes(), device);
+        if (context.isChecked()) {
+            InputValues.requireTimes("start time", start);
+            InputValues.requireTimes("end time", end);
+            if (context.labels() != null) {
+                InputValues.requireLabels(context.labels(), map.classes());
+            }
+        }
+    }
+
+    private static void checkOne(String name, Tensor tensor, long[] shape, DType type, Device device) {
+        if (!Arrays.equals(tensor.shape(), shape)) {
+            throw new IllegalArgumentException(name + " has shape " + Arrays.toString(tensor.shape()) + ", expected "
+                    + Arrays.toString(shape));
+        }
+        if (tensor.dtype() != type) {
+            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + " as the network's weights: call "
+                    + "to(DType." + type.name() + ")");
+        }
+        if (!tensor.device().equals(device)) {
+            throw new IllegalArgumentException(name + " is on " + tensor.device() + ", the network on " + device
+                    + ": call to(Device) on one of them");
+        }
+    }
+
+    private static void checkLabels(@Nullable Tensor labels, long batch, int classes, Device device) {
+        if (labels == null) {
+            return;
+        }
+        if (classes == 0) {
+            throw new IllegalArgumentException("labels were given to a map without classes: pass null");
+        }
+        if (labels.dim() != 1 || labels.size(0) != batch || labels.dtype() != DType.INT64 || !labels.device().equals(device)) {
+            throw new IllegalArgumentException("labels are " + labels + ", expected int64[" + batch + "] on " + device);
+        }
+    }
+}

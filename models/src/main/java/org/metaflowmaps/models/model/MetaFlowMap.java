@@ -1,0 +1,81 @@
+package org.metaflowmaps.models.model;
+
+import java.util.Arrays;
+import java.util.Map;
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Tensor;
+
+/**
+ * A network v(s, u, x̄; t, x_t, y, w): the average velocity, from time s to time u, of the flow that carries noise to the
+ * posterior of clean data given x_t (arXiv 2601.14430). Times run from noise (0) to data (1).
+ *
+ * <p>Thread safety: any number of platform threads may evaluate a map at once, each in a {@link
+ * org.metaflowmaps.runtime.TensorScope} of its own, as long as none trains it or changes its parameters. Any thread may close it:
+ * closing waits until the native calls of other threads on its tensors are over, and what uses it after that throws
+ * {@link IllegalStateException}.
+ */
+public interface MetaFlowMap extends AutoCloseable {
+    /**
+     * The average velocity and its derivative along a direction in (s, u, x̄).
+     *
+     * <p>Under {@link org.metaflowmaps.runtime.Autocast} the products inside are computed in bfloat16; inputs, times, statistics,
+     * sums and results stay float32.
+     *
+     * @param start s: (B) in [0, 1]
+     * @param end u: (B) in [0, 1]
+     * @param state x̄: (B, item shape)
+     * @param context what the posterior is given; passive
+     * @return (B, item shape), in the innermost open scope
+     * @throws IllegalArgumentException if shapes, types, devices or labels do not fit
+     */
+    Dual averageVelocity(Dual start, Dual end, Dual state, Context context);
+
+    /** The shape of one item, without the batch dimension. */
+    long[] itemShape();
+
+    /** The number of classes; 0 for a map without labels. A label of this value means "no label". */
+    int classes();
+
+    /** False if the context's time, state and guidance are not looked at: the map of a flow, not of posteriors. */
+    default boolean isContextual() {
+        return true;
+    }
+
+    /** The trained parameters, owned by this map. */
+    ParameterArena parameters();
+
+    /**
+     * Tensors that belong to the network but are not trained, by checkpoint name, owned by this map.
+     *
+     * @return none, unless the network has some
+     */
+    default Map<String, Tensor> buffers() {
+        return Map.of();
+    }
+
+    /** The average velocity v(s, u, x̄; context): see {@link #averageVelocity(Dual, Dual, Dual, Context)}. */
+    default Tensor averageVelocity(Tensor start, Tensor end, Tensor state, Context context) {
+        return averageVelocity(Dual.constant(start), Dual.constant(end), Dual.constant(state), context).primal();
+    }
+
+    /** The flow map X(s, u, x̄) = x̄ + (u - s)·v(s, u, x̄; context). */
+    default Tensor flowMap(Tensor start, Tensor end, Tensor state, Context context) {
+        return state.add(perItem(end.sub(start), state).mul(averageVelocity(start, end, state, context)));
+    }
+
+    /** A vector (B) reshaped so that it broadcasts over the items of {@code like} (B, ...). */
+    static Tensor perItem(Tensor vector, Tensor like) {
+        if (vector.dim() != 1 || like.dim() == 0) {
+            throw new IllegalArgumentException("perItem: vector " + vector + " and like " + like + ", expected (B) and (B, ...)");
+        }
+        long[] shape = new long[like.dim()];
+        Arrays.fill(shape, 1);
+        shape[0] = vector.size(0);
+        return vector.reshape(shape);
+    }
+
+    /** Frees the parameters. */
+    @Override
+    void close();
+}

@@ -1,0 +1,31 @@
+package org.metaflowmaps.models.model;
+
+import com.google.common.base.Preconditions;
+import com.fasterxml.jackson.annotation.JsonProperty;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The network: exactly one of the two.
+ *
+ * @param transformer for images
+ * @param mlp for vectors of a few dimensions
+ */
+public record ModelConfig(
+        @JsonProperty("transformer") @Nullable TransformerConfig transformer, @JsonProperty("mlp") @Nullable MlpConfig mlp) {
+    /** Checks that there is exactly one, and that its parameters can be counted. */
+    public ModelConfig {
+        Preconditions.checkArgument((transformer == null) != (mlp == null), "config: model needs either 'transformer' or 'mlp' and null for the other, %s given",
+                transformer == null ? "neither is" : "both are");
+        if (transformer != null) {
+            transformer.parameterCount();
+        } else if (mlp != null) {
+            mlp.parameterCount();
+        }
+    }
+
+    /** Whichever of the two it is. */
+    public NetworkConfig network() {
+        return transformer != null ? transformer : Objects.requireNonNull(mlp);
+    }
+}

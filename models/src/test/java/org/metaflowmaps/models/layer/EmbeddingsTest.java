@@ -1,0 +1,167 @@
+package org.metaflowmaps.models.layer;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.SmallNetworks;
+import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+final class EmbeddingsTest {
+    /** A kernel that picks the entries of a patch in the order (row, column, channel), which is the head's. */
+    @Test
+    void unpatchPutsBackWhatPatchesTookApart() {
+        int channels = 3;
+        int patch = 2;
+        int grid = 3;
+        int entries = channels * patch * patch;
+        float[] kernel = new float[entries * entries];
+        for (int c = 0; c < channels; c++) {
+            for (int y = 0; y < patch; y++) {
+                for (int x = 0; x < patch; x++) {
+                    int output = (y * patch + x) * channels + c;
+                    kernel[output * entries + (c * patch + y) * patch + x] = 1;
+                }
+            }
+        }
+        Map<String, long[]> shapes = Map.of("proj.weight", new long[] {entries, channels, patch, patch}, "proj.bias",
+                new long[] {entries});
+        try (ParameterArena arena = new ParameterArena(shapes, Device.CPU);
+                TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(1);
+                Autograd.Mode off = Autograd.noGrad()) {
+            arena.get("proj.weight").copy_(Torch.of(kernel, entries, channels, patch, patch));
+            Tensor image = random.normal(2, channels, 6, 6);
+            Dual tokens = Embeddings.patches(Dual.constant(image), patch, new Weights(arena, ""));
+            assertArrayEquals(new long[] {2, 9, entries}, tokens.primal().shape());
+            // Token 5 of a 3 × 3 grid is the patch at row 1, column 2.
+            assertArrayEquals(image.narrow(2, 2, 2).narrow(3, 4, 2).permute(0, 2, 3, 1).reshape(2, entries).toFloatArray(),
+                    tokens.primal().select(1, 5).toFloatArray());
+            assertArrayEquals(image.toFloatArray(), Embeddings.unpatch(tokens, grid, patch, channels).primal().toFloatArray());
+        }
+    }
+
+    @Test
+    void positionsEncodeTheColumnInTheFirstHalfAndTheRowInTheSecond() {
+        int grid = 5;
+        int width = 12;
+        float[] table = Embeddings.positions(grid, width);
+        assertEquals(grid * grid * width, table.length);
+        for (int token = 0; token < grid * grid; token++) {
+            for (int k = 0; k < width; k++) {
+                // Along the first half all rows are alike, along the second all columns; either is the other's code.
+                int column = token % grid;
+                int row = token / grid;
+                int coded = k < width / 2 ? column : row;
+                int rate = k % (width / 4);
+                double angle = coded / Math.pow(10_000, rate / (width / 4.0));
+                double expected = k % (width / 2) < width / 4 ? Math.sin(angle) : Math.cos(angle);
+                assertEquals(expected, table[token * width + k], 1e-6, "token " + token + ", entry " + k);
+            }
+        }
+    }
+
+    @Test
+    void timesEnterAsCosinesThenSines() {
+        Map<String, long[]> shapes = Map.of("mlp.0.weight", new long[] {256, 256}, "mlp.0.bias", new long[] {256},
+                "mlp.2.weight", new long[] {256, 256}, "mlp.2.bias", new long[] {256});
+        try (ParameterArena arena = new ParameterArena(shapes, Device.CPU);
+                TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Tensor identity = Torch.arange(256).unsqueeze(1).eq(Torch.arange(256).unsqueeze(0));
+            arena.get("mlp.0.weight").copy_(identity);
+            arena.get("mlp.2.weight").copy_(identity);
+            double[] values = Embeddings.time(Dual.constant(Torch.of(new float[] {0.7f})), Embeddings.frequencies(Device.CPU),
+                    new Weights(arena, ""))
+                    .primal().toDoubleArray();
+            for (int i = 0; i < 128; i++) {
+                double phase = 0.7 * Math.pow(10_000, -i / 128.0);
+                assertEquals(silu(Math.cos(phase)), values[i], 1e-6);
+                assertEquals(silu(Math.sin(phase)), values[128 + i], 1e-6);
+            }
+        }
+    }
+
+    private static double silu(double x) {
+        return x / (1 + Math.exp(-x));
+    }
+
+    @Test
+    void guidanceIsTheRowOfTheNearestAllowedScale() {
+        List<Double> allowed = List.of(1.0, 4.0, 2.5);
+        try (ParameterArena arena = table(6);
+                TensorScope scope = TensorScope.open()) {
+            float[] scales = {-3, 1, 1.7f, 1.75f, 1.76f, 2.5f, 3.24f, 3.25f, 3.26f, 4, 100};
+            // Halfway between two scales the lower one is meant.
+            float[] rows = {0, 0, 0, 0, 2, 2, 2, 2, 1, 1, 1};
+            assertArrayEquals(rows, Embeddings.guidance(Torch.of(scales), scales.length, allowed, new Weights(arena,
+                    "")).toFloatArray());
+            for (int i = 0; i < scales.length; i++) {
+                double chosen = allowed.get((int) rows[i]);
+                for (double other : allowed) {
+                    assertTrue(Math.abs(chosen - scales[i]) <= Math.abs(other - scales[i]) + 1e-6);
+                }
+            }
+            assertArrayEquals(new float[] {0, 0}, Embeddings.guidance(null, 2, allowed, new Weights(arena, "")).toFloatArray());
+            assertArrayEquals(new float[] {0}, Embeddings.guidance(Torch.of(new float[] {9}), 1, List.of(1.0),
+                    new Weights(arena, "")).toFloatArray());
+        }
+    }
+
+    /** A table of one column whose entries are the numbers of their rows. */
+    private static ParameterArena table(int rows) {
+        ParameterArena arena = new ParameterArena(Map.of("embedding_table.weight", new long[] {rows, 1}), Device.CPU);
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            arena.get("embedding_table.weight").copy_(Torch.arange(rows).unsqueeze(1));
+        }
+        return arena;
+    }
+
+    @Test
+    void itemsWithoutALabelHaveTheLastRow() {
+        try (ParameterArena arena = table(4);
+                TensorScope scope = TensorScope.open()) {
+            Weights weights = new Weights(arena, "");
+            assertArrayEquals(new float[] {2, 3, 0}, Embeddings.labels(Torch.of(new long[] {2, 3, 0}), 3, 3,
+                    weights).toFloatArray());
+            assertArrayEquals(new float[] {3, 3}, Embeddings.labels(null, 2, 3, weights).toFloatArray());
+        }
+    }
+
+    /** With scales for the context too, both lists counted with 1 first, the table has a row for each pair; the context's is 1. */
+    @Test
+    void contextScalesHaveRowsOfTheirOwn() {
+        TransformerConfig config = SmallNetworks.config(SmallNetworks.Option.CONTEXT_SCALES);
+        try (FlowMapTransformer map = SmallNetworks.transformer(config);
+                TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(4);
+                Autograd.Mode off = Autograd.noGrad()) {
+            Tensor table = map.parameters().get("guidance_embedder.embedding_table.weight");
+            assertEquals((1 + 1) * (1 + 2), table.size(0));
+            Context context = SmallNetworks.context(map, random);
+            Tensor state = SmallNetworks.items(map, random);
+            float[] before = map.averageVelocity(context.time(), context.time(), state, context).toFloatArray();
+            table.narrow(0, 2, 4).fill_(5);
+            assertArrayEquals(before, map.averageVelocity(context.time(), context.time(), state, context).toFloatArray());
+            table.narrow(0, 1, 1).fill_(5);
+            float[] after = map.averageVelocity(context.time(), context.time(), state, context).toFloatArray();
+            int item = before.length / SmallNetworks.BATCH;
+            assertEquals(before[0], after[0]);
+            assertNotEquals(before[item], after[item]);
+        }
+    }
+}

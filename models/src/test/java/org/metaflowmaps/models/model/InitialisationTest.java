@@ -1,0 +1,167 @@
+package org.metaflowmaps.models.model;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.metaflowmaps.models.model.SmallNetworks.Option;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/** A meta flow map that begins at another network's weights computes what that one computes, to the last bit. */
+final class InitialisationTest {
+    private static TransformerConfig config(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
+        return new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 2, zeroData, learnSigma, norms, preserve, false);
+    }
+
+    /** A target whose every weight is something else before. */
+    private static void assertBeginsAt(MetaFlowMap source, MetaFlowMap target) {
+        assertBeginsAt(source, target, 0);
+    }
+
+    private static void assertBeginsAt(MetaFlowMap source, MetaFlowMap target, float rounding) {
+        Initialisation.from(source, target);
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(5);
+                Autograd.Mode off = Autograd.noGrad()) {
+            for (int i = 0; i < 3; i++) {
+                Tensor state = SmallNetworks.items(source, random);
+                Context context = SmallNetworks.context(source, random);
+                Tensor start = random.uniform(SmallNetworks.BATCH);
+                Tensor end = start.add(random.uniform(SmallNetworks.BATCH)).clampMax(1);
+                assertSame(source, target, start, end, state, context, rounding);
+                assertSame(source, target, start, start, state, context, rounding);
+            }
+        }
+    }
+
+    private static void assertSame(MetaFlowMap source, MetaFlowMap target, Tensor start, Tensor end, Tensor state, Context context,
+            float rounding) {
+        float[] expected = source.averageVelocity(start, end, state, context).toFloatArray();
+        assertArrayEquals(expected, target.averageVelocity(start, end, state, context).toFloatArray(), rounding);
+        double size = 0;
+        for (float value : expected) {
+            size = Math.max(size, Math.abs(value));
+        }
+        assertTrue(size > 0.01, "the source computes nothing");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"false, false, false, false", "true, false, false, false", "false, true, true, false", "true, false, true, true",
+            "false, false, false, true"})
+    void aMetaFlowMapBeginsAtAFlowMapForEveryContext(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
+        long before = NativeMemory.liveTensors();
+        TransformerConfig config = config(zeroData, learnSigma, norms, preserve);
+        try (FlowMapTransformer source = SmallNetworks.transformer(config.withoutContext());
+                FlowMapTransformer target = SmallNetworks.transformer(config)) {
+            assertBeginsAt(source, target);
+        }
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+
+    /** Half as many columns: some processors' products of matrices round otherwise for another shape. */
+    @Test
+    void ofAHeadWithVariancesTheMeansAreTaken() {
+        try (FlowMapTransformer source = SmallNetworks.transformer(config(false, true, false, false).withoutContext());
+                FlowMapTransformer target = SmallNetworks.transformer(config(false, false, false, false))) {
+            assertBeginsAt(source, target, 1e-6f);
+        }
+    }
+
+    @Test
+    void aFlowMapBeginsAtAFlowAndAMetaFlowMapAtAnother() {
+        try (FlowMapTransformer flow = SmallNetworks.transformer(config(false, false, false, false).withoutContext());
+                FlowMapTransformer flowMap = FlowMapTransformer.zeros(flow.config(), Device.CPU);
+                FlowMapTransformer meta = SmallNetworks.transformer(config(false, false, false, false));
+                FlowMapTransformer other = FlowMapTransformer.zeros(meta.config(), Device.CPU)) {
+            assertBeginsAt(flow, flowMap);
+            assertBeginsAt(meta, other);
+        }
+    }
+
+    @Test
+    void smallNetworksBeginAtTheirSourceToo() {
+        MlpConfig config = new MlpConfig(2, 12, 2, 4);
+        try (MlpFlowMap source = SmallNetworks.mlp(config.withoutContext());
+                MlpFlowMap target = SmallNetworks.mlp(config)) {
+            assertBeginsAt(source, target);
+        }
+    }
+
+    /** What begins closed must be able to open: the first step has a gradient for it. */
+    @Test
+    void theContextsGatesHaveGradients() {
+        try (FlowMapTransformer source = SmallNetworks.transformer(config(false, false, false, false).withoutContext());
+                FlowMapTransformer target = SmallNetworks.transformer(config(false, false, false, false));
+                TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(6)) {
+            Initialisation.from(source, target);
+            target.parameters().gradients().zero_();
+            Tensor start = random.uniform(SmallNetworks.BATCH);
+            Tensor output = target.averageVelocity(start, Torch.onesLike(start), SmallNetworks.items(target, random),
+                    SmallNetworks.context(target, random));
+            Autograd.backward(output.square().sum());
+            // Not yet x_cond_adaLN's weight: the embedded context time in front of it is 0, and opens first.
+            for (String name : List.of("x_cond_adaLN.1.bias", "t_cond_embedder.mlp.2.weight", "t_embedder.mlp.2.weight",
+                    "s_embedder_second.mlp.2.weight", "guidance_embedder.embedding_table.weight")) {
+                assertTrue(target.parameters().view(name, target.parameters().gradients()).norm().item() > 0, name + " has no gradient");
+            }
+        }
+    }
+
+    @Test
+    void whatDoesNotFitIsRefused() {
+        TransformerConfig plain = config(false, false, false, false);
+        try (FlowMapTransformer source = SmallNetworks.transformer(plain.withoutContext());
+                FlowMapTransformer meta = SmallNetworks.transformer(plain);
+                FlowMapTransformer flipped = SmallNetworks.transformer(config(true, false, false, false));
+                FlowMapTransformer joint = SmallNetworks.transformer(SmallNetworks.config(Option.JOINT));
+                FlowMapTransformer wider = SmallNetworks.transformer(TransformerConfig.of(4, 2, 2, 16, 3, 2, 3));
+                MlpFlowMap small = SmallNetworks.mlp(new MlpConfig(2, 12, 2, 4))) {
+            assertRefused(() -> Initialisation.from(source, flipped), "is_zero_data", "false for the source and true");
+            assertRefused(() -> Initialisation.from(source, joint), "use_joint_attention");
+            assertRefused(() -> Initialisation.from(source, wider), "x_embedder", "of the source is");
+            assertRefused(() -> Initialisation.from(meta, source), "layout");
+            assertRefused(() -> Initialisation.from(small, meta), "MlpFlowMap", "FlowMapTransformer");
+        }
+    }
+
+    /** Nothing of a source is left out in silence. */
+    @Test
+    void aSourceWithMoreIsRefused() {
+        TransformerConfig plain = config(false, false, false, false);
+        try (FlowMapTransformer target = SmallNetworks.transformer(plain);
+                FlowMapTransformer norms = SmallNetworks.transformer(config(false, false, true, false).withoutContext());
+                FlowMapTransformer deeper = SmallNetworks.transformer(new TransformerConfig(4, 2, 2, 8, 4, 2, 3, 2, List.of(),
+                        List.of(), 2, false, false,
+                        false, false, false).withoutContext());
+                FlowMapTransformer heads = SmallNetworks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 4, 3, 2, List.of(),
+                        List.of(), 2, false, false,
+                        false, false, false).withoutContext());
+                FlowMapTransformer stages = SmallNetworks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 1, List.of(),
+                        List.of(), 2, false, false,
+                        false, false, false).withoutContext());
+                FlowMapTransformer scales = SmallNetworks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(1.5),
+                        List.of(), 2, false, false,
+                        false, false, false));
+                MlpFlowMap thin = SmallNetworks.mlp(new MlpConfig(2, 12, 1, 4));
+                MlpFlowMap thick = SmallNetworks.mlp(new MlpConfig(2, 12, 2, 4))) {
+            assertRefused(() -> Initialisation.from(norms, target), "the target has no blocks.0.attn.q_norm.scale");
+            assertRefused(() -> Initialisation.from(deeper, target), "the target has no blocks.3.");
+            assertRefused(() -> Initialisation.from(heads, target), "num_heads is 4 for the source and 2");
+            assertRefused(() -> Initialisation.from(stages, target), "encoder_depth is 1 for the source and 2");
+            assertRefused(() -> Initialisation.from(scales, target), "model_guidance_class_ws is [1.5] for the source and [2.5]");
+            assertRefused(() -> Initialisation.from(thick, thin), "the target has no ");
+        }
+    }
+}

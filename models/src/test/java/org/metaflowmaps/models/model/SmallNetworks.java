@@ -1,0 +1,102 @@
+package org.metaflowmaps.models.model;
+
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.LongStream;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/** Tiny networks with random weights, of every kind, and random inputs for them. */
+public final class SmallNetworks {
+    public static final int BATCH = 3;
+    private static final double SPREAD = 0.2;
+
+    private SmallNetworks() {}
+
+    /** The options of a transformer that are on or off. */
+    /** What a small network can have. */
+    public enum Option { ZERO_DATA, LEARN_SIGMA, QK_NORM, PRESERVE, JOINT, CONTEXT_SCALES }
+
+    /** Items of 2×4×4 in patches of 2, width 8, 3 blocks of which 2 in the first stage, 2 heads, 3 classes, scale 2.5. */
+    public static TransformerConfig config(Option... options) {
+        List<Option> on = List.of(options);
+        return new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), on.contains(Option.CONTEXT_SCALES) ? List.of(1.0,
+                4.0) : List.of(), 2,
+                on.contains(Option.ZERO_DATA), on.contains(Option.LEARN_SIGMA), on.contains(Option.QK_NORM),
+                on.contains(Option.PRESERVE), on.contains(Option.JOINT));
+    }
+
+    /** Every variant of every network by name, with random weights; the caller closes them. */
+    public static Map<String, MetaFlowMap> all() {
+        Map<String, MetaFlowMap> networks = new LinkedHashMap<>();
+        networks.put("transformer", transformer(config()));
+        for (Option option : Option.values()) {
+            networks.put("transformer with " + option, transformer(config(option)));
+        }
+        networks.put("transformer with everything",
+                transformer(config(Option.ZERO_DATA, Option.LEARN_SIGMA, Option.QK_NORM, Option.PRESERVE,
+                        Option.CONTEXT_SCALES)));
+        networks.put("transformer with joint attention and norms",
+                transformer(config(Option.JOINT, Option.QK_NORM, Option.LEARN_SIGMA, Option.ZERO_DATA)));
+        networks.put("transformer without a first stage", transformer(stages(0)));
+        networks.put("transformer without a second stage", transformer(stages(2)));
+        networks.put("transformer without classes", transformer(TransformerConfig.of(4, 2, 2, 8, 2, 2, 0)));
+        networks.put("transformer of a flow map", transformer(config(Option.LEARN_SIGMA, Option.QK_NORM, Option.ZERO_DATA)
+                .withoutContext()));
+        networks.put("mlp", mlp(new MlpConfig(3, 12, 2, 0)));
+        networks.put("mlp with classes", mlp(new MlpConfig(2, 12, 2, 4)));
+        networks.put("mlp of a flow map", mlp(new MlpConfig(2, 12, 2, 4).withoutContext()));
+        return networks;
+    }
+
+    private static TransformerConfig stages(int encoderDepth) {
+        return new TransformerConfig(4, 2, 1, 8, 2, 2, 3, encoderDepth, List.of(), List.of(), 4, false, false, false, false,
+                false);
+    }
+
+    /** A transformer with random weights, owned by the caller. */
+    public static FlowMapTransformer transformer(TransformerConfig config) {
+        return randomised(FlowMapTransformer.zeros(config, Device.CPU));
+    }
+
+    /** A transformer of the usual kind with random weights, owned by the caller. */
+    public static FlowMapTransformer transformer() {
+        return transformer(config());
+    }
+
+    /** A small network with random weights, owned by the caller. */
+    public static MlpFlowMap mlp(MlpConfig config) {
+        return randomised(MlpFlowMap.zeros(config, Device.CPU));
+    }
+
+    private static <M extends MetaFlowMap> M randomised(M map) {
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(17);
+                Autograd.Mode off = Autograd.noGrad()) {
+            map.parameters().parameters().forEach((name, parameter) -> {
+                parameter.copy_(random.normal(parameter.shape()).mul(SPREAD));
+                if (name.endsWith("norm.scale")) {
+                    parameter.add_(1);
+                }
+            });
+        }
+        return map;
+    }
+
+    /** A random (B, item shape) for a map. */
+    public static Tensor items(MetaFlowMap map, RandomSource random) {
+        return random.normal(LongStream.concat(LongStream.of(BATCH), Arrays.stream(map.itemShape())).toArray());
+    }
+
+    /** A random context for a map, with one unlabelled item and a guidance scale on each side of the midpoint. */
+    public static Context context(MetaFlowMap map, RandomSource random) {
+        Tensor labels = map.classes() == 0 ? null : Torch.of(new long[] {0, map.classes(), map.classes() - 1});
+        return new Context(random.uniform(BATCH), items(map, random), labels, Torch.of(new float[] {1, 2.5f, 2}));
+    }
+}

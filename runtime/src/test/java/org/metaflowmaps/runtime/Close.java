@@ -1,0 +1,33 @@
+package org.metaflowmaps.runtime;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.fail;
+
+
+/** Comparison of tensors. */
+public final class Close {
+    private Close() {}
+
+    /** Same shape, and no entry apart by more than {@code tolerance} times the largest expected entry or 1. */
+    public static void assertClose(Tensor expected, Tensor actual, double tolerance, String what) {
+        assertArrayEquals(expected.shape(), actual.shape(), what + ": shape");
+        double apart = farthest(expected, actual);
+        if (!(apart <= tolerance)) {
+            fail(what + ": apart by " + apart + ", allowed is " + tolerance);
+        }
+    }
+
+    /** The largest distance of two entries, in units of the largest expected entry or 1. */
+    public static double farthest(Tensor expected, Tensor actual) {
+        double[] left = expected.toDoubleArray();
+        double[] right = actual.toDoubleArray();
+        double size = 1;
+        double apart = 0;
+        for (int i = 0; i < left.length; i++) {
+            size = Math.max(size, Math.abs(left[i]));
+            double distance = Math.abs(left[i] - right[i]);
+            apart = Double.isNaN(distance) ? Double.POSITIVE_INFINITY : Math.max(apart, distance);
+        }
+        return apart / size;
+    }
+}

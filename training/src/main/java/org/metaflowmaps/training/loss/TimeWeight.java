@@ -1,0 +1,74 @@
+package org.metaflowmaps.training.loss;
+
+import com.google.common.base.Preconditions;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.layer.Weights;
+import org.metaflowmaps.models.layer.TimeSeries;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * A small network ω(s, u, t): the logarithm of how large a loss's error is expected to be at those times. It starts at 0
+ * everywhere.
+ */
+public final class TimeWeight implements AutoCloseable {
+    private static final int WIDTH = 64;
+
+    private final ParameterArena arena;
+    private final TimeSeries series;
+    private final Weights weights;
+
+    /**
+     * A new one.
+     *
+     * @param random where its hidden layer is drawn, on the same device
+     */
+    public TimeWeight(Device device, RandomSource random) {
+        Preconditions.checkArgument(random.device().equals(device), "time weight: the random source is on %s, expected %s",
+                random.device(), device);
+        Map<String, long[]> shapes = new LinkedHashMap<>();
+        shapes.put("fc1.weight", new long[] {WIDTH, 3L * TimeSeries.TERMS});
+        shapes.put("fc1.bias", new long[] {WIDTH});
+        shapes.put("fc2.weight", new long[] {1, WIDTH});
+        shapes.put("fc2.bias", new long[] {1});
+        this.arena = new ParameterArena(shapes, device);
+        this.series = new TimeSeries(device);
+        this.weights = new Weights(arena, "");
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            arena.get("fc1.weight").copy_(random.uniform(WIDTH, 3L * TimeSeries.TERMS).mul(2).sub(1));
+        }
+    }
+
+    /**
+     * ω of each item.
+     *
+     * @param start s: (B)
+     * @param end u: (B)
+     * @param time t: (B)
+     * @return (B), with a gradient graph
+     */
+    public Tensor of(Tensor start, Tensor end, Tensor time) {
+        Tensor times = Torch.cat(1, series.of(Dual.constant(start)).primal(), series.of(Dual.constant(end)).primal(),
+                series.of(Dual.constant(time)).primal());
+        return weights.exact(weights.exact(Dual.constant(times), "fc1").silu(), "fc2").primal().squeeze(1);
+    }
+
+    /** What is trained, owned by this network. */
+    public ParameterArena parameters() {
+        return arena;
+    }
+
+    @Override
+    public void close() {
+        arena.close();
+        series.close();
+    }
+}
