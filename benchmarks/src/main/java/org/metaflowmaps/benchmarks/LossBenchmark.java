@@ -1,6 +1,11 @@
 package org.metaflowmaps.benchmarks;
 
 import java.util.concurrent.TimeUnit;
+import org.metaflowmaps.models.drift.Glass;
+import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -20,11 +25,6 @@ import org.metaflowmaps.training.loss.Shortcut;
 import org.metaflowmaps.training.loss.TerminalVelocity;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.FlowMapTransformer;
-import org.metaflowmaps.models.model.TransformerConfig;
-import org.metaflowmaps.models.drift.Glass;
-import org.metaflowmaps.models.drift.NetworkDrift;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;

@@ -1,6 +1,9 @@
 package org.metaflowmaps.benchmarks;
 
 import java.util.concurrent.TimeUnit;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -12,9 +15,6 @@ import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.loss.Regression;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.FlowMapTransformer;
-import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.training.optim.Clipping;
 import org.metaflowmaps.training.optim.RAdam;
 import org.openjdk.jmh.annotations.Benchmark;

@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli;
 
-import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -8,11 +7,12 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
-import org.metaflowmaps.models.model.MetaFlowMap;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;

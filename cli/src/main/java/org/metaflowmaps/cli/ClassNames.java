@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import java.text.Normalizer;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -9,6 +8,7 @@ import java.util.Locale;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.metaflowmaps.runtime.internal.Texts;
 
 /** What a map's classes are called, and which one a user means. */
 final class ClassNames {

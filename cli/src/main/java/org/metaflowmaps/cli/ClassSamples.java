@@ -1,14 +1,14 @@
 package org.metaflowmaps.cli;
 
 import java.util.List;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.sampler.RefinementSampler;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** Samples of every class by the refinement sampler. */
 final class ClassSamples {

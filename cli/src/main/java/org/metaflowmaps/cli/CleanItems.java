@@ -7,6 +7,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -14,14 +16,12 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * Clean items of a map's data, to be noised.

@@ -1,10 +1,10 @@
 package org.metaflowmaps.cli;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.metaflowmaps.runtime.internal.Texts;
 import org.metaflowmaps.training.data.DataCheck;
 
 /** What {@code mfm inspect} says of a folder of data. */

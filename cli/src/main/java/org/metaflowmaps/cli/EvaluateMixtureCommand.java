@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli;
 
-import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.channels.Channels;
@@ -15,14 +14,15 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.file.AtomicFile;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.mixture.GaussianMixture;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.FreeMemory;
+import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.DataConfig;
-import org.metaflowmaps.models.mixture.GaussianMixture;
-import org.metaflowmaps.models.model.MetaFlowMap;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;

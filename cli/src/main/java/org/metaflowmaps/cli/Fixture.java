@@ -5,16 +5,16 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.metaflowmaps.models.checkpoint.CheckpointLayout;
+import org.metaflowmaps.models.checkpoint.NetworkFile;
+import org.metaflowmaps.models.checkpoint.StrictJson;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
-import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.models.checkpoint.StrictJson;
-import org.metaflowmaps.models.checkpoint.CheckpointLayout;
-import org.metaflowmaps.models.model.FlowMapTransformer;
-import org.metaflowmaps.models.checkpoint.NetworkFile;
-import org.metaflowmaps.models.model.TransformerConfig;
 import tools.jackson.databind.JsonNode;
 
 /**

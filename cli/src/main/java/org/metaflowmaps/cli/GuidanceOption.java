@@ -3,10 +3,10 @@ package org.metaflowmaps.cli;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.DType;
-import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
 import picocli.CommandLine.Option;
 
 /** The amortised guidance scale of commands that draw. */

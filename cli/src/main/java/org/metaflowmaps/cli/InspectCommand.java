@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -10,11 +9,12 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.models.checkpoint.CheckpointConversion;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.models.checkpoint.Fit;
 import org.metaflowmaps.models.checkpoint.InferredConfig;
+import org.metaflowmaps.runtime.file.TensorFile;
+import org.metaflowmaps.runtime.internal.Texts;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;

@@ -4,6 +4,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -11,11 +14,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.PosteriorEvaluation;
-import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** Posterior draws of held-out images, as numbers and as pictures. */
 final class PosteriorStudy {

@@ -7,8 +7,8 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
+import org.metaflowmaps.runtime.file.TensorFile;
 import picocli.CommandLine.Option;
 
 /** Which of a file's networks is meant. */

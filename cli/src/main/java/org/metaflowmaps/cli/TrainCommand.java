@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli;
 
-import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.ByteBuffer;
@@ -12,6 +11,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.Trainer;

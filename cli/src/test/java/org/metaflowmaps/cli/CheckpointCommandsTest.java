@@ -26,13 +26,13 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.PyTorchFile;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
-import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.file.TensorFile;
-import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 
 /** {@code mfm inspect} and {@code mfm convert} from the outside. */
 final class CheckpointCommandsTest {

@@ -10,7 +10,6 @@ import static org.metaflowmaps.cli.Command.files;
 import static org.metaflowmaps.cli.Command.mfm;
 import static org.metaflowmaps.cli.Command.tiny;
 
-import org.metaflowmaps.models.checkpoint.Networks;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
@@ -27,11 +26,12 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.metrics.MetricsLog;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** The commands from the outside: what they print, leave and return. */
 final class CommandsTest {

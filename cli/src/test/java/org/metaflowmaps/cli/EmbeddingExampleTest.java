@@ -2,7 +2,6 @@ package org.metaflowmaps.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -12,6 +11,11 @@ import java.util.List;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
+import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
@@ -19,10 +23,6 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.sampler.PosteriorSampler;
-import org.metaflowmaps.models.sampler.RefinementSampler;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** The README's example: what stands between the markers here stands there, and runs. */
 final class EmbeddingExampleTest {

@@ -20,9 +20,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
-import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.metrics.MetricsLog;
 

@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.cli.Command.mfm;
 import static org.metaflowmaps.cli.Command.tiny;
 
-import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
@@ -15,10 +14,11 @@ import java.nio.file.Path;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** A checkpoint from the class path, such as {@code --pretrained} reads. */
 final class PretrainedTest {

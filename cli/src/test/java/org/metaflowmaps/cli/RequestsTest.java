@@ -23,10 +23,10 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.file.Safetensors;
-import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /** Requests are met for data of any kind, in parts where they are large, and refused with figures where they are too large. */
 class RequestsTest {

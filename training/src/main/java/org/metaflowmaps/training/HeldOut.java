@@ -6,6 +6,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.LinearInterpolant;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -21,9 +24,6 @@ import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.loss.Regression;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.LinearInterpolant;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * Looks at a map during its training. Each look has a random source of its own, so that training's numbers do not change

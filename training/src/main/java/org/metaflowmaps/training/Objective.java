@@ -3,7 +3,6 @@ package org.metaflowmaps.training;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.drift.ConditionalDrift;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;

@@ -1,5 +1,8 @@
 package org.metaflowmaps.training;
 
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.LinearInterpolant;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
@@ -8,9 +11,6 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.LinearInterpolant;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** Draws what the losses are evaluated on (method §4.1). All noise is fresh; context and path share the data. */
 final class PairSampler {

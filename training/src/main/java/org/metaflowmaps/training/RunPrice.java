@@ -1,10 +1,10 @@
 package org.metaflowmaps.training;
 
+import org.metaflowmaps.models.model.NetworkConfig;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.TrainConfig;
-import org.metaflowmaps.models.model.NetworkConfig;
 
 /**
  * An estimate of the memory that a training run takes at its peak, beside the JVM and the data set.

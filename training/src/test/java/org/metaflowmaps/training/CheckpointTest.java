@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
-import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -23,13 +22,14 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 final class CheckpointTest {
     private static final String NETWORK = "{\"transformer\":null,\"mlp\":{\"dimension\":2,\"width\":16,\"depth\":1,\"label_dim\":3}}";

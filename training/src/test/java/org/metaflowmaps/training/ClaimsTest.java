@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.models.checkpoint.Networks;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,25 +19,26 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.metaflowmaps.runtime.DType;
-import org.metaflowmaps.runtime.Device;
-import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.file.Safetensors;
-import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.checkpoint.NetworkFile;
+import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.checkpoint.StrictJson;
-import org.metaflowmaps.training.metrics.ProcessMemory;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.Layout;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
+import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.NetworkConfig;
-import org.metaflowmaps.models.checkpoint.NetworkFile;
 import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.training.metrics.ProcessMemory;
 
 /** What a file or a configuration says of a network is checked before a network is built. */
 class ClaimsTest {

@@ -9,11 +9,11 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.runtime.Refusal;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.training.data.FashionMnist;
-import org.metaflowmaps.runtime.Refusal;
 
 /** What a checkpoint says of its classes. */
 final class ClassNamesTest {

@@ -7,12 +7,12 @@ import java.io.IOException;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.models.model.MlpConfig;
 
 /**
  * A small network learns the mixture.

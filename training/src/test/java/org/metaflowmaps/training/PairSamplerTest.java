@@ -13,19 +13,19 @@ import java.util.function.DoubleUnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Refusal;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
-import org.metaflowmaps.models.model.MlpFlowMap;
-import org.metaflowmaps.runtime.Refusal;
 
 /** The laws of what the losses see, each by the empirical distribution of many draws. */
 final class PairSamplerTest {

@@ -12,20 +12,20 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.layer.Dual;
-import org.metaflowmaps.models.model.FlowMapTransformer;
-import org.metaflowmaps.models.model.TransformerConfig;
 
 /** How much memory a pass and a step take at their peak, in units of one block's tokens. */
 @Tag("soak") // The process's memory also moves for reasons of the JVM's own.

@@ -6,13 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.config.TrainConfig;
-import org.metaflowmaps.models.model.TransformerConfig;
 
 final class RunSettingsTest {
     private static void assertDifferent(String difference, Runs before, Runs now) {

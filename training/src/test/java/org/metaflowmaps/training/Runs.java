@@ -3,11 +3,13 @@ package org.metaflowmaps.training;
 import java.util.List;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.AverageConfig;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.config.TeacherConfig;
@@ -19,8 +21,6 @@ import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Lagrangian;
-import org.metaflowmaps.models.model.MlpConfig;
-import org.metaflowmaps.models.model.TransformerConfig;
 
 /** Tiny runs: set what matters to a test, leave the rest. */
 final class Runs {

@@ -8,8 +8,8 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Device;
-import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.runtime.file.TensorFile;
 
 /** Networks from files: a run's checkpoints, which say what they hold, and public files, which do not. */
 public final class Networks {

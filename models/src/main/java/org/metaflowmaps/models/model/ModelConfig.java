@@ -1,7 +1,7 @@
 package org.metaflowmaps.models.model;
 
-import com.google.common.base.Preconditions;
 import com.fasterxml.jackson.annotation.JsonProperty;
+import com.google.common.base.Preconditions;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 

@@ -20,7 +20,6 @@ public final class SmallNetworks {
     private SmallNetworks() {}
 
     /** The options of a transformer that are on or off. */
-    /** What a small network can have. */
     public enum Option { ZERO_DATA, LEARN_SIGMA, QK_NORM, PRESERVE, JOINT, CONTEXT_SCALES }
 
     /** Items of 2×4×4 in patches of 2, width 8, 3 blocks of which 2 in the first stage, 2 heads, 3 classes, scale 2.5. */

@@ -2,7 +2,6 @@ package org.metaflowmaps.runtime.file;
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
@@ -11,6 +10,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.internal.Texts;
 
 /**
  * What a file is that is no file of tensors, by its first bytes.

@@ -2,7 +2,6 @@ package org.metaflowmaps.runtime.file;
 
 import static org.metaflowmaps.runtime.internal.Texts.quote;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -23,6 +22,7 @@ import org.metaflowmaps.runtime.file.Pickle.Dict;
 import org.metaflowmaps.runtime.file.Pickle.Made;
 import org.metaflowmaps.runtime.file.PyTorchObjects.Described;
 import org.metaflowmaps.runtime.file.PyTorchObjects.Storage;
+import org.metaflowmaps.runtime.internal.Texts;
 
 /**
  * A file of {@code torch.save}, memory-mapped: tensors are views of the storages where they lie, whatever the file's size.

@@ -2,7 +2,6 @@ package org.metaflowmaps.runtime.file;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -23,6 +22,7 @@ import org.apache.commons.compress.archivers.zip.ZipArchiveEntry;
 import org.apache.commons.compress.archivers.zip.ZipArchiveOutputStream;
 import org.apache.commons.io.channels.CloseShieldChannel;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.internal.Texts;
 
 /**
  * Writes a dict of tensors as {@code torch.save} does, whole or not at all; {@code torch.load(weights_only=True)} reads it.

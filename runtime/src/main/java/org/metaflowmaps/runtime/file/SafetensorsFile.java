@@ -1,6 +1,5 @@
 package org.metaflowmaps.runtime.file;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import java.io.EOFException;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -18,6 +17,7 @@ import java.util.Map;
 import org.metaflowmaps.bindings.FileMapping;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.internal.Texts;
 
 /**
  * A safetensors file, memory-mapped: its tensors' bytes are read in place, whatever the file's size, and loaded page by page as

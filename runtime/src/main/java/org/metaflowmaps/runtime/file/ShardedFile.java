@@ -2,7 +2,6 @@ package org.metaflowmaps.runtime.file;
 
 import static org.metaflowmaps.runtime.internal.Texts.quote;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import java.io.IOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.DirectoryIteratorException;
@@ -23,6 +22,7 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.internal.Texts;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;

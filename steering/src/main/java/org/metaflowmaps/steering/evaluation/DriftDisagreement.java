@@ -2,17 +2,17 @@ package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.drift.DrawsDrift;
+import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.drift.StartDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.PosteriorEvaluation;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.drift.DrawsDrift;
-import org.metaflowmaps.models.drift.Drift;
-import org.metaflowmaps.models.drift.NetworkDrift;
-import org.metaflowmaps.models.drift.StartDrift;
 
 /**
  * How much the three ways of reading the unconditional drift from a map disagree, which a perfect map's do not (method §3.5): at

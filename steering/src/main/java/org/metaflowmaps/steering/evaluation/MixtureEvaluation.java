@@ -7,19 +7,19 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
+import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.drift.Glass;
+import org.metaflowmaps.models.mixture.GaussianMixture;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.LinearInterpolant;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.GlassSampler;
+import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.sampler.GlassSampler;
-import org.metaflowmaps.models.sampler.PosteriorSampler;
-import org.metaflowmaps.models.mixture.GaussianMixture;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.LinearInterpolant;
-import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.drift.ConditionalDrift;
-import org.metaflowmaps.models.drift.Glass;
 
 /**
  * How far posterior draws are from exact ones, where the data is a Gaussian mixture: distances between equally many draws of the

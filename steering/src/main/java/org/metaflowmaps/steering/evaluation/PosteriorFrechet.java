@@ -2,6 +2,7 @@ package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -12,7 +13,6 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
-import org.metaflowmaps.models.model.Context;
 
 /**
  * How far posterior samples are from real images as a set (method §12B): N real images are noised to a time t, one sample is

@@ -1,6 +1,5 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.internal.Texts;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -17,6 +16,7 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import java.util.zip.CRC32;
+import org.metaflowmaps.runtime.internal.Texts;
 
 /** The images of a folder with one subfolder per class, by name only, and what else lies there. */
 final class ImageTree {

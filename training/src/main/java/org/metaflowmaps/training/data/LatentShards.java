@@ -16,10 +16,10 @@ import java.util.stream.Stream;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /**
  * Latents of an autoencoder from safetensors files, scaled, shuffled anew each epoch.

@@ -1,11 +1,11 @@
 package org.metaflowmaps.training.loss;
 
 import com.google.common.base.Preconditions;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * α-Flow: v(s,u,x̄) against stop(v) + (τ - stop(v))/α, τ = α·g + (1-α)·v(q,u,x̄ + (q-s)·g), q = s + α(u-s). α = 1 is flow matching, and

@@ -1,7 +1,7 @@
 package org.metaflowmaps.training.loss;
 
-import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Tensor;
 
 /** The flow-matching loss of every posterior at once: v(s, s, x̄) against a velocity (method §4.2). */
 public final class Diagonal {

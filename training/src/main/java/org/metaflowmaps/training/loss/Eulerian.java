@@ -1,10 +1,10 @@
 package org.metaflowmaps.training.loss;
 
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.layer.Dual;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * Where a jump starts along its path does not change where it ends, ∂_s X + ∇X·b = 0: v(s,u,x̄) against g + (u-s)·(∂_s + g·∇)v, with

@@ -1,8 +1,8 @@
 package org.metaflowmaps.training.loss;
 
-import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Tensor;
 
 /**
  * Improved MeanFlow (iMF): v - (u-s)·stop((∂_s + v_{s,s}·∇)v) against g, with the map's own velocity as the direction. The target is a

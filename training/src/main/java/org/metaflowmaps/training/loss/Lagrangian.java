@@ -1,11 +1,11 @@
 package org.metaflowmaps.training.loss;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.layer.Dual;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * The end of a jump moves with the flow: ∂_u X(s,u,x̄) = b_u(X(s,u,x̄)), where ∂_u X = v + (u-s)·∂_u v.

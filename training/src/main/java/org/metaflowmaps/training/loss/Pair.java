@@ -1,10 +1,10 @@
 package org.metaflowmaps.training.loss;
 
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Tensor;
 
 /**
  * One draw to train on: a jump from s to u on the path between noise and data, inside a context of the same data.

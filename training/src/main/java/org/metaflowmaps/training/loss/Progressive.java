@@ -2,10 +2,10 @@ package org.metaflowmaps.training.loss;
 
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * Progressive self-distillation: v(s,u,x̄) against γ·v(s,w,x̄) + (1-γ)·v(w,u,X(s,w,x̄)), w = s + γ(u-s), γ the pair's fraction. It is

@@ -2,9 +2,9 @@ package org.metaflowmaps.training.loss;
 
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * A jump is two shorter jumps: X(s,u,x̄) against X(w,u,X(s,w,x̄)), w = s + γ(u-s), γ the pair's fraction. Short jumps count less than

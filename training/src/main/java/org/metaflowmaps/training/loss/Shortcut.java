@@ -2,9 +2,9 @@ package org.metaflowmaps.training.loss;
 
 import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /**
  * Shortcut models (arXiv 2410.12557): {@link Progressive} with both halves of equal length, on pairs from a dyadic grid, whose

@@ -1,7 +1,7 @@
 package org.metaflowmaps.training.loss;
 
-import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Tensor;
 
 /**
  * Terminal velocity matching (TVM): the {@link Lagrangian} loss through ∂_u X against the velocity of averaged weights. Items whose

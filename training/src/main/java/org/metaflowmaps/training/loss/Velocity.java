@@ -3,14 +3,14 @@ package org.metaflowmaps.training.loss;
 import com.google.common.base.Preconditions;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.drift.ConditionalDrift;
 
 /** Where a loss takes the velocity at a point from; it is always stopped: it carries no gradient graph. */
 public sealed interface Velocity {

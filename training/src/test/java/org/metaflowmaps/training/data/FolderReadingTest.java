@@ -26,11 +26,11 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.runtime.Refusal;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.file.Safetensors;
 
 /** Hold-out, flips and damaged items of folders. */
 final class FolderReadingTest {

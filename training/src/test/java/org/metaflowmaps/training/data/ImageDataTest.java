@@ -12,8 +12,8 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.TensorScope;
 
 final class ImageDataTest {
     private static final int IMAGES = 10;

@@ -20,8 +20,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.TensorScope;
 
 final class ImageFolderTest {
     /** Files in the order of their numbers. */

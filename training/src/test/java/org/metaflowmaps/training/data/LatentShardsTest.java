@@ -21,11 +21,11 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.runtime.Refusal;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.file.Safetensors;
 
 final class LatentShardsTest {
     private static final int ITEMS = 11;

@@ -9,8 +9,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
-import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.TensorScope;
 
 final class MixtureDataTest {
     private static final List<double[]> MEANS = List.of(new double[] {-3, 1}, new double[] {0, 0}, new double[] {3, -2});

@@ -7,6 +7,9 @@ import static org.metaflowmaps.runtime.Close.farthest;
 import java.util.Map;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
@@ -14,9 +17,6 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.layer.Dual;
-import org.metaflowmaps.models.model.MetaFlowMap;
 
 /** Where model guidance comes to rest: at classifier-free guidance of its scale (method §4.2a). */
 final class GuidanceTest {

@@ -12,18 +12,18 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.metaflowmaps.runtime.Autograd;
-import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.training.loss.Lagrangian.Through;
+import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.mixture.GaussianMixture;
 import org.metaflowmaps.models.mixture.LinearGaussianReward;
 import org.metaflowmaps.models.mixture.Mixtures;
 import org.metaflowmaps.models.mixture.QuantileFlow;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
-import org.metaflowmaps.models.drift.Glass;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.loss.Lagrangian.Through;
 import org.opentest4j.AssertionFailedError;
 
 /** Every loss at the exact map of a one-dimensional posterior: nothing is left to learn (method §4.3). */

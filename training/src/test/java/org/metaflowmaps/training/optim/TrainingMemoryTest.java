@@ -7,6 +7,13 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.drift.Glass;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.MlpFlowMap;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
@@ -27,13 +34,6 @@ import org.metaflowmaps.training.loss.Semigroup;
 import org.metaflowmaps.training.loss.Shortcut;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
-import org.metaflowmaps.models.model.Context;
-import org.metaflowmaps.models.model.FlowMapTransformer;
-import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
-import org.metaflowmaps.models.model.MlpFlowMap;
-import org.metaflowmaps.models.model.TransformerConfig;
-import org.metaflowmaps.models.drift.Glass;
 
 /** Whole steps with every loss: nothing native is left behind. */
 final class TrainingMemoryTest {
