@@ -3,6 +3,7 @@ package org.metaflowmaps.cli;
 import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.core.importer.Location;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.Executable;
 import java.lang.reflect.Method;
@@ -23,17 +24,17 @@ final class PublicSurface {
 
     /** Public types of runtime, models, training and steering, and those of bindings that take no raw address, by name. */
     static List<Class<?>> types() {
-        return new ClassFileImporter().withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
+        return new ClassFileImporter().withImportOption(PublicSurface::isMain)
                 .importPackages("org.metaflowmaps.runtime", "org.metaflowmaps.models", "org.metaflowmaps.training", "org.metaflowmaps.steering",
                         "org.metaflowmaps.bindings")
-                .stream().filter(PublicSurface::isInMain).map(JavaClass::reflect)
+                .stream().filter(type -> !type.getName().contains("package-info")).map(JavaClass::reflect)
                 .filter(type -> !INTERNAL.contains(type.getPackageName()) && isPublic(type) && !type.isAnnotation() && !MisuseRecipes.EXCLUDED.containsKey(type.getSimpleName()))
                 .sorted(Comparator.comparing(Class::getName)).collect(Collectors.toCollection(ArrayList::new));
     }
 
-    private static boolean isInMain(JavaClass type) {
-        return type.getSource().map(source -> !source.getUri().toString().contains("test-classes")).orElse(false)
-                && !type.getName().contains("package-info");
+    /** True of classes outside of the tests' folders and jars. */
+    static boolean isMain(Location location) {
+        return ImportOption.Predefined.DO_NOT_INCLUDE_TESTS.includes(location) && !location.contains("-tests.jar");
     }
 
     private static boolean isPublic(Class<?> type) {
