@@ -129,7 +129,7 @@ public final class PyTorchFile implements TensorFile {
     }
 
     private void parse(Path from, MemorySegment whole) throws IOException {
-        PyTorchObjects names = new PyTorchObjects();
+        PyTorchObjects names = new PyTorchObjects(fileSize);
         PyTorchStorages storages;
         Object root;
         if (PyTorchLegacy.begins(whole)) {

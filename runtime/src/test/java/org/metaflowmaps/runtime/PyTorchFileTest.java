@@ -370,6 +370,48 @@ class PyTorchFileTest {
         refuse(write(file(many, Map.of())), "3000000 objects");
     }
 
+    private static Pickle thousand(Pickle pickle, Consumer<Pickle> element) {
+        pickle.op('(');
+        for (int i = 0; i < 1000; i++) {
+            element.accept(pickle);
+        }
+        return pickle;
+    }
+
+    /** Each call copies a container of a thousand elements: a thousand calls in a few kilobytes would copy a million. */
+    private Pickle copies(Consumer<Pickle> container, String module, String name) {
+        Pickle pickle = new Pickle(2).items().text("x");
+        container.accept(pickle);
+        pickle.op('q', 0).text("y").global(module, name).op('q', 1).text("z").op(']');
+        return thousand(pickle, each -> each.op('h', 1, 'h', 0, 0x85, 'R')).op('e').endItems();
+    }
+
+    @Test
+    void copiesOfContainersAreBoundedByTheFile() throws IOException {
+        Consumer<Pickle> list = pickle -> thousand(pickle.op(']'), each -> each.op('N')).op('e');
+        Consumer<Pickle> pairs = pickle -> thousand(pickle.op(']'), each -> each.number(1).op('N', 0x86)).op('e');
+        Consumer<Pickle> dict = pickle -> {
+            pickle.items();
+            for (int i = 0; i < 1000; i++) {
+                pickle.number(i).op('N');
+            }
+            pickle.endItems();
+        };
+        for (String name : List.of("list", "set", "frozenset")) {
+            refuse(copies(list, "builtins", name), "calls copy more than");
+        }
+        refuse(copies(dict, "builtins", "dict"), "calls copy more than");
+        for (String name : List.of("OrderedDict", "Counter", "defaultdict")) {
+            refuse(copies(dict, "collections", name), "calls copy more than");
+            refuse(copies(pairs, "collections", name), "calls copy more than");
+        }
+        // One copy of each container is what real files have.
+        try (PyTorchFile file = open(new Pickle(2).items().text("x").global("collections", "OrderedDict").op(']', '(', ']', '(').text("k")
+                .number(1).op('e', 'e').op(0x85, 'R').endItems(), Map.of())) {
+            assertEquals(Map.of("x.k", "1"), file.metadata());
+        }
+    }
+
     @Test
     void archivesOfOtherKindsAreRefused() throws IOException {
         byte[] pickle = new Pickle(2).items().text("t").tensor("FloatStorage", "0", 1, 0, sizes(1), 1).endItems().stop();
