@@ -155,7 +155,10 @@ final class PyTorchObjects implements Pickle.Names {
         return arguments.length > 0 && arguments[0] instanceof Described tensor ? tensor : null;
     }
 
-    /** {@code _rebuild_from_type_v2(func, new_type, args, state)}: the tensor, if its class is PyTorch's own. */
+    /**
+     * {@code _rebuild_from_type_v2(func, new_type, args, state)}: the tensor, if its class is PyTorch's own. PyTorch writes only
+     * functions of {@code torch._utils} as {@code func}; a file may nest this function in itself without end.
+     */
     private @Nullable Object ofType(String name, Object[] arguments) {
         if ((name.equals("_rebuild_from_type_v2") || name.equals("_rebuild_from_type")) && arguments.length == 4
                 && arguments[0] instanceof Name function && arguments[1] instanceof Name type && arguments[2] instanceof Object[] inner) {
@@ -164,7 +167,11 @@ final class PyTorchObjects implements Pickle.Names {
                 case "torch.nn.parameter" -> type.name().equals("Parameter") || type.name().equals("Buffer");
                 default -> false;
             };
-            return plain ? call(function, inner) : new Made(type.toString(), arguments);
+            if (!plain) {
+                return new Made(type.toString(), arguments);
+            }
+            Object tensor = function.module().equals("torch._utils") ? rebuilt(function.name(), inner) : null;
+            return tensor != null ? tensor : new Made(function.toString(), inner);
         }
         return null;
     }

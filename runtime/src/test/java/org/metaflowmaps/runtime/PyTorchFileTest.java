@@ -370,6 +370,20 @@ class PyTorchFileTest {
         refuse(write(file(many, Map.of())), "3000000 objects");
     }
 
+    @Test
+    void aRebuildInsideItselfIsInert() throws IOException {
+        inert("torch._tensor._rebuild_from_type_v2", thing -> {
+            thing.global("torch._tensor", "_rebuild_from_type_v2").op('r').int32(0).global("torch", "Tensor").op('r').int32(1).op('0', '0')
+                    .op(')');
+            for (int i = 0; i < 100_000; i++) {
+                thing.op('r').int32(2).op('0', '(', 'h', 0, 'h', 1, 'h', 2, '}', 't');
+            }
+            thing.op('r').int32(2).op('0', 'h', 0, 'h', 2, 'R');
+        });
+        inert("builtins.list", thing -> thing.global("torch._tensor", "_rebuild_from_type_v2").op('(').global("builtins", "list")
+                .global("torch", "Tensor").op(')', '}', 't', 'R'));
+    }
+
     private static Pickle thousand(Pickle pickle, Consumer<Pickle> element) {
         pickle.op('(');
         for (int i = 0; i < 1000; i++) {
