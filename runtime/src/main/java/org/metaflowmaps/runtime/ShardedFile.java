@@ -45,6 +45,11 @@ public final class ShardedFile implements TensorFile {
     private final Map<String, String> unreadable = new LinkedHashMap<>();
     private final Map<String, String> metadata = new LinkedHashMap<>();
 
+    /** Opens a shard. */
+    interface Opener {
+        TensorFile open(Path file) throws IOException;
+    }
+
     private ShardedFile(Path index) {
         this.index = index;
     }
@@ -62,25 +67,33 @@ public final class ShardedFile implements TensorFile {
      * @throws IOException if there is no index, or a shard or tensor that it names is missing
      */
     static ShardedFile open(Path path) throws IOException {
+        return open(path, TensorFile::openOne);
+    }
+
+    static ShardedFile open(Path path, Opener opener) throws IOException {
         Path index = Files.isDirectory(path) ? inFolder(path) : path;
         SafetensorsFile.requireFile(index, "an index of shards");
         ShardedFile opened = new ShardedFile(index);
         try {
-            opened.read();
+            opened.read(opener);
             return opened;
-        } catch (IOException | RuntimeException e) {
-            opened.close();
+        } catch (Throwable e) {
+            try {
+                opened.close();
+            } catch (RuntimeException suppressed) {
+                e.addSuppressed(suppressed);
+            }
             throw e;
         }
     }
 
-    private void read() throws IOException {
+    private void read(Opener opener) throws IOException {
         Map<String, String> places = index(index, text(index));
         Map<String, TensorFile> byName = new LinkedHashMap<>();
         for (Map.Entry<String, String> place : places.entrySet()) {
             TensorFile shard = byName.get(place.getValue());
             if (shard == null) {
-                shard = shard(place.getValue());
+                shard = shard(place.getValue(), opener);
                 shards.add(shard);
                 byName.put(place.getValue(), shard);
                 shard.metadata().forEach(metadata::putIfAbsent);
@@ -100,7 +113,7 @@ public final class ShardedFile implements TensorFile {
         }
     }
 
-    private TensorFile shard(String name) throws IOException {
+    private TensorFile shard(String name, Opener opener) throws IOException {
         Path file;
         try {
             file = index.resolveSibling(name);
@@ -113,7 +126,7 @@ public final class ShardedFile implements TensorFile {
         if (!Files.exists(file)) {
             throw new IOException(index + ": shard " + name + " is missing from the folder: fetch it too");
         }
-        return TensorFile.openOne(file);
+        return opener.open(file);
     }
 
     private static String text(Path index) throws IOException {
@@ -261,8 +274,27 @@ public final class ShardedFile implements TensorFile {
         return owner.view(name);
     }
 
+    /**
+     * Closes all shards; closing twice is harmless.
+     *
+     * @throws IllegalStateException if a native call still uses the memory of a shard; the others are closed then
+     */
     @Override
     public void close() {
-        shards.forEach(TensorFile::close);
+        RuntimeException failure = null;
+        for (TensorFile shard : shards) {
+            try {
+                shard.close();
+            } catch (RuntimeException e) {
+                if (failure == null) {
+                    failure = e;
+                } else {
+                    failure.addSuppressed(e);
+                }
+            }
+        }
+        if (failure != null) {
+            throw failure;
+        }
     }
 }
