@@ -162,13 +162,22 @@ public final class PyTorchFile implements TensorFile {
         return value instanceof Map || value instanceof List || value instanceof Object[] || value instanceof Made;
     }
 
-    /** Collects what is under a name; texts only where {@code texts} says so. */
-    private void collect(String name, @Nullable Object value, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
-        characters += name.length() + 1;
+    /** Returns a name inside another; counts its characters before it makes the text, because both may be long. */
+    private String inside(String prefix, String key) throws PyTorchException {
+        count(prefix.length() + (long) key.length(), prefix.isEmpty() ? key : prefix);
+        return prefix + key;
+    }
+
+    private void count(long length, String name) throws PyTorchException {
+        characters += length + 1;
         if (characters > MAX_CHARACTERS) {
-            throw new PyTorchException(file, "dicts and lists are nested too often, such as under " + quote(name),
+            throw new PyTorchException(file, "dicts and lists are nested too often or have too long keys, such as under " + quote(name),
                     "at most " + MAX_CHARACTERS + " characters of names");
         }
+    }
+
+    /** Collects what is under a name; texts only where {@code texts} says so. */
+    private void collect(String name, @Nullable Object value, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
         if (value instanceof Described tensor) {
             add(name, tensor, storages);
         }
@@ -190,13 +199,12 @@ public final class PyTorchFile implements TensorFile {
     private void items(String prefix, Map<?, ?> dict, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
         for (Map.Entry<?, ?> item : dict.entrySet()) {
             Object inner = item.getValue();
-            String key = prefix + item.getKey();
+            String key = inside(prefix, item.getKey().toString());
             if ((inner instanceof String text && text.length() <= MAX_TEXT) || inner instanceof Long || inner instanceof Double
                     || inner instanceof Boolean) {
                 if (texts) {
                     metadata.put(key, String.valueOf(inner));
                 }
-                characters += key.length();
             } else {
                 collect(key, inner, depth + 1, texts, storages);
             }
@@ -206,7 +214,7 @@ public final class PyTorchFile implements TensorFile {
     private void elements(String prefix, List<?> list, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
         int index = 0;
         for (Object element : list) {
-            collect(prefix + index++, element, depth + 1, texts, storages);
+            collect(inside(prefix, String.valueOf(index++)), element, depth + 1, texts, storages);
         }
     }
 
@@ -216,6 +224,8 @@ public final class PyTorchFile implements TensorFile {
         Object state = made.state();
         if (state instanceof Map<?, ?> attributes && MODULE.stream().allMatch(attributes::containsKey)) {
             for (String part : MODULE) {
+                // These have the object's own name, and objects can hold each other many times.
+                count(name.length(), name);
                 collect(name, attributes.get(part), depth + 1, false, storages);
             }
             return;

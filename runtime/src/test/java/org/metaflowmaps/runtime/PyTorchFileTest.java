@@ -11,8 +11,10 @@ import static org.metaflowmaps.runtime.PyTorchSamples.file;
 import static org.metaflowmaps.runtime.PyTorchSamples.floats;
 import static org.metaflowmaps.runtime.PyTorchSamples.sizes;
 
+import com.sun.management.ThreadMXBean;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
@@ -28,6 +31,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.Pickle.Name;
 import org.metaflowmaps.runtime.PyTorchSamples.Pickle;
 
 /** What a file of torch.save means, and what of it is refused. */
@@ -365,9 +369,56 @@ class PyTorchFileTest {
             doubled.op('e').op('q', level + 1);
         }
         refuse(doubled.op('t').op('q', 99).op('0').items().text("x").op('h', 28).endItems(), "too often");
+        // A thousand texts under a key of a million characters.
+        refuse(thousand(new Pickle(2).items().text("k".repeat(1_000_000)).items(), new AtomicInteger()).endItems().endItems(),
+                "too long keys", "at most 20000000 characters");
         byte[] many = new byte[3_100_000];
         Arrays.fill(many, (byte) ']');
         refuse(write(file(many, Map.of())), "3000000 objects");
+    }
+
+    private static Pickle thousand(Pickle pickle, AtomicInteger next) {
+        for (int i = 0; i < 1000; i++) {
+            pickle.number(next.getAndIncrement()).text("v");
+        }
+        return pickle;
+    }
+
+    @Test
+    void keysThatAreTuplesOrNamesHaveShortTexts() throws IOException {
+        String huge = "k".repeat(1_000_000);
+        Pickle pickle = new Pickle(2).items().text(huge).op('q', 0, 0x85).number(1);
+        // Ten of the level below, four levels deep.
+        pickle.op('h', 0);
+        for (int level = 0; level < 4; level++) {
+            pickle.op('q', 1, '0', '(');
+            for (int i = 0; i < 10; i++) {
+                pickle.op('h', 1);
+            }
+            pickle.op('t');
+        }
+        pickle.number(2).global(huge, huge).number(3).global("mine", "Key").op('h', 0, 0x85, 'R').number(4);
+        try (PyTorchFile file = open(pickle.endItems(), Map.of())) {
+            assertEquals(List.of("1", "2", "3", "4"), List.copyOf(file.metadata().values()));
+            assertEquals(List.of(1003, 1003, 103, 1003), file.metadata().keySet().stream().map(String::length).toList());
+        }
+    }
+
+    /** A name of two million characters costs a hundred each time it is shown. */
+    @Test
+    void longNamesAreCutBeforeTheyAreJoined() {
+        Name name = new Name("m".repeat(1_000_000), "n".repeat(1_000_000));
+        ThreadMXBean memory = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        String text = name.toString();
+        long before = memory.getCurrentThreadAllocatedBytes();
+        for (int i = 0; i < 20; i++) {
+            assertEquals(text, name.toString());
+        }
+        long used = memory.getCurrentThreadAllocatedBytes() - before;
+        assertTrue(used < 1_000_000, used + " bytes for 20 texts");
+        assertEquals("m".repeat(100) + "...", text);
+        assertEquals("os.system", new Name("os", "system").toString());
+        assertEquals("m".repeat(99) + "....", new Name("m".repeat(99), "n").toString());
     }
 
     @Test
