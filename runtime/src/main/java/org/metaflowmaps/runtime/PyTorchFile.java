@@ -9,6 +9,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -52,6 +53,8 @@ public final class PyTorchFile implements TensorFile {
     private final Map<String, String> metadata = new LinkedHashMap<>();
     private final Map<String, String> unreadable = new LinkedHashMap<>();
     private final Set<Object> path = Collections.newSetFromMap(new IdentityHashMap<>());
+    /** Why things are unreadable, by what made them: a small file can have one of them under millions of names. */
+    private final Map<Object, String> reasons = new HashMap<>();
     private final Set<Made> objects = Collections.newSetFromMap(new IdentityHashMap<>());
     private long characters;
     private boolean bigEndian;
@@ -151,7 +154,7 @@ public final class PyTorchFile implements TensorFile {
                 && attributes.get(TEXTS) instanceof Map<?, ?> texts) {
             // Other values are not made into texts: those of nested lists can be endless.
             texts.forEach((key, text) -> {
-                if (key instanceof String name && text instanceof String value) {
+                if (key instanceof String name && text instanceof String value && !unreadable.containsKey(name)) {
                     metadata.put(name, value);
                 }
             });
@@ -202,7 +205,7 @@ public final class PyTorchFile implements TensorFile {
             String key = inside(prefix, item.getKey().toString());
             if ((inner instanceof String text && text.length() <= MAX_TEXT) || inner instanceof Long || inner instanceof Double
                     || inner instanceof Boolean) {
-                if (texts) {
+                if (texts && !unreadable.containsKey(key)) {
                     metadata.put(key, String.valueOf(inner));
                 }
             } else {
@@ -231,7 +234,7 @@ public final class PyTorchFile implements TensorFile {
             return;
         }
         if (made.items().isEmpty() && made.elements().isEmpty()) {
-            unreadable.putIfAbsent(name, reason(made));
+            refuse(name, reasons.computeIfAbsent(made.by(), key -> reason(made.by())));
         }
         if (!objects.add(made)) {
             return;
@@ -245,15 +248,22 @@ public final class PyTorchFile implements TensorFile {
         }
     }
 
-    private static String reason(Made made) {
-        return switch (made.by()) {
+    /** Lists a name as unreadable, and as nothing else: a tensor or text of the same name cannot be told from it. */
+    private void refuse(String name, String why) {
+        entries.remove(name);
+        metadata.remove(name);
+        unreadable.putIfAbsent(name, why);
+    }
+
+    private static String reason(String by) {
+        return switch (by) {
             case "torch._utils._rebuild_sparse_tensor", "torch._utils._rebuild_sparse_csr_tensor" ->
                 "it is a sparse tensor: save its to_dense()";
             case "torch._utils._rebuild_qtensor" -> "it is a quantised tensor: save its dequantize()";
             case "torch._utils._rebuild_nested_tensor" -> "it is a nested tensor: save its to_padded_tensor(0.0)";
             case "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct" ->
                 "it is an array of NumPy: save torch.from_numpy(array)";
-            default -> "it depends on '" + made.by() + "', which would have to be run: save a plain tensor in its place, "
+            default -> "it depends on '" + by + "', which would have to be run: save a plain tensor in its place, "
                     + "such as model.state_dict() has";
         };
     }
@@ -264,19 +274,18 @@ public final class PyTorchFile implements TensorFile {
         }
         Storage storage = tensor.storage();
         if (storage == null || storage.whole() == PyTorchObjects.NO_VALUES) {
-            unreadable.put(name, "it has no values, because it was saved on the device 'meta': save the network after loading its weights");
+            refuse(name, "it has no values, because it was saved on the device 'meta': save the network after loading its weights");
             return;
         }
         if (tensor.dtype() == null) {
-            unreadable.put(name, "its elements are of type " + SafetensorsException.clean(tensor.type(), 40) + ", shape " + tensor.shape()
-                    + ", which is not supported: save it as one of float32, float16, bfloat16 and float64");
+            refuse(name, reasons.computeIfAbsent(tensor, key -> "its elements are of type " + SafetensorsException.clean(tensor.type(), 40)
+                    + ", shape " + tensor.shape() + ", which is not supported: save it as one of float32, float16, bfloat16 and float64"));
             return;
         }
         Entry entry = entry(name, tensor, tensor.dtype(), storage, storages);
         Entry other = entries.putIfAbsent(name, entry);
         if (other != null && !other.equals(entry)) {
-            entries.remove(name);
-            unreadable.put(name, "two tensors have this name: choose names that differ when joined by dots");
+            refuse(name, "two tensors have this name: choose names that differ when joined by dots");
         }
     }
 

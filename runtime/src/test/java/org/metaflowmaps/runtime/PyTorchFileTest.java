@@ -377,6 +377,35 @@ class PyTorchFileTest {
         refuse(write(file(many, Map.of())), "3000000 objects");
     }
 
+    /** The name a.b twice: once a key with a dot, once a key in a dict. */
+    private void twice(Consumer<Pickle> first, Consumer<Pickle> second) throws IOException {
+        Pickle pickle = new Pickle(2).items().text("a.b");
+        first.accept(pickle);
+        pickle.text("a").items().text("b");
+        second.accept(pickle);
+        try (PyTorchFile file = open(pickle.endItems().endItems(), Map.of("0", floats(1, 2)))) {
+            assertEquals(Set.of("a.b"), file.unreadable().keySet());
+            assertEquals(Set.of(), file.entries().keySet());
+            assertEquals(Map.of(), file.metadata());
+            assertThrows(IllegalArgumentException.class, () -> file.view("a.b"));
+        }
+    }
+
+    @Test
+    void anUnreadableNameIsNothingElse() throws IOException {
+        Consumer<Pickle> tensor = pickle -> pickle.tensor("FloatStorage", "0", 2, 0, sizes(1), 1);
+        Consumer<Pickle> text = pickle -> pickle.text("v");
+        List<Consumer<Pickle>> refused = List.of(pickle -> pickle.global("os", "system").op(')', 'R'), pickle -> typed(pickle, "uint16"),
+                pickle -> pickle.global("torch._utils", "_rebuild_meta_tensor_no_storage").op('(').global("torch", "float32").tuple(2)
+                        .tuple(1).op(0x89, 't', 'R'));
+        for (Consumer<Pickle> other : refused) {
+            for (Consumer<Pickle> good : List.of(tensor, text)) {
+                twice(good, other);
+                twice(other, good);
+            }
+        }
+    }
+
     private static Pickle thousand(Pickle pickle, AtomicInteger next) {
         for (int i = 0; i < 1000; i++) {
             pickle.number(next.getAndIncrement()).text("v");
