@@ -26,7 +26,8 @@ import org.metaflowmaps.runtime.PyTorchObjects.Storage;
  *
  * <p>Tensors in dicts of dicts, lists, tuples and objects have the keys, indices and attributes on their way as their name, joined by
  * dots: {@code ema.x_embedder.proj.weight}. A whole module that was saved has its tensors under the names of its state dict.
- * Texts and numbers in dicts become {@link #metadata}; other things are left out.
+ * Texts and numbers in dicts become {@link #metadata}; other things are left out. What is inside too many of these is not searched,
+ * and is {@link #unreadable}.
  *
  * <p>The file runs no code: a name that does not rebuild tensors stays inert, see {@link Pickle}, and a tensor that depends on one is
  * {@link #unreadable}. Shapes, strides and offsets are checked against the storages when the file is opened. The checksums of the
@@ -184,10 +185,16 @@ public final class PyTorchFile implements TensorFile {
         if (value instanceof Described tensor) {
             add(name, tensor, storages);
         }
-        // What holds itself is seen once.
-        if (value == null || !isContainer(value) || depth > MAX_DEPTH || !path.add(value)) {
+        // A container inside itself is collected once.
+        if (value == null || !isContainer(value) || path.contains(value)) {
             return;
         }
+        if (depth > MAX_DEPTH) {
+            refuse(name, "it is inside more than " + MAX_DEPTH + " dicts, lists and objects: save its tensors in a dict by name, such as "
+                    + "model.state_dict()");
+            return;
+        }
+        path.add(value);
         String prefix = name.isEmpty() ? "" : name + ".";
         switch (value) {
             case Map<?, ?> dict -> items(prefix, dict, depth, texts, storages);

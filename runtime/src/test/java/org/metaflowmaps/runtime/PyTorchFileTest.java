@@ -406,6 +406,47 @@ class PyTorchFileTest {
         }
     }
 
+    /** A tensor inside that many dicts. */
+    private PyTorchFile nested(int dicts) throws IOException {
+        Pickle pickle = new Pickle(2);
+        for (int i = 0; i < dicts; i++) {
+            pickle.items().text("d");
+        }
+        pickle.tensor("FloatStorage", "0", 2, 0, sizes(2), 1);
+        for (int i = 0; i < dicts; i++) {
+            pickle.endItems();
+        }
+        return open(pickle, Map.of("0", floats(1, 2)));
+    }
+
+    @Test
+    void whatIsNestedTooDeeplyIsListed() throws IOException {
+        try (PyTorchFile file = nested(65)) {
+            assertEquals(List.of("d" + ".d".repeat(64)), List.copyOf(file.entries().keySet()));
+            assertEquals(Map.of(), file.unreadable());
+        }
+        try (PyTorchFile file = nested(70)) {
+            assertEquals(Map.of(), file.entries());
+            String name = "d" + ".d".repeat(64);
+            assertEquals(Set.of(name), file.unreadable().keySet());
+            IllegalArgumentException refused = assertThrows(IllegalArgumentException.class, () -> file.view(name));
+            assertTrue(String.valueOf(refused.getMessage()).contains("more than 64 dicts"), refused.getMessage());
+        }
+        // Also inside objects, whose inner structure is not a dict of the file.
+        Pickle pickle = new Pickle(2).items().text("o").global("mine", "Thing").op(')', 0x81);
+        for (int i = 0; i < 70; i++) {
+            pickle.items().text("d");
+        }
+        pickle.tensor("FloatStorage", "0", 2, 0, sizes(2), 1);
+        for (int i = 0; i < 70; i++) {
+            pickle.endItems();
+        }
+        try (PyTorchFile file = open(pickle.op('b').endItems(), Map.of("0", floats(1, 2)))) {
+            assertEquals(Map.of(), file.entries());
+            assertEquals(Set.of("o", "o" + ".d".repeat(64)), file.unreadable().keySet());
+        }
+    }
+
     private static Pickle thousand(Pickle pickle, AtomicInteger next) {
         for (int i = 0; i < 1000; i++) {
             pickle.number(next.getAndIncrement()).text("v");
