@@ -64,7 +64,7 @@ public final class ShardedFile implements TensorFile {
      *
      * @param path the index, or a folder with one
      * @return owned by the caller
-     * @throws IOException if there is no index, or a shard or tensor that it names is missing
+     * @throws IOException if the folder cannot be listed, there is no index, or a shard or tensor that it names is missing
      */
     static ShardedFile open(Path path) throws IOException {
         return open(path, TensorFile::openOne);
@@ -173,7 +173,11 @@ public final class ShardedFile implements TensorFile {
         return places;
     }
 
-    /** Refuses a file that is one of several by an index beside it, or by its name. */
+    /**
+     * Refuses a file that is one of several by an index beside it, or by its name.
+     *
+     * @throws IOException if it is one, or its folder cannot be listed
+     */
     static void refuseShard(Path path) throws IOException {
         Path name = path.getFileName();
         if (name == null || !Files.isRegularFile(path)) {
@@ -235,17 +239,30 @@ public final class ShardedFile implements TensorFile {
                 + FileKind.distributed(inner.getFirst().toString()) : " of torch.save or safetensors"));
     }
 
-    private static List<Path> matching(Path folder, String pattern) throws IOException {
+    /**
+     * The files of a folder whose names match, sorted; none if there is no such folder.
+     *
+     * @throws IOException if the folder cannot be listed, with the cure
+     */
+    static List<Path> matching(Path folder, String pattern) throws IOException {
         List<Path> found = new ArrayList<>();
         try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, pattern)) {
             files.forEach(found::add);
         } catch (DirectoryIteratorException e) {
-            throw e.getCause();
+            throw unlisted(folder, Objects.requireNonNull(e.getCause()));
         } catch (NoSuchFileException e) {
             return List.of();
+        } catch (IOException e) {
+            throw unlisted(folder, e);
         }
         Collections.sort(found);
         return found;
+    }
+
+    private static IOException unlisted(Path folder, IOException cause) {
+        String why = cause.getClass().getSimpleName().replace("Exception", "");
+        return new IOException(folder + " cannot be listed (" + why + "), so an index of shards in it cannot be found: allow reading the "
+                + "folder (chmod u+rx), or copy the file to another folder", cause);
     }
 
     @Override

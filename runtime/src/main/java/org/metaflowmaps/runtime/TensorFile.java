@@ -68,7 +68,7 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
      * index names, by the index or by its folder.
      *
      * @return the open file, which the caller closes
-     * @throws IOException if the file is missing, damaged or of another format
+     * @throws IOException if the file is missing, damaged or of another format, or its folder cannot be listed
      */
     static TensorFile open(Path path) throws IOException {
         if (Files.isDirectory(path) || ShardedFile.isIndex(path)) {

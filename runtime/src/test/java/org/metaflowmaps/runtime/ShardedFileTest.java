@@ -3,6 +3,8 @@ package org.metaflowmaps.runtime;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -10,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
 class ShardedFileTest {
@@ -41,5 +44,24 @@ class ShardedFileTest {
         assertSame(error, thrown);
         assertEquals(1, opened.size());
         assertThrows(IllegalStateException.class, () -> opened.getFirst().view("a"));
+    }
+
+    private static void assertUnlisted(Path parent, Executable action) {
+        String message = String.valueOf(assertThrows(IOException.class, action).getMessage());
+        assertTrue(message.startsWith(parent + " cannot be listed (") && message.contains("chmod u+rx"), message);
+    }
+
+    @Test
+    void aFolderThatCannotBeListedIsNamedWithACure() throws IOException {
+        Path file = twoShards().resolveSibling("a.safetensors");
+        assertUnlisted(file, () -> ShardedFile.matching(file, "*"));
+        assertEquals(List.of(), ShardedFile.matching(folder.resolve("missing"), "*"));
+        assumeTrue(folder.toFile().setReadable(false) && !Files.isReadable(folder), "this user may read everywhere");
+        try {
+            assertUnlisted(folder, () -> TensorFile.open(file).close());
+            assertUnlisted(folder, () -> TensorFile.open(folder).close());
+        } finally {
+            assertTrue(folder.toFile().setReadable(true));
+        }
     }
 }
