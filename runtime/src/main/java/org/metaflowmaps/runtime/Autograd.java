@@ -96,6 +96,7 @@ public final class Autograd {
         if (inputs.isEmpty()) {
             throw new IllegalArgumentException("gradients: no inputs were given");
         }
+        TensorScope.innermost(); // refuses before the graph is used up
         try (TensorVector outputs = Torch.vector(output);
                 TensorVector wanted = Torch.vector(inputs.toArray(new Tensor[0]));
                 TensorVector seeds = cotangent == null ? Torch.vector() : Torch.vector(cotangent)) {

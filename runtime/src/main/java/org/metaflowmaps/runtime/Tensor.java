@@ -770,6 +770,7 @@ public final class Tensor implements AutoCloseable {
         if (numel() < ROWS_FROM || device().type() != Device.Type.CPU || dtype() == DType.FLOAT64 || !dtype().isFloatingPoint()) {
             return apply("norm", a -> a.norm());
         }
+        TensorScope.innermost(); // refuses if no scope is open to hold the result
         try (TensorScope scope = TensorScope.open()) {
             Tensor flat = reshape(-1);
             long whole = flat.numel() / ROW * ROW;
@@ -804,6 +805,7 @@ public final class Tensor implements AutoCloseable {
 
     /** Values in ascending order along one dimension, and the indices (int64) they came from. */
     public Sorted sort(long dim) {
+        TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(this);
                 T_TensorTensor_T pair = unwrap().sort(dim, false)) {
             return new Sorted(wrap(pair.get0()), wrap(pair.get1()));
@@ -902,6 +904,7 @@ public final class Tensor implements AutoCloseable {
 
     /** Equal parts along a dimension; views. */
     public Tensor[] chunk(long chunks, long dim) {
+        TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(this)) {
             Tensor[] parts = takeAll(unwrap().chunk(chunks, dim));
             for (Tensor part : parts) {

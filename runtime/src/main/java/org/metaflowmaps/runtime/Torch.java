@@ -361,6 +361,7 @@ public final class Torch {
 
     /** The eigenvalues and eigenvectors of symmetric matrices (…, n, n), of which the lower triangle is read. */
     public static Eigen linalgEigh(Tensor matrices) {
+        TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(matrices);
                 T_TensorTensor_T pair = torch.linalg_eigh(matrices.unwrap())) {
             return new Eigen(Tensor.wrap(pair.get0()), Tensor.wrap(pair.get1()));
@@ -429,6 +430,7 @@ public final class Torch {
     /** Layer normalisation over the last dimension, without gain or offset. */
     public static Normalised layerNorm(Tensor input, double eps) {
         long[] width = {input.size(-1)};
+        TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(input);
                 T_TensorTensorTensor_T results = torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR,
                         eps)) {
@@ -452,7 +454,8 @@ public final class Torch {
         Operands.sameKind("layerNormBackward", "gradient", gradient, "input", input);
         Operands.statistic("layerNormBackward", "mean", mean, input);
         Operands.statistic("layerNormBackward", "rstd", rstd, input);
-        // libtorch reads all but the input as if they had no gaps.
+        TensorScope.innermost(); // refuses if no scope is open to hold the result
+        // libtorch requires that all but the input are contiguous.
         if (gradient.isContiguous() && mean.isContiguous() && rstd.isContiguous()) {
             return rowsBackward(gradient, input, mean, rstd);
         }
