@@ -346,7 +346,6 @@ final class NativeCache implements AutoCloseable {
         }
     }
 
-    @SuppressWarnings("UnusedException")
     private void lock(boolean shared) throws IOException {
         if (channel == null) {
             return;
@@ -354,13 +353,20 @@ final class NativeCache implements AutoCloseable {
         if (lock != null) {
             lock.release();
         }
+        lock = lock(folder, channel, shared);
+    }
+
+    @SuppressWarnings("UnusedException")
+    static FileLock lock(Path folder, FileChannel channel, boolean shared) throws IOException {
         while (true) {
             try {
-                lock = channel.lock(0, Long.MAX_VALUE, shared);
-                return;
+                return channel.lock(0, Long.MAX_VALUE, shared);
             } catch (OverlappingFileLockException busy) {
                 // Held by the same class in another class loader of this process.
                 sleep();
+            } catch (IOException e) {
+                throw new IOException("cannot lock the cache folder " + folder + " (" + CacheFolder.reason(e) + "); some network file "
+                    + "systems have no locks: " + CacheFolder.CHOOSE, e);
             }
         }
     }

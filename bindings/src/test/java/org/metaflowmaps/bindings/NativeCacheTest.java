@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.net.URL;
 import java.net.URLClassLoader;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -195,6 +196,17 @@ class NativeCacheTest {
         assertEquals(key, Files.getAttribute(library, "lastModifiedTime"));
         Files.write(library, mark);
         assertArrayEquals(mark, Files.readAllBytes(held), "still the same file");
+    }
+
+    /** As on a network file system without locks. */
+    @Test
+    void aFolderThatCannotBeLockedIsNamedWithACure() throws IOException {
+        FileChannel channel = FileChannel.open(folder.resolve("small.jar"));
+        channel.close();
+        IOException refused = assertThrows(IOException.class, () -> NativeCache.lock(cache, channel, true));
+        String message = String.valueOf(refused.getMessage());
+        assertTrue(message.contains("cannot lock the cache folder " + cache) && message.contains("-Dorg.metaflowmaps.cache=DIR")
+            && message.contains("MFM_CACHE"), message);
     }
 
     @Test
