@@ -75,7 +75,7 @@ public final class Autograd {
      *
      * @param output one element, with a gradient graph
      * @param inputs tensors that require gradients and that the output depends on
-     * @return one tensor per input, of its shape, without a graph of their own, in the innermost open scope
+     * @return one tensor per input, of its shape, without a gradient graph, in the innermost open scope
      * @throws TensorException if an input plays no part in the output
      */
     public static List<Tensor> gradients(Tensor output, List<Tensor> inputs) {

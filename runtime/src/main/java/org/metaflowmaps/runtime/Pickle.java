@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Format: the pickletools module of Python, https://docs.python.org/3/library/pickletools.html.
  */
 final class Pickle {
-    /** Values that take memory of their own; bounds what a hostile file can ask for. */
+    /** Values that take memory; bounds what a hostile file can ask for. */
     private static final int MAX_OBJECTS = 3_000_000;
     private static final int MAX_INSTRUCTIONS = 20_000_000;
     /** Longer texts are passed over. */
@@ -73,7 +73,7 @@ final class Pickle {
          */
         @Nullable Object call(Name name, Object[] arguments);
 
-        /** What an identifier that the pickle refers to stands for. */
+        /** Returns the value of an identifier that the pickle refers to. */
         @Nullable Object persistent(@Nullable Object id);
     }
 
@@ -126,7 +126,7 @@ final class Pickle {
         }
     }
 
-    /** What a call would make, as far as the pickle tells: the call, the items and elements added to it, and its state. */
+    /** The result of a call that is not made, as the pickle describes it: the call, the items and elements added to it, and its state. */
     static final class Made {
         private final String by;
         private final Object[] arguments;
@@ -436,7 +436,7 @@ final class Pickle {
             case Dict dict -> dict.attributes = state;
             case String text -> throw unexpected("attributes for " + kind(text), "attributes of objects");
             case null -> throw unexpected("attributes for None", "attributes of objects");
-            // A tensor's own attributes are no values.
+            // Attributes of a tensor are not values: skip them.
             default -> { }
         }
     }
@@ -481,7 +481,7 @@ final class Pickle {
         return number.bitLength() < Long.SIZE ? (Number) number.longValue() : number;
     }
 
-    /** Python writes what is not finite in other words than Java. */
+    /** Parses a number; Python writes infinity and NaN differently from Java. */
     private static double real(String text) {
         return switch (text) {
             case "inf" -> Double.POSITIVE_INFINITY;

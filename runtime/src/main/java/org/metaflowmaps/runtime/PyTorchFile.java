@@ -228,7 +228,7 @@ public final class PyTorchFile implements TensorFile {
         }
     }
 
-    /** An object that is not made: its items, elements and attributes are seen, itself it is no tensor. */
+    /** An object that is not created: collects its items, elements and attributes. */
     private void object(String name, Made made, int depth, PyTorchStorages storages) throws PyTorchException {
         String prefix = name.isEmpty() ? "" : name + ".";
         Object state = made.state();
@@ -255,7 +255,7 @@ public final class PyTorchFile implements TensorFile {
         }
     }
 
-    /** Lists a name as unreadable, and as nothing else: a tensor or text of the same name cannot be told from it. */
+    /** Lists a name as unreadable, and as nothing else: a tensor or text of the same name could be meant as well. */
     private void refuse(String name, String why) {
         entries.remove(name);
         metadata.remove(name);

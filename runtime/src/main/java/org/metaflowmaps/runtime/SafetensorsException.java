@@ -6,8 +6,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * A file that is not a valid safetensors file; the message names the file, the tensor, what was found and what is expected.
  *
- * <p>It is an {@link IOException} because a damaged file is, to a caller, the same kind of trouble as a missing one: whoever
- * opens a file must be ready for both, and one handler serves them.
+ * <p>It is an {@link IOException} because callers that open a file must expect a missing and a damaged file, and handle both alike.
  */
 public final class SafetensorsException extends IOException {
     private static final long serialVersionUID = 1L;

@@ -191,7 +191,7 @@ public final class ShardedFile implements TensorFile {
             try {
                 files.addAll(index(index, text(index)).values());
             } catch (IOException e) {
-                // A damaged index says nothing of this file.
+                // A damaged index names no shards: skip it.
                 continue;
             }
             if (files.size() > 1 && files.contains(name.toString())) {

@@ -66,7 +66,7 @@ public final class Tensor implements AutoCloseable {
         this.bytes = StableAbi.numel(raw.address()) * DType.ofCode(StableAbi.dtype(raw.address())).bytes();
     }
 
-    /** Takes ownership of a libtorch tensor into the innermost open scope; frees it if there is none. */
+    /** Takes ownership of a libtorch tensor into the innermost open scope; frees it if no scope is open. */
     static Tensor adopt(org.bytedeco.pytorch.Tensor raw) {
         try {
             TensorScope scope = TensorScope.innermost();
@@ -876,13 +876,13 @@ public final class Tensor implements AutoCloseable {
         return apply("expand", a -> a.expand(shape));
     }
 
-    /** Whole copies side by side, so many along each dimension. */
+    /** Repeats the whole tensor along each dimension, {@code times[i]} times along dimension i. */
     public Tensor repeat(long... times) {
         Operands.sizes("repeat", "times", times);
         return apply("repeat", a -> a.repeat(times));
     }
 
-    /** Each entry along a dimension repeated so many times in a row. */
+    /** Repeats each entry along a dimension {@code times} times in a row. */
     public Tensor repeatInterleave(long times, long dim) {
         return apply("repeatInterleave", a -> {
             try (LongOptional along = new LongOptional(dim);
@@ -932,7 +932,7 @@ public final class Tensor implements AutoCloseable {
         return apply("flip", a -> a.flip(dims));
     }
 
-    /** This tensor, or a row-major copy if it is none. */
+    /** Returns this tensor if contiguous, else a contiguous copy. */
     public Tensor contiguous() {
         return apply("contiguous", a -> a.contiguous());
     }
@@ -962,7 +962,7 @@ public final class Tensor implements AutoCloseable {
         return apply("detach", a -> a.detach());
     }
 
-    /** A copy of its own memory. */
+    /** Returns a copy, which shares no memory with this tensor. */
     @Override
     @SuppressWarnings("MissingSuperCall")
     public Tensor clone() {

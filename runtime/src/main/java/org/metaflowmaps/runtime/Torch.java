@@ -149,7 +149,7 @@ public final class Torch {
     }
 
     /**
-     * A copy of elements that Java has, in memory of its own.
+     * Copies elements that Java has to new memory.
      *
      * @param memory memory of any kind, also read-only or on the heap, of exactly the tensor's size, in row-major order and the
      *     machine's byte order
@@ -244,7 +244,7 @@ public final class Torch {
         }
     }
 
-    /** A JavaCPP tensor on a foreign handle: it frees nothing, it is there to be copied from. */
+    /** A JavaCPP tensor on a foreign handle: it frees nothing, and is only copied from. */
     private static final class Borrowed extends org.bytedeco.pytorch.Tensor {
         @SuppressWarnings("this-escape")
         Borrowed(long handle) {
@@ -255,7 +255,7 @@ public final class Torch {
 
     // ---- several tensors ----
 
-    /** A native list that holds references of its own to the tensors. */
+    /** Returns a native list, which holds its own references to the tensors. */
     static TensorVector vector(Tensor... tensors) {
         TensorVector vector = new TensorVector(tensors.length);
         try (ThreadState call = ThreadState.enter(tensors)) {
@@ -455,7 +455,7 @@ public final class Torch {
         Operands.statistic("layerNormBackward", "mean", mean, input);
         Operands.statistic("layerNormBackward", "rstd", rstd, input);
         TensorScope.innermost(); // refuses if no scope is open to hold the result
-        // libtorch requires that all but the input are contiguous.
+        // libtorch requires that gradient, mean and rstd are contiguous.
         if (gradient.isContiguous() && mean.isContiguous() && rstd.isContiguous()) {
             return rowsBackward(gradient, input, mean, rstd);
         }
