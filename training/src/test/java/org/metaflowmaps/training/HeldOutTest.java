@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.common.primitives.Floats;
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -15,13 +16,20 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.stream.Stream;
+import javax.imageio.ImageIO;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.data.ImageData;
+import org.metaflowmaps.training.data.ImageFolder;
 import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.Reading;
+import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
 /** What {@code evaluate_every} does beside training. */
@@ -86,5 +94,75 @@ class HeldOutTest {
         assertTrue(plain.events.contains("model/parameters") && plain.events.contains("memory/"));
         assertFalse(plain.events.contains("IHDR"));
         assertEquals(before, NativeMemory.liveTensors());
+    }
+
+    /** Items for a picture are those of the first batch, and the stream reads on as if they had not been read. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 2})
+    void picturesWithoutHeldOutItemsLeaveTheStreamAlone(int workers) throws IOException {
+        Path classes = folder.resolve("data");
+        for (int i = 0; i < 12; i++) {
+            Path file = Files.createDirectories(classes.resolve("abc".substring(i % 3, i % 3 + 1))).resolve(i + ".png");
+            BufferedImage image = new BufferedImage(4, 4, BufferedImage.TYPE_BYTE_GRAY);
+            image.getRaster().setSample(i % 4, i / 4, 0, 20 * i);
+            ImageIO.write(image, "png", file.toFile());
+        }
+        Files.writeString(classes.resolve("a/0.png"), "damaged");
+        Reading skip = new Reading(workers, 0, false, true, 0.5);
+        try (ImageFolder data = new ImageFolder(classes, 4, 1, 5, skip, Device.CPU);
+                ImageFolder whole = new ImageFolder(classes, 4, 1, 5, skip, Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            assertArrayEquals(whole.batch(0, 12).items().toFloatArray(), data.examples(12).items().toFloatArray());
+            assertEquals(1, whole.replaced());
+            assertEquals(0, data.replaced());
+        }
+        Runs runs = new Runs();
+        runs.model = Runs.transformer(2);
+        runs.steps = 6;
+        runs.evaluateEvery = 1;
+        List<Long> positions = new ArrayList<>();
+        List<float[]> shown = new ArrayList<>();
+        try (ImageFolder files = new ImageFolder(classes, 4, 1, 5, skip, Device.CPU);
+                TrainingData data = recorded(files, positions);
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("run"))) {
+            trainer.pictures((item, columns, labels, rows) -> {
+                shown.addAll(rows);
+                return PNG.clone();
+            });
+            trainer.run();
+            assertEquals(2, files.replaced(), "once in each of two epochs");
+        }
+        assertEquals(List.of(0L, 4L, 8L, 12L, 16L, 20L), positions, "no batch but training's");
+        assertEquals(6 * 4 * 3, shown.size());
+    }
+
+    private static TrainingData recorded(TrainingData whole, List<Long> positions) {
+        return new TrainingData() {
+            @Override
+            public long[] itemShape() {
+                return whole.itemShape();
+            }
+
+            @Override
+            public int classes() {
+                return whole.classes();
+            }
+
+            @Override
+            public Batch batch(long position, int count) {
+                positions.add(position);
+                return whole.batch(position, count);
+            }
+
+            @Override
+            public @Nullable Batch examples(int count) {
+                return whole.examples(count);
+            }
+
+            @Override
+            public void close() {
+                // The caller closes the data itself.
+            }
+        };
     }
 }

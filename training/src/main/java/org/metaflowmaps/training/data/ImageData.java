@@ -152,6 +152,11 @@ public final class ImageData implements TrainingData {
     }
 
     @Override
+    public Batch examples(int wanted) {
+        return batch(0, wanted);
+    }
+
+    @Override
     public void close() {
         order.close();
         pixels.close();

@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -131,9 +132,19 @@ public final class ImageFolder implements TrainingData {
      */
     @Override
     public Batch batch(long position, int count) {
+        return batch(count, bytes -> items.read(position, count, bytes));
+    }
+
+    @Override
+    public Batch examples(int count) {
+        return batch(count, bytes -> items.first(count, bytes));
+    }
+
+    /** Reads items into memory and returns their numbers among those that are trained on. */
+    private Batch batch(int count, Function<MemorySegment, int[]> read) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor bytes = Torch.empty(DType.UINT8, Device.CPU, count, channels, size, size);
-            int[] numbers = items.read(position, count, bytes.segment());
+            int[] numbers = read.apply(bytes.segment());
             return batch(scope, bytes, Arrays.stream(numbers).map(number -> choice.trained()[number]).toArray());
         }
     }

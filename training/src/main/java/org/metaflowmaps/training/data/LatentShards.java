@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.metaflowmaps.runtime.DType;
@@ -276,9 +277,18 @@ public final class LatentShards implements TrainingData {
 
     @Override
     public Batch batch(long position, int count) {
+        return batch(position, count, bytes -> items.read(position, count, bytes));
+    }
+
+    @Override
+    public Batch examples(int count) {
+        return batch(0, count, bytes -> items.first(count, bytes));
+    }
+
+    private Batch batch(long position, int count, Function<MemorySegment, int[]> read) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor stored = Torch.empty(type, Device.CPU, count, shape[1], shape[2], shape[3]);
-            int[] numbers = items.read(position, count, stored.segment());
+            int[] numbers = read.apply(stored.segment());
             return batch(scope, stored, Arrays.stream(numbers).map(number -> choice.trained()[number]).toArray(),
                     () -> noise(position, count));
         }

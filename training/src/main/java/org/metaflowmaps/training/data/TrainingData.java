@@ -91,6 +91,18 @@ public interface TrainingData extends AutoCloseable {
      */
     Batch batch(long position, int count);
 
+    /**
+     * The items of {@code batch(0, count)}, for a picture in the middle of training: reading them leaves the stream as it was, so it
+     * drops nothing that was read ahead and counts no {@linkplain #replaced replaced} item.
+     *
+     * @param count how many, at least 1
+     * @return in the innermost open scope, on the stream's device; null, the default, if the stream cannot give them
+     * @throws java.io.UncheckedIOException if one cannot be read
+     */
+    default @Nullable Batch examples(int count) {
+        return null;
+    }
+
     @Override
     void close();
 }
