@@ -1,6 +1,7 @@
 package org.metaflowmaps.training;
 
 import com.google.common.base.Preconditions;
+import com.google.common.base.Throwables;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -408,23 +409,20 @@ public final class Trainer implements AutoCloseable {
             List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
             double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
             boolean due = false;
-            // Numbers of looks since the last line of metrics, for the next one.
-            Map<String, Double> found = new LinkedHashMap<>();
             if (resumedAt == 0) {
                 board.scalar("model/parameters", 0, (double) map.parameters().count());
             }
             while (step < config.steps() && !stopping) {
-                boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
+                boolean looks = config.evaluateEvery() > 0 && (step + 1) % config.evaluateEvery() == 0;
+                // A look's numbers are written at once: a stop before the next line would lose them.
+                boolean log = looks || (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 due |= (step + 1) % config.checkpointEvery() == 0;
                 Report report = stepOrSave(readAll || log);
-                if (config.evaluateEvery() > 0 && step % config.evaluateEvery() == 0) {
-                    found.putAll(lookOrSave(board));
-                }
+                Look look = looks ? look(board) : Look.NONE;
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
                     Map<String, Double> values = values(report, (step - resumedAt) / seconds);
-                    values.putAll(found);
-                    found.clear();
+                    values.putAll(look.found);
                     record(metrics, board, new MetricsLog.Entry(step, secondsBefore + seconds, values));
                     String jump = Double.isNaN(report.consistency) ? "" : String.format(Locale.ROOT, " consistency %.4f",
                             report.consistency);
@@ -432,6 +430,9 @@ public final class Trainer implements AutoCloseable {
                     progress.update(step, String.format(Locale.ROOT, "diagonal %.4f", report.diagonal) + jump + missing);
                 } else {
                     progress.update(step, "");
+                }
+                if (look.failure != null) {
+                    throw saved(look.failure);
                 }
                 // While steps are skipped the weights may be what is wrong: no such checkpoint shall push out a good one.
                 if (due && skipped.inRow() == 0) {
@@ -511,27 +512,39 @@ public final class Trainer implements AutoCloseable {
         stopping = true;
     }
 
-    /** A look; where a held-out item cannot be read, a checkpoint comes first, or the look is left out if damage is skipped. */
-    private Map<String, Double> lookOrSave(TensorBoardWriter board) throws IOException {
+    /**
+     * What a look found.
+     *
+     * @param found its numbers by their names
+     * @param failure why it ends the run, thrown once the step's own numbers are written; null if it does not
+     */
+    private record Look(Map<String, Double> found, @Nullable Throwable failure) {
+        private static final Look NONE = new Look(Map.of(), null);
+    }
+
+    /** Measures and shows the moving average. If a held-out item is damaged and damage is skipped, warns and finds nothing. */
+    private Look look(TensorBoardWriter board) throws IOException {
         try {
-            return look(board);
+            return new Look(measured(board), null);
         } catch (UncheckedIOException | OutOfMemoryError e) {
             if (e.getCause() instanceof DamagedItemException && config.data().onError() == DataConfig.OnError.SKIP) {
-                LOG.warn("step {}: no look at the held-out items: {}", step, e.getMessage());
-                return Map.of();
+                LOG.warn("warning: step {}: the held-out items were not measured: {}", step, e.getMessage());
+                return Look.NONE;
             }
-            if (savedAt != step && skipped.inRow() == 0) {
-                save();
-            }
-            if (e instanceof OutOfMemoryError) {
-                throw e;
-            }
-            throw new TrainingException("step " + step + ": " + e.getMessage() + ". " + kept(), e);
+            return new Look(Map.of(), e);
         }
     }
 
-    /** Measures and shows the moving average. */
-    private Map<String, Double> look(TensorBoardWriter board) throws IOException {
+    /** Saves a checkpoint, as a look has failed and ends the run. */
+    private TrainingException saved(Throwable failure) throws IOException {
+        if (savedAt != step && skipped.inRow() == 0) {
+            save();
+        }
+        Throwables.throwIfInstanceOf(failure, OutOfMemoryError.class);
+        return new TrainingException("step " + step + ": " + failure.getMessage() + ". " + kept(), failure);
+    }
+
+    private Map<String, Double> measured(TensorBoardWriter board) throws IOException {
         Map<String, Double> found = new LinkedHashMap<>();
         IOException[] failure = new IOException[1];
         average.applied(() -> {
