@@ -215,14 +215,10 @@ public final class LatentShards implements TrainingData {
                     + (classes - 1)
                     + " (data.classes is " + classes + "): repair or remove it");
         }
-        int means = Math.toIntExact(channels * shape[2] * shape[3]);
-        for (int i = 0; i < bytes.length / type.bytes(); i++) {
-            float value = LatentFile.value(bytes, i, type);
-            // Log variances are held to a range, infinite ones too.
-            if (i < means ? !Float.isFinite(value) : Float.isNaN(value)) {
-                throw new DamagedItemException(part.file + ": latent " + number + " holds " + value
-                        + ", expected finite numbers: repair or remove it");
-            }
+        int bad = LatentFile.firstBad(bytes, type, channels * shape[2] * shape[3]);
+        if (bad >= 0) {
+            throw new DamagedItemException(part.file + ": latent " + number + " holds " + LatentFile.value(bytes, bad, type)
+                    + ", expected finite numbers: repair or remove it");
         }
         return bytes;
     }
