@@ -94,6 +94,17 @@ final class Objective implements AutoCloseable {
         return new Velocity.Taught(teacher);
     }
 
+    /**
+     * Whether a run from this step on would have had other gradients in version 1 of the losses, whose alpha-flow loss was the error against
+     * τ times 1/α. Under l2 that is the same gradient, and so it is for α of 0 and 1.
+     */
+    static boolean alphaFlowChanged(LossConfig config, long step) {
+        WeightingConfig weighting = config.consistencyWeighting();
+        boolean linear = weighting.kind() == WeightingConfig.Kind.L2 || (weighting.kind() == WeightingConfig.Kind.ADAPTIVE && weighting.p() == 0);
+        return config.consistency() == LossConfig.ConsistencyKind.ALPHA_FLOW && !linear && config.alphaFrom() < config.alphaTo()
+                && AlphaFlow.scheduled(Math.max(step, config.diagonalOnly()), config.alphaFrom(), config.alphaTo()) > 0;
+    }
+
     /** The loss of a step; null where there is none. */
     private @Nullable Consistency consistency(long step) {
         if (step < config.diagonalOnly()) {

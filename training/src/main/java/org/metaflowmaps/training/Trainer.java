@@ -213,6 +213,11 @@ public final class Trainer implements AutoCloseable {
             replaced = progress.replaced();
             replacedBefore = replaced - data.replaced();
             savedAt = step;
+            if (progress.olderLosses() && step < config.steps() && Objective.alphaFlowChanged(config.loss(), step)) {
+                LOG.warn("warning: {} was written with version 1 of the losses: from step {} on, alpha-flow has the target of version 2, which "
+                        + "gives other gradients under every loss.consistency_weighting but l2 (docs/losses.md). To train all steps alike, "
+                        + "start the run again with another --out", file, step);
+            }
         }
         checkpoints.goOnFrom(file);
     }
@@ -226,7 +231,7 @@ public final class Trainer implements AutoCloseable {
                         "step %d: the weights are not finite any more. %s. Lower optimizer.learning_rate", step - 1, kept()));
             }
         }
-        Checkpoint.Progress progress = new Checkpoint.Progress(step, skipped.total(), skipped.inRow(), replaced);
+        Checkpoint.Progress progress = new Checkpoint.Progress(step, skipped.total(), skipped.inRow(), replaced, false);
         checkpoints.save(step, config.checkpointKeep(), config.checkpointKeepEvery(),
                 file -> Checkpoint.write(file, config, data.classNames(), state(), progress));
         savedAt = step;
