@@ -29,7 +29,7 @@ final class PrefixOption {
                 List<String> networks = CheckpointLayout.prefixes(open);
                 throw new IOException(file + ": no tensor's name begins with --prefix '" + given + "'; "
                         + (networks.isEmpty() ? "the file has no network that mfm knows"
-                        : "its networks are under the prefixes " + networks));
+                        : "its networks are under the prefixes " + networks + Suggestions.didYouMean(given, networks)));
             }
             return Optional.of(CheckpointLayout.at(open, before));
         }
