@@ -155,7 +155,7 @@ final class Configs {
         }
     }
 
-    /** What null stands for depends on the data. */
+    /** Replaces null by the default, which depends on the data. */
     private static void fillHoldOut(ObjectNode tree) {
         if (tree.get("data") instanceof ObjectNode data && data.path("hold_out").isNull()) {
             data.put("hold_out", streams(data) ? 0 : HOLD_OUT);

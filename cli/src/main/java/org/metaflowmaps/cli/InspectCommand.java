@@ -91,8 +91,8 @@ final class InspectCommand implements Callable<Integer> {
                 .mapToLong(name -> Objects.requireNonNull(open.entries().get(name.getValue())).elements()).sum();
         out.println("layout: " + layout);
         if (layout.family() != CheckpointLayout.Family.OTHER && !open.metadata().containsKey("network")) {
-            out.println("clock: " + layout.zeroData().map(zeroData -> "is_zero_data " + zeroData + ", as logvar_linear tells")
-                    .orElse("not told by the file: training from it asks for is_zero_data"));
+            out.println("clock: " + layout.zeroData().map(zeroData -> "is_zero_data " + zeroData + ", by its logvar_linear")
+                    .orElse("not in the file: training from it needs the setting is_zero_data"));
         }
         out.printf(Locale.ROOT, "parameters: %,d%n", parameters);
         if (layout.family() == CheckpointLayout.Family.OTHER) {

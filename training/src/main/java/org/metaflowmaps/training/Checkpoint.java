@@ -71,7 +71,7 @@ public final class Checkpoint {
     private Checkpoint() {}
 
     /**
-     * What changes while a run goes on; all of it belongs to the trainer.
+     * What changes while a run trains; all of it belongs to the trainer.
      *
      * @param more further buffers by name, of whatever else a run trains
      */
@@ -292,7 +292,7 @@ public final class Checkpoint {
         }
     }
 
-    /** A count among the metadata; {@code missing} stands for one that older versions did not write, and is negative if all did. */
+    /** Returns a count of the metadata; {@code missing} if older versions did not write it, negative if all versions did. */
     private static long number(SafetensorsFile open, Path file, String key, long missing) throws IOException {
         String text = open.metadata().get(key);
         if (text == null && missing >= 0) {
@@ -330,7 +330,7 @@ public final class Checkpoint {
     }
 
     /**
-     * Checks that first weights tell which way their clock runs.
+     * Checks that first weights say which way their clock runs.
      *
      * @param file a checkpoint of mfm or a public file
      * @throws IOException if they do not, or if the file is missing or damaged
@@ -339,7 +339,7 @@ public final class Checkpoint {
         try (TensorFile open = TensorFile.open(file)) {
             CheckpointLayout layout = Networks.layout(file, open);
             if (!Networks.saysItself(open, layout) && layout.zeroData().isEmpty()) {
-                throw new IOException("config: init names " + file + " (" + layout + "), which does not tell which way its clock runs: set "
+                throw new IOException("config: init names " + file + " (" + layout + "), which does not say which way its clock runs: set "
                         + "model.transformer.is_zero_data=false if it has noise at time 0 and data at 1, as SiT's, or true if it has data at 0");
             }
         }

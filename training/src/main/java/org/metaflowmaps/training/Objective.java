@@ -105,7 +105,7 @@ final class Objective implements AutoCloseable {
                 && AlphaFlow.scheduled(Math.max(step, config.diagonalOnly()), config.alphaFrom(), config.alphaTo()) > 0;
     }
 
-    /** The loss of a step; null where there is none. */
+    /** Returns the consistency loss of a step; null if the step has only the diagonal loss. */
     private @Nullable Consistency consistency(long step) {
         if (step < config.diagonalOnly()) {
             return null;
@@ -159,7 +159,7 @@ final class Objective implements AutoCloseable {
         if (!(weighting instanceof Weighting.Adaptive)) {
             return weighted;
         }
-        // The adaptive loss is about 1 for any error, and tells nothing over time: the summed square is what to look at.
+        // The adaptive loss is about 1 for any error, so its curve shows nothing: report the summed square.
         try (Autograd.Mode off = Autograd.noGrad()) {
             Tensor error = regression.prediction().sub(regression.target()).square().sum().div((double) regression.target().size(0));
             return new Weighting.Weighted(weighted.loss(), error);

@@ -97,7 +97,7 @@ public final class Trainer implements AutoCloseable {
 
     /**
      * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.training.teacher.Glass} makes one of
-     * an unconditional drift. Checkpoints say that it was given, not what it was: give the same one to go on.
+     * an unconditional drift. Checkpoints say that it was given, not what it was: give the same one to continue.
      *
      * @param config what to do
      * @param data what to model; stays the caller's
@@ -174,7 +174,7 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    /** Draws the pictures of {@code evaluate_every} from now on; without this call there are none. */
+    /** Draws the pictures of {@code evaluate_every} from now on; without this call no picture is drawn. */
     public void pictures(PictureGrid grid) {
         pictures = grid;
     }
@@ -195,9 +195,9 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * Goes on from the folder's newest checkpoint that is whole; damaged ones are logged and passed over.
+     * Continues from the folder's newest undamaged checkpoint; damaged ones are logged and skipped.
      *
-     * @throws IOException if there is none, it is not of this run, or another run writes to the folder; the run is then as it was
+     * @throws IOException if there is no checkpoint, it is not of this run, or another run writes to the folder; the run is then as it was
      */
     public void resume() throws IOException {
         if (Files.isDirectory(folder)) {
@@ -219,10 +219,10 @@ public final class Trainer implements AutoCloseable {
                         + "start the run again with another --out", file, step);
             }
         }
-        checkpoints.goOnFrom(file);
+        checkpoints.continueFrom(file);
     }
 
-    /** Writes a checkpoint, unless the weights are none to go on from. */
+    /** Writes a checkpoint, unless a weight is not finite. */
     void save() throws IOException {
         try (TensorScope scope = TensorScope.open()) {
             // The loss was looked at before the last update; that alone can still break the weights.
@@ -439,7 +439,7 @@ public final class Trainer implements AutoCloseable {
                 if (look.failure != null) {
                     throw saved(look.failure);
                 }
-                // While steps are skipped the weights may be what is wrong: no such checkpoint shall push out a good one.
+                // Do not save while steps are skipped: saving would evict a good checkpoint.
                 if (due && skipped.inRow() == 0) {
                     save();
                     due = false;
@@ -507,7 +507,7 @@ public final class Trainer implements AutoCloseable {
             boolean skips = config.data().onError() == DataConfig.OnError.SKIP;
             throw new TrainingException("step " + step + ": " + e.getMessage()
                     + (skips || !(e.getCause() instanceof DamagedItemException) ? ""
-                            : ", or set data.on_error=skip to pass over such items")
+                            : ", or set data.on_error=skip to skip such items")
                     + ". " + kept() + (savedAt == step ? ": continue from it with --resume" : ""), e);
         }
     }

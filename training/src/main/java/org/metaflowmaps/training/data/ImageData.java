@@ -8,7 +8,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Labelled images in [-1, 1], shuffled anew each epoch; they stay on the device as bytes. */
+/** Labelled images in [-1, 1], in a new order each epoch; they stay on the device as bytes. */
 public final class ImageData implements TrainingData {
     private static final double HALF_RANGE = 127.5;
 

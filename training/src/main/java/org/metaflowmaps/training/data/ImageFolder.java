@@ -15,7 +15,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * PNG and JPEG files in one subfolder per class, in [-1, 1], shuffled anew each epoch.
+ * PNG and JPEG files in one subfolder per class, in [-1, 1], in a new order each epoch.
  *
  * <p>Classes are numbered by the order of their folders' names, files by theirs, both by code units. Hidden files, files that
  * end in neither .png, .jpg nor .jpeg, folders inside class folders and empty class folders are passed over and counted. The short side

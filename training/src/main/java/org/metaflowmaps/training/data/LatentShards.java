@@ -23,7 +23,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Latents of an autoencoder from safetensors files, scaled, shuffled anew each epoch.
+ * Latents of an autoencoder from safetensors files, scaled, in a new order each epoch.
  *
  * <p>Each file holds {@code latents} (N, C, H, W) in float16, bfloat16 or float32, and {@code labels} (N) in int64; N may differ
  * between files. Where the latents have twice the wanted channels, the first half are means and the second half logarithms of

@@ -91,7 +91,7 @@ final class ReadAhead implements AutoCloseable {
         /**
          * Bytes of the item with that number.
          *
-         * @param place where it stands in the whole stream
+         * @param place its place in the whole stream
          * @throws DamagedItemException if the item itself is unusable; the message names its file
          * @throws IOException if reading failed for another reason
          */
@@ -101,7 +101,7 @@ final class ReadAhead implements AutoCloseable {
     /** An item whose turn is near. */
     private record Item(Future<Found> found) {}
 
-    /** What stands in an item's place: itself, or another after some damaged ones. */
+    /** The item that is used in one place: the one due there, or its replacement if that is damaged. */
     private static final class Found {
         private final int index;
         private final byte[] bytes;
@@ -181,7 +181,7 @@ final class ReadAhead implements AutoCloseable {
         }
     }
 
-    /** How many items stood in a damaged one's place so far. */
+    /** Returns how many damaged items were replaced so far. */
     long replaced() {
         return replaced;
     }

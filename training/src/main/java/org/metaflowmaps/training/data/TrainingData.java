@@ -65,7 +65,7 @@ public interface TrainingData extends AutoCloseable {
      * @param from the first one's number among them, from 0
      * @param count how many, at least 1
      * @return in the innermost open scope, on the stream's device
-     * @throws IllegalArgumentException if there are not so many
+     * @throws IllegalArgumentException if there are fewer
      * @throws java.io.UncheckedIOException if one cannot be read
      */
     default Batch heldOut(int from, int count) {
