@@ -249,6 +249,6 @@ final class ConfigsTest {
     void aSettingOfAnotherPlaceIsNamedInFull() {
         assertRefused("", List.of("learning_rate=1"), "unknown setting 'learning_rate': did you mean 'optimizer.learning_rate'?");
         assertRefused("", List.of("optimizer.batch=1"), "did you mean 'batch'?");
-        assertRefused("", List.of("data.kind=3"), "data.kind");
+        assertRefused("", List.of("data.kind=3"), "setting 'data.kind' is '3', expected one of fashion-mnist");
     }
 }
