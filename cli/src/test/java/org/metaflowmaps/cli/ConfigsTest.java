@@ -237,7 +237,7 @@ final class ConfigsTest {
                 suggestValues(path + ".", inner, checked);
             } else if (inner.isEnum() || inner == boolean.class || inner == Boolean.class) {
                 for (String value : Configs.values(inner)) {
-                    String mlp = path.startsWith("model.mlp") ? "model.mlp={dimension: 1, width: 8, depth: 1, label_dim: 1}" : "seed=1";
+                    String mlp = path.startsWith("model.mlp") ? "model.mlp={dimension: 1, width: 8, depth: 1, label_dim: 1, layout: flow-map}" : "seed=1";
                     assertRefused("", List.of(mlp, path + "=" + value + "q"), "'" + path + "'", "did you mean '" + value + "'?");
                 }
                 checked.add(path);
