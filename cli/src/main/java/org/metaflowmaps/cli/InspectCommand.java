@@ -50,7 +50,7 @@ final class InspectCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
         if (DataReport.isData(file)) {
-            return DataReport.print(file, new DataCheck.Settings(channels, classes), out);
+            return DataReport.print(file, new DataCheck.Expected(channels, classes), out);
         }
         if (channels != null || classes != null) {
             throw new IOException(file + " is not a folder of data: --channels and --classes are for those");

@@ -34,12 +34,12 @@ public final class DataCheck {
      * @param channels {@code data.channels}, at least 1; null if not known
      * @param classes {@code data.classes}, at least 1; null if not known
      */
-    public record Settings(@Nullable Integer channels, @Nullable Integer classes) {
+    public record Expected(@Nullable Integer channels, @Nullable Integer classes) {
         /** Nothing known. */
-        public static final Settings NONE = new Settings(null, null);
+        public static final Expected NONE = new Expected(null, null);
 
         /** Checks the ranges. */
-        public Settings {
+        public Expected {
             Preconditions.checkArgument(channels == null || channels >= 1, "data.channels is %s, expected at least 1", channels);
             Preconditions.checkArgument(classes == null || classes >= 1, "data.classes is %s, expected at least 1", classes);
         }
@@ -91,7 +91,7 @@ public final class DataCheck {
      * @throws IOException if the folder cannot be listed, or is not such a folder as a whole
      */
     public static Report of(Path folder, int most) throws IOException {
-        return of(folder, most, Settings.NONE);
+        return of(folder, most, Expected.NONE);
     }
 
     /**
@@ -101,14 +101,14 @@ public final class DataCheck {
      * @param most problems to list
      * @throws IOException if the folder cannot be listed, or is not such a folder as a whole
      */
-    public static Report of(Path folder, int most, Settings settings) throws IOException {
+    public static Report of(Path folder, int most, Expected expected) throws IOException {
         String kind = kind(folder).orElseThrow(() -> new IOException(folder
                 + " holds no data that is known: expected a subfolder of PNG or JPEG "
                 + "files per class, .safetensors files with latents and labels, or train-images-idx3-ubyte and train-labels-idx1-ubyte"));
         return switch (kind) {
             case "images" -> images(folder, most);
-            case "latents" -> latents(folder, most, settings);
-            default -> idx(folder, settings);
+            case "latents" -> latents(folder, most, expected);
+            default -> idx(folder, expected);
         };
     }
 
@@ -129,7 +129,7 @@ public final class DataCheck {
         }
     }
 
-    private static Report latents(Path folder, int most, Settings settings) throws IOException {
+    private static Report latents(Path folder, int most, Expected expected) throws IOException {
         List<String> problems = new ArrayList<>();
         List<String> summary = new ArrayList<>();
         long damaged = 0;
@@ -139,7 +139,7 @@ public final class DataCheck {
         for (Path file : LatentShards.paths(folder)) {
             files++;
             try {
-                LatentFile.Found found = LatentFile.check(file, most - problems.size(), settings);
+                LatentFile.Found found = LatentFile.check(file, most - problems.size(), expected);
                 if (summary.isEmpty()) {
                     summary.add(found.form());
                 } else if (!found.form().equals(summary.getFirst())) {
@@ -171,9 +171,9 @@ public final class DataCheck {
         return new Report("latents", lines, problems.subList(0, Math.min(most, problems.size())), damaged);
     }
 
-    private static Report idx(Path folder, Settings settings) throws IOException {
+    private static Report idx(Path folder, Expected expected) throws IOException {
         try {
-            Integer known = settings.classes();
+            Integer known = expected.classes();
             LabelledImages images = IdxImages.train(folder, known == null ? Byte.MAX_VALUE : known);
             long[] sizes = new long[Byte.MAX_VALUE];
             for (int i = 0; i < images.count(); i++) {

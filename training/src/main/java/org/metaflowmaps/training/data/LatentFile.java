@@ -32,7 +32,7 @@ final class LatentFile {
     record Found(String form, long count, long damaged, long infinite, List<String> problems) {}
 
     /** Reads all of a file. */
-    static Found check(Path path, int most, DataCheck.Settings settings) throws IOException {
+    static Found check(Path path, int most, DataCheck.Expected expected) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
             Map<String, SafetensorsFile.Entry> entries = file.entries();
             SafetensorsFile.Entry latents = entries.get("latents");
@@ -49,7 +49,7 @@ final class LatentFile {
             if (stored < 1 || shape.get(2) < 1 || shape.get(3) < 1) {
                 throw new IOException(path + ": latents are " + latents.dtype() + shape + ", expected at least one channel, row and column");
             }
-            Integer channels = settings.channels();
+            Integer channels = expected.channels();
             if (channels != null && stored != channels && stored != 2L * channels) {
                 throw new IOException(path + ": latents are " + latents.dtype() + shape + ", expected " + channels
                         + " channels or, for means and log variances, " + 2 * channels + " (data.channels is " + channels + ")");
@@ -67,7 +67,7 @@ final class LatentFile {
                 byte[] item = values.asSlice(i * size, size).toArray(ValueLayout.JAVA_BYTE);
                 int bad = firstBad(item, latents.dtype(), means * shape.get(2) * shape.get(3));
                 long label = numbers.get(ValueLayout.JAVA_LONG_UNALIGNED, i * Long.BYTES);
-                Integer classes = settings.classes();
+                Integer classes = expected.classes();
                 boolean unknown = label < 0 || (classes != null && label >= classes);
                 if (bad >= 0 || unknown) {
                     damaged++;

@@ -331,7 +331,7 @@ final class FolderReadingTest {
         }
         for (int channels = 1; channels <= 3; channels++) {
             for (int classes = 1; classes <= 4; classes++) {
-                assertEquals(trains(latents, channels, classes), DataCheck.of(latents, 9, new DataCheck.Settings(channels, classes)).damaged() == 0,
+                assertEquals(trains(latents, channels, classes), DataCheck.of(latents, 9, new DataCheck.Expected(channels, classes)).damaged() == 0,
                         channels + " channels, " + classes + " classes");
             }
         }
@@ -339,7 +339,7 @@ final class FolderReadingTest {
         boolean open = Float.isInfinite(value) && place == 5;
         assertEquals(Float.isFinite(value) || open ? 0 : 1, report.damaged());
         assertEquals(open, report.summary().getLast().startsWith("1 latents hold infinite numbers"), () -> report.summary().toString());
-        Refusal.assertRefused(() -> new DataCheck.Settings(0, null), "data.channels is 0");
+        Refusal.assertRefused(() -> new DataCheck.Expected(0, null), "data.channels is 0");
     }
 
     @Test
@@ -363,9 +363,9 @@ final class FolderReadingTest {
         Files.write(set.resolve("train-images-idx3-ubyte"), new byte[] {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7});
         Files.write(set.resolve("train-labels-idx1-ubyte"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 4});
         assertEquals(0, DataCheck.of(set, 9).damaged());
-        assertEquals(0, DataCheck.of(set, 9, new DataCheck.Settings(null, 5)).damaged());
+        assertEquals(0, DataCheck.of(set, 9, new DataCheck.Expected(null, 5)).damaged());
         assertEquals(1, IdxImages.train(set, 5).count());
-        DataCheck.Report report = DataCheck.of(set, 9, new DataCheck.Settings(null, 4));
+        DataCheck.Report report = DataCheck.of(set, 9, new DataCheck.Expected(null, 4));
         assertEquals(1, report.damaged());
         Refusal.assertRefused(IOException.class, () -> IdxImages.train(set, 4), report.problems().getFirst());
     }
