@@ -10,6 +10,7 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.TensorFile;
+import org.metaflowmaps.training.data.DataCheck;
 import org.metaflowmaps.training.model.CheckpointConversion;
 import org.metaflowmaps.training.model.CheckpointLayout;
 import org.metaflowmaps.training.model.Fit;
@@ -17,6 +18,7 @@ import org.metaflowmaps.training.model.InferredConfig;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
@@ -33,6 +35,14 @@ final class InspectCommand implements Callable<Integer> {
             + "or a folder of data, whose items are all checked.")
     private Path file = Path.of("");
 
+    @Option(names = "--channels", paramLabel = "N",
+            description = "For a folder of latents: data.channels of the configuration that trains on it. Separates means from log variances.")
+    private @Nullable Integer channels;
+
+    @Option(names = "--classes", paramLabel = "N",
+            description = "For a folder of latents or IDX files: data.classes of that configuration. Labels from N on count as damaged.")
+    private @Nullable Integer classes;
+
     @Mixin
     private final PrefixOption prefix = new PrefixOption();
 
@@ -40,7 +50,10 @@ final class InspectCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
         if (DataReport.isData(file)) {
-            return DataReport.print(file, out);
+            return DataReport.print(file, new DataCheck.Expected(channels, classes), out);
+        }
+        if (channels != null || classes != null) {
+            throw new IOException(file + " is not a folder of data: --channels and --classes are for those");
         }
         try (TensorFile open = TensorFile.open(file)) {
             layout(out, open);
@@ -78,8 +91,8 @@ final class InspectCommand implements Callable<Integer> {
                 .mapToLong(name -> Objects.requireNonNull(open.entries().get(name.getValue())).elements()).sum();
         out.println("layout: " + layout);
         if (layout.family() != CheckpointLayout.Family.OTHER && !open.metadata().containsKey("network")) {
-            out.println("clock: " + layout.zeroData().map(zeroData -> "is_zero_data " + zeroData + ", as logvar_linear tells")
-                    .orElse("not told by the file: training from it asks for is_zero_data"));
+            out.println("clock: " + layout.zeroData().map(zeroData -> "is_zero_data " + zeroData + ", by its logvar_linear")
+                    .orElse("not in the file: training from it needs the setting is_zero_data"));
         }
         out.printf(Locale.ROOT, "parameters: %,d%n", parameters);
         if (layout.family() == CheckpointLayout.Family.OTHER) {

@@ -51,6 +51,14 @@ public final class Checkpoint {
     private static final String REPLACED = "items_replaced";
     private static final String CLASS_NAMES = "class_names";
     private static final String POSITION = "data_position";
+
+    /**
+     * The version of the losses that the run trains with. Version 1 wrote none, and trained alpha-flow against τ, times 1/α; version 2
+     * has its target at the size of mean-flow's.
+     */
+    static final String LOSSES = "losses_version";
+
+    private static final int LOSSES_NOW = 2;
     private static final String VALUES = "train/values";
 
     /** Only in old files: the average is the file's network, so it is not written a second time. */
@@ -63,7 +71,7 @@ public final class Checkpoint {
     private Checkpoint() {}
 
     /**
-     * What changes while a run goes on; all of it belongs to the trainer.
+     * What changes while a run trains; all of it belongs to the trainer.
      *
      * @param more further buffers by name, of whatever else a run trains
      */
@@ -96,9 +104,10 @@ public final class Checkpoint {
      * @param step steps done, from which the data's position follows
      * @param skipped those of them that changed nothing
      * @param skippedInRow those skipped since the last one that was taken
-     * @param replaced items that stood in a damaged one's place
+     * @param replaced items that took a damaged one's place
+     * @param olderLosses true if a version of {@value #LOSSES} before this one wrote the file
      */
-    record Progress(long step, long skipped, int skippedInRow, long replaced) {}
+    record Progress(long step, long skipped, int skippedInRow, long replaced, boolean olderLosses) {}
 
     /**
      * True of a run's checkpoint whose network never saw an item without its label: {@code label_drop} was 0.
@@ -122,6 +131,7 @@ public final class Checkpoint {
             Map<String, String> metadata = new LinkedHashMap<>();
             metadata.put(NETWORK, JSON.writeValueAsString(config.model()));
             metadata.put(RUN, RunSettings.of(config));
+            metadata.put(LOSSES, Integer.toString(LOSSES_NOW));
             metadata.put(STEP, Long.toString(progress.step));
             metadata.put(UPDATES, Long.toString(state.optimizer.steps()));
             metadata.put(SKIPPED, Long.toString(progress.skipped));
@@ -193,7 +203,8 @@ public final class Checkpoint {
             }
             Tensor random = saved(open, file, RANDOM, state.random.state()).clone();
             Progress progress = new Progress(number(open, file, STEP, -1), number(open, file, SKIPPED, 0),
-                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)), number(open, file, REPLACED, 0));
+                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)), number(open, file, REPLACED, 0),
+                    number(open, file, LOSSES, 1) < LOSSES_NOW);
             long updates = number(open, file, UPDATES, progress.step);
             long position = position(config, progress.step);
             if (number(open, file, POSITION, position) != position) {
@@ -281,7 +292,7 @@ public final class Checkpoint {
         }
     }
 
-    /** A count among the metadata; {@code missing} stands for one that older versions did not write, and is negative if all did. */
+    /** Returns a count of the metadata; {@code missing} if older versions did not write it, negative if all versions did. */
     private static long number(SafetensorsFile open, Path file, String key, long missing) throws IOException {
         String text = open.metadata().get(key);
         if (text == null && missing >= 0) {
@@ -319,7 +330,7 @@ public final class Checkpoint {
     }
 
     /**
-     * Checks that first weights tell which way their clock runs.
+     * Checks that first weights say which way their clock runs.
      *
      * @param file a checkpoint of mfm or a public file
      * @throws IOException if they do not, or if the file is missing or damaged
@@ -328,7 +339,7 @@ public final class Checkpoint {
         try (TensorFile open = TensorFile.open(file)) {
             CheckpointLayout layout = Networks.layout(file, open);
             if (!Networks.saysItself(open, layout) && layout.zeroData().isEmpty()) {
-                throw new IOException("config: init names " + file + " (" + layout + "), which does not tell which way its clock runs: set "
+                throw new IOException("config: init names " + file + " (" + layout + "), which does not say which way its clock runs: set "
                         + "model.transformer.is_zero_data=false if it has noise at time 0 and data at 1, as SiT's, or true if it has data at 0");
             }
         }
