@@ -1,9 +1,9 @@
 package org.metaflowmaps.bindings;
 
-/** Whether a shared library that this program can do without is there. */
+/** Whether an optional shared library was found. */
 public sealed interface Availability {
     /**
-     * The library is there.
+     * The library was found.
      *
      * @param location the path it was loaded from, or the name under which the system's loader found it
      */

@@ -21,7 +21,7 @@ import org.slf4j.LoggerFactory;
 /**
  * Tensors over foreign memory, and the one upcall stub through which libtorch says that such memory is free again.
  *
- * <p>The stub lives as long as the process: deleters are told apart by a number passed as the C callback's context, so no
+ * <p>The stub lives as long as the process: deleters are distinguished by a number passed as the C callback's context, so no
  * stub is ever freed, least of all under a call that still runs in it.
  */
 final class Blobs {
@@ -95,7 +95,7 @@ final class Blobs {
             throw new IllegalArgumentException("The memory has " + data.byteSize() + " bytes at address " + data.address()
                 + ", but sizes " + Arrays.toString(sizes) + " and strides " + Arrays.toString(strides) + " of elements of "
                 + bytes
-                + " bytes need " + needed + " (a segment made from a bare address must be told its size by reinterpret)");
+                + " bytes need " + needed + " (a segment made from a bare address has no size: set it with reinterpret)");
         }
     }
 

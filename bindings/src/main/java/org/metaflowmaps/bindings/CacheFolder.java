@@ -52,7 +52,7 @@ final class CacheFolder {
         if (home.isPresent()) {
             try {
                 Path folder = Files.createDirectories(home.get());
-                if (Files.isWritable(folder) || Files.exists(folder.resolve(NativeCache.LOADED))) {
+                if (Files.isWritable(folder) || NativeCache.wasLoaded(folder)) {
                     return folder;
                 }
             } catch (IOException e) {

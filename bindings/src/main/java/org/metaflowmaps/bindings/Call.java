@@ -105,8 +105,8 @@ public final class Call {
     /** A device: its kind (0 the CPU, 1 CUDA) and its index among them, -1 for the current one. */
     public Call device(int type, int index) {
         if (type < 0 || type > Byte.MAX_VALUE || index < -1 || index > Byte.MAX_VALUE) {
-            throw new IllegalArgumentException("Device type " + type + " with index " + index + " for " + place()
-                + " is none: expected a type from 0 and an index from -1, both up to 127");
+            throw new IllegalArgumentException("There is no device of type " + type + " and index " + index + ", given for " + place()
+                + ": expected a type from 0 and an index from -1, both up to 127");
         }
         return put(Slot.Kind.DEVICE, ((long) type << 32) | (index & 0xffff_ffffL));
     }
@@ -126,7 +126,7 @@ public final class Call {
         return putList(Slot.Kind.INT, values);
     }
 
-    /** A list of tensors, by their handles; 0 stands for none where the schema has a list of optional tensors. */
+    /** A list of tensors, by their handles; 0 means no tensor where the schema has a list of optional tensors. */
     public Call tensorList(long... handles) {
         Slot slot = slot("a tensor list");
         for (long handle : handles) {

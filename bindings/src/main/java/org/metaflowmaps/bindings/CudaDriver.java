@@ -35,7 +35,7 @@ public final class CudaDriver {
             ADDRESS));
     }
 
-    /** Whether the library is there. */
+    /** Whether the library was found. */
     public static Availability availability() {
         return LIBRARY.availability();
     }

@@ -61,7 +61,7 @@ public final class CudaRuntime {
         static final MethodHandle UNREGISTER = CUDART.bind("cudaHostUnregister", OF_ADDRESS);
     }
 
-    /** Whether the library is there; says nothing about a driver or a device. */
+    /** Whether the library was found; a driver and a device may still be missing. */
     public static Availability availability() {
         return LIBRARY.availability();
     }
@@ -105,7 +105,7 @@ public final class CudaRuntime {
         }
     }
 
-    /** A device's memory ({@code cudaMemGetInfo}); makes a context on the device if there is none. */
+    /** A device's memory ({@code cudaMemGetInfo}); creates a context on the device if it has none. */
     public static Memory memory(int index) {
         LIBRARY.functions();
         try (Arena arena = Arena.ofConfined()) {

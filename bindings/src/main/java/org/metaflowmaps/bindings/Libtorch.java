@@ -73,7 +73,7 @@ public final class Libtorch {
         return require().functions;
     }
 
-    /** The file of a library that was loaded along with libtorch; empty while libtorch is not loaded. */
+    /** Returns the file of a library that was loaded with libtorch; empty while libtorch is not loaded. */
     static Optional<Path> companion(String stem) {
         if (loaded == null) {
             return Optional.empty();
@@ -152,7 +152,7 @@ public final class Libtorch {
         Environment.setIfAbsent("OMP_WAIT_POLICY", "PASSIVE");
         String chosen = System.getProperty(THREADS);
         if (chosen != null) {
-            // Each library has a pool of its own and reads its size while it loads; libtorch's setting reaches OpenMP's only.
+            // Each library has its own pool and reads the size while it loads; libtorch's setting reaches OpenMP's only.
             for (String variable : POOLS) {
                 Environment.set(variable, chosen.strip());
             }

@@ -10,6 +10,8 @@ import java.net.URLConnection;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
@@ -45,10 +47,13 @@ import org.slf4j.LoggerFactory;
  * links between jars. It locks less than that needs, so a second process can truncate a library that the first has mapped.
  * Here libraries are put in place whole, by renaming, under a lock; JavaCPP then loads them under the same lock. A list of
  * all files and links, written after a load that succeeded, shows later starts that nothing will be changed: they share the lock.
+ *
+ * <p>Other programs may share the folder: their files stay, and each set of jars has its own list.
  */
 final class NativeCache implements AutoCloseable {
-    /** The list of what was there after a load that succeeded. */
-    static final String LOADED = ".metaflowmaps-loaded";
+    /** The list of what was there after a load that succeeded; a hash of the jars' names follows. */
+    private static final String LOADED = ".metaflowmaps-loaded-";
+    private static final String TEMPORARY = ".tmp";
 
     private static final Logger LOG = LoggerFactory.getLogger(NativeCache.class);
     private static final String LOCK = ".metaflowmaps-lock";
@@ -120,8 +125,9 @@ final class NativeCache implements AutoCloseable {
             return;
         }
         try {
-            Path temporary = Files.writeString(folder.resolve(LOADED + ".tmp"), listing());
-            Files.move(temporary, folder.resolve(LOADED), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            Path loaded = loadedFile();
+            Path temporary = Files.writeString(loaded.resolveSibling(loaded.getFileName() + TEMPORARY), listing());
+            Files.move(temporary, loaded, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } catch (IOException e) {
             LOG.debug("Not noted; the next start takes the exclusive lock again", e);
         }
@@ -153,23 +159,45 @@ final class NativeCache implements AutoCloseable {
         changes = true;
         // Another process may have been faster.
         if (!isComplete()) {
-            Files.deleteIfExists(folder.resolve(LOADED));
-            deleteOthers();
+            Files.deleteIfExists(loadedFile());
+            deleteLeftovers();
             unpack();
         }
     }
 
-    /** Renamed copies and links, which JavaCPP makes again, and what processes that were killed have left. */
-    private void deleteOthers() throws IOException {
+    /**
+     * Deletes what killed processes left of {@link #unpack}, and links that lead nowhere or are where a library belongs. Other files
+     * may be another program's; JavaCPP itself replaces links with other targets and its own renamed copies.
+     */
+    private void deleteLeftovers() throws IOException {
         Set<Path> wanted = libraries.stream().map(Library::file).collect(Collectors.toSet());
+        Set<Path> temporary = wanted.stream().map(NativeCache::temporary).collect(Collectors.toSet());
         for (Path jar : jars()) {
             try (Stream<Path> files = Files.isDirectory(jar) ? Files.walk(jar) : Stream.empty()) {
                 for (Path file : files.filter(file -> !Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS)).toList()) {
-                    if (!wanted.contains(file) || Files.isSymbolicLink(file)) {
+                    if (temporary.contains(file) || (Files.isSymbolicLink(file) && (wanted.contains(file) || !Files.exists(file)))) {
                         Files.delete(file);
                     }
                 }
             }
+        }
+    }
+
+    private static Path temporary(Path library) {
+        return library.resolveSibling("." + library.getFileName() + TEMPORARY);
+    }
+
+    /** The list for the jars in use; another version of them has another one. */
+    private Path loadedFile() {
+        CRC32 names = new CRC32();
+        jars().stream().map(jar -> jar.getFileName() + "\n").sorted().forEach(name -> names.update(name.getBytes(StandardCharsets.UTF_8)));
+        return folder.resolve(String.format(Locale.ROOT, "%s%08x", LOADED, names.getValue()));
+    }
+
+    /** True if libtorch was loaded from a folder before, by any version. */
+    static boolean wasLoaded(Path folder) throws IOException {
+        try (DirectoryStream<Path> lists = Files.newDirectoryStream(folder, LOADED + "????????")) {
+            return lists.iterator().hasNext();
         }
     }
 
@@ -184,7 +212,7 @@ final class NativeCache implements AutoCloseable {
             }
         }
         try {
-            return Files.readString(folder.resolve(LOADED)).equals(listing());
+            return Files.readString(loadedFile()).equals(listing());
         } catch (IOException e) {
             return false;
         }
@@ -250,7 +278,7 @@ final class NativeCache implements AutoCloseable {
     private static void unpack(Library library) throws IOException {
         Path target = library.file;
         Files.createDirectories(Objects.requireNonNull(target.getParent()));
-        Path temporary = target.resolveSibling("." + target.getFileName() + ".tmp");
+        Path temporary = temporary(target);
         try {
             long crc;
             try (InputStream in = library.jar.getInputStream(library.entry); OutputStream out = Files.newOutputStream(temporary)) {
@@ -318,7 +346,6 @@ final class NativeCache implements AutoCloseable {
         }
     }
 
-    @SuppressWarnings("UnusedException")
     private void lock(boolean shared) throws IOException {
         if (channel == null) {
             return;
@@ -326,13 +353,20 @@ final class NativeCache implements AutoCloseable {
         if (lock != null) {
             lock.release();
         }
+        lock = lock(folder, channel, shared);
+    }
+
+    @SuppressWarnings("UnusedException")
+    static FileLock lock(Path folder, FileChannel channel, boolean shared) throws IOException {
         while (true) {
             try {
-                lock = channel.lock(0, Long.MAX_VALUE, shared);
-                return;
+                return channel.lock(0, Long.MAX_VALUE, shared);
             } catch (OverlappingFileLockException busy) {
                 // Held by the same class in another class loader of this process.
                 sleep();
+            } catch (IOException e) {
+                throw new IOException("cannot lock the cache folder " + folder + " (" + CacheFolder.reason(e) + "); some network file "
+                    + "systems have no locks: " + CacheFolder.CHOOSE, e);
             }
         }
     }

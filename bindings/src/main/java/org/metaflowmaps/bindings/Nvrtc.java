@@ -39,7 +39,7 @@ public final class Nvrtc {
         static final MethodHandle PTX = NVRTC.bind("nvrtcGetPTX", READ);
     }
 
-    /** Whether the library is there. */
+    /** Whether the library was found. */
     public static Availability availability() {
         return LIBRARY.availability();
     }

@@ -38,7 +38,7 @@ public final class Nvtx {
         static final ConcurrentHashMap<String, MemorySegment> NAMES = new ConcurrentHashMap<>();
     }
 
-    /** Whether the library is there; says nothing about a profiler. */
+    /** Whether the library was found; a profiler need not be running. */
     public static Availability availability() {
         return LIBRARY.availability();
     }

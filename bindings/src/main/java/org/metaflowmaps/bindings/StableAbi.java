@@ -137,7 +137,7 @@ public final class StableAbi {
     }
 
     /**
-     * As {@link #fromBlob(MemorySegment, long[], long[], int, int, int)}, and tells when the memory is free again.
+     * As {@link #fromBlob(MemorySegment, long[], long[], int, int, int)}, and runs an action when the memory is free again.
      *
      * @param deleter run once, when the last tensor on the memory dies, on the thread that let it go; it must not call
      *     libtorch. What it throws is logged. Never run if this method throws

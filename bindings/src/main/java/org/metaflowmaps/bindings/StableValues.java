@@ -66,7 +66,7 @@ final class StableValues {
         }
     }
 
-    /** The slot for a value that is no list: a new handle for a tensor, the bits as they are for a number. */
+    /** The slot for a value other than a list: a new handle for a tensor, the bits as they are for a number. */
     static long single(Slot slot, long bits) {
         return slot.kind() == Slot.Kind.TENSOR ? StableAbi.newHandle(bits) : bits;
     }
@@ -84,7 +84,7 @@ final class StableValues {
         return out.get(JAVA_LONG, 0);
     }
 
-    /** Puts a slot into memory of its own, which is how an optional that is there is passed. */
+    /** Copies a slot to new memory, because libtorch takes an optional with a value by its address. */
     static long box(long value) {
         MemorySegment out = Scratch.slot();
         try {

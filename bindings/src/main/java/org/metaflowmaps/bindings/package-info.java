@@ -1,8 +1,8 @@
 /**
- * Raw doors to native code: libtorch's stable C ABI, the CUDA runtime and driver, NVRTC and NVTX through the JDK's foreign
+ * Calls to native code: libtorch's stable C ABI, the CUDA runtime and driver, NVRTC and NVTX through the JDK's foreign
  * function interface, and the set-up of the JavaCPP presets.
  *
- * <p>No policy lives here: no tensor type, no scopes, no devices beyond what the C functions know. Nothing outside
+ * <p>This package has no policy: no tensor type, no scopes, no devices beyond what the C functions know. Nothing outside
  * {@code runtime} should need this package.
  */
 @NullMarked

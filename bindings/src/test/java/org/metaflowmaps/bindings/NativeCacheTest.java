@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.net.URL;
 import java.net.URLClassLoader;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -18,10 +19,12 @@ import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.Loader;
 import org.junit.jupiter.api.AfterEach;
@@ -74,14 +77,27 @@ class NativeCacheTest {
         assertTrue(Files.isRegularFile(library, LinkOption.NOFOLLOW_LINKS));
         assertArrayEquals(content, Files.readAllBytes(library));
         assertArrayEquals(content, Files.readAllBytes(library.resolveSibling("libtwo.so.1")));
-        try (Stream<Path> files = Files.list(library.resolveSibling("."))) {
-            assertEquals(2, files.count());
+    }
+
+    /** Names in a folder. */
+    private static Set<String> names(Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.map(file -> String.valueOf(file.getFileName())).collect(Collectors.toSet());
         }
+    }
+
+    private Set<String> beside() throws IOException {
+        return names(library.resolveSibling("."));
+    }
+
+    private List<Path> lists() throws IOException {
+        return names(cache).stream().filter(name -> name.startsWith(".metaflowmaps-loaded-")).map(cache::resolve).toList();
     }
 
     @Test
     void unpacksLibrariesOnceAndNothingElse() throws IOException {
         start();
+        assertEquals(Set.of("libone.so", "libtwo.so.1"), beside());
         Object first = Files.readAttributes(library, "creationTime,fileKey,lastModifiedTime");
         start();
         assertEquals(first, Files.readAttributes(library, "creationTime,fileKey,lastModifiedTime"), "the second start changes nothing");
@@ -99,12 +115,49 @@ class NativeCacheTest {
         // The right size, but other bytes.
         Files.write(library, new byte[content.length]);
         start();
-        // What JavaCPP and processes that were killed leave.
+        // What a killed process leaves.
         Files.write(library.resolveSibling(".libone.so.tmp"), new byte[10]);
-        Files.write(library.resolveSibling("libtwo_renamed.so"), new byte[10]);
         start();
-        Files.delete(cache.resolve(NativeCache.LOADED));
+        assertEquals(Set.of("libone.so", "libtwo.so.1"), beside());
+        assertEquals(1, lists().size());
+        Files.delete(lists().getFirst());
         start();
+        assertEquals(1, lists().size());
+    }
+
+    /** JavaCPP's folder may be that of other programs too, which use other files of the same jars. */
+    @Test
+    @DisabledOnOs(value = OS.WINDOWS, disabledReason = "links need rights there")
+    void filesOfOtherProgramsStay() throws IOException {
+        start();
+        byte[] theirs = {1, 2, 3};
+        for (String name : List.of("libtheirs.so", "libone_renamed.so", ".libtheirs.so.tmp", "notes.txt")) {
+            Files.write(library.resolveSibling(name), theirs);
+        }
+        Files.createSymbolicLink(library.resolveSibling("libtheirs.so.1"), library.resolveSibling("libtheirs.so"));
+        Files.createSymbolicLink(library.resolveSibling("libgone.so"), folder.resolve("gone"));
+        Files.write(library, new byte[10]);
+        start();
+        assertEquals(Set.of("libone.so", "libtwo.so.1", "libtheirs.so", "libone_renamed.so", ".libtheirs.so.tmp", "notes.txt",
+            "libtheirs.so.1"), beside());
+        assertArrayEquals(theirs, Files.readAllBytes(library.resolveSibling("libtheirs.so")));
+    }
+
+    /** Two versions of a program have different jars, and one cache folder. */
+    @Test
+    void eachSetOfJarsHasItsOwnList() throws IOException {
+        start();
+        Path first = lists().getFirst();
+        String listed = Files.readString(first);
+        Path other = Files.copy(folder.resolve("small.jar"), folder.resolve("small-2.jar"));
+        try (URLClassLoader newer = new URLClassLoader(new URL[] {other.toUri().toURL()}, null);
+                NativeCache open = NativeCache.open(cache, newer)) {
+            open.loaded();
+        }
+        assertEquals(2, lists().size());
+        assertEquals(listed, Files.readString(first));
+        assertTrue(NativeCache.wasLoaded(cache));
+        assertFalse(NativeCache.wasLoaded(folder));
     }
 
     @Test
@@ -143,6 +196,17 @@ class NativeCacheTest {
         assertEquals(key, Files.getAttribute(library, "lastModifiedTime"));
         Files.write(library, mark);
         assertArrayEquals(mark, Files.readAllBytes(held), "still the same file");
+    }
+
+    /** As on a network file system without locks. */
+    @Test
+    void aFolderThatCannotBeLockedIsNamedWithACure() throws IOException {
+        FileChannel channel = FileChannel.open(folder.resolve("small.jar"));
+        channel.close();
+        IOException refused = assertThrows(IOException.class, () -> NativeCache.lock(cache, channel, true));
+        String message = String.valueOf(refused.getMessage());
+        assertTrue(message.contains("cannot lock the cache folder " + cache) && message.contains("-Dorg.metaflowmaps.cache=DIR")
+            && message.contains("MFM_CACHE"), message);
     }
 
     @Test

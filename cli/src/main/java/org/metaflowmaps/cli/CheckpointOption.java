@@ -62,7 +62,7 @@ final class CheckpointOption {
         return chosen.pretrained ? pretrained(PRETRAINED, device) : Networks.load(Objects.requireNonNull(chosen.file), device);
     }
 
-    /** A file of that name in the checkpoint's folder; null if there is none. */
+    /** A file of that name in the checkpoint's folder; null if it does not exist. */
     @Nullable Path beside(String name) {
         Path file = Objects.requireNonNull(choice).file;
         Path other = file == null ? null : file.resolveSibling(name);

@@ -7,6 +7,7 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
@@ -19,6 +20,7 @@ import tools.jackson.core.JacksonException;
 import tools.jackson.databind.DatabindException;
 import tools.jackson.databind.DeserializationFeature;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.cfg.EnumFeature;
 import tools.jackson.databind.exc.InvalidFormatException;
 import tools.jackson.databind.exc.MismatchedInputException;
 import tools.jackson.databind.exc.UnrecognizedPropertyException;
@@ -32,6 +34,7 @@ final class Configs {
             .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
             .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
             .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
+            .enable(EnumFeature.FAIL_ON_NUMBERS_FOR_ENUMS)
             .build();
 
     /** Images that sets in memory hold out. */
@@ -154,7 +157,7 @@ final class Configs {
         }
     }
 
-    /** What null stands for depends on the data. */
+    /** Replaces null by the default, which depends on the data. */
     private static void fillHoldOut(ObjectNode tree) {
         if (tree.get("data") instanceof ObjectNode data && data.path("hold_out").isNull()) {
             data.put("hold_out", streams(data) ? 0 : HOLD_OUT);
@@ -196,9 +199,26 @@ final class Configs {
         }
         String key = path.getLast();
         if (!parent.has(key)) {
-            throw new IOException(unknown(override.substring(0, equals), key, parent.propertyNames()));
+            List<String> elsewhere = paths("", key, tree);
+            throw new IOException(Suggestions.nearest(key, parent.propertyNames()).isPresent() || elsewhere.isEmpty()
+                    ? unknown(override.substring(0, equals), key, parent.propertyNames())
+                    : "unknown setting '" + override.substring(0, equals) + "': did you mean '" + String.join("' or '", elsewhere) + "'?");
         }
         parent.set(key, YAML.readTree(override.substring(equals + 1)));
+    }
+
+    /** The full names of the settings that end in this key. */
+    private static List<String> paths(String prefix, String key, ObjectNode tree) {
+        List<String> found = new ArrayList<>();
+        for (Map.Entry<String, JsonNode> entry : tree.properties()) {
+            if (entry.getKey().equals(key)) {
+                found.add(prefix + key);
+            }
+            if (entry.getValue() instanceof ObjectNode inner) {
+                found.addAll(paths(prefix + entry.getKey() + ".", key, inner));
+            }
+        }
+        return found;
     }
 
     private static String explain(JacksonException failure) {
@@ -222,7 +242,11 @@ final class Configs {
                 : where + failure.getOriginalMessage();
     }
 
-    private static List<String> values(Class<?> type) {
+    /** The values of a closed set as a file has them; empty for other types. */
+    static List<String> values(Class<?> type) {
+        if (type == boolean.class || type == Boolean.class) {
+            return List.of("true", "false");
+        }
         return type.isEnum() ? Arrays.stream(type.getEnumConstants()).map(value -> YAML.valueToTree(value).asString()).toList() : List.of();
     }
 
@@ -231,7 +255,7 @@ final class Configs {
             return "one of " + String.join(", ", values(type));
         }
         return type == int.class || type == long.class ? "a whole number" : type == double.class ? "a number"
-                : type == boolean.class ? "true or false" : type == String.class ? "a text" : "another kind of value";
+                : type == boolean.class || type == Boolean.class ? "true or false" : type == String.class ? "a text" : "another kind of value";
     }
 
     private static String path(JacksonException failure) {

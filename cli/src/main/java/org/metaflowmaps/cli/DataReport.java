@@ -20,8 +20,8 @@ final class DataReport {
     }
 
     /** Checks every item, and returns the command's exit code: 1 if one is damaged. */
-    static int print(Path folder, PrintWriter out) throws IOException {
-        DataCheck.Report report = DataCheck.of(folder, LISTED);
+    static int print(Path folder, DataCheck.Expected expected, PrintWriter out) throws IOException {
+        DataCheck.Report report = DataCheck.of(folder, LISTED, expected);
         out.println("data.kind: " + report.kind());
         report.summary().forEach(out::println);
         out.println(report.damaged() == 0 ? "all of it can be read" : report.damaged() + " damaged:");

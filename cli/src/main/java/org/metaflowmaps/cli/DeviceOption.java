@@ -1,5 +1,7 @@
 package org.metaflowmaps.cli;
 
+import java.util.List;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import picocli.CommandLine.ITypeConverter;
@@ -31,8 +33,16 @@ final class DeviceOption {
     static final class Converter implements ITypeConverter<Device> {
         @Override
         public Device convert(String text) {
+            Device named;
             try {
-                return Device.parse(text).available();
+                named = Device.parse(text);
+            } catch (IllegalArgumentException e) {
+                // By its letters "gpu" is nearest to "cpu", which nobody means by it.
+                String meant = text.toLowerCase(Locale.ROOT).startsWith("gpu") ? "cuda" : text;
+                throw new TypeConversionException(e.getMessage() + Suggestions.didYouMean(meant, List.of("cpu", "cuda")));
+            }
+            try {
+                return named.available();
             } catch (IllegalArgumentException e) {
                 throw new TypeConversionException(e.getMessage());
             }

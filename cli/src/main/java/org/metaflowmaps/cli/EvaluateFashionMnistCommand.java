@@ -46,7 +46,7 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     private @Nullable Path teacher;
 
     @Option(names = "--images", paramLabel = "N",
-            description = "Images that are noised and drawn anew, up to 5000; as many others are compared "
+            description = "Images that are noised and drawn again, up to 5000; as many others are compared "
             + "with. Default: ${DEFAULT-VALUE}.")
     private int images = 5000;
 

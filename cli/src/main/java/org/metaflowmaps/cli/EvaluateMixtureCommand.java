@@ -115,7 +115,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
         return 0;
     }
 
-    /** The mixture that the checkpoints were trained on, as far as files tell. */
+    /** The mixture that the checkpoints were trained on, if its files say so. */
     private DataConfig data() throws IOException {
         if (config != null) {
             return mixture(config);

@@ -31,7 +31,7 @@ final class GracefulStop implements AutoCloseable {
         Runtime.getRuntime().addShutdownHook(hook);
     }
 
-    /** From now on a stop is an ordinary one again; one that has begun goes on until {@link #leave}. */
+    /** Restores the JVM's own reaction to a stop. A stop that has begun waits for {@link #leave}. */
     @Override
     @SuppressWarnings("UnusedException")
     public void close() {

@@ -77,7 +77,7 @@ final class ImageGrid {
     /**
      * Adds a row.
      *
-     * @param label what stands left of it, empty for nothing
+     * @param label the text left of it, empty for none
      * @param pixels images x channels x height x width values, at most as many images as there are columns
      */
     ImageGrid row(String label, float[] pixels) {

@@ -15,9 +15,11 @@ import org.metaflowmaps.models.checkpoint.Fit;
 import org.metaflowmaps.models.checkpoint.InferredConfig;
 import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.internal.Texts;
+import org.metaflowmaps.training.data.DataCheck;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
@@ -34,6 +36,14 @@ final class InspectCommand implements Callable<Integer> {
             + "or a folder of data, whose items are all checked.")
     private Path file = Path.of("");
 
+    @Option(names = "--channels", paramLabel = "N",
+            description = "For a folder of latents: data.channels of the configuration that trains on it. Separates means from log variances.")
+    private @Nullable Integer channels;
+
+    @Option(names = "--classes", paramLabel = "N",
+            description = "For a folder of latents or IDX files: data.classes of that configuration. Labels from N on count as damaged.")
+    private @Nullable Integer classes;
+
     @Mixin
     private final PrefixOption prefix = new PrefixOption();
 
@@ -41,7 +51,10 @@ final class InspectCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
         if (DataReport.isData(file)) {
-            return DataReport.print(file, out);
+            return DataReport.print(file, new DataCheck.Expected(channels, classes), out);
+        }
+        if (channels != null || classes != null) {
+            throw new IOException(file + " is not a folder of data: --channels and --classes are for those");
         }
         try (TensorFile open = TensorFile.open(file)) {
             layout(out, open);
@@ -79,8 +92,8 @@ final class InspectCommand implements Callable<Integer> {
                 .mapToLong(name -> Objects.requireNonNull(open.entries().get(name.getValue())).elements()).sum();
         out.println("layout: " + layout);
         if (layout.family() != CheckpointLayout.Family.OTHER && !open.metadata().containsKey("network")) {
-            out.println("clock: " + layout.zeroData().map(zeroData -> "is_zero_data " + zeroData + ", as logvar_linear tells")
-                    .orElse("not told by the file: training from it asks for is_zero_data"));
+            out.println("clock: " + layout.zeroData().map(zeroData -> "is_zero_data " + zeroData + ", by its logvar_linear")
+                    .orElse("not in the file: training from it needs the setting is_zero_data"));
         }
         out.printf(Locale.ROOT, "parameters: %,d%n", parameters);
         if (layout.family() == CheckpointLayout.Family.OTHER) {

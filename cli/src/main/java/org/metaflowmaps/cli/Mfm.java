@@ -113,12 +113,16 @@ public final class Mfm implements Callable<Integer> {
     private static String suggestion(CommandLine.ParameterException failure) {
         List<String> known = new ArrayList<>();
         String given = failure.getValue();
+        CommandSpec command = failure.getCommandLine().getCommandSpec();
         if (failure instanceof CommandLine.UnmatchedArgumentException unmatched && !unmatched.getUnmatched().isEmpty()) {
-            CommandSpec command = failure.getCommandLine().getCommandSpec();
-            given = unmatched.getUnmatched().getFirst();
+            // Without the value of --option=value, which is not part of the name.
+            given = unmatched.getUnmatched().getFirst().replaceFirst("^(--[^=]*)=.*$", "$1");
             known.addAll(given.startsWith("-") ? command.optionsMap().keySet() : command.subcommands().keySet());
         } else if (failure.getArgSpec() != null && failure.getArgSpec().completionCandidates() != null) {
             failure.getArgSpec().completionCandidates().forEach(known::add);
+        } else if (failure.getArgSpec() == null) {
+            // The word behind "help".
+            known.addAll(command.subcommands().keySet());
         }
         return given == null ? "" : Suggestions.didYouMean(given, known);
     }

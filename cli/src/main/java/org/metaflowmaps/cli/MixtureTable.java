@@ -25,7 +25,7 @@ record MixtureTable(
         Settings settings, List<Distance> floor, Map<Integer, List<Distance>> glass, Map<String, Map<Integer, List<Distance>>> maps) {
     private static final JsonMapper JSON = JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
 
-    /** Refuses a file whose name tells no format. */
+    /** Refuses a file whose name ends in no known format. */
     static void checkName(@Nullable Path file) {
         if (file != null && !file.toString().endsWith(".md") && !file.toString().endsWith(".json")) {
             throw new IllegalArgumentException("--out " + file

@@ -14,7 +14,7 @@ import picocli.CommandLine.Option;
 /** Which of a file's networks is meant. */
 final class PrefixOption {
     @Option(names = "--prefix", paramLabel = "PREFIX",
-            description = "What stands before the network's names in the file, such as ema. or model.dit. Default: found by itself.")
+            description = "The text before the network's names in the file, such as ema. or model.dit. Default: found by itself.")
     private @Nullable String prefix;
 
     /** The network's place in a file, or nothing if the file has none that is known. */
@@ -29,7 +29,7 @@ final class PrefixOption {
                 List<String> networks = CheckpointLayout.prefixes(open);
                 throw new IOException(file + ": no tensor's name begins with --prefix '" + given + "'; "
                         + (networks.isEmpty() ? "the file has no network that mfm knows"
-                        : "its networks are under the prefixes " + networks));
+                        : "its networks are under the prefixes " + networks + Suggestions.didYouMean(given, networks)));
             }
             return Optional.of(CheckpointLayout.at(open, before));
         }

@@ -115,7 +115,7 @@ final class QuickstartReport {
         }
         facts.put("posterior draws", number((double) images * draws * rows.size() / drawSeconds, 0) + " images/s");
         OptionalLong peak = ProcessMemory.peak();
-        facts.put("peak memory", peak.isPresent() ? number(peak.getAsLong() / 1048576.0, 0) + " MiB" : "not told by this system");
+        facts.put("peak memory", peak.isPresent() ? number(peak.getAsLong() / 1048576.0, 0) + " MiB" : "not reported by this system");
         return facts;
     }
 

@@ -7,7 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 
-/** What comes along inside the jar, as files: a resource inside a jar cannot be memory-mapped. */
+/** Copies resources of the jar to files, because a resource inside a jar cannot be memory-mapped. */
 final class Resource {
     private Resource() {}
 

@@ -25,6 +25,18 @@ import picocli.CommandLine.Spec;
 final class SelfcheckCommand implements Callable<Integer> {
     private static final List<String> SHIPPED = List.of("tiny.safetensors", "tiny-qknorm.safetensors", "tiny-joint.safetensors");
 
+    /** Types that results are computed in. */
+    enum Type {
+        float32(DType.FLOAT32),
+        float64(DType.FLOAT64);
+
+        private final DType type;
+
+        Type(DType type) {
+            this.type = type;
+        }
+    }
+
     @Spec
     private @Nullable CommandSpec spec;
 
@@ -35,9 +47,9 @@ final class SelfcheckCommand implements Callable<Integer> {
     @Option(names = "--only", paramLabel = "NAME", description = "Run only cases whose name contains this (a regular expression).")
     private String only = "";
 
-    @Option(names = "--dtype", paramLabel = "TYPE", description = "What to compute in: float32, or float64 with bounds of 1e-7 for "
+    @Option(names = "--dtype", paramLabel = "TYPE", description = "What to compute in, ${COMPLETION-CANDIDATES}; float64 with bounds of 1e-7 for "
             + "values and 2e-5 for gradients (default: ${DEFAULT-VALUE}).")
-    private String dtype = "float32";
+    private Type dtype = Type.float32;
 
     @Mixin
     private final DeviceOption device = new DeviceOption();
@@ -45,17 +57,12 @@ final class SelfcheckCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
-        DType type = switch (dtype) {
-            case "float32" -> DType.FLOAT32;
-            case "float64" -> DType.FLOAT64;
-            default -> throw new IllegalArgumentException("--dtype is '" + dtype + "', expected float32 or float64");
-        };
         int passed = 0;
         int failed = 0;
         int later = 0;
         for (Path file : files()) {
             out.println(file.getFileName() + " on " + device.get() + ", " + dtype);
-            for (Selfcheck.Outcome outcome : Selfcheck.run(file, device.get(), type, Pattern.compile(only))) {
+            for (Selfcheck.Outcome outcome : Selfcheck.run(file, device.get(), dtype.type, Pattern.compile(only))) {
                 out.println(line(outcome));
                 switch (outcome.status()) {
                     case PASS -> passed++;

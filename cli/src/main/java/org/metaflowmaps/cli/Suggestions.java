@@ -23,20 +23,25 @@ final class Suggestions {
         return nearest(word, known).map(candidate -> ": did you mean '" + candidate + "'?").orElse("");
     }
 
-    /** The least number of single-character edits that lead from one word to the other (Levenshtein). */
+    /** The least number of edits from one word to the other: a character more, less or another, or two neighbours swapped. */
     static int distance(String from, String to) {
+        int[] before = new int[to.length() + 1];
         int[] row = new int[to.length() + 1];
         for (int j = 0; j < row.length; j++) {
             row[j] = j;
         }
         for (int i = 1; i <= from.length(); i++) {
-            int diagonal = row[0];
-            row[0] = i;
+            int[] next = new int[to.length() + 1];
+            next[0] = i;
             for (int j = 1; j <= to.length(); j++) {
-                int change = diagonal + (from.charAt(i - 1) == to.charAt(j - 1) ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.min(change, 1 + Math.min(row[j], row[j - 1]));
+                int change = row[j - 1] + (from.charAt(i - 1) == to.charAt(j - 1) ? 0 : 1);
+                next[j] = Math.min(change, 1 + Math.min(row[j], next[j - 1]));
+                if (i > 1 && j > 1 && from.charAt(i - 1) == to.charAt(j - 2) && from.charAt(i - 2) == to.charAt(j - 1)) {
+                    next[j] = Math.min(next[j], before[j - 2] + 1);
+                }
             }
+            before = row;
+            row = next;
         }
         return row[to.length()];
     }

@@ -19,7 +19,7 @@ final class Text {
     private Text() {
     }
 
-    /** Tells whether text can be drawn: a machine without any font, as servers and containers often are, cannot. */
+    /** Returns whether text can be drawn: a machine without any font, as servers and containers often are, cannot. */
     static boolean available() {
         return AVAILABLE;
     }
@@ -39,7 +39,7 @@ final class Text {
         return font(SMALLEST);
     }
 
-    /** Gives the width of the widest text, in pixels, 0 if there is none. */
+    /** Gives the width of the widest text, in pixels, 0 without texts. */
     static int width(Iterable<String> texts, Font font) {
         FontMetrics metrics = metrics(font);
         int width = 0;

@@ -50,7 +50,7 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--data", paramLabel = "DIR", description = "Folder with the data's files (the setting data.folder).")
     private @Nullable Path data;
 
-    @Option(names = "--resume", description = "Go on from the folder's newest checkpoint that is whole.")
+    @Option(names = "--resume", description = "Continue from the folder's newest undamaged checkpoint.")
     private boolean resume;
 
     @Mixin
@@ -68,7 +68,7 @@ final class TrainCommand implements Callable<Integer> {
         CheckpointFolder checkpoints = new CheckpointFolder(folder);
         if (!resume && !checkpoints.isEmpty()) {
             throw new IOException("a checkpoint exists in " + folder
-                    + ": go on from it with --resume, or choose another folder with --out");
+                    + ": continue from it with --resume, or choose another folder with --out");
         }
         String init = resolved.config().init();
         if (!resume && init != null && !resolved.clockGiven()) {
@@ -97,7 +97,7 @@ final class TrainCommand implements Callable<Integer> {
         return 0;
     }
 
-    /** What to tell after a stop. */
+    /** Returns the line that is printed after a stop. */
     static String resumption(Trainer trainer, Path folder, DeviceOption device) {
         List<String> command = new ArrayList<>(List.of(System.getProperty(COMMAND, "./mfm"), "train", folder.resolve(CONFIG).toString(), "--out",
                 folder.toString()));
@@ -105,7 +105,7 @@ final class TrainCommand implements Callable<Integer> {
             command.addAll(List.of("--device", device.given().toString()));
         }
         command.add("--resume");
-        return "stopped at step " + trainer.step() + "; go on with: " + command.stream().map(TrainCommand::quoted)
+        return "stopped at step " + trainer.step() + "; continue with: " + command.stream().map(TrainCommand::quoted)
                 .collect(Collectors.joining(" "));
     }
 

@@ -2,6 +2,7 @@ package org.metaflowmaps.cli;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static org.metaflowmaps.cli.Command.files;
@@ -13,8 +14,10 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -23,6 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.NativeMemory;
+import picocli.CommandLine;
 
 /** Whatever is wrong: an exit code, one line that says what, and nothing left behind. */
 final class BadInputTest {
@@ -122,6 +126,37 @@ final class BadInputTest {
         mfm("evaluate", "nosuch", "--help").refused("nosuch");
         mfm("sample", checkpoint, "--cuont", "3").refused("did you mean '--count'?");
         mfm("sample", checkpoint, "--sampler", "refinment").refused("did you mean 'refinement'?");
+        mfm("sample", checkpoint, "--cuont=3").refused("did you mean '--count'?");
+        mfm("help", "trian").refused("did you mean 'train'?");
+        mfm("sample", checkpoint, "--device", "cdua").refused("use cpu, cuda or cuda:N: did you mean 'cuda'?");
+        mfm("sample", checkpoint, "--device", "gpu").refused("did you mean 'cuda'?");
+        mfm("sample", checkpoint, "--device", "GPU:1").refused("did you mean 'cuda'?");
+        assertFalse(mfm("sample", checkpoint, "--device", "cuda:99").err().contains("did you mean"));
+        mfm("inspect", checkpoint, "--prefix", "diit").failed("did you mean 'dit.'?");
+        mfm("inspect", checkpoint, "--classes", "3").failed("is not a folder of data");
+    }
+
+    /** Every option whose values are a closed set. */
+    @Test
+    void everyOptionSuggestsTheNearestValue() {
+        List<String> checked = new ArrayList<>();
+        suggestValues(new CommandLine(new Mfm()), List.of(), checked);
+        assertTrue(checked.containsAll(List.of("sample --sampler", "sample --precision", "convert --dtype", "selfcheck --dtype")),
+                checked::toString);
+    }
+
+    private static void suggestValues(CommandLine command, List<String> words, List<String> checked) {
+        for (CommandLine.Model.OptionSpec option : command.getCommandSpec().options()) {
+            if (option.completionCandidates() != null && option.type().isEnum()) {
+                for (String value : option.completionCandidates()) {
+                    List<String> line = new ArrayList<>(words);
+                    line.addAll(List.of(option.longestName(), value + "q"));
+                    mfm(line.toArray(String[]::new)).refused("did you mean '" + value + "'?");
+                    checked.add(String.join(" ", words) + " " + option.longestName());
+                }
+            }
+        }
+        command.getSubcommands().forEach((name, inner) -> suggestValues(inner, Stream.concat(words.stream(), Stream.of(name)).toList(), checked));
     }
 
     @Test

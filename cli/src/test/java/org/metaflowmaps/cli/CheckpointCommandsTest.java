@@ -169,7 +169,7 @@ final class CheckpointCommandsTest {
             Safetensors.write(bare, Map.of(), tensors);
         }
         String inspected = mfm("inspect", bare.toString()).succeeded().out();
-        assertTrue(inspected.contains("clock: not told by the file") && inspected.contains("is_zero_data"), inspected);
+        assertTrue(inspected.contains("clock: not in the file") && inspected.contains("is_zero_data"), inspected);
         mfm("convert", bare.toString(), path("bare.pt")).succeeded();
         mfm("sample", bare.toString(), "--out", path("bare.png")).failed("is_zero_data");
         String run = path("begun");

@@ -6,9 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.annotation.JsonProperty;
 import java.io.IOException;
+import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
@@ -213,5 +216,39 @@ final class ConfigsTest {
         for (String part : parts) {
             assertTrue(message.contains(part), message);
         }
+    }
+
+    /** Every setting of a closed set: losses, weightings, optimizers, kinds of data, precisions, layouts and switches. */
+    @Test
+    void everyClosedSettingSuggestsTheNearestValue() {
+        List<String> checked = new ArrayList<>();
+        suggestValues("", TrainConfig.class, checked);
+        assertTrue(checked.containsAll(List.of("precision", "data.kind", "data.on_error", "data.flip", "loss.consistency", "loss.diagonal.kind",
+                "loss.consistency_weighting.kind", "loss.through", "loss.velocity", "times.pair.kind", "optimizer.kind", "teacher.kind",
+                "teacher.guidance", "model.transformer.qk_norm", "model.transformer.layout", "model.mlp.layout")), checked::toString);
+    }
+
+    private static void suggestValues(String prefix, Class<?> type, List<String> checked) {
+        for (RecordComponent component : type.getRecordComponents()) {
+            JsonProperty property = component.getAccessor().getAnnotation(JsonProperty.class);
+            String path = prefix + (property == null ? component.getName() : property.value());
+            Class<?> inner = component.getType();
+            if (inner.isRecord()) {
+                suggestValues(path + ".", inner, checked);
+            } else if (inner.isEnum() || inner == boolean.class || inner == Boolean.class) {
+                for (String value : Configs.values(inner)) {
+                    String mlp = path.startsWith("model.mlp") ? "model.mlp={dimension: 1, width: 8, depth: 1, label_dim: 1, layout: flow-map}" : "seed=1";
+                    assertRefused("", List.of(mlp, path + "=" + value + "q"), "'" + path + "'", "did you mean '" + value + "'?");
+                }
+                checked.add(path);
+            }
+        }
+    }
+
+    @Test
+    void aSettingOfAnotherPlaceIsNamedInFull() {
+        assertRefused("", List.of("learning_rate=1"), "unknown setting 'learning_rate': did you mean 'optimizer.learning_rate'?");
+        assertRefused("", List.of("optimizer.batch=1"), "did you mean 'batch'?");
+        assertRefused("", List.of("data.kind=3"), "setting 'data.kind' is '3', expected one of fashion-mnist");
     }
 }

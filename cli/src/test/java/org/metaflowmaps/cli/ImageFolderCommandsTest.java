@@ -153,6 +153,18 @@ final class ImageFolderCommandsTest {
     }
 
     @Test
+    void aFolderIsCheckedWithTheSettingsOfTraining() throws IOException {
+        Path set = Files.createDirectories(folder.resolve("idx"));
+        Files.write(set.resolve("train-images-idx3-ubyte"), new byte[] {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7});
+        Files.write(set.resolve("train-labels-idx1-ubyte"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 4});
+        mfm("inspect", set.toString(), "--classes", "5").succeeded();
+        Command found = mfm("inspect", set.toString(), "--classes", "4");
+        assertEquals(1, found.code());
+        assertTrue(found.out().contains("label 4 of image 0 is out of range; expected 0 to 3"), found.out());
+        mfm("inspect", set.toString(), "--channels", "0").failed("data.channels is 0");
+    }
+
+    @Test
     void holdOutIsOfTheDataUnlessItIsGiven() throws IOException {
         assertEquals(500, Configs.load("quickstart", List.of()).config().data().holdOut());
         List<String> images = List.of("data.kind=images", "data.folder=" + data);

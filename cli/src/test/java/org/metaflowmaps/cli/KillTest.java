@@ -37,7 +37,7 @@ import org.metaflowmaps.training.metrics.MetricsLog;
 @DisabledOnOs(value = OS.WINDOWS, disabledReason = "there every kill is a hard one")
 final class KillTest {
     private static final int STEPS_PER_KILL = 60; // the stop, at the last but one, has to come before the run has ended by itself
-    private static final Pattern RESUMPTION = Pattern.compile("stopped at step (\\d+); go on with: \\./mfm (.*)");
+    private static final Pattern RESUMPTION = Pattern.compile("stopped at step (\\d+); continue with: \\./mfm (.*)");
 
     @TempDir
     private Path folder;

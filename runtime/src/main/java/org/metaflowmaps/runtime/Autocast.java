@@ -32,7 +32,7 @@ public final class Autocast implements AutoCloseable {
         type = type(on);
         before = torch.is_autocast_enabled(type);
         dtypeBefore = torch.get_autocast_dtype(type);
-        // What is off already needs no switch, and must not empty the cache, which all threads share, when it closes.
+        // Already off: change nothing. Closing would clear the cast cache, which all threads share.
         counted = enabled || before;
         if (counted) {
             torch.set_autocast_enabled(type, enabled);

@@ -75,7 +75,7 @@ public final class Autograd {
      *
      * @param output one element, with a gradient graph
      * @param inputs tensors that require gradients and that the output depends on
-     * @return one tensor per input, of its shape, without a graph of their own, in the innermost open scope
+     * @return one tensor per input, of its shape, without a gradient graph, in the innermost open scope
      * @throws TensorException if an input plays no part in the output
      */
     public static List<Tensor> gradients(Tensor output, List<Tensor> inputs) {
@@ -96,6 +96,7 @@ public final class Autograd {
         if (inputs.isEmpty()) {
             throw new IllegalArgumentException("gradients: no inputs were given");
         }
+        TensorScope.innermost(); // refuses before the graph is used up
         try (TensorVector outputs = Torch.vector(output);
                 TensorVector wanted = Torch.vector(inputs.toArray(new Tensor[0]));
                 TensorVector seeds = cotangent == null ? Torch.vector() : Torch.vector(cotangent)) {

@@ -14,7 +14,7 @@ import org.metaflowmaps.bindings.NativeLibraryException;
 import org.metaflowmaps.bindings.Nvrtc;
 import org.metaflowmaps.bindings.Nvtx;
 
-/** What native software this process runs on, for people who wonder why something is missing. */
+/** The native software that this process uses, and how to get what is missing. */
 public final class Installation {
     private Installation() {}
 
@@ -27,7 +27,7 @@ public final class Installation {
      */
     public record Part(String name, String found, Optional<String> cure) {}
 
-    /** All pieces; loads libtorch, and goes on where that fails. */
+    /** Returns all pieces. Loads libtorch; if that fails, the list says why and has the other pieces. */
     public static List<Part> parts() {
         List<Part> parts = new ArrayList<>();
         Optional<LibtorchInfo> loaded = libtorch(parts);

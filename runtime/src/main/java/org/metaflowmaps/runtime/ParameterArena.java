@@ -93,7 +93,7 @@ public final class ParameterArena implements AutoCloseable {
     /**
      * One parameter.
      *
-     * @throws IllegalArgumentException if there is none of that name
+     * @throws IllegalArgumentException if no parameter has that name
      */
     public Tensor get(String name) {
         Tensor parameter = parameters.get(name);

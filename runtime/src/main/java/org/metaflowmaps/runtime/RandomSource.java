@@ -102,7 +102,7 @@ public final class RandomSource implements AutoCloseable {
         Thread other = (Thread) USER.compareAndExchange(this, (Thread) null, Thread.currentThread());
         if (other != null) {
             throw new IllegalStateException("this RandomSource is in use by thread '" + other.getName() + "' at the same time: give each "
-                    + "thread a source of its own, or let one thread draw");
+                    + "thread its own source, or let one thread draw");
         }
         try {
             if (closed) {
@@ -138,7 +138,7 @@ public final class RandomSource implements AutoCloseable {
     /** Independent uniform integers from {@code low} to {@code high - 1}, int64. */
     public Tensor integers(long low, long high, long... shape) {
         if (high <= low) {
-            throw new IllegalArgumentException("integers from " + low + " to below " + high + ": there are none");
+            throw new IllegalArgumentException("integers from " + low + " to below " + high + ": expected a larger upper bound");
         }
         Operands.shape("integers", shape);
         return draw("integers", () -> torch.randint(low, high, shape, optional, Handles.options(DType.INT64, device)));
@@ -162,7 +162,7 @@ public final class RandomSource implements AutoCloseable {
         return draw("state", generator::get_state);
     }
 
-    /** Goes back to a state that {@link #state} gave, of a source on the same kind of device. */
+    /** Restores a state that {@link #state} returned, of a source on the same kind of device. */
     public void restore(Tensor state) {
         try (ThreadState call = ThreadState.enter(state)) {
             alone(() -> {

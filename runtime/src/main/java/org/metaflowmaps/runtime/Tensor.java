@@ -67,7 +67,7 @@ public final class Tensor implements AutoCloseable {
         this.bytes = StableAbi.numel(raw.address()) * DType.ofCode(StableAbi.dtype(raw.address())).bytes();
     }
 
-    /** Takes ownership of a libtorch tensor into the innermost open scope; frees it if there is none. */
+    /** Takes ownership of a libtorch tensor into the innermost open scope; frees it if no scope is open. */
     static Tensor adopt(org.bytedeco.pytorch.Tensor raw) {
         try {
             TensorScope scope = TensorScope.innermost();
@@ -771,6 +771,7 @@ public final class Tensor implements AutoCloseable {
         if (numel() < ROWS_FROM || device().type() != Device.Type.CPU || dtype() == DType.FLOAT64 || !dtype().isFloatingPoint()) {
             return apply("norm", a -> a.norm());
         }
+        TensorScope.innermost(); // refuses if no scope is open to hold the result
         try (TensorScope scope = TensorScope.open()) {
             Tensor flat = reshape(-1);
             long whole = flat.numel() / ROW * ROW;
@@ -805,6 +806,7 @@ public final class Tensor implements AutoCloseable {
 
     /** Values in ascending order along one dimension, and the indices (int64) they came from. */
     public Sorted sort(long dim) {
+        TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(this);
                 T_TensorTensor_T pair = unwrap().sort(dim, false)) {
             return new Sorted(wrap(pair.get0()), wrap(pair.get1()));
@@ -875,13 +877,13 @@ public final class Tensor implements AutoCloseable {
         return apply("expand", a -> a.expand(shape));
     }
 
-    /** Whole copies side by side, so many along each dimension. */
+    /** Repeats the whole tensor along each dimension, {@code times[i]} times along dimension i. */
     public Tensor repeat(long... times) {
         Operands.sizes("repeat", "times", times);
         return apply("repeat", a -> a.repeat(times));
     }
 
-    /** Each entry along a dimension repeated so many times in a row. */
+    /** Repeats each entry along a dimension {@code times} times in a row. */
     public Tensor repeatInterleave(long times, long dim) {
         return apply("repeatInterleave", a -> {
             try (LongOptional along = new LongOptional(dim);
@@ -903,6 +905,7 @@ public final class Tensor implements AutoCloseable {
 
     /** Equal parts along a dimension; views. */
     public Tensor[] chunk(long chunks, long dim) {
+        TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(this)) {
             Tensor[] parts = takeAll(unwrap().chunk(chunks, dim));
             for (Tensor part : parts) {
@@ -930,7 +933,7 @@ public final class Tensor implements AutoCloseable {
         return apply("flip", a -> a.flip(dims));
     }
 
-    /** This tensor, or a row-major copy if it is none. */
+    /** Returns this tensor if contiguous, else a contiguous copy. */
     public Tensor contiguous() {
         return apply("contiguous", a -> a.contiguous());
     }
@@ -960,7 +963,7 @@ public final class Tensor implements AutoCloseable {
         return apply("detach", a -> a.detach());
     }
 
-    /** A copy of its own memory. */
+    /** Returns a copy, which shares no memory with this tensor. */
     @Override
     @SuppressWarnings("MissingSuperCall")
     public Tensor clone() {

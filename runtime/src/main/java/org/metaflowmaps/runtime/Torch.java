@@ -149,7 +149,7 @@ public final class Torch {
     }
 
     /**
-     * A copy of elements that Java has, in memory of its own.
+     * Copies elements that Java has to new memory.
      *
      * @param memory memory of any kind, also read-only or on the heap, of exactly the tensor's size, in row-major order and the
      *     machine's byte order
@@ -256,7 +256,7 @@ public final class Torch {
         }
     }
 
-    /** A JavaCPP tensor on a foreign handle: it frees nothing, it is there to be copied from. */
+    /** A JavaCPP tensor on a foreign handle: it frees nothing, and is only copied from. */
     private static final class Borrowed extends org.bytedeco.pytorch.Tensor {
         @SuppressWarnings("this-escape")
         Borrowed(long handle) {
@@ -267,7 +267,7 @@ public final class Torch {
 
     // ---- several tensors ----
 
-    /** A native list that holds references of its own to the tensors. */
+    /** Returns a native list, which holds its own references to the tensors. */
     static TensorVector vector(Tensor... tensors) {
         TensorVector vector = new TensorVector(tensors.length);
         try (ThreadState call = ThreadState.enter(tensors)) {
@@ -373,6 +373,7 @@ public final class Torch {
 
     /** The eigenvalues and eigenvectors of symmetric matrices (…, n, n), of which the lower triangle is read. */
     public static Eigen linalgEigh(Tensor matrices) {
+        TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(matrices);
                 T_TensorTensor_T pair = torch.linalg_eigh(matrices.unwrap())) {
             return new Eigen(Tensor.wrap(pair.get0()), Tensor.wrap(pair.get1()));
@@ -441,6 +442,7 @@ public final class Torch {
     /** Layer normalisation over the last dimension, without gain or offset. */
     public static Normalised layerNorm(Tensor input, double eps) {
         long[] width = {input.size(-1)};
+        TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(input);
                 T_TensorTensorTensor_T results = torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR,
                         eps)) {
@@ -464,7 +466,8 @@ public final class Torch {
         Operands.sameKind("layerNormBackward", "gradient", gradient, "input", input);
         Operands.statistic("layerNormBackward", "mean", mean, input);
         Operands.statistic("layerNormBackward", "rstd", rstd, input);
-        // libtorch reads all but the input as if they had no gaps.
+        TensorScope.innermost(); // refuses if no scope is open to hold the result
+        // libtorch requires that gradient, mean and rstd are contiguous.
         if (gradient.isContiguous() && mean.isContiguous() && rstd.isContiguous()) {
             return rowsBackward(gradient, input, mean, rstd);
         }

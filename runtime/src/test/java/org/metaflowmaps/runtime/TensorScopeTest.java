@@ -92,6 +92,39 @@ class TensorScopeTest {
         assertTrue(mine.isFreed());
     }
 
+    /** Operations that make several results or open a scope of their own refuse before they make anything. */
+    @Test
+    void withoutAScopeNothingIsMade() {
+        List<Tensor> operands = new ArrayList<>();
+        try (TensorScope scope = TensorScope.open()) {
+            operands.add(Torch.zeros(1L << 22));
+            Tensor turned = Torch.zeros(3, 2).transpose(0, 1);
+            operands.addAll(List.of(turned, Torch.zeros(2, 3), Torch.zeros(2, 1), Torch.full(1, DType.FLOAT32, Device.CPU, 2, 1)));
+            operands.add(Torch.zeros(2).requiresGrad_(true));
+            operands.add(operands.getLast().sum());
+            operands.forEach(Tensor::retain);
+        }
+        Tensor large = operands.get(0);
+        Tensor turned = operands.get(1);
+        Tensor input = operands.get(2);
+        Tensor leaf = operands.get(5);
+        Tensor loss = operands.get(6);
+        long live = NativeMemory.liveTensors();
+        for (Executable action : List.<Executable>of(large::norm, () -> large.sort(0), () -> input.chunk(2, 0),
+                () -> Torch.layerNorm(input, 1e-6), () -> Torch.linalgEigh(input),
+                () -> Torch.layerNormBackward(turned, input, operands.get(3), operands.get(4)),
+                () -> Torch.layerNormBackward(input, input, operands.get(3), operands.get(4)),
+                () -> Autograd.gradients(loss, List.of(leaf)))) {
+            illegalState("no TensorScope is open", action);
+            assertEquals(live, NativeMemory.liveTensors());
+        }
+        try (TensorScope scope = TensorScope.open()) {
+            // The graph is still there.
+            assertEquals(1, Autograd.gradients(loss, List.of(leaf)).getFirst().max().item());
+        }
+        operands.forEach(Tensor::close);
+    }
+
     @Test
     void retainAndCloseMayBeRepeated() {
         Tensor tensor;

@@ -49,6 +49,14 @@ public final class Checkpoint {
     private static final String REPLACED = "items_replaced";
     private static final String CLASS_NAMES = "class_names";
     private static final String POSITION = "data_position";
+
+    /**
+     * The version of the losses that the run trains with. Version 1 wrote none, and trained alpha-flow against τ, times 1/α; version 2
+     * has its target at the size of mean-flow's.
+     */
+    static final String LOSSES = "losses_version";
+
+    private static final int LOSSES_NOW = 2;
     private static final String VALUES = "train/values";
 
     /** Only in old files: the average is the file's network, so it is not written a second time. */
@@ -61,7 +69,7 @@ public final class Checkpoint {
     private Checkpoint() {}
 
     /**
-     * What changes while a run goes on; all of it belongs to the trainer.
+     * What changes while a run trains; all of it belongs to the trainer.
      *
      * @param more further buffers by name, of whatever else a run trains
      */
@@ -94,9 +102,10 @@ public final class Checkpoint {
      * @param step steps done, from which the data's position follows
      * @param skipped those of them that changed nothing
      * @param skippedInRow those skipped since the last one that was taken
-     * @param replaced items that stood in a damaged one's place
+     * @param replaced items that took a damaged one's place
+     * @param olderLosses true if a version of {@value #LOSSES} before this one wrote the file
      */
-    record Progress(long step, long skipped, int skippedInRow, long replaced) {}
+    record Progress(long step, long skipped, int skippedInRow, long replaced, boolean olderLosses) {}
 
     /**
      * True of a run's checkpoint whose network never saw an item without its label: {@code label_drop} was 0.
@@ -120,6 +129,7 @@ public final class Checkpoint {
             Map<String, String> metadata = new LinkedHashMap<>();
             metadata.put(NETWORK, JSON.writeValueAsString(config.model()));
             metadata.put(RUN, RunSettings.of(config));
+            metadata.put(LOSSES, Integer.toString(LOSSES_NOW));
             metadata.put(STEP, Long.toString(progress.step));
             metadata.put(UPDATES, Long.toString(state.optimizer.steps()));
             metadata.put(SKIPPED, Long.toString(progress.skipped));
@@ -160,7 +170,8 @@ public final class Checkpoint {
             }
             Tensor random = saved(open, file, RANDOM, state.random.state()).clone();
             Progress progress = new Progress(number(open, file, STEP, -1), number(open, file, SKIPPED, 0),
-                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)), number(open, file, REPLACED, 0));
+                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)), number(open, file, REPLACED, 0),
+                    number(open, file, LOSSES, 1) < LOSSES_NOW);
             long updates = number(open, file, UPDATES, progress.step);
             long position = position(config, progress.step);
             if (number(open, file, POSITION, position) != position) {
@@ -248,7 +259,7 @@ public final class Checkpoint {
         }
     }
 
-    /** A count among the metadata; {@code missing} stands for one that older versions did not write, and is negative if all did. */
+    /** Returns a count of the metadata; {@code missing} if older versions did not write it, negative if all versions did. */
     private static long number(SafetensorsFile open, Path file, String key, long missing) throws IOException {
         String text = open.metadata().get(key);
         if (text == null && missing >= 0) {

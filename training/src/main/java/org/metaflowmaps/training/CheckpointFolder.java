@@ -69,7 +69,7 @@ public final class CheckpointFolder {
     }
 
     /**
-     * True if there is none.
+     * Returns true if the folder has no checkpoint.
      *
      * @throws IOException if the folder cannot be read
      */
@@ -99,8 +99,8 @@ public final class CheckpointFolder {
     }
 
     /**
-     * Writes the checkpoint of a step, then deletes those that are kept no longer: all but the last ones, and those of later steps,
-     * which are of a run that was given up.
+     * Writes the checkpoint of a step, then deletes the others, except the last ones, and those of later steps,
+     * which a run left that was given up.
      *
      * @param keep how many of the last ones stay, this one among them
      * @param keepEvery steps whose multiples stay for good; 0 for none
@@ -138,7 +138,7 @@ public final class CheckpointFolder {
      * Opens the newest checkpoint that is whole, bit for bit; damaged ones before it are logged.
      *
      * @return owned by the caller
-     * @throws NoSuchFileException if there is none
+     * @throws NoSuchFileException if there is no checkpoint
      * @throws IOException if all are damaged, with what is wrong with each
      */
     Valid newestValid() throws IOException {
@@ -148,7 +148,7 @@ public final class CheckpointFolder {
             try {
                 // A file of a step was written sealed; the newest may be of an older version, which knew no seals.
                 SafetensorsFile open = Networks.open(file, steps.contains(file));
-                reasons.forEach(reason -> LOG.warn("warning: a checkpoint is damaged, going on from {}: {}", file, reason));
+                reasons.forEach(reason -> LOG.warn("warning: a checkpoint is damaged, continuing from {}: {}", file, reason));
                 return new Valid(file, open);
             } catch (IOException e) {
                 damaged.add(file);
@@ -156,20 +156,20 @@ public final class CheckpointFolder {
             }
         }
         if (reasons.isEmpty()) {
-            throw new NoSuchFileException(newest().toString(), null, "there is no checkpoint to go on from");
+            throw new NoSuchFileException(newest().toString(), null, "there is no checkpoint to continue from");
         }
         throw new IOException("no checkpoint in " + run + " can be used: " + String.join("; ", reasons)
-                + ". Put one that is whole there, or begin anew in another folder");
+                + ". Put one that is whole there, or start a new run in another folder");
     }
 
-    /** Makes {@link #newest} name the checkpoint that a run goes on from, where another has that name. */
-    void goOnFrom(Path file) throws IOException {
+    /** Makes {@link #newest} name the checkpoint from which a run continues, if it names another. */
+    void continueFrom(Path file) throws IOException {
         if (!Files.exists(newest()) || !Files.isSameFile(file, newest())) {
             AtomicFile.link(file, newest());
         }
     }
 
-    /** What a run can go on from, best first. */
+    /** Returns the checkpoints from which a run can continue, best first. */
     private List<Path> candidates() throws IOException {
         List<Path> files = new ArrayList<>(byStep().descendingMap().values());
         if (Files.exists(newest())) {

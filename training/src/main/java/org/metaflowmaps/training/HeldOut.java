@@ -79,7 +79,10 @@ final class HeldOut {
         return count == 0 ? Double.NaN : sum / count;
     }
 
-    /** Writes a picture of one-step posterior draws of a few items; nothing for items that are no images and for maps without contexts. */
+    /**
+     * Writes a picture of one-step posterior draws of a few items: held-out ones, or if there are none, the first that training reads.
+     * Writes nothing for items that are not images, for maps without contexts, and for data that gives neither kind of item.
+     */
     void picture(MetaFlowMap map, @Nullable PictureGrid grid, TensorBoardWriter board, long step) throws IOException {
         long[] item = map.itemShape();
         if (grid == null || item.length != 3 || (item[0] != 1 && item[0] != 3) || !map.isContextual()) {
@@ -92,7 +95,11 @@ final class HeldOut {
         try (RandomSource random = random();
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            TrainingData.Batch batch = data.heldOut() > 0 ? data.heldOut(0, Math.min(ROWS, data.heldOut())) : data.batch(0, ROWS);
+            // Not data.batch(0, ROWS): the training stream would drop what it read ahead, and count damaged items twice.
+            TrainingData.Batch batch = data.heldOut() > 0 ? data.heldOut(0, Math.min(ROWS, data.heldOut())) : data.examples(ROWS);
+            if (batch == null) {
+                return;
+            }
             for (int i = 0; i < batch.items().size(0); i++) {
                 for (double time : TIMES) {
                     labels.add(String.format(Locale.ROOT, "t = %s", time));

@@ -94,7 +94,18 @@ final class Objective implements AutoCloseable {
         return new Velocity.Taught(teacher);
     }
 
-    /** The loss of a step; null where there is none. */
+    /**
+     * Whether a run from this step on would have had other gradients in version 1 of the losses, whose alpha-flow loss was the error against
+     * τ times 1/α. Under l2 that is the same gradient, and so it is for α of 0 and 1.
+     */
+    static boolean alphaFlowChanged(LossConfig config, long step) {
+        WeightingConfig weighting = config.consistencyWeighting();
+        boolean linear = weighting.kind() == WeightingConfig.Kind.L2 || (weighting.kind() == WeightingConfig.Kind.ADAPTIVE && weighting.p() == 0);
+        return config.consistency() == LossConfig.ConsistencyKind.ALPHA_FLOW && !linear && config.alphaFrom() < config.alphaTo()
+                && AlphaFlow.scheduled(Math.max(step, config.diagonalOnly()), config.alphaFrom(), config.alphaTo()) > 0;
+    }
+
+    /** Returns the consistency loss of a step; null if the step has only the diagonal loss. */
     private @Nullable Consistency consistency(long step) {
         if (step < config.diagonalOnly()) {
             return null;
@@ -148,7 +159,7 @@ final class Objective implements AutoCloseable {
         if (!(weighting instanceof Weighting.Adaptive)) {
             return weighted;
         }
-        // The adaptive loss is about 1 for any error, and tells nothing over time: the summed square is what to look at.
+        // The adaptive loss is about 1 for any error, so its curve shows nothing: report the summed square.
         try (Autograd.Mode off = Autograd.noGrad()) {
             Tensor error = regression.prediction().sub(regression.target()).square().sum().div((double) regression.target().size(0));
             return new Weighting.Weighted(weighted.loss(), error);

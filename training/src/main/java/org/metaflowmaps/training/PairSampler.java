@@ -14,7 +14,7 @@ import org.metaflowmaps.training.loss.Pair;
 
 /** Draws what the losses are evaluated on (method §4.1). All noise is fresh; context and path share the data. */
 final class PairSampler {
-    /** A context that is all but the data makes the drift at the path's end all but infinite (method §3.2). */
+    /** As t approaches 1 the drift at s = 1 diverges, so context times are capped (method §3.2). */
     private static final double LATEST_CONTEXT = 1 - 1e-3;
 
     private final TimesConfig times;

@@ -80,9 +80,14 @@ final class RunLock implements AutoCloseable {
             FileLock lock = channel.tryLock(LOCKED_BYTE, 1, false);
             return lock != null;
         } catch (IOException e) {
-            LOG.warn("warning: {} cannot be locked ({}): see to it that one run at a time writes there", file, e.getMessage());
+            LOG.warn(unlocked(file, e));
             return true;
         }
+    }
+
+    static String unlocked(Path file, IOException why) {
+        return "warning: " + file + " cannot be locked (" + why.getMessage() + "), because some network file systems have no locks: "
+                + "make sure that one run at a time writes to its folder, or choose a folder on another disk with --out";
     }
 
     /** For other processes to read; a disk without room for it is no reason to refuse. */

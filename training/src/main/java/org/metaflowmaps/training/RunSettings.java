@@ -11,7 +11,7 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * The settings of a run that stay as they are when it goes on, as text for its checkpoints.
+ * The settings of a run that stay as they are when it continues, as text for its checkpoints.
  *
  * <p>Free to change are how long the run is, how often it logs and saves, how far its steps go (learning rate, warm-up, decay,
  * clipping, skipping: what a run that went astray needs changed), how many threads read ahead, what happens
@@ -58,7 +58,7 @@ final class RunSettings {
      * @throws IllegalArgumentException if the saved text is not one JSON object
      */
     static @Nullable String difference(String saved, TrainConfig config) {
-        // Both come from text: a number is of one kind there, whatever Java's type was.
+        // Compare parsed JSON with parsed JSON; otherwise int 1 and long 1 would differ.
         JsonNode before = StrictJson.object(saved);
         // Versions that did not know data.flip trained on all images and latents, whatever data.hold_out said.
         if (before.get("data") instanceof ObjectNode data && !data.has("flip") && WITHOUT_HOLD_OUT.contains(data.path("kind")

@@ -32,7 +32,7 @@ final class SkippedSteps {
         return false;
     }
 
-    /** True if so many steps in a row were skipped that going on makes no sense. */
+    /** Returns true if too many steps in a row were skipped to continue. */
     boolean tooMany() {
         return inRow >= most;
     }

@@ -1,6 +1,7 @@
 package org.metaflowmaps.training;
 
 import com.google.common.base.Preconditions;
+import com.google.common.base.Throwables;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -94,7 +95,7 @@ public final class Trainer implements AutoCloseable {
 
     /**
      * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.models.drift.Glass} makes one of
-     * an unconditional drift. Checkpoints say that it was given, not what it was: give the same one to go on.
+     * an unconditional drift. Checkpoints say that it was given, not what it was: give the same one to continue.
      *
      * @param config what to do
      * @param data what to model; stays the caller's
@@ -171,7 +172,7 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    /** Draws the pictures of {@code evaluate_every} from now on; without this call there are none. */
+    /** Draws the pictures of {@code evaluate_every} from now on; without this call no picture is drawn. */
     public void pictures(PictureGrid grid) {
         pictures = grid;
     }
@@ -192,9 +193,9 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * Goes on from the folder's newest checkpoint that is whole; damaged ones are logged and passed over.
+     * Continues from the folder's newest undamaged checkpoint; damaged ones are logged and skipped.
      *
-     * @throws IOException if there is none, it is not of this run, or another run writes to the folder; the run is then as it was
+     * @throws IOException if there is no checkpoint, it is not of this run, or another run writes to the folder; the run is then as it was
      */
     public void resume() throws IOException {
         if (Files.isDirectory(folder)) {
@@ -210,11 +211,16 @@ public final class Trainer implements AutoCloseable {
             replaced = progress.replaced();
             replacedBefore = replaced - data.replaced();
             savedAt = step;
+            if (progress.olderLosses() && step < config.steps() && Objective.alphaFlowChanged(config.loss(), step)) {
+                LOG.warn("warning: {} was written with version 1 of the losses: from step {} on, alpha-flow has the target of version 2, which "
+                        + "gives other gradients under every loss.consistency_weighting but l2 (docs/losses.md). To train all steps alike, "
+                        + "start the run again with another --out", file, step);
+            }
         }
-        checkpoints.goOnFrom(file);
+        checkpoints.continueFrom(file);
     }
 
-    /** Writes a checkpoint, unless the weights are none to go on from. */
+    /** Writes a checkpoint, unless a weight is not finite. */
     void save() throws IOException {
         try (TensorScope scope = TensorScope.open()) {
             // The loss was looked at before the last update; that alone can still break the weights.
@@ -223,7 +229,7 @@ public final class Trainer implements AutoCloseable {
                         "step %d: the weights are not finite any more. %s. Lower optimizer.learning_rate", step - 1, kept()));
             }
         }
-        Checkpoint.Progress progress = new Checkpoint.Progress(step, skipped.total(), skipped.inRow(), replaced);
+        Checkpoint.Progress progress = new Checkpoint.Progress(step, skipped.total(), skipped.inRow(), replaced, false);
         checkpoints.save(step, config.checkpointKeep(), config.checkpointKeepEvery(),
                 file -> Checkpoint.write(file, config, data.classNames(), state(), progress));
         savedAt = step;
@@ -406,23 +412,20 @@ public final class Trainer implements AutoCloseable {
             List<MetricsLog.Entry> earlier = MetricsLog.read(folder.resolve(METRICS));
             double secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
             boolean due = false;
-            // Numbers of looks since the last line of metrics, for the next one.
-            Map<String, Double> found = new LinkedHashMap<>();
             if (resumedAt == 0) {
                 board.scalar("model/parameters", 0, (double) map.parameters().count());
             }
             while (step < config.steps() && !stopping) {
-                boolean log = (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
+                boolean looks = config.evaluateEvery() > 0 && (step + 1) % config.evaluateEvery() == 0;
+                // A look's numbers are written at once: a stop before the next line would lose them.
+                boolean log = looks || (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 due |= (step + 1) % config.checkpointEvery() == 0;
                 Report report = stepOrSave(readAll || log);
-                if (config.evaluateEvery() > 0 && step % config.evaluateEvery() == 0) {
-                    found.putAll(lookOrSave(board));
-                }
+                Look look = looks ? look(board) : Look.NONE;
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
                     Map<String, Double> values = values(report, (step - resumedAt) / seconds);
-                    values.putAll(found);
-                    found.clear();
+                    values.putAll(look.found);
                     record(metrics, board, new MetricsLog.Entry(step, secondsBefore + seconds, values));
                     String jump = Double.isNaN(report.consistency) ? "" : String.format(Locale.ROOT, " consistency %.4f",
                             report.consistency);
@@ -431,7 +434,10 @@ public final class Trainer implements AutoCloseable {
                 } else {
                     progress.update(step, "");
                 }
-                // While steps are skipped the weights may be what is wrong: no such checkpoint shall push out a good one.
+                if (look.failure != null) {
+                    throw saved(look.failure);
+                }
+                // Do not save while steps are skipped: saving would evict a good checkpoint.
                 if (due && skipped.inRow() == 0) {
                     save();
                     due = false;
@@ -499,7 +505,7 @@ public final class Trainer implements AutoCloseable {
             boolean skips = config.data().onError() == DataConfig.OnError.SKIP;
             throw new TrainingException("step " + step + ": " + e.getMessage()
                     + (skips || !(e.getCause() instanceof DamagedItemException) ? ""
-                            : ", or set data.on_error=skip to pass over such items")
+                            : ", or set data.on_error=skip to skip such items")
                     + ". " + kept() + (savedAt == step ? ": continue from it with --resume" : ""), e);
         }
     }
@@ -509,27 +515,39 @@ public final class Trainer implements AutoCloseable {
         stopping = true;
     }
 
-    /** A look; where a held-out item cannot be read, a checkpoint comes first, or the look is left out if damage is skipped. */
-    private Map<String, Double> lookOrSave(TensorBoardWriter board) throws IOException {
+    /**
+     * What a look found.
+     *
+     * @param found its numbers by their names
+     * @param failure why it ends the run, thrown once the step's own numbers are written; null if it does not
+     */
+    private record Look(Map<String, Double> found, @Nullable Throwable failure) {
+        private static final Look NONE = new Look(Map.of(), null);
+    }
+
+    /** Measures and shows the moving average. If a held-out item is damaged and damage is skipped, warns and finds nothing. */
+    private Look look(TensorBoardWriter board) throws IOException {
         try {
-            return look(board);
+            return new Look(measured(board), null);
         } catch (UncheckedIOException | OutOfMemoryError e) {
             if (e.getCause() instanceof DamagedItemException && config.data().onError() == DataConfig.OnError.SKIP) {
-                LOG.warn("step {}: no look at the held-out items: {}", step, e.getMessage());
-                return Map.of();
+                LOG.warn("warning: step {}: the held-out items were not measured: {}", step, e.getMessage());
+                return Look.NONE;
             }
-            if (savedAt != step && skipped.inRow() == 0) {
-                save();
-            }
-            if (e instanceof OutOfMemoryError) {
-                throw e;
-            }
-            throw new TrainingException("step " + step + ": " + e.getMessage() + ". " + kept(), e);
+            return new Look(Map.of(), e);
         }
     }
 
-    /** Measures and shows the moving average. */
-    private Map<String, Double> look(TensorBoardWriter board) throws IOException {
+    /** Saves a checkpoint, as a look has failed and ends the run. */
+    private TrainingException saved(Throwable failure) throws IOException {
+        if (savedAt != step && skipped.inRow() == 0) {
+            save();
+        }
+        Throwables.throwIfInstanceOf(failure, OutOfMemoryError.class);
+        return new TrainingException("step " + step + ": " + failure.getMessage() + ". " + kept(), failure);
+    }
+
+    private Map<String, Double> measured(TensorBoardWriter board) throws IOException {
         Map<String, Double> found = new LinkedHashMap<>();
         IOException[] failure = new IOException[1];
         average.applied(() -> {

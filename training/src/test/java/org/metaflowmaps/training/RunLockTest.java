@@ -60,6 +60,13 @@ class RunLockTest {
     }
 
     @Test
+    void withoutLocksTheWarningNamesTheCure() {
+        String warning = RunLock.unlocked(folder.resolve(RunLock.NAME), new IOException("No locks available"));
+        assertTrue(warning.startsWith("warning: " + folder.resolve(RunLock.NAME) + " cannot be locked (No locks available)")
+                && warning.contains("--out"), warning);
+    }
+
+    @Test
     void aFolderThatWasDeletedIsClosedQuietly() throws IOException {
         Path run = folder.resolve("run");
         RunLock lock = RunLock.take(run);

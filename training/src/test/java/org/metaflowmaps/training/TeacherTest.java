@@ -131,7 +131,7 @@ final class TeacherTest {
         Runs runs = runs(new ModelConfig(student(true), null), network("unused", null));
         for (String prefix : List.of("ema.", "module.", "")) {
             runs.teacher = network(file(student(false).withoutContext(), prefix), null);
-            assertRefused(() -> step(runs, null), "teacher.file names", "public.pt", "does not tell", "set teacher.is_zero_data=true");
+            assertRefused(() -> step(runs, null), "teacher.file names", "public.pt", "does not say", "set teacher.is_zero_data=true");
             runs.teacher = network(file(student(false).withoutContext(), prefix), false);
             step(runs, null);
         }
@@ -161,7 +161,7 @@ final class TeacherTest {
             step(runs, null);
         }
         String unclear = runs.init;
-        assertRefused(IOException.class, () -> Networks.requireClock(Path.of(Objects.requireNonNull(unclear))), "does not tell",
+        assertRefused(IOException.class, () -> Networks.requireClock(Path.of(Objects.requireNonNull(unclear))), "does not say",
                 "model.transformer.is_zero_data=false");
     }
 

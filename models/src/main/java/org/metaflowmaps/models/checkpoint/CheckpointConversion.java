@@ -58,7 +58,7 @@ public final class CheckpointConversion {
      * @param to replaced if it exists
      * @param prefix before every name in the new file
      * @param type of all tensors of floating-point numbers; null for the one that each has
-     * @param lenient true to copy a network that is not whole, and one whose kind cannot be told
+     * @param lenient true to copy a network that is not whole, and one whose kind is not known
      * @param infinite true to write infinities where a finite value is too large for the type
      * @throws IOException if not lenient and the network is not whole, or if a file cannot be read or written
      * @throws IllegalArgumentException if the new file's name says no format, the type is not one of floating-point numbers, or it

@@ -17,14 +17,14 @@ import org.metaflowmaps.runtime.file.PyTorchFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
- * Where a file has a network's tensors, and of which family they are; what stands before their names, such as {@code ema.} or
+ * Where a file has a network's tensors, and of which family they are. The text before their names, such as {@code ema.} or
  * {@code module.}, depends on who wrote the file.
  *
  * @param family whose network it is
  * @param prefix before every name of the network, with its dot; empty for none
  */
 public record CheckpointLayout(Family family, String prefix) {
-    /** The first layer of every transformer here: whatever stands before its name stands before all names. */
+    /** The first layer of every transformer here: the text before its name is before all names. */
     private static final String FIRST = "x_embedder.proj.weight";
     private static final String FIRST_PART = "x_embedder.";
     /** What compares networks takes time in proportion to their number squared. */
@@ -75,7 +75,7 @@ public record CheckpointLayout(Family family, String prefix) {
      * {@code n_averaged}, or, in files of Lightning's WeightAveraging, the one in {@code state_dict}.
      *
      * @return nothing if there is no network of a known family
-     * @throws IOException if there are several and it cannot be told which is meant
+     * @throws IOException if there are several and it is not known which is meant
      */
     public static Optional<CheckpointLayout> detect(TensorFile file) throws IOException {
         List<String> prefixes = prefixes(file);
@@ -98,7 +98,7 @@ public record CheckpointLayout(Family family, String prefix) {
         return ours ? Optional.of(new CheckpointLayout(Family.OTHER, NetworkFile.PREFIX)) : Optional.empty();
     }
 
-    /** What stands before each network of a file, the same for a network whose tensors cannot be read. */
+    /** Returns the text before each network's names in a file, also for a network whose tensors cannot be read. */
     public static List<String> prefixes(TensorFile file) {
         List<String> found = new ArrayList<>();
         for (String name : Iterables.concat(file.entries().keySet(), file.unreadable().keySet())) {
@@ -121,7 +121,7 @@ public record CheckpointLayout(Family family, String prefix) {
         left.removeIf(prefix -> prefix.startsWith(RAW) && prefixes.contains(AVERAGE + prefix.substring(RAW.length())));
         String common = left.stream().reduce(Strings::commonPrefix).orElse("");
         int shared = common.lastIndexOf('.') + 1;
-        // Where all paths have the word, only what follows tells them apart.
+        // If all paths have the word, compare what follows it.
         for (int from : shared > 0 && left.size() > 1 ? new int[] {shared, 0} : new int[] {0}) {
             List<String> named = left.stream().filter(prefix -> hasWord(prefix.substring(from))).toList();
             if (!named.isEmpty()) {
@@ -171,9 +171,9 @@ public record CheckpointLayout(Family family, String prefix) {
     }
 
     /**
-     * Which way the clock runs, where the names tell: a DMF's from data to noise. All other names tell nothing.
+     * Returns which way the clock runs if the names show it: a DMF's from data to noise. No other names show it.
      *
-     * @return {@code is_zero_data} of the network; empty where the names do not tell
+     * @return {@code is_zero_data} of the network; empty if the names do not show it
      */
     public Optional<Boolean> zeroData() {
         return family == Family.DMF ? Optional.of(true) : Optional.empty();

@@ -10,8 +10,8 @@ import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
- * What the shapes of a file's tensors tell about the transformer they belong to. Which guidance scales the rows of the table stand
- * for, and which way the clock runs, they do not tell.
+ * What the shapes of a file's tensors show about the transformer they belong to. They do not show which guidance scales the rows of
+ * the table are for, nor which way the clock runs.
  *
  * @param family whose network it is
  * @param inputSize height and width of an item
@@ -19,7 +19,7 @@ import org.metaflowmaps.runtime.file.TensorFile;
  * @param inChannels channels of an item
  * @param hiddenSize width of a token
  * @param depth number of blocks
- * @param numHeads attention heads, from the width of the norms or the usual number for the width; empty if neither tells
+ * @param numHeads attention heads, from the width of the norms or the usual number for the width; empty if neither determines it
  * @param labelDim number of classes: the rows of the label table but the one for "no label"
  * @param guidanceRows rows of the guidance table; 0 for a network without one
  * @param hiddenWidth width of a block's hidden layer
@@ -37,7 +37,7 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
      * Reads the shapes.
      *
      * @param layout of a transformer: any family but {@link CheckpointLayout.Family#OTHER}
-     * @throws IOException if a tensor that tells something is missing, or of a shape that makes no sense
+     * @throws IOException if a tensor that is needed is missing, or of a shape that makes no sense
      */
     public static InferredConfig of(TensorFile file, CheckpointLayout layout) throws IOException {
         Shapes shapes = new Shapes(file, layout, layout.names(file), layout.unreadable(file));
@@ -97,7 +97,7 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
                 throw new IOException(why);
             }
             if (entry == null) {
-                throw new IOException(layout.prefix() + name + " is missing, so the network's shape cannot be told");
+                throw new IOException(layout.prefix() + name + " is missing, so the network's shape is not known");
             }
             if (entry.shape().size() != dimensions) {
                 throw new IOException(entry.name() + " has shape " + entry.shape() + ", expected " + dimensions + " dimensions");
@@ -120,15 +120,15 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
     }
 
     /**
-     * The network, with what shapes do not tell taken from another: heads where the width is the same or no usual one, stages
+     * The network. What shapes do not show is taken from another: heads where the width is the same or no usual one, stages
      * where the depth is, guidance scales, and the switch that closes the context at t = 0.
      *
      * @param like whose settings fill the gaps
      * @throws IllegalArgumentException if they do not fit, or if no scales are known for the rows of the guidance table
      */
     public TransformerConfig config(TransformerConfig like, boolean zeroData) {
-        boolean told = qkNorm || hiddenSize != like.hiddenSize();
-        int heads = told ? numHeads.orElse(like.numHeads()) : like.numHeads();
+        boolean fixed = qkNorm || hiddenSize != like.hiddenSize();
+        int heads = fixed ? numHeads.orElse(like.numHeads()) : like.numHeads();
         int stage = depth == like.depth() ? like.encoderDepth() : encoderDepth().orElse(like.encoderDepth());
         boolean context = family == CheckpointLayout.Family.MFM;
         boolean known = context && guidanceRows == like.guidanceRows();

@@ -81,11 +81,11 @@ public final class Networks {
     /**
      * A trained network from a run's checkpoint or from a public file, to learn from: of whatever size.
      *
-     * @param like the network that learns: what a public file's shapes do not tell is taken to be as it is there
-     * @param zeroData which way a public file's clock runs; null: the file's names have to tell
+     * @param like the network that learns: settings that a public file's shapes do not show are taken from it
+     * @param zeroData which way a public file's clock runs; null: the file's names have to show it
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged, or holds no network of a known layout
-     * @throws IllegalArgumentException if the clock can be seen to run the other way, or is not told
+     * @throws IllegalArgumentException if the clock can be seen to run the other way, or is not known
      */
     public static MetaFlowMap teacher(Path path, ModelConfig like, @Nullable Boolean zeroData, Device device) throws IOException {
         try (TensorFile file = TensorFile.open(path)) {
@@ -102,7 +102,7 @@ public final class Networks {
                 return network;
             }
             boolean clock = zeroData != null ? zeroData : layout.zeroData().orElseThrow(() -> new IllegalArgumentException(
-                    "config: teacher.file names " + path + " (" + layout + "), which does not tell which way its clock runs: set "
+                    "config: teacher.file names " + path + " (" + layout + "), which does not say which way its clock runs: set "
                     + "teacher.is_zero_data=true if it has data at time 0 and noise at 1, as DMF's, or false if it has noise at 0"));
             TransformerConfig found;
             try {
@@ -128,11 +128,11 @@ public final class Networks {
     }
 
     private static void requireClock(Path path, CheckpointLayout layout, boolean zeroData, String setting, String cure) {
-        boolean told = layout.zeroData().orElse(zeroData);
-        if (told != zeroData) {
+        boolean known = layout.zeroData().orElse(zeroData);
+        if (known != zeroData) {
             throw new IllegalArgumentException("config: " + setting + " names " + path + ", which by its names (" + layout
-                    + ") is a network whose clock runs from " + (told ? "data to noise" : "noise to data")
-                    + ", but model.transformer.is_zero_data is " + zeroData + ": set " + cure + "=" + told
+                    + ") is a network whose clock runs from " + (known ? "data to noise" : "noise to data")
+                    + ", but model.transformer.is_zero_data is " + zeroData + ": set " + cure + "=" + known
                     + ", or, if the names mislead, write the network without its logvar_linear: mfm convert FILE OUT");
         }
     }
@@ -183,7 +183,7 @@ public final class Networks {
     }
 
     /**
-     * Checks that first weights tell which way their clock runs.
+     * Checks that first weights say which way their clock runs.
      *
      * @param file a checkpoint of mfm or a public file
      * @throws IOException if they do not, or if the file is missing or damaged
@@ -192,7 +192,7 @@ public final class Networks {
         try (TensorFile open = TensorFile.open(file)) {
             CheckpointLayout layout = layout(file, open);
             if (!saysItself(open, layout) && layout.zeroData().isEmpty()) {
-                throw new IOException("config: init names " + file + " (" + layout + "), which does not tell which way its clock runs: set "
+                throw new IOException("config: init names " + file + " (" + layout + "), which does not say which way its clock runs: set "
                         + "model.transformer.is_zero_data=false if it has noise at time 0 and data at 1, as SiT's, or true if it has data at 0");
             }
         }

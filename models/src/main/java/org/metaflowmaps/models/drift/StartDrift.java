@@ -29,7 +29,7 @@ public record StartDrift(MetaFlowMap map, Tensor noise) implements Drift {
     /** The drift (D - x) / (1 - t) of a denoiser's estimate D. */
     static Tensor fromMean(Tensor mean, Tensor time, Tensor state) {
         Preconditions.checkArgument(time.max().item() < 1,
-                "drift from a posterior mean: a time is 1, where the mean is the state and tells "
+                "drift from a posterior mean: a time is 1, where the mean is the state and says "
                 + "nothing of the drift; give times below 1");
         return mean.sub(state).div(MetaFlowMap.perItem(time.neg().add(1), state));
     }

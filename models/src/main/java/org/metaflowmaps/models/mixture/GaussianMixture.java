@@ -27,7 +27,7 @@ import org.metaflowmaps.runtime.Torch;
  * object: close it.
  */
 public final class GaussianMixture implements AutoCloseable {
-    /** Below every product of times that float64 can tell from 0, and far enough above the least number to be divided by. */
+    /** Below every product of times that float64 distinguishes from 0, and far enough above the least number to be divided by. */
     private static final double TINY = 1e-290;
 
     private static final double SYMMETRY = 1e-9;

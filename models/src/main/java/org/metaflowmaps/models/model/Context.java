@@ -120,7 +120,7 @@ public final class Context {
         return new Context(time, state, otherLabels, otherGuidance, checked);
     }
 
-    /** Each item so many times in a row: a batch of B becomes one of B·times. */
+    /** Repeats each item this many times in a row: a batch of B becomes one of B·times. */
     public Context repeatInterleave(long times) {
         return new Context(time.repeatInterleave(times, 0), state.repeatInterleave(times, 0),
                 labels == null ? null : labels.repeatInterleave(times, 0),

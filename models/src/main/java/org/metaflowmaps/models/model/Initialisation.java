@@ -117,7 +117,7 @@ public final class Initialisation {
                 ? new long[] {pixels * channels} : new long[] {pixels * channels, inner});
     }
 
-    /** What no shape tells, and the same numbers compute something else with. */
+    /** Settings that no shape shows, but with which the same weights compute something else. */
     private static void requireAlike(String setting, Object source, Object target) {
         if (!source.equals(target)) {
             throw new IllegalArgumentException("initialisation: " + setting + " is " + source + " for the source and " + target

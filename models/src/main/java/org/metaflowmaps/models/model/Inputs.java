@@ -6,7 +6,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 
-/** The door of every network: what does not fit is refused here, before it reaches native code. */
+/** Checks the inputs of every network, so that bad ones are refused before they reach native code. */
 final class Inputs {
     private Inputs() {}
 

@@ -25,7 +25,7 @@ import org.metaflowmaps.runtime.RandomSource;
  * @param classScales guidance scales w beside 1 that have a row of their own
  * @param contextScales guidance scales for the context beside 1; rows of the table follow from both lists
  * @param mlpRatio width of a block's hidden layer over D
- * @param zeroData true for weights whose clock runs the other way (noise at 1): times and sign are flipped at the door
+ * @param zeroData true for weights whose clock runs the other way (noise at 1): times and sign are flipped before and after the network
  * @param learnSigma true if the head has twice the channels, of which the first half is used
  * @param qkNorm true for RMS normalisation of queries and keys
  * @param preserveContextAtZero true to switch the context off exactly at t = 0

@@ -120,7 +120,7 @@ public final class AtomicFile {
         } catch (IOException e) {
             throw new IOException("cannot write " + target + ": " + explain(e), e);
         } finally {
-            // POSIX moves nothing, and says nothing, where both names are links to one file already.
+            // If both names are links to one file already, POSIX moves nothing and reports no error.
             Files.deleteIfExists(temporary);
         }
         forceFolder(folder);
@@ -245,7 +245,7 @@ public final class AtomicFile {
         try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
             channel.force(true);
         } catch (IOException e) {
-            // The new content is in place; some file systems cannot force a folder, and failing now would tell a lie.
+            // Some file systems cannot force a folder. The new content is in place, so this is not a failure.
         }
     }
 }

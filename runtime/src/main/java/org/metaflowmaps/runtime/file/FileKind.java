@@ -13,13 +13,13 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.internal.Texts;
 
 /**
- * What a file is that is no file of tensors, by its first bytes.
+ * The kind of a file that holds no tensors, recognised by its first bytes.
  *
- * @param found what it is
- * @param cure what is expected instead, and how to get it
+ * @param found the kind, for a message
+ * @param cure the file that is expected instead, and how to get it
  */
 record FileKind(String found, String cure) {
-    /** Bytes that tell all kinds. */
+    /** Bytes from the start of a file that are enough to recognise every kind. */
     static final int START = 512;
 
     static final FileKind TORCH_SCRIPT = new FileKind("the file is a TorchScript archive, which holds a program",
@@ -50,7 +50,7 @@ record FileKind(String found, String cure) {
         return new FileKind("the file is packed with " + name, "the file inside: unpack it with: " + command);
     }
 
-    /** The kind of a file, or null if its first bytes tell nothing. */
+    /** Returns the kind of a file, or null if its first bytes are of none of them. */
     static @Nullable FileKind of(Path path, MemorySegment whole) {
         if (whole.byteSize() == 0) {
             return new FileKind("the file is empty", AGAIN);
@@ -117,7 +117,7 @@ record FileKind(String found, String cure) {
                 && start.length() == START;
     }
 
-    /** What an archive holds that torch.save did not write; null if its records tell nothing. */
+    /** Returns the kind of an archive that torch.save did not write, or null if its records are of none of them. */
     static @Nullable FileKind ofArchive(List<String> records) {
         if (records.stream().anyMatch(name -> name.endsWith(".npy"))) {
             return new FileKind("the file is an archive of NumPy arrays",

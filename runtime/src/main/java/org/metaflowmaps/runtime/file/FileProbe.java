@@ -26,7 +26,7 @@ final class FileProbe {
             whole.set(ValueLayout.JAVA_BYTE, 0, (byte) header.length);
             MemorySegment.copy(MemorySegment.ofArray(header), 0, whole, Long.BYTES, header.length);
             SafetensorsHeader.read("probe", whole);
-            Pickle.read("probe", MemorySegment.ofArray(new byte[] {'}', '.'}), 0, new PyTorchObjects());
+            Pickle.read("probe", MemorySegment.ofArray(new byte[] {'}', '.'}), 0, new PyTorchObjects(whole.byteSize()));
             FileKind.of(Path.of("probe"), whole);
             ShardedFile.index(Path.of("probe"), "{\"weight_map\":{}}");
         }

@@ -76,8 +76,8 @@ final class MappedFile implements AutoCloseable {
     }
 
     /**
-     * A tensor on dense bytes of the file, which keeps them mapped: an empty range has no address to view, a crooked one is not
-     * read in place.
+     * Returns a tensor on dense bytes of the file, which keeps them mapped. Copies instead if the range is empty, because it has no
+     * address, or if its address is not a multiple of the element size.
      *
      * @throws IllegalStateException if the file is closed
      */

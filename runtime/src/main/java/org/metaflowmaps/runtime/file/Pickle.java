@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Format: the pickletools module of Python, https://docs.python.org/3/library/pickletools.html.
  */
 final class Pickle {
-    /** Values that take memory of their own; bounds what a hostile file can ask for. */
+    /** Values that take memory; bounds what a hostile file can ask for. */
     private static final int MAX_OBJECTS = 3_000_000;
     private static final int MAX_INSTRUCTIONS = 20_000_000;
     /** Longer texts are passed over. */
@@ -38,6 +38,10 @@ final class Pickle {
     /** More digits than any size has; a longer number takes time that grows with the square of its length. */
     private static final int MAX_NUMBER = 1_000;
     private static final int NEWEST = 5;
+    /** Characters of a name in messages. */
+    private static final int MAX_NAME = 100;
+    /** Characters of a key that is a tuple or an object. */
+    private static final int MAX_KEY = 1_000;
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
@@ -69,7 +73,7 @@ final class Pickle {
          */
         @Nullable Object call(Name name, Object[] arguments);
 
-        /** What an identifier that the pickle refers to stands for. */
+        /** Returns the value of an identifier that the pickle refers to. */
         @Nullable Object persistent(@Nullable Object id);
     }
 
@@ -77,7 +81,12 @@ final class Pickle {
     record Name(String module, String name) {
         @Override
         public String toString() {
-            return clean(module + "." + name, 100);
+            // Both parts are cut first, because they may have a million characters each and are shown for each object.
+            return clean(start(module) + "." + start(name), MAX_NAME);
+        }
+
+        private static String start(String text) {
+            return text.substring(0, Math.min(text.length(), MAX_NAME + 1));
         }
     }
 
@@ -94,21 +103,30 @@ final class Pickle {
         }
     }
 
-    /** A key that is neither text nor number; two of them are never equal, because comparing could take for ever. */
+    /**
+     * A key that is neither text nor number; two of them are never equal, because comparing could take for ever. Its text is made
+     * when it is asked for, because a small pickle can use one large tuple as millions of keys.
+     */
     private static final class Key {
-        private final String text;
+        private final @Nullable Object value;
 
-        Key(String text) {
-            this.text = text;
+        Key(@Nullable Object value) {
+            this.value = value;
         }
 
         @Override
         public String toString() {
-            return text;
+            StringBuilder text = new StringBuilder();
+            name(text, value, 0);
+            if (text.length() > MAX_KEY) {
+                text.setLength(MAX_KEY);
+                text.append("...");
+            }
+            return text.toString();
         }
     }
 
-    /** What a call would make, as far as the pickle tells: the call, the items and elements added to it, and its state. */
+    /** The result of a call that is not made, as the pickle describes it: the call, the items and elements added to it, and its state. */
     static final class Made {
         private final String by;
         private final Object[] arguments;
@@ -371,28 +389,37 @@ final class Pickle {
         }
     }
 
-    private static Object key(@Nullable Object key) {
-        return key instanceof String || key instanceof Number || key instanceof Boolean ? key : new Key(name(key, 0));
+    private Object key(@Nullable Object key) {
+        if (key instanceof String || key instanceof Number || key instanceof Boolean) {
+            return key;
+        }
+        objects++;
+        return new Key(key);
     }
 
-    /** What stands for a key in a tensor's name. */
-    private static String name(@Nullable Object key, int depth) {
-        if (key instanceof Object[] tuple && depth < 3) {
-            StringBuilder joined = new StringBuilder();
-            for (int i = 0; i < tuple.length && joined.length() < 1000; i++) {
-                joined.append(i == 0 ? "" : ".").append(name(tuple[i], depth + 1));
+    /** Appends a key's text as it is in a tensor's name, until there are more than {@link #MAX_KEY} characters. */
+    private static void name(StringBuilder out, @Nullable Object key, int depth) {
+        switch (key) {
+            case null -> out.append("None");
+            case String text -> out.append(text, 0, Math.clamp(MAX_KEY + 1L - out.length(), 0, text.length()));
+            case Number number -> out.append(number);
+            case Boolean truth -> out.append(truth);
+            case Name name -> out.append(name);
+            case Object[] tuple when depth < 3 -> {
+                for (int i = 0; i < tuple.length && out.length() <= MAX_KEY; i++) {
+                    out.append(i == 0 ? "" : ".");
+                    name(out, tuple[i], depth + 1);
+                }
             }
-            return joined.toString();
+            case Made made -> {
+                out.append(made.by).append('(');
+                if (made.arguments.length == 1 && depth < 3) {
+                    name(out, made.arguments[0], depth + 1);
+                }
+                out.append(')');
+            }
+            default -> out.append(kind(key));
         }
-        return switch (key) {
-            case null -> "None";
-            case String text -> text;
-            case Number number -> number.toString();
-            case Boolean truth -> truth.toString();
-            case Name name -> name.toString();
-            case Made made -> made.by + (made.arguments.length == 1 && depth < 3 ? "(" + name(made.arguments[0], depth + 1) + ")" : "()");
-            default -> kind(key);
-        };
     }
 
     private @Nullable Object called(@Nullable Object callee, Object[] arguments) {
@@ -409,7 +436,7 @@ final class Pickle {
             case Dict dict -> dict.attributes = state;
             case String text -> throw unexpected("attributes for " + kind(text), "attributes of objects");
             case null -> throw unexpected("attributes for None", "attributes of objects");
-            // A tensor's own attributes are no values.
+            // Attributes of a tensor are not values: skip them.
             default -> { }
         }
     }
@@ -454,7 +481,7 @@ final class Pickle {
         return number.bitLength() < Long.SIZE ? (Number) number.longValue() : number;
     }
 
-    /** Python writes what is not finite in other words than Java. */
+    /** Parses a number; Python writes infinity and NaN differently from Java. */
     private static double real(String text) {
         return switch (text) {
             case "inf" -> Double.POSITIVE_INFINITY;

@@ -9,6 +9,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -29,7 +30,8 @@ import org.metaflowmaps.runtime.internal.Texts;
  *
  * <p>Tensors in dicts of dicts, lists, tuples and objects have the keys, indices and attributes on their way as their name, joined by
  * dots: {@code ema.x_embedder.proj.weight}. A whole module that was saved has its tensors under the names of its state dict.
- * Texts and numbers in dicts become {@link #metadata}; other things are left out.
+ * Texts and numbers in dicts become {@link #metadata}; other things are left out. What is inside too many of these is not searched,
+ * and is {@link #unreadable}.
  *
  * <p>The file runs no code: a name that does not rebuild tensors stays inert, see {@link Pickle}, and a tensor that depends on one is
  * {@link #unreadable}. Shapes, strides and offsets are checked against the storages when the file is opened. The checksums of the
@@ -56,6 +58,8 @@ public final class PyTorchFile implements TensorFile {
     private final Map<String, String> metadata = new LinkedHashMap<>();
     private final Map<String, String> unreadable = new LinkedHashMap<>();
     private final Set<Object> path = Collections.newSetFromMap(new IdentityHashMap<>());
+    /** Why things are unreadable, by what made them: a small file can have one of them under millions of names. */
+    private final Map<Object, String> reasons = new HashMap<>();
     private final Set<Made> objects = Collections.newSetFromMap(new IdentityHashMap<>());
     private long characters;
     private boolean bigEndian;
@@ -133,7 +137,7 @@ public final class PyTorchFile implements TensorFile {
     }
 
     private void parse(Path from, MemorySegment whole) throws IOException {
-        PyTorchObjects names = new PyTorchObjects();
+        PyTorchObjects names = new PyTorchObjects(fileSize);
         PyTorchStorages storages;
         Object root;
         if (PyTorchLegacy.begins(whole)) {
@@ -155,7 +159,7 @@ public final class PyTorchFile implements TensorFile {
                 && attributes.get(TEXTS) instanceof Map<?, ?> texts) {
             // Other values are not made into texts: those of nested lists can be endless.
             texts.forEach((key, text) -> {
-                if (key instanceof String name && text instanceof String value) {
+                if (key instanceof String name && text instanceof String value && !unreadable.containsKey(name)) {
                     metadata.put(name, value);
                 }
             });
@@ -166,20 +170,35 @@ public final class PyTorchFile implements TensorFile {
         return value instanceof Map || value instanceof List || value instanceof Object[] || value instanceof Made;
     }
 
-    /** Collects what is under a name; texts only where {@code texts} says so. */
-    private void collect(String name, @Nullable Object value, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
-        characters += name.length() + 1;
+    /** Returns a name inside another; counts its characters before it makes the text, because both may be long. */
+    private String inside(String prefix, String key) throws PyTorchException {
+        count(prefix.length() + (long) key.length(), prefix.isEmpty() ? key : prefix);
+        return prefix + key;
+    }
+
+    private void count(long length, String name) throws PyTorchException {
+        characters += length + 1;
         if (characters > MAX_CHARACTERS) {
-            throw new PyTorchException(file, "dicts and lists are nested too often, such as under " + quote(name),
+            throw new PyTorchException(file, "dicts and lists are nested too often or have too long keys, such as under " + quote(name),
                     "at most " + MAX_CHARACTERS + " characters of names");
         }
+    }
+
+    /** Collects what is under a name; texts only where {@code texts} says so. */
+    private void collect(String name, @Nullable Object value, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
         if (value instanceof Described tensor) {
             add(name, tensor, storages);
         }
-        // What holds itself is seen once.
-        if (value == null || !isContainer(value) || depth > MAX_DEPTH || !path.add(value)) {
+        // A container inside itself is collected once.
+        if (value == null || !isContainer(value) || path.contains(value)) {
             return;
         }
+        if (depth > MAX_DEPTH) {
+            refuse(name, "it is inside more than " + MAX_DEPTH + " dicts, lists and objects: save its tensors in a dict by name, such as "
+                    + "model.state_dict()");
+            return;
+        }
+        path.add(value);
         String prefix = name.isEmpty() ? "" : name + ".";
         switch (value) {
             case Map<?, ?> dict -> items(prefix, dict, depth, texts, storages);
@@ -194,13 +213,12 @@ public final class PyTorchFile implements TensorFile {
     private void items(String prefix, Map<?, ?> dict, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
         for (Map.Entry<?, ?> item : dict.entrySet()) {
             Object inner = item.getValue();
-            String key = prefix + item.getKey();
+            String key = inside(prefix, item.getKey().toString());
             if ((inner instanceof String text && text.length() <= MAX_TEXT) || inner instanceof Long || inner instanceof Double
                     || inner instanceof Boolean) {
-                if (texts) {
+                if (texts && !unreadable.containsKey(key)) {
                     metadata.put(key, String.valueOf(inner));
                 }
-                characters += key.length();
             } else {
                 collect(key, inner, depth + 1, texts, storages);
             }
@@ -210,22 +228,24 @@ public final class PyTorchFile implements TensorFile {
     private void elements(String prefix, List<?> list, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
         int index = 0;
         for (Object element : list) {
-            collect(prefix + index++, element, depth + 1, texts, storages);
+            collect(inside(prefix, String.valueOf(index++)), element, depth + 1, texts, storages);
         }
     }
 
-    /** An object that is not made: its items, elements and attributes are seen, itself it is no tensor. */
+    /** An object that is not created: collects its items, elements and attributes. */
     private void object(String name, Made made, int depth, PyTorchStorages storages) throws PyTorchException {
         String prefix = name.isEmpty() ? "" : name + ".";
         Object state = made.state();
         if (state instanceof Map<?, ?> attributes && MODULE.stream().allMatch(attributes::containsKey)) {
             for (String part : MODULE) {
+                // These have the object's own name, and objects can hold each other many times.
+                count(name.length(), name);
                 collect(name, attributes.get(part), depth + 1, false, storages);
             }
             return;
         }
         if (made.items().isEmpty() && made.elements().isEmpty()) {
-            unreadable.putIfAbsent(name, reason(made));
+            refuse(name, reasons.computeIfAbsent(made.by(), key -> reason(made.by())));
         }
         if (!objects.add(made)) {
             return;
@@ -239,15 +259,22 @@ public final class PyTorchFile implements TensorFile {
         }
     }
 
-    private static String reason(Made made) {
-        return switch (made.by()) {
+    /** Lists a name as unreadable, and as nothing else: a tensor or text of the same name could be meant as well. */
+    private void refuse(String name, String why) {
+        entries.remove(name);
+        metadata.remove(name);
+        unreadable.putIfAbsent(name, why);
+    }
+
+    private static String reason(String by) {
+        return switch (by) {
             case "torch._utils._rebuild_sparse_tensor", "torch._utils._rebuild_sparse_csr_tensor" ->
                 "it is a sparse tensor: save its to_dense()";
             case "torch._utils._rebuild_qtensor" -> "it is a quantised tensor: save its dequantize()";
             case "torch._utils._rebuild_nested_tensor" -> "it is a nested tensor: save its to_padded_tensor(0.0)";
             case "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct" ->
                 "it is an array of NumPy: save torch.from_numpy(array)";
-            default -> "it depends on '" + made.by() + "', which would have to be run: save a plain tensor in its place, "
+            default -> "it depends on '" + by + "', which would have to be run: save a plain tensor in its place, "
                     + "such as model.state_dict() has";
         };
     }
@@ -258,19 +285,18 @@ public final class PyTorchFile implements TensorFile {
         }
         Storage storage = tensor.storage();
         if (storage == null || storage.whole() == PyTorchObjects.NO_VALUES) {
-            unreadable.put(name, "it has no values, because it was saved on the device 'meta': save the network after loading its weights");
+            refuse(name, "it has no values, because it was saved on the device 'meta': save the network after loading its weights");
             return;
         }
         if (tensor.dtype() == null) {
-            unreadable.put(name, "its elements are of type " + Texts.clean(tensor.type(), 40) + ", shape " + tensor.shape()
-                    + ", which is not supported: save it as one of float32, float16, bfloat16 and float64");
+            refuse(name, reasons.computeIfAbsent(tensor, key -> "its elements are of type " + Texts.clean(tensor.type(), 40)
+                    + ", shape " + tensor.shape() + ", which is not supported: save it as one of float32, float16, bfloat16 and float64"));
             return;
         }
         Entry entry = entry(name, tensor, tensor.dtype(), storage, storages);
         Entry other = entries.putIfAbsent(name, entry);
         if (other != null && !other.equals(entry)) {
-            entries.remove(name);
-            unreadable.put(name, "two tensors have this name: choose names that differ when joined by dots");
+            refuse(name, "two tensors have this name: choose names that differ when joined by dots");
         }
     }
 

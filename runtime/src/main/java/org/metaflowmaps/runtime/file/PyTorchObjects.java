@@ -22,8 +22,24 @@ final class PyTorchObjects implements Pickle.Names {
     /** Marks storages of PyTorch's device {@code meta}, which have a size and no memory. */
     static final long NO_VALUES = -1;
 
+    /** Elements that calls such as {@code list(x)} may copy, whatever the file's size. */
+    private static final long MAX_COPIES = 3_000_000;
+    /** Copies of copies that a small file may ask for. */
+    private static final long SPARE_COPIES = 10_000;
+
     /** The storages that the pickle refers to, by key; filled while it is read. */
     private final Map<String, Storage> storages = new HashMap<>();
+    private final long allowed;
+    private long copied;
+
+    /**
+     * For one file.
+     *
+     * @param fileSize in bytes; bounds what calls may copy, because each element takes at least a byte in the file
+     */
+    PyTorchObjects(long fileSize) {
+        this.allowed = SPARE_COPIES + Math.min(fileSize, MAX_COPIES);
+    }
 
     /**
      * Memory that tensors lie in.
@@ -140,7 +156,10 @@ final class PyTorchObjects implements Pickle.Names {
         return arguments.length > 0 && arguments[0] instanceof Described tensor ? tensor : null;
     }
 
-    /** {@code _rebuild_from_type_v2(func, new_type, args, state)}: the tensor, if its class is PyTorch's own. */
+    /**
+     * {@code _rebuild_from_type_v2(func, new_type, args, state)}: the tensor, if its class is PyTorch's own. PyTorch writes only
+     * functions of {@code torch._utils} as {@code func}; a file may nest this function in itself without end.
+     */
     private @Nullable Object ofType(String name, Object[] arguments) {
         if ((name.equals("_rebuild_from_type_v2") || name.equals("_rebuild_from_type")) && arguments.length == 4
                 && arguments[0] instanceof Name function && arguments[1] instanceof Name type && arguments[2] instanceof Object[] inner) {
@@ -149,12 +168,24 @@ final class PyTorchObjects implements Pickle.Names {
                 case "torch.nn.parameter" -> type.name().equals("Parameter") || type.name().equals("Buffer");
                 default -> false;
             };
-            return plain ? call(function, inner) : new Made(type.toString(), arguments);
+            if (!plain) {
+                return new Made(type.toString(), arguments);
+            }
+            Object tensor = function.module().equals("torch._utils") ? rebuilt(function.name(), inner) : null;
+            return tensor != null ? tensor : new Made(function.toString(), inner);
         }
         return null;
     }
 
-    private static @Nullable Object dict(String name, Object[] arguments) {
+    /** Counts elements before a call copies them: a small pickle can have one large container copied any number of times. */
+    private void count(int elements) {
+        copied += elements;
+        if (copied > allowed) {
+            throw new IllegalArgumentException("calls copy more than " + allowed + " elements of lists and dicts");
+        }
+    }
+
+    private @Nullable Object dict(String name, Object[] arguments) {
         boolean known = name.equals("OrderedDict") || name.equals("defaultdict") || name.equals("Counter");
         if (!known) {
             return null;
@@ -162,11 +193,14 @@ final class PyTorchObjects implements Pickle.Names {
         Object from = arguments.length == 0 ? null : arguments[arguments.length - 1];
         Dict dict = new Dict();
         if (from instanceof Map<?, ?> items) {
+            count(items.size());
             items.forEach(dict::put);
         } else if (from instanceof List<?> pairs) {
             // As Python 2 writes an OrderedDict.
+            count(pairs.size());
             for (Object pair : pairs) {
-                Object[] parts = pair instanceof List<?> list ? list.toArray() : pair instanceof Object[] tuple ? tuple : new Object[0];
+                Object[] parts = pair instanceof List<?> list && list.size() == 2 ? list.toArray()
+                        : pair instanceof Object[] tuple ? tuple : new Object[0];
                 if (parts.length != 2 || !(parts[0] instanceof String || parts[0] instanceof Number)) {
                     return null;
                 }
@@ -176,13 +210,23 @@ final class PyTorchObjects implements Pickle.Names {
         return dict;
     }
 
-    private static @Nullable Object builtIn(String name, Object[] arguments) {
+    private @Nullable Object builtIn(String name, Object[] arguments) {
         return switch (name) {
-            case "set", "frozenset", "list" -> arguments.length == 0 ? new ArrayList<@Nullable Object>()
-                    : arguments.length == 1 && arguments[0] instanceof List<?> list ? new ArrayList<@Nullable Object>(list) : null;
+            case "set", "frozenset", "list" -> list(arguments);
             case "dict" -> dict("OrderedDict", arguments);
             default -> null;
         };
+    }
+
+    private @Nullable Object list(Object[] arguments) {
+        if (arguments.length == 0) {
+            return new ArrayList<@Nullable Object>();
+        }
+        if (arguments.length > 1 || !(arguments[0] instanceof List<?> list)) {
+            return null;
+        }
+        count(list.size());
+        return new ArrayList<@Nullable Object>(list);
     }
 
     @Override

@@ -27,10 +27,10 @@ import org.metaflowmaps.runtime.internal.Texts;
 /**
  * Writes a dict of tensors as {@code torch.save} does, whole or not at all; {@code torch.load(weights_only=True)} reads it.
  *
- * <p>Tensors named {@code ema.x} lie under {@code x} in a dict of their own, named {@code ema}: so training checkpoints have their averaged
- * weights, and a {@link PyTorchFile} gives them those names back.
+ * <p>Tensors named {@code ema.x} are written as {@code x} in an inner dict named {@code ema}, because training checkpoints have their
+ * averaged weights there. {@link PyTorchFile} reads them under their full names.
  *
- * <p>Every tensor has a storage of its own, stored without compression at a multiple of 64 bytes, as PyTorch's own files have
+ * <p>Every tensor has its own storage, stored without compression at a multiple of 64 bytes, as PyTorch's own files have
  * them. Equal content makes equal files. Bytes are streamed from where they lie; no second copy of the tensors is made.
  *
  * <p>Format: https://docs.pytorch.org/docs/stable/notes/serialization.html.

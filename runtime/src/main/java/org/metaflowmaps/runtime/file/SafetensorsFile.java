@@ -29,7 +29,7 @@ import org.metaflowmaps.runtime.internal.Texts;
  *
  * <p>The mapping is private (copy on write): native code may write through a view of it without changing the file, and what it
  * writes is seen through this object only. Where the system makes no such mapping of a read-only file, as on Windows, the file is
- * read into private memory of its own instead, with the same behaviour but as much memory as the file has bytes.
+ * read into private memory instead, with the same behaviour but as much memory as the file has bytes.
  *
  * <p>After {@link #close}, access to what {@link #bytes} returned throws {@link IllegalStateException}. Tensors of {@link #view}
  * stay valid: the file is unmapped when it is closed and the last of them is freed. A file that another process shortens while it
@@ -141,7 +141,7 @@ public final class SafetensorsFile implements TensorFile {
         try {
             return FileMapping.copyOnWrite(path, arena);
         } catch (IOException refused) {
-            // What stands in the way of a mapping may not stand in the way of reading; if it does, reading says so itself.
+            // If mapping fails, read the file instead; if that fails too, its exception explains why.
             return copy(path, arena);
         }
     }

@@ -300,7 +300,7 @@ final class SafetensorsHeader {
         }
         if (reached != dataBytes) {
             throw new SafetensorsException(file, null, "the tensors end at byte " + reached + " of the data, but the file "
-                    + "goes on for " + (dataBytes - reached) + " bytes", "data that end with the last tensor");
+                    + "has " + (dataBytes - reached) + " more bytes", "data that end with the last tensor");
         }
     }
 

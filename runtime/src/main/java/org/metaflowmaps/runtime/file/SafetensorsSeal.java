@@ -12,7 +12,7 @@ import java.util.HexFormat;
 final class SafetensorsSeal {
     /** The metadata's key. */
     static final String KEY = "sha256";
-    /** What stands for the checksum while it is taken. */
+    /** The digits in place of the checksum while it is computed. */
     static final String BLANK = "0".repeat(64);
 
     private static final byte[] BEFORE = ("\"" + KEY + "\":\"").getBytes(StandardCharsets.US_ASCII);

@@ -47,6 +47,11 @@ public final class ShardedFile implements TensorFile {
     private final Map<String, String> unreadable = new LinkedHashMap<>();
     private final Map<String, String> metadata = new LinkedHashMap<>();
 
+    /** Opens a shard. */
+    interface Opener {
+        TensorFile open(Path file) throws IOException;
+    }
+
     private ShardedFile(Path index) {
         this.index = index;
     }
@@ -61,28 +66,36 @@ public final class ShardedFile implements TensorFile {
      *
      * @param path the index, or a folder with one
      * @return owned by the caller
-     * @throws IOException if there is no index, or a shard or tensor that it names is missing
+     * @throws IOException if the folder cannot be listed, there is no index, or a shard or tensor that it names is missing
      */
     static ShardedFile open(Path path) throws IOException {
+        return open(path, TensorFile::openOne);
+    }
+
+    static ShardedFile open(Path path, Opener opener) throws IOException {
         Path index = Files.isDirectory(path) ? inFolder(path) : path;
         SafetensorsFile.requireFile(index, "an index of shards");
         ShardedFile opened = new ShardedFile(index);
         try {
-            opened.read();
+            opened.read(opener);
             return opened;
-        } catch (IOException | RuntimeException e) {
-            opened.close();
+        } catch (Throwable e) {
+            try {
+                opened.close();
+            } catch (RuntimeException suppressed) {
+                e.addSuppressed(suppressed);
+            }
             throw e;
         }
     }
 
-    private void read() throws IOException {
+    private void read(Opener opener) throws IOException {
         Map<String, String> places = index(index, text(index));
         Map<String, TensorFile> byName = new LinkedHashMap<>();
         for (Map.Entry<String, String> place : places.entrySet()) {
             TensorFile shard = byName.get(place.getValue());
             if (shard == null) {
-                shard = shard(place.getValue());
+                shard = shard(place.getValue(), opener);
                 shards.add(shard);
                 byName.put(place.getValue(), shard);
                 shard.metadata().forEach(metadata::putIfAbsent);
@@ -102,7 +115,7 @@ public final class ShardedFile implements TensorFile {
         }
     }
 
-    private TensorFile shard(String name) throws IOException {
+    private TensorFile shard(String name, Opener opener) throws IOException {
         Path file;
         try {
             file = index.resolveSibling(name);
@@ -115,7 +128,7 @@ public final class ShardedFile implements TensorFile {
         if (!Files.exists(file)) {
             throw new IOException(index + ": shard " + name + " is missing from the folder: fetch it too");
         }
-        return TensorFile.openOne(file);
+        return opener.open(file);
     }
 
     private static String text(Path index) throws IOException {
@@ -162,7 +175,11 @@ public final class ShardedFile implements TensorFile {
         return places;
     }
 
-    /** Refuses a file that is one of several by an index beside it, or by its name. */
+    /**
+     * Refuses a file that is one of several by an index beside it, or by its name.
+     *
+     * @throws IOException if it is one, or its folder cannot be listed
+     */
     static void refuseShard(Path path) throws IOException {
         Path name = path.getFileName();
         if (name == null || !Files.isRegularFile(path)) {
@@ -176,7 +193,7 @@ public final class ShardedFile implements TensorFile {
             try {
                 files.addAll(index(index, text(index)).values());
             } catch (IOException e) {
-                // A damaged index says nothing of this file.
+                // A damaged index names no shards: skip it.
                 continue;
             }
             if (files.size() > 1 && files.contains(name.toString())) {
@@ -224,17 +241,30 @@ public final class ShardedFile implements TensorFile {
                 + FileKind.distributed(inner.getFirst().toString()) : " of torch.save or safetensors"));
     }
 
-    private static List<Path> matching(Path folder, String pattern) throws IOException {
+    /**
+     * The files of a folder whose names match, sorted; none if there is no such folder.
+     *
+     * @throws IOException if the folder cannot be listed, with the cure
+     */
+    static List<Path> matching(Path folder, String pattern) throws IOException {
         List<Path> found = new ArrayList<>();
         try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, pattern)) {
             files.forEach(found::add);
         } catch (DirectoryIteratorException e) {
-            throw e.getCause();
+            throw unlisted(folder, Objects.requireNonNull(e.getCause()));
         } catch (NoSuchFileException e) {
             return List.of();
+        } catch (IOException e) {
+            throw unlisted(folder, e);
         }
         Collections.sort(found);
         return found;
+    }
+
+    private static IOException unlisted(Path folder, IOException cause) {
+        String why = cause.getClass().getSimpleName().replace("Exception", "");
+        return new IOException(folder + " cannot be listed (" + why + "), so an index of shards in it cannot be found: allow reading the "
+                + "folder (chmod u+rx), or copy the file to another folder", cause);
     }
 
     @Override
@@ -263,8 +293,27 @@ public final class ShardedFile implements TensorFile {
         return owner.view(name);
     }
 
+    /**
+     * Closes all shards; closing twice is harmless.
+     *
+     * @throws IllegalStateException if a native call still uses the memory of a shard; the others are closed then
+     */
     @Override
     public void close() {
-        shards.forEach(TensorFile::close);
+        RuntimeException failure = null;
+        for (TensorFile shard : shards) {
+            try {
+                shard.close();
+            } catch (RuntimeException e) {
+                if (failure == null) {
+                    failure = e;
+                } else {
+                    failure.addSuppressed(e);
+                }
+            }
+        }
+        if (failure != null) {
+            throw failure;
+        }
     }
 }

@@ -46,7 +46,7 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
     Map<String, String> metadata();
 
     /**
-     * Names under which the file has something that is no tensor of a supported type, with the reason and what to do; unmodifiable.
+     * Names under which the file has something other than a tensor of a supported type, with the reason and what to do; unmodifiable.
      * They are among neither {@link #entries} nor {@link #metadata}.
      */
     Map<String, String> unreadable();
@@ -66,11 +66,11 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
     void close();
 
     /**
-     * Opens a file of either format, told apart by its first bytes, or by its name where those say nothing; or the shards that an
-     * index names, by the index or by its folder.
+     * Opens a file of either format, which its first bytes decide, or its name if they do not; or the shards that an index names,
+     * by the index or by its folder.
      *
      * @return the open file, which the caller closes
-     * @throws IOException if the file is missing, damaged or of another format
+     * @throws IOException if the file is missing, damaged or of another format, or its folder cannot be listed
      */
     static TensorFile open(Path path) throws IOException {
         if (Files.isDirectory(path) || ShardedFile.isIndex(path)) {

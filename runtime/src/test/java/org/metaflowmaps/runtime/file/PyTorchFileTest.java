@@ -11,8 +11,10 @@ import static org.metaflowmaps.runtime.file.PyTorchSamples.file;
 import static org.metaflowmaps.runtime.file.PyTorchSamples.floats;
 import static org.metaflowmaps.runtime.file.PyTorchSamples.sizes;
 
+import com.sun.management.ThreadMXBean;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
@@ -33,6 +36,7 @@ import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.PyTorchSamples.Pickle;
+import org.metaflowmaps.runtime.file.Pickle.Name;
 
 /** What a file of torch.save means, and what of it is refused. */
 class PyTorchFileTest {
@@ -369,9 +373,182 @@ class PyTorchFileTest {
             doubled.op('e').op('q', level + 1);
         }
         refuse(doubled.op('t').op('q', 99).op('0').items().text("x").op('h', 28).endItems(), "too often");
+        // A thousand texts under a key of a million characters.
+        refuse(thousand(new Pickle(2).items().text("k".repeat(1_000_000)).items(), new AtomicInteger()).endItems().endItems(),
+                "too long keys", "at most 20000000 characters");
         byte[] many = new byte[3_100_000];
         Arrays.fill(many, (byte) ']');
         refuse(write(file(many, Map.of())), "3000000 objects");
+    }
+
+    /** The name a.b twice: once a key with a dot, once a key in a dict. */
+    private void twice(Consumer<Pickle> first, Consumer<Pickle> second) throws IOException {
+        Pickle pickle = new Pickle(2).items().text("a.b");
+        first.accept(pickle);
+        pickle.text("a").items().text("b");
+        second.accept(pickle);
+        try (PyTorchFile file = open(pickle.endItems().endItems(), Map.of("0", floats(1, 2)))) {
+            assertEquals(Set.of("a.b"), file.unreadable().keySet());
+            assertEquals(Set.of(), file.entries().keySet());
+            assertEquals(Map.of(), file.metadata());
+            assertThrows(IllegalArgumentException.class, () -> file.view("a.b"));
+        }
+    }
+
+    @Test
+    void anUnreadableNameIsNothingElse() throws IOException {
+        Consumer<Pickle> tensor = pickle -> pickle.tensor("FloatStorage", "0", 2, 0, sizes(1), 1);
+        Consumer<Pickle> text = pickle -> pickle.text("v");
+        List<Consumer<Pickle>> refused = List.of(pickle -> pickle.global("os", "system").op(')', 'R'), pickle -> typed(pickle, "uint16"),
+                pickle -> pickle.global("torch._utils", "_rebuild_meta_tensor_no_storage").op('(').global("torch", "float32").tuple(2)
+                        .tuple(1).op(0x89, 't', 'R'));
+        for (Consumer<Pickle> other : refused) {
+            for (Consumer<Pickle> good : List.of(tensor, text)) {
+                twice(good, other);
+                twice(other, good);
+            }
+        }
+    }
+
+    /** A tensor inside that many dicts. */
+    private PyTorchFile nested(int dicts) throws IOException {
+        Pickle pickle = new Pickle(2);
+        for (int i = 0; i < dicts; i++) {
+            pickle.items().text("d");
+        }
+        pickle.tensor("FloatStorage", "0", 2, 0, sizes(2), 1);
+        for (int i = 0; i < dicts; i++) {
+            pickle.endItems();
+        }
+        return open(pickle, Map.of("0", floats(1, 2)));
+    }
+
+    @Test
+    void whatIsNestedTooDeeplyIsListed() throws IOException {
+        try (PyTorchFile file = nested(65)) {
+            assertEquals(List.of("d" + ".d".repeat(64)), List.copyOf(file.entries().keySet()));
+            assertEquals(Map.of(), file.unreadable());
+        }
+        try (PyTorchFile file = nested(70)) {
+            assertEquals(Map.of(), file.entries());
+            String name = "d" + ".d".repeat(64);
+            assertEquals(Set.of(name), file.unreadable().keySet());
+            IllegalArgumentException refused = assertThrows(IllegalArgumentException.class, () -> file.view(name));
+            assertTrue(String.valueOf(refused.getMessage()).contains("more than 64 dicts"), refused.getMessage());
+        }
+        // Also inside objects, whose inner structure is not a dict of the file.
+        Pickle pickle = new Pickle(2).items().text("o").global("mine", "Thing").op(')', 0x81);
+        for (int i = 0; i < 70; i++) {
+            pickle.items().text("d");
+        }
+        pickle.tensor("FloatStorage", "0", 2, 0, sizes(2), 1);
+        for (int i = 0; i < 70; i++) {
+            pickle.endItems();
+        }
+        try (PyTorchFile file = open(pickle.op('b').endItems(), Map.of("0", floats(1, 2)))) {
+            assertEquals(Map.of(), file.entries());
+            assertEquals(Set.of("o", "o" + ".d".repeat(64)), file.unreadable().keySet());
+        }
+    }
+
+    private static Pickle thousand(Pickle pickle, AtomicInteger next) {
+        for (int i = 0; i < 1000; i++) {
+            pickle.number(next.getAndIncrement()).text("v");
+        }
+        return pickle;
+    }
+
+    @Test
+    void keysThatAreTuplesOrNamesHaveShortTexts() throws IOException {
+        String huge = "k".repeat(1_000_000);
+        Pickle pickle = new Pickle(2).items().text(huge).op('q', 0, 0x85).number(1);
+        // Ten of the level below, four levels deep.
+        pickle.op('h', 0);
+        for (int level = 0; level < 4; level++) {
+            pickle.op('q', 1, '0', '(');
+            for (int i = 0; i < 10; i++) {
+                pickle.op('h', 1);
+            }
+            pickle.op('t');
+        }
+        pickle.number(2).global(huge, huge).number(3).global("mine", "Key").op('h', 0, 0x85, 'R').number(4);
+        try (PyTorchFile file = open(pickle.endItems(), Map.of())) {
+            assertEquals(List.of("1", "2", "3", "4"), List.copyOf(file.metadata().values()));
+            assertEquals(List.of(1003, 1003, 103, 1003), file.metadata().keySet().stream().map(String::length).toList());
+        }
+    }
+
+    /** A name of two million characters costs a hundred each time it is shown. */
+    @Test
+    void longNamesAreCutBeforeTheyAreJoined() {
+        Name name = new Name("m".repeat(1_000_000), "n".repeat(1_000_000));
+        ThreadMXBean memory = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        String text = name.toString();
+        long before = memory.getCurrentThreadAllocatedBytes();
+        for (int i = 0; i < 20; i++) {
+            assertEquals(text, name.toString());
+        }
+        long used = memory.getCurrentThreadAllocatedBytes() - before;
+        assertTrue(used < 1_000_000, used + " bytes for 20 texts");
+        assertEquals("m".repeat(100) + "...", text);
+        assertEquals("os.system", new Name("os", "system").toString());
+        assertEquals("m".repeat(99) + "....", new Name("m".repeat(99), "n").toString());
+    }
+
+    @Test
+    void aRebuildInsideItselfIsInert() throws IOException {
+        inert("torch._tensor._rebuild_from_type_v2", thing -> {
+            thing.global("torch._tensor", "_rebuild_from_type_v2").op('r').int32(0).global("torch", "Tensor").op('r').int32(1).op('0', '0')
+                    .op(')');
+            for (int i = 0; i < 100_000; i++) {
+                thing.op('r').int32(2).op('0', '(', 'h', 0, 'h', 1, 'h', 2, '}', 't');
+            }
+            thing.op('r').int32(2).op('0', 'h', 0, 'h', 2, 'R');
+        });
+        inert("builtins.list", thing -> thing.global("torch._tensor", "_rebuild_from_type_v2").op('(').global("builtins", "list")
+                .global("torch", "Tensor").op(')', '}', 't', 'R'));
+    }
+
+    private static Pickle thousand(Pickle pickle, Consumer<Pickle> element) {
+        pickle.op('(');
+        for (int i = 0; i < 1000; i++) {
+            element.accept(pickle);
+        }
+        return pickle;
+    }
+
+    /** Each call copies a container of a thousand elements: a thousand calls in a few kilobytes would copy a million. */
+    private Pickle copies(Consumer<Pickle> container, String module, String name) {
+        Pickle pickle = new Pickle(2).items().text("x");
+        container.accept(pickle);
+        pickle.op('q', 0).text("y").global(module, name).op('q', 1).text("z").op(']');
+        return thousand(pickle, each -> each.op('h', 1, 'h', 0, 0x85, 'R')).op('e').endItems();
+    }
+
+    @Test
+    void copiesOfContainersAreBoundedByTheFile() throws IOException {
+        Consumer<Pickle> list = pickle -> thousand(pickle.op(']'), each -> each.op('N')).op('e');
+        Consumer<Pickle> pairs = pickle -> thousand(pickle.op(']'), each -> each.number(1).op('N', 0x86)).op('e');
+        Consumer<Pickle> dict = pickle -> {
+            pickle.items();
+            for (int i = 0; i < 1000; i++) {
+                pickle.number(i).op('N');
+            }
+            pickle.endItems();
+        };
+        for (String name : List.of("list", "set", "frozenset")) {
+            refuse(copies(list, "builtins", name), "calls copy more than");
+        }
+        refuse(copies(dict, "builtins", "dict"), "calls copy more than");
+        for (String name : List.of("OrderedDict", "Counter", "defaultdict")) {
+            refuse(copies(dict, "collections", name), "calls copy more than");
+            refuse(copies(pairs, "collections", name), "calls copy more than");
+        }
+        // One copy of each container is what real files have.
+        try (PyTorchFile file = open(new Pickle(2).items().text("x").global("collections", "OrderedDict").op(']', '(', ']', '(').text("k")
+                .number(1).op('e', 'e').op(0x85, 'R').endItems(), Map.of())) {
+            assertEquals(Map.of("x.k", "1"), file.metadata());
+        }
     }
 
     @Test

@@ -98,7 +98,8 @@ class PyTorchFuzzTest {
     void damagedPickles() {
         for (int i = 0; i < PICKLES; i++) {
             try {
-                org.metaflowmaps.runtime.file.Pickle.read("test.pt", MemorySegment.ofArray(damaged(new Random(i))), 0, new PyTorchObjects());
+                byte[] pickle = damaged(new Random(i));
+                org.metaflowmaps.runtime.file.Pickle.read("test.pt", MemorySegment.ofArray(pickle), 0, new PyTorchObjects(pickle.length));
                 accepted++;
             } catch (PyTorchException e) {
                 refused++;

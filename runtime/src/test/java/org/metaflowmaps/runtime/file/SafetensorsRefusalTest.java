@@ -194,9 +194,9 @@ class SafetensorsRefusalTest {
         refused("{" + entry("a", "U8", "[8]", "[0,8]") + "," + entry("b", "U8", "[8]", "[16,24]") + "}",
                 "tensor 'b'", "begin at 16, after 8 bytes that no tensor has", "without holes");
         refused("{" + entry("b", "U8", "[16]", "[8,24]") + "}", "tensor 'b'", "after 8 bytes that no tensor has");
-        refused("{" + entry("a", "U8", "[16]", "[0,16]") + "}", "end at byte 16", "goes on for 8 bytes",
+        refused("{" + entry("a", "U8", "[16]", "[0,16]") + "}", "end at byte 16", "has 8 more bytes",
                 "end with the last tensor");
-        refused("{}", "end at byte 0", "goes on for 24 bytes");
+        refused("{}", "end at byte 0", "has 24 more bytes");
     }
 
     @Test

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -9,6 +10,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /** Looks through a folder of data, every item of it, and finds what training on it would stumble over. */
@@ -24,6 +26,24 @@ public final class DataCheck {
      * @param damaged how many there are in all
      */
     public record Report(String kind, List<String> summary, List<String> problems, long damaged) {}
+
+    /**
+     * The settings of a configuration that decide whether an item is damaged. Without one of them, items that only this setting makes
+     * unusable are not counted.
+     *
+     * @param channels {@code data.channels}, at least 1; null if not known
+     * @param classes {@code data.classes}, at least 1; null if not known
+     */
+    public record Expected(@Nullable Integer channels, @Nullable Integer classes) {
+        /** Nothing known. */
+        public static final Expected NONE = new Expected(null, null);
+
+        /** Checks the ranges. */
+        public Expected {
+            Preconditions.checkArgument(channels == null || channels >= 1, "data.channels is %s, expected at least 1", channels);
+            Preconditions.checkArgument(classes == null || classes >= 1, "data.classes is %s, expected at least 1", classes);
+        }
+    }
 
     /**
      * What kind of data a folder holds by its files' names and, of safetensors files, their tensors.
@@ -71,13 +91,24 @@ public final class DataCheck {
      * @throws IOException if the folder cannot be listed, or is not such a folder as a whole
      */
     public static Report of(Path folder, int most) throws IOException {
+        return of(folder, most, Expected.NONE);
+    }
+
+    /**
+     * Reads every item, and finds those that training with these settings cannot use.
+     *
+     * @param folder of a {@linkplain #kind known kind}
+     * @param most problems to list
+     * @throws IOException if the folder cannot be listed, or is not such a folder as a whole
+     */
+    public static Report of(Path folder, int most, Expected expected) throws IOException {
         String kind = kind(folder).orElseThrow(() -> new IOException(folder
                 + " holds no data that is known: expected a subfolder of PNG or JPEG "
                 + "files per class, .safetensors files with latents and labels, or train-images-idx3-ubyte and train-labels-idx1-ubyte"));
         return switch (kind) {
             case "images" -> images(folder, most);
-            case "latents" -> latents(folder, most);
-            default -> idx(folder);
+            case "latents" -> latents(folder, most, expected);
+            default -> idx(folder, expected);
         };
     }
 
@@ -98,16 +129,17 @@ public final class DataCheck {
         }
     }
 
-    private static Report latents(Path folder, int most) throws IOException {
+    private static Report latents(Path folder, int most, Expected expected) throws IOException {
         List<String> problems = new ArrayList<>();
         List<String> summary = new ArrayList<>();
         long damaged = 0;
         long count = 0;
+        long infinite = 0;
         int files = 0;
         for (Path file : LatentShards.paths(folder)) {
             files++;
             try {
-                LatentFile.Found found = LatentFile.check(file, most - problems.size());
+                LatentFile.Found found = LatentFile.check(file, most - problems.size(), expected);
                 if (summary.isEmpty()) {
                     summary.add(found.form());
                 } else if (!found.form().equals(summary.getFirst())) {
@@ -116,6 +148,7 @@ public final class DataCheck {
                 }
                 count += found.count();
                 damaged += found.damaged();
+                infinite += found.infinite();
                 problems.addAll(found.problems());
             } catch (IOException e) {
                 damaged++;
@@ -124,15 +157,24 @@ public final class DataCheck {
                 }
             }
         }
-        String forms = summary.isEmpty() ? "" : " of " + summary.getFirst();
-        return new Report("latents", List.of(folder + ": " + count + " latents" + forms + " in " + files + (files == 1 ? " file"
-                : " files")),
-                problems, damaged);
+        if (damaged == 0 && count == 0) {
+            damaged++;
+            problems.add(folder + ": its " + files + " safetensors files hold no latents, expected at least 1");
+        }
+        List<String> lines = new ArrayList<>();
+        lines.add(folder + ": " + count + " latents" + (summary.isEmpty() ? "" : " of " + summary.getFirst()) + " in " + files
+                + (files == 1 ? " file" : " files"));
+        if (infinite > 0) {
+            lines.add(infinite + " latents hold infinite numbers in the second half of their channels. Training takes them only as log "
+                    + "variances: check with the configuration's data.channels (mfm inspect --channels)");
+        }
+        return new Report("latents", lines, problems.subList(0, Math.min(most, problems.size())), damaged);
     }
 
-    private static Report idx(Path folder) throws IOException {
+    private static Report idx(Path folder, Expected expected) throws IOException {
         try {
-            LabelledImages images = IdxImages.train(folder, Byte.MAX_VALUE);
+            Integer known = expected.classes();
+            LabelledImages images = IdxImages.train(folder, known == null ? Byte.MAX_VALUE : known);
             long[] sizes = new long[Byte.MAX_VALUE];
             for (int i = 0; i < images.count(); i++) {
                 sizes[images.label(i)]++;

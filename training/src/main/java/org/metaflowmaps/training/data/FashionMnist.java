@@ -32,7 +32,7 @@ public final class FashionMnist {
     /**
      * Reads the 10,000 test images that come with this library.
      *
-     * @return the images, one channel, 28 x 28; read anew at each call
+     * @return the images, one channel, 28 x 28; read again at each call
      */
     public static LabelledImages test() {
         try {
@@ -59,7 +59,7 @@ public final class FashionMnist {
     }
 
     /**
-     * Finds the folder in which Debian and its kin install the data set.
+     * Finds the folder in which Debian and distributions based on it install the data set.
      *
      * @return the folder, if both training files lie in it
      */

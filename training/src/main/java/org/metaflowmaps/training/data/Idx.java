@@ -11,10 +11,10 @@ import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
 
 /**
- * Reads IDX files of unsigned bytes, the format of MNIST and its kin, plain or compressed by gzip.
+ * Reads IDX files of unsigned bytes, the format of MNIST and similar sets, plain or compressed by gzip.
  *
  * <p>Such a file holds two zero bytes, the element type, the number of dimensions, each dimension's size as a big-endian
- * 32-bit number, and the elements. Whether it is compressed is told by its first two bytes, not by its name. Memory grows with
+ * 32-bit number, and the elements. Its first two bytes, not its name, show whether it is compressed. Memory grows with
  * what the file really holds, whatever its header claims, and stops at 1 GiB of elements.
  */
 public final class Idx {
@@ -155,7 +155,7 @@ public final class Idx {
         return text.toString();
     }
 
-    /** A gzip stream that knows whether its source goes on after it; the JDK's passes over what it cannot read there. */
+    /** A gzip stream that knows whether its source has more bytes after it; the JDK's passes over what it cannot read there. */
     private static final class Unzipped extends GZIPInputStream {
         private static final int TRAILER = 8;
 

@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 
-/** Sets of grey images with labels in two IDX files, as those of MNIST, Fashion-MNIST, KMNIST and their kin. */
+/** Sets of grey images with labels in two IDX files, such as MNIST, Fashion-MNIST and KMNIST. */
 public final class IdxImages {
     private static final String IMAGES = "train-images-idx3-ubyte";
     private static final String LABELS = "train-labels-idx1-ubyte";

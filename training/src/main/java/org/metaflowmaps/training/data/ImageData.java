@@ -8,7 +8,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Labelled images in [-1, 1], shuffled anew each epoch; they stay on the device as bytes. */
+/** Labelled images in [-1, 1], in a new order each epoch; they stay on the device as bytes. */
 public final class ImageData implements TrainingData {
     private static final double HALF_RANGE = 127.5;
 
@@ -149,6 +149,11 @@ public final class ImageData implements TrainingData {
     public String summary() {
         return images.count() + " images of " + images.height() + " x " + images.width() + " in " + classes() + " classes"
                 + (heldOut() == 0 ? "" : ", the last " + heldOut() + " of them held out");
+    }
+
+    @Override
+    public Batch examples(int wanted) {
+        return batch(0, wanted);
     }
 
     @Override

@@ -24,7 +24,7 @@ import javax.imageio.stream.MemoryCacheImageInputStream;
 /**
  * Reads an image file as grey or as red, green and blue bytes.
  *
- * <p>Grey levels, and a PNG's red, green and blue, are taken as they stand, whatever profile comes along; a JPEG's colours are
+ * <p>Grey levels, and a PNG's red, green and blue, are taken as they are stored, even if the file has a colour profile; a JPEG's colours are
  * brought to sRGB by its decoder where they have a profile, and CMYK is converted. Grey of colours is their luma by ITU-R BT.601. What
  * is transparent lies on white. An orientation in Exif data is ignored.
  */
@@ -32,7 +32,7 @@ final class ImageFile {
     /** The most pixels that are decoded; a small damaged file can claim any number. */
     private static final long MAX_PIXELS = 1 << 26;
 
-    /** The largest file that is read: twice what so many pixels take uncompressed. */
+    /** The largest file that is read: twice what this many pixels take uncompressed. */
     private static final long MAX_BYTES = 1 << 29;
 
     /** In what libjpeg says of data that ends before all pixels are there, or that no encoder writes. */

@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -14,7 +15,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * PNG and JPEG files in one subfolder per class, in [-1, 1], shuffled anew each epoch.
+ * PNG and JPEG files in one subfolder per class, in [-1, 1], in a new order each epoch.
  *
  * <p>Classes are numbered by the order of their folders' names, files by theirs, both by code units. Hidden files, files that
  * end in neither .png, .jpg nor .jpeg, folders inside class folders and empty class folders are passed over and counted. The short side
@@ -131,9 +132,19 @@ public final class ImageFolder implements TrainingData {
      */
     @Override
     public Batch batch(long position, int count) {
+        return batch(count, bytes -> items.read(position, count, bytes));
+    }
+
+    @Override
+    public Batch examples(int count) {
+        return batch(count, bytes -> items.first(count, bytes));
+    }
+
+    /** Reads items into memory and returns their numbers among those that are trained on. */
+    private Batch batch(int count, Function<MemorySegment, int[]> read) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor bytes = Torch.empty(DType.UINT8, Device.CPU, count, channels, size, size);
-            int[] numbers = items.read(position, count, bytes.segment());
+            int[] numbers = read.apply(bytes.segment());
             return batch(scope, bytes, Arrays.stream(numbers).map(number -> choice.trained()[number]).toArray());
         }
     }

@@ -114,7 +114,7 @@ final class ImageTree {
             for (Path entry : (Iterable<Path>) entries::iterator) {
                 String name = entry.getFileName().toString();
                 if (byName.put(name, entry) != null || !isOwnName(folder, name, entry)) {
-                    throw new IOException("the name of " + entry + " cannot be told from others in this locale (its encoding is "
+                    throw new IOException("the name of " + entry + " cannot be distinguished from others in this locale (its encoding is "
                             + System.getProperty("sun.jnu.encoding") + "): set LC_ALL=C.UTF-8, or rename the file");
                 }
             }

@@ -26,12 +26,13 @@ final class LatentFile {
      * @param form type and shape of one latent
      * @param count latents
      * @param damaged those of them that cannot be trained on
-     * @param problems a line for each of the first of these
+     * @param infinite those that can be trained on only if the second half of their channels are log variances
+     * @param problems a line for each of the first damaged ones
      */
-    record Found(String form, long count, long damaged, List<String> problems) {}
+    record Found(String form, long count, long damaged, long infinite, List<String> problems) {}
 
     /** Reads all of a file. */
-    static Found check(Path path, int most) throws IOException {
+    static Found check(Path path, int most, DataCheck.Expected expected) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
             Map<String, SafetensorsFile.Entry> entries = file.entries();
             SafetensorsFile.Entry latents = entries.get("latents");
@@ -43,26 +44,43 @@ final class LatentFile {
                         + (labels == null ? "no labels" : "labels " + labels.dtype() + labels.shape())
                         + ", expected latents (N, C, H, W) in float32, float16 or bfloat16 and labels (N) in int64");
             }
+            List<Long> shape = latents.shape();
+            long stored = shape.get(1);
+            if (stored < 1 || shape.get(2) < 1 || shape.get(3) < 1) {
+                throw new IOException(path + ": latents are " + latents.dtype() + shape + ", expected at least one channel, row and column");
+            }
+            Integer channels = expected.channels();
+            if (channels != null && stored != channels && stored != 2L * channels) {
+                throw new IOException(path + ": latents are " + latents.dtype() + shape + ", expected " + channels
+                        + " channels or, for means and log variances, " + 2 * channels + " (data.channels is " + channels + ")");
+            }
+            // Without data.channels, an even number of channels may be means and log variances.
+            long means = channels != null ? channels : stored % 2 == 0 ? stored / 2 : stored;
             long count = latents.shape().getFirst();
             List<String> problems = new ArrayList<>();
             long damaged = 0;
+            long infinite = 0;
             MemorySegment values = file.bytes("latents");
             MemorySegment numbers = file.bytes("labels");
             long size = count == 0 ? 0 : values.byteSize() / count;
             for (long i = 0; i < count; i++) {
                 byte[] item = values.asSlice(i * size, size).toArray(ValueLayout.JAVA_BYTE);
-                int bad = firstNotFinite(item, latents.dtype());
+                int bad = firstBad(item, latents.dtype(), means * shape.get(2) * shape.get(3));
                 long label = numbers.get(ValueLayout.JAVA_LONG_UNALIGNED, i * Long.BYTES);
-                if (bad >= 0 || label < 0) {
+                Integer classes = expected.classes();
+                boolean unknown = label < 0 || (classes != null && label >= classes);
+                if (bad >= 0 || unknown) {
                     damaged++;
                     if (problems.size() < most) {
-                        problems.add(path + ": latent " + i + (label < 0 ? " has label " + label : " holds " + value(item, bad,
-                                latents.dtype())
-                                + ", expected finite numbers"));
+                        problems.add(path + ": latent " + i + (unknown ? " has label " + label + ", expected 0 "
+                                + (classes == null ? "or more" : "to " + (classes - 1) + " (data.classes is " + classes + ")")
+                                : " holds " + value(item, bad, latents.dtype()) + ", expected finite numbers"));
                     }
+                } else if (channels == null && firstBad(item, latents.dtype(), Long.MAX_VALUE) >= 0) {
+                    infinite++;
                 }
             }
-            return new Found(latents.dtype() + latents.shape().subList(1, 4).toString(), count, damaged, problems);
+            return new Found(latents.dtype() + shape.subList(1, 4).toString(), count, damaged, infinite, problems);
         }
     }
 
@@ -70,10 +88,16 @@ final class LatentFile {
         return type == DType.FLOAT32 || type == DType.FLOAT16 || type == DType.BFLOAT16;
     }
 
-    /** Where the first NaN or infinity of an item is; -1 if there is none. */
-    static int firstNotFinite(byte[] item, DType type) {
+    /**
+     * Where the first number is that training cannot use; -1 if there is none. Log variances are clamped, so they may be infinite, as a
+     * variance of 0 has it; they may not be NaN.
+     *
+     * @param means how many numbers come before the log variances
+     */
+    static int firstBad(byte[] item, DType type, long means) {
         for (int i = 0; i < item.length / type.bytes(); i++) {
-            if (!Float.isFinite(value(item, i, type))) {
+            float value = value(item, i, type);
+            if (i < means ? !Float.isFinite(value) : Float.isNaN(value)) {
                 return i;
             }
         }

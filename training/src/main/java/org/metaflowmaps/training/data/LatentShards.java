@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.metaflowmaps.runtime.DType;
@@ -22,7 +23,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /**
- * Latents of an autoencoder from safetensors files, scaled, shuffled anew each epoch.
+ * Latents of an autoencoder from safetensors files, scaled, in a new order each epoch.
  *
  * <p>Each file holds {@code latents} (N, C, H, W) in float16, bfloat16 or float32, and {@code labels} (N) in int64; N may differ
  * between files. Where the latents have twice the wanted channels, the first half are means and the second half logarithms of
@@ -214,14 +215,10 @@ public final class LatentShards implements TrainingData {
                     + (classes - 1)
                     + " (data.classes is " + classes + "): repair or remove it");
         }
-        int means = Math.toIntExact(channels * shape[2] * shape[3]);
-        for (int i = 0; i < bytes.length / type.bytes(); i++) {
-            float value = LatentFile.value(bytes, i, type);
-            // Log variances are held to a range, infinite ones too.
-            if (i < means ? !Float.isFinite(value) : Float.isNaN(value)) {
-                throw new DamagedItemException(part.file + ": latent " + number + " holds " + value
-                        + ", expected finite numbers: repair or remove it");
-            }
+        int bad = LatentFile.firstBad(bytes, type, channels * shape[2] * shape[3]);
+        if (bad >= 0) {
+            throw new DamagedItemException(part.file + ": latent " + number + " holds " + LatentFile.value(bytes, bad, type)
+                    + ", expected finite numbers: repair or remove it");
         }
         return bytes;
     }
@@ -276,9 +273,18 @@ public final class LatentShards implements TrainingData {
 
     @Override
     public Batch batch(long position, int count) {
+        return batch(position, count, bytes -> items.read(position, count, bytes));
+    }
+
+    @Override
+    public Batch examples(int count) {
+        return batch(0, count, bytes -> items.first(count, bytes));
+    }
+
+    private Batch batch(long position, int count, Function<MemorySegment, int[]> read) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor stored = Torch.empty(type, Device.CPU, count, shape[1], shape[2], shape[3]);
-            int[] numbers = items.read(position, count, stored.segment());
+            int[] numbers = read.apply(stored.segment());
             return batch(scope, stored, Arrays.stream(numbers).map(number -> choice.trained()[number]).toArray(),
                     () -> noise(position, count));
         }

@@ -65,6 +65,11 @@ public final class MixtureData implements TrainingData {
     }
 
     @Override
+    public Batch examples(int wanted) {
+        return batch(0, wanted);
+    }
+
+    @Override
     public void close() {
         means.close();
     }

@@ -91,7 +91,7 @@ final class ReadAhead implements AutoCloseable {
         /**
          * Bytes of the item with that number.
          *
-         * @param place where it stands in the whole stream
+         * @param place its place in the whole stream
          * @throws DamagedItemException if the item itself is unusable; the message names its file
          * @throws IOException if reading failed for another reason
          */
@@ -101,7 +101,7 @@ final class ReadAhead implements AutoCloseable {
     /** An item whose turn is near. */
     private record Item(Future<Found> found) {}
 
-    /** What stands in an item's place: itself, or another after some damaged ones. */
+    /** The item that is used in one place: the one due there, or its replacement if that is damaged. */
     private static final class Found {
         private final int index;
         private final byte[] bytes;
@@ -127,11 +127,9 @@ final class ReadAhead implements AutoCloseable {
         if (pool == null) {
             int[] indices = indices(position, wanted);
             for (int i = 0; i < wanted; i++) {
-                try {
-                    numbers[i] = put(target, i, wanted, find(indices[i], position + i));
-                } catch (IOException e) {
-                    throw new UncheckedIOException(e.getMessage(), e);
-                }
+                Found found = findHere(indices[i], position + i);
+                count(found);
+                numbers[i] = put(target, i, wanted, found);
             }
             return numbers;
         }
@@ -152,12 +150,38 @@ final class ReadAhead implements AutoCloseable {
         for (int i = 0; i < wanted; i++) {
             Item item = ahead.remove();
             next++;
-            numbers[i] = put(target, i, wanted, wait(item));
+            Found found = wait(item);
+            count(found);
+            numbers[i] = put(target, i, wanted, found);
         }
         return numbers;
     }
 
-    /** How many items stood in a damaged one's place so far. */
+    /**
+     * Reads the first items in the caller's thread. Drops nothing that was read ahead and counts no damaged item.
+     *
+     * @param target their bytes, one after the other
+     * @return their numbers
+     * @throws UncheckedIOException if one cannot be read
+     */
+    int[] first(int wanted, MemorySegment target) {
+        int[] numbers = new int[wanted];
+        int[] indices = indices(0, wanted);
+        for (int i = 0; i < wanted; i++) {
+            numbers[i] = put(target, i, wanted, findHere(indices[i], i));
+        }
+        return numbers;
+    }
+
+    private Found findHere(int index, long place) {
+        try {
+            return find(index, place);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e.getMessage(), e);
+        }
+    }
+
+    /** Returns how many damaged items were replaced so far. */
     long replaced() {
         return replaced;
     }
@@ -185,11 +209,14 @@ final class ReadAhead implements AutoCloseable {
                 + passedOver.values().iterator().next().getMessage());
     }
 
-    private int put(MemorySegment target, int place, int wanted, Found found) {
+    private void count(Found found) {
         if (!found.passedOver.isEmpty()) {
             replaced++;
             found.passedOver.forEach(this::note);
         }
+    }
+
+    private static int put(MemorySegment target, int place, int wanted, Found found) {
         long size = target.byteSize() / wanted;
         target.asSlice(place * size, size).copyFrom(MemorySegment.ofArray(found.bytes));
         return found.index;

@@ -65,7 +65,7 @@ public interface TrainingData extends AutoCloseable {
      * @param from the first one's number among them, from 0
      * @param count how many, at least 1
      * @return in the innermost open scope, on the stream's device
-     * @throws IllegalArgumentException if there are not so many
+     * @throws IllegalArgumentException if there are fewer
      * @throws java.io.UncheckedIOException if one cannot be read
      */
     default Batch heldOut(int from, int count) {
@@ -90,6 +90,18 @@ public interface TrainingData extends AutoCloseable {
      * @return in the innermost open scope, on the stream's device
      */
     Batch batch(long position, int count);
+
+    /**
+     * The items of {@code batch(0, count)}, for a picture in the middle of training: reading them leaves the stream as it was, so it
+     * drops nothing that was read ahead and counts no {@linkplain #replaced replaced} item.
+     *
+     * @param count how many, at least 1
+     * @return in the innermost open scope, on the stream's device; null, the default, if the stream cannot give them
+     * @throws java.io.UncheckedIOException if one cannot be read
+     */
+    default @Nullable Batch examples(int count) {
+        return null;
+    }
 
     @Override
     void close();

@@ -63,7 +63,7 @@ public final class MetricsLog implements AutoCloseable {
      * Opens a log to write to, and drops what it holds for steps that are about to be taken again.
      *
      * @param file the log; made if missing, as is its folder
-     * @param resumedAt the step from which the run goes on, 0 for a new one; lines of later steps are dropped
+     * @param resumedAt the step from which the run continues, 0 for a new one; lines of later steps are dropped
      * @return the log, to which new lines are appended; the caller closes it
      * @throws IOException if the file cannot be written, or a line other than the last is not one of such a log
      */

@@ -11,12 +11,12 @@ public final class ProcessMemory {
 
     private ProcessMemory() {}
 
-    /** Peak resident bytes; empty where the system does not tell. */
+    /** Peak resident bytes; empty if the system does not report it. */
     public static OptionalLong peak() {
         return field("VmHWM:");
     }
 
-    /** Resident bytes; empty where the system does not tell. */
+    /** Resident bytes; empty if the system does not report it. */
     public static OptionalLong resident() {
         return field("VmRSS:");
     }

@@ -72,7 +72,7 @@ public final class Progress implements AutoCloseable {
     }
 
     /**
-     * Tells that a step is done; cheap enough to be called at every one.
+     * Notes that a step is done; cheap enough to be called at every one.
      *
      * @param done the steps done so far
      * @param note what to show beside, such as {@code loss 0.123}; may be empty

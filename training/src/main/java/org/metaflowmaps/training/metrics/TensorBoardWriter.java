@@ -43,7 +43,7 @@ public final class TensorBoardWriter implements AutoCloseable {
      * Begins a new event file.
      *
      * @param folder where to put it; made if missing. TensorBoard shows all event files of a folder as one run.
-     * @param resumedAt the step from which the run goes on, 0 for a new one; TensorBoard then drops what earlier files of
+     * @param resumedAt the step from which the run continues, 0 for a new one; TensorBoard then drops what earlier files of
      *     the folder hold for later steps
      * @return the writer; the caller closes it
      * @throws IllegalArgumentException if the step is negative

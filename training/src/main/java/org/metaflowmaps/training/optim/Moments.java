@@ -7,7 +7,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** The two moment buffers of Adam and its kin, with the names PyTorch gives them. */
+/** The two moment buffers of Adam and its variants, with the names PyTorch gives them. */
 record Moments(Tensor average, Tensor squareAverage) {
     /** Refuses decays and an epsilon that make no sense, before anything is allocated. */
     static void check(double beta1, double beta2, double eps) {

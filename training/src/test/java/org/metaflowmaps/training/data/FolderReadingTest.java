@@ -23,7 +23,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Refusal;
@@ -306,6 +308,66 @@ final class FolderReadingTest {
             assertTrue(Arrays.stream(data.batch(0, 80).labels().toLongArray()).allMatch(label -> label == 0 || label == 1));
             assertEquals(10, data.replaced());
         }
+    }
+
+    private static boolean trains(Path place, int channels, int classes) throws IOException {
+        try (LatentShards data = new LatentShards(place, channels, classes, 1, 5, Reading.of(0), Device.CPU); TensorScope scope = TensorScope.open()) {
+            return data.batch(0, data.count()).items().isFinite().all().item() == 1;
+        } catch (UncheckedIOException | IOException e) {
+            return false;
+        }
+    }
+
+    /** A check that knows the settings finds damage exactly where training does. */
+    @ParameterizedTest
+    @CsvSource({"0, NaN", "0, Infinity", "0, -Infinity", "0, 1", "5, NaN", "5, Infinity", "5, -Infinity", "5, 1"})
+    void checkAndTrainingAgreeOnMoments(int place, float value) throws IOException {
+        Path latents = Files.createDirectories(folder.resolve("moments"));
+        float[] values = new float[3 * 8];
+        values[8 + place] = value;
+        try (TensorScope scope = TensorScope.open()) {
+            Safetensors.write(latents.resolve("x.safetensors"), Map.of(), Map.of("latents", Torch.of(values, 3, 2, 2, 2), "labels",
+                    Torch.of(new long[] {0, 1, 2})));
+        }
+        for (int channels = 1; channels <= 3; channels++) {
+            for (int classes = 1; classes <= 4; classes++) {
+                assertEquals(trains(latents, channels, classes), DataCheck.of(latents, 9, new DataCheck.Expected(channels, classes)).damaged() == 0,
+                        channels + " channels, " + classes + " classes");
+            }
+        }
+        DataCheck.Report report = DataCheck.of(latents, 9);
+        boolean open = Float.isInfinite(value) && place == 5;
+        assertEquals(Float.isFinite(value) || open ? 0 : 1, report.damaged());
+        assertEquals(open, report.summary().getLast().startsWith("1 latents hold infinite numbers"), () -> report.summary().toString());
+        Refusal.assertRefused(() -> new DataCheck.Expected(0, null), "data.channels is 0");
+    }
+
+    @Test
+    void checkAndTrainingAgreeOnFilesWithoutItems() throws IOException {
+        Path latents = Files.createDirectories(folder.resolve("nothing"));
+        try (TensorScope scope = TensorScope.open()) {
+            Safetensors.write(latents.resolve("x.safetensors"), Map.of(), Map.of("latents", Torch.zeros(0, 2, 2, 2), "labels",
+                    Torch.zeros(DType.INT64, Device.CPU, 0)));
+            assertFalse(trains(latents, 2, 1));
+            assertEquals(1, DataCheck.of(latents, 9).damaged());
+            Safetensors.write(latents.resolve("x.safetensors"), Map.of(), Map.of("latents", Torch.zeros(1, 2, 0, 2), "labels",
+                    Torch.zeros(DType.INT64, Device.CPU, 1)));
+        }
+        assertFalse(trains(latents, 2, 1));
+        assertEquals(1, DataCheck.of(latents, 9).damaged());
+    }
+
+    @Test
+    void checkAndTrainingAgreeOnIdxLabels() throws IOException {
+        Path set = Files.createDirectories(folder.resolve("set"));
+        Files.write(set.resolve("train-images-idx3-ubyte"), new byte[] {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7});
+        Files.write(set.resolve("train-labels-idx1-ubyte"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 4});
+        assertEquals(0, DataCheck.of(set, 9).damaged());
+        assertEquals(0, DataCheck.of(set, 9, new DataCheck.Expected(null, 5)).damaged());
+        assertEquals(1, IdxImages.train(set, 5).count());
+        DataCheck.Report report = DataCheck.of(set, 9, new DataCheck.Expected(null, 4));
+        assertEquals(1, report.damaged());
+        Refusal.assertRefused(IOException.class, () -> IdxImages.train(set, 4), report.problems().getFirst());
     }
 
     @Test
