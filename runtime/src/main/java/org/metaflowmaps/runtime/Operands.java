@@ -53,11 +53,11 @@ final class Operands {
 
     /** The same shape, which libtorch would otherwise broadcast or take for granted. */
     static void sameShape(String operation, String name, Tensor tensor, String likeName, Tensor like) {
-        long[] shape = present(operation, name, tensor).shape();
-        long[] expected = present(operation, likeName, like).shape();
-        if (!Arrays.equals(shape, expected)) {
-            throw new IllegalArgumentException(operation + ": " + name + " has shape " + Arrays.toString(shape) + ", expected "
-                    + Arrays.toString(expected) + ", the shape of " + likeName);
+        Shape shape = present(operation, name, tensor).shape();
+        Shape expected = present(operation, likeName, like).shape();
+        if (!shape.equals(expected)) {
+            throw new IllegalArgumentException(operation + ": " + name + " has shape " + shape + ", expected " + expected
+                    + ", the shape of " + likeName);
         }
     }
 
@@ -111,14 +111,14 @@ final class Operands {
         boolean wide = type == DType.FLOAT32 && input.device().type() == Device.Type.CUDA;
         if (statistic.numel() != rows || (type != input.dtype() && !wide) || !statistic.device().equals(input.device())) {
             throw new IllegalArgumentException(operation + ": " + name + " is " + statistic + ", expected " + rows + " elements of "
-                    + input.dtype() + " on " + input.device() + ", one a row of the input " + Arrays.toString(input.shape()));
+                    + input.dtype() + " on " + input.device() + ", one a row of the input " + input.shape());
         }
     }
 
     /** One class index an item; libtorch would take a float tensor for probabilities. */
     static void labels(String operation, Tensor labels, Tensor logits) {
-        long[] given = present(operation, "labels", labels).shape();
-        boolean fits = present(operation, "logits", logits).dim() == 2 && given.length == 1 && given[0] == logits.size(0);
+        Shape given = present(operation, "labels", labels).shape();
+        boolean fits = present(operation, "logits", logits).dim() == 2 && given.dim() == 1 && given.size(0) == logits.size(0);
         if (!fits || labels.dtype() != DType.INT64) {
             throw new IllegalArgumentException(operation + ": labels are " + labels + " for logits " + logits
                     + ", expected int64 (batch) for (batch, classes)");
@@ -127,13 +127,13 @@ final class Operands {
 
     /** Queries, keys and values of attention: (batch, heads, tokens, d), with as many values as keys. */
     static void attention(String operation, Tensor query, Tensor key, Tensor value) {
-        long[] q = present(operation, "query", query).shape();
-        long[] k = present(operation, "key", key).shape();
-        long[] v = present(operation, "value", value).shape();
-        boolean fits = q.length == 4 && k.length == 4 && Arrays.equals(k, v) && q[0] == k[0] && q[1] == k[1] && q[3] == k[3];
+        Shape q = present(operation, "query", query).shape();
+        Shape k = present(operation, "key", key).shape();
+        Shape v = present(operation, "value", value).shape();
+        boolean fits = q.dim() == 4 && k.dim() == 4 && k.equals(v) && q.size(0) == k.size(0) && q.size(1) == k.size(1) && q.size(3) == k.size(3);
         if (!fits) {
-            throw new IllegalArgumentException(operation + ": query " + Arrays.toString(q) + ", key " + Arrays.toString(k) + ", value "
-                    + Arrays.toString(v) + ", expected (batch, heads, tokens, d) and twice (batch, heads, keys, d)");
+            throw new IllegalArgumentException(operation + ": query " + q + ", key " + k + ", value "
+                    + v + ", expected (batch, heads, tokens, d) and twice (batch, heads, keys, d)");
         }
     }
 

@@ -30,10 +30,10 @@ public final class ParameterArena implements AutoCloseable {
      *
      * @param shapes the parameters by name, in the order they get in the buffer
      * @param device where they live
-     * @throws IllegalArgumentException for a negative size
+     * @throws IllegalArgumentException for more elements than memory can hold
      * @throws TensorException if the device has no room
      */
-    public ParameterArena(Map<String, long[]> shapes, Device device) {
+    public ParameterArena(Map<String, Shape> shapes, Device device) {
         this(shapes, device, DType.FLOAT32);
     }
 
@@ -43,17 +43,17 @@ public final class ParameterArena implements AutoCloseable {
      * @param shapes the parameters by name, in the order they get in the buffer
      * @param device where they live
      * @param type float32, or float64 to check results by
-     * @throws IllegalArgumentException for a negative size or another type
+     * @throws IllegalArgumentException for more elements than memory can hold or another type
      * @throws TensorException if the device has no room
      */
-    public ParameterArena(Map<String, long[]> shapes, Device device, DType type) {
+    public ParameterArena(Map<String, Shape> shapes, Device device, DType type) {
         if (type != DType.FLOAT32 && type != DType.FLOAT64) {
             throw new IllegalArgumentException("parameters of type " + type + ": expected float32 or float64");
         }
         long total = 0;
         long elements = 0;
-        for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
-            long numel = numel(entry.getKey(), entry.getValue());
+        for (Map.Entry<String, Shape> entry : shapes.entrySet()) {
+            long numel = entry.getValue().numel();
             elements += numel;
             total += aligned(numel);
             if (total < 0) {
@@ -65,9 +65,9 @@ public final class ParameterArena implements AutoCloseable {
                 Autograd.Mode off = Autograd.noGrad()) {
             values = Torch.zeros(type, device, total);
             long offset = 0;
-            for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
-                long[] shape = entry.getValue();
-                long numel = numel(entry.getKey(), shape);
+            for (Map.Entry<String, Shape> entry : shapes.entrySet()) {
+                Shape shape = entry.getValue();
+                long numel = shape.numel();
                 Tensor parameter = values.narrow(0, offset, numel).view(shape).detach().requiresGrad_(true);
                 parameters.put(entry.getKey(), parameter);
                 offset += aligned(numel);
@@ -76,14 +76,6 @@ public final class ParameterArena implements AutoCloseable {
             values.retain();
             parameters.values().forEach(Tensor::retain);
         }
-    }
-
-    private static long numel(String name, long[] shape) {
-        long numel = 1;
-        for (long size : Operands.sizes("parameter '" + name + "'", "shape", shape)) {
-            numel *= size;
-        }
-        return numel;
     }
 
     private static long aligned(long count) {

@@ -129,10 +129,20 @@ public final class RandomSource implements AutoCloseable {
         return draw("normal", () -> torch.randn(shape, optional, Handles.options(DType.FLOAT32, device)));
     }
 
+    /** As {@link #normal(long...)}. */
+    public Tensor normal(Shape shape) {
+        return normal(Operands.present("normal", "shape", shape).toArray());
+    }
+
     /** Independent uniform numbers in [0, 1), float32. */
     public Tensor uniform(long... shape) {
         Operands.shape("uniform", shape);
         return draw("uniform", () -> torch.rand(shape, optional, Handles.options(DType.FLOAT32, device)));
+    }
+
+    /** As {@link #uniform(long...)}. */
+    public Tensor uniform(Shape shape) {
+        return uniform(Operands.present("uniform", "shape", shape).toArray());
     }
 
     /** Independent uniform integers from {@code low} to {@code high - 1}, int64. */

@@ -257,8 +257,12 @@ public final class Tensor implements AutoCloseable {
         return unwrap().address();
     }
 
-    /** The size of each dimension; an empty array for a scalar. */
-    public long[] shape() {
+    /** The size of each dimension. */
+    public Shape shape() {
+        return Shape.of(sizes());
+    }
+
+    private long[] sizes() {
         try (ThreadState call = ThreadState.enter(this)) {
             return StableAbi.sizes(handle());
         }
@@ -266,7 +270,7 @@ public final class Tensor implements AutoCloseable {
 
     /** The size of one dimension; negative counts from the end. */
     public long size(int dim) {
-        long[] shape = shape();
+        long[] shape = sizes();
         if (dim < -shape.length || dim >= shape.length) {
             throw new IllegalArgumentException("size(" + dim + ") of a tensor with shape " + Arrays.toString(shape) + ": it has "
                     + shape.length + " dimensions");
@@ -321,7 +325,7 @@ public final class Tensor implements AutoCloseable {
     public String toString() {
         MemorySegment memory = lent;
         boolean gone = isFreed() || (memory != null && !memory.scope().isAlive());
-        return gone ? "Tensor(freed)" : "Tensor(" + dtype() + Arrays.toString(shape()) + " on " + device() + ")";
+        return gone ? "Tensor(freed)" : "Tensor(" + dtype() + Arrays.toString(sizes()) + " on " + device() + ")";
     }
 
     // ---- to and from Java ----
@@ -838,10 +842,20 @@ public final class Tensor implements AutoCloseable {
         return apply("reshape", a -> a.reshape(shape));
     }
 
+    /** As {@link #reshape(long...)}. */
+    public Tensor reshape(Shape shape) {
+        return reshape(Operands.present("reshape", "shape", shape).toArray());
+    }
+
     /** Like {@link #reshape}, but refuses where a copy would be needed. */
     public Tensor view(long... shape) {
         Operands.sizes("view", shape);
         return apply("view", a -> a.view(shape));
+    }
+
+    /** As {@link #view(long...)}. */
+    public Tensor view(Shape shape) {
+        return view(Operands.present("view", "shape", shape).toArray());
     }
 
     /** The same memory under any shape and distances between neighbours, from this tensor's first element on; a view. */
@@ -875,6 +889,11 @@ public final class Tensor implements AutoCloseable {
     public Tensor expand(long... shape) {
         Operands.sizes("expand", shape);
         return apply("expand", a -> a.expand(shape));
+    }
+
+    /** As {@link #expand(long...)}. */
+    public Tensor expand(Shape shape) {
+        return expand(Operands.present("expand", "shape", shape).toArray());
     }
 
     /** Repeats the whole tensor along each dimension, {@code times[i]} times along dimension i. */

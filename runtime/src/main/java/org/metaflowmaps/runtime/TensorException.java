@@ -1,6 +1,5 @@
 package org.metaflowmaps.runtime;
 
-import java.util.Arrays;
 import org.metaflowmaps.bindings.LibtorchText;
 import org.metaflowmaps.bindings.MetaFlowMapsException;
 
@@ -40,6 +39,6 @@ public final class TensorException extends MetaFlowMapsException {
     }
 
     private static String describe(Tensor tensor) {
-        return tensor.isFreed() ? "a freed tensor" : tensor.dtype() + Arrays.toString(tensor.shape());
+        return tensor.isFreed() ? "a freed tensor" : tensor.dtype() + "" + tensor.shape();
     }
 }

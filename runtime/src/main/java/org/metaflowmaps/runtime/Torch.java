@@ -49,6 +49,11 @@ public final class Torch {
         return run("zeros", () -> torch.zeros(shape, Handles.options(type, device)));
     }
 
+    /** Zeros of that shape. */
+    public static Tensor zeros(DType type, Device device, Shape shape) {
+        return zeros(type, device, Operands.present("zeros", "shape", shape).toArray());
+    }
+
     /** Float32 zeros of that shape on the CPU. */
     public static Tensor zeros(long... shape) {
         return zeros(DType.FLOAT32, Device.CPU, shape);
@@ -68,12 +73,12 @@ public final class Torch {
 
     /** Zeros of the shape, type and device of another tensor. */
     public static Tensor zerosLike(Tensor like) {
-        return zeros(like.dtype(), like.device(), like.shape());
+        return zeros(like.dtype(), like.device(), like.shape().toArray());
     }
 
     /** Ones of the shape, type and device of another tensor. */
     public static Tensor onesLike(Tensor like) {
-        return full(1, like.dtype(), like.device(), like.shape());
+        return full(1, like.dtype(), like.device(), like.shape().toArray());
     }
 
     /** {@code count} values from {@code start} to {@code end}, both included, at equal distances; float32 on the CPU. */
@@ -111,7 +116,7 @@ public final class Torch {
 
     private static Tensor copy(MemorySegment values, DType type, int count, long[] shape) {
         long[] sizes = Operands.present("of", "shape", shape).length == 0 ? new long[] {count} : shape;
-        if (elements(sizes) != count) {
+        if (Shape.of(sizes).numel() != count) {
             throw new IllegalArgumentException(count + " values do not fill shape " + Arrays.toString(sizes));
         }
         Tensor tensor = empty(type, Device.CPU, sizes);
@@ -169,7 +174,7 @@ public final class Torch {
     }
 
     private static void requireSize(MemorySegment memory, DType type, long[] shape) {
-        long expected = Math.multiplyExact(elements(shape), type.bytes());
+        long expected = Math.multiplyExact(Shape.of(shape).numel(), type.bytes());
         if (memory.byteSize() != expected) {
             throw new IllegalArgumentException("memory of " + memory.byteSize() + " bytes for " + type + Arrays.toString(shape)
                     + ", which needs exactly " + expected + ": pass a slice of that size");
@@ -197,9 +202,9 @@ public final class Torch {
             long handle;
             if (memory.byteSize() == 0) {
                 // No address to lend: libtorch runs no action for it.
-                handle = StableAbi.fromBlob(memory, shape, strides(shape), type.code(), Device.Type.CPU.code(), ANY_INDEX);
+                handle = StableAbi.fromBlob(memory, shape, Shape.of(shape).strides(), type.code(), Device.Type.CPU.code(), ANY_INDEX);
             } else {
-                handle = StableAbi.fromBlob(memory, shape, strides(shape), type.code(), Device.Type.CPU.code(), ANY_INDEX, released);
+                handle = StableAbi.fromBlob(memory, shape, Shape.of(shape).strides(), type.code(), Device.Type.CPU.code(), ANY_INDEX, released);
                 lent = true;
             }
             return fromHandle(handle);
@@ -227,24 +232,6 @@ public final class Torch {
         if (!memory.scope().isAlive()) {
             throw new IllegalStateException("the memory was freed: its arena is closed; keep the arena open as long as the tensor");
         }
-    }
-
-    private static long elements(long[] shape) {
-        long count = 1;
-        for (long size : Operands.shape("of", shape)) {
-            count *= size;
-        }
-        return count;
-    }
-
-    private static long[] strides(long[] shape) {
-        long[] strides = new long[shape.length];
-        long step = 1;
-        for (int i = shape.length - 1; i >= 0; i--) {
-            strides[i] = step;
-            step *= Math.max(1, shape[i]);
-        }
-        return strides;
     }
 
     /** Takes ownership of a handle of the stable C ABI, which is a pointer to the same C++ object that JavaCPP wraps. */

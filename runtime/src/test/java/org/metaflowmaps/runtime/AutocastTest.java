@@ -106,7 +106,7 @@ class AutocastTest {
 
     @Test
     void weightsAndTheirGradientsStayFloat32() {
-        try (ParameterArena arena = new ParameterArena(Map.of("weight", new long[] {4, 6}, "bias", new long[] {4}), Device.CPU);
+        try (ParameterArena arena = new ParameterArena(Map.of("weight", Shape.of(4, 6), "bias", Shape.of(4)), Device.CPU);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(3)) {
             try (Autograd.Mode off = Autograd.noGrad()) {

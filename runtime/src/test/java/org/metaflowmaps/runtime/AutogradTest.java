@@ -1,5 +1,6 @@
 package org.metaflowmaps.runtime;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -40,7 +41,7 @@ class AutogradTest {
             Tensor x = Torch.of(X, 2, 3).requiresGrad_(true);
             Tensor w = Torch.of(W, 2, 3).requiresGrad_(true);
             List<Tensor> gradients = Autograd.gradients(network(x, w), List.of(x, w));
-            assertArrayEquals(new long[] {2, 3}, gradients.get(1).shape());
+            assertEquals(Shape.of(2, 3), gradients.get(1).shape());
             assertFalse(gradients.get(0).requiresGrad());
             assertArrayEquals(differences(X, at -> network(Torch.of(at, 2, 3), w.detach()).item()),
                     gradients.get(0).toDoubleArray(), 1e-8);

@@ -1,6 +1,6 @@
 package org.metaflowmaps.runtime;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.fail;
 
 
@@ -10,7 +10,7 @@ public final class Close {
 
     /** Same shape, and no entry apart by more than {@code tolerance} times the largest expected entry or 1. */
     public static void assertClose(Tensor expected, Tensor actual, double tolerance, String what) {
-        assertArrayEquals(expected.shape(), actual.shape(), what + ": shape");
+        assertEquals(expected.shape(), actual.shape(), what + ": shape");
         double apart = farthest(expected, actual);
         if (!(apart <= tolerance)) {
             fail(what + ": apart by " + apart + ", allowed is " + tolerance);

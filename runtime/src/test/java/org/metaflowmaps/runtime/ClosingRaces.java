@@ -136,7 +136,7 @@ final class ClosingRaces {
     private static boolean read(Tensor tensor, int turn) {
         return switch (turn % 12) {
             case 0 -> tensor.add(tensor).select(0, 5).item() == 2 * VALUE;
-            case 1 -> tensor.shape()[0] == WIDTH && tensor.numel() == WIDTH && tensor.dim() == 1;
+            case 1 -> tensor.shape().size(0) == WIDTH && tensor.numel() == WIDTH && tensor.dim() == 1;
             case 2 -> tensor.mul(2).max().item() == 2 * VALUE;
             case 3 -> tensor.toFloatArray()[WIDTH - 1] == VALUE;
             case 4 -> Torch.cat(0, tensor, tensor).numel() == 2 * WIDTH;
@@ -184,7 +184,7 @@ final class ClosingRaces {
     }
 
     private static final class Weights implements Shared {
-        private final ParameterArena arena = new ParameterArena(Map.of("a", new long[] {WIDTH}, "b", new long[] {3, WIDTH}), Device.CPU);
+        private final ParameterArena arena = new ParameterArena(Map.of("a", Shape.of(WIDTH), "b", Shape.of(3, WIDTH)), Device.CPU);
 
         Weights() {
             try (Autograd.Mode off = Autograd.noGrad()) {
@@ -241,7 +241,7 @@ final class ClosingRaces {
             if (!Files.exists(path)) {
                 try (TensorScope scope = TensorScope.open()) {
                     Tensor full = Torch.full(VALUE, DType.FLOAT32, Device.CPU, WIDTH);
-                    TensorFile.write(path, Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.FLOAT32, List.of((long) WIDTH),
+                    TensorFile.write(path, Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.FLOAT32, Shape.of(WIDTH),
                             () -> full)));
                 }
             }

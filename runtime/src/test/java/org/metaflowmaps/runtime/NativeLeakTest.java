@@ -132,7 +132,7 @@ class NativeLeakTest {
         for (String name : List.of("t.safetensors", "t.pt")) {
             try (TensorScope scope = TensorScope.open()) {
                 Tensor values = Torch.zeros(3, 4);
-                TensorFile.write(folder.resolve(name), Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.FLOAT32, List.of(3L, 4L),
+                TensorFile.write(folder.resolve(name), Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.FLOAT32, Shape.of(3, 4),
                         () -> values)));
                 try (TensorFile file = TensorFile.open(folder.resolve(name))) {
                     file.view("w").add(1);

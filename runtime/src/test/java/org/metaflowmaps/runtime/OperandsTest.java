@@ -105,7 +105,7 @@ class OperandsTest {
         try (TensorScope scope = TensorScope.open()) {
             Tensor query = Torch.zeros(1, 2, 5, 8);
             Tensor keys = Torch.zeros(1, 2, 3, 8);
-            assertArrayEquals(new long[] {1, 2, 5, 8}, Torch.scaledDotProductAttention(query, keys, keys).shape());
+            assertEquals(Shape.of(1, 2, 5, 8), Torch.scaledDotProductAttention(query, keys, keys).shape());
             for (Tensor other : List.of(Torch.zeros(1, 2, 4, 8), Torch.zeros(2, 2, 3, 8), Torch.zeros(1, 1, 3, 8), Torch.zeros(1, 2, 3, 4),
                     Torch.zeros(2, 3, 8), Torch.zeros())) {
                 illegalArgument("scaledDotProductAttention: query", () -> Torch.scaledDotProductAttention(query, keys, other));
@@ -146,7 +146,7 @@ class OperandsTest {
                         () -> Torch.full(1, DType.FLOAT32, Device.CPU, shape), () -> random.normal(shape), () -> random.uniform(shape),
                         () -> random.integers(0, 2, shape), () -> Torch.of(new float[1], shape), () -> one.repeat(shape),
                         () -> one.asStrided(shape, new long[shape.length]),
-                        () -> new ParameterArena(Map.of("w", shape), Device.CPU).close()));
+                        () -> new ParameterArena(Map.of("w", Shape.of(shape)), Device.CPU).close()));
                 for (Executable maker : makers) {
                     IllegalArgumentException refusal = assertThrows(IllegalArgumentException.class, maker);
                     assertEquals(1, String.valueOf(refusal.getMessage()).lines().count());

@@ -290,7 +290,7 @@ class OperationsTest {
     void givesTheValuesOfItsDefinition(Case test) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor result = test.call.get();
-            assertArrayEquals(test.shape, result.shape());
+            assertEquals(Shape.of(test.shape), result.shape());
             assertArrayEquals(test.expected, result.toDoubleArray(), test.tolerance);
         }
     }

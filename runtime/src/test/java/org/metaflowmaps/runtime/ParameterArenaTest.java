@@ -13,11 +13,11 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class ParameterArenaTest {
-    private static Map<String, long[]> shapes() {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
-        shapes.put("weight", new long[] {3, 5});
-        shapes.put("scale", new long[] {});
-        shapes.put("bias", new long[] {70});
+    private static Map<String, Shape> shapes() {
+        Map<String, Shape> shapes = new LinkedHashMap<>();
+        shapes.put("weight", Shape.of(3, 5));
+        shapes.put("scale", Shape.of());
+        shapes.put("bias", Shape.of(70));
         return shapes;
     }
 
@@ -31,10 +31,10 @@ class ParameterArenaTest {
             assertEquals(0, arena.values().abs().max().item());
             arena.values().copy_(Torch.arange(arena.values().numel()));
             long previousEnd = 0;
-            for (Map.Entry<String, long[]> entry : shapes().entrySet()) {
+            for (Map.Entry<String, Shape> entry : shapes().entrySet()) {
                 Tensor parameter = arena.get(entry.getKey());
                 double[] values = parameter.toDoubleArray();
-                assertArrayEquals(entry.getValue(), parameter.shape());
+                assertEquals(entry.getValue(), parameter.shape());
                 assertTrue(parameter.requiresGrad());
                 // The buffer holds its own indices, so a parameter shows where it lies: aligned, in order, without gaps inside.
                 assertEquals(0, values[0] % 64);
@@ -123,8 +123,8 @@ class ParameterArenaTest {
     @Test
     void anArenaThatCannotBeMadeLeavesNothing() {
         long tensors = NativeMemory.liveTensors();
-        Map<String, long[]> shapes = shapes();
-        shapes.put("huge", new long[] {1L << 60});
+        Map<String, Shape> shapes = shapes();
+        shapes.put("huge", Shape.of(1L << 60));
         Refusal.refused(RuntimeException.class, "", () -> new ParameterArena(shapes, Device.CPU).close());
         illegalState("no TensorScope is open", TensorScope::innermost);
         assertTrue(Autograd.isRecording());

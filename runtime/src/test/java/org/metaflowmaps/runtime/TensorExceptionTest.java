@@ -96,7 +96,7 @@ class TensorExceptionTest {
         Device gpu = Device.cuda(0);
         try (TensorScope scope = TensorScope.open()) {
             List<Executable> uses = List.of(() -> Torch.zeros(DType.FLOAT32, gpu, 2), () -> Torch.zeros(2).to(gpu),
-                    () -> RandomSource.seeded(1, gpu), () -> new ParameterArena(Map.of("w", new long[] {1}), gpu).close(), gpu::available);
+                    () -> RandomSource.seeded(1, gpu), () -> new ParameterArena(Map.of("w", Shape.of(1)), gpu).close(), gpu::available);
             for (Executable use : uses) {
                 String message = refused(IllegalArgumentException.class, "cuda:0 cannot be used: this libtorch was built without CUDA",
                         use);
@@ -117,7 +117,7 @@ class TensorExceptionTest {
             illegalArgument("'tpu' is no device", () -> Device.parse("tpu"));
             illegalArgument("cuda:63 cannot be used", () -> Device.cuda(63).available());
             illegalArgument("is not supported here", () -> DType.ofCode(9));
-            illegalArgument("negative size", () -> new ParameterArena(Map.of("w", new long[] {-1}), Device.CPU).close());
+            illegalArgument("negative size", () -> new ParameterArena(Map.of("w", Shape.of(-1)), Device.CPU).close());
         }
     }
 

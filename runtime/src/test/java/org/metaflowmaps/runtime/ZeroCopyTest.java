@@ -87,7 +87,7 @@ class ZeroCopyTest {
             Path path = folder.resolve(name);
             try (TensorScope scope = TensorScope.open()) {
                 Tensor values = Torch.arange(100_000);
-                TensorFile.write(path, Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.INT64, List.of(100_000L), () -> values)));
+                TensorFile.write(path, Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.INT64, Shape.of(100_000), () -> values)));
                 TensorFile file = TensorFile.open(path);
                 Tensor part = file.view("w").narrow(0, 50_000, 50_000);
                 MemorySegment bytes = file instanceof SafetensorsFile mapped ? mapped.bytes("w") : null;
@@ -165,9 +165,9 @@ class ZeroCopyTest {
                         TensorScope inner = TensorScope.open()) {
                     Tensor read = Safetensors.view(file, "t");
                     assertEquals(type, read.dtype());
-                    assertArrayEquals(new long[] {3, 2}, read.shape());
+                    assertEquals(Shape.of(3, 2), read.shape());
                     assertArrayEquals(new double[] {0, 0, 1, 1, 1, 1}, read.toDoubleArray());
-                    assertArrayEquals(new long[] {0, 2}, Safetensors.view(file, "none").shape());
+                    assertEquals(Shape.of(0, 2), Safetensors.view(file, "none").shape());
                 }
             }
         }

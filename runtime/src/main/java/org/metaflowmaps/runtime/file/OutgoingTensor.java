@@ -2,8 +2,8 @@ package org.metaflowmaps.runtime.file;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
-import java.util.List;
 import java.util.function.Supplier;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -18,7 +18,7 @@ public sealed interface OutgoingTensor permits SafetensorsWriter.Item, OutgoingT
     DType dtype();
 
     /** The sizes, outermost first. */
-    List<Long> shape();
+    Shape shape();
 
     /** The number of elements times the size of one. */
     long byteSize();
@@ -46,15 +46,10 @@ public sealed interface OutgoingTensor permits SafetensorsWriter.Item, OutgoingT
      * @param shape the shape it will have
      * @param values makes the tensor, on any device, in a scope that is open for it
      */
-    record Deferred(String name, DType dtype, List<Long> shape, Supplier<Tensor> values) implements OutgoingTensor {
-        /** Keeps its own copy of the shape. */
-        public Deferred {
-            shape = List.copyOf(shape);
-        }
-
+    record Deferred(String name, DType dtype, Shape shape, Supplier<Tensor> values) implements OutgoingTensor {
         @Override
         public long byteSize() {
-            return SafetensorsHeader.byteCount(dtype, shape);
+            return SafetensorsHeader.byteCount(dtype, shape.toArray());
         }
 
         @Override

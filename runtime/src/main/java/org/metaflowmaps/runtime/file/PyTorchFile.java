@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
@@ -76,32 +77,31 @@ public final class PyTorchFile implements TensorFile {
      *
      * @param name the keys on the way to it
      * @param dtype the elements' type
-     * @param shape the sizes, each at least 0, outermost first; unmodifiable
+     * @param shape the sizes
      * @param strides distances between neighbours along each dimension, in elements; unmodifiable
      * @param begin the first element's place in the file, in bytes
      * @param negated true if the values are the negatives of what is stored, as PyTorch writes some views of complex tensors
      */
-    public record Entry(String name, DType dtype, List<Long> shape, List<Long> strides, long begin, boolean negated)
+    public record Entry(String name, DType dtype, Shape shape, List<Long> strides, long begin, boolean negated)
             implements TensorFile.Entry {
-        /** Keeps its own copies of the lists. */
+        /** Keeps its own copy of the list. */
         public Entry {
-            shape = List.copyOf(shape);
             strides = List.copyOf(strides);
         }
 
         @Override
         public long byteSize() {
-            return SafetensorsHeader.byteCount(dtype, shape);
+            return SafetensorsHeader.byteCount(dtype, shape.toArray());
         }
 
         /** True if the elements lie one after the other, the last dimension fastest. */
         boolean dense() {
             long step = 1;
-            for (int i = shape.size() - 1; i >= 0; i--) {
-                if (shape.get(i) != 1 && strides.get(i) != step) {
+            for (int i = shape.dim() - 1; i >= 0; i--) {
+                if (shape.size(i) != 1 && strides.get(i) != step) {
                     return false;
                 }
-                step *= shape.get(i);
+                step *= shape.size(i);
             }
             return true;
         }
@@ -109,8 +109,8 @@ public final class PyTorchFile implements TensorFile {
         /** Elements of the storage from the first that belongs to the tensor to the last. */
         long extent() {
             long last = 0;
-            for (int i = 0; i < shape.size(); i++) {
-                last = Math.addExact(last, Math.multiplyExact(shape.get(i) - 1, strides.get(i)));
+            for (int i = 0; i < shape.dim(); i++) {
+                last = Math.addExact(last, Math.multiplyExact(shape.size(i) - 1, strides.get(i)));
             }
             return Math.addExact(last, 1);
         }
@@ -315,7 +315,9 @@ public final class PyTorchFile implements TensorFile {
             long first = Math.addExact(Math.multiplyExact(storage.begin(), storage.width()),
                     Math.multiplyExact(tensor.offset(), dtype.bytes()));
             long end = Math.multiplyExact(Math.addExact(storage.begin(), storage.elements()), storage.width());
-            Entry entry = new Entry(name, dtype, tensor.shape(), tensor.strides(), begin + Math.min(first, size), tensor.negated());
+            long[] sizes = sizes(tensor.shape());
+            SafetensorsHeader.byteCount(dtype, sizes);
+            Entry entry = new Entry(name, dtype, Shape.of(sizes), tensor.strides(), begin + Math.min(first, size), tensor.negated());
             long bytes = entry.byteSize();
             if (end > size || (bytes > 0 && Math.addExact(first, Math.multiplyExact(entry.extent(), dtype.bytes())) > end)) {
                 throw new PyTorchException(file, what + ", strides " + tensor.strides() + " and offset " + tensor.offset()
@@ -366,7 +368,7 @@ public final class PyTorchFile implements TensorFile {
     }
 
     private Tensor stored(Entry entry) {
-        long[] shape = sizes(entry.shape());
+        long[] shape = entry.shape().toArray();
         if (entry.byteSize() == 0) {
             return memory.view(0, 0, entry.dtype(), shape);
         }

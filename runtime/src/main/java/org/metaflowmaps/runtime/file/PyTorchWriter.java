@@ -9,6 +9,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.channels.SeekableByteChannel;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -127,7 +128,7 @@ public final class PyTorchWriter {
             Storage storage = new Storage(tensor.dtype(), Integer.toString(names.size() - 1), elements);
             Object hooks = new Call(new Global("collections", "OrderedDict"), List.of());
             Call rebuilt = new Call(new Global("torch._utils", "_rebuild_tensor_v2"),
-                    List.of(storage, 0, tensor.shape().toArray(), strides(tensor.shape()), false, hooks));
+                    List.of(storage, 0, boxed(tensor.shape().toArray()), boxed(tensor.shape().strides()), false, hooks));
             if (tensor.name().startsWith(AVERAGED + ".")) {
                 averaged.put(tensor.name().substring(AVERAGED.length() + 1), rebuilt);
                 dict.put(AVERAGED, averaged);
@@ -144,14 +145,8 @@ public final class PyTorchWriter {
         return out.toByteArray();
     }
 
-    private static Object[] strides(List<Long> shape) {
-        Object[] strides = new Object[shape.size()];
-        long step = 1;
-        for (int i = strides.length - 1; i >= 0; i--) {
-            strides[i] = step;
-            step *= Math.max(1, shape.get(i));
-        }
-        return strides;
+    private static Object[] boxed(long[] numbers) {
+        return Arrays.stream(numbers).boxed().toArray();
     }
 
     /** A name of Python. */

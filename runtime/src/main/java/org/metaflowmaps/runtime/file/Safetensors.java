@@ -3,7 +3,6 @@ package org.metaflowmaps.runtime.file;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.runtime.Tensor;
@@ -53,7 +52,7 @@ public final class Safetensors {
     private static List<OutgoingTensor> items(Map<String, Tensor> tensors) {
         List<OutgoingTensor> items = new ArrayList<>();
         tensors.forEach((name, tensor) -> items.add(new OutgoingTensor.Deferred(name, tensor.dtype(),
-                Arrays.stream(tensor.shape()).boxed().toList(), () -> tensor)));
+                tensor.shape(), () -> tensor)));
         return items;
     }
 }

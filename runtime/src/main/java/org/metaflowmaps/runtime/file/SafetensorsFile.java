@@ -12,9 +12,9 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.bindings.FileMapping;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.internal.Texts;
@@ -60,17 +60,12 @@ public final class SafetensorsFile implements TensorFile {
      *
      * @param name the tensor's name
      * @param dtype the elements' type
-     * @param shape the sizes, each at least 0, outermost first; empty for a single value; unmodifiable
+     * @param shape the sizes; of no dimension for a single value
      * @param begin the first byte, counted from the beginning of the file's data (not of the file)
      * @param end one past the last byte, counted likewise
      */
-    public record Entry(String name, DType dtype, List<Long> shape, long begin, long end)
+    public record Entry(String name, DType dtype, Shape shape, long begin, long end)
             implements TensorFile.Entry {
-        /** Keeps its own copy of the shape. */
-        public Entry {
-            shape = List.copyOf(shape);
-        }
-
         @Override
         public long byteSize() {
             return end - begin;
@@ -245,7 +240,7 @@ public final class SafetensorsFile implements TensorFile {
         memory.requireOpen();
         Entry entry = entry(name);
         return memory.view(header.dataStart() + entry.begin(), entry.byteSize(), entry.dtype(),
-                entry.shape().stream().mapToLong(Long::longValue).toArray());
+                entry.shape().toArray());
     }
 
     private Entry entry(String name) {

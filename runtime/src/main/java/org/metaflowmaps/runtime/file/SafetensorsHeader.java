@@ -21,6 +21,7 @@ import java.util.Optional;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.file.SafetensorsFile.Entry;
 import tools.jackson.core.JacksonException;
@@ -264,11 +265,12 @@ final class SafetensorsHeader {
     }
 
     private Entry checkedEntry(String name, DType type, List<Long> shape, List<Long> offsets) throws SafetensorsException {
+        long[] sizes = shape.stream().mapToLong(Long::longValue).toArray();
         long begin = offsets.get(0);
         long end = offsets.get(1);
         long bytes;
         try {
-            bytes = byteCount(type, shape);
+            bytes = byteCount(type, sizes);
         } catch (ArithmeticException e) {
             throw because(e, problem("shape " + shape + " of " + type + " has too many bytes for a 64-bit number",
                     "a smaller shape"));
@@ -277,7 +279,7 @@ final class SafetensorsHeader {
             throw problem("data_offsets [" + begin + ", " + end + "] span " + (end - begin) + " bytes",
                     bytes + " for shape " + shape + " of " + type);
         }
-        return new Entry(name, type, shape, begin, end);
+        return new Entry(name, type, Shape.of(sizes), begin, end);
     }
 
     /** The format wants every byte of data to belong to exactly one tensor, so that nothing can hide in a file. */
@@ -310,12 +312,14 @@ final class SafetensorsHeader {
      * @throws ArithmeticException if the sizes other than 0 multiply to more than 2^63-1 bytes, even where another size is 0:
      *     such a shape has no strides in 64 bits
      */
-    static long byteCount(DType type, List<Long> shape) {
+    static long byteCount(DType type, long[] sizes) {
         long nonEmpty = type.bytes();
-        for (long size : shape) {
+        boolean empty = false;
+        for (long size : sizes) {
+            empty |= size == 0;
             nonEmpty = Math.multiplyExact(nonEmpty, Math.max(size, 1));
         }
-        return shape.contains(0L) ? 0 : nonEmpty;
+        return empty ? 0 : nonEmpty;
     }
 
     /** True if UTF-8 can carry the text; a lone half of a surrogate pair, which JSON's escapes can spell, it cannot. */

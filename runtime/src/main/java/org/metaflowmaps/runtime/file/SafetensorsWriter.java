@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import tools.jackson.core.JsonEncoding;
 import tools.jackson.core.JsonGenerator;
@@ -48,18 +49,17 @@ public final class SafetensorsWriter {
      *
      * @param name its name, unique in the file, not {@code __metadata__}
      * @param dtype the elements' type
-     * @param shape the sizes, each at least 0, outermost first; empty for a single value
+     * @param shape the sizes; of no dimension for a single value
      * @param bytes the elements in this machine's memory, dense, the last dimension fastest, little-endian as all platforms of
      *     this library are; it must stay alive and unchanged until it is written, and be accessible to the writing thread
      */
-    public record Item(String name, DType dtype, List<Long> shape, MemorySegment bytes) implements OutgoingTensor {
+    public record Item(String name, DType dtype, Shape shape, MemorySegment bytes) implements OutgoingTensor {
         /**
          * Checks the parts against each other.
          *
          * @throws IllegalArgumentException if the name cannot be used, or the segment's size is not that of the shape
          */
         public Item {
-            shape = List.copyOf(shape);
             long expected = checked(name, dtype, shape);
             String what = "tensor " + quote(name) + " of shape " + shape;
             if (bytes.byteSize() != expected) {
@@ -80,19 +80,19 @@ public final class SafetensorsWriter {
     }
 
     /** The bytes of a tensor of that name, type and shape, if a file can hold one. */
-    private static long checked(String name, DType dtype, List<Long> shape) {
+    private static long checked(String name, DType dtype, Shape shape) {
         if (name.equals(SafetensorsHeader.METADATA)) {
             throw new IllegalArgumentException("a tensor cannot be named __metadata__, which safetensors keeps for texts: "
                     + "choose another name");
         }
         requireUnicode(name);
         String what = "tensor " + quote(name) + " of shape " + shape;
-        if (shape.size() > SafetensorsHeader.MAX_DIMENSIONS || shape.stream().anyMatch(size -> size < 0)) {
+        if (shape.dim() > SafetensorsHeader.MAX_DIMENSIONS) {
             throw new IllegalArgumentException(what + ": expected at most " + SafetensorsHeader.MAX_DIMENSIONS
                     + " sizes, each of at least 0");
         }
         try {
-            return SafetensorsHeader.byteCount(dtype, shape);
+            return SafetensorsHeader.byteCount(dtype, shape.toArray());
         } catch (ArithmeticException e) {
             throw new IllegalArgumentException(what + " has too many bytes for a 64-bit number: expected a smaller shape", e);
         }
@@ -205,7 +205,7 @@ public final class SafetensorsWriter {
                 long end = Math.addExact(begin, item.byteSize());
                 json.writeObjectPropertyStart(item.name());
                 json.writeStringProperty("dtype", item.dtype().safetensorsName());
-                writeNumbers(json, "shape", item.shape());
+                writeNumbers(json, "shape", item.shape().sizes().asList());
                 writeNumbers(json, "data_offsets", List.of(begin, end));
                 json.writeEndObject();
                 begin = end;

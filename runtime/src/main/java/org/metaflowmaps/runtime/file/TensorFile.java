@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 
@@ -27,8 +28,8 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
         /** The elements' type. */
         DType dtype();
 
-        /** The sizes, each at least 0, outermost first; empty for a single value; unmodifiable. */
-        List<Long> shape();
+        /** The sizes; of no dimension for a single value. */
+        Shape shape();
 
         /** How many elements the shape has. */
         default long elements() {

@@ -11,6 +11,7 @@ import static org.metaflowmaps.runtime.file.PyTorchSamples.file;
 import static org.metaflowmaps.runtime.file.PyTorchSamples.floats;
 import static org.metaflowmaps.runtime.file.PyTorchSamples.sizes;
 
+import org.metaflowmaps.runtime.Shape;
 import com.sun.management.ThreadMXBean;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -133,7 +134,7 @@ class PyTorchFileTest {
             assertArrayEquals(new float[] {0, 4, 1, 5, 2, 6, 3, 7}, values(file, "transposed"));
             assertArrayEquals(new float[] {1, 3, 5, 7}, values(file, "odd"));
             assertArrayEquals(new float[] {6}, values(file, "one"));
-            assertArrayEquals(new long[] {0, 3}, file.view("none").shape());
+            assertEquals(Shape.of(0, 3), file.view("none").shape());
             // All lie on the same memory, which is a copy on write of the file's.
             Tensor whole = file.view("whole");
             Tensor transposed = file.view("transposed");

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.file.PyTorchSamples.floats;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -39,7 +40,7 @@ class PyTorchWriterTest {
     private Path folder;
 
     private static Deferred outgoing(String name, Tensor tensor) {
-        return new Deferred(name, tensor.dtype(), Arrays.stream(tensor.shape()).boxed().toList(), () -> tensor);
+        return new Deferred(name, tensor.dtype(), tensor.shape(), () -> tensor);
     }
 
     private Path write(Map<String, Tensor> tensors) throws IOException {
@@ -143,11 +144,11 @@ class PyTorchWriterTest {
                 try (PyTorchFile read = PyTorchFile.open(file);
                         TensorScope inner = TensorScope.open()) {
                     assertEquals(type, read.view("t").dtype());
-                    assertArrayEquals(new long[] {3, 2}, read.view("t").shape());
+                    assertEquals(Shape.of(3, 2), read.view("t").shape());
                     assertArrayEquals(new double[] {0, 0, 1, 1, 1, 1}, read.view("t").toDoubleArray());
-                    assertArrayEquals(new long[0], read.view("one").shape());
+                    assertEquals(Shape.of(), read.view("one").shape());
                     assertEquals(1, read.view("one").item());
-                    assertArrayEquals(new long[] {0, 2}, read.view("none").shape());
+                    assertEquals(Shape.of(0, 2), read.view("none").shape());
                     for (PyTorchFile.Entry entry : read.entries().values()) {
                         assertEquals(0, entry.begin() % 64, entry.name());
                     }
@@ -189,7 +190,7 @@ class PyTorchWriterTest {
             assertThrows(IllegalArgumentException.class, () -> PyTorchWriter.write(file, List.of(outgoing("a", one), outgoing("a", one))));
             assertThrows(IllegalArgumentException.class, () -> PyTorchWriter.write(file, List.of(outgoing("ema", one),
                     outgoing("ema.a", one))));
-            Deferred liar = new Deferred("a", DType.FLOAT32, List.of(2L), () -> one);
+            Deferred liar = new Deferred("a", DType.FLOAT32, Shape.of(2), () -> one);
             assertThrows(IllegalStateException.class, () -> PyTorchWriter.write(file, List.of(liar)));
             assertThrows(IllegalArgumentException.class, () -> TensorFile.write(folder.resolve("a.npz"), Map.of(), List.of()));
             assertArrayEquals(before, Files.readAllBytes(file));
@@ -206,7 +207,7 @@ class PyTorchWriterTest {
         List<Long> seen = new ArrayList<>();
         List<Deferred> tensors = new ArrayList<>();
         for (int i = 0; i < 20; i++) {
-            tensors.add(new Deferred("t" + i, DType.FLOAT16, List.of(1000L), () -> {
+            tensors.add(new Deferred("t" + i, DType.FLOAT16, Shape.of(1000), () -> {
                 seen.add(NativeMemory.liveTensors() - live);
                 return Torch.zeros(1000).to(DType.FLOAT16);
             }));

@@ -21,6 +21,7 @@ import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Refusal;
 import org.metaflowmaps.runtime.file.SafetensorsWriter.Item;
@@ -35,7 +36,7 @@ class SafetensorsSealTest {
     private byte[] sealed(Map<String, String> metadata) throws IOException {
         new Random(1).nextBytes(DATA);
         Path file = folder.resolve("sealed.safetensors");
-        Item item = new Item("w", DType.UINT8, List.of((long) DATA.length), MemorySegment.ofArray(DATA));
+        Item item = new Item("w", DType.UINT8, Shape.of(DATA.length), MemorySegment.ofArray(DATA));
         String checksum = SafetensorsWriter.writeSealed(file, metadata, List.of(item));
         byte[] bytes = Files.readAllBytes(file);
         assertTrue(new String(bytes, ISO_8859_1).contains("\"sha256\":\"" + checksum + "\""));

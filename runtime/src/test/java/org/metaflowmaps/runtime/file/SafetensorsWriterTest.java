@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.common.primitives.Longs;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.lang.foreign.Arena;
@@ -34,6 +35,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.file.SafetensorsWriter.Item;
 
@@ -45,7 +47,7 @@ class SafetensorsWriterTest {
     Path folder;
 
     private static Item item(String name, DType type, byte[] bytes, Long... shape) {
-        return new Item(name, type, List.of(shape), MemorySegment.ofArray(bytes));
+        return new Item(name, type, Shape.of(Longs.toArray(List.of(shape))), MemorySegment.ofArray(bytes));
     }
 
     private static byte[] random(long seed, int count) {
@@ -137,8 +139,8 @@ class SafetensorsWriterTest {
             byte[] raw = random(5, 3_500_001);
             MemorySegment outside = arena.allocate(raw.length);
             outside.copyFrom(MemorySegment.ofArray(raw));
-            SafetensorsWriter.write(path, Map.of(), List.of(new Item("raw", DType.UINT8, List.of((long) raw.length), outside),
-                    new Item("floats", DType.FLOAT32, List.of(700L, 1000L), MemorySegment.ofArray(floats))));
+            SafetensorsWriter.write(path, Map.of(), List.of(new Item("raw", DType.UINT8, Shape.of(raw.length), outside),
+                    new Item("floats", DType.FLOAT32, Shape.of(700, 1000), MemorySegment.ofArray(floats))));
             try (SafetensorsFile file = SafetensorsFile.open(path)) {
                 assertArrayEquals(raw, bytes(file, "raw"));
                 assertArrayEquals(floats, file.bytes("floats").toArray(ValueLayout.JAVA_FLOAT));
@@ -201,7 +203,7 @@ class SafetensorsWriterTest {
         byte[] old = Files.readAllBytes(path);
         Item dead;
         try (Arena arena = Arena.ofConfined()) {
-            dead = new Item("dead", DType.UINT8, List.of(3_000_000L), arena.allocate(3_000_000));
+            dead = new Item("dead", DType.UINT8, Shape.of(3_000_000), arena.allocate(3_000_000));
         }
         assertThrows(IllegalStateException.class, () -> SafetensorsWriter.write(path, Map.of(),
                 List.of(item("w", DType.INT64, new byte[8]), dead)));
