@@ -124,7 +124,7 @@ class ParameterArenaTest {
     void anArenaThatCannotBeMadeLeavesNothing() {
         long tensors = NativeMemory.liveTensors();
         Map<String, Shape> shapes = shapes();
-        shapes.put("huge", Shape.of(1L << 60));
+        shapes.put("huge", Shape.of(1L << 59));
         Refusal.refused(RuntimeException.class, "", () -> new ParameterArena(shapes, Device.CPU).close());
         illegalState("no TensorScope is open", TensorScope::innermost);
         assertTrue(Autograd.isRecording());

@@ -93,8 +93,8 @@ class PyTorchFileTest {
                     List.copyOf(file.entries().keySet()));
             assertArrayEquals(new float[] {1, 2, 3, 4, 5, 6}, values(file, "ema.a.weight"));
             assertArrayEquals(new float[] {7}, values(file, "best.a.bias"));
-            assertEquals(List.of(), entry(file, "ema.a.bias").shape());
-            assertEquals(List.of(2L, 3L), entry(file, "ema.a.weight").shape());
+            assertEquals(Shape.of(), entry(file, "ema.a.bias").shape());
+            assertEquals(Shape.of(2, 3), entry(file, "ema.a.weight").shape());
             assertEquals(24, entry(file, "ema.a.weight").byteSize());
             assertEquals(DType.FLOAT64, entry(file, "opt.state.0.exp_avg").dtype());
             assertEquals(Map.of("opt.state.0.step", "12", "opt.param_groups.0.lr", "1.0E-4", "opt.param_groups.0.on", "true",
