@@ -71,7 +71,7 @@ final class SampleCommand implements Callable<Integer> {
     private long seed = 1;
 
     @Option(names = "--out", paramLabel = "FILE",
-            description = "A .png for a picture, a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
+            description = "A .png for a picture (of latents: three channels as colours, a third of their values), a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
     private Path out = Path.of("samples.png");
 
     @Mixin
@@ -169,9 +169,10 @@ final class SampleCommand implements Callable<Integer> {
         for (int i = 1; i <= count; i++) {
             columns.add(Integer.toString(i));
         }
-        ImageGrid grid = new ImageGrid((int) item[0], (int) item[1], (int) item[2], columns);
+        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item[1], (int) item[2], columns);
+        Tensor shown = ImageGrid.visible(images);
         for (int row = 0; row < classes.length; row++) {
-            grid.row(names.of(classes[row]), images.narrow(0, (long) row * count, count).toFloatArray());
+            grid.row(names.of(classes[row]), shown.narrow(0, (long) row * count, count).toFloatArray());
         }
         Png.write(grid.draw(2), out);
     }

@@ -20,6 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.models.checkpoint.NetworkFile;
+import org.metaflowmaps.models.checkpoint.NetworkSettings;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.checkpoint.StrictJson;
 import org.metaflowmaps.models.model.Context;
@@ -90,7 +91,7 @@ class ClaimsTest {
             String message = String.valueOf(refused.getMessage());
             assertTrue(message.startsWith(file.toString()) && message.lines().count() == 1 && message.length() < 1000, message);
             assertFalse(message.contains("REDACTED") || message.contains("java."), message);
-            assertThrows(IOException.class, () -> Networks.check(file));
+            assertThrows(IOException.class, () -> Networks.check(file, NetworkSettings.none()));
         });
         assertEquals(before, NativeMemory.liveTensors());
     }
@@ -208,6 +209,6 @@ class ClaimsTest {
     @Test
     void aFileThatIsNoCheckpointIsRefused() throws IOException {
         Path file = Files.write(folder.resolve("x.safetensors"), new byte[20]);
-        assertThrows(IOException.class, () -> Networks.check(file));
+        assertThrows(IOException.class, () -> Networks.check(file, NetworkSettings.none()));
     }
 }
