@@ -133,7 +133,7 @@ final class PosteriorCommand implements Callable<Integer> {
             Tensor one = clean.items().narrow(0, item, 1);
             Tensor label = clean.labels() == null ? null : clean.labels().narrow(0, item, 1);
             Tensor times1 = Torch.full(time, one.dtype(), one.device(), 1);
-            Context context = new Context(times1, LinearInterpolant.state(random.normal(one.shape()), one, times1), label,
+            Context context = new Context(times1, LinearInterpolant.state(random.normal(one.shape()), one, times1),
                     GuidanceOption.of(scale, sampler.map(), label));
             int most = SamplingMemory.itemsAtOnce(sampler.map());
             List<Tensor> parts = new ArrayList<>(List.of(one, context.state()));

@@ -12,6 +12,7 @@ import java.util.concurrent.Callable;
 import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.FlowMapSampler;
 import org.metaflowmaps.models.sampler.OdeSampler;
@@ -144,11 +145,11 @@ final class SampleCommand implements Callable<Integer> {
         long[] item = map.itemShape();
         long[] shape = {classes.size(0), item[0], item[1], item[2]};
         Tensor given = map.classes() == 0 ? null : classes;
-        Tensor scale = GuidanceOption.of(guidance.scale(map), map, given);
+        Condition condition = GuidanceOption.of(guidance.scale(map), map, given);
         return switch (sampler != null ? sampler : map.isContextual() ? Sampler.refinement : Sampler.ode) {
-            case refinement -> new RefinementSampler(map, steps).sample(random.normal(shape), () -> random.normal(shape), given, scale);
-            case flow_map -> new FlowMapSampler(map, steps).sample(random.normal(shape), given, scale);
-            case ode -> new OdeSampler(new NetworkDrift(map), steps).sample(random.normal(shape), given, scale);
+            case refinement -> new RefinementSampler(map, steps).sample(random.normal(shape), () -> random.normal(shape), condition);
+            case flow_map -> new FlowMapSampler(map, steps).sample(random.normal(shape), condition);
+            case ode -> new OdeSampler(new NetworkDrift(map), steps).sample(random.normal(shape), condition);
         };
     }
 

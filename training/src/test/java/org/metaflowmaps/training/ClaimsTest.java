@@ -23,6 +23,7 @@ import org.metaflowmaps.models.checkpoint.NetworkFile;
 import org.metaflowmaps.models.checkpoint.NetworkSettings;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.checkpoint.StrictJson;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.Layout;
@@ -196,7 +197,7 @@ class ClaimsTest {
             Tensor time = Torch.full(0.5, DType.FLOAT32, Device.CPU, batch);
             long before = size();
             Tensor result = map.averageVelocity(time, time, state, new Context(time, state,
-                    Torch.zeros(DType.INT64, Device.CPU, batch), null));
+                    Condition.labelled(Torch.zeros(DType.INT64, Device.CPU, batch))));
             assertEquals(batch, result.size(0));
             return size() - before;
         }
