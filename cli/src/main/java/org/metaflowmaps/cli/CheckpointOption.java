@@ -2,11 +2,13 @@ package org.metaflowmaps.cli;
 
 import java.io.FileNotFoundException;
 import java.io.IOException;
+import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.LoadedNetwork;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
@@ -14,8 +16,11 @@ import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** The checkpoint argument of commands that draw images. */
 final class CheckpointOption {
@@ -26,12 +31,19 @@ final class CheckpointOption {
 
     /** Either of the two. */
     static final class Choice {
-        @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "A checkpoint.safetensors that mfm wrote.")
+        @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "A checkpoint.safetensors that mfm wrote, or a "
+                + "public file or folder of SiT, DMF or MFM, of safetensors or PyTorch's.")
         private @Nullable Path file;
 
         @Option(names = "--pretrained", description = "The map of Fashion-MNIST that comes with mfm, instead of a checkpoint.")
         private boolean pretrained;
     }
+
+    @Mixin
+    private final NetworkOption network = new NetworkOption();
+
+    @Spec(Spec.Target.MIXEE)
+    private @Nullable CommandSpec command;
 
     /** The network, of images, owned by the caller; a file is looked at before libtorch is loaded for it. */
     MetaFlowMap load(DeviceOption device) throws IOException {
@@ -48,7 +60,9 @@ final class CheckpointOption {
     private void requireWhole() throws IOException {
         Path file = Objects.requireNonNull(choice).file;
         if (file != null) {
-            Networks.check(file);
+            network.check(file);
+        } else if (network.isGiven()) {
+            throw new IllegalArgumentException("--pretrained needs no --model, --set or --prefix: they are for public files");
         }
     }
 
@@ -59,7 +73,16 @@ final class CheckpointOption {
 
     private MetaFlowMap loadAny(Device device) throws IOException {
         Choice chosen = Objects.requireNonNull(choice);
-        return chosen.pretrained ? pretrained(PRETRAINED, device) : Networks.load(Objects.requireNonNull(chosen.file), device);
+        if (chosen.pretrained) {
+            return pretrained(PRETRAINED, device);
+        }
+        LoadedNetwork loaded = network.open(Objects.requireNonNull(chosen.file), device);
+        if (!loaded.described()) {
+            PrintWriter errors = Objects.requireNonNull(command).commandLine().getErr();
+            errors.println(chosen.file + ": " + loaded.found());
+            errors.flush();
+        }
+        return loaded.map();
     }
 
     /** A file of that name in the checkpoint's folder; null if it does not exist. */

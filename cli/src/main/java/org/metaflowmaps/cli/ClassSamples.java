@@ -31,7 +31,7 @@ final class ClassSamples {
                 RandomSource random = RandomSource.seeded(seed, device);
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor labels = Torch.arange(classes).to(device);
-            return new RefinementSampler(map, steps).sample(random, labels, GuidanceOption.of(guidance, map, labels)).toFloatArray();
+            return new RefinementSampler(map, steps).sample(random, GuidanceOption.of(guidance, map, labels), classes).toFloatArray();
         }
     }
 }

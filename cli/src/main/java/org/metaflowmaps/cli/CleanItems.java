@@ -115,7 +115,7 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
             long[] shape = new long[map.itemShape().length + 1];
             shape[0] = USUAL;
             System.arraycopy(map.itemShape(), 0, shape, 1, shape.length - 1);
-            Tensor samples = new RefinementSampler(map, STEPS).sample(random.normal(shape), () -> random.normal(shape), given,
+            Tensor samples = new RefinementSampler(map, STEPS).sample(random.normal(shape), () -> random.normal(shape),
                     GuidanceOption.of(scale, map, given));
             return new CleanItems(scope.keep(samples), given == null ? null : scope.keep(labels), names(map, classes, numbers),
                     "samples of the map itself, because its data is not known");

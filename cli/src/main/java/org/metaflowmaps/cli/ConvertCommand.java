@@ -81,10 +81,10 @@ final class ConvertCommand implements Callable<Integer> {
                 result = CheckpointConversion.convert(open, layout, out, before, type == null ? null : type.type, lenient,
                         infinite);
             } catch (IllegalArgumentException e) {
-                throw new IOException(in + ": " + e.getMessage(), e);
+                throw new IOException(in + ": " + advised(String.valueOf(e.getMessage())), e);
             } catch (IOException e) {
                 String message = String.valueOf(e.getMessage());
-                throw message.startsWith("cannot write") ? e : new IOException(in + ": " + message, e);
+                throw message.startsWith("cannot write") ? e : new IOException(in + ": " + advised(message), e);
             }
             terminal.println(layout);
             list(terminal, result.fit().problems(), "tensors do not fit:");
@@ -93,6 +93,12 @@ final class ConvertCommand implements Callable<Integer> {
         }
         terminal.flush();
         return 0;
+    }
+
+    /** The library's advice, with the option that follows it. */
+    private static String advised(String message) {
+        return message.endsWith("a lenient conversion") ? message + " (--lenient)"
+                : message.endsWith("allow infinities") ? message + " (--allow-infinite)" : message;
     }
 
     private CheckpointLayout layout(TensorFile open) throws IOException {

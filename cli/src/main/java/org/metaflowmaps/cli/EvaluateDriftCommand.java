@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.FreeMemory;
@@ -78,14 +79,14 @@ final class EvaluateDriftCommand implements Callable<Integer> {
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 TensorScope scope = TensorScope.open()) {
             Items items = items(map);
-            Tensor scale = GuidanceOption.of(guidance.scale(map), map, map.classes() == 0 ? null : items.labels);
+            Condition condition = GuidanceOption.of(guidance.scale(map), map, map.classes() == 0 ? null : items.labels);
             terminal.println(count + " items of " + items.source
                     + ". Root mean square per entry of the drift at an empty context, and of its "
                     + "differences to the drift from the start of the posterior's flow and from " + draws + " one-step draws:");
             terminal.printf("%5s %10s %15s %15s %15s %18s%n", "t", "drift", "empty - start", "empty - draws", "start - draws",
                     "chance of draws");
             for (double time : times) {
-                DriftDisagreement found = DriftDisagreement.of(map, items.clean, items.labels, scale, time, draws, random);
+                DriftDisagreement found = DriftDisagreement.of(map, items.clean, condition, time, draws, random);
                 terminal.printf(Locale.ROOT, "%5s %10.4f %15.4f %15.4f %15.4f %18.4f%n", time, found.drift(),
                         found.emptyToStart(), found.emptyToDraws(),
                         found.startToDraws(), found.chance());

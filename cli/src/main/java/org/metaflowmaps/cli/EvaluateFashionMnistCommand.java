@@ -8,7 +8,6 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.drift.GuidedDrift;
@@ -44,6 +43,10 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
             description = "Integrate the drift of this map instead of the evaluated map's own; with a guidance scale other than 1 "
                     + "it is guided, by two evaluations per step.")
     private @Nullable Path teacher;
+
+    @Option(names = "--teacher-model", paramLabel = "FILE",
+            description = "What --model is for the checkpoint, for a teacher from a public file.")
+    private @Nullable Path teacherModel;
 
     @Option(names = "--images", paramLabel = "N",
             description = "Images that are noised and drawn again, up to 5000; as many others are compared "
@@ -143,9 +146,12 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
 
     private Teacher teacher(MetaFlowMap map) throws IOException {
         if (teacher == null) {
+            if (teacherModel != null) {
+                throw new IllegalArgumentException("--teacher-model " + teacherModel + " was given without --teacher");
+            }
             return new Teacher(new NetworkDrift(map), 1, null);
         }
-        MetaFlowMap other = fitting(Networks.load(teacher, device.get()), teacher.toString());
+        MetaFlowMap other = fitting(NetworkOption.open(teacher, teacherModel, "--teacher-model", device.get()).map(), teacher.toString());
         if (other.classes() != map.classes()) {
             other.close();
             throw new IOException(teacher + " has " + other.classes() + " classes, the evaluated map has " + map.classes());

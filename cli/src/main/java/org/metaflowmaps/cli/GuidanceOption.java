@@ -3,9 +3,8 @@ package org.metaflowmaps.cli;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import picocli.CommandLine.Option;
 
@@ -45,12 +44,12 @@ final class GuidanceOption {
 
     /** The scales beside 1 that a map has a row for. */
     private static List<Double> own(MetaFlowMap map) {
-        return map instanceof FlowMapTransformer transformer && map.isContextual()
-                ? transformer.config().classScales().stream().filter(scale -> scale != 1).distinct().toList() : List.of();
+        return map.guidanceScales().stream().filter(scale -> scale != 1).distinct().toList();
     }
 
-    /** Scales of items: the scale for those with a label, 1 for those without. Null without a scale or without labels. */
-    static @Nullable Tensor of(@Nullable Double scale, MetaFlowMap map, @Nullable Tensor labels) {
-        return scale == null || labels == null ? null : labels.lt(map.classes()).to(DType.FLOAT32).mul(scale - 1).add(1);
+    /** The condition of items; null labels mean that no item has one, a null scale means 1. */
+    static Condition of(@Nullable Double scale, MetaFlowMap map, @Nullable Tensor labels) {
+        Condition condition = labels == null ? Condition.none() : Condition.labelled(labels);
+        return scale == null ? condition : condition.guided(scale, map.classes());
     }
 }

@@ -7,6 +7,8 @@ import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
 import java.util.ArrayList;
 import java.util.List;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
 
 /**
  * Rows of small images on white, with a label left of each row and above each column.
@@ -19,6 +21,7 @@ final class ImageGrid {
     private static final int LABEL_GAP = 6;
     private static final int WIDEST_LABEL = 240;
     private static final int NAN = 0xff00ff;
+    private static final double LATENT_RANGE = 3;
 
     private final int channels;
     private final int height;
@@ -46,6 +49,28 @@ final class ImageGrid {
         this.height = height;
         this.width = width;
         this.columns = List.copyOf(columns);
+    }
+
+    /** Returns the channels that items of a shape show: all of grey and coloured images, three of latents, or one of fewer. */
+    static int shownChannels(long[] item) {
+        return item[0] >= 3 ? 3 : 1;
+    }
+
+    /**
+     * What a picture shows of items: images as they are, of latents the first channels, a third of their values.
+     *
+     * @param items (N, C, H, W)
+     * @return (N, {@link #shownChannels}, H, W), in the innermost open scope
+     */
+    static Tensor visible(Tensor items) {
+        long channels = items.size(1);
+        if (channels == 1 || channels == 3) {
+            return items;
+        }
+        try (TensorScope scope = TensorScope.open()) {
+            // Latents of scale 1 reach to about 3.
+            return scope.keep(items.narrow(1, 0, channels >= 3 ? 3 : 1).div(LATENT_RANGE).contiguous());
+        }
     }
 
     /** A whole picture, for {@link org.metaflowmaps.training.PictureGrid}. */

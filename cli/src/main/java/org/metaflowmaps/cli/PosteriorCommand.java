@@ -35,8 +35,6 @@ import picocli.CommandLine.Spec;
 @Command(name = "posterior", mixinStandardHelpOptions = true,
         description = "Noise some images and draw what they could have been from a trained map.")
 final class PosteriorCommand implements Callable<Integer> {
-    private static final double LATENT_RANGE = 3;
-
     @Spec
     private @Nullable CommandSpec spec;
 
@@ -135,7 +133,7 @@ final class PosteriorCommand implements Callable<Integer> {
             Tensor one = clean.items().narrow(0, item, 1);
             Tensor label = clean.labels() == null ? null : clean.labels().narrow(0, item, 1);
             Tensor times1 = Torch.full(time, one.dtype(), one.device(), 1);
-            Context context = new Context(times1, LinearInterpolant.state(random.normal(one.shape()), one, times1), label,
+            Context context = new Context(times1, LinearInterpolant.state(random.normal(one.shape()), one, times1),
                     GuidanceOption.of(scale, sampler.map(), label));
             int most = SamplingMemory.itemsAtOnce(sampler.map());
             List<Tensor> parts = new ArrayList<>(List.of(one, context.state()));
@@ -154,17 +152,13 @@ final class PosteriorCommand implements Callable<Integer> {
         for (int i = 1; i <= draws; i++) {
             columns.add("draw " + i);
         }
-        boolean latents = item[0] != 1 && item[0] != 3;
-        int shown = item[0] >= 3 ? 3 : 1;
-        ImageGrid grid = new ImageGrid(shown, (int) item[1], (int) item[2], columns);
+        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item[1], (int) item[2], columns);
         for (int i = 0; i < clean.items().size(0); i++) {
             for (double time : at) {
                 try (TensorScope scope = TensorScope.open()) {
                     Tensor row = row(sampler, clean, scale, i, time, random);
-                    // Latents of scale 1 reach to about 3.
-                    Tensor visible = latents ? row.narrow(1, 0, shown).div(LATENT_RANGE) : row;
                     String name = clean.names().get(i);
-                    grid.row(String.format(Locale.ROOT, "%st = %s", name.isEmpty() ? "" : name + ", ", time), visible.contiguous().toFloatArray());
+                    grid.row(String.format(Locale.ROOT, "%st = %s", name.isEmpty() ? "" : name + ", ", time), ImageGrid.visible(row).toFloatArray());
                 }
             }
         }

@@ -49,7 +49,7 @@ final class PosteriorStudy {
             Tensor labels = ImageData.labels(images, trained, to, device);
             Tensor means = classMeans().indexSelect(0, labels);
             for (double time : TIMES) {
-                rows.add(PosteriorEvaluation.of(new PosteriorSampler(map, steps), items, labels,
+                rows.add(PosteriorEvaluation.of(new PosteriorSampler(map, steps), items,
                         GuidanceOption.of(guidance, map, labels), means, time, draws, random));
             }
         }
@@ -89,7 +89,7 @@ final class PosteriorStudy {
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor clean = ImageData.items(images, image, image + 1, device);
             Tensor label = ImageData.labels(images, image, image + 1, device);
-            Context context = PosteriorEvaluation.noised(clean, label, GuidanceOption.of(guidance, map, label), time, random);
+            Context context = PosteriorEvaluation.noised(clean, GuidanceOption.of(guidance, map, label), time, random);
             Tensor drawn = new PosteriorSampler(map, steps).sample(random, context, draws).select(0, 0);
             return Torch.cat(0, clean, context.state(), drawn).toFloatArray();
         }

@@ -12,6 +12,7 @@ import java.util.concurrent.Callable;
 import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.FlowMapSampler;
 import org.metaflowmaps.models.sampler.OdeSampler;
@@ -71,7 +72,7 @@ final class SampleCommand implements Callable<Integer> {
     private long seed = 1;
 
     @Option(names = "--out", paramLabel = "FILE",
-            description = "A .png for a picture, a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
+            description = "A .png for a picture (of latents: three channels as colours, a third of their values), a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
     private Path out = Path.of("samples.png");
 
     @Mixin
@@ -144,11 +145,11 @@ final class SampleCommand implements Callable<Integer> {
         long[] item = map.itemShape();
         long[] shape = {classes.size(0), item[0], item[1], item[2]};
         Tensor given = map.classes() == 0 ? null : classes;
-        Tensor scale = GuidanceOption.of(guidance.scale(map), map, given);
+        Condition condition = GuidanceOption.of(guidance.scale(map), map, given);
         return switch (sampler != null ? sampler : map.isContextual() ? Sampler.refinement : Sampler.ode) {
-            case refinement -> new RefinementSampler(map, steps).sample(random.normal(shape), () -> random.normal(shape), given, scale);
-            case flow_map -> new FlowMapSampler(map, steps).sample(random.normal(shape), given, scale);
-            case ode -> new OdeSampler(new NetworkDrift(map), steps).sample(random.normal(shape), given, scale);
+            case refinement -> new RefinementSampler(map, steps).sample(random.normal(shape), () -> random.normal(shape), condition);
+            case flow_map -> new FlowMapSampler(map, steps).sample(random.normal(shape), condition);
+            case ode -> new OdeSampler(new NetworkDrift(map), steps).sample(random.normal(shape), condition);
         };
     }
 
@@ -169,9 +170,10 @@ final class SampleCommand implements Callable<Integer> {
         for (int i = 1; i <= count; i++) {
             columns.add(Integer.toString(i));
         }
-        ImageGrid grid = new ImageGrid((int) item[0], (int) item[1], (int) item[2], columns);
+        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item[1], (int) item[2], columns);
+        Tensor shown = ImageGrid.visible(images);
         for (int row = 0; row < classes.length; row++) {
-            grid.row(names.of(classes[row]), images.narrow(0, (long) row * count, count).toFloatArray());
+            grid.row(names.of(classes[row]), shown.narrow(0, (long) row * count, count).toFloatArray());
         }
         Png.write(grid.draw(2), out);
     }

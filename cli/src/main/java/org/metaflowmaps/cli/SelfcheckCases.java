@@ -10,6 +10,7 @@ import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.drift.GuidedDrift;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -78,7 +79,7 @@ final class SelfcheckCases {
             Tensor time = test.in("t");
             Tensor state = test.in("x");
             return Map.of("b", map.averageVelocity(time, time, state,
-                    Context.unconditional(state, test.in("labels"), test.in("guidance"))));
+                    Context.unconditional(state, condition(test))));
         }
         if (name.startsWith("jvp_")) {
             return derivative(test, map);
@@ -87,13 +88,10 @@ final class SelfcheckCases {
             return Map.of("x_1", new PosteriorSampler(map, steps(test)).sample(test.in("noise"), context(test)));
         }
         if (name.startsWith("kernel_sampler_")) {
-            Tensor labels = test.in("labels");
-            return Map.of("x_1", new RefinementSampler(map, steps(test))
-                    .sample(test.in("x_0"), alternately(test), labels, scale(test, labels)));
+            return Map.of("x_1", new RefinementSampler(map, steps(test)).sample(test.in("x_0"), alternately(test), guided(test)));
         }
         if (name.startsWith("flow_map_sampler_")) {
-            Tensor labels = test.in("labels");
-            return Map.of("x_1", new FlowMapSampler(map, steps(test)).sample(test.in("x_0"), labels, scale(test, labels)));
+            return Map.of("x_1", new FlowMapSampler(map, steps(test)).sample(test.in("x_0"), guided(test)));
         }
         return null;
     }
@@ -112,13 +110,13 @@ final class SelfcheckCases {
         Tensor state = test.in("x");
         Tensor start = test.in("s");
         Context context = context(test);
-        Tensor none = Torch.full(map.classes(), DType.INT64, state.device(), state.size(0));
+        Condition none = Condition.unlabelled(map.classes(), state.size(0), state.device());
         // A pair whose noise is -flow_target·s and whose data are flow_target·(1-s), both moved by x, passes through x at s with that velocity.
         Tensor flow = test.in("flow_target");
         Tensor wide = MetaFlowMap.perItem(start, state);
         Pair pair = new Pair(start, start, null, state.sub(flow.mul(wide)), state.add(flow.mul(wide.neg().add(1))), context);
         return Map.of("v_guided", map.averageVelocity(start, start, state, context),
-                "v_unconditional", map.averageVelocity(start, start, state, context.with(none, null)),
+                "v_unconditional", map.averageVelocity(start, start, state, context.with(none)),
                 "target", new Velocity.Guided(0).atStart(map, pair));
     }
 
@@ -134,8 +132,11 @@ final class SelfcheckCases {
         return test.numbers().path("steps").asInt();
     }
 
-    private static Tensor scale(Fixture.Case test, Tensor labels) {
-        return Torch.full(test.numbers().path("guidance").asDouble(), test.type(), labels.device(), labels.size(0));
+    /** The case's labels, all at its one guidance scale. */
+    private static Condition guided(Fixture.Case test) {
+        Tensor labels = test.in("labels");
+        double scale = test.numbers().path("guidance").asDouble();
+        return Condition.labelled(labels).guided(Torch.full(scale, test.type(), labels.device(), labels.size(0)));
     }
 
     /** The k-th posterior noise and the k-th re-noising, in turn. */
@@ -148,7 +149,12 @@ final class SelfcheckCases {
     }
 
     private static Context context(Fixture.Case test) {
-        return new Context(test.in("t"), test.in("x_t"), optional(test, "labels"), optional(test, "guidance"));
+        return new Context(test.in("t"), test.in("x_t"), condition(test));
+    }
+
+    private static Condition condition(Fixture.Case test) {
+        Condition condition = test.has("labels") ? Condition.labelled(test.in("labels")) : Condition.none();
+        return test.has("guidance") ? condition.guided(test.in("guidance")) : condition;
     }
 
     private static @Nullable Tensor optional(Fixture.Case test, String input) {

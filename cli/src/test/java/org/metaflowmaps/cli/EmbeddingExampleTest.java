@@ -12,6 +12,7 @@ import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
@@ -43,12 +44,12 @@ final class EmbeddingExampleTest {
                 RandomSource random = RandomSource.seeded(1);
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.inference()) {
-            Tensor labels = Torch.of(new long[] {0, 9}); // a T-shirt and an ankle boot
-            Tensor images = new RefinementSampler(map, 4).sample(random, labels, null); // (2, 1, 28, 28), about in [-1, 1]
+            Condition condition = Condition.labelled(Torch.of(new long[] {0, 9})); // a T-shirt and an ankle boot
+            Tensor images = new RefinementSampler(map, 4).sample(random, condition, 2); // (2, 1, 28, 28), about in [-1, 1]
 
             Tensor time = Torch.of(new float[] {0.3f, 0.3f}); // both noised to t = 0.3
             Tensor noisy = random.normal(2, 1, 28, 28).lerp(images, time.reshape(2, 1, 1, 1));
-            Context context = new Context(time, noisy, labels, null);
+            Context context = new Context(time, noisy, condition);
             Tensor draws = new PosteriorSampler(map, 1).sample(random, context, 16); // (2, 16, 1, 28, 28), one step each
 
             MemorySegment pixels = draws.contiguous().segment(); // the tensor's own memory, until the scope closes

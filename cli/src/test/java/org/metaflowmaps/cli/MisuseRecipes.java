@@ -37,6 +37,7 @@ import org.metaflowmaps.models.checkpoint.StrictJson;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.mixture.GaussianMixture;
 import org.metaflowmaps.models.mixture.LinearGaussianReward;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -431,7 +432,7 @@ final class MisuseRecipes implements AutoCloseable {
             return Torch.zeros(map().parameters().values().numel());
         }
         return switch (name) {
-            case "start", "time", "fraction", "vector", "guidance", "otherGuidance", "weights" -> half(BATCH);
+            case "start", "time", "fraction", "vector", "guidance", "scales", "weights" -> half(BATCH);
             case "end" -> half(BATCH).add(0.25);
             default -> owner.equals("FlowMapTransformer") ? half(BATCH, 1, 4, 4) : half(BATCH, 2);
         };
@@ -491,6 +492,10 @@ final class MisuseRecipes implements AutoCloseable {
 
     private FashionClassifier shippedClassifier() {
         return (FashionClassifier) made.computeIfAbsent(FashionClassifier.class, type -> closing(FashionClassifier.shipped(Device.CPU)));
+    }
+
+    private static Condition condition() {
+        return Condition.labelled(Torch.zeros(DType.INT64, Device.CPU, BATCH)).guided(half(BATCH).fill_(1));
     }
 
     private ParameterArena arena() {
@@ -561,7 +566,8 @@ final class MisuseRecipes implements AutoCloseable {
                     layout("transformer"));
             case "Sampler" -> (org.metaflowmaps.steering.evaluation.PosteriorFrechet.Sampler) (noise, context) -> noise.clone();
             case "Context" -> call.getDeclaringClass() == FlowMapTransformer.class ? new Context(half(BATCH), half(BATCH, 1, 4, 4))
-                    : new Context(half(BATCH), half(BATCH, 2), Torch.zeros(DType.INT64, Device.CPU, BATCH), half(BATCH).fill_(1));
+                    : new Context(half(BATCH), half(BATCH, 2), condition());
+            case "Condition" -> condition();
             case "Dual" -> Dual.of(tensor(name, call, call.getDeclaringClass().getSimpleName()),
                     tensor(name, call, call.getDeclaringClass().getSimpleName()));
             case "GaussianMixture" -> mixture();

@@ -22,7 +22,7 @@ public record Block(int heads, int patch, boolean joint, Weights weights) {
      * @param context the raw context state (B, C, H, W), looked at only under joint attention
      * @param positions (1, L, D), for the context's tokens
      */
-    public Dual forward(Dual tokens, Dual condition, Tensor context, Tensor positions) {
+    public Dual forward(Dual tokens, Dual condition, Dual context, Tensor positions) {
         try (TensorScope scope = TensorScope.open()) {
             Dual modulation = weights.exact(condition, "adaLN_modulation.1").unsqueeze(1);
             Dual[] m = modulation.chunk(joint ? 7 : 6, 2);
@@ -32,14 +32,14 @@ public record Block(int heads, int patch, boolean joint, Weights weights) {
     }
 
     // Each half has a scope of its own: without a graph, a block's largest tensors are freed before the next are made.
-    private Dual attended(Dual tokens, Dual[] m, Tensor context, Tensor positions) {
+    private Dual attended(Dual tokens, Dual[] m, Dual context, Tensor positions) {
         try (TensorScope scope = TensorScope.open()) {
             Attention attention = new Attention(heads);
             Dual input = modulated(tokens, m[0], m[1]);
             if (!joint) {
                 return attention.forward(input, weights.in("attn")).keptFrom(scope);
             }
-            Dual seen = Embeddings.patches(Dual.constant(context), patch, weights.in("x_cond_embedder"))
+            Dual seen = Embeddings.patches(context, patch, weights.in("x_cond_embedder"))
                     .add(Dual.constant(positions));
             Dual gate = m[6].reshape(m[6].primal().size(0), 1, heads, input.primal().size(2) / heads);
             return attention.forward(input, seen, gate, weights.in("joint_attn")).keptFrom(scope);

@@ -343,6 +343,16 @@ public final class Dual {
         return linearly(value -> value.narrow(dim, start, length));
     }
 
+    /** Each entry along a dimension {@code times} times in a row. */
+    public Dual repeatInterleave(long times, long dim) {
+        return linearly(value -> value.repeatInterleave(times, dim));
+    }
+
+    /** The entries at those indices (int64, one dimension) along a dimension. */
+    public Dual indexSelect(long dim, Tensor index) {
+        return linearly(value -> value.indexSelect(dim, index));
+    }
+
     /** One entry along a dimension, which vanishes. */
     public Dual select(long dim, long index) {
         return linearly(value -> value.select(dim, index));

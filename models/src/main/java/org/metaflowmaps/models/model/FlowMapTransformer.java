@@ -1,6 +1,7 @@
 package org.metaflowmaps.models.model;
 
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.models.layer.Block;
 import org.metaflowmaps.models.layer.Dual;
@@ -90,6 +91,11 @@ public final class FlowMapTransformer implements MetaFlowMap {
     }
 
     @Override
+    public List<Double> guidanceScales() {
+        return isContextual() ? config.allowedScales() : List.of();
+    }
+
+    @Override
     public boolean isContextual() {
         return config.layout() == Layout.META_FLOW_MAP;
     }
@@ -116,18 +122,18 @@ public final class FlowMapTransformer implements MetaFlowMap {
             Dual from = config.zeroData() ? start.mul(-1).add(1) : start;
             Dual to = config.zeroData() ? end.mul(-1).add(1) : end;
             long batch = state.primal().size(0);
-            Dual label = Dual.constant(Embeddings.labels(context.labels(), batch, config.labelDim(), weights.in("y_embedder")));
+            Dual label = Dual.constant(Embeddings.labels(context.condition().labels().orElse(null), batch, config.labelDim(), weights.in("y_embedder")));
             Dual tokens = Embeddings.patches(state, config.patchSize(), weights.in("x_embedder")).add(Dual.constant(positions));
             Dual first;
             Dual second;
             if (isContextual()) {
                 Dual contextTime = time(Dual.constant(context.time()), "t_cond_embedder");
                 Dual shared = contextTime.add(label);
-                Dual guidance = Dual.constant(Embeddings.guidance(context.guidance(), batch, config.allowedScales(),
+                Dual guidance = Dual.constant(Embeddings.guidance(context.condition().guidance().orElse(null), batch, config.allowedScales(),
                         weights.in("guidance_embedder")));
                 first = time(from, "s_embedder").add(time(to, "t_embedder")).add(shared).add(guidance).silu();
                 second = time(from, "s_embedder_second").add(time(to, "t_embedder_second")).add(shared).silu();
-                tokens = tokens.add(Dual.constant(contextTokens(context, contextTime)));
+                tokens = tokens.add(contextTokens(context, contextTime));
             } else {
                 first = time(from, "t_embedder").add(label).silu();
                 second = time(to, "t_embedder").add(label).silu();
@@ -135,7 +141,7 @@ public final class FlowMapTransformer implements MetaFlowMap {
             for (int i = 0; i < config.depth(); i++) {
                 Block block = new Block(config.numHeads(), config.patchSize(), config.jointAttention(), weights.in("blocks." + i));
                 Dual before = tokens;
-                tokens = block.forward(before, i < config.encoderDepth() ? first : second, context.state(), positions);
+                tokens = block.forward(before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
                 // A pass that records no graph then holds the tokens of one block, not of all.
                 before.close();
             }
@@ -155,18 +161,17 @@ public final class FlowMapTransformer implements MetaFlowMap {
     }
 
     /** The context's tokens (B, L, D), scaled and shifted by its time. */
-    private Tensor contextTokens(Context context, Dual embeddedTime) {
-        Tensor tokens = Embeddings.patches(Dual.constant(context.state()), config.patchSize(),
-                weights.in("x_cond_embedder")).primal();
+    private Dual contextTokens(Context context, Dual embeddedTime) {
+        Dual tokens = Embeddings.patches(context.dualState(), config.patchSize(), weights.in("x_cond_embedder"));
         Dual[] modulation = weights.exact(embeddedTime.silu(), "x_cond_adaLN.1").unsqueeze(1).chunk(2, 2);
-        Tensor shift = modulation[0].primal();
-        Tensor scale = modulation[1].primal();
+        Dual shift = modulation[0];
+        Dual scale = modulation[1];
         if (config.preserveContextAtZero()) {
-            Tensor time = MetaFlowMap.perItem(context.time(), tokens);
+            Dual time = Dual.constant(MetaFlowMap.perItem(context.time(), tokens.primal()));
             shift = shift.mul(time);
-            scale = scale.mul(time).sub(1);
+            scale = scale.mul(time).add(-1);
         }
-        return Torch.addcmul(shift, tokens, scale.add(1));
+        return shift.addcmul(tokens, scale.add(1));
     }
 
     @Override

@@ -1,6 +1,7 @@
 package org.metaflowmaps.models.model;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.runtime.ParameterArena;
@@ -17,7 +18,7 @@ import org.metaflowmaps.runtime.Tensor;
  */
 public interface MetaFlowMap extends AutoCloseable {
     /**
-     * The average velocity and its derivative along a direction in (s, u, x̄).
+     * The average velocity and its derivative along a direction in (s, u, x̄) and, if the context's state has a tangent, in x_t.
      *
      * <p>Under {@link org.metaflowmaps.runtime.Autocast} the products inside are computed in bfloat16; inputs, times, statistics,
      * sums and results stay float32.
@@ -25,7 +26,7 @@ public interface MetaFlowMap extends AutoCloseable {
      * @param start s: (B) in [0, 1]
      * @param end u: (B) in [0, 1]
      * @param state x̄: (B, item shape)
-     * @param context what the posterior is given; passive
+     * @param context what the posterior is given
      * @return (B, item shape), in the innermost open scope
      * @throws IllegalArgumentException if shapes, types, devices or labels do not fit
      */
@@ -36,6 +37,15 @@ public interface MetaFlowMap extends AutoCloseable {
 
     /** The number of classes; 0 for a map without labels. A label of this value means "no label". */
     int classes();
+
+    /**
+     * The amortised guidance scales that the map has rows for, 1 first. Another scale is answered as the nearest of them.
+     *
+     * @return empty for a map that does not look at guidance scales
+     */
+    default List<Double> guidanceScales() {
+        return List.of();
+    }
 
     /** False if the context's time, state and guidance are not looked at: the map of a flow, not of posteriors. */
     default boolean isContextual() {

@@ -155,12 +155,12 @@ public final class MlpFlowMap implements MetaFlowMap {
             Dual hidden = weights.exact(state, "x_embedder");
             if (isContextual()) {
                 times = times.add(time(Dual.constant(context.time()), "t_cond_embedder"));
-                hidden = hidden.add(weights.exact(Dual.constant(context.state()), "x_cond_embedder"));
+                hidden = hidden.add(weights.exact(context.dualState(), "x_cond_embedder"));
             }
             hidden = hidden.add(times);
             if (config.labelDim() > 0) {
                 long batch = state.primal().size(0);
-                hidden = hidden.add(Dual.constant(Embeddings.labels(context.labels(), batch, config.labelDim(), weights.in("y_embedder"))));
+                hidden = hidden.add(Dual.constant(Embeddings.labels(context.condition().labels().orElse(null), batch, config.labelDim(), weights.in("y_embedder"))));
             }
             Dual condition = times.silu();
             for (int i = 0; i < config.depth(); i++) {

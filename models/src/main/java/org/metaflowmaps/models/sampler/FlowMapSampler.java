@@ -1,7 +1,7 @@
 package org.metaflowmaps.models.sampler;
 
 import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
@@ -28,14 +28,13 @@ public record FlowMapSampler(MetaFlowMap map, int steps) {
      * The samples that noise is carried to.
      *
      * @param noise standard normal: (B, item shape); it also fills the context's unused state, as in training
-     * @param labels (B) int64, or null
-     * @param guidance (B), or null
+     * @param condition labels and guidance scales of the B items
      * @return (B, item shape), in the innermost open scope
      */
-    public Tensor sample(Tensor noise, @Nullable Tensor labels, @Nullable Tensor guidance) {
+    public Tensor sample(Tensor noise, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor never = Torch.zeros(noise.dtype(), noise.device(), noise.size(0));
-            return scope.keep(PosteriorSampler.chain(map, noise, new Context(never, noise, labels, guidance), steps));
+            return scope.keep(PosteriorSampler.chain(map, noise, new Context(never, noise, condition), steps));
         }
     }
 }

@@ -1,8 +1,8 @@
 package org.metaflowmaps.models.sampler;
 
 import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.InputValues;
 import org.metaflowmaps.runtime.Tensor;
 
@@ -25,14 +25,11 @@ public record OdeSampler(Drift drift, int steps) {
      * The samples that noise is carried to.
      *
      * @param noise standard normal: (B, item shape)
-     * @param labels (B) int64, or null
-     * @param guidance (B), or null
+     * @param condition labels and guidance scales of the B items
      * @return (B, item shape), in the innermost open scope
      */
-    public Tensor sample(Tensor noise, @Nullable Tensor labels, @Nullable Tensor guidance) {
-        if (guidance != null) {
-            InputValues.requireFinite("guidance", guidance);
-        }
-        return Euler.integrate(noise, steps, (time, state) -> drift.at(time, state, labels, guidance));
+    public Tensor sample(Tensor noise, Condition condition) {
+        condition.guidance().ifPresent(scales -> InputValues.requireFinite("guidance", scales));
+        return Euler.integrate(noise, steps, (time, state) -> drift.at(time, state, condition));
     }
 }

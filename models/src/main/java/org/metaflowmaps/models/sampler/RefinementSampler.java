@@ -2,7 +2,7 @@ package org.metaflowmaps.models.sampler;
 
 import com.google.common.base.Preconditions;
 import java.util.function.Supplier;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -34,17 +34,16 @@ public record RefinementSampler(MetaFlowMap map, int steps) {
      * @param initial standard normal: (B, item shape)
      * @param noises a fresh standard normal tensor (B, item shape) at each call: for each step the posterior draw's, then the
      *     re-noising's
-     * @param labels (B) int64, or null
-     * @param guidance (B), or null
+     * @param condition labels and guidance scales of the B items
      * @return (B, item shape), in the innermost open scope
      */
-    public Tensor sample(Tensor initial, Supplier<Tensor> noises, @Nullable Tensor labels, @Nullable Tensor guidance) {
+    public Tensor sample(Tensor initial, Supplier<Tensor> noises, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {
             long batch = initial.size(0);
-            Context first = new Context(at(0, batch, initial), initial, labels, guidance).checkedFor(map);
+            Context first = new Context(at(0, batch, initial), initial, condition).checkedFor(map);
             Tensor state = initial;
             for (int step = 0; step < steps; step++) {
-                Context context = Context.unchecked(at(step, batch, initial), state, first.labels(), first.guidance());
+                Context context = Context.unchecked(at(step, batch, initial), state, first.condition());
                 Tensor clean = PosteriorSampler.chain(map, noises.get(), context, 1);
                 state = LinearInterpolant.state(noises.get(), clean, at(step + 1, batch, initial));
             }
@@ -56,14 +55,14 @@ public record RefinementSampler(MetaFlowMap map, int steps) {
      * Samples from fresh noise.
      *
      * @param random draws all noise
-     * @param labels (B) int64
-     * @param guidance (B), or null
+     * @param condition labels and guidance scales of the items
+     * @param batch B, the number of items
      * @return (B, item shape), in the innermost open scope
      */
-    public Tensor sample(RandomSource random, Tensor labels, @Nullable Tensor guidance) {
-        long[] shape = PosteriorSampler.prepend(map.itemShape(), labels.size(0));
+    public Tensor sample(RandomSource random, Condition condition, long batch) {
+        long[] shape = PosteriorSampler.prepend(map.itemShape(), batch);
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(sample(random.normal(shape), () -> random.normal(shape), labels, guidance));
+            return scope.keep(sample(random.normal(shape), () -> random.normal(shape), condition));
         }
     }
 

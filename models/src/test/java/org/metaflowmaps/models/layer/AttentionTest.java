@@ -162,7 +162,7 @@ final class AttentionTest {
             Context context = SmallNetworks.context(map, random);
             Tensor time = context.time();
             Tensor state = SmallNetworks.items(map, random);
-            Context other = new Context(time, context.state().flip(2), context.labels(), context.guidance());
+            Context other = new Context(time, context.state().flip(2), context.condition());
             assertArrayEquals(map.averageVelocity(time, time, state, context).toFloatArray(), map.averageVelocity(time, time,
                     state, other).toFloatArray());
             gate(map, "blocks.1.", width, 1);

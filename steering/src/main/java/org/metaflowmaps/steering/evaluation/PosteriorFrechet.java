@@ -2,6 +2,7 @@ package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -115,12 +116,12 @@ public final class PosteriorFrechet {
                 try (TensorScope scope = TensorScope.open();
                         Autograd.Mode off = Autograd.inference()) {
                     int to = Math.min(count, from + CHUNK);
-                    Context context = PosteriorEvaluation.noised(ImageData.items(images, from, to, device),
-                            ImageData.labels(images, from, to, device), null, time,
-                            random);
-                    Tensor scale = guidance == null ? null : Torch.full(guidance, DType.FLOAT32, device, to - from);
-                    Tensor samples = sampler.sample(random.normal(context.state().shape()),
-                            context.with(labelled ? context.labels() : null, scale));
+                    Condition condition = labelled ? Condition.labelled(ImageData.labels(images, from, to, device)) : Condition.none();
+                    if (guidance != null) {
+                        condition = condition.guided(Torch.full(guidance, DType.FLOAT32, device, to - from));
+                    }
+                    Context context = PosteriorEvaluation.noised(ImageData.items(images, from, to, device), condition, time, random);
+                    Tensor samples = sampler.sample(random.normal(context.state().shape()), context);
                     drawn.add(classifier.features(samples));
                 }
             }

@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Device;
@@ -54,17 +53,17 @@ final class PosteriorFrechetTest {
                     seen.add(context.state().toFloatArray());
                     assertArrayEquals(new float[] {0.25f, 0.25f, 0.25f, 0.25f}, context.time().toFloatArray());
                     assertArrayEquals(new long[] {images.label(0), images.label(1), images.label(2), images.label(3)},
-                            Objects.requireNonNull(context.labels()).toLongArray());
+                            context.condition().labels().orElseThrow().toLongArray());
                     assertArrayEquals(new float[] {2.5f, 2.5f, 2.5f, 2.5f},
-                            Objects.requireNonNull(context.guidance()).toFloatArray());
+                            context.condition().guidance().orElseThrow().toFloatArray());
                     return noise.clone();
                 }, 0.25);
             }
             assertArrayEquals(seen.get(0), seen.get(2));
             assertArrayEquals(seen.get(1), seen.get(3));
             new PosteriorFrechet(classifier, images, 4, false, null, Device.CPU, 1).of((noise, context) -> {
-                assertNull(context.labels());
-                assertNull(context.guidance());
+                assertTrue(context.condition().labels().isEmpty());
+                assertTrue(context.condition().guidance().isEmpty());
                 return noise.clone();
             }, 0.25);
         }
