@@ -28,7 +28,7 @@ import tools.jackson.databind.node.ObjectNode;
 import tools.jackson.dataformat.yaml.YAMLMapper;
 
 /** Training configurations: a YAML file over the defaults, and {@code key=value} over both. */
-final class Configs {
+public final class Configs {
     private static final YAMLMapper YAML = YAMLMapper.builder()
             .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
             .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
@@ -44,7 +44,7 @@ final class Configs {
     private static final long MOST_BYTES = 1_000_000;
 
     /** What comes with mfm: a subject and a stage, {@code mixture/distill}, or the quickstart. */
-    static final List<String> SHIPPED = Stream.concat(Stream.of("quickstart"),
+    public static final List<String> SHIPPED = Stream.concat(Stream.of("quickstart"),
             Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2").flatMap(subject ->
                     Stream.of("flow", "flow-map", "meta-flow-map", "distill").map(stage -> subject + "/" + stage))).toList();
 
@@ -59,14 +59,14 @@ final class Configs {
      * @param config what it means
      * @param clockGiven true if the file or a setting says which way the network's clock runs, {@code model.transformer.is_zero_data}
      */
-    record Resolved(ObjectNode tree, TrainConfig config, boolean clockGiven) {
-        String yaml() {
+    public record Resolved(ObjectNode tree, TrainConfig config, boolean clockGiven) {
+        public String yaml() {
             return YAML.writeValueAsString(tree);
         }
     }
 
     /** A configuration file of the user, or one that comes with mfm if {@code name} is no file. */
-    static Resolved load(String name, List<String> overrides) throws IOException {
+    public static Resolved load(String name, List<String> overrides) throws IOException {
         Path file = Path.of(name);
         if (Files.isRegularFile(file)) {
             return resolve(file.toString(), read(file), overrides);
@@ -136,7 +136,7 @@ final class Configs {
     }
 
     /** A {@code key=value} whose value is a text, whatever YAML would make of it. */
-    static String setting(String key, String text) {
+    public static String setting(String key, String text) {
         return key + "='" + text.replace("'", "''") + "'";
     }
 

@@ -17,11 +17,11 @@ import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.TrainingData;
 
 /** The data that a configuration names. */
-final class DataSource {
+public final class DataSource {
     private DataSource() {}
 
     /** The images of a configuration whose images are held in memory. */
-    static LabelledImages images(DataConfig config) throws IOException {
+    public static LabelledImages images(DataConfig config) throws IOException {
         String folder = config.folder();
         if (config.kind() == DataConfig.Kind.IDX) {
             return IdxImages.train(folder(config), config.classes());
@@ -35,7 +35,7 @@ final class DataSource {
     }
 
     /** The stream to train on, owned by the caller. */
-    static TrainingData open(TrainConfig config, Device device) throws IOException {
+    public static TrainingData open(TrainConfig config, Device device) throws IOException {
         DataConfig data = config.data();
         return switch (data.kind()) {
             case FASHION_MNIST, IDX -> {

@@ -6,7 +6,7 @@ import java.util.Locale;
 import java.util.Optional;
 
 /** Finds what a person meant by a word that is not known. */
-final class Suggestions {
+public final class Suggestions {
     private Suggestions() {}
 
     /** Returns the nearest known word, if two letters or a third of them differ at most; case does not count. */
@@ -19,12 +19,12 @@ final class Suggestions {
     }
 
     /** Returns {@code : did you mean 'WORD'?}, or nothing if no known word is near. */
-    static String didYouMean(String word, Collection<String> known) {
+    public static String didYouMean(String word, Collection<String> known) {
         return nearest(word, known).map(candidate -> ": did you mean '" + candidate + "'?").orElse("");
     }
 
     /** The least number of edits from one word to the other: a character more, less or another, or two neighbours swapped. */
-    static int distance(String from, String to) {
+    public static int distance(String from, String to) {
         int[] before = new int[to.length() + 1];
         int[] row = new int[to.length() + 1];
         for (int j = 0; j < row.length; j++) {
