@@ -16,8 +16,9 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -62,9 +63,9 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
         }
         TrainConfig config = Objects.requireNonNull(known);
         if (kind == DataConfig.Kind.IDX) {
-            return images(map, classes, DataSource.images(config.data()), String.valueOf(config.data().folder()), chosen, device);
+            return images(map, classes, Datasets.images(config.data()), String.valueOf(config.data().folder()), chosen, device);
         }
-        try (TrainingData data = DataSource.open(config, device)) {
+        try (TrainingData data = Datasets.open(config.data(), config.seed(), device)) {
             requireFit(map, data.itemShape(), data.classes());
             return stream(map, classes, data, chosen);
         }

@@ -24,6 +24,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;

@@ -9,6 +9,7 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.runtime.file.TensorFile;
+import org.metaflowmaps.runtime.internal.Suggestions;
 import picocli.CommandLine.Option;
 
 /** Which of a file's networks is meant. */

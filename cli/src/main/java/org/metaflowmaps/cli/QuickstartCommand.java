@@ -16,8 +16,10 @@ import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.Trainer;
-import org.metaflowmaps.training.config.DataConfig;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
@@ -69,9 +71,9 @@ final class QuickstartCommand implements Callable<Integer> {
         if (!folder.equals(DEFAULT_FOLDER) && !checkpoints.isEmpty()) {
             throw new IOException("a checkpoint exists in " + folder + ": choose another folder with --out");
         }
-        LabelledImages images = DataSource.images(config.data());
+        LabelledImages images = Datasets.images(config.data());
         int evaluated = Math.min(EVALUATED, config.data().holdOut());
-        try (TrainingData data = DataSource.open(config, device.get());
+        try (TrainingData data = Datasets.open(config.data(), config.seed(), device.get());
                 Trainer trainer = new Trainer(config, data, device.get(), folder);
                 GracefulStop stop = new GracefulStop(trainer)) {
             trainer.pictures(ImageGrid::png);

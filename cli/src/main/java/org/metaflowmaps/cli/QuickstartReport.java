@@ -15,6 +15,7 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.ProcessMemory;
 

@@ -15,6 +15,8 @@ import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -64,7 +66,7 @@ final class TrainCommand implements Callable<Integer> {
         }
         Configs.Resolved resolved = Configs.load(config, settings);
         Path folder = out != null ? out : Path.of("runs").resolve(
-                Configs.SHIPPED.contains(config) ? config : Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
+                Configs.BUILT_IN.contains(config) ? config : Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
         CheckpointFolder checkpoints = new CheckpointFolder(folder);
         if (!resume && !checkpoints.isEmpty()) {
             throw new IOException("a checkpoint exists in " + folder
@@ -75,7 +77,7 @@ final class TrainCommand implements Callable<Integer> {
             Networks.requireClock(Path.of(init));
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
-        try (TrainingData source = DataSource.open(resolved.config(), device.get());
+        try (TrainingData source = Datasets.open(resolved.config().data(), resolved.config().seed(), device.get());
                 Trainer trainer = new Trainer(resolved.config(), source, device.get(), folder);
                 GracefulStop stop = new GracefulStop(trainer)) {
             trainer.pictures(ImageGrid::png);

@@ -17,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -31,6 +32,7 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
 /** The commands from the outside: what they print, leave and return. */
@@ -60,7 +62,7 @@ final class CommandsTest {
         assertEquals(List.of(1L, 2L, 3L, 4L), MetricsLog.read(trained.resolve("metrics.jsonl")).stream()
                 .map(MetricsLog.Entry::step).toList());
         Configs.Resolved written = Configs.load(trained.resolve("config.yaml").toString(), List.of());
-        assertEquals(8, written.tree().at("/model/transformer/hidden_size").asInt());
+        assertEquals(8, Objects.requireNonNull(written.config().model().transformer()).hiddenSize());
         try (MetaFlowMap map = Networks.load(Path.of(checkpoint), Device.CPU)) {
             assertArrayEquals(new long[] {1, 28, 28}, map.itemShape());
         }

@@ -24,6 +24,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.Checkpoint;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
 /** A folder of images from its check to samples by class name. */

@@ -1,4 +1,4 @@
-package org.metaflowmaps.cli;
+package org.metaflowmaps.runtime.internal;
 
 import java.util.Collection;
 import java.util.Comparator;
@@ -6,11 +6,11 @@ import java.util.Locale;
 import java.util.Optional;
 
 /** Finds what a person meant by a word that is not known. */
-final class Suggestions {
+public final class Suggestions {
     private Suggestions() {}
 
     /** Returns the nearest known word, if two letters or a third of them differ at most; case does not count. */
-    static Optional<String> nearest(String word, Collection<String> known) {
+    public static Optional<String> nearest(String word, Collection<String> known) {
         String lower = word.toLowerCase(Locale.ROOT);
         int most = word.length() < 4 ? 1 : Math.max(2, word.length() / 3);
         return known.stream().filter(candidate -> distance(lower, candidate.toLowerCase(Locale.ROOT)) <= most)
@@ -19,12 +19,12 @@ final class Suggestions {
     }
 
     /** Returns {@code : did you mean 'WORD'?}, or nothing if no known word is near. */
-    static String didYouMean(String word, Collection<String> known) {
+    public static String didYouMean(String word, Collection<String> known) {
         return nearest(word, known).map(candidate -> ": did you mean '" + candidate + "'?").orElse("");
     }
 
     /** The least number of edits from one word to the other: a character more, less or another, or two neighbours swapped. */
-    static int distance(String from, String to) {
+    public static int distance(String from, String to) {
         int[] before = new int[to.length() + 1];
         int[] row = new int[to.length() + 1];
         for (int j = 0; j < row.length; j++) {
