@@ -27,6 +27,7 @@ import org.metaflowmaps.cli.command.QuickstartCommand;
 import org.metaflowmaps.cli.command.SampleCommand;
 import org.metaflowmaps.cli.command.SelfcheckCommand;
 import org.metaflowmaps.cli.command.TrainCommand;
+import org.metaflowmaps.runtime.internal.Suggestions;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;

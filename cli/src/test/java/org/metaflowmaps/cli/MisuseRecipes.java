@@ -64,6 +64,7 @@ import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FeatureMoments;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.ImageFolder;

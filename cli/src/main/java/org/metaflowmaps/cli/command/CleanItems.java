@@ -7,7 +7,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.cli.DataSource;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.ClassNames;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -19,8 +19,8 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -65,9 +65,9 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
         }
         TrainConfig config = Objects.requireNonNull(known);
         if (kind == DataConfig.Kind.IDX) {
-            return images(map, classes, DataSource.images(config.data()), String.valueOf(config.data().folder()), chosen, device);
+            return images(map, classes, Datasets.images(config.data()), String.valueOf(config.data().folder()), chosen, device);
         }
-        try (TrainingData data = DataSource.open(config, device)) {
+        try (TrainingData data = Datasets.open(config.data(), config.seed(), device)) {
             requireFit(map, data.itemShape(), data.classes());
             return stream(map, classes, data, chosen);
         }

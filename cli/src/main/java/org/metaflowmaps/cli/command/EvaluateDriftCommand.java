@@ -9,8 +9,8 @@ import java.util.Locale;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.cli.Configs;
-import org.metaflowmaps.cli.DataSource;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
@@ -23,8 +23,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.DriftDisagreement;
-import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -112,7 +112,7 @@ final class EvaluateDriftCommand implements Callable<Integer> {
         if (known == null || known.data().kind() == DataConfig.Kind.FASHION_MNIST) {
             return pictures(map, known != null);
         }
-        try (TrainingData data = DataSource.open(known, device.get())) {
+        try (TrainingData data = Datasets.open(known.data(), known.seed(), device.get())) {
             boolean classes = map.classes() == 0 || map.classes() == data.classes();
             if (!classes || !Arrays.equals(data.itemShape(), map.itemShape())) {
                 throw new IllegalArgumentException(name + " has items of shape " + Arrays.toString(data.itemShape()) + " with "

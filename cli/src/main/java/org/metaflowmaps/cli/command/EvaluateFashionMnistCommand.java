@@ -12,7 +12,7 @@ import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.report.FrechetReport;
-import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.cli.option.NetworkOption;
 import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.drift.GuidedDrift;

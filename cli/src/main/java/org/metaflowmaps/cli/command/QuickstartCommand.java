@@ -11,8 +11,8 @@ import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.cli.Configs;
-import org.metaflowmaps.cli.DataSource;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.report.ClassSamples;
 import org.metaflowmaps.cli.report.ImageGrid;
@@ -23,8 +23,8 @@ import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.Trainer;
-import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
@@ -76,9 +76,9 @@ public final class QuickstartCommand implements Callable<Integer> {
         if (!folder.equals(DEFAULT_FOLDER) && !checkpoints.isEmpty()) {
             throw new IOException("a checkpoint exists in " + folder + ": choose another folder with --out");
         }
-        LabelledImages images = DataSource.images(config.data());
+        LabelledImages images = Datasets.images(config.data());
         int evaluated = Math.min(EVALUATED, config.data().holdOut());
-        try (TrainingData data = DataSource.open(config, device.get());
+        try (TrainingData data = Datasets.open(config.data(), config.seed(), device.get());
                 Trainer trainer = new Trainer(config, data, device.get(), folder);
                 GracefulStop stop = new GracefulStop(trainer)) {
             trainer.pictures(ImageGrid::png);

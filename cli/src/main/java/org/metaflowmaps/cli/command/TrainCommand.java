@@ -11,8 +11,8 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.cli.Configs;
-import org.metaflowmaps.cli.DataSource;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.models.checkpoint.Networks;
@@ -68,7 +68,7 @@ public final class TrainCommand implements Callable<Integer> {
         }
         Configs.Resolved resolved = Configs.load(config, settings);
         Path folder = out != null ? out : Path.of("runs").resolve(
-                Configs.SHIPPED.contains(config) ? config : Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
+                Configs.BUILT_IN.contains(config) ? config : Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
         CheckpointFolder checkpoints = new CheckpointFolder(folder);
         if (!resume && !checkpoints.isEmpty()) {
             throw new IOException("a checkpoint exists in " + folder
@@ -79,7 +79,7 @@ public final class TrainCommand implements Callable<Integer> {
             Networks.requireClock(Path.of(init));
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
-        try (TrainingData source = DataSource.open(resolved.config(), device.get());
+        try (TrainingData source = Datasets.open(resolved.config().data(), resolved.config().seed(), device.get());
                 Trainer trainer = new Trainer(resolved.config(), source, device.get(), folder);
                 GracefulStop stop = new GracefulStop(trainer)) {
             trainer.pictures(ImageGrid::png);

@@ -8,7 +8,7 @@ import java.util.Locale;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import org.metaflowmaps.cli.Suggestions;
+import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.runtime.internal.Texts;
 
 /** What a map's classes are called, and which one a user means. */

@@ -3,7 +3,7 @@ package org.metaflowmaps.cli.option;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.cli.Suggestions;
+import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.runtime.Device;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;

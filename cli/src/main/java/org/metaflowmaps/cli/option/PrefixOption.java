@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.cli.Suggestions;
+import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.runtime.file.TensorFile;
 import picocli.CommandLine.Option;

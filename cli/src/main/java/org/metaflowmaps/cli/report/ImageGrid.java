@@ -52,7 +52,7 @@ public final class ImageGrid {
     }
 
     /** Returns the channels that items of a shape show: all of grey and coloured images, three of latents, or one of fewer. */
-    static int shownChannels(long[] item) {
+    public static int shownChannels(long[] item) {
         return item[0] >= 3 ? 3 : 1;
     }
 
@@ -62,7 +62,7 @@ public final class ImageGrid {
      * @param items (N, C, H, W)
      * @return (N, {@link #shownChannels}, H, W), in the innermost open scope
      */
-    static Tensor visible(Tensor items) {
+    public static Tensor visible(Tensor items) {
         long channels = items.size(1);
         if (channels == 1 || channels == 3) {
             return items;

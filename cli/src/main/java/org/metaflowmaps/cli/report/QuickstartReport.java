@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.OptionalLong;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.cli.Configs;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.metrics.MetricsLog;

@@ -17,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -27,7 +28,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.cli.Command;
-import org.metaflowmaps.cli.Configs;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
@@ -62,7 +63,7 @@ final class CommandsTest {
         assertEquals(List.of(1L, 2L, 3L, 4L), MetricsLog.read(trained.resolve("metrics.jsonl")).stream()
                 .map(MetricsLog.Entry::step).toList());
         Configs.Resolved written = Configs.load(trained.resolve("config.yaml").toString(), List.of());
-        assertEquals(8, written.tree().at("/model/transformer/hidden_size").asInt());
+        assertEquals(8, Objects.requireNonNull(written.config().model().transformer()).hiddenSize());
         try (MetaFlowMap map = Networks.load(Path.of(checkpoint), Device.CPU)) {
             assertArrayEquals(new long[] {1, 28, 28}, map.itemShape());
         }

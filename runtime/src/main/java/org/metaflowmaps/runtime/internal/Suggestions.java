@@ -1,4 +1,4 @@
-package org.metaflowmaps.cli;
+package org.metaflowmaps.runtime.internal;
 
 import java.util.Collection;
 import java.util.Comparator;
@@ -10,7 +10,7 @@ public final class Suggestions {
     private Suggestions() {}
 
     /** Returns the nearest known word, if two letters or a third of them differ at most; case does not count. */
-    static Optional<String> nearest(String word, Collection<String> known) {
+    public static Optional<String> nearest(String word, Collection<String> known) {
         String lower = word.toLowerCase(Locale.ROOT);
         int most = word.length() < 4 ? 1 : Math.max(2, word.length() / 3);
         return known.stream().filter(candidate -> distance(lower, candidate.toLowerCase(Locale.ROOT)) <= most)

@@ -1,4 +1,4 @@
-package org.metaflowmaps.cli;
+package org.metaflowmaps.training.config;
 
 import java.io.IOException;
 import org.jspecify.annotations.Nullable;

@@ -1,57 +1,32 @@
-package org.metaflowmaps.cli;
+package org.metaflowmaps.training.data;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Objects;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
-import org.metaflowmaps.training.config.DataConfig;
-import org.metaflowmaps.training.data.FashionMnist;
-import org.metaflowmaps.training.data.LabelledImages;
-import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.node.ObjectNode;
 
 /**
- * The shape of a configuration's data, for the model's settings that leave it open by null.
+ * The shape of a configuration's data, found without opening all of it.
  *
  * @param channels of an item; the dimension of a mixture
  * @param size height and width of an item
  * @param classes number of classes
  */
-record DataShape(long channels, long size, long classes) {
+public record DataShape(long channels, long size, long classes) {
     /**
-     * Fills in {@code input_size}, {@code in_channels} and {@code label_dim} of a transformer, and {@code dimension} and {@code label_dim}
-     * of an MLP, where they are null.
+     * Looks at the data.
      *
-     * @throws IOException if a setting is open and the data cannot be looked at, or is not square
+     * @throws IOException if it cannot be looked at, or its items are not square
      */
-    static void fill(ObjectNode model, DataConfig data) throws IOException {
-        @Nullable DataShape shape = null;
-        for (String kind : List.of("transformer", "mlp")) {
-            JsonNode network = model.get(kind);
-            for (String key : List.of("input_size", "in_channels", "dimension", "label_dim")) {
-                if (network instanceof ObjectNode settings && settings.has(key) && settings.path(key).isNull()) {
-                    shape = shape == null ? of(data) : shape;
-                    settings.put(key, switch (key) {
-                        case "input_size" -> shape.size;
-                        case "label_dim" -> shape.classes;
-                        default -> shape.channels;
-                    });
-                }
-            }
-        }
-    }
-
-    private static DataShape of(DataConfig data) throws IOException {
+    public static DataShape of(DataConfig data) throws IOException {
         return switch (data.kind()) {
             case FASHION_MNIST -> new DataShape(1, FashionMnist.SIZE, FashionMnist.CLASSES.size());
             case MIXTURE -> new DataShape(data.means().isEmpty() ? 1 : data.means().getFirst().length, 1, data.means().size());
             case IMAGES -> new DataShape(data.channels(), data.size(), folders(Path.of(Objects.requireNonNull(data.folder()))));
             case IDX -> {
-                LabelledImages images = DataSource.images(data);
+                LabelledImages images = Datasets.images(data);
                 yield square(images.channels(), images.height(), images.width(), data.classes());
             }
             case LATENTS -> latents(Path.of(Objects.requireNonNull(data.folder())), data);

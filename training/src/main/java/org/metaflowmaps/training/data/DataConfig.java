@@ -1,8 +1,10 @@
-package org.metaflowmaps.training.config;
+package org.metaflowmaps.training.data;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import com.google.common.base.Preconditions;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -41,33 +43,33 @@ public record DataConfig(
 
     /** Checks the ranges. */
     public DataConfig {
-        Check.given(kind, "data.kind");
-        Check.given(means, "data.means");
-        Check.require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s",
+        given(kind, "data.kind");
+        given(means, "data.means");
+        require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s",
                 "[[-3, -3], [3, 3]]");
         for (double[] mean : means) {
-            Check.require(Arrays.stream(mean).allMatch(Double::isFinite), "data.means holds %s, expected finite numbers",
+            require(Arrays.stream(mean).allMatch(Double::isFinite), "data.means holds %s, expected finite numbers",
                     Arrays.toString(mean));
         }
-        Check.require(kind != Kind.MIXTURE || (variance > 0 && variance < Double.POSITIVE_INFINITY),
+        require(kind != Kind.MIXTURE || (variance > 0 && variance < Double.POSITIVE_INFINITY),
                 "data.variance is %s, expected a number above 0", variance);
-        Check.require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
-        Check.given(onError, "data.on_error");
-        Check.require(skipAtMost >= 0 && skipAtMost <= 1, "data.skip_at_most is %s, expected a share from 0 to 1", skipAtMost);
-        Check.require(!flip || (kind != Kind.LATENTS && kind != Kind.MIXTURE),
+        require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
+        given(onError, "data.on_error");
+        require(skipAtMost >= 0 && skipAtMost <= 1, "data.skip_at_most is %s, expected a share from 0 to 1", skipAtMost);
+        require(!flip || (kind != Kind.LATENTS && kind != Kind.MIXTURE),
                 "data.flip is true, but data.kind is %s: only images are mirrored",
-                Check.name(kind));
-        Check.require(size >= 1, "data.size is %s, expected at least 1", size);
-        Check.require(channels >= 1, "data.channels is %s, expected at least 1", channels);
-        Check.require(kind != Kind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)",
+                name(kind));
+        require(size >= 1, "data.size is %s, expected at least 1", size);
+        require(channels >= 1, "data.channels is %s, expected at least 1", channels);
+        require(kind != Kind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)",
                 channels);
-        Check.require(kind != Kind.IMAGES || (double) channels * size * size < Integer.MAX_VALUE,
+        require(kind != Kind.IMAGES || (double) channels * size * size < Integer.MAX_VALUE,
                 "data.size is %s, expected a size whose square times data.channels is below 2^31", size);
-        Check.require(classes >= 1, "data.classes is %s, expected at least 1", classes);
-        Check.require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
-        Check.require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
+        require(classes >= 1, "data.classes is %s, expected at least 1", classes);
+        require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
+        require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
         boolean folderNeeded = kind == Kind.IDX || kind == Kind.IMAGES || kind == Kind.LATENTS;
-        Check.require(!folderNeeded || folder != null,
+        require(!folderNeeded || folder != null,
                 "data.folder is %s, expected the folder with the data's files: name it with --data DIR", folder);
     }
 
@@ -103,5 +105,18 @@ public record DataConfig(
         /** Latents of an autoencoder in safetensors files. */
         @JsonProperty("latents")
         LATENTS
+    }
+
+    private static void require(boolean holds, String template, @Nullable Object value) {
+        Preconditions.checkArgument(holds, "config: " + template, value);
+    }
+
+    /** A file may say null where the types do not. */
+    private static void given(@Nullable Object value, String name) {
+        require(value != null, "%s is null, expected a value", name);
+    }
+
+    private static String name(Kind kind) {
+        return kind.name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 }

@@ -1,4 +1,4 @@
-package org.metaflowmaps.cli;
+package org.metaflowmaps.cli.option;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -20,7 +20,7 @@ import tools.jackson.databind.node.ObjectNode;
 import tools.jackson.dataformat.yaml.YAMLMapper;
 
 /** Settings of a public file's network that its tensors do not show. */
-final class NetworkOption {
+public final class NetworkOption {
     private static final YAMLMapper YAML = YAMLMapper.builder().build();
     private static final long MOST_BYTES = 1_000_000;
 
@@ -79,7 +79,7 @@ final class NetworkOption {
      * @param settings null for none
      * @param option that gives the settings' file, for messages
      */
-    static LoadedNetwork open(Path checkpoint, @Nullable Path settings, String option, Device device) throws IOException {
+    public static LoadedNetwork open(Path checkpoint, @Nullable Path settings, String option, Device device) throws IOException {
         try {
             return Networks.open(checkpoint, settings == null ? NetworkSettings.none() : parsed(read(settings), settings.toString()), device);
         } catch (MissingSettingsException e) {

@@ -1,4 +1,4 @@
-package org.metaflowmaps.cli;
+package org.metaflowmaps.training.config;
 
 import com.google.common.base.Splitter;
 import java.io.IOException;
@@ -14,8 +14,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
-import org.metaflowmaps.training.config.DataConfig;
-import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.runtime.internal.Suggestions;
+import org.metaflowmaps.training.data.DataConfig;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.DatabindException;
 import tools.jackson.databind.DeserializationFeature;
@@ -27,7 +27,11 @@ import tools.jackson.databind.exc.UnrecognizedPropertyException;
 import tools.jackson.databind.node.ObjectNode;
 import tools.jackson.dataformat.yaml.YAMLMapper;
 
-/** Training configurations: a YAML file over the defaults, and {@code key=value} over both. */
+/**
+ * Reads training configurations: a YAML file over the defaults, and {@code key=value} settings over both.
+ *
+ * <p>Every setting has a default, so a file names only what differs. A setting's key is its path in the file, {@code optimizer.clip}.
+ */
 public final class Configs {
     private static final YAMLMapper YAML = YAMLMapper.builder()
             .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
@@ -43,8 +47,8 @@ public final class Configs {
     /** Mixtures of many means take the most; a checkpoint given by mistake has more. */
     private static final long MOST_BYTES = 1_000_000;
 
-    /** What comes with mfm: a subject and a stage, {@code mixture/distill}, or the quickstart. */
-    public static final List<String> SHIPPED = Stream.concat(Stream.of("quickstart"),
+    /** The names of the built-in configurations: a subject and a stage, {@code mixture/distill}, or {@code quickstart}. */
+    public static final List<String> BUILT_IN = Stream.concat(Stream.of("quickstart"),
             Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2").flatMap(subject ->
                     Stream.of("flow", "flow-map", "meta-flow-map", "distill").map(stage -> subject + "/" + stage))).toList();
 
@@ -55,27 +59,30 @@ public final class Configs {
     /**
      * A configuration with everything filled in.
      *
-     * @param tree as written to the run's folder
+     * @param yaml the whole configuration as a YAML text, which {@link #load} reads again
      * @param config what it means
      * @param clockGiven true if the file or a setting says which way the network's clock runs, {@code model.transformer.is_zero_data}
      */
-    public record Resolved(ObjectNode tree, TrainConfig config, boolean clockGiven) {
-        public String yaml() {
-            return YAML.writeValueAsString(tree);
-        }
-    }
+    public record Resolved(String yaml, TrainConfig config, boolean clockGiven) {}
 
-    /** A configuration file of the user, or one that comes with mfm if {@code name} is no file. */
+    /**
+     * Loads a configuration.
+     *
+     * @param name a YAML file, or one of the {@linkplain #BUILT_IN built-in configurations} if there is no such file
+     * @param overrides {@code key=value} settings above it, the value in YAML; null fills in a size that follows from the data
+     * @throws IOException if there is neither, the file cannot be read, or a setting is unknown or of another kind
+     * @throws IllegalArgumentException if a value is out of range
+     */
     public static Resolved load(String name, List<String> overrides) throws IOException {
         Path file = Path.of(name);
         if (Files.isRegularFile(file)) {
             return resolve(file.toString(), read(file), overrides);
         }
-        try (InputStream shipped = SHIPPED.contains(name) ? Configs.class.getResourceAsStream("configs/" + name + ".yaml") : null) {
+        try (InputStream shipped = BUILT_IN.contains(name) ? Configs.class.getResourceAsStream(name + ".yaml") : null) {
             if (shipped == null) {
                 throw new IOException(name + (Files.exists(file) ? " is not a file" : " does not exist")
-                        + Suggestions.didYouMean(name, SHIPPED) + ": give a YAML file, or one of the configurations that come with mfm: "
-                        + String.join(", ", SHIPPED));
+                        + Suggestions.didYouMean(name, BUILT_IN) + ": give a YAML file, or one of the built-in configurations: "
+                        + String.join(", ", BUILT_IN));
             }
             return resolve(name, new String(shipped.readAllBytes(), StandardCharsets.UTF_8), overrides);
         }
@@ -92,7 +99,16 @@ public final class Configs {
         }
     }
 
-    static Resolved resolve(String source, String text, List<String> overrides) throws IOException {
+    /**
+     * Reads a configuration from a text.
+     *
+     * @param source the text's name in error messages
+     * @param text YAML; empty for the defaults
+     * @param overrides {@code key=value} settings above it, as {@link #load} takes them
+     * @throws IOException if the text is no YAML mapping, or a setting is unknown or of another kind
+     * @throws IllegalArgumentException if a value is out of range
+     */
+    public static Resolved resolve(String source, String text, List<String> overrides) throws IOException {
         ObjectNode tree = defaults();
         try {
             JsonNode given = YAML.readTree(text);
@@ -104,20 +120,33 @@ public final class Configs {
                 merge(tree, object);
                 withoutOldHoldOut(tree, object);
             }
-            for (String override : overrides) {
-                set(tree, override);
-            }
-            boolean clockGiven = !(tree.path("model").get("transformer") instanceof ObjectNode transformer
-                    && transformer.path(CLOCK).isNull());
-            if (!clockGiven) {
-                ((ObjectNode) tree.path("model").get("transformer")).put(CLOCK, false);
-            }
-            fillHoldOut(tree);
-            fillShapes(tree);
-            return new Resolved(tree, YAML.treeToValue(tree, TrainConfig.class), clockGiven);
+            return resolve(tree, overrides);
         } catch (JacksonException e) {
             throw new IOException(source + ": " + explain(e), e);
         }
+    }
+
+    /** Returns a configuration with some settings changed. */
+    static TrainConfig with(TrainConfig config, List<String> overrides) throws IOException {
+        try {
+            return resolve(YAML.valueToTree(config), overrides).config;
+        } catch (JacksonException e) {
+            throw new IOException(explain(e), e);
+        }
+    }
+
+    private static Resolved resolve(ObjectNode tree, List<String> overrides) throws IOException {
+        for (String override : overrides) {
+            set(tree, override);
+        }
+        boolean clockGiven = !(tree.path("model").get("transformer") instanceof ObjectNode transformer
+                && transformer.path(CLOCK).isNull());
+        if (!clockGiven) {
+            ((ObjectNode) tree.path("model").get("transformer")).put(CLOCK, false);
+        }
+        fillHoldOut(tree);
+        fillShapes(tree);
+        return new Resolved(YAML.writeValueAsString(tree), YAML.treeToValue(tree, TrainConfig.class), clockGiven);
     }
 
     /** Takes from the data what the model's settings leave open. */
@@ -131,17 +160,17 @@ public final class Configs {
             return;
         }
         if (data != null && tree.get("model") instanceof ObjectNode model) {
-            DataShape.fill(model, data);
+            OpenSettings.fill(model, data);
         }
     }
 
-    /** A {@code key=value} whose value is a text, whatever YAML would make of it. */
+    /** Returns {@code key=value} for a value that is a text, whatever YAML would make of it. */
     public static String setting(String key, String text) {
         return key + "='" + text.replace("'", "''") + "'";
     }
 
     private static ObjectNode defaults() throws IOException {
-        try (InputStream in = Objects.requireNonNull(Configs.class.getResourceAsStream("configs/defaults.yaml"))) {
+        try (InputStream in = Objects.requireNonNull(Configs.class.getResourceAsStream("defaults.yaml"))) {
             return (ObjectNode) YAML.readTree(in.readAllBytes());
         }
     }

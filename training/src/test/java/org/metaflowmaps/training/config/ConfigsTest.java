@@ -1,4 +1,4 @@
-package org.metaflowmaps.cli;
+package org.metaflowmaps.training.config;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -20,9 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.FieldSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.metaflowmaps.training.config.DataConfig;
-import org.metaflowmaps.training.config.Precision;
-import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
 
 final class ConfigsTest {
     private static void assertRefused(String text, List<String> overrides, String... parts) {
@@ -36,7 +34,7 @@ final class ConfigsTest {
     }
 
     @ParameterizedTest
-    @FieldSource("org.metaflowmaps.cli.Configs#SHIPPED")
+    @FieldSource("org.metaflowmaps.training.config.Configs#BUILT_IN")
     void everyShippedConfigurationLoads(String name) throws IOException {
         Configs.Resolved shipped = Configs.load(name, List.of());
         TrainConfig config = shipped.config();
