@@ -18,6 +18,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.models.checkpoint.LoadedNetwork;
 import org.metaflowmaps.models.checkpoint.NetworkSettings;
 import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.DType;
@@ -67,7 +68,7 @@ final class PublicNetworksTest {
             TransformerConfig config = fixture.network("weights").config();
             try (LoadedNetwork loaded = Networks.open(file, settings(config).prefix("weights/dit."), Device.CPU)) {
                 double[] found = loaded.map().averageVelocity(test.in("s"), test.in("u"), test.in("x"), new Context(test.in("t"),
-                        test.in("x_t"), test.in("labels"), test.in("guidance"))).toDoubleArray();
+                        test.in("x_t"), Condition.labelled(test.in("labels")).guided(test.in("guidance")))).toDoubleArray();
                 double[] wanted = test.out("v").toDoubleArray();
                 for (int i = 0; i < wanted.length; i++) {
                     assertEquals(wanted[i], found[i], 1e-5 * Math.max(1, Math.abs(wanted[i])), "number " + i);
