@@ -18,6 +18,7 @@ import java.lang.reflect.RecordComponent;
 import java.lang.reflect.Type;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
@@ -33,6 +34,10 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.models.checkpoint.InferredConfig;
+import org.metaflowmaps.models.checkpoint.LoadedNetwork;
+import org.metaflowmaps.models.checkpoint.MissingSettingsException;
+import org.metaflowmaps.models.checkpoint.NetworkSettings;
+import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.checkpoint.StrictJson;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.mixture.GaussianMixture;
@@ -44,6 +49,11 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.models.sampler.Noise;
+import org.metaflowmaps.models.sampler.SampleResult;
+import org.metaflowmaps.models.sampler.Sampler;
+import org.metaflowmaps.models.sampler.SamplingListener;
+import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -305,11 +315,11 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == boolean.class || type == Boolean.class) {
             return false;
         } else if (type == String.class) {
-            return call.getDeclaringClass() == StrictJson.class ? MLP_TEXT : method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
+            return call.getDeclaringClass() == StrictJson.class ? MLP_TEXT : name.equals("json") ? "{\"num_heads\": 2}" : method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
         } else if (type == Class.class) {
             return MlpConfig.class;
         } else if (type == Object.class) {
-            return "object";
+            return name.equals("given") ? new Context(half(BATCH), half(BATCH, 2)) : "object";
         } else if (type == OptionalInt.class) {
             return OptionalInt.empty();
         } else if (type == Runnable.class) {
@@ -325,7 +335,7 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == float[].class) {
             return new float[name.equals("out") ? 784 : 16];
         } else if (type == double[].class) {
-            return name.equals("values") ? new double[16] : new double[] {1, 1};
+            return name.equals("values") ? new double[16] : name.equals("times") ? new double[] {0, 1} : new double[] {1, 1};
         } else if (type == byte[].class) {
             return name.equals("pixels") ? new byte[BATCH * 784] : name.equals("png") ? png() : new byte[BATCH];
         } else if (type == InputStream.class) {
@@ -372,7 +382,7 @@ final class MisuseRecipes implements AutoCloseable {
 
     private static String file(String owner) {
         return switch (owner) {
-            case "Checkpoint" -> "run/checkpoint.safetensors";
+            case "Checkpoint", "Networks" -> "run/checkpoint.safetensors";
             case "FashionClassifier" -> "classifier.safetensors";
             case "ClassifierTraining" -> "out/classifier.safetensors";
             case "MetricsLog" -> "file.jsonl";
@@ -508,6 +518,15 @@ final class MisuseRecipes implements AutoCloseable {
         return CheckpointLayout.at(closing(TensorFile.open(folder.resolve(file + ".safetensors"))), "");
     }
 
+    private MissingSettingsException missing() throws IOException {
+        try {
+            Networks.check(folder.resolve("transformer.safetensors"), NetworkSettings.none());
+            throw new IllegalStateException("nothing is missing");
+        } catch (MissingSettingsException e) {
+            return e;
+        }
+    }
+
     private static FeatureMoments moments() {
         FeatureMoments moments = new FeatureMoments(2);
         moments.add(Torch.of(new float[] {0, 1, 1, 0, 2, 2}, 3, 2));
@@ -555,6 +574,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "SafetensorsFile" -> closing(SafetensorsFile.open(folder.resolve("sealed.safetensors")));
             case "TensorFile" -> closing(TensorFile.open(folder.resolve(switch (call.getDeclaringClass().getSimpleName()) {
                 case "InferredConfig" -> "transformer.safetensors";
+                case "Networks" -> "run/checkpoint.safetensors";
                 case "NetworkFile" -> "network.safetensors";
                 default -> "file.safetensors";
             })));
@@ -565,7 +585,16 @@ final class MisuseRecipes implements AutoCloseable {
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
             case "InferredConfig" -> InferredConfig.of(closing(TensorFile.open(folder.resolve("transformer.safetensors"))),
                     layout("transformer"));
-            case "Sampler" -> (org.metaflowmaps.steering.evaluation.PosteriorFrechet.Sampler) (noise, context) -> noise.clone();
+            case "Sampler" -> (Sampler<Object>) (noise, given, listener) -> new SampleResult(noise.next().clone(), 1, Duration.ZERO);
+            case "SampleResult" -> new SampleResult(half(BATCH, 2), 1, Duration.ZERO);
+            case "Duration" -> Duration.ZERO;
+            case "MissingSettingsException" -> missing();
+            case "Noise" -> (Noise) () -> half(BATCH, 2);
+            case "SamplingListener" -> SamplingListener.NONE;
+            case "TimeGrid" -> TimeGrid.uniform(2);
+            case "LoadedNetwork" -> new LoadedNetwork(closing(MlpFlowMap.zeros(MLP, Device.CPU)), MLP,
+                    new CheckpointLayout(CheckpointLayout.Family.OTHER, "dit."), true, List.of());
+            case "NetworkSettings" -> NetworkSettings.none();
             case "Context" -> call.getDeclaringClass() == FlowMapTransformer.class ? new Context(half(BATCH), half(BATCH, 1, 4, 4))
                     : new Context(half(BATCH), half(BATCH, 2), condition());
             case "Condition" -> condition();

@@ -52,7 +52,7 @@ public record PosteriorEvaluation(double time, double meanOfDraws, double scaled
                     Autograd.Mode off = Autograd.noGrad()) {
                 Tensor clean = items.narrow(0, from, count);
                 Context context = noised(clean, condition.slice(from, count), time, random);
-                Tensor drawn = sampler.sample(random, context, draws);
+                Tensor drawn = sampler.sample(random, context, draws).samples();
                 sums[0] += squares(drawn.mean(false, 1).sub(clean));
                 sums[1] += squares(context.state().div(time).sub(clean));
                 sums[2] += squares(references.narrow(0, from, count).sub(clean));

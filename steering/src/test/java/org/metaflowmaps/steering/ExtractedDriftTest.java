@@ -101,7 +101,7 @@ final class ExtractedDriftTest {
     void eulerStepsOfGlassApproachTheMapsOwnDraws() {
         Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2));
         Tensor noise = random.normal(TIMES.length, 2);
-        double[] exact = new PosteriorSampler(map, 1).sample(noise, context).toDoubleArray();
+        double[] exact = new PosteriorSampler(map, 1).sample(noise, context).samples().toDoubleArray();
         double[] states = context.state().toDoubleArray();
         double[] noises = noise.toDoubleArray();
         for (int i = 0; i < exact.length; i++) {
@@ -111,7 +111,7 @@ final class ExtractedDriftTest {
         double[] errors = new double[2];
         for (int run = 0; run < 2; run++) {
             map.times.clear();
-            double[] drawn = new GlassSampler(new Glass(new NetworkDrift(map)), 64 << run).sample(noise, context).toDoubleArray();
+            double[] drawn = new GlassSampler(new Glass(new NetworkDrift(map)), 64 << run).sample(noise, context).samples().toDoubleArray();
             assertEquals(64 << run, map.times.size(), "evaluations");
             for (int i = 0; i < drawn.length; i++) {
                 errors[run] += Math.abs(drawn[i] - exact[i]);

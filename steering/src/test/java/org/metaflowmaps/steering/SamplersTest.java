@@ -24,6 +24,7 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.models.sampler.FlowMapSampler;
+import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.OdeSampler;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.models.sampler.RefinementSampler;
@@ -69,7 +70,7 @@ final class SamplersTest {
     void aPosteriorDrawIsTheMeanPlusTheSpreadTimesTheNoise(int steps) {
         Context context = context();
         Tensor noise = random.normal(TIMES.length, 2);
-        float[] drawn = new PosteriorSampler(map, steps).sample(noise, context).toFloatArray();
+        float[] drawn = new PosteriorSampler(map, steps).sample(noise, context).samples().toFloatArray();
         float[] states = context.state().toFloatArray();
         float[] noises = noise.toFloatArray();
         for (int i = 0; i < drawn.length; i++) {
@@ -90,7 +91,7 @@ final class SamplersTest {
     void drawsHaveThePosteriorsMoments() {
         int draws = 20_000;
         Context context = context();
-        Tensor drawn = new PosteriorSampler(map, 2).sample(random, context, draws);
+        Tensor drawn = new PosteriorSampler(map, 2).sample(random, context, draws).samples();
         assertArrayEquals(new long[] {TIMES.length, draws, 2}, drawn.shape());
         double[] means = drawn.mean(false, 1).toDoubleArray();
         double[] variances = drawn.var(false, 1).toDoubleArray();
@@ -113,7 +114,7 @@ final class SamplersTest {
         Tensor state = plain.state().detach().requiresGrad_(true);
         Context context = new Context(plain.time(), state);
         Tensor weight = random.normal(TIMES.length, 2);
-        Tensor drawn = new PosteriorSampler(map, steps).sample(random.normal(TIMES.length, 2), context);
+        Tensor drawn = new PosteriorSampler(map, steps).sample(random.normal(TIMES.length, 2), context).samples();
         float[] gradient = Autograd.gradients(drawn.mul(weight).sum(), List.of(state)).getFirst().toFloatArray();
         float[] weights = weight.toFloatArray();
         for (int i = 0; i < gradient.length; i++) {
@@ -129,7 +130,7 @@ final class SamplersTest {
     void theFlowMapCarriesNoiseToTheData(int steps) {
         Tensor noise = random.normal(6, 2);
         long[] labels = {0, 1, 2, 3, 4, 0};
-        float[] samples = new FlowMapSampler(map, steps).sample(noise, Condition.labelled(Torch.of(labels))).toFloatArray();
+        float[] samples = new FlowMapSampler(map, steps).sample(noise, Condition.labelled(Torch.of(labels))).samples().toFloatArray();
         float[] noises = noise.toFloatArray();
         for (int i = 0; i < samples.length; i++) {
             assertEquals(MEAN[i % 2] + DEVIATION[i % 2] * noises[i], samples[i], ROUNDING);
@@ -144,11 +145,11 @@ final class SamplersTest {
     void theOdeNearsTheFlowMap() {
         Tensor noise = random.normal(64, 2);
         Tensor labels = random.integers(0, GaussianMap.CLASSES, 64);
-        Tensor exact = new FlowMapSampler(map, 1).sample(noise, Condition.labelled(labels));
+        Tensor exact = new FlowMapSampler(map, 1).sample(noise, Condition.labelled(labels)).samples();
         double before = Double.POSITIVE_INFINITY;
         for (int steps : new int[] {2, 8, 32, 128}) {
             map.times.clear();
-            Tensor samples = new OdeSampler(new NetworkDrift(map), steps).sample(noise, Condition.labelled(labels));
+            Tensor samples = new OdeSampler(new NetworkDrift(map), steps).sample(noise, Condition.labelled(labels)).samples();
             assertEquals(steps, map.times.size(), "evaluations");
             assertArrayEquals(labels.toLongArray(), map.labels.getLast());
             double error = samples.sub(exact).abs().max().item();
@@ -166,7 +167,7 @@ final class SamplersTest {
         NetworkDrift drift = new NetworkDrift(map);
         Tensor middle = noise.add(drift.at(half.mul(0), noise, Condition.none()).mul(0.5));
         Tensor end = middle.add(drift.at(half, middle, Condition.none()).mul(0.5));
-        assertArrayEquals(end.toDoubleArray(), new OdeSampler(drift, 2).sample(noise, Condition.none()).toDoubleArray(), 1e-6);
+        assertArrayEquals(end.toDoubleArray(), new OdeSampler(drift, 2).sample(noise, Condition.none()).samples().toDoubleArray(), 1e-6);
     }
 
     @Test
@@ -176,7 +177,7 @@ final class SamplersTest {
             assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map is one of a flow");
             Tensor items = Torch.zeros(2, 2);
             assertSays(() -> DriftDisagreement.of(flow, items, Condition.labelled(Torch.zeros(2).to(DType.INT64)), 0.5, 2, random), "has one drift only");
-            assertArrayEquals(new long[] {3, 2}, new FlowMapSampler(flow, 1).sample(random.normal(3, 2), Condition.none()).shape());
+            assertArrayEquals(new long[] {3, 2}, new FlowMapSampler(flow, 1).sample(random.normal(3, 2), Condition.none()).samples().shape());
         }
     }
 
@@ -186,11 +187,15 @@ final class SamplersTest {
     void refinementAlternatesExactDrawsAndFreshNoise(int steps) {
         Tensor initial = random.normal(3, 2);
         List<Tensor> given = new ArrayList<>();
-        Tensor samples = new RefinementSampler(map, steps).sample(initial, () -> {
+        List<Tensor> first = new ArrayList<>(List.of(initial));
+        Tensor samples = new RefinementSampler(map, steps).sample(() -> {
+            if (!first.isEmpty()) {
+                return first.removeFirst();
+            }
             Tensor noise = random.normal(3, 2);
             given.add(noise.clone().retain());
             return noise;
-        }, Condition.none());
+        }, Condition.none()).samples();
         double[] state = initial.toDoubleArray();
         for (int step = 0; step < steps; step++) {
             double time = (double) step / steps;
@@ -210,7 +215,8 @@ final class SamplersTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 5})
     void refinementKeepsTheLawOfTheData(int steps) {
-        Tensor samples = new RefinementSampler(map, steps).sample(random, Condition.labelled(Torch.zeros(MANY).to(DType.INT64)), MANY);
+        Tensor samples = new RefinementSampler(map, steps).sample(Noise.of(random, map, MANY), Condition.labelled(Torch.zeros(MANY)
+                .to(DType.INT64))).samples();
         double[] means = samples.mean(false, 0).toDoubleArray();
         double[] variances = samples.var(false, 0).toDoubleArray();
         for (int i = 0; i < 2; i++) {
@@ -231,7 +237,7 @@ final class SamplersTest {
         long before = NativeMemory.liveTensors();
         new PosteriorSampler(map, 3).sample(random, context, 4);
         assertEquals(before + 1, NativeMemory.liveTensors());
-        new RefinementSampler(map, 3).sample(random, Condition.labelled(labels), labels.size(0));
+        new RefinementSampler(map, 3).sample(Noise.of(random, map, 2), Condition.labelled(labels));
         assertEquals(before + 2, NativeMemory.liveTensors());
         new FlowMapSampler(map, 3).sample(noise, Condition.labelled(labels));
         assertEquals(before + 3, NativeMemory.liveTensors());

@@ -11,6 +11,7 @@ import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.ClassNames;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -115,11 +116,8 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
             Arrays.setAll(numbers, i -> map.classes() == 0 ? 0 : i % map.classes());
             Tensor labels = Torch.of(numbers).to(device);
             Tensor given = map.classes() == 0 ? null : labels;
-            long[] shape = new long[map.itemShape().length + 1];
-            shape[0] = USUAL;
-            System.arraycopy(map.itemShape(), 0, shape, 1, shape.length - 1);
-            Tensor samples = new RefinementSampler(map, STEPS).sample(random.normal(shape), () -> random.normal(shape),
-                    GuidanceOption.of(scale, map, given));
+            Tensor samples = new RefinementSampler(map, STEPS).sample(Noise.of(random, map, USUAL), GuidanceOption.of(scale, map, given))
+                    .samples();
             return new CleanItems(scope.keep(samples), given == null ? null : scope.keep(labels), names(map, classes, numbers),
                     "samples of the map itself, because its data is not known");
         }

@@ -100,14 +100,12 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
             FrechetReport report = new FrechetReport(images, frechet.floor(), terminal);
             for (double time : times) {
                 for (int count : steps) {
-                    report.measure(FrechetReport.MAP, time, count, count,
-                            () -> frechet.of(new PosteriorSampler(map, count)::sample, time));
+                    report.measure(FrechetReport.MAP, time, count, () -> frechet.of(new PosteriorSampler(map, count), time));
                 }
                 for (int count : glass) {
                     if (count > 0) {
                         GlassSampler sampler = new GlassSampler(new Glass(own.drift()), count);
-                        report.measure(FrechetReport.GLASS, time, count, count * own.evaluations(),
-                                () -> frechet.of(sampler::sample, time));
+                        report.measure(FrechetReport.GLASS, time, count, () -> frechet.of(sampler, time));
                     }
                 }
             }
@@ -137,10 +135,9 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     /**
      * What GLASS integrates.
      *
-     * @param evaluations of a network per evaluation of the drift
      * @param owned to close, or null
      */
-    private record Teacher(Drift drift, int evaluations, @Nullable MetaFlowMap owned) implements AutoCloseable {
+    private record Teacher(Drift drift, @Nullable MetaFlowMap owned) implements AutoCloseable {
         @Override
         public void close() {
             if (owned != null) {
@@ -154,7 +151,7 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
             if (teacherModel != null) {
                 throw new IllegalArgumentException("--teacher-model " + teacherModel + " was given without --teacher");
             }
-            return new Teacher(new NetworkDrift(map), 1, null);
+            return new Teacher(new NetworkDrift(map), null);
         }
         MetaFlowMap other = fitting(NetworkOption.open(teacher, teacherModel, "--teacher-model", device.get()).map(), teacher.toString());
         if (other.classes() != map.classes()) {
@@ -163,8 +160,8 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
         }
         Drift drift = new NetworkDrift(other);
         Double scale = guidance.scale(map);
-        return scale == null || scale == 1 || other.classes() == 0 ? new Teacher(drift, 1, other)
-                : new Teacher(new GuidedDrift(drift, other.classes(), 0), 2, other);
+        return scale == null || scale == 1 || other.classes() == 0 ? new Teacher(drift, other)
+                : new Teacher(new GuidedDrift(drift, other.classes(), 0), other);
     }
 
     static boolean fits(MetaFlowMap map) {

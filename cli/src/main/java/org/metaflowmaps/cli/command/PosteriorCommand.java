@@ -147,7 +147,7 @@ public final class PosteriorCommand implements Callable<Integer> {
             List<Tensor> parts = new ArrayList<>(List.of(one, context.state()));
             for (int left = draws; left > 0; left -= Math.min(left, most)) {
                 try (TensorScope part = TensorScope.open()) {
-                    parts.add(part.keep(sampler.sample(random, context, Math.min(left, most)).select(0, 0).contiguous()));
+                    parts.add(part.keep(sampler.sample(random, context, Math.min(left, most)).samples().select(0, 0).contiguous()));
                 }
             }
             return scope.keep(Torch.cat(0, parts.toArray(new Tensor[0])));

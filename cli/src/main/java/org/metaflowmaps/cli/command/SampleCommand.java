@@ -22,8 +22,10 @@ import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.FlowMapSampler;
+import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.OdeSampler;
 import org.metaflowmaps.models.sampler.RefinementSampler;
+import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.models.sampler.SamplingMemory;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
@@ -45,7 +47,7 @@ import picocli.CommandLine.Spec;
 @Command(name = "sample", mixinStandardHelpOptions = true, description = "Draw images of some classes from a trained map.")
 public final class SampleCommand implements Callable<Integer> {
     /** How samples are made. */
-    enum Sampler {
+    enum Kind {
         refinement,
         flow_map,
         ode
@@ -70,7 +72,7 @@ public final class SampleCommand implements Callable<Integer> {
 
     @Option(names = "--sampler", description = "${COMPLETION-CANDIDATES}: posterior draws and fresh noise in turn, jumps (of a flow map "
             + "or a meta flow map), or Euler steps of the drift. Default: refinement, and ode for a map without contexts, which may be a plain flow.")
-    private @Nullable Sampler sampler;
+    private @Nullable Kind kind;
 
     @Mixin
     private final GuidanceOption guidance = new GuidanceOption();
@@ -149,14 +151,16 @@ public final class SampleCommand implements Callable<Integer> {
     }
 
     private Tensor draw(MetaFlowMap map, RandomSource random, Tensor classes) {
-        long[] item = map.itemShape();
-        long[] shape = {classes.size(0), item[0], item[1], item[2]};
         Tensor given = map.classes() == 0 ? null : classes;
         Condition condition = GuidanceOption.of(guidance.scale(map), map, given);
-        return switch (sampler != null ? sampler : map.isContextual() ? Sampler.refinement : Sampler.ode) {
-            case refinement -> new RefinementSampler(map, steps).sample(random.normal(shape), () -> random.normal(shape), condition);
-            case flow_map -> new FlowMapSampler(map, steps).sample(random.normal(shape), condition);
-            case ode -> new OdeSampler(new NetworkDrift(map), steps).sample(random.normal(shape), condition);
+        return by(map).sample(Noise.of(random, map, classes.size(0)), condition).samples();
+    }
+
+    private Sampler<Condition> by(MetaFlowMap map) {
+        return switch (kind != null ? kind : map.isContextual() ? Kind.refinement : Kind.ode) {
+            case refinement -> new RefinementSampler(map, steps);
+            case flow_map -> new FlowMapSampler(map, steps);
+            case ode -> new OdeSampler(new NetworkDrift(map), steps);
         };
     }
 

@@ -3,6 +3,7 @@ package org.metaflowmaps.cli.report;
 import java.util.List;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
@@ -32,7 +33,8 @@ public final class ClassSamples {
                 RandomSource random = RandomSource.seeded(seed, device);
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor labels = Torch.arange(classes).to(device);
-            return new RefinementSampler(map, steps).sample(random, GuidanceOption.of(guidance, map, labels), classes).toFloatArray();
+            return new RefinementSampler(map, steps).sample(Noise.of(random, map, classes), GuidanceOption.of(guidance, map, labels)).samples()
+                    .toFloatArray();
         }
     }
 }

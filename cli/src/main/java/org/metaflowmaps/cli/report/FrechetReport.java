@@ -30,7 +30,7 @@ public final class FrechetReport {
      * @param evaluations of a network per image
      * @param seconds of the draws and their features
      */
-    record Row(String sampler, double time, int steps, int evaluations, PosteriorFrechet.Distances distances, double seconds) {}
+    record Row(String sampler, double time, int steps, long evaluations, PosteriorFrechet.Distances distances, double seconds) {}
 
     public FrechetReport(int images, double floor, PrintWriter terminal) {
         this.images = images;
@@ -49,12 +49,12 @@ public final class FrechetReport {
     }
 
     /** Measures, prints and keeps a row. */
-    public void measure(String sampler, double time, int steps, int evaluations, Supplier<PosteriorFrechet.Distances> measurement) {
+    public void measure(String sampler, double time, int steps, Supplier<PosteriorFrechet.Distances> measurement) {
         long started = System.nanoTime();
         PosteriorFrechet.Distances found = measurement.get();
-        Row row = new Row(sampler, time, steps, evaluations, found, (System.nanoTime() - started) * 1e-9);
+        Row row = new Row(sampler, time, steps, found.evaluations(), found, (System.nanoTime() - started) * 1e-9);
         rows.add(row);
-        terminal.printf(Locale.ROOT, "%5s  %-7s %6d %12d %12.3f %12.3f %9.1f%n", time, sampler, steps, evaluations,
+        terminal.printf(Locale.ROOT, "%5s  %-7s %6d %12d %12.3f %12.3f %9.1f%n", time, sampler, steps, row.evaluations,
                 found.toNoised(), found.toOthers(),
                 row.seconds);
         terminal.flush();

@@ -91,7 +91,7 @@ public final class PosteriorStudy {
             Tensor clean = ImageData.items(images, image, image + 1, device);
             Tensor label = ImageData.labels(images, image, image + 1, device);
             Context context = PosteriorEvaluation.noised(clean, GuidanceOption.of(guidance, map, label), time, random);
-            Tensor drawn = new PosteriorSampler(map, steps).sample(random, context, draws).select(0, 0);
+            Tensor drawn = new PosteriorSampler(map, steps).sample(random, context, draws).samples().select(0, 0);
             return Torch.cat(0, clean, context.state(), drawn).toFloatArray();
         }
     }

@@ -3,7 +3,6 @@ package org.metaflowmaps.cli.selfcheck;
 import java.io.IOException;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.ConditionalDrift;
 import org.metaflowmaps.models.drift.Glass;
@@ -16,6 +15,7 @@ import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.FlowMapSampler;
 import org.metaflowmaps.models.sampler.GlassSampler;
+import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.runtime.Autograd;
@@ -85,13 +85,13 @@ final class SelfcheckCases {
             return derivative(test, map);
         }
         if (name.matches("posterior_\\d+_step")) {
-            return Map.of("x_1", new PosteriorSampler(map, steps(test)).sample(test.in("noise"), context(test)));
+            return Map.of("x_1", new PosteriorSampler(map, steps(test)).sample(test.in("noise"), context(test)).samples());
         }
         if (name.startsWith("kernel_sampler_")) {
-            return Map.of("x_1", new RefinementSampler(map, steps(test)).sample(test.in("x_0"), alternately(test), guided(test)));
+            return Map.of("x_1", new RefinementSampler(map, steps(test)).sample(alternately(test), guided(test)).samples());
         }
         if (name.startsWith("flow_map_sampler_")) {
-            return Map.of("x_1", new FlowMapSampler(map, steps(test)).sample(test.in("x_0"), guided(test)));
+            return Map.of("x_1", new FlowMapSampler(map, steps(test)).sample(test.in("x_0"), guided(test)).samples());
         }
         return null;
     }
@@ -101,7 +101,7 @@ final class SelfcheckCases {
             return Map.of("v", glass(test).at(test.in("s"), test.in("x_bar"), context(test)));
         }
         if (test.name().startsWith("glass_sampler_")) {
-            return Map.of("x_1", new GlassSampler(glass(test), steps(test)).sample(test.in("noise"), context(test)));
+            return Map.of("x_1", new GlassSampler(glass(test), steps(test)).sample(test.in("noise"), context(test)).samples());
         }
         if (!test.name().equals("model_guidance_target")) {
             return null;
@@ -139,12 +139,12 @@ final class SelfcheckCases {
         return Condition.labelled(labels).guided(Torch.full(scale, test.type(), labels.device(), labels.size(0)));
     }
 
-    /** The k-th posterior noise and the k-th re-noising, in turn. */
-    private static Supplier<Tensor> alternately(Fixture.Case test) {
-        int[] calls = {0};
+    /** The initial noise; then the k-th posterior noise and the k-th re-noising, in turn. */
+    private static Noise alternately(Fixture.Case test) {
+        int[] calls = {-1};
         return () -> {
             int call = calls[0]++;
-            return test.in(call % 2 == 0 ? "posterior_noise" : "renoise").select(0, call / 2);
+            return call < 0 ? test.in("x_0") : test.in(call % 2 == 0 ? "posterior_noise" : "renoise").select(0, call / 2);
         };
     }
 

@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.checkpoint;
 
+import com.google.common.base.Preconditions;
 import java.util.List;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
@@ -19,6 +20,9 @@ public record LoadedNetwork(MetaFlowMap map, NetworkConfig config, CheckpointLay
         List<String> classNames) implements AutoCloseable {
     /** Keeps its own copy of the names. */
     public LoadedNetwork {
+        Preconditions.checkNotNull(map, "loaded network: map is null");
+        Preconditions.checkNotNull(config, "loaded network: config is null");
+        Preconditions.checkNotNull(layout, "loaded network: layout is null");
         classNames = List.copyOf(classNames);
     }
 

@@ -112,7 +112,7 @@ public final class NetworkSettings {
      * @param contextScales scales of the context beside 1; the table has (1 + classes')·(1 + contexts') rows
      */
     public NetworkSettings guidanceScales(List<Double> classScales, List<Double> contextScales) {
-        return with(CLASS_SCALES, classScales).with(CONTEXT_SCALES, contextScales);
+        return with(CLASS_SCALES, List.copyOf(classScales)).with(CONTEXT_SCALES, List.copyOf(contextScales));
     }
 
     /** With {@code preserve_t_cond_0}: true for a network that switches its context off exactly at t = 0. */
@@ -126,7 +126,7 @@ public final class NetworkSettings {
      * @param text before {@code x_embedder.proj.weight}, with its dot, such as {@code ema.}; empty for none
      */
     public NetworkSettings prefix(String text) {
-        return new NetworkSettings(given, text);
+        return new NetworkSettings(given, Preconditions.checkNotNull(text, "network settings: prefix is null"));
     }
 
     /** The text before the network's names, if it was given. */

@@ -18,4 +18,9 @@ public interface ConditionalDrift {
      * @return (B, item shape), in the innermost open scope
      */
     Tensor at(Tensor start, Tensor state, Context context);
+
+    /** Returns how many network evaluations one call costs for items of a context. */
+    default int evaluations(Context context) {
+        return 1;
+    }
 }

@@ -38,4 +38,9 @@ public record DrawsDrift(MetaFlowMap map, int draws, RandomSource random) implem
             return scope.keep(StartDrift.fromMean(sum.div(draws), time, state));
         }
     }
+
+    @Override
+    public int evaluations(Condition condition) {
+        return draws;
+    }
 }

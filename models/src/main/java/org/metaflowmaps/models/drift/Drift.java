@@ -18,4 +18,9 @@ public interface Drift {
      * @return (B, item shape), in the innermost open scope
      */
     Tensor at(Tensor time, Tensor state, Condition condition);
+
+    /** Returns how many network evaluations one call costs for items of a condition. */
+    default int evaluations(Condition condition) {
+        return 1;
+    }
 }

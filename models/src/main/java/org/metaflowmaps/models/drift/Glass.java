@@ -60,6 +60,11 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
         }
     }
 
+    @Override
+    public int evaluations(Context context) {
+        return drift.evaluations(context.condition());
+    }
+
     /** The sum of two states, each times a coefficient (B) in float64. */
     static Tensor weighted(Tensor first, Tensor left, Tensor second, Tensor right) {
         return scale(first, left).mul(left).add(scale(second, right).mul(right));

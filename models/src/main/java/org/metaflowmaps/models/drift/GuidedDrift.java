@@ -46,7 +46,7 @@ public record GuidedDrift(Drift drift, int classes, double builtIn) implements D
     public Tensor at(Tensor time, Tensor state, Condition condition) {
         // Without labels both sides are the same, and at scale 1 the label's side alone is left.
         Tensor guidance = condition.guidance().orElse(null);
-        if (condition.labels().isEmpty() || (guidance == null && builtIn == 0)) {
+        if (!isGuided(condition)) {
             return drift.at(time, state, condition.withoutGuidance());
         }
         try (TensorScope scope = TensorScope.open()) {
@@ -55,5 +55,14 @@ public record GuidedDrift(Drift drift, int classes, double builtIn) implements D
             Tensor undone = builtIn == 0 ? change : change.mul(1 - builtIn);
             return scope.keep(none.add(guidance == null ? undone : undone.mul(MetaFlowMap.perItem(guidance, undone))));
         }
+    }
+
+    private boolean isGuided(Condition condition) {
+        return condition.labels().isPresent() && (condition.guidance().isPresent() || builtIn != 0);
+    }
+
+    @Override
+    public int evaluations(Condition condition) {
+        return (isGuided(condition) ? 2 : 1) * drift.evaluations(condition.withoutGuidance());
     }
 }
