@@ -44,7 +44,7 @@ final class DeviceOption {
             try {
                 return named.available();
             } catch (IllegalArgumentException e) {
-                throw new TypeConversionException(e.getMessage());
+                throw new TypeConversionException(e.getMessage() + "; mfm doctor shows what is missing");
             }
         }
     }
