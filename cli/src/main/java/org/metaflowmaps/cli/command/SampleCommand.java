@@ -27,6 +27,8 @@ import org.metaflowmaps.models.sampler.OdeSampler;
 import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.models.sampler.SamplingMemory;
+import org.metaflowmaps.models.sampler.Solver;
+import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -53,6 +55,18 @@ public final class SampleCommand implements Callable<Integer> {
         ode
     }
 
+    /** How a step along the drift is taken. */
+    enum Step {
+        euler(Solver.EULER),
+        heun(Solver.HEUN);
+
+        private final Solver solver;
+
+        Step(Solver solver) {
+            this.solver = solver;
+        }
+    }
+
     @Spec
     private @Nullable CommandSpec spec;
 
@@ -67,12 +81,16 @@ public final class SampleCommand implements Callable<Integer> {
     @Option(names = "--count", paramLabel = "N", description = "Images of each class. Default: ${DEFAULT-VALUE}.")
     private int count = 4;
 
-    @Option(names = "--steps", paramLabel = "N", description = "Network evaluations per image. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--steps", paramLabel = "N", description = "Steps per image, of one network evaluation each. Default: ${DEFAULT-VALUE}.")
     private int steps = 4;
 
     @Option(names = "--sampler", description = "${COMPLETION-CANDIDATES}: posterior draws and fresh noise in turn, jumps (of a flow map "
-            + "or a meta flow map), or Euler steps of the drift. Default: refinement, and ode for a map without contexts, which may be a plain flow.")
+            + "or a meta flow map), or steps along the drift. Default: refinement, and ode for a map without contexts, which may be a plain flow.")
     private @Nullable Kind kind;
+
+    @Option(names = "--solver", description = "For --sampler ode: ${COMPLETION-CANDIDATES}. Heun's steps evaluate the network twice each. "
+            + "Default: euler.")
+    private @Nullable Step solver;
 
     @Mixin
     private final GuidanceOption guidance = new GuidanceOption();
@@ -157,10 +175,14 @@ public final class SampleCommand implements Callable<Integer> {
     }
 
     private Sampler<Condition> by(MetaFlowMap map) {
-        return switch (kind != null ? kind : map.isContextual() ? Kind.refinement : Kind.ode) {
+        Kind chosenKind = kind != null ? kind : map.isContextual() ? Kind.refinement : Kind.ode;
+        if (solver != null && chosenKind != Kind.ode) {
+            throw new IllegalArgumentException("--solver " + solver + " is for --sampler ode, but the sampler is " + chosenKind);
+        }
+        return switch (chosenKind) {
             case refinement -> new RefinementSampler(map, steps);
             case flow_map -> new FlowMapSampler(map, steps);
-            case ode -> new OdeSampler(new NetworkDrift(map), steps);
+            case ode -> new OdeSampler(new NetworkDrift(map), TimeGrid.uniform(steps), solver == null ? Solver.EULER : solver.solver);
         };
     }
 

@@ -45,7 +45,7 @@ public final class DeviceOption {
             try {
                 return named.available();
             } catch (IllegalArgumentException e) {
-                throw new TypeConversionException(e.getMessage());
+                throw new TypeConversionException(e.getMessage() + "; mfm doctor shows what is missing");
             }
         }
     }

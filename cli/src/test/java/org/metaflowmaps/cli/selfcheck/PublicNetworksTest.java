@@ -87,6 +87,7 @@ final class PublicNetworksTest {
         mfm("posterior", file, "--set", "num_heads=2", "--set", "nonsense").failed("--set nonsense", "KEY=VALUE");
         mfm("posterior", file, "--set", "heads=2").failed("--set", "unknown setting 'heads'");
         mfm("sample", "--pretrained", "--set", "num_heads=2").failed("--pretrained", "--set");
+        mfm("sample", "--pretrained", "--solver", "heun").failed("--solver heun is for --sampler ode", "refinement");
         mfm("evaluate", "drift", file, "--set", "num_heads=2").failed("encoder_depth");
         mfm("evaluate", "fashion-mnist", "--pretrained", "--teacher", file).failed("map.pt", "--teacher-model FILE");
         mfm("evaluate", "mixture", file).failed("map.pt", "num_heads");
@@ -105,6 +106,9 @@ final class PublicNetworksTest {
             assertTrue(sampled.err().contains(name + ": MFM, names under 'model.dit.': 32 wide") && sampled.err().contains("time 0 is data"),
                     sampled.err());
             assertEquals(List.of(4L, 4L, 4L, 4L), shape(samples, "images"));
+            Command heun = mfm("sample", file, "--model", model.toString(), "--set", "is_zero_data=true", "--sampler", "ode", "--solver", "heun",
+                    "--out", samples.toString());
+            assertEquals(0, heun.code(), heun::toString);
             Path draws = folder.resolve("draws.safetensors");
             Command drawn = mfm("posterior", file, "--model", model.toString(), "--set", "is_zero_data=true", "--draws", "2", "--time", "0.5",
                     "--out", draws.toString());
