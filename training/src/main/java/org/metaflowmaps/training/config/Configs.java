@@ -193,9 +193,9 @@ public final class Configs {
         }
     }
 
-    /** Whether items are read from a folder as their turn comes. */
+    /** Whether items are read from a folder as their turn comes, as all kinds of data do but these. */
     private static boolean streams(ObjectNode data) {
-        return List.of("images", "latents").contains(data.path("kind").asString(""));
+        return !List.of("fashion-mnist", "idx", "mixture").contains(data.path("kind").asString(""));
     }
 
     private static void merge(ObjectNode base, ObjectNode over) {

@@ -2,11 +2,14 @@ package org.metaflowmaps.training.data;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Device;
 
 /**
  * The data.
@@ -68,7 +71,7 @@ public record DataConfig(
         require(classes >= 1, "data.classes is %s, expected at least 1", classes);
         require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
         require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
-        boolean folderNeeded = kind == Kind.IDX || kind == Kind.IMAGES || kind == Kind.LATENTS;
+        boolean folderNeeded = kind != Kind.FASHION_MNIST && kind != Kind.MIXTURE;
         require(!folderNeeded || folder != null,
                 "data.folder is %s, expected the folder with the data's files: name it with --data DIR", folder);
     }
@@ -88,23 +91,44 @@ public record DataConfig(
         SKIP
     }
 
-    /** What a run models. */
+    /** What a run models. A new kind of data is one line here and its {@link Items}. */
     public enum Kind {
         /** Images of clothing, 28×28, ten classes. */
         @JsonProperty("fashion-mnist")
-        FASHION_MNIST,
+        FASHION_MNIST(Datasets.of(ImageData::open)),
         /** An exact Gaussian mixture. */
         @JsonProperty("mixture")
-        MIXTURE,
+        MIXTURE(MixtureData::open),
         /** Grey images with labels in IDX files. */
         @JsonProperty("idx")
-        IDX,
+        IDX(Datasets.of(ImageData::open)),
         /** Folders of PNG and JPEG files, one per class. */
         @JsonProperty("images")
-        IMAGES,
+        IMAGES(Datasets.of(ImageFolder::open)),
         /** Latents of an autoencoder in safetensors files. */
         @JsonProperty("latents")
-        LATENTS
+        LATENTS(Datasets.of(LatentShards::open));
+
+        private final Datasets.Opener opener;
+
+        Kind(Datasets.Opener opener) {
+            this.opener = opener;
+        }
+    }
+
+    /** Opens the data. */
+    TrainingData open(long seed, Device device) throws IOException {
+        return kind.opener.open(this, seed, device);
+    }
+
+    /** How its items are read. */
+    Reading reading() {
+        return new Reading(workers, holdOut, flip, onError == OnError.SKIP, skipAtMost);
+    }
+
+    /** The folder of a kind of data that needs one. */
+    Path path() {
+        return Path.of(Objects.requireNonNull(folder));
     }
 
     private static void require(boolean holds, String template, @Nullable Object value) {

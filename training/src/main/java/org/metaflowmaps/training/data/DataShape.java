@@ -3,8 +3,8 @@ package org.metaflowmaps.training.data;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Objects;
 import java.util.stream.Stream;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /**
@@ -24,13 +24,21 @@ public record DataShape(long channels, long size, long classes) {
         return switch (data.kind()) {
             case FASHION_MNIST -> new DataShape(1, FashionMnist.SIZE, FashionMnist.CLASSES.size());
             case MIXTURE -> new DataShape(data.means().isEmpty() ? 1 : data.means().getFirst().length, 1, data.means().size());
-            case IMAGES -> new DataShape(data.channels(), data.size(), folders(Path.of(Objects.requireNonNull(data.folder()))));
+            case IMAGES -> new DataShape(data.channels(), data.size(), folders(data.path()));
             case IDX -> {
                 LabelledImages images = Datasets.images(data);
                 yield square(images.channels(), images.height(), images.width(), data.classes());
             }
-            case LATENTS -> latents(Path.of(Objects.requireNonNull(data.folder())), data);
+            case LATENTS -> latents(data.path(), data);
+            default -> opened(data);
         };
+    }
+
+    private static DataShape opened(DataConfig data) throws IOException {
+        try (TrainingData open = data.open(0, Device.CPU)) {
+            long[] shape = open.itemShape();
+            return shape.length == 3 ? square(shape[0], shape[1], shape[2], open.classes()) : new DataShape(shape[0], 1, open.classes());
+        }
     }
 
     private static DataShape square(long channels, long height, long width, long classes) throws IOException {
