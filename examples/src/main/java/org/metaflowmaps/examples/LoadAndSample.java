@@ -8,8 +8,10 @@ import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.models.sampler.RefinementSampler;
+import org.metaflowmaps.models.sampler.SampleResult;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -41,12 +43,13 @@ public final class LoadAndSample {
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.inference()) {
             Condition condition = Condition.labelled(Torch.of(new long[] {0, 9})); // a T-shirt and an ankle boot
-            Tensor images = new RefinementSampler(map, 4).sample(random, condition, 2); // (2, 1, 28, 28), about in [-1, 1]
+            SampleResult four = new RefinementSampler(map, 4).sample(Noise.of(random, map, 2), condition);
+            Tensor images = four.samples(); // (2, 1, 28, 28), about in [-1, 1], by four.evaluations() of the network each
 
             Tensor time = Torch.of(new float[] {0.3f, 0.3f}); // both noised to t = 0.3
             Tensor noisy = random.normal(2, 1, 28, 28).lerp(images, time.reshape(2, 1, 1, 1));
             Context context = new Context(time, noisy, condition);
-            Tensor draws = new PosteriorSampler(map, 1).sample(random, context, 16); // (2, 16, 1, 28, 28), one step each
+            Tensor draws = new PosteriorSampler(map, 1).sample(random, context, 16).samples(); // (2, 16, 1, 28, 28), one step each
 
             MemorySegment pixels = draws.contiguous().segment(); // the tensor's own memory, until the scope closes
             System.out.println(pixels.get(ValueLayout.JAVA_FLOAT, 0));

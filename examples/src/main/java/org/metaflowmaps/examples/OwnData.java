@@ -7,6 +7,7 @@ import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
@@ -54,7 +55,8 @@ public final class OwnData {
             for (int arm = 0; arm < Spirals.ARMS; arm++) {
                 long[] labels = new long[each];
                 Arrays.fill(labels, arm);
-                Tensor points = new RefinementSampler(map, 4).sample(random, Condition.labelled(Torch.of(labels)), each);
+                Tensor points = new RefinementSampler(map, 4)
+                        .sample(Noise.of(random, map, each), Condition.labelled(Torch.of(labels))).samples();
                 float[] values = points.toFloatArray();
                 for (int i = 0; i < each; i++) {
                     sum += Spirals.distance(arm, values[2 * i], values[2 * i + 1]);
