@@ -1,6 +1,7 @@
 package org.metaflowmaps.benchmarks;
 
 import java.util.concurrent.TimeUnit;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.TransformerConfig;
@@ -56,8 +57,8 @@ public class StepBenchmark {
 
     private Pair pair() {
         Tensor start = random.uniform(BATCH).mul(0.5);
-        Context context = new Context(random.uniform(BATCH), random.normal(BATCH, 1, 28, 28), random.integers(0, 11, BATCH),
-                null);
+        Context context = new Context(random.uniform(BATCH), random.normal(BATCH, 1, 28, 28),
+                Condition.labelled(random.integers(0, 11, BATCH)));
         return new Pair(start, start.add(0.4), null, random.normal(BATCH, 1, 28, 28), random.normal(BATCH, 1, 28, 28), context);
     }
 

@@ -1,4 +1,7 @@
-/** The {@code mfm} command: argument handling, wiring and printing; nothing that an embedding application would need. */
+/**
+ * The {@code mfm} command: its main class. Commands, options, reports and the selfcheck live in the packages below; nothing that an
+ * embedding application would need lives here.
+ */
 @NullMarked
 package org.metaflowmaps.cli;
 

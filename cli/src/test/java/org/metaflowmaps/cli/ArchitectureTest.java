@@ -71,6 +71,13 @@ class ArchitectureTest {
         above("runtime").should().dependOnClassesThat(foreign.and(not(memory))).check(CLASSES);
     }
 
+    /** Embedding applications on a server may run without the desktop module, and decode pictures as they like. */
+    @Test
+    void loadingAndSamplingKnowNoPictures() {
+        noClasses().that().resideInAnyPackage(below("training")).should()
+                .dependOnClassesThat().resideInAnyPackage("java.awt..", "javax.imageio..", "javax.swing..").check(CLASSES);
+    }
+
     @Test
     void onlyTheCommandTalksToTheTerminal() {
         for (String stream : List.of("out", "err")) {
@@ -80,7 +87,10 @@ class ArchitectureTest {
     }
 
     private static GivenClassesConjunction above(String module) {
-        List<String> below = MODULES.subList(0, MODULES.indexOf(module) + 1);
-        return noClasses().that().resideOutsideOfPackages(below.stream().map(name -> ROOT + "." + name + "..").toArray(String[]::new));
+        return noClasses().that().resideOutsideOfPackages(below(MODULES.get(MODULES.indexOf(module) + 1)));
+    }
+
+    private static String[] below(String module) {
+        return MODULES.subList(0, MODULES.indexOf(module)).stream().map(name -> ROOT + "." + name + "..").toArray(String[]::new);
     }
 }

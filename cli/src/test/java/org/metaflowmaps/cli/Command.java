@@ -19,14 +19,14 @@ import java.util.stream.Stream;
  * @param out all that it printed
  * @param err all that it complained of
  */
-record Command(int code, String out, String err) {
+public record Command(int code, String out, String err) {
     /** A network that needs next to no time. */
-    static final List<String> TINY = List.of("batch=4", "steps=4", "log_every=1", "checkpoint_every=2", "model.transformer.hidden_size=8",
+    public static final List<String> TINY = List.of("batch=4", "steps=4", "log_every=1", "checkpoint_every=2", "model.transformer.hidden_size=8",
             "model.transformer.depth=2", "model.transformer.num_heads=2", "model.transformer.encoder_depth=1",
             "model.transformer.patch_size=14",
             "optimizer.warm_up=0", "optimizer.decay=0");
 
-    static Command mfm(String... arguments) {
+    public static Command mfm(String... arguments) {
         StringWriter out = new StringWriter();
         StringWriter err = new StringWriter();
         int code = Mfm.run(new PrintWriter(out), new PrintWriter(err), arguments);
@@ -34,24 +34,24 @@ record Command(int code, String out, String err) {
     }
 
     /** {@code mfm} with the tiny network's settings behind the arguments. */
-    static Command tiny(String... arguments) {
+    public static Command tiny(String... arguments) {
         return mfm(Stream.concat(Stream.of(arguments), TINY.stream()).toArray(String[]::new));
     }
 
-    Command succeeded() {
+    public Command succeeded() {
         assertEquals("", err);
         assertEquals(0, code);
         return this;
     }
 
     /** Exit code 1, and one line that begins with "error:" and has all of the parts. */
-    void failed(String... parts) {
+    public void failed(String... parts) {
         assertEquals(1, code, this::toString);
         assertOneError(err.lines().toList(), 1, parts);
     }
 
     /** Exit code 2, such a line, and a hint. */
-    void refused(String... parts) {
+    public void refused(String... parts) {
         assertEquals(2, code, this::toString);
         assertOneError(err.lines().toList(), 2, parts);
         assertTrue(err.lines().toList().getLast().matches("Try 'mfm.* --help'\\."), err);
@@ -67,7 +67,7 @@ record Command(int code, String out, String err) {
     }
 
     /** All files below a folder, by their paths within it. */
-    static List<String> files(Path folder) throws IOException {
+    public static List<String> files(Path folder) throws IOException {
         try (Stream<Path> files = Files.walk(folder)) {
             return files.filter(Files::isRegularFile).map(file -> folder.relativize(file).toString()).sorted().toList();
         }

@@ -18,6 +18,7 @@ import java.lang.reflect.RecordComponent;
 import java.lang.reflect.Type;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
@@ -33,16 +34,26 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.models.checkpoint.InferredConfig;
+import org.metaflowmaps.models.checkpoint.LoadedNetwork;
+import org.metaflowmaps.models.checkpoint.MissingSettingsException;
+import org.metaflowmaps.models.checkpoint.NetworkSettings;
+import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.checkpoint.StrictJson;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.mixture.GaussianMixture;
 import org.metaflowmaps.models.mixture.LinearGaussianReward;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.models.sampler.Noise;
+import org.metaflowmaps.models.sampler.SampleResult;
+import org.metaflowmaps.models.sampler.Sampler;
+import org.metaflowmaps.models.sampler.SamplingListener;
+import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -63,7 +74,9 @@ import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FeatureMoments;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.Loader;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.ImageFolder;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -303,11 +316,11 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == boolean.class || type == Boolean.class) {
             return false;
         } else if (type == String.class) {
-            return call.getDeclaringClass() == StrictJson.class ? MLP_TEXT : method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
+            return call.getDeclaringClass() == StrictJson.class ? MLP_TEXT : name.equals("json") ? "{\"num_heads\": 2}" : method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
         } else if (type == Class.class) {
             return MlpConfig.class;
         } else if (type == Object.class) {
-            return "object";
+            return name.equals("given") ? new Context(half(BATCH), half(BATCH, 2)) : "object";
         } else if (type == OptionalInt.class) {
             return OptionalInt.empty();
         } else if (type == Runnable.class) {
@@ -323,7 +336,7 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == float[].class) {
             return new float[name.equals("out") ? 784 : 16];
         } else if (type == double[].class) {
-            return name.equals("values") ? new double[16] : new double[] {1, 1};
+            return name.equals("values") ? new double[16] : name.equals("times") ? new double[] {0, 1} : new double[] {1, 1};
         } else if (type == byte[].class) {
             return name.equals("pixels") ? new byte[BATCH * 784] : name.equals("png") ? png() : new byte[BATCH];
         } else if (type == InputStream.class) {
@@ -370,7 +383,7 @@ final class MisuseRecipes implements AutoCloseable {
 
     private static String file(String owner) {
         return switch (owner) {
-            case "Checkpoint" -> "run/checkpoint.safetensors";
+            case "Checkpoint", "Networks" -> "run/checkpoint.safetensors";
             case "FashionClassifier" -> "classifier.safetensors";
             case "ClassifierTraining" -> "out/classifier.safetensors";
             case "MetricsLog" -> "file.jsonl";
@@ -431,7 +444,7 @@ final class MisuseRecipes implements AutoCloseable {
             return Torch.zeros(map().parameters().values().numel());
         }
         return switch (name) {
-            case "start", "time", "fraction", "vector", "guidance", "otherGuidance", "weights" -> half(BATCH);
+            case "start", "time", "fraction", "vector", "guidance", "scales", "weights" -> half(BATCH);
             case "end" -> half(BATCH).add(0.25);
             default -> owner.equals("FlowMapTransformer") ? half(BATCH, 1, 4, 4) : half(BATCH, 2);
         };
@@ -493,6 +506,10 @@ final class MisuseRecipes implements AutoCloseable {
         return (FashionClassifier) made.computeIfAbsent(FashionClassifier.class, type -> closing(FashionClassifier.shipped(Device.CPU)));
     }
 
+    private static Condition condition() {
+        return Condition.labelled(Torch.zeros(DType.INT64, Device.CPU, BATCH)).guided(half(BATCH).fill_(1));
+    }
+
     private ParameterArena arena() {
         return (ParameterArena) made.computeIfAbsent(ParameterArena.class,
                 type -> closing(new ParameterArena(Map.of("name", new long[] {2, 2}), Device.CPU)));
@@ -500,6 +517,15 @@ final class MisuseRecipes implements AutoCloseable {
 
     private CheckpointLayout layout(String file) throws IOException {
         return CheckpointLayout.at(closing(TensorFile.open(folder.resolve(file + ".safetensors"))), "");
+    }
+
+    private MissingSettingsException missing() throws IOException {
+        try {
+            Networks.check(folder.resolve("transformer.safetensors"), NetworkSettings.none());
+            throw new IllegalStateException("nothing is missing");
+        } catch (MissingSettingsException e) {
+            return e;
+        }
     }
 
     private static FeatureMoments moments() {
@@ -549,6 +575,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "SafetensorsFile" -> closing(SafetensorsFile.open(folder.resolve("sealed.safetensors")));
             case "TensorFile" -> closing(TensorFile.open(folder.resolve(switch (call.getDeclaringClass().getSimpleName()) {
                 case "InferredConfig" -> "transformer.safetensors";
+                case "Networks" -> "run/checkpoint.safetensors";
                 case "NetworkFile" -> "network.safetensors";
                 default -> "file.safetensors";
             })));
@@ -559,9 +586,19 @@ final class MisuseRecipes implements AutoCloseable {
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
             case "InferredConfig" -> InferredConfig.of(closing(TensorFile.open(folder.resolve("transformer.safetensors"))),
                     layout("transformer"));
-            case "Sampler" -> (org.metaflowmaps.steering.evaluation.PosteriorFrechet.Sampler) (noise, context) -> noise.clone();
+            case "Sampler" -> (Sampler<Object>) (noise, given, listener) -> new SampleResult(noise.next().clone(), 1, Duration.ZERO);
+            case "SampleResult" -> new SampleResult(half(BATCH, 2), 1, Duration.ZERO);
+            case "Duration" -> Duration.ZERO;
+            case "MissingSettingsException" -> missing();
+            case "Noise" -> (Noise) () -> half(BATCH, 2);
+            case "SamplingListener" -> SamplingListener.NONE;
+            case "TimeGrid" -> TimeGrid.uniform(2);
+            case "LoadedNetwork" -> new LoadedNetwork(closing(MlpFlowMap.zeros(MLP, Device.CPU)), MLP,
+                    new CheckpointLayout(CheckpointLayout.Family.OTHER, "dit."), true, List.of());
+            case "NetworkSettings" -> NetworkSettings.none();
             case "Context" -> call.getDeclaringClass() == FlowMapTransformer.class ? new Context(half(BATCH), half(BATCH, 1, 4, 4))
-                    : new Context(half(BATCH), half(BATCH, 2), Torch.zeros(DType.INT64, Device.CPU, BATCH), half(BATCH).fill_(1));
+                    : new Context(half(BATCH), half(BATCH, 2), condition());
+            case "Condition" -> condition();
             case "Dual" -> Dual.of(tensor(name, call, call.getDeclaringClass().getSimpleName()),
                     tensor(name, call, call.getDeclaringClass().getSimpleName()));
             case "GaussianMixture" -> mixture();
@@ -572,10 +609,12 @@ final class MisuseRecipes implements AutoCloseable {
             case "Weighting" -> new Weighting.L2();
             case "Consistency" -> (Consistency) new org.metaflowmaps.training.loss.Semigroup(map());
             case "LabelledImages" -> images();
-            case "ImageData" -> closing(new ImageData(images(), images().count() - 2, 1, Device.CPU));
-            case "ImageFolder" -> closing(new ImageFolder(folder.resolve("images"), 4, 1, 1, READING, Device.CPU));
-            case "LatentShards" -> closing(new LatentShards(folder.resolve("latents"), 1, 3, 1, 1, READING, Device.CPU));
-            case "TrainingData" -> call.getName().equals("heldOut") ? made(ImageData.class, name, call) : made(MixtureData.class, name, call);
+            case "ImageData" -> closing(new ImageData(images()));
+            case "ImageFolder" -> closing(new ImageFolder(folder.resolve("images"), 4, 1));
+            case "LatentShards" -> closing(new LatentShards(folder.resolve("latents"), 1, 3, 1));
+            case "Items" -> made(ImageFolder.class, name, call);
+            case "Loader" -> closing(new Loader(new ImageFolder(folder.resolve("images"), 4, 1), 1, READING, Device.CPU));
+            case "TrainingData" -> call.getName().equals("heldOut") ? made(Loader.class, name, call) : made(MixtureData.class, name, call);
             case "NetworkConfig" -> MLP;
             case "Reading" -> READING;
             case "MixtureData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));

@@ -27,6 +27,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.training.config.Configs;
 
 /** Requests are met for data of any kind, in parts where they are large, and refused with figures where they are too large. */
 class RequestsTest {

@@ -86,7 +86,7 @@ public record Device(Type type, int index) {
             int count = torch.cuda_is_available() ? torch.cuda_device_count() : 0;
             if (index >= count) {
                 throw new IllegalArgumentException(this + " cannot be used: libtorch sees " + count
-                        + " GPUs; run 'mfm doctor' for what is missing");
+                        + " GPUs: check the driver, and that libtorch's CUDA libraries load");
             }
         }
         return this;

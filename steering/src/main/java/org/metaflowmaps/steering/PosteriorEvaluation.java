@@ -1,7 +1,7 @@
 package org.metaflowmaps.steering;
 
 import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
@@ -32,8 +32,7 @@ public record PosteriorEvaluation(double time, double meanOfDraws, double scaled
      *
      * @param sampler the map and its number of steps
      * @param items clean: (N, item shape), at least one
-     * @param labels (N) int64
-     * @param guidance (N), or null
+     * @param condition labels and guidance scales of the N items
      * @param references the estimate to compare with: (N, item shape)
      * @param time t, in (0, 1)
      * @param draws per item, at least 2
@@ -41,7 +40,7 @@ public record PosteriorEvaluation(double time, double meanOfDraws, double scaled
      * @throws IllegalArgumentException if one of these is out of its range
      */
     public static PosteriorEvaluation of(
-            PosteriorSampler sampler, Tensor items, Tensor labels, @Nullable Tensor guidance, Tensor references, double time, int draws,
+            PosteriorSampler sampler, Tensor items, Condition condition, Tensor references, double time, int draws,
             RandomSource random) {
         Preconditions.checkArgument(time > 0 && time < 1, "posterior evaluation: time %s, expected above 0 and below 1", time);
         Preconditions.checkArgument(draws >= 2, "posterior evaluation: %s draws, expected at least 2 for a spread", draws);
@@ -52,9 +51,8 @@ public record PosteriorEvaluation(double time, double meanOfDraws, double scaled
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {
                 Tensor clean = items.narrow(0, from, count);
-                Tensor scales = guidance == null ? null : guidance.narrow(0, from, count);
-                Context context = noised(clean, labels.narrow(0, from, count), scales, time, random);
-                Tensor drawn = sampler.sample(random, context, draws);
+                Context context = noised(clean, condition.slice(from, count), time, random);
+                Tensor drawn = sampler.sample(random, context, draws).samples();
                 sums[0] += squares(drawn.mean(false, 1).sub(clean));
                 sums[1] += squares(context.state().div(time).sub(clean));
                 sums[2] += squares(references.narrow(0, from, count).sub(clean));
@@ -67,9 +65,9 @@ public record PosteriorEvaluation(double time, double meanOfDraws, double scaled
     }
 
     /** Contexts for clean items noised to a time, in the innermost open scope. */
-    public static Context noised(Tensor clean, Tensor labels, @Nullable Tensor guidance, double time, RandomSource random) {
+    public static Context noised(Tensor clean, Condition condition, double time, RandomSource random) {
         Tensor times = Torch.full(time, clean.dtype(), clean.device(), clean.size(0));
-        return new Context(times, LinearInterpolant.state(random.normal(clean.shape()), clean, times), labels, guidance);
+        return new Context(times, LinearInterpolant.state(random.normal(clean.shape()), clean, times), condition);
     }
 
     private static double squares(Tensor difference) {

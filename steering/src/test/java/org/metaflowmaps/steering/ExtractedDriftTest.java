@@ -14,6 +14,7 @@ import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.drift.StartDrift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.sampler.GlassSampler;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
@@ -58,12 +59,12 @@ final class ExtractedDriftTest {
         Tensor time = Torch.of(TIMES);
         Tensor state = random.normal(TIMES.length, 2);
         double[] exact = exact(state);
-        assertArrayEquals(exact, new NetworkDrift(map).at(time, state, null, null).toDoubleArray(), ROUNDING);
+        assertArrayEquals(exact, new NetworkDrift(map).at(time, state, Condition.none()).toDoubleArray(), ROUNDING);
         for (Tensor noise : new Tensor[] {Torch.zeros(1, 2), random.normal(TIMES.length, 2).mul(3)}) {
-            assertArrayEquals(exact, new StartDrift(map, noise).at(time, state, null, null).toDoubleArray(), ROUNDING);
+            assertArrayEquals(exact, new StartDrift(map, noise).at(time, state, Condition.none()).toDoubleArray(), ROUNDING);
         }
         int draws = 4000;
-        double[] drawn = new DrawsDrift(map, draws, random).at(time, state, null, null).toDoubleArray();
+        double[] drawn = new DrawsDrift(map, draws, random).at(time, state, Condition.none()).toDoubleArray();
         for (int i = 0; i < drawn.length; i++) {
             double error = posteriorDeviation(i % 2, TIMES[i / 2]) / (1 - TIMES[i / 2]) / Math.sqrt(draws);
             assertEquals(exact[i], drawn[i], 5 * error, "t = " + TIMES[i / 2]);
@@ -75,7 +76,7 @@ final class ExtractedDriftTest {
         Tensor labels = Torch.of(new long[] {3, 1});
         Tensor time = Torch.of(new float[] {0.2f, 0.4f});
         for (Drift drift : new Drift[] {new StartDrift(map, Torch.zeros(1, 2)), new DrawsDrift(map, 1, random)}) {
-            drift.at(time, Torch.zeros(2, 2), labels, null);
+            drift.at(time, Torch.zeros(2, 2), Condition.labelled(labels));
             assertArrayEquals(new long[] {3, 1}, map.labels.getLast());
             assertArrayEquals(new float[] {0.2f, 0.4f}, map.times.getLast());
         }
@@ -85,7 +86,7 @@ final class ExtractedDriftTest {
     void disagreementOfAnExactMapIsChance() {
         Tensor items = random.normal(150, 2);
         Tensor labels = Torch.zeros(150).to(DType.INT64);
-        DriftDisagreement found = DriftDisagreement.of(map, items, labels, null, 0.5, 8, random);
+        DriftDisagreement found = DriftDisagreement.of(map, items, Condition.labelled(labels), 0.5, 8, random);
         assertEquals(0.5, found.time());
         assertTrue(found.drift() > 0.5, found.toString());
         assertEquals(0, found.emptyToStart(), ROUNDING);
@@ -98,9 +99,9 @@ final class ExtractedDriftTest {
 
     @Test
     void eulerStepsOfGlassApproachTheMapsOwnDraws() {
-        Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2), null, null);
+        Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2));
         Tensor noise = random.normal(TIMES.length, 2);
-        double[] exact = new PosteriorSampler(map, 1).sample(noise, context).toDoubleArray();
+        double[] exact = new PosteriorSampler(map, 1).sample(noise, context).samples().toDoubleArray();
         double[] states = context.state().toDoubleArray();
         double[] noises = noise.toDoubleArray();
         for (int i = 0; i < exact.length; i++) {
@@ -110,7 +111,7 @@ final class ExtractedDriftTest {
         double[] errors = new double[2];
         for (int run = 0; run < 2; run++) {
             map.times.clear();
-            double[] drawn = new GlassSampler(new Glass(new NetworkDrift(map)), 64 << run).sample(noise, context).toDoubleArray();
+            double[] drawn = new GlassSampler(new Glass(new NetworkDrift(map)), 64 << run).sample(noise, context).samples().toDoubleArray();
             assertEquals(64 << run, map.times.size(), "evaluations");
             for (int i = 0; i < drawn.length; i++) {
                 errors[run] += Math.abs(drawn[i] - exact[i]);
@@ -123,11 +124,11 @@ final class ExtractedDriftTest {
     /** Any point would do for an exact drift at time 0; a network's is good only where noise is. */
     @Test
     void theFirstStepAsksForTheDriftAtTheNoisyStateAndAtNoiseWhereThereIsNone() {
-        Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2), null, null);
+        Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2));
         Tensor noise = random.normal(TIMES.length, 2);
         double[] states = context.state().toDoubleArray();
         System.arraycopy(noise.toDoubleArray(), 0, states, 0, 2);
-        new GlassSampler(new Glass((time, state, labels, guidance) -> {
+        new GlassSampler(new Glass((time, state, condition) -> {
             assertArrayEquals(TIMES, time.toFloatArray(), 1e-6f);
             assertArrayEquals(states, state.toDoubleArray(), 1e-6);
             return Torch.zerosLike(state);
@@ -136,13 +137,13 @@ final class ExtractedDriftTest {
 
     @Test
     void samplersKeepOnlyTheirResults() {
-        Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2), null, null);
+        Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2));
         Tensor noise = random.normal(TIMES.length, 2);
         long before = NativeMemory.liveTensors();
         new GlassSampler(new Glass(new NetworkDrift(map)), 3).sample(noise, context);
         assertEquals(before + 1, NativeMemory.liveTensors());
-        new DrawsDrift(map, 3, random).at(context.time(), noise, null, null);
-        new StartDrift(map, noise).at(context.time(), noise, null, null);
+        new DrawsDrift(map, 3, random).at(context.time(), noise, Condition.none());
+        new StartDrift(map, noise).at(context.time(), noise, Condition.none());
         assertEquals(before + 3, NativeMemory.liveTensors());
         assertTrue(!noise.isFreed());
     }
@@ -151,14 +152,14 @@ final class ExtractedDriftTest {
     void whatMakesNoSenseIsRefused() {
         Tensor one = Torch.of(new float[] {0.5f, 1});
         Tensor state = Torch.zeros(2, 2);
-        assertThrows(IllegalArgumentException.class, () -> new StartDrift(map, state).at(one, state, null, null));
-        assertThrows(IllegalArgumentException.class, () -> new DrawsDrift(map, 1, random).at(one, state, null, null));
+        assertThrows(IllegalArgumentException.class, () -> new StartDrift(map, state).at(one, state, Condition.none()));
+        assertThrows(IllegalArgumentException.class, () -> new DrawsDrift(map, 1, random).at(one, state, Condition.none()));
         assertThrows(IllegalArgumentException.class, () -> new DrawsDrift(map, 0, random));
         assertThrows(IllegalArgumentException.class, () -> new GlassSampler(new Glass(new NetworkDrift(map)), 0));
         Tensor labels = Torch.zeros(2).to(DType.INT64);
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, labels, null, 1, 2, random));
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, labels, null, 0.5, 3, random));
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state.narrow(0, 0, 0), labels, null, 0.5, 2,
+        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, Condition.labelled(labels), 1, 2, random));
+        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, Condition.labelled(labels), 0.5, 3, random));
+        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state.narrow(0, 0, 0), Condition.labelled(labels), 0.5, 2,
                 random));
     }
 }

@@ -44,7 +44,7 @@ final class GaussianMap implements MetaFlowMap {
     @Override
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
         times.add(context.time().toFloatArray());
-        Tensor given = context.labels();
+        Tensor given = context.condition().labels().orElse(null);
         labels.add(given == null ? new long[0] : given.toLongArray());
         try (TensorScope scope = TensorScope.open()) {
             Tensor t = context.time().unsqueeze(1);

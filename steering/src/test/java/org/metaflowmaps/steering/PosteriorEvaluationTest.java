@@ -12,6 +12,7 @@ import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.runtime.DType;
@@ -48,7 +49,7 @@ final class PosteriorEvaluationTest {
             Tensor items = means.add(random.normal(ITEMS, 2).mul(Torch.of(GaussianMap.floats(DEVIATION), 1, 2)));
             Tensor labels = Torch.zeros(ITEMS).to(DType.INT64);
             long before = NativeMemory.liveTensors();
-            PosteriorEvaluation result = PosteriorEvaluation.of(new PosteriorSampler(map, 2), items, labels, null, means, time,
+            PosteriorEvaluation result = PosteriorEvaluation.of(new PosteriorSampler(map, 2), items, Condition.labelled(labels), means, time,
                     DRAWS, random);
             assertEquals(before, NativeMemory.liveTensors());
             assertEquals(time, result.time());
@@ -72,7 +73,7 @@ final class PosteriorEvaluationTest {
         try (RandomSource random = RandomSource.seeded(7);
                 TensorScope scope = TensorScope.open()) {
             Tensor clean = Torch.zeros(20_000, 2).add(3);
-            Context context = PosteriorEvaluation.noised(clean, Torch.zeros(20_000).to(DType.INT64), null, 0.25, random);
+            Context context = PosteriorEvaluation.noised(clean, Condition.labelled(Torch.zeros(20_000).to(DType.INT64)), 0.25, random);
             float[] times = new float[20_000];
             Arrays.fill(times, 0.25f);
             assertArrayEquals(times, context.time().toFloatArray());
@@ -90,11 +91,11 @@ final class PosteriorEvaluationTest {
             Tensor labels = Torch.zeros(3).to(DType.INT64);
             PosteriorSampler sampler = new PosteriorSampler(map, 1);
             for (double time : new double[] {0, 1, -0.5, Double.NaN}) {
-                assertSays(() -> PosteriorEvaluation.of(sampler, items, labels, null, items, time, 4, random), "time " + time);
+                assertSays(() -> PosteriorEvaluation.of(sampler, items, Condition.labelled(labels), items, time, 4, random), "time " + time);
             }
-            assertSays(() -> PosteriorEvaluation.of(sampler, items, labels, null, items, 0.5, 1, random), "1 draws, expected at least 2");
+            assertSays(() -> PosteriorEvaluation.of(sampler, items, Condition.labelled(labels), items, 0.5, 1, random), "1 draws, expected at least 2");
             Tensor none = items.narrow(0, 0, 0);
-            assertSays(() -> PosteriorEvaluation.of(sampler, none, labels.narrow(0, 0, 0), null, none, 0.5, 4, random), "no items");
+            assertSays(() -> PosteriorEvaluation.of(sampler, none, Condition.labelled(labels.narrow(0, 0, 0)), none, 0.5, 4, random), "no items");
         }
     }
 

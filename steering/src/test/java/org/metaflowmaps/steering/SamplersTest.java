@@ -18,11 +18,13 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.models.sampler.FlowMapSampler;
+import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.OdeSampler;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
 import org.metaflowmaps.models.sampler.RefinementSampler;
@@ -60,7 +62,7 @@ final class SamplersTest {
 
     private Context context() {
         return new Context(Torch.of(TIMES), random.normal(TIMES.length, 2).mul(2),
-                random.integers(0, GaussianMap.CLASSES, TIMES.length), null);
+                Condition.labelled(random.integers(0, GaussianMap.CLASSES, TIMES.length)));
     }
 
     @ParameterizedTest
@@ -68,7 +70,7 @@ final class SamplersTest {
     void aPosteriorDrawIsTheMeanPlusTheSpreadTimesTheNoise(int steps) {
         Context context = context();
         Tensor noise = random.normal(TIMES.length, 2);
-        float[] drawn = new PosteriorSampler(map, steps).sample(noise, context).toFloatArray();
+        float[] drawn = new PosteriorSampler(map, steps).sample(noise, context).samples().toFloatArray();
         float[] states = context.state().toFloatArray();
         float[] noises = noise.toFloatArray();
         for (int i = 0; i < drawn.length; i++) {
@@ -81,7 +83,7 @@ final class SamplersTest {
     }
 
     private static long[] labels(Context context) {
-        Tensor labels = context.labels();
+        Tensor labels = context.condition().labels().orElseThrow();
         return labels == null ? new long[0] : labels.toLongArray();
     }
 
@@ -89,7 +91,7 @@ final class SamplersTest {
     void drawsHaveThePosteriorsMoments() {
         int draws = 20_000;
         Context context = context();
-        Tensor drawn = new PosteriorSampler(map, 2).sample(random, context, draws);
+        Tensor drawn = new PosteriorSampler(map, 2).sample(random, context, draws).samples();
         assertArrayEquals(new long[] {TIMES.length, draws, 2}, drawn.shape());
         double[] means = drawn.mean(false, 1).toDoubleArray();
         double[] variances = drawn.var(false, 1).toDoubleArray();
@@ -110,9 +112,9 @@ final class SamplersTest {
     void gradientsReachTheContext(int steps) {
         Context plain = context();
         Tensor state = plain.state().detach().requiresGrad_(true);
-        Context context = new Context(plain.time(), state, null, null);
+        Context context = new Context(plain.time(), state);
         Tensor weight = random.normal(TIMES.length, 2);
-        Tensor drawn = new PosteriorSampler(map, steps).sample(random.normal(TIMES.length, 2), context);
+        Tensor drawn = new PosteriorSampler(map, steps).sample(random.normal(TIMES.length, 2), context).samples();
         float[] gradient = Autograd.gradients(drawn.mul(weight).sum(), List.of(state)).getFirst().toFloatArray();
         float[] weights = weight.toFloatArray();
         for (int i = 0; i < gradient.length; i++) {
@@ -128,7 +130,7 @@ final class SamplersTest {
     void theFlowMapCarriesNoiseToTheData(int steps) {
         Tensor noise = random.normal(6, 2);
         long[] labels = {0, 1, 2, 3, 4, 0};
-        float[] samples = new FlowMapSampler(map, steps).sample(noise, Torch.of(labels), null).toFloatArray();
+        float[] samples = new FlowMapSampler(map, steps).sample(noise, Condition.labelled(Torch.of(labels))).samples().toFloatArray();
         float[] noises = noise.toFloatArray();
         for (int i = 0; i < samples.length; i++) {
             assertEquals(MEAN[i % 2] + DEVIATION[i % 2] * noises[i], samples[i], ROUNDING);
@@ -143,11 +145,11 @@ final class SamplersTest {
     void theOdeNearsTheFlowMap() {
         Tensor noise = random.normal(64, 2);
         Tensor labels = random.integers(0, GaussianMap.CLASSES, 64);
-        Tensor exact = new FlowMapSampler(map, 1).sample(noise, labels, null);
+        Tensor exact = new FlowMapSampler(map, 1).sample(noise, Condition.labelled(labels)).samples();
         double before = Double.POSITIVE_INFINITY;
         for (int steps : new int[] {2, 8, 32, 128}) {
             map.times.clear();
-            Tensor samples = new OdeSampler(new NetworkDrift(map), steps).sample(noise, labels, null);
+            Tensor samples = new OdeSampler(new NetworkDrift(map), steps).sample(noise, Condition.labelled(labels)).samples();
             assertEquals(steps, map.times.size(), "evaluations");
             assertArrayEquals(labels.toLongArray(), map.labels.getLast());
             double error = samples.sub(exact).abs().max().item();
@@ -163,9 +165,9 @@ final class SamplersTest {
         Tensor noise = random.normal(5, 2);
         Tensor half = Torch.full(0.5, DType.FLOAT32, Device.CPU, 5);
         NetworkDrift drift = new NetworkDrift(map);
-        Tensor middle = noise.add(drift.at(half.mul(0), noise, null, null).mul(0.5));
-        Tensor end = middle.add(drift.at(half, middle, null, null).mul(0.5));
-        assertArrayEquals(end.toDoubleArray(), new OdeSampler(drift, 2).sample(noise, null, null).toDoubleArray(), 1e-6);
+        Tensor middle = noise.add(drift.at(half.mul(0), noise, Condition.none()).mul(0.5));
+        Tensor end = middle.add(drift.at(half, middle, Condition.none()).mul(0.5));
+        assertArrayEquals(end.toDoubleArray(), new OdeSampler(drift, 2).sample(noise, Condition.none()).samples().toDoubleArray(), 1e-6);
     }
 
     @Test
@@ -174,8 +176,8 @@ final class SamplersTest {
             assertSays(() -> new PosteriorSampler(flow, 1), "posterior sampler: this map is one of a flow, without contexts");
             assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map is one of a flow");
             Tensor items = Torch.zeros(2, 2);
-            assertSays(() -> DriftDisagreement.of(flow, items, Torch.zeros(2).to(DType.INT64), null, 0.5, 2, random), "has one drift only");
-            assertArrayEquals(new long[] {3, 2}, new FlowMapSampler(flow, 1).sample(random.normal(3, 2), null, null).shape());
+            assertSays(() -> DriftDisagreement.of(flow, items, Condition.labelled(Torch.zeros(2).to(DType.INT64)), 0.5, 2, random), "has one drift only");
+            assertArrayEquals(new long[] {3, 2}, new FlowMapSampler(flow, 1).sample(random.normal(3, 2), Condition.none()).samples().shape());
         }
     }
 
@@ -185,11 +187,15 @@ final class SamplersTest {
     void refinementAlternatesExactDrawsAndFreshNoise(int steps) {
         Tensor initial = random.normal(3, 2);
         List<Tensor> given = new ArrayList<>();
-        Tensor samples = new RefinementSampler(map, steps).sample(initial, () -> {
+        List<Tensor> first = new ArrayList<>(List.of(initial));
+        Tensor samples = new RefinementSampler(map, steps).sample(() -> {
+            if (!first.isEmpty()) {
+                return first.removeFirst();
+            }
             Tensor noise = random.normal(3, 2);
             given.add(noise.clone().retain());
             return noise;
-        }, null, null);
+        }, Condition.none()).samples();
         double[] state = initial.toDoubleArray();
         for (int step = 0; step < steps; step++) {
             double time = (double) step / steps;
@@ -209,7 +215,8 @@ final class SamplersTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 5})
     void refinementKeepsTheLawOfTheData(int steps) {
-        Tensor samples = new RefinementSampler(map, steps).sample(random, Torch.zeros(MANY).to(DType.INT64), null);
+        Tensor samples = new RefinementSampler(map, steps).sample(Noise.of(random, map, MANY), Condition.labelled(Torch.zeros(MANY)
+                .to(DType.INT64))).samples();
         double[] means = samples.mean(false, 0).toDoubleArray();
         double[] variances = samples.var(false, 0).toDoubleArray();
         for (int i = 0; i < 2; i++) {
@@ -230,11 +237,11 @@ final class SamplersTest {
         long before = NativeMemory.liveTensors();
         new PosteriorSampler(map, 3).sample(random, context, 4);
         assertEquals(before + 1, NativeMemory.liveTensors());
-        new RefinementSampler(map, 3).sample(random, labels, null);
+        new RefinementSampler(map, 3).sample(Noise.of(random, map, 2), Condition.labelled(labels));
         assertEquals(before + 2, NativeMemory.liveTensors());
-        new FlowMapSampler(map, 3).sample(noise, labels, null);
+        new FlowMapSampler(map, 3).sample(noise, Condition.labelled(labels));
         assertEquals(before + 3, NativeMemory.liveTensors());
-        new OdeSampler(new NetworkDrift(map), 3).sample(noise, labels, null);
+        new OdeSampler(new NetworkDrift(map), 3).sample(noise, Condition.labelled(labels));
         assertEquals(before + 4, NativeMemory.liveTensors());
     }
 

@@ -1,9 +1,7 @@
 package org.metaflowmaps.training;
 
-import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -26,7 +24,6 @@ import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 import tools.jackson.core.JacksonException;
-import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
@@ -47,7 +44,7 @@ public final class Checkpoint {
     private static final String SKIPPED = "skipped";
     private static final String SKIPPED_IN_ROW = "skipped_in_a_row";
     private static final String REPLACED = "items_replaced";
-    private static final String CLASS_NAMES = "class_names";
+    private static final String CLASS_NAMES = Networks.CLASS_NAMES;
     private static final String POSITION = "data_position";
 
     /**
@@ -208,7 +205,7 @@ public final class Checkpoint {
 
     /** Labels are the classes' places in their order: a folder more or less, and they would mean others. */
     private static void requireSameClasses(SafetensorsFile open, Path file, List<String> classNames) throws IOException {
-        List<String> saved = names(open, file);
+        List<String> saved = Networks.classNames(open, file);
         if (!saved.isEmpty() && !classNames.isEmpty() && !saved.equals(classNames)) {
             throw new IOException(file + " was written with other classes: now " + listed(classNames) + ", then " + listed(saved)
                     + ". Bring the data back to these classes, or choose another output folder");
@@ -220,24 +217,6 @@ public final class Checkpoint {
                 : "") + ")";
     }
 
-    private static List<String> names(TensorFile open, Path file) throws IOException {
-        String text = open.metadata().get(CLASS_NAMES);
-        if (text == null) {
-            return List.of();
-        }
-        try {
-            JsonNode list = JSON.readTree(text);
-            List<String> names = new ArrayList<>();
-            for (JsonNode name : list) {
-                names.add(name.stringValue());
-            }
-            Preconditions.checkArgument(list.isArray(), "it is no list");
-            return names;
-        } catch (JacksonException | IllegalArgumentException e) {
-            throw new IOException(file + ": metadata '" + CLASS_NAMES + "' is not understood, expected a JSON list of texts", e);
-        }
-    }
-
     /**
      * The names of the classes that a checkpoint's network was trained on, a label being an index into them.
      *
@@ -247,7 +226,7 @@ public final class Checkpoint {
      */
     public static List<String> classNames(Path file) throws IOException {
         try (TensorFile open = TensorFile.open(file)) {
-            List<String> names = names(open, file);
+            List<String> names = Networks.classNames(open, file);
             String run = open.metadata().get(RUN);
             if (!names.isEmpty() || run == null) {
                 return names;

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -115,10 +116,14 @@ final class HeldOut {
             Tensor clean = batch.items().narrow(0, i, 1);
             Tensor at = Torch.full(time, DType.FLOAT32, device, 1);
             Tensor noisy = LinearInterpolant.state(random.normal(clean.shape()), clean, at);
-            boolean labelled = map.classes() > 0 && config.labelDrop() < 1;
-            Tensor label = labelled ? batch.labels().narrow(0, i, 1) : null;
-            Tensor scale = labelled && config.guidance() != 1 ? Torch.full(config.guidance(), DType.FLOAT32, device, 1) : null;
-            Context context = new Context(at, noisy, label, scale).repeatInterleave(DRAWS);
+            Condition condition = Condition.none();
+            if (map.classes() > 0 && config.labelDrop() < 1) {
+                condition = Condition.labelled(batch.labels().narrow(0, i, 1));
+                if (config.guidance() != 1) {
+                    condition = condition.guided(config.guidance(), map.classes());
+                }
+            }
+            Context context = new Context(at, noisy, condition).repeatInterleave(DRAWS);
             long[] shape = clean.shape();
             shape[0] = DRAWS;
             Tensor draws = map.flowMap(Torch.full(0, DType.FLOAT32, device, DRAWS), Torch.full(1, DType.FLOAT32, device, DRAWS),

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training;
 
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -40,21 +41,21 @@ final class PairSampler {
             if (map.isContextual()) {
                 Tensor time = random.uniform(size).pow(times.contextPower()).clampMax(LATEST_CONTEXT);
                 time = time.mul(random.uniform(size).ge(times.contextAtom()).to(DType.FLOAT32)).mul(grown(step, times.contextWarmUp()));
-                context = Context.unchecked(time, LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time), null,
-                        null);
+                context = Context.unchecked(time, LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time),
+                        Condition.none());
             } else {
-                context = Context.unconditional(batch.items(), null, null);
+                context = Context.unconditional(batch.items(), Condition.none());
             }
-            Tensor labels = null;
-            Tensor scale = null;
+            Condition condition = Condition.none();
             if (map.classes() > 0) {
                 Tensor dropped = random.uniform(size).lt(labelDrop);
-                labels = scope.keep(Torch.where(dropped, Torch.full(map.classes(), DType.INT64, random.device(), size), batch.labels()));
+                condition = Condition.labelled(
+                        Torch.where(dropped, Torch.full(map.classes(), DType.INT64, random.device(), size), batch.labels()));
                 if (guidance != 1) {
-                    scale = scope.keep(dropped.to(DType.FLOAT32).mul(1 - guidance).add(guidance));
+                    condition = condition.guided(guidance, map.classes());
                 }
             }
-            return Context.unchecked(scope.keep(context.time()), scope.keep(context.state()), labels, scale);
+            return Context.unchecked(context.time(), context.state(), condition).keptFrom(scope);
         }
     }
 

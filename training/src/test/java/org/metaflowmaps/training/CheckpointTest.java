@@ -133,7 +133,7 @@ final class CheckpointTest {
         try (TensorScope scope = TensorScope.open()) {
             Safetensors.write(file, Map.of("format", "pt"), Map.of("weight", Torch.zeros(3)));
         }
-        assertUnloadable(file, "was not written by mfm");
+        assertUnloadable(file, "holds no network of a known layout");
     }
 
     @ParameterizedTest

@@ -20,8 +20,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.models.checkpoint.NetworkFile;
+import org.metaflowmaps.models.checkpoint.NetworkSettings;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.checkpoint.StrictJson;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.Layout;
@@ -90,7 +92,7 @@ class ClaimsTest {
             String message = String.valueOf(refused.getMessage());
             assertTrue(message.startsWith(file.toString()) && message.lines().count() == 1 && message.length() < 1000, message);
             assertFalse(message.contains("REDACTED") || message.contains("java."), message);
-            assertThrows(IOException.class, () -> Networks.check(file));
+            assertThrows(IOException.class, () -> Networks.check(file, NetworkSettings.none()));
         });
         assertEquals(before, NativeMemory.liveTensors());
     }
@@ -195,7 +197,7 @@ class ClaimsTest {
             Tensor time = Torch.full(0.5, DType.FLOAT32, Device.CPU, batch);
             long before = size();
             Tensor result = map.averageVelocity(time, time, state, new Context(time, state,
-                    Torch.zeros(DType.INT64, Device.CPU, batch), null));
+                    Condition.labelled(Torch.zeros(DType.INT64, Device.CPU, batch))));
             assertEquals(batch, result.size(0));
             return size() - before;
         }
@@ -208,6 +210,6 @@ class ClaimsTest {
     @Test
     void aFileThatIsNoCheckpointIsRefused() throws IOException {
         Path file = Files.write(folder.resolve("x.safetensors"), new byte[20]);
-        assertThrows(IOException.class, () -> Networks.check(file));
+        assertThrows(IOException.class, () -> Networks.check(file, NetworkSettings.none()));
     }
 }

@@ -28,6 +28,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.data.Loader;
 import org.metaflowmaps.training.data.DamagedItemException;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.ImageFolder;
@@ -60,7 +61,7 @@ class HeldOutTest {
         new Random(3).nextBytes(pixels);
         LabelledImages images = new LabelledImages(pixels, 1, 4, 4, new byte[] {0, 1, 2, 1, 0, 2, 1, 0, 1}, List.of("a", "b", "c"));
         Path run = folder.resolve(name);
-        try (ImageData data = new ImageData(images, 6, 1, Device.CPU);
+        try (Loader data = new Loader(new ImageData(images), 1, Reading.of(0).holdingOut(3), Device.CPU);
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run);
                 TensorScope scope = TensorScope.open()) {
             assertEquals(3, data.heldOut());
@@ -115,7 +116,7 @@ class HeldOutTest {
         Path run = folder.resolve(name);
         List<Integer> left = new ArrayList<>(List.of(stops));
         for (boolean done = false; !done; ) {
-            try (ImageData data = new ImageData(images, 6, 1, Device.CPU);
+            try (Loader data = new Loader(new ImageData(images), 1, Reading.of(0).holdingOut(3), Device.CPU);
                     Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run)) {
                 if (left.size() < stops.length) {
                     trainer.resume();
@@ -169,8 +170,8 @@ class HeldOutTest {
         }
         Files.writeString(classes.resolve("a/0.png"), "damaged");
         Reading skip = new Reading(workers, 0, false, true, 0.5);
-        try (ImageFolder data = new ImageFolder(classes, 4, 1, 5, skip, Device.CPU);
-                ImageFolder whole = new ImageFolder(classes, 4, 1, 5, skip, Device.CPU);
+        try (Loader data = new Loader(new ImageFolder(classes, 4, 1), 5, skip, Device.CPU);
+                Loader whole = new Loader(new ImageFolder(classes, 4, 1), 5, skip, Device.CPU);
                 TensorScope scope = TensorScope.open()) {
             assertArrayEquals(whole.batch(0, 12).items().toFloatArray(), data.examples(12).items().toFloatArray());
             assertEquals(1, whole.replaced());
@@ -182,7 +183,7 @@ class HeldOutTest {
         runs.evaluateEvery = 1;
         List<Long> positions = new ArrayList<>();
         List<float[]> shown = new ArrayList<>();
-        try (ImageFolder files = new ImageFolder(classes, 4, 1, 5, skip, Device.CPU);
+        try (Loader files = new Loader(new ImageFolder(classes, 4, 1), 5, skip, Device.CPU);
                 TrainingData data = recorded(files, positions);
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("run"))) {
             trainer.pictures((item, columns, labels, rows) -> {

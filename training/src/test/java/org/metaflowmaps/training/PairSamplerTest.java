@@ -164,8 +164,8 @@ final class PairSamplerTest {
     @Test
     void aShareOfLabelsIsDropped() {
         Context context = context(sampler(2, 0.1, 0.2));
-        assertNull(context.guidance());
-        Tensor kept = context.labels();
+        assertTrue(context.condition().guidance().isEmpty());
+        Tensor kept = context.condition().labels().orElseThrow();
         assertNotNull(kept);
         long[] given = labels.toLongArray();
         long[] left = kept.toLongArray();
@@ -182,8 +182,8 @@ final class PairSamplerTest {
 
     @Test
     void noneOrAllLabelsMayBeDropped() {
-        Tensor none = context(sampler(2, 0.1, 0)).labels();
-        Tensor all = context(sampler(2, 0.1, 1)).labels();
+        Tensor none = context(sampler(2, 0.1, 0)).condition().labels().orElseThrow();
+        Tensor all = context(sampler(2, 0.1, 1)).condition().labels().orElseThrow();
         assertNotNull(none);
         assertNotNull(all);
         assertArrayEquals(labels.toLongArray(), none.toLongArray());
@@ -233,8 +233,8 @@ final class PairSamplerTest {
     @Test
     void labelledItemsHaveTheGuidanceScaleAndTheOthersNone() {
         Context context = context(sampler(2, 0.1, 0.2, 2.5, UNIFORM, 0));
-        Tensor kept = context.labels();
-        Tensor scales = context.guidance();
+        Tensor kept = context.condition().labels().orElseThrow();
+        Tensor scales = context.condition().guidance().orElseThrow();
         assertNotNull(kept);
         assertNotNull(scales);
         long[] labels = kept.toLongArray();

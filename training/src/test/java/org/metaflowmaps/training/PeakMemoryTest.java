@@ -23,6 +23,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.data.Loader;
+import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
@@ -93,7 +95,7 @@ final class PeakMemoryTest {
         byte[] pixels = new byte[BATCH * SIZE * SIZE];
         new Random(2).nextBytes(pixels);
         LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, new byte[BATCH], List.of("a", "b", "c"));
-        try (TrainingData data = new ImageData(images, BATCH, 1, Device.CPU);
+        try (TrainingData data = new Loader(new ImageData(images), 1, Reading.of(0), Device.CPU);
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
             trainer.step(false);
             return PeakMemory.least(() -> trainer.step(false)) / TOKENS;

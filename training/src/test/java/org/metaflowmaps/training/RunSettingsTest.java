@@ -8,7 +8,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
-import org.metaflowmaps.training.config.DataConfig;
+import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TeacherConfig;

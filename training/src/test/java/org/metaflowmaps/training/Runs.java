@@ -1,5 +1,7 @@
 package org.metaflowmaps.training;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
@@ -8,7 +10,9 @@ import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.AverageConfig;
-import org.metaflowmaps.training.config.DataConfig;
+import org.metaflowmaps.training.data.Loader;
+import org.metaflowmaps.training.data.Reading;
+import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.Precision;
@@ -76,7 +80,14 @@ final class Runs {
 
     /** Data of the model's shape, owned by the caller. */
     TrainingData data() {
-        return model.mlp() != null ? new MixtureData(MEANS, VARIANCE, seed, Device.CPU) : new ImageData(images(), 5, seed, Device.CPU);
+        if (model.mlp() != null) {
+            return new MixtureData(MEANS, VARIANCE, seed, Device.CPU);
+        }
+        try {
+            return new Loader(new ImageData(images()), seed, Reading.of(0), Device.CPU);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static LabelledImages images() {

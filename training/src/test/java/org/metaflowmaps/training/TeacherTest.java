@@ -25,6 +25,7 @@ import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.mixture.GaussianMixture;
 import org.metaflowmaps.models.mixture.LinearGaussianReward;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
@@ -118,8 +119,8 @@ final class TeacherTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor time = random.uniform(SmallNetworks.BATCH);
             Tensor state = SmallNetworks.items(source, random);
-            assertArrayEquals(new NetworkDrift(source).at(time, state, null, null).toFloatArray(),
-                    new NetworkDrift(read).at(time, state, null, null).toFloatArray());
+            assertArrayEquals(new NetworkDrift(source).at(time, state, Condition.none()).toFloatArray(),
+                    new NetworkDrift(read).at(time, state, Condition.none()).toFloatArray());
             assertEquals(zeroData, ((FlowMapTransformer) read).config().zeroData());
         }
         step(runs(like, network(name, zeroData)), null);
@@ -244,7 +245,7 @@ final class TeacherTest {
                 }
             }
             // What is given stays the caller's.
-            Tensor drift = tilted.drift().at(Torch.zeros(1), Torch.zeros(1, 2), null, null);
+            Tensor drift = tilted.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Condition.none());
             assertArrayEquals(tilted.mean(), drift.toDoubleArray(), 1e-5);
         }
         assertTrue(first > 5 && last < 0.1 * first, "first " + first + ", last " + last);

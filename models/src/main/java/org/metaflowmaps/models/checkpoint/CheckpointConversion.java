@@ -15,7 +15,7 @@ import org.metaflowmaps.runtime.file.TensorFile;
 
 /** Copies a network from one file to another: between formats, between prefixes, between element types. */
 public final class CheckpointConversion {
-    /** Texts by which mfm knows its own checkpoints. */
+    /** Texts by which a run's checkpoints are known. */
     private static final List<String> KEPT = List.of("network", "step");
 
     private CheckpointConversion() {}
@@ -36,7 +36,7 @@ public final class CheckpointConversion {
         }
     }
 
-    /** What the public files of a family have before their names, and mfm before those of its own; other names stay as they are. */
+    /** What the public files of a family have before their names, and this library before those of its own; other names stay as they are. */
     public static String usualPrefix(TensorFile file, CheckpointLayout layout) {
         if (layout.family() == CheckpointLayout.Family.OTHER) {
             return layout.prefix();
@@ -80,7 +80,7 @@ public final class CheckpointConversion {
         }
         if (!lenient && !fit.isExact()) {
             throw new IOException("the " + layout.family() + " network is not whole in " + fit.places() + " places: " + fit
-                    + ". Inspect it, and convert it as it is with --lenient");
+                    + ". Copy it as it is by a lenient conversion");
         }
         Map<String, String> names = layout.names(from);
         if (names.isEmpty()) {
@@ -133,7 +133,7 @@ public final class CheckpointConversion {
         }
         if (count > 0) {
             throw new IllegalArgumentException(name + " has " + count + (count == 1 ? " value that has" : " values that have") + " no finite "
-                    + type + ", such as " + largest + ": nothing was written. Choose bf16 or f32, or write infinities with --allow-infinite");
+                    + type + ", such as " + largest + ": nothing was written. Choose bfloat16 or float32, or allow infinities");
         }
     }
 }

@@ -3,6 +3,7 @@ package org.metaflowmaps.models.checkpoint;
 import com.google.common.base.Splitter;
 import com.google.common.base.Strings;
 import com.google.common.collect.Iterables;
+import com.google.common.collect.Sets;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -55,7 +56,7 @@ public record CheckpointLayout(Family family, String prefix) {
         DMF("DMF"),
         /** A meta flow map: three times, a context and guidance. */
         MFM("MFM"),
-        /** Another network that mfm wrote. */
+        /** Another network that this library wrote. */
         OTHER("mfm");
 
         private final String title;
@@ -80,7 +81,7 @@ public record CheckpointLayout(Family family, String prefix) {
     public static Optional<CheckpointLayout> detect(TensorFile file) throws IOException {
         List<String> prefixes = prefixes(file);
         if (prefixes.size() > MOST_NETWORKS) {
-            throw new IOException("the file has more than " + MOST_NETWORKS + " networks: choose one with --prefix");
+            throw new IOException("the file has more than " + MOST_NETWORKS + " networks: choose one by its prefix");
         }
         List<String> best = averaged(file, prefixes);
         if (best.size() > 1 && best.stream().skip(1).allMatch(other -> same(file, best.getFirst(), other))) {
@@ -88,14 +89,31 @@ public record CheckpointLayout(Family family, String prefix) {
         }
         if (best.size() > 1) {
             throw new IOException("the file has " + best.size() + (prefixes.size() == best.size() ? "" : " averaged")
-                    + " networks, under the prefixes " + best + ": take one with mfm convert FILE OUT.safetensors --prefix PREFIX, such as --prefix "
-                    + (best.getFirst().isEmpty() ? "''" : best.getFirst()));
+                    + " networks, under the prefixes " + best + ": choose one by its prefix");
         }
         if (best.size() == 1) {
             return Optional.of(at(file, best.getFirst()));
         }
         boolean ours = file.entries().keySet().stream().anyMatch(name -> name.startsWith(NetworkFile.PREFIX));
         return ours ? Optional.of(new CheckpointLayout(Family.OTHER, NetworkFile.PREFIX)) : Optional.empty();
+    }
+
+    /**
+     * The network under a prefix that a person names, also without its last dot.
+     *
+     * @throws IOException if no tensor's name begins with it
+     */
+    public static CheckpointLayout chosen(TensorFile file, String prefix) throws IOException {
+        Set<String> names = Sets.union(file.entries().keySet(), file.unreadable().keySet());
+        String dotted = prefix + ".";
+        boolean asGiven = prefix.isEmpty() || prefix.endsWith(".") || names.stream().noneMatch(name -> name.startsWith(dotted));
+        String before = asGiven ? prefix : dotted;
+        if (names.stream().noneMatch(name -> name.startsWith(before))) {
+            List<String> networks = prefixes(file);
+            throw new IOException("no tensor's name begins with the prefix '" + prefix + "'; " + (networks.isEmpty()
+                    ? "the file has no network of a known layout" : "its networks are under the prefixes " + networks));
+        }
+        return at(file, before);
     }
 
     /** Returns the text before each network's names in a file, also for a network whose tensors cannot be read. */

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import org.metaflowmaps.models.model.Layout;
 import org.metaflowmaps.models.model.TransformerConfig;
@@ -113,6 +114,16 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         return (int) size;
     }
 
+    /** The number of heads that the width of the norms shows; empty for a network without them. */
+    OptionalInt headsOfNorms() {
+        return qkNorm ? numHeads : OptionalInt.empty();
+    }
+
+    /** Which way the clock runs, if the family shows it. */
+    Optional<Boolean> zeroData() {
+        return new CheckpointLayout(family, "").zeroData();
+    }
+
     /** Blocks of the first stage, where networks of this depth have a usual number. */
     public OptionalInt encoderDepth() {
         Integer usual = USUAL_ENCODER_DEPTH.get(depth);
@@ -141,6 +152,13 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
                 known ? like.classScales() : List.of(), known ? like.contextScales() : List.of(), ratio(), zeroData, learnSigma,
                 qkNorm, context && like.preserveContextAtZero(), jointAttention,
                 context ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
+    }
+
+    /** The network as far as it is known, with usual or plain values for the rest: see {@link NetworkSettings}. */
+    TransformerConfig partly() {
+        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads.orElse(1), labelDim,
+                encoderDepth().orElse(depth), List.of(), List.of(), ratio(), zeroData().orElse(false), learnSigma, qkNorm, false,
+                jointAttention, family == CheckpointLayout.Family.MFM ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
     }
 
     /** Half a unit more than the width, to keep it when the ratio is multiplied out and cut off. */

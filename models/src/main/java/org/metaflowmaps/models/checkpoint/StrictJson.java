@@ -1,6 +1,7 @@
 package org.metaflowmaps.models.checkpoint;
 
 import com.google.common.base.Preconditions;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.StreamReadFeature;
@@ -58,6 +59,22 @@ public final class StrictJson {
             JsonNode tree = JSON.readTree(bounded(text));
             Preconditions.checkArgument(tree.isObject(), "it is not a JSON object");
             return tree;
+        } catch (JacksonException e) {
+            throw new IllegalArgumentException(explanation(e), e);
+        }
+    }
+
+    /**
+     * Reads a list of texts.
+     *
+     * @param text JSON of at most a million characters
+     * @throws IllegalArgumentException in one line, if the text is no such list
+     */
+    static List<String> texts(String text) {
+        try {
+            JsonNode list = JSON.readTree(bounded(text));
+            Preconditions.checkArgument(list.isArray() && list.valueStream().allMatch(JsonNode::isString), "it is no list of texts");
+            return list.valueStream().map(JsonNode::stringValue).toList();
         } catch (JacksonException e) {
             throw new IllegalArgumentException(explanation(e), e);
         }

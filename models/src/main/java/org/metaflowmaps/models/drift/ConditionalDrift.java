@@ -14,8 +14,13 @@ public interface ConditionalDrift {
      *
      * @param start s: (B) float32 in [0, 1]
      * @param state x̄: (B, item shape) float32
-     * @param context t, x_t, labels and guidance of each item
+     * @param context t, x_t and the condition of each item
      * @return (B, item shape), in the innermost open scope
      */
     Tensor at(Tensor start, Tensor state, Context context);
+
+    /** Returns how many network evaluations one call costs for items of a context. */
+    default int evaluations(Context context) {
+        return 1;
+    }
 }

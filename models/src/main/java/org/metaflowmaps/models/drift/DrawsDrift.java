@@ -1,7 +1,7 @@
 package org.metaflowmaps.models.drift;
 
 import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.RandomSource;
@@ -24,11 +24,11 @@ public record DrawsDrift(MetaFlowMap map, int draws, RandomSource random) implem
     }
 
     @Override
-    public Tensor at(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
+    public Tensor at(Tensor time, Tensor state, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor zero = Torch.zerosLike(time);
             Tensor one = Torch.onesLike(time);
-            Context context = new Context(time, state, labels, guidance);
+            Context context = new Context(time, state, condition);
             Tensor sum = Torch.zerosLike(state);
             for (int draw = 0; draw < draws; draw++) {
                 try (TensorScope inner = TensorScope.open()) {
@@ -37,5 +37,10 @@ public record DrawsDrift(MetaFlowMap map, int draws, RandomSource random) implem
             }
             return scope.keep(StartDrift.fromMean(sum.div(draws), time, state));
         }
+    }
+
+    @Override
+    public int evaluations(Condition condition) {
+        return draws;
     }
 }

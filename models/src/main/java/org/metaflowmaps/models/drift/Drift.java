@@ -1,6 +1,6 @@
 package org.metaflowmaps.models.drift;
 
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
@@ -14,9 +14,13 @@ public interface Drift {
      *
      * @param time t: (B) float32 in [0, 1]
      * @param state x: (B, item shape) float32
-     * @param labels class of each item: (B) int64, the number of classes for "no label"; null for no labels at all
-     * @param guidance amortised guidance scale w: (B) float32; null for 1 throughout
+     * @param condition labels and guidance scales of the items
      * @return (B, item shape), in the innermost open scope
      */
-    Tensor at(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance);
+    Tensor at(Tensor time, Tensor state, Condition condition);
+
+    /** Returns how many network evaluations one call costs for items of a condition. */
+    default int evaluations(Condition condition) {
+        return 1;
+    }
 }

@@ -53,11 +53,16 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
             Tensor product = root.mul(total);
             Tensor time = root.div(total);
             Tensor point = weighted(t.mul(restS.square()).div(product), context.state(), s.mul(restT.square()).div(product), state);
-            Tensor velocity = drift.at(time.to(start.dtype()), point, context.labels(), context.guidance());
+            Tensor velocity = drift.at(time.to(start.dtype()), point, context.condition());
             Tensor own = restT.square().mul(s).sub(t.square().mul(restS)).sub(root.mul(restT)).div(product);
             Tensor linear = weighted(t.mul(restS).div(product), context.state(), own, state);
             return scope.keep(linear.add(scale(restT.div(total), velocity).mul(velocity)));
         }
+    }
+
+    @Override
+    public int evaluations(Context context) {
+        return drift.evaluations(context.condition());
     }
 
     /** The sum of two states, each times a coefficient (B) in float64. */

@@ -1,7 +1,7 @@
 package org.metaflowmaps.models.drift;
 
 import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.InputValues;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
@@ -76,11 +76,10 @@ public record GlassTransition(Drift drift, double from, double to, double correl
      * @param start s: (B) float32 in [0, 1]
      * @param inner x̄_s: (B, item shape) float32
      * @param state x_t: (B, item shape) float32
-     * @param labels as for {@link Drift#at}
-     * @param guidance as for {@link Drift#at}
+     * @param condition labels and guidance scales of the items
      * @return (B, item shape), in the innermost open scope
      */
-    public Tensor at(Tensor start, Tensor inner, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
+    public Tensor at(Tensor start, Tensor inner, Tensor state, Condition condition) {
         InputValues.requireTimes("start time", start);
         double rest = 1 - from;
         double gain = to - kept() * from;
@@ -94,7 +93,7 @@ public record GlassTransition(Drift drift, double from, double to, double correl
             Tensor total = root.add(noise.mul(rest));
             Tensor product = root.mul(total);
             Tensor point = Glass.weighted(noise.square().mul(from).div(product), state, known.mul(rest * rest).div(product), own);
-            Tensor velocity = drift.at(root.div(total).to(start.dtype()), point, labels, guidance);
+            Tensor velocity = drift.at(root.div(total).to(start.dtype()), point, condition);
             Tensor pull = known.mul(gain * rest * rest).sub(noise.mul(from * from).add(root.mul(rest)).mul(shrink)).div(product);
             Tensor linear = Glass.weighted(noise.mul(gain * from).div(product), state, pull, own);
             return scope.keep(linear.add(Glass.scale(total.reciprocal().mul(gain * rest), velocity).mul(velocity)));

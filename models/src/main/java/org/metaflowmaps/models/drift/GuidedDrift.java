@@ -1,12 +1,10 @@
 package org.metaflowmaps.models.drift;
 
 import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 
 /**
  * Classifier-free guidance of a drift: b_∅ + w·(b_y - b_∅), both evaluated without amortised guidance (method §3.4).
@@ -36,7 +34,7 @@ public record GuidedDrift(Drift drift, int classes, double builtIn) implements D
      */
     public static Drift ofScale(Drift drift, int classes, double builtIn, double scale) {
         GuidedDrift guided = new GuidedDrift(drift, classes, builtIn);
-        return isBuiltIn(scale, builtIn) ? (time, state, labels, guidance) -> drift.at(time, state, labels, null) : guided;
+        return isBuiltIn(scale, builtIn) ? (time, state, condition) -> drift.at(time, state, condition.withoutGuidance()) : guided;
     }
 
     /** True if a scale is 1/(1-ω), also as it is written with a few digits. */
@@ -45,16 +43,26 @@ public record GuidedDrift(Drift drift, int classes, double builtIn) implements D
     }
 
     @Override
-    public Tensor at(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
+    public Tensor at(Tensor time, Tensor state, Condition condition) {
         // Without labels both sides are the same, and at scale 1 the label's side alone is left.
-        if (labels == null || (guidance == null && builtIn == 0)) {
-            return drift.at(time, state, labels, null);
+        Tensor guidance = condition.guidance().orElse(null);
+        if (!isGuided(condition)) {
+            return drift.at(time, state, condition.withoutGuidance());
         }
         try (TensorScope scope = TensorScope.open()) {
-            Tensor none = drift.at(time, state, Torch.full(classes, DType.INT64, labels.device(), labels.size(0)), null);
-            Tensor change = drift.at(time, state, labels, null).sub(none);
+            Tensor none = drift.at(time, state, Condition.unlabelled(classes, state.size(0), state.device()));
+            Tensor change = drift.at(time, state, condition.withoutGuidance()).sub(none);
             Tensor undone = builtIn == 0 ? change : change.mul(1 - builtIn);
             return scope.keep(none.add(guidance == null ? undone : undone.mul(MetaFlowMap.perItem(guidance, undone))));
         }
+    }
+
+    private boolean isGuided(Condition condition) {
+        return condition.labels().isPresent() && (condition.guidance().isPresent() || builtIn != 0);
+    }
+
+    @Override
+    public int evaluations(Condition condition) {
+        return (isGuided(condition) ? 2 : 1) * drift.evaluations(condition.withoutGuidance());
     }
 }

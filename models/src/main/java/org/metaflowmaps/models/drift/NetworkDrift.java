@@ -1,6 +1,6 @@
 package org.metaflowmaps.models.drift;
 
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
@@ -20,9 +20,9 @@ public record NetworkDrift(MetaFlowMap map, boolean checked) implements Drift {
     }
 
     @Override
-    public Tensor at(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
-        Context nothing = checked ? Context.unconditional(state, labels, guidance)
-                : Context.unchecked(Torch.zerosLike(time), Torch.zerosLike(state), labels, guidance);
+    public Tensor at(Tensor time, Tensor state, Condition condition) {
+        Context nothing = checked ? Context.unconditional(state, condition)
+                : Context.unchecked(Torch.zerosLike(time), Torch.zerosLike(state), condition);
         return map.averageVelocity(time, time, state, nothing);
     }
 }

@@ -1,7 +1,7 @@
 package org.metaflowmaps.models.drift;
 
 import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
@@ -17,11 +17,11 @@ import org.metaflowmaps.runtime.Torch;
  */
 public record StartDrift(MetaFlowMap map, Tensor noise) implements Drift {
     @Override
-    public Tensor at(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
+    public Tensor at(Tensor time, Tensor state, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor zero = Torch.zerosLike(time);
             Tensor begin = noise.expand(state.shape());
-            Tensor mean = begin.add(map.averageVelocity(zero, zero, begin, new Context(time, state, labels, guidance)));
+            Tensor mean = begin.add(map.averageVelocity(zero, zero, begin, new Context(time, state, condition)));
             return scope.keep(fromMean(mean, time, state));
         }
     }

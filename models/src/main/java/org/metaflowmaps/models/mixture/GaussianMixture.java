@@ -5,9 +5,9 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Objects;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.ConditionalDrift;
 import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -20,7 +20,7 @@ import org.metaflowmaps.runtime.Torch;
  * A mixture of K Gaussians in d dimensions as the data I_1, and all that follows from it along the path I_t = (1-t)·I_0 + t·I_1:
  * densities, drifts, and the posteriors of I_1, which are mixtures again (method §1, 2, 13).
  *
- * <p>States are (B, d), times (B), each item with its own; labels (B) int64 name one component each, and K, or null for the whole
+ * <p>States are (B, d), times (B), each item with its own; labels (B) int64 name one component each, and K, or none for the whole
  * batch, means all of the mixture. Results have the type of the states, float32 or float64, and belong to the innermost open
  * scope; inside, everything is float64 in the eigenbases of the covariances. No formula divides by t or 1-t, so that all times in
  * [0, 1] are legal, both ends included. Gradients flow through all results to states and times. Its own tensors belong to this
@@ -191,7 +191,7 @@ public final class GaussianMixture implements AutoCloseable {
      */
     public Tensor logDensity(Tensor time, Tensor state) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor constant = observe(time, state, null).logEvidence().logsumexp(false, 1).sub(0.5 * dimension() * Math.log(2 * Math.PI));
+            Tensor constant = observe(time, state, Condition.none()).logEvidence().logsumexp(false, 1).sub(0.5 * dimension() * Math.log(2 * Math.PI));
             return scope.keep(constant.to(state.dtype()));
         }
     }
@@ -203,16 +203,16 @@ public final class GaussianMixture implements AutoCloseable {
      */
     public Tensor denoiser(Tensor time, Tensor state) {
         try (TensorScope scope = TensorScope.open()) {
-            Observation seen = observe(time, state, null);
+            Observation seen = observe(time, state, Condition.none());
             return scope.keep(average(seen.responsibilities(), seen.means()).to(state.dtype()));
         }
     }
 
     /** b_t(x) = E[I_1 - I_0 | I_t = x], of the component that a label names. Amortised guidance counts as 1 whatever is given. */
     public Drift drift() {
-        return (time, state, labels, guidance) -> {
+        return (time, state, condition) -> {
             try (TensorScope scope = TensorScope.open()) {
-                Observation seen = observe(time, state, labels);
+                Observation seen = observe(time, state, condition);
                 Tensor rate = seen.time().mul(variances).sub(seen.rest()).div(seen.variance());
                 return scope.keep(average(seen.responsibilities(), rate.mul(seen.offset()).add(centres)).to(state.dtype()));
             }
@@ -232,8 +232,8 @@ public final class GaussianMixture implements AutoCloseable {
     }
 
     private Tensor conditionalDrift(Tensor start, Tensor inner, Context context) {
-        check(context.time(), context.state(), context.labels());
-        check(start, inner, context.labels());
+        check(context.time(), context.state(), context.condition());
+        check(start, inner, context.condition());
         try (TensorScope scope = TensorScope.open()) {
             Tensor s = wide(start);
             Tensor t = wide(context.time());
@@ -249,7 +249,7 @@ public final class GaussianMixture implements AutoCloseable {
             Tensor apart = statistic.sub(precision.mul(centres));
             // (c - Pm)² / P is finite at P = 0, where c is 0 too.
             Tensor distance = apart.square().div(precision.clampMin(TINY)).div(total);
-            Tensor evidence = distance.add(total.log()).sum(false, 2).mul(-0.5).add(priors(context.labels(), start.size(0)));
+            Tensor evidence = distance.add(total.log()).sum(false, 2).mul(-0.5).add(priors(context.condition(), start.size(0)));
             Tensor drawn = squareT.mul(restS).mul(centres.sub(own));
             Tensor pulled = t.mul(restS).mul(x.sub(t.mul(own))).add(s.mul(squareT).mul(own));
             Tensor velocity = drawn.add(variances.mul(pulled)).div(total);
@@ -283,7 +283,7 @@ public final class GaussianMixture implements AutoCloseable {
         long count = components();
         long width = dimension();
         try (TensorScope scope = TensorScope.open()) {
-            Observation seen = observe(context.time(), context.state(), context.labels());
+            Observation seen = observe(context.time(), context.state(), context.condition());
             Tensor deviations = variances.div(seen.variance()).sqrt().mul(seen.rest());
             Tensor chosen = random.categorical(seen.responsibilities(), draws).reshape(batch, draws, 1);
             Tensor wide = chosen.expand(batch, draws, width);
@@ -312,13 +312,13 @@ public final class GaussianMixture implements AutoCloseable {
     record Observation(Tensor time, Tensor rest, Tensor offset, Tensor variance, Tensor logEvidence, Tensor responsibilities,
             Tensor means) {}
 
-    Observation observe(Tensor time, Tensor state, @Nullable Tensor labels) {
-        check(time, state, labels);
+    Observation observe(Tensor time, Tensor state, Condition condition) {
+        check(time, state, condition);
         Tensor t = wide(time);
         Tensor rest = t.neg().add(1);
         Tensor offset = project(state).sub(t.mul(centres));
         Tensor variance = rest.square().add(t.square().mul(variances));
-        Tensor evidence = offset.square().div(variance).add(variance.log()).sum(false, 2).mul(-0.5).add(priors(labels, time.size(0)));
+        Tensor evidence = offset.square().div(variance).add(variance.log()).sum(false, 2).mul(-0.5).add(priors(condition, time.size(0)));
         Tensor inner = t.mul(variances).div(variance).mul(offset).add(centres);
         return new Observation(t, rest, offset, variance, evidence, evidence.softmax(1), inner);
     }
@@ -346,17 +346,19 @@ public final class GaussianMixture implements AutoCloseable {
         return time.to(DType.FLOAT64).reshape(time.size(0), 1, 1);
     }
 
-    private Tensor priors(@Nullable Tensor labels, long batch) {
+    private Tensor priors(Condition condition, long batch) {
+        Tensor labels = condition.labels().orElse(null);
         return labels == null ? logWeights.narrow(0, components(), 1).expand(batch, components()) : logWeights.indexSelect(0, labels);
     }
 
-    private void check(Tensor time, Tensor state, @Nullable Tensor labels) {
+    private void check(Tensor time, Tensor state, Condition condition) {
         Preconditions.checkArgument(state.dim() == 2 && state.size(1) == dimension() && state.dtype()
                 .isFloatingPoint() && state.device().equals(device()),
                 "mixture: state is %s, expected floating point (B, %s) on %s", state, dimension(), device());
         Preconditions.checkArgument(time.dim() == 1 && time.size(0) == state.size(0) && time.dtype()
                 .isFloatingPoint() && time.device().equals(device()),
                 "mixture: time is %s, expected floating point (%s) on %s", time, state.size(0), device());
+        Tensor labels = condition.labels().orElse(null);
         if (labels == null) {
             return;
         }

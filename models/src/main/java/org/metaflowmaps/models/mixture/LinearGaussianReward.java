@@ -3,6 +3,7 @@ package org.metaflowmaps.models.mixture;
 import com.google.common.base.Preconditions;
 import java.util.ArrayList;
 import java.util.List;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -55,7 +56,7 @@ public final class LinearGaussianReward {
     public Tensor value(GaussianMixture data, Tensor time, Tensor state) {
         checkDimension(data);
         try (TensorScope scope = TensorScope.open()) {
-            GaussianMixture.Observation seen = data.observe(time, state, null);
+            GaussianMixture.Observation seen = data.observe(time, state, Condition.none());
             Tensor gain = predict(data, seen).logLikelihood;
             Tensor value = seen.logEvidence().add(gain).logsumexp(false, 1).sub(seen.logEvidence().logsumexp(false, 1));
             return scope.keep(value.to(state.dtype()));
@@ -73,7 +74,7 @@ public final class LinearGaussianReward {
     public Tensor valueGradient(GaussianMixture data, Tensor time, Tensor state) {
         checkDimension(data);
         try (TensorScope scope = TensorScope.open()) {
-            GaussianMixture.Observation seen = data.observe(time, state, null);
+            GaussianMixture.Observation seen = data.observe(time, state, Condition.none());
             Prediction ahead = predict(data, seen);
             Tensor tilted = seen.logEvidence().add(ahead.logLikelihood).softmax(1);
             Tensor score = seen.offset().div(seen.variance()).neg();

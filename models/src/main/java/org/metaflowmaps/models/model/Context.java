@@ -1,27 +1,27 @@
 package org.metaflowmaps.models.model;
 
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * What a meta flow map is conditioned on: the posterior of clean data given a noisy state. It is passive, it never has tangents.
+ * What a meta flow map is conditioned on: the posterior of clean data given a noisy state, and a {@link Condition}. Its state may carry
+ * a tangent, see {@link #along}; its time is constant.
  *
  * <p>The constructor reads times and guidance scales back to check them, and a map then checks labels and flow times at every call.
  * {@link #unchecked} avoids these reads, which a GPU would have to wait for.
  */
 public final class Context {
     private final Tensor time;
-    private final Tensor state;
-    private final @Nullable Tensor labels;
-    private final @Nullable Tensor guidance;
+    private final Dual state;
+    private final Condition condition;
     private final boolean checked;
 
-    private Context(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance, boolean checked) {
+    private Context(Tensor time, Dual state, Condition condition, boolean checked) {
         this.time = time;
         this.state = state;
-        this.labels = labels;
-        this.guidance = guidance;
+        this.condition = condition;
         this.checked = checked;
     }
 
@@ -30,16 +30,13 @@ public final class Context {
      *
      * @param time t, the noise level of the state: (B) in [0, 1], 0 is pure noise; the state then carries no information
      * @param state x_t: (B, ...), the item shape of the map
-     * @param labels class of each item: (B) int64, the number of classes for "no label"; null for no labels at all
-     * @param guidance amortised guidance scale w of each item: (B), finite; null for 1 throughout
+     * @param condition labels and guidance scales of the B items
      * @throws IllegalArgumentException if a time is outside [0, 1] or a scale is not finite
      */
-    public Context(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
-        this(time, state, labels, guidance, true);
+    public Context(Tensor time, Tensor state, Condition condition) {
+        this(time, Dual.constant(state), condition, true);
         InputValues.requireTimes("context time", time);
-        if (guidance != null) {
-            InputValues.requireFinite("guidance", guidance);
-        }
+        requireFinite(condition);
     }
 
     /**
@@ -48,15 +45,15 @@ public final class Context {
      * @throws IllegalArgumentException if a time is outside [0, 1]
      */
     public Context(Tensor time, Tensor state) {
-        this(time, state, null, null);
+        this(time, state, Condition.none());
     }
 
     /**
      * A context from values that are known to be in their ranges, such as those that a training step draws: nothing is read back, neither
      * here nor when a map is evaluated. Shapes, types and devices are checked as ever. Values out of range give results without meaning.
      */
-    public static Context unchecked(Tensor time, Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
-        return new Context(time, state, labels, guidance, false);
+    public static Context unchecked(Tensor time, Tensor state, Condition condition) {
+        return new Context(time, Dual.constant(state), condition, false);
     }
 
     /**
@@ -64,11 +61,13 @@ public final class Context {
      *
      * @throws IllegalArgumentException if a scale is not finite
      */
-    public static Context unconditional(Tensor state, @Nullable Tensor labels, @Nullable Tensor guidance) {
-        if (guidance != null) {
-            InputValues.requireFinite("guidance", guidance);
-        }
-        return new Context(Torch.zeros(state.dtype(), state.device(), state.size(0)), Torch.zerosLike(state), labels, guidance, true);
+    public static Context unconditional(Tensor state, Condition condition) {
+        requireFinite(condition);
+        return new Context(Torch.zeros(state.dtype(), state.device(), state.size(0)), Dual.constant(Torch.zerosLike(state)), condition, true);
+    }
+
+    private static void requireFinite(Condition condition) {
+        condition.guidance().ifPresent(scales -> InputValues.requireFinite("guidance", scales));
     }
 
     /** t: (B). */
@@ -78,17 +77,17 @@ public final class Context {
 
     /** x_t: (B, ...). */
     public Tensor state() {
+        return state.primal();
+    }
+
+    /** x_t with its tangent, if it has one. */
+    public Dual dualState() {
         return state;
     }
 
-    /** The class of each item: (B) int64; null for no labels. */
-    public @Nullable Tensor labels() {
-        return labels;
-    }
-
-    /** w of each item: (B); null for 1. */
-    public @Nullable Tensor guidance() {
-        return guidance;
+    /** Labels and guidance scales. */
+    public Condition condition() {
+        return condition;
     }
 
     /** False for a context whose values, and the times that are used with it, are not looked at: see {@link #unchecked}. */
@@ -97,39 +96,66 @@ public final class Context {
     }
 
     /**
+     * This context with a direction of its state. A map's results then carry the derivative along it, such as that of a posterior draw
+     * in x_t. The tangents carry no gradient graph.
+     *
+     * @param tangent (B, ...), the state's shape and type
+     * @throws IllegalArgumentException if the shapes differ
+     */
+    public Context along(Tensor tangent) {
+        return new Context(time, Dual.of(state.primal(), tangent), condition, checked);
+    }
+
+    /**
      * This context for many evaluations of one map: its labels are checked now, and nothing is read back later.
      *
      * @throws IllegalArgumentException if a label is no class of the map
      */
     public Context checkedFor(MetaFlowMap map) {
-        if (checked && labels != null) {
-            InputValues.requireLabels(labels, map.classes());
+        if (checked) {
+            condition.labels().ifPresent(labels -> InputValues.requireLabels(labels, map.classes()));
         }
-        return new Context(time, state, labels, guidance, false);
+        return new Context(time, state, condition, false);
     }
 
     /**
-     * This context for items with other labels and guidance scales.
+     * This context for items with another condition.
      *
      * @throws IllegalArgumentException if a scale is not finite, unless this context is unchecked
      */
-    public Context with(@Nullable Tensor otherLabels, @Nullable Tensor otherGuidance) {
-        if (checked && otherGuidance != null) {
-            InputValues.requireFinite("guidance", otherGuidance);
+    public Context with(Condition other) {
+        if (checked) {
+            requireFinite(other);
         }
-        return new Context(time, state, otherLabels, otherGuidance, checked);
+        return new Context(time, state, other, checked);
     }
 
-    /** Repeats each item this many times in a row: a batch of B becomes one of B·times. */
-    public Context repeatInterleave(long times) {
-        return new Context(time.repeatInterleave(times, 0), state.repeatInterleave(times, 0),
-                labels == null ? null : labels.repeatInterleave(times, 0),
-                guidance == null ? null : guidance.repeatInterleave(times, 0), checked);
+    /** The context of {@code length} items from {@code start} on. */
+    public Context slice(long start, long length) {
+        return new Context(time.narrow(0, start, length), state.narrow(0, start, length), condition.slice(start, length), checked);
     }
 
     /** The context of the first items of the batch. */
     public Context first(long count) {
-        return new Context(time.narrow(0, 0, count), state.narrow(0, 0, count), labels == null ? null : labels.narrow(0, 0, count),
-                guidance == null ? null : guidance.narrow(0, 0, count), checked);
+        return slice(0, count);
+    }
+
+    /** Repeats each item this many times in a row: a batch of B becomes one of B·times. */
+    public Context repeatInterleave(long times) {
+        return new Context(time.repeatInterleave(times, 0), state.repeatInterleave(times, 0), condition.repeatInterleave(times), checked);
+    }
+
+    /**
+     * The context of chosen items.
+     *
+     * @param index numbers of items: (N) int64, in any order, also repeated
+     */
+    public Context indexSelect(Tensor index) {
+        return new Context(time.indexSelect(0, index), state.indexSelect(0, index), condition.indexSelect(index), checked);
+    }
+
+    /** Hands the tensors to the scope around {@code scope}. */
+    public Context keptFrom(TensorScope scope) {
+        return new Context(scope.keep(time), state.keptFrom(scope), condition.keptFrom(scope), checked);
     }
 }

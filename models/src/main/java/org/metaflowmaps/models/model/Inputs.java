@@ -1,7 +1,6 @@
 package org.metaflowmaps.models.model;
 
 import java.util.Arrays;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -18,23 +17,22 @@ final class Inputs {
                     + Arrays.toString(item) + ": (B" + Arrays.toString(item).replace('[', ',').replace("]", ")"));
         }
         Device device = map.parameters().values().device();
-        DType type = map.parameters().values().dtype();
+        // A bfloat16 copy takes and gives float32: times in bfloat16 would be too coarse.
+        DType weights = map.parameters().values().dtype();
+        DType type = weights == DType.BFLOAT16 ? DType.FLOAT32 : weights;
         checkOne("state", state, shape, type, device);
         checkOne("context state", context.state(), shape, type, device);
         long[] perItem = {shape[0]};
         checkOne("start time", start, perItem, type, device);
         checkOne("end time", end, perItem, type, device);
         checkOne("context time", context.time(), perItem, type, device);
-        if (context.guidance() != null) {
-            checkOne("guidance", context.guidance(), perItem, type, device);
-        }
-        checkLabels(context.labels(), shape[0], map.classes(), device);
+        Condition condition = context.condition();
+        condition.guidance().ifPresent(scales -> checkOne("guidance", scales, perItem, type, device));
+        condition.labels().ifPresent(labels -> checkLabels(labels, shape[0], map.classes(), device));
         if (context.isChecked()) {
             InputValues.requireTimes("start time", start);
             InputValues.requireTimes("end time", end);
-            if (context.labels() != null) {
-                InputValues.requireLabels(context.labels(), map.classes());
-            }
+            condition.labels().ifPresent(labels -> InputValues.requireLabels(labels, map.classes()));
         }
     }
 
@@ -44,7 +42,7 @@ final class Inputs {
                     + Arrays.toString(shape));
         }
         if (tensor.dtype() != type) {
-            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + " as the network's weights: call "
+            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + ", in which this network computes: call "
                     + "to(DType." + type.name() + ")");
         }
         if (!tensor.device().equals(device)) {
@@ -53,12 +51,9 @@ final class Inputs {
         }
     }
 
-    private static void checkLabels(@Nullable Tensor labels, long batch, int classes, Device device) {
-        if (labels == null) {
-            return;
-        }
+    private static void checkLabels(Tensor labels, long batch, int classes, Device device) {
         if (classes == 0) {
-            throw new IllegalArgumentException("labels were given to a map without classes: pass null");
+            throw new IllegalArgumentException("labels were given to a map without classes: pass Condition.none()");
         }
         if (labels.dim() != 1 || labels.size(0) != batch || labels.dtype() != DType.INT64 || !labels.device().equals(device)) {
             throw new IllegalArgumentException("labels are " + labels + ", expected int64[" + batch + "] on " + device);

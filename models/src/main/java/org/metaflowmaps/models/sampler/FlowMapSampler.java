@@ -1,7 +1,6 @@
 package org.metaflowmaps.models.sampler;
 
-import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
@@ -16,26 +15,23 @@ import org.metaflowmaps.runtime.Torch;
  * map's network meanwhile, sampling throws {@link IllegalStateException}.
  *
  * @param map what is sampled, not owned
- * @param steps network evaluations per sample, at least 1
+ * @param grid the times that jumps lead to; one network evaluation each
  */
-public record FlowMapSampler(MetaFlowMap map, int steps) {
-    /** Checks the number of steps. */
-    public FlowMapSampler {
-        Preconditions.checkArgument(steps >= 1, "flow map sampler: %s steps, expected at least 1", steps);
+public record FlowMapSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<Condition> {
+    /** With jumps of one length. */
+    public FlowMapSampler(MetaFlowMap map, int steps) {
+        this(map, TimeGrid.uniform(steps));
     }
 
-    /**
-     * The samples that noise is carried to.
-     *
-     * @param noise standard normal: (B, item shape); it also fills the context's unused state, as in training
-     * @param labels (B) int64, or null
-     * @param guidance (B), or null
-     * @return (B, item shape), in the innermost open scope
-     */
-    public Tensor sample(Tensor noise, @Nullable Tensor labels, @Nullable Tensor guidance) {
+    /** {@inheritDoc} The noise also fills the context's unused state, as in training. */
+    @Override
+    public SampleResult sample(Noise noise, Condition condition, SamplingListener listener) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor never = Torch.zeros(noise.dtype(), noise.device(), noise.size(0));
-            return scope.keep(PosteriorSampler.chain(map, noise, new Context(never, noise, labels, guidance), steps));
+            Tensor initial = noise.next();
+            Tensor never = Torch.zeros(initial.dtype(), initial.device(), initial.size(0));
+            SampleResult result = PosteriorSampler.chain(map, grid, Noise.of(initial), new Context(never, initial, condition), listener);
+            scope.keep(result.samples());
+            return result;
         }
     }
 }

@@ -1,38 +1,28 @@
 package org.metaflowmaps.models.sampler;
 
-import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.InputValues;
-import org.metaflowmaps.runtime.Tensor;
 
 /**
- * Samples of the data by Euler steps along the unconditional drift, dx/dt = b_t(x), from fresh noise: how a plain flow is sampled.
+ * Samples of the data along the unconditional drift, dx/dt = b_t(x), from fresh noise: how a plain flow is sampled.
  *
  * <p>Thread safety: immutable; several threads may sample at once. If another thread closes the
  * drift's network meanwhile, sampling throws {@link IllegalStateException}.
  *
  * @param drift such as {@link org.metaflowmaps.models.drift.NetworkDrift}
- * @param steps uniform steps from 0 to 1, at least 1; one evaluation of the drift each
+ * @param grid the times at which steps begin and end
+ * @param solver how a step is taken; Heun's evaluates the drift at time 1 too
  */
-public record OdeSampler(Drift drift, int steps) {
-    /** Checks the number of steps. */
-    public OdeSampler {
-        Preconditions.checkArgument(steps >= 1, "ODE sampler: %s steps, expected at least 1", steps);
+public record OdeSampler(Drift drift, TimeGrid grid, Solver solver) implements Sampler<Condition> {
+    /** With Euler steps of one length. */
+    public OdeSampler(Drift drift, int steps) {
+        this(drift, TimeGrid.uniform(steps), Solver.EULER);
     }
 
-    /**
-     * The samples that noise is carried to.
-     *
-     * @param noise standard normal: (B, item shape)
-     * @param labels (B) int64, or null
-     * @param guidance (B), or null
-     * @return (B, item shape), in the innermost open scope
-     */
-    public Tensor sample(Tensor noise, @Nullable Tensor labels, @Nullable Tensor guidance) {
-        if (guidance != null) {
-            InputValues.requireFinite("guidance", guidance);
-        }
-        return Euler.integrate(noise, steps, (time, state) -> drift.at(time, state, labels, guidance));
+    @Override
+    public SampleResult sample(Noise noise, Condition condition, SamplingListener listener) {
+        condition.guidance().ifPresent(scales -> InputValues.requireFinite("guidance", scales));
+        return Sampling.solve(grid, solver, noise, listener, drift.evaluations(condition), (time, state) -> drift.at(time, state, condition));
     }
 }

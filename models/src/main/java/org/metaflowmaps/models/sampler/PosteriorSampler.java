@@ -16,24 +16,22 @@ import org.metaflowmaps.runtime.Torch;
  * map's network meanwhile, sampling throws {@link IllegalStateException}.
  *
  * @param map what is sampled, with contexts; not owned
- * @param steps flow-map steps per sample, at least 1
+ * @param grid the times that flow-map steps lead to; one network evaluation each
  */
-public record PosteriorSampler(MetaFlowMap map, int steps) {
-    /** Checks the number of steps, and that the map has contexts. */
+public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<Context> {
+    /** Checks that the map has contexts. */
     public PosteriorSampler {
         requireContexts(map, "posterior sampler");
-        Preconditions.checkArgument(steps >= 1, "posterior sampler: %s steps, expected at least 1", steps);
     }
 
-    /**
-     * The sample that noise is carried to.
-     *
-     * @param noise standard normal: (B, item shape)
-     * @param context the B posteriors to sample
-     * @return (B, item shape), in the innermost open scope
-     */
-    public Tensor sample(Tensor noise, Context context) {
-        return chain(map, noise, context, steps);
+    /** With steps of one length. */
+    public PosteriorSampler(MetaFlowMap map, int steps) {
+        this(map, TimeGrid.uniform(steps));
+    }
+
+    @Override
+    public SampleResult sample(Noise noise, Context context, SamplingListener listener) {
+        return chain(map, grid, noise, context, listener);
     }
 
     /**
@@ -41,17 +39,16 @@ public record PosteriorSampler(MetaFlowMap map, int steps) {
      *
      * @param random draws the noise
      * @param context B posteriors
-     * @param draws samples of each
-     * @return (B, draws, item shape), in the innermost open scope
+     * @param draws samples of each, at least 1
+     * @return samples (B, draws, item shape) in the innermost open scope
      */
-    public Tensor sample(RandomSource random, Context context, int draws) {
+    public SampleResult sample(RandomSource random, Context context, int draws) {
         Preconditions.checkArgument(draws >= 1, "posterior sampler: %s draws, expected at least 1", draws);
         try (TensorScope scope = TensorScope.open()) {
             long batch = context.state().size(0);
-            long[] item = map.itemShape();
-            Tensor noise = random.normal(prepend(item, batch * draws));
-            Tensor flat = sample(noise, context.repeatInterleave(draws));
-            return scope.keep(flat.reshape(prepend(prepend(item, draws), batch)));
+            SampleResult flat = sample(Noise.of(random, map, batch * draws), context.repeatInterleave(draws));
+            Tensor samples = flat.samples().reshape(prepend(prepend(map.itemShape(), draws), batch));
+            return new SampleResult(scope.keep(samples), flat.evaluations(), flat.time());
         }
     }
 
@@ -62,19 +59,16 @@ public record PosteriorSampler(MetaFlowMap map, int steps) {
                 + "needed (layout meta-flow-map). A flow map can be sampled by its jumps, a flow by its ODE", what);
     }
 
-    /** Uniform flow-map steps from 0 to 1. */
-    static Tensor chain(MetaFlowMap map, Tensor noise, Context context, int steps) {
-        try (TensorScope scope = TensorScope.open()) {
-            long batch = noise.size(0);
-            Context known = context.checkedFor(map);
-            Tensor state = noise;
-            for (int step = 0; step < steps; step++) {
-                Tensor start = Torch.full((double) step / steps, noise.dtype(), noise.device(), batch);
-                Tensor end = Torch.full((step + 1.0) / steps, noise.dtype(), noise.device(), batch);
-                state = map.flowMap(start, end, state, known);
-            }
-            return scope.keep(state);
-        }
+    /** Flow-map steps from 0 to 1. */
+    static SampleResult chain(MetaFlowMap map, TimeGrid grid, Noise noise, Context context, SamplingListener listener) {
+        Context known = context.checkedFor(map);
+        return Sampling.run(grid, noise, listener, 1, (step, state) ->
+                map.flowMap(time(grid, step, state), time(grid, step + 1, state), state, known));
+    }
+
+    /** A grid's time for each item. */
+    static Tensor time(TimeGrid grid, int step, Tensor like) {
+        return Torch.full(grid.time(step), like.dtype(), like.device(), like.size(0));
     }
 
     static long[] prepend(long[] shape, long size) {

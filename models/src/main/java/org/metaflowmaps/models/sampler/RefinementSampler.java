@@ -1,15 +1,10 @@
 package org.metaflowmaps.models.sampler;
 
-import com.google.common.base.Preconditions;
-import java.util.function.Supplier;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 
 /**
  * Samples of the data by alternating one-step posterior draws and re-noising to ever later times (paper, Algorithm 1; "kernel" in
@@ -19,55 +14,29 @@ import org.metaflowmaps.runtime.Torch;
  * map's network meanwhile, sampling throws {@link IllegalStateException}.
  *
  * @param map what is sampled, with contexts; not owned
- * @param steps network evaluations per sample, at least 1
+ * @param grid the context times of the draws, from 0 on, and, last, 1; one network evaluation each
  */
-public record RefinementSampler(MetaFlowMap map, int steps) {
-    /** Checks the number of steps, and that the map has contexts. */
+public record RefinementSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<Condition> {
+    private static final TimeGrid ONE_STEP = TimeGrid.uniform(1);
+
+    /** Checks that the map has contexts. */
     public RefinementSampler {
         PosteriorSampler.requireContexts(map, "refinement sampler");
-        Preconditions.checkArgument(steps >= 1, "refinement sampler: %s steps, expected at least 1", steps);
     }
 
-    /**
-     * Samples from given noise.
-     *
-     * @param initial standard normal: (B, item shape)
-     * @param noises a fresh standard normal tensor (B, item shape) at each call: for each step the posterior draw's, then the
-     *     re-noising's
-     * @param labels (B) int64, or null
-     * @param guidance (B), or null
-     * @return (B, item shape), in the innermost open scope
-     */
-    public Tensor sample(Tensor initial, Supplier<Tensor> noises, @Nullable Tensor labels, @Nullable Tensor guidance) {
-        try (TensorScope scope = TensorScope.open()) {
-            long batch = initial.size(0);
-            Context first = new Context(at(0, batch, initial), initial, labels, guidance).checkedFor(map);
-            Tensor state = initial;
-            for (int step = 0; step < steps; step++) {
-                Context context = Context.unchecked(at(step, batch, initial), state, first.labels(), first.guidance());
-                Tensor clean = PosteriorSampler.chain(map, noises.get(), context, 1);
-                state = LinearInterpolant.state(noises.get(), clean, at(step + 1, batch, initial));
-            }
-            return scope.keep(state);
-        }
+    /** With context times of one distance. */
+    public RefinementSampler(MetaFlowMap map, int steps) {
+        this(map, TimeGrid.uniform(steps));
     }
 
-    /**
-     * Samples from fresh noise.
-     *
-     * @param random draws all noise
-     * @param labels (B) int64
-     * @param guidance (B), or null
-     * @return (B, item shape), in the innermost open scope
-     */
-    public Tensor sample(RandomSource random, Tensor labels, @Nullable Tensor guidance) {
-        long[] shape = PosteriorSampler.prepend(map.itemShape(), labels.size(0));
-        try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(sample(random.normal(shape), () -> random.normal(shape), labels, guidance));
-        }
-    }
-
-    private Tensor at(int step, long batch, Tensor like) {
-        return Torch.full((double) step / steps, like.dtype(), like.device(), batch);
+    /** {@inheritDoc} It takes 1 + 2·steps noises: where it begins, then for each step the posterior draw's and the re-noising's. */
+    @Override
+    public SampleResult sample(Noise noise, Condition condition, SamplingListener listener) {
+        return Sampling.run(grid, noise, listener, 1, (step, state) -> {
+            Tensor time = PosteriorSampler.time(grid, step, state);
+            Context context = step == 0 ? new Context(time, state, condition).checkedFor(map) : Context.unchecked(time, state, condition);
+            Tensor clean = PosteriorSampler.chain(map, ONE_STEP, noise, context, SamplingListener.NONE).samples();
+            return LinearInterpolant.state(noise.next(), clean, PosteriorSampler.time(grid, step + 1, state));
+        });
     }
 }

@@ -151,7 +151,7 @@ final class CheckpointLayoutTest {
             averages.putAll(tensors(network, false, "model."));
             try (TensorFile file = TensorFile.open(write("averages.pt", averages))) {
                 assertRefused(IOException.class, () -> CheckpointLayout.detect(file), "2 averaged networks", "[ema_0.99., ema_0.999.]",
-                        "--prefix");
+                        "choose one by its prefix");
                 CheckpointLayout chosen = CheckpointLayout.at(file, "ema_0.99.");
                 assertTrue(CheckpointConversion.fit(file, chosen).isExact());
             }

@@ -123,7 +123,7 @@ final class PublicFilesTest {
         try (TensorFile file = TensorFile.open(file("above_float16.pt"))) {
             CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
             assertRefused(IllegalArgumentException.class, () -> CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, false,
-                    false), "final_layer.linear.bias has 1 value", "no finite float16", "70000", "--allow-infinite");
+                    false), "final_layer.linear.bias has 1 value", "no finite float16", "70000", "allow infinities");
             assertFalse(Files.exists(out));
             CheckpointConversion.convert(file, layout, out, "", DType.BFLOAT16, false, false);
             CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, false, true);

@@ -11,6 +11,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.metaflowmaps.models.mixture.GaussianMixture;
 import org.metaflowmaps.models.mixture.Mixtures;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -33,10 +34,10 @@ final class GlassTransitionTest {
         double h = 1.0 / steps;
         for (int i = 0; i < steps; i++) {
             double s = i * h;
-            Tensor one = transition.at(times(s, count), inner, state, null, null);
-            Tensor two = transition.at(times(s + h / 2, count), inner.add(one.mul(h / 2)), state, null, null);
-            Tensor three = transition.at(times(s + h / 2, count), inner.add(two.mul(h / 2)), state, null, null);
-            Tensor four = transition.at(times(s + h, count), inner.add(three.mul(h)), state, null, null);
+            Tensor one = transition.at(times(s, count), inner, state, Condition.none());
+            Tensor two = transition.at(times(s + h / 2, count), inner.add(one.mul(h / 2)), state, Condition.none());
+            Tensor three = transition.at(times(s + h / 2, count), inner.add(two.mul(h / 2)), state, Condition.none());
+            Tensor four = transition.at(times(s + h, count), inner.add(three.mul(h)), state, Condition.none());
             inner = inner.add(one.add(two.mul(2)).add(three.mul(2)).add(four).mul(h / 6));
         }
         return inner;
@@ -53,10 +54,10 @@ final class GlassTransitionTest {
             Tensor inner = random.normal(count, 2);
             Tensor labels = Torch.full(1, DType.INT64, Device.CPU, count);
             for (double time : new double[] {0, 0.25, 0.5, 0.9}) {
-                Tensor expected = new Glass(mixture.drift()).at(start, inner, new Context(times(time, count), x, labels, null));
-                assertClose(expected, new GlassTransition(mixture.drift(), time, 1, 0).at(start, inner, x, labels, null), 1e-5,
+                Tensor expected = new Glass(mixture.drift()).at(start, inner, new Context(times(time, count), x, Condition.labelled(labels)));
+                assertClose(expected, new GlassTransition(mixture.drift(), time, 1, 0).at(start, inner, x, Condition.labelled(labels)), 1e-5,
                         "t = " + time);
-                assertClose(expected, new GlassTransition(mixture.drift(), time, 1).at(start, inner, x, labels, null), 1e-5,
+                assertClose(expected, new GlassTransition(mixture.drift(), time, 1).at(start, inner, x, Condition.labelled(labels)), 1e-5,
                         "DDPM's, t = " + time);
             }
         }
@@ -91,7 +92,7 @@ final class GlassTransitionTest {
                 double second = to - gamma * t - gain * first;
                 double expected = first * inner + second * z - gamma * first * x;
                 Tensor actual = new GlassTransition(mixture.drift(), t, to, rho).at(times(s, 1),
-                        Torch.of(new double[] {inner}, 1, 1), Torch.of(new double[] {x}, 1, 1), null, null);
+                        Torch.of(new double[] {inner}, 1, 1), Torch.of(new double[] {x}, 1, 1), Condition.none());
                 assertEquals(expected, actual.item(), 1e-5 * (1 + Math.abs(expected)), "s = " + s);
             }
         }
@@ -160,7 +161,7 @@ final class GlassTransitionTest {
             Tensor start = Torch.of(starts);
             for (double[] times : new double[][] {{0, 1e-6}, {0, 1}, {0.5, 1}, {0.999, 1}}) {
                 for (double rho : new double[] {-1, 0, 0.3, 1}) {
-                    GlassTransition transition = new GlassTransition((time, point, labels, guidance) -> {
+                    GlassTransition transition = new GlassTransition((time, point, condition) -> {
                         if (times[0] == 0) {
                             assertEquals(1, point.narrow(0, 0, 1).item(), 1e-6, "x* at s = t = 0");
                         }
@@ -168,7 +169,7 @@ final class GlassTransitionTest {
                         return point.mul(0.5);
                     }, times[0], times[1], rho);
                     long before = NativeMemory.liveTensors();
-                    Tensor velocity = transition.at(start, transition.start(state, noise), state, null, null);
+                    Tensor velocity = transition.at(start, transition.start(state, noise), state, Condition.none());
                     assertEquals(before + 2, NativeMemory.liveTensors(), "the start and the velocity are all that is kept");
                     assertEquals(1, velocity.isFinite().all().item(), times[0] + " to " + times[1]);
                 }
@@ -178,7 +179,7 @@ final class GlassTransitionTest {
 
     @Test
     void whatMakesNoSenseIsRefused() {
-        Drift none = (time, state, labels, guidance) -> state;
+        Drift none = (time, state, condition) -> state;
         for (double[] times : new double[][] {{-0.1, 0.5}, {0.5, 0.5}, {0.6, 0.5}, {0.5, 1.1}, {1, 1}, {Double.NaN, 1}}) {
             assertRefused(() -> new GlassTransition(none, times[0], times[1], 0), "0 <= from < to <= 1");
             assertRefused(() -> GlassTransition.ddpm(times[0], times[1]), "0 <= from < to <= 1");

@@ -56,10 +56,9 @@ final class AttentionTest {
             Tensor tokens = random.normal(BATCH, TOKENS, WIDTH);
             Tensor seen = random.normal(BATCH, SEEN, WIDTH);
             Tensor gate = random.normal(BATCH, 1, HEADS, HEAD);
-            Attention attention = new Attention(HEADS);
-            double[] alone = attention.forward(Dual.constant(tokens), weights).primal().toDoubleArray();
-            double[] joint = attention.forward(Dual.constant(tokens), Dual.constant(seen), Dual.constant(gate),
-                    weights).primal().toDoubleArray();
+            double[] alone = new Attention(HEADS, false, weights).forward(Dual.constant(tokens)).primal().toDoubleArray();
+            double[] joint = new Attention(HEADS, true, weights)
+                    .forward(Dual.constant(tokens), Dual.constant(seen), Dual.constant(gate)).primal().toDoubleArray();
             Plain plain = new Plain(arena, norms);
             for (int item = 0; item < BATCH; item++) {
                 double[][] own = rows(tokens, item, TOKENS);
@@ -162,7 +161,7 @@ final class AttentionTest {
             Context context = SmallNetworks.context(map, random);
             Tensor time = context.time();
             Tensor state = SmallNetworks.items(map, random);
-            Context other = new Context(time, context.state().flip(2), context.labels(), context.guidance());
+            Context other = new Context(time, context.state().flip(2), context.condition());
             assertArrayEquals(map.averageVelocity(time, time, state, context).toFloatArray(), map.averageVelocity(time, time,
                     state, other).toFloatArray());
             gate(map, "blocks.1.", width, 1);

@@ -14,6 +14,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.models.drift.ConditionalDrift;
 import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.models.model.MlpConfig;
@@ -77,7 +78,7 @@ final class ConditionalDriftTest {
                 Tensor data = mixture.sample(random, count);
                 Tensor x = onLaw ? LinearInterpolant.state(random.normal(count, 2), data, t) : random.normal(count, 2).mul(3);
                 Tensor own = onLaw ? LinearInterpolant.state(random.normal(count, 2), data, s) : random.normal(count, 2).mul(3);
-                return new Grid(s, own, new Context(t, x, seed % 2 == 0 ? Torch.of(labels) : null, null));
+                return new Grid(s, own, new Context(t, x, seed % 2 == 0 ? Condition.labelled(Torch.of(labels)) : Condition.none()));
             }
         }
     }
@@ -93,7 +94,7 @@ final class ConditionalDriftTest {
                 double[] expected = exact.at(at.start, at.state, at.context).toDoubleArray();
                 double[] wide = exact.at(at.start.to(DType.FLOAT64), at.state.to(DType.FLOAT64),
                         new Context(at.context.time().to(DType.FLOAT64), at.context.state().to(DType.FLOAT64),
-                        at.context.labels(), null)).toDoubleArray();
+                        at.context.condition())).toDoubleArray();
                 double worst = 0;
                 for (int i = 0; i < expected.length; i++) {
                     assertTrue(Double.isFinite(actual[i]) && Double.isFinite(expected[i]),
@@ -119,9 +120,9 @@ final class ConditionalDriftTest {
             Tensor start = Torch.of(starts);
             Tensor own = random.normal(starts.length, 2);
             NetworkDrift drift = new NetworkDrift(network);
-            for (Context empty : List.of(Context.unconditional(own, null, null),
+            for (Context empty : List.of(Context.unconditional(own, Condition.none()),
                     new Context(Torch.zerosLike(start), own.mul(-7)))) {
-                assertClose(drift.at(start, own, null, null), new Glass(drift).at(start, own, empty), 1e-6, "t = 0");
+                assertClose(drift.at(start, own, Condition.none()), new Glass(drift).at(start, own, empty), 1e-6, "t = 0");
             }
         }
     }
@@ -153,7 +154,7 @@ final class ConditionalDriftTest {
             Tensor inside = random.uniform(count).to(DType.FLOAT64).mul(0.9).add(0.05);
             Tensor zero = Torch.zerosLike(inside);
             Tensor one = Torch.onesLike(inside);
-            Tensor drift = mixture.drift().at(inside, own, null, null);
+            Tensor drift = mixture.drift().at(inside, own, Condition.none());
             Tensor straight = x.sub(own).div(inside.neg().add(1).unsqueeze(1));
             for (ConditionalDrift way : List.of(exact, glass)) {
                 // GLASS passes times on as float32.

@@ -12,6 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.runtime.Autograd;
@@ -66,7 +67,7 @@ final class GaussianMixtureTest {
             Tensor t = column(at.time());
             Tensor rest = t.neg().add(1);
             Tensor x = at.state();
-            Tensor b = mixture.drift().at(at.time(), x, null, null);
+            Tensor b = mixture.drift().at(at.time(), x, Condition.none());
             Tensor denoised = mixture.denoiser(at.time(), x);
             Tensor score = score(mixture, at);
             assertClose(denoised, x.add(rest.mul(b)), 1e-10, "D from b");
@@ -85,9 +86,9 @@ final class GaussianMixtureTest {
             Tensor mean = Torch.of(mixture.mean(), 1, 2);
             Tensor start = Torch.zeros(DType.FLOAT64, Device.CPU, 5);
             Tensor end = Torch.onesLike(start);
-            assertClose(mean.sub(x), mixture.drift().at(start, x, null, null), 1e-12, "b at 0");
+            assertClose(mean.sub(x), mixture.drift().at(start, x, Condition.none()), 1e-12, "b at 0");
             assertClose(mean.expand(5, 2), mixture.denoiser(start, x), 1e-12, "D at 0");
-            assertClose(x, mixture.drift().at(end, x, null, null), 1e-12, "b at 1");
+            assertClose(x, mixture.drift().at(end, x, Condition.none()), 1e-12, "b at 1");
             assertClose(x, mixture.denoiser(end, x), 1e-12, "D at 1");
             Tensor normal = x.square().sum(false, 1).mul(-0.5).sub(Math.log(2 * Math.PI));
             assertClose(normal, mixture.logDensity(start, x), 1e-12, "density at 0");
@@ -108,10 +109,10 @@ final class GaussianMixtureTest {
             Tensor state = at.state().clone().requiresGrad_(true);
             Tensor score = score(mixture, at);
             Tensor rate = Autograd.gradients(mixture.logDensity(time, at.state()).sum(), List.of(time)).getFirst();
-            Tensor b = mixture.drift().at(at.time(), state, null, null);
+            Tensor b = mixture.drift().at(at.time(), state, Condition.none());
             Tensor divergence = Torch.zerosLike(at.time());
             for (int i = 0; i < 2; i++) {
-                divergence = divergence.add(Autograd.gradients(b.select(1, i).sum(), List.of(state), null, true).getFirst().select(1, i));
+                divergence = divergence.add(Autograd.gradients(b.select(1, i).sum(), List.of(state), Torch.scalar(1).to(DType.FLOAT64), true).getFirst().select(1, i));
             }
             assertClose(divergence.add(b.mul(score).sum(false, 1)).neg(), rate, 1e-9, "continuity");
         }
@@ -124,10 +125,10 @@ final class GaussianMixtureTest {
             Context at = random(4);
             Tensor labels = Torch.full(1, DType.INT64, Device.CPU, ITEMS);
             Tensor none = Torch.full(mixture.components(), DType.INT64, Device.CPU, ITEMS);
-            assertClose(second.drift().at(at.time(), at.state(), null, null), mixture.drift()
-                    .at(at.time(), at.state(), labels, null), 1e-10, "drift");
-            assertClose(mixture.drift().at(at.time(), at.state(), null, null), mixture.drift()
-                    .at(at.time(), at.state(), none, null), 0, "no label");
+            assertClose(second.drift().at(at.time(), at.state(), Condition.none()), mixture.drift()
+                    .at(at.time(), at.state(), Condition.labelled(labels)), 1e-10, "drift");
+            assertClose(mixture.drift().at(at.time(), at.state(), Condition.none()), mixture.drift()
+                    .at(at.time(), at.state(), Condition.labelled(none)), 0, "no label");
         }
     }
 
@@ -137,8 +138,8 @@ final class GaussianMixtureTest {
             Context at = random(5);
             Tensor time = at.time().to(DType.FLOAT32);
             Tensor state = at.state().to(DType.FLOAT32);
-            Tensor exact = mixture.drift().at(time.to(DType.FLOAT64), state.to(DType.FLOAT64), null, null);
-            Tensor single = mixture.drift().at(time, state, null, null);
+            Tensor exact = mixture.drift().at(time.to(DType.FLOAT64), state.to(DType.FLOAT64), Condition.none());
+            Tensor single = mixture.drift().at(time, state, Condition.none());
             assertEquals(DType.FLOAT32, single.dtype());
             assertClose(exact, single.to(DType.FLOAT64), 1e-6, "drift");
         }
@@ -152,7 +153,7 @@ final class GaussianMixtureTest {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(6)) {
             double[] x = {0.3, -0.2, 1.1, 0.4};
-            Context context = new Context(times(time, time), Torch.of(x, 2, 2), null, null);
+            Context context = new Context(times(time, time), Torch.of(x, 2, 2));
             Tensor drawn = mixture.posterior(random, context, draws);
             assertArrayEquals(new long[] {2, draws, 2}, drawn.shape());
             for (int i = 0; i < 2; i++) {
@@ -189,7 +190,7 @@ final class GaussianMixtureTest {
         int draws = 20_000;
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(8)) {
-            Context prior = new Context(Torch.zeros(3), Torch.zeros(3, 2), Torch.of(new long[] {0, 1, 2}), null);
+            Context prior = new Context(Torch.zeros(3), Torch.zeros(3, 2), Condition.labelled(Torch.of(new long[] {0, 1, 2})));
             Tensor drawn = mixture.posterior(random, prior, draws);
             for (int k = 0; k < 3; k++) {
                 Mixtures.Moments actual = Mixtures.moments(drawn.select(0, k).toDoubleArray());
@@ -214,9 +215,9 @@ final class GaussianMixtureTest {
             assertTrue(scope.size() - before <= 10, "only arguments and results stay: " + (scope.size() - before));
             assertRefused(() -> own.denoiser(Torch.zeros(2), Torch.zeros(2, 3)), "state is", "(B, 2)");
             assertRefused(() -> own.denoiser(Torch.zeros(3), Torch.zeros(2, 2)), "time is", "(2)");
-            assertRefused(() -> own.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Torch.of(new long[] {4}), null),
+            assertRefused(() -> own.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Condition.labelled(Torch.of(new long[] {4}))),
                     "labels from 4", "0 to 2, and 3");
-            assertRefused(() -> own.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Torch.of(new long[] {0, 1}), null), "labels are");
+            assertRefused(() -> own.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Condition.labelled(Torch.of(new long[] {0, 1}))), "labels are");
             assertRefused(() -> own.sample(random, 0), "0 posterior draws");
         }
         List<double[]> one = List.of(new double[] {0, 0});

@@ -10,6 +10,7 @@ import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -102,8 +103,8 @@ final class LinearGaussianRewardTest {
             Context at = random(0.01, 0.99);
             Tensor t = at.time().unsqueeze(1);
             Tensor rest = t.neg().add(1);
-            Tensor correction = tilted.drift().at(at.time(), at.state(), null, null)
-                    .sub(mixture.drift().at(at.time(), at.state(), null, null));
+            Tensor correction = tilted.drift().at(at.time(), at.state(), Condition.none())
+                    .sub(mixture.drift().at(at.time(), at.state(), Condition.none()));
             assertClose(correction, rest.div(t).mul(reward.valueGradient(mixture, at.time(), at.state())), 1e-9, "(1-t)/t ∇V");
             Tensor change = tilted.denoiser(at.time(), at.state()).sub(mixture.denoiser(at.time(), at.state()));
             assertClose(rest.mul(correction), change, 1e-10, "D* - D");

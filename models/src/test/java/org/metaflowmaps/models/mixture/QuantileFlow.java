@@ -96,7 +96,7 @@ public final class QuantileFlow implements MetaFlowMap {
     private Law posterior(Context context) {
         double[] times = context.time().toDoubleArray();
         double[] states = context.state().toDoubleArray();
-        Tensor given = context.labels();
+        Tensor given = context.condition().labels().orElse(null);
         long @Nullable [] labels = given == null ? null : given.toLongArray();
         int count = mixture.components();
         double[] logs = new double[times.length * count];

@@ -10,6 +10,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -44,7 +45,7 @@ final class QuantileFlowTest {
                 }
                 Context context = new Context(random.uniform(ITEMS).to(DType.FLOAT64).mul(0.95), random.normal(ITEMS, 1)
                         .to(DType.FLOAT64).mul(2),
-                        Torch.of(labels), null);
+                        Condition.labelled(Torch.of(labels)));
                 return new Given(both.select(0, 0), both.select(0, 1), random.normal(ITEMS, 1).to(DType.FLOAT64).mul(1.5), context);
             }
         }
@@ -135,7 +136,7 @@ final class QuantileFlowTest {
                 QuantileFlow own = new QuantileFlow(mixture)) {
             Given at = Given.random(5);
             Context single = new Context(at.context.time().to(DType.FLOAT32), at.context.state().to(DType.FLOAT32),
-                    at.context.labels(), null);
+                    at.context.condition());
             Tensor v = own.averageVelocity(at.start.to(DType.FLOAT32), at.end.to(DType.FLOAT32), at.state.to(DType.FLOAT32), single);
             assertEquals(DType.FLOAT32, v.dtype());
             assertTrue(v.isFinite().all().item() == 1);

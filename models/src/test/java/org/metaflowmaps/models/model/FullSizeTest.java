@@ -102,8 +102,8 @@ final class FullSizeTest {
                 RandomSource random = RandomSource.seeded(2);
                 Autocast on = Autocast.bfloat16(Device.Type.CPU);
                 Autograd.Mode off = Autograd.inference()) {
-            Context context = new Context(random.uniform(1), random.normal(1, 4, 32, 32), Torch.of(new long[] {281}),
-                    Torch.of(new float[] {2.5f}));
+            Context context = new Context(random.uniform(1), random.normal(1, 4, 32, 32),
+                    Condition.labelled(Torch.of(new long[] {281})).guided(Torch.of(new float[] {2.5f})));
             Tensor output = map.averageVelocity(Torch.of(new float[] {0.2f}), Torch.of(new float[] {0.9f}),
                     random.normal(1, 4, 32, 32), context);
             assertEquals(DType.FLOAT32, output.dtype());

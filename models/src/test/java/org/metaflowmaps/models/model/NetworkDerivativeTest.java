@@ -124,8 +124,8 @@ final class NetworkDerivativeTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             Point at = Point.random(map, random);
             for (Context context : new Context[] {
-                SmallNetworks.context(map, random), SmallNetworks.context(map, random).with(null, null),
-                Context.unconditional(at.state, null, null)}) {
+                SmallNetworks.context(map, random), SmallNetworks.context(map, random).with(Condition.none()),
+                Context.unconditional(at.state, Condition.none())}) {
                 assertClose(at.at(map, context, DIRECTIONS[0], 0), at.dual(map, context, DIRECTIONS[0]).primal(), 1e-6, name);
             }
         }

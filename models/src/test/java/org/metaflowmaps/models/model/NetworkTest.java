@@ -123,18 +123,18 @@ final class NetworkTest {
                     "context time", "[1]");
             assertRefused(() -> map.averageVelocity(time, time, state, new Context(time, state.narrow(0, 0, 2))),
                     "context state", "[2, 2, 4, 4]");
-            assertRefused(() -> map.averageVelocity(time, time, state, good.with(null, guidance.narrow(0, 0, 2))), "guidance",
+            assertRefused(() -> map.averageVelocity(time, time, state, good.with(Condition.none().guided(guidance.narrow(0, 0, 2)))), "guidance",
                     "[2]", "[3]");
             for (long label : new long[] {-1, 4}) {
-                assertRefused(() -> map.averageVelocity(time, time, state, good.with(Torch.of(new long[] {0, label, 1}), null)),
+                assertRefused(() -> map.averageVelocity(time, time, state, good.with(Condition.labelled(Torch.of(new long[] {0, label, 1})))),
                         "label " + label, "0 to 2", "3 for no label");
             }
-            assertRefused(() -> map.averageVelocity(time, time, state, good.with(Torch.of(new long[] {0, 1}), null)), "labels",
+            assertRefused(() -> map.averageVelocity(time, time, state, good.with(Condition.labelled(Torch.of(new long[] {0, 1})))), "labels",
                     "int64[3]");
-            assertRefused(() -> map.averageVelocity(time, time, state, good.with(time, null)), "labels", "float32", "int64[3]");
+            assertRefused(() -> map.averageVelocity(time, time, state, good.with(Condition.labelled(time))), "labels", "float32", "int64[3]");
             Tensor pair = random.normal(3, 2);
-            assertRefused(() -> unlabelled.averageVelocity(time, time, pair, new Context(time, pair, Torch.of(new long[] {0, 0,
-                    0}), null)),
+            assertRefused(() -> unlabelled.averageVelocity(time, time, pair, new Context(time, pair,
+                    Condition.labelled(Torch.of(new long[] {0, 0, 0})))),
                     "without classes");
             assertRefused(() -> unlabelled.averageVelocity(time, time, random.normal(3, 3), new Context(time, pair)), "[3, 3]",
                     "[2]");

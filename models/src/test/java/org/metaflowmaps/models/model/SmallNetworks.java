@@ -95,7 +95,8 @@ public final class SmallNetworks {
 
     /** A random context for a map, with one unlabelled item and a guidance scale on each side of the midpoint. */
     public static Context context(MetaFlowMap map, RandomSource random) {
-        Tensor labels = map.classes() == 0 ? null : Torch.of(new long[] {0, map.classes(), map.classes() - 1});
-        return new Context(random.uniform(BATCH), items(map, random), labels, Torch.of(new float[] {1, 2.5f, 2}));
+        Condition labels = map.classes() == 0 ? Condition.none()
+                : Condition.labelled(Torch.of(new long[] {0, map.classes(), map.classes() - 1}));
+        return new Context(random.uniform(BATCH), items(map, random), labels.guided(Torch.of(new float[] {1, 2.5f, 2})));
     }
 }

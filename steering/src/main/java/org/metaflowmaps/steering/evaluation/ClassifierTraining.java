@@ -12,6 +12,8 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.data.Loader;
+import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
@@ -61,7 +63,7 @@ public record ClassifierTraining(int epochs, long seed) {
      */
     public long run(LabelledImages images, LabelledImages test, Device device, Path file, Listener listener) throws IOException {
         try (RandomSource random = RandomSource.seeded(seed, device);
-                TrainingData data = new ImageData(images, images.count(), seed, device);
+                TrainingData data = new Loader(new ImageData(images), seed, Reading.of(0), device);
                 FashionClassifier classifier = FashionClassifier.initialised(device, random);
                 AdamW optimizer = new AdamW(classifier.parameters(), 0.9, 0.99, 1e-8, WEIGHT_DECAY)) {
             long batches = Math.ceilDiv(images.count(), BATCH);

@@ -1,11 +1,11 @@
 package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.DrawsDrift;
 import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.drift.StartDrift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
@@ -38,14 +38,13 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
      *
      * @param map with contexts, not owned
      * @param items clean: (N, item shape), at least one
-     * @param labels (N) int64; not used by a map without classes
-     * @param guidance (N), or null
+     * @param condition labels and guidance scales of the N items; not used by a map without classes
      * @param time t, in [0, 1)
      * @param draws of each item for the third way: an even number, at least 2
      * @param random draws all noise
      * @throws IllegalArgumentException if one of these is out of its range
      */
-    public static DriftDisagreement of(MetaFlowMap map, Tensor items, Tensor labels, @Nullable Tensor guidance, double time, int draws,
+    public static DriftDisagreement of(MetaFlowMap map, Tensor items, Condition condition, double time, int draws,
             RandomSource random) {
         Preconditions.checkArgument(map.isContextual(),
                 "drift disagreement: this map is one of a flow, without contexts, and has one drift only");
@@ -58,10 +57,8 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
             long count = Math.min(CHUNK, items.size(0) - from);
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.inference()) {
-                Context noised = PosteriorEvaluation.noised(items.narrow(0, from, count), labels.narrow(0, from, count),
-                        guidance == null ? null : guidance.narrow(0, from, count), time,
-                        random);
-                Context context = map.classes() == 0 ? noised.with(null, null) : noised;
+                Condition given = map.classes() == 0 ? Condition.none() : condition.slice(from, count);
+                Context context = PosteriorEvaluation.noised(items.narrow(0, from, count), given, time, random);
                 Tensor empty = at(new NetworkDrift(map), context);
                 Tensor start = at(new StartDrift(map, random.normal(context.state().shape())), context);
                 // Two halves of the draws, whose difference tells how far off their mean is.
@@ -82,7 +79,7 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
     }
 
     private static Tensor at(Drift drift, Context context) {
-        return drift.at(context.time(), context.state(), context.labels(), context.guidance());
+        return drift.at(context.time(), context.state(), context.condition());
     }
 
     private static double squares(Tensor values) {

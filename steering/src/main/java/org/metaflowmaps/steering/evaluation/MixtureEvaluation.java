@@ -15,6 +15,7 @@ import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.GlassSampler;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
+import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
@@ -130,8 +131,7 @@ public final class MixtureEvaluation implements AutoCloseable {
                 mixture.dimension());
         Map<Integer, List<Distance>> all = new LinkedHashMap<>();
         for (int count : steps) {
-            PosteriorSampler sampler = new PosteriorSampler(map, count);
-            all.put(count, compared(sampler::sample));
+            all.put(count, compared(new PosteriorSampler(map, count)));
         }
         return all;
     }
@@ -146,23 +146,17 @@ public final class MixtureEvaluation implements AutoCloseable {
         ConditionalDrift drift = new Glass(mixture.drift());
         Map<Integer, List<Distance>> all = new LinkedHashMap<>();
         for (int count : steps) {
-            GlassSampler sampler = new GlassSampler(drift, count);
-            all.put(count, compared(sampler::sample));
+            all.put(count, compared(new GlassSampler(drift, count)));
         }
         return all;
     }
 
-    /** Carries noise (contexts·draws, d) to draws, for contexts repeated as often. */
-    private interface Sampler {
-        Tensor sample(Tensor noise, Context context);
-    }
-
-    private List<Distance> compared(Sampler sampler) {
+    private List<Distance> compared(Sampler<Context> sampler) {
         List<Distance> distances = new ArrayList<>();
         for (Case at : cases) {
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {
-                Tensor drawn = sampler.sample(at.noise, at.context.repeatInterleave(settings.draws));
+                Tensor drawn = sampler.sample(at.noise, at.context.repeatInterleave(settings.draws)).samples();
                 distances.add(distance(at, drawn.reshape(at.exact.shape())));
             }
         }

@@ -2,12 +2,15 @@ package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.sampler.Noise;
+import org.metaflowmaps.models.sampler.SampleResult;
+import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.PosteriorEvaluation;
@@ -36,26 +39,14 @@ public final class PosteriorFrechet {
     private final FeatureMoments noised;
     private final FeatureMoments others;
 
-    /** One sample of each posterior from given noise, such as that of a posterior sampler or a GLASS sampler. */
-    @FunctionalInterface
-    public interface Sampler {
-        /**
-         * Samples.
-         *
-         * @param noise standard normal: (B, 1, 28, 28)
-         * @param context the B posteriors
-         * @return (B, 1, 28, 28), in the innermost open scope
-         */
-        Tensor sample(Tensor noise, Context context);
-    }
-
     /**
      * A sampler's distances at a time.
      *
      * @param toNoised to the images that were noised, as published figures are
      * @param toOthers to as many other images; a perfect sampler's is {@link #floor} but for chance
+     * @param evaluations network evaluations for each draw
      */
-    public record Distances(double toNoised, double toOthers) {}
+    public record Distances(double toNoised, double toOthers, long evaluations) {}
 
     /**
      * Features of the real images.
@@ -104,27 +95,30 @@ public final class PosteriorFrechet {
     /**
      * A sampler's distances.
      *
+     * @param sampler of images (B, 1, 28, 28), such as a posterior sampler or a GLASS sampler
      * @param time t in [0, 1]
      * @throws IllegalArgumentException if the time is out of range, or samples are not finite
      */
-    public Distances of(Sampler sampler, double time) {
+    public Distances of(Sampler<Context> sampler, double time) {
         Preconditions.checkArgument(time >= 0 && time <= 1, "posterior Fréchet distance: time %s, expected 0 to 1", time);
         FeatureMoments drawn = new FeatureMoments(FashionClassifier.FEATURES);
+        long evaluations = 0;
         try (RandomSource random = RandomSource.seeded(seed, device)) {
             for (int from = 0; from < count; from += CHUNK) {
                 try (TensorScope scope = TensorScope.open();
                         Autograd.Mode off = Autograd.inference()) {
                     int to = Math.min(count, from + CHUNK);
-                    Context context = PosteriorEvaluation.noised(ImageData.items(images, from, to, device),
-                            ImageData.labels(images, from, to, device), null, time,
-                            random);
-                    Tensor scale = guidance == null ? null : Torch.full(guidance, DType.FLOAT32, device, to - from);
-                    Tensor samples = sampler.sample(random.normal(context.state().shape()),
-                            context.with(labelled ? context.labels() : null, scale));
-                    drawn.add(classifier.features(samples));
+                    Condition condition = labelled ? Condition.labelled(ImageData.labels(images, from, to, device)) : Condition.none();
+                    if (guidance != null) {
+                        condition = condition.guided(Torch.full(guidance, DType.FLOAT32, device, to - from));
+                    }
+                    Context context = PosteriorEvaluation.noised(ImageData.items(images, from, to, device), condition, time, random);
+                    SampleResult result = sampler.sample(Noise.of(random, context.state().shape()), context);
+                    drawn.add(classifier.features(result.samples()));
+                    evaluations = Math.max(evaluations, result.evaluations());
                 }
             }
         }
-        return new Distances(FrechetDistance.between(noised, drawn), FrechetDistance.between(others, drawn));
+        return new Distances(FrechetDistance.between(noised, drawn), FrechetDistance.between(others, drawn), evaluations);
     }
 }

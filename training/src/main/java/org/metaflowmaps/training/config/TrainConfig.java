@@ -1,9 +1,11 @@
 package org.metaflowmaps.training.config;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import java.io.IOException;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.training.data.DataConfig;
 
 /**
  * All that determines a training run, as written in its configuration file.
@@ -92,5 +94,28 @@ public record TrainConfig(
         Check.require(checkpointKeep > 0, "checkpoint_keep is %s, expected at least 1", checkpointKeep);
         Check.require(checkpointKeepEvery >= 0, "checkpoint_keep_every is %s, expected 0 (none) or more", checkpointKeepEvery);
         Check.require(evaluateEvery >= 0, "evaluate_every is %s, expected 0 (off) or more", evaluateEvery);
+    }
+
+    /**
+     * Loads a configuration, {@code TrainConfig.load("quickstart", "steps=100", "batch=8")}.
+     *
+     * @param name a YAML file, or one of the {@linkplain Configs#BUILT_IN built-in configurations} if there is no such file
+     * @param overrides {@code key=value} settings above it, the value in YAML
+     * @throws IOException if there is neither, the file cannot be read, or a setting is unknown or of another kind
+     * @throws IllegalArgumentException if a value is out of range
+     */
+    public static TrainConfig load(String name, String... overrides) throws IOException {
+        return Configs.load(name, List.of(overrides)).config();
+    }
+
+    /**
+     * Returns this configuration with some settings changed, {@code config.with("steps=100", "optimizer.clip=1")}.
+     *
+     * @param overrides {@code key=value}, the value in YAML; null fills in a size of the network that follows from the data
+     * @throws IOException if a setting is unknown or of another kind, or a size is null and the data cannot be read
+     * @throws IllegalArgumentException if a value is out of range
+     */
+    public TrainConfig with(String... overrides) throws IOException {
+        return Configs.with(this, List.of(overrides));
     }
 }

@@ -1,4 +1,4 @@
-/** What a run's configuration file says, section by section, with its ranges checked; nothing here computes. */
+/** What a run's configuration says, section by section, with its ranges checked; its defaults, built-in configurations and reader. */
 @NullMarked
 package org.metaflowmaps.training.config;
 

@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
+import java.util.Arrays;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
@@ -16,6 +17,8 @@ final class EpochOrder implements AutoCloseable {
     private final Device device;
     private Tensor order;
     private long orderOf;
+    private int[] numbers = new int[0];
+    private long numbersOf = -1;
 
     /**
      * The order of a stream.
@@ -37,8 +40,7 @@ final class EpochOrder implements AutoCloseable {
      * @return (size) int64, from 0 to count - 1, in the innermost open scope
      */
     Tensor indices(long position, int size) {
-        Preconditions.checkArgument(position >= 0 && size > 0 && size <= MOST_ITEMS,
-                "%s items from position %s, expected 1 to %s from 0 or more", size, position, MOST_ITEMS);
+        require(position, size);
         try (TensorScope scope = TensorScope.open()) {
             Tensor index = null;
             long missing = size;
@@ -52,6 +54,27 @@ final class EpochOrder implements AutoCloseable {
             }
             return scope.keep(Preconditions.checkNotNull(index));
         }
+    }
+
+    /** The same as numbers in Java, which are copied from the tensor once an epoch. */
+    int[] numbers(long position, int size) {
+        require(position, size);
+        int[] found = new int[size];
+        for (int i = 0; i < size; i++) {
+            long epoch = (position + i) / count;
+            if (epoch != numbersOf) {
+                numbers = Arrays.stream(order(epoch).toLongArray()).mapToInt(Math::toIntExact).toArray();
+                numbersOf = epoch;
+            }
+            found[i] = numbers[(int) ((position + i) % count)];
+        }
+        return found;
+    }
+
+    /** Refuses a range that is none, or too long. */
+    static void require(long position, int size) {
+        Preconditions.checkArgument(position >= 0 && size > 0 && size <= MOST_ITEMS,
+                "%s items from position %s, expected 1 to %s from 0 or more", size, position, MOST_ITEMS);
     }
 
     /** An epoch's order, drawn once and kept on the device: a batch then copies nothing there and waits for nothing. */

@@ -15,6 +15,9 @@ import java.util.stream.IntStream;
  * of equal ones. Every class keeps at least one item to train on. Within a class the items with the smallest keys are taken.
  */
 final class HoldOut {
+    /** The seed of held-out items' choice and noise, which are the same in every run. */
+    static final long SEED = 0x68656c64L;
+
     private final int[] trained;
     private final int[] held;
 
@@ -23,23 +26,41 @@ final class HoldOut {
         this.held = held;
     }
 
+    /** Holds out the items that a data set chooses. */
+    static HoldOut of(Items items, int count) {
+        int all = items.count();
+        Preconditions.checkArgument(all >= 1, "a data set of %s items, expected at least 1", all);
+        int[] held = count == 0 ? new int[0] : items.heldOut(count);
+        boolean[] out = new boolean[all];
+        for (int item : held) {
+            Preconditions.checkArgument(item >= 0 && item < all && !out[item], "item %s is held out, expected different ones of the %s there are",
+                    item, all);
+            out[item] = true;
+        }
+        Preconditions.checkArgument(held.length < all, "all %s items are held out, expected at least one to train on", all);
+        return new HoldOut(IntStream.range(0, all).filter(item -> !out[item]).toArray(), held);
+    }
+
+    /** A choice of which only every {@code count}th item that is trained on is left, from number {@code index} on. */
+    HoldOut shard(int index, int count) {
+        return new HoldOut(IntStream.range(0, trained.length).filter(at -> at % count == index).map(at -> trained[at]).toArray(), held);
+    }
+
     /** A number that is the same in every run for an item. */
     interface Key {
         long of(int item);
     }
 
     /**
-     * Chooses.
+     * Chooses held-out items with each class in proportion; items whose label is negative are never chosen.
      *
-     * @param labels each item's class, from 0; negative for an item that has none and is never held out
-     * @param classes how many there are
      * @param count items to hold out
+     * @return their numbers, ascending
      * @throws IllegalArgumentException if fewer than one item of each class would be left to train on
      */
-    static HoldOut of(int[] labels, int classes, int count, Key key) {
-        if (count == 0) {
-            return new HoldOut(IntStream.range(0, labels.length).toArray(), new int[0]);
-        }
+    static int[] chosen(Items set, int count, Key key) {
+        int[] labels = IntStream.range(0, set.count()).map(set::label).toArray();
+        int classes = Math.max(1, set.classes());
         // A claim of more classes than there are labels takes no memory.
         int[] sizes = new int[Math.min(classes, Arrays.stream(labels).max().orElse(0) + 1)];
         int all = 0;
@@ -58,8 +79,7 @@ final class HoldOut {
             items.get(label).sort(Comparator.comparingLong(key::of));
             items.get(label).subList(0, quotas[label]).forEach(item -> out[item] = true);
         }
-        return new HoldOut(IntStream.range(0, out.length).filter(item -> !out[item]).toArray(),
-                IntStream.range(0, out.length).filter(item -> out[item]).toArray());
+        return IntStream.range(0, out.length).filter(item -> out[item]).toArray();
     }
 
     private static int[] quotas(int[] sizes, int all, int count) {
@@ -82,17 +102,17 @@ final class HoldOut {
         return quotas;
     }
 
-    /** The items that are trained on, ascending. */
+    /** Returns the items that are trained on, ascending; not to be changed. */
     int[] trained() {
         return trained;
     }
 
-    /** The items that are held out, ascending. */
+    /** Returns the items that are held out; not to be changed. */
     int[] held() {
         return held;
     }
 
-    /** The held-out items of a range, checked. */
+    /** Returns the held-out items of a range. */
     int[] held(int from, int count) {
         Preconditions.checkArgument(from >= 0 && count > 0 && (long) from + count <= held.length,
                 "held-out items %s to %s, expected some of the %s there are",

@@ -1,51 +1,36 @@
 package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Objects;
+import java.util.function.Supplier;
+import java.util.stream.IntStream;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Labelled images in [-1, 1], in a new order each epoch; they stay on the device as bytes. */
-public final class ImageData implements TrainingData {
+/** Labelled images in [-1, 1]; a loader keeps them on the device as bytes. */
+public final class ImageData implements Items {
     private static final double HALF_RANGE = 127.5;
 
     private final LabelledImages images;
-    private final Tensor pixels;
-    private final Tensor labels;
-    private final EpochOrder order;
-    private final int count;
-    private final Flips flips;
 
     /**
-     * A stream of the first images of a set.
+     * Items of a set of images. Held out are the last ones.
      *
      * @param images where they come from
-     * @param count how many of them to use, from the first on; the rest can be held out
-     * @param seed determines the order of every epoch
-     * @param device where batches are made
      */
-    public ImageData(LabelledImages images, int count, long seed, Device device) {
-        this(images, count, seed, false, device);
+    public ImageData(LabelledImages images) {
+        this.images = images;
     }
 
-    /**
-     * Such a stream, of which items may be mirrored.
-     *
-     * @param flip whether half of the items, drawn by the seed and their place in the stream, are mirrored left to right
-     */
-    public ImageData(LabelledImages images, int count, long seed, boolean flip, Device device) {
-        Preconditions.checkArgument(count > 0 && count <= images.count(), "%s images to train on, expected 1 to %s", count, images.count());
-        this.images = images;
-        this.count = count;
-        this.flips = new Flips(flip, seed);
-        this.pixels = pixels(images, 0, count, device).retain();
-        try (TensorScope scope = TensorScope.open()) {
-            this.labels = labels(images, 0, count, device).retain();
-        }
-        this.order = new EpochOrder(count, seed, device);
+    /** Opens the set that a configuration names. */
+    static ImageData open(DataConfig config) throws IOException {
+        return new ImageData(Datasets.images(config));
     }
 
     /** Raw bytes (N, C, H, W) of a range of images, in the innermost open scope. */
@@ -96,6 +81,11 @@ public final class ImageData implements TrainingData {
     }
 
     @Override
+    public int count() {
+        return images.count();
+    }
+
+    @Override
     public long[] itemShape() {
         return new long[] {images.channels(), images.height(), images.width()};
     }
@@ -106,60 +96,50 @@ public final class ImageData implements TrainingData {
     }
 
     @Override
-    public Batch batch(long position, int size) {
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor index = order.indices(position, size);
-            Tensor items = flipped(normalised(pixels.indexSelect(0, index)), position);
-            return new Batch(scope.keep(items), scope.keep(labels.indexSelect(0, index)));
-        }
-    }
-
-    private Tensor flipped(Tensor items, long position) {
-        if (!flips.on()) {
-            return items;
-        }
-        float[] mirrored = new float[(int) items.size(0)];
-        for (int i = 0; i < mirrored.length; i++) {
-            mirrored[i] = flips.at(position + i) ? 1 : 0;
-        }
-        Tensor mask = Torch.of(mirrored, mirrored.length, 1, 1, 1).to(items.device()).gt(0.5);
-        return Torch.where(mask, items.flip(3), items);
-    }
-
-    @Override
     public List<String> classNames() {
         return images.namedClasses();
     }
 
     @Override
-    public int heldOut() {
-        return images.count() - count;
+    public int label(int index) {
+        return images.label(index);
     }
 
     @Override
-    public Batch heldOut(int from, int wanted) {
-        Preconditions.checkArgument(from >= 0 && wanted > 0 && (long) from + wanted <= heldOut(),
-                "held-out items %s to %s, expected some of the %s there are",
-                from, (long) from + wanted, heldOut());
-        int first = count + from;
-        return new Batch(items(images, first, first + wanted, pixels.device()), labels(images, first, first + wanted, pixels.device()));
+    public DType storedType() {
+        return DType.UINT8;
     }
 
     @Override
-    public String summary() {
+    public void read(int index, MemorySegment row) {
+        long size = images.imageSize();
+        row.copyFrom(images.pixels().asSlice(Objects.checkIndex(index, images.count()) * size, size));
+    }
+
+    @Override
+    public Tensor decode(Tensor stored, Supplier<Tensor> noise) {
+        return normalised(stored);
+    }
+
+    @Override
+    public boolean isInMemory() {
+        return true;
+    }
+
+    @Override
+    public void requireMirrorable() {
+        // A mirrored image is an image.
+    }
+
+    @Override
+    public int[] heldOut(int count) {
+        Preconditions.checkArgument(count < images.count(), "config: data.hold_out is %s, the set has %s images", count, images.count());
+        return IntStream.range(images.count() - count, images.count()).toArray();
+    }
+
+    @Override
+    public String summary(int heldOut) {
         return images.count() + " images of " + images.height() + " x " + images.width() + " in " + classes() + " classes"
-                + (heldOut() == 0 ? "" : ", the last " + heldOut() + " of them held out");
-    }
-
-    @Override
-    public Batch examples(int wanted) {
-        return batch(0, wanted);
-    }
-
-    @Override
-    public void close() {
-        order.close();
-        pixels.close();
-        labels.close();
+                + (heldOut == 0 ? "" : ", the last " + heldOut + " of them held out");
     }
 }

@@ -2,7 +2,6 @@ package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
@@ -11,35 +10,27 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.function.Function;
+import java.util.Objects;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.metaflowmaps.runtime.DType;
-import org.metaflowmaps.runtime.Device;
-import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /**
- * Latents of an autoencoder from safetensors files, scaled, in a new order each epoch.
+ * Latents of an autoencoder from safetensors files, scaled.
  *
  * <p>Each file holds {@code latents} (N, C, H, W) in float16, bfloat16 or float32, and {@code labels} (N) in int64; N may differ
  * between files. Where the latents have twice the wanted channels, the first half are means and the second half logarithms of
  * variances of a diagonal Gaussian; an item is then scale · (mean + exp(½ · log variance) · ε), with log variances held to
- * [-30, 20] and ε of the seed and the batch's place in the stream (latent diffusion's {@code DiagonalGaussianDistribution},
+ * [-30, 20] and ε of the seed and the batch's place in the loader's stream (latent diffusion's {@code DiagonalGaussianDistribution},
  * arXiv 2112.10752); batches of another size have another ε. Files are memory-mapped and read when an item's turn is near.
  */
-public final class LatentShards implements TrainingData {
+public final class LatentShards implements Items {
     private static final String LATENTS = "latents";
     private static final String LABELS = "labels";
-
-    /** A stream of seeds that none of the epochs' orders has. */
-    private static final long NOISE = 0x6e6f697365L << 20;
-
-    /** The seeds of held-out items' choice and noise, which are the same in every run. */
-    private static final long HELD_OUT = 0x68656c64L;
 
     private static final double LEAST_LOG_VARIANCE = -30;
     private static final double MOST_LOG_VARIANCE = 20;
@@ -56,38 +47,26 @@ public final class LatentShards implements TrainingData {
     private final int channels;
     private final int classes;
     private final double scale;
-    private final long seed;
-    private final Device device;
-    private final HoldOut choice;
-    private final ReadAhead items;
 
     /**
-     * A stream of all latents of a folder's files.
+     * All latents of a folder's files.
      *
      * @param folder holds files that end in .safetensors, taken in the order of their names; hidden ones are passed over
      * @param channels of an item; the files have as many, or twice as many for means and log variances
      * @param classes labels are from 0 to below this
      * @param scale what latents are multiplied by, usually so that their deviation is about 1
-     * @param seed determines the order of every epoch, and the noise
-     * @param workers threads that read ahead; 0 to read in the caller's thread, when asked
-     * @param device where batches are made
      * @throws IOException if a file cannot be read, or is not such a file as described above
      */
-    public LatentShards(Path folder, int channels, int classes, double scale, long seed, int workers, Device device)
-            throws IOException {
-        this(folder, channels, classes, scale, seed, Reading.of(workers), device);
+    public LatentShards(Path folder, int channels, int classes, double scale) throws IOException {
+        this(folder, channels, classes, scale, DataConfig.OnError.STOP);
     }
 
     /**
-     * A stream of the latents of a folder's files that are not held out.
+     * All latents of a folder's files.
      *
-     * @param reading how files are read; which latents are held out depends on their places in the files alone, with each class in
-     *     proportion. Latents are not mirrored. Where damaged items are skipped, one with a label out of range counts as damaged
-     * @throws IllegalArgumentException if {@code reading} mirrors, or a class would have no item left to train on
+     * @param onError whether a label out of range is refused here, or makes its latent a damaged item
      */
-    public LatentShards(Path folder, int channels, int classes, double scale, long seed, Reading reading, Device device)
-            throws IOException {
-        Preconditions.checkArgument(!reading.flip(), "latents cannot be mirrored: a mirrored image's latent is another one, expected flip false");
+    public LatentShards(Path folder, int channels, int classes, double scale, DataConfig.OnError onError) throws IOException {
         Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
         Preconditions.checkArgument(classes >= 1, "latents of %s classes, expected at least 1", classes);
         Preconditions.checkArgument(scale > 0 && scale < Double.POSITIVE_INFINITY, "latents are scaled by %s, expected a number above 0",
@@ -95,8 +74,6 @@ public final class LatentShards implements TrainingData {
         this.channels = channels;
         this.classes = classes;
         this.scale = scale;
-        this.seed = seed;
-        this.device = device;
         try {
             List<Path> paths = paths(folder);
             for (Path path : paths) {
@@ -110,7 +87,7 @@ public final class LatentShards implements TrainingData {
             int total = 0;
             for (int i = 0; i < paths.size(); i++) {
                 checkLike(paths.get(i), entry(paths.get(i), files.get(i), LATENTS), form, paths.getFirst());
-                int[] own = labels(paths.get(i), files.get(i), reading.skip());
+                int[] own = labels(paths.get(i), files.get(i), onError == DataConfig.OnError.SKIP);
                 parts.add(new Part(paths.get(i), files.get(i).bytes(LATENTS), total));
                 found.add(own);
                 total = Math.addExact(total, own.length);
@@ -119,12 +96,15 @@ public final class LatentShards implements TrainingData {
                 throw new IOException(folder + ": its " + paths.size() + " safetensors files hold no latents, expected at least 1");
             }
             this.labels = found.stream().flatMapToInt(Arrays::stream).toArray();
-            this.choice = HoldOut.of(labels, classes, reading.holdOut(), item -> Seeds.of(HELD_OUT, item));
-            this.items = new ReadAhead(choice.trained().length, seed, reading, (index, place) -> read(choice.trained()[index]));
         } catch (IOException | RuntimeException e) {
             files.forEach(SafetensorsFile::close);
             throw e;
         }
+    }
+
+    /** Opens the files that a configuration names. */
+    static LatentShards open(DataConfig config) throws IOException {
+        return new LatentShards(config.path(), config.channels(), config.classes(), config.scale(), config.onError());
     }
 
     static List<Path> paths(Path folder) throws IOException {
@@ -195,8 +175,10 @@ public final class LatentShards implements TrainingData {
         return values;
     }
 
-    /** The bytes of one item, of whichever file has it, if all of its numbers are finite and its label is one. */
-    private byte[] read(int index) throws DamagedItemException {
+    /** Reads one item, of whichever file has it, if all of its numbers are finite and its label is one. */
+    @Override
+    public void read(int index, MemorySegment row) throws DamagedItemException {
+        Objects.checkIndex(index, labels.length);
         int low = 0;
         for (int high = parts.size() - 1; low < high; ) {
             int middle = (low + high + 1) / 2;
@@ -220,43 +202,18 @@ public final class LatentShards implements TrainingData {
             throw new DamagedItemException(part.file + ": latent " + number + " holds " + LatentFile.value(bytes, bad, type)
                     + ", expected finite numbers: repair or remove it");
         }
-        return bytes;
+        row.copyFrom(MemorySegment.ofArray(bytes));
     }
 
     @Override
-    public int heldOut() {
-        return choice.held().length;
-    }
-
-    @Override
-    public Batch heldOut(int from, int count) {
-        int[] numbers = choice.held(from, count);
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor stored = Torch.empty(type, Device.CPU, count, shape[1], shape[2], shape[3]);
-            long size = stored.segment().byteSize() / count;
-            for (int i = 0; i < count; i++) {
-                stored.segment().asSlice(i * size, size).copyFrom(MemorySegment.ofArray(read(numbers[i])));
-            }
-            return batch(scope, stored, numbers, () -> heldOutNoise(numbers));
-        } catch (IOException e) {
-            throw new UncheckedIOException(e.getMessage(), e);
-        }
-    }
-
-    @Override
-    public long replaced() {
-        return items.replaced();
-    }
-
-    @Override
-    public String summary() {
+    public String summary(int heldOut) {
         long present = Arrays.stream(labels).filter(label -> label >= 0).distinct().count();
         return labels.length + " latents of shape " + Arrays.toString(itemShape()) + " in " + files.size() + (files.size() == 1
                 ? " file" : " files")
-                + ", with " + present + " of " + classes + " classes" + (heldOut() == 0 ? "" : ", " + heldOut() + " of them held out");
+                + ", with " + present + " of " + classes + " classes" + (heldOut == 0 ? "" : ", " + heldOut + " of them held out");
     }
 
-    /** The number of latents in all files. */
+    @Override
     public int count() {
         return labels.length;
     }
@@ -272,64 +229,43 @@ public final class LatentShards implements TrainingData {
     }
 
     @Override
-    public Batch batch(long position, int count) {
-        return batch(position, count, bytes -> items.read(position, count, bytes));
+    public int label(int index) {
+        return labels[Objects.checkIndex(index, labels.length)];
     }
 
     @Override
-    public Batch examples(int count) {
-        return batch(0, count, bytes -> items.first(count, bytes));
+    public DType storedType() {
+        return type;
     }
 
-    private Batch batch(long position, int count, Function<MemorySegment, int[]> read) {
+    @Override
+    public long[] storedShape() {
+        return new long[] {shape[1], shape[2], shape[3]};
+    }
+
+    @Override
+    public void requireMirrorable() {
+        throw new IllegalArgumentException("latents cannot be mirrored: a mirrored image's latent is another one, expected flip false");
+    }
+
+    @Override
+    public Tensor decode(Tensor stored, Supplier<Tensor> noise) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor stored = Torch.empty(type, Device.CPU, count, shape[1], shape[2], shape[3]);
-            int[] numbers = read.apply(stored.segment());
-            return batch(scope, stored, Arrays.stream(numbers).map(number -> choice.trained()[number]).toArray(),
-                    () -> noise(position, count));
+            Tensor values = stored.to(DType.FLOAT32);
+            Tensor latents = shape[1] == channels ? values : drawn(values, noise);
+            return scope.keep(latents.mul(scale));
         }
-    }
-
-    private Batch batch(TensorScope scope, Tensor stored, int[] numbers, Supplier<Tensor> noise) {
-        Tensor values = stored.to(device).to(DType.FLOAT32);
-        Tensor latents = shape[1] == channels ? values : drawn(values, noise);
-        Tensor ofItems = Torch.of(Arrays.stream(numbers).mapToLong(number -> labels[number]).toArray());
-        return new Batch(scope.keep(latents.mul(scale)), scope.keep(ofItems.to(device)));
     }
 
     private Tensor drawn(Tensor moments, Supplier<Tensor> noise) {
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor mean = moments.narrow(1, 0, channels);
-            Tensor logVariance = moments.narrow(1, channels, channels).clampMin(LEAST_LOG_VARIANCE).clampMax(MOST_LOG_VARIANCE);
-            return scope.keep(Torch.addcmul(mean, logVariance.mul(0.5).exp(), noise.get()));
-        }
+        Tensor mean = moments.narrow(1, 0, channels);
+        Tensor logVariance = moments.narrow(1, channels, channels).clampMin(LEAST_LOG_VARIANCE).clampMax(MOST_LOG_VARIANCE);
+        return Torch.addcmul(mean, logVariance.mul(0.5).exp(), noise.get());
     }
 
-    /** The noise of a batch, drawn at once: a source for each item would cost far more than its numbers. The same on every device. */
-    private Tensor noise(long position, int count) {
-        try (TensorScope scope = TensorScope.open();
-                RandomSource random = Seeds.source(Seeds.of(seed, NOISE), position, Device.CPU)) {
-            return scope.keep(random.normal(count, channels, shape[2], shape[3]).to(device));
-        }
-    }
-
-    /** Each held-out item's own noise, so that it does not depend on how many are asked for together. */
-    private Tensor heldOutNoise(int[] numbers) {
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor[] each = new Tensor[numbers.length];
-            for (int i = 0; i < numbers.length; i++) {
-                try (RandomSource random = RandomSource.seeded(Seeds.of(HELD_OUT, numbers[i]))) {
-                    each[i] = random.normal(itemShape());
-                }
-            }
-            return scope.keep(Torch.stack(0, each).to(device));
-        }
-    }
-
-    /** Ends the reading threads and unmaps the files. */
+    /** Unmaps the files. */
     @Override
     public void close() {
-        items.close();
         files.forEach(SafetensorsFile::close);
     }
 }

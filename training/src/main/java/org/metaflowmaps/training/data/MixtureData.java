@@ -44,6 +44,11 @@ public final class MixtureData implements TrainingData {
         }
     }
 
+    /** Opens the mixture that a configuration describes. */
+    static MixtureData open(DataConfig config, long seed, Device device) {
+        return new MixtureData(config.means(), config.variance(), seed, device);
+    }
+
     @Override
     public long[] itemShape() {
         return new long[] {means.size(1)};

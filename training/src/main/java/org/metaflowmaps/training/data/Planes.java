@@ -52,17 +52,6 @@ final class Planes {
         return image.resampled(across, down);
     }
 
-    /** The image seen in a mirror, left to right. */
-    Planes mirrored() {
-        byte[][] results = new byte[channels.length][width * height];
-        for (int i = 0; i < results.length; i++) {
-            for (int at = 0; at < width * height; at++) {
-                results[i][at] = channels[i][at + width - 1 - 2 * (at % width)];
-            }
-        }
-        return new Planes(results, width, height);
-    }
-
     private Planes resized(int toWidth, int toHeight, double support, Filter filter) {
         return resampled(weights(width, toWidth, toWidth, support, filter), weights(height, toHeight, toHeight, support, filter));
     }

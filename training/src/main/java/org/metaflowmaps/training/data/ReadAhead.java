@@ -6,7 +6,6 @@ import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
-import java.util.Arrays;
 import java.util.Deque;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -23,7 +22,6 @@ import java.util.concurrent.FutureTask;
 import java.util.concurrent.ThreadFactory;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
-import org.metaflowmaps.runtime.TensorScope;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -89,13 +87,11 @@ final class ReadAhead implements AutoCloseable {
     /** Reads one item. */
     interface Reader {
         /**
-         * Bytes of the item with that number.
-         *
-         * @param place its place in the whole stream
+         * Returns the bytes of the item with that number.
          * @throws DamagedItemException if the item itself is unusable; the message names its file
          * @throws IOException if reading failed for another reason
          */
-        byte[] read(int index, long place) throws IOException;
+        MemorySegment read(int index) throws IOException;
     }
 
     /** An item whose turn is near. */
@@ -104,10 +100,10 @@ final class ReadAhead implements AutoCloseable {
     /** The item that is used in one place: the one due there, or its replacement if that is damaged. */
     private static final class Found {
         private final int index;
-        private final byte[] bytes;
+        private final MemorySegment bytes;
         private final Map<Integer, DamagedItemException> passedOver;
 
-        Found(int index, byte[] bytes, Map<Integer, DamagedItemException> passedOver) {
+        Found(int index, MemorySegment bytes, Map<Integer, DamagedItemException> passedOver) {
             this.index = index;
             this.bytes = bytes;
             this.passedOver = passedOver;
@@ -125,7 +121,7 @@ final class ReadAhead implements AutoCloseable {
     int[] read(long position, int wanted, MemorySegment target) {
         int[] numbers = new int[wanted];
         if (pool == null) {
-            int[] indices = indices(position, wanted);
+            int[] indices = order.numbers(position, wanted);
             for (int i = 0; i < wanted; i++) {
                 Found found = findHere(indices[i], position + i);
                 count(found);
@@ -140,7 +136,7 @@ final class ReadAhead implements AutoCloseable {
         long end = next + ahead.size();
         int missing = wanted + wanted * BATCHES_AHEAD - ahead.size();
         if (missing > 0) {
-            for (int index : indices(end, missing)) {
+            for (int index : order.numbers(end, missing)) {
                 long place = end++;
                 FutureTask<Found> task = new FutureTask<>((Callable<Found>) () -> find(index, place));
                 pool.execute(task);
@@ -166,7 +162,7 @@ final class ReadAhead implements AutoCloseable {
      */
     int[] first(int wanted, MemorySegment target) {
         int[] numbers = new int[wanted];
-        int[] indices = indices(0, wanted);
+        int[] indices = order.numbers(0, wanted);
         for (int i = 0; i < wanted; i++) {
             numbers[i] = put(target, i, wanted, findHere(indices[i], i));
         }
@@ -196,7 +192,7 @@ final class ReadAhead implements AutoCloseable {
         int candidate = index;
         for (int attempt = 0; attempt <= TRIES; attempt++) {
             try {
-                return new Found(candidate, reader.read(candidate, place), passedOver);
+                return new Found(candidate, reader.read(candidate), passedOver);
             } catch (DamagedItemException e) {
                 if (!reading.skip()) {
                     throw e;
@@ -218,7 +214,7 @@ final class ReadAhead implements AutoCloseable {
 
     private static int put(MemorySegment target, int place, int wanted, Found found) {
         long size = target.byteSize() / wanted;
-        target.asSlice(place * size, size).copyFrom(MemorySegment.ofArray(found.bytes));
+        target.asSlice(place * size, size).copyFrom(found.bytes);
         return found.index;
     }
 
@@ -234,12 +230,6 @@ final class ReadAhead implements AutoCloseable {
         }
         if (damaged.size() <= LOGGED) {
             LOG.warn("warning: skipped: {}{}", problem.getMessage(), damaged.size() == LOGGED ? " (more are only counted)" : "");
-        }
-    }
-
-    private int[] indices(long position, int wanted) {
-        try (TensorScope scope = TensorScope.open()) {
-            return Arrays.stream(order.indices(position, wanted).toLongArray()).mapToInt(Math::toIntExact).toArray();
         }
     }
 

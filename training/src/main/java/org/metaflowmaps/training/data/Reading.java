@@ -3,7 +3,7 @@ package org.metaflowmaps.training.data;
 import com.google.common.base.Preconditions;
 
 /**
- * How the items of a folder are read.
+ * How a {@link Loader} reads its items.
  *
  * @param workers threads that read ahead; 0 to read in the caller's thread, when asked
  * @param holdOut items that the stream never gives, 0 or more
@@ -23,5 +23,10 @@ public record Reading(int workers, int holdOut, boolean flip, boolean skip, doub
     /** Every item as it is, with that many threads. */
     public static Reading of(int workers) {
         return new Reading(workers, 0, false, false, 0);
+    }
+
+    /** The same, with that many items held out. */
+    public Reading holdingOut(int items) {
+        return new Reading(workers, items, flip, skip, skipAtMost);
     }
 }

@@ -14,7 +14,7 @@ public record TerminalVelocity(MetaFlowMap average) implements Consistency {
     public Regression of(MetaFlowMap map, Pair pair) {
         Regression all = new Lagrangian(new Velocity.Averaged(average), Lagrangian.Through.DERIVATIVE).of(map, pair);
         Tensor share = pair.end().ne(pair.start()).to(pair.start().dtype());
-        Tensor guidance = pair.context().guidance();
+        Tensor guidance = pair.context().condition().guidance().orElse(null);
         Tensor scale = MetaFlowMap.perItem(guidance == null ? share : share.div(guidance), all.target());
         return new Regression(all.prediction().mul(scale), all.target().mul(scale));
     }

@@ -1,16 +1,14 @@
 package org.metaflowmaps.training.loss;
 
 import com.google.common.base.Preconditions;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
-import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 
 /** Where a loss takes the velocity at a point from; it is always stopped: it carries no gradient graph. */
 public sealed interface Velocity {
@@ -65,17 +63,18 @@ public sealed interface Velocity {
 
         @Override
         public Tensor atStart(MetaFlowMap map, Pair pair, @Nullable Tensor own) {
-            Tensor labels = pair.context().labels();
-            if (labels == null) {
+            Condition condition = pair.context().condition();
+            if (condition.labels().isEmpty()) {
                 throw new IllegalArgumentException("model guidance needs labels: the pair's context has none");
             }
-            Tensor guidance = Objects.requireNonNull(pair.context().guidance(), "model guidance needs guidance scales");
+            Tensor guidance = condition.guidance()
+                    .orElseThrow(() -> new IllegalArgumentException("model guidance needs guidance scales: the pair's context has none"));
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {
-                Tensor none = Torch.full(map.classes(), DType.INT64, labels.device(), labels.size(0));
                 Tensor state = pair.state();
+                Condition none = Condition.unlabelled(map.classes(), state.size(0), state.device());
                 Tensor guided = own != null ? own : map.averageVelocity(pair.start(), pair.start(), state, pair.context());
-                Tensor plain = map.averageVelocity(pair.start(), pair.start(), state, pair.context().with(none, null));
+                Tensor plain = map.averageVelocity(pair.start(), pair.start(), state, pair.context().with(none));
                 Tensor share = guidance.reciprocal().neg().add(1);
                 if (from > 0) {
                     share = share.mul(pair.start().ge(from).to(state.dtype()));

@@ -60,8 +60,8 @@ final class FolderReadingTest {
         }
     }
 
-    private ImageFolder open(Reading reading) throws IOException {
-        return new ImageFolder(folder, 2, 1, 5, reading, Device.CPU);
+    private Loader open(Reading reading) throws IOException {
+        return new Loader(new ImageFolder(folder, 2, 1), 5, reading, Device.CPU);
     }
 
     private static Reading holding(int count) {
@@ -98,7 +98,7 @@ final class FolderReadingTest {
     @Test
     void heldOutImagesAreNeverGivenAndEachClassGivesItsShare() throws IOException {
         long live = NativeMemory.liveTensors();
-        try (ImageFolder data = open(holding(5)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = open(holding(5)); TensorScope scope = TensorScope.open()) {
             assertEquals(5, data.heldOut());
             assertArrayEquals(new long[] {0, 0, 0, 1, 1}, data.heldOut(0, 5).labels().toLongArray());
             assertArrayEquals(new long[] {0, 1}, data.heldOut(2, 2).labels().toLongArray());
@@ -116,14 +116,14 @@ final class FolderReadingTest {
     @Test
     void theChoiceDependsOnNamesOnly() throws IOException {
         Set<Integer> held;
-        try (ImageFolder data = open(holding(5))) {
+        try (Loader data = open(holding(5))) {
             held = held(data);
         }
-        try (ImageFolder data = new ImageFolder(folder, 2, 1, 99, holding(5), Device.CPU)) {
+        try (Loader data = new Loader(new ImageFolder(folder, 2, 1), 99, holding(5), Device.CPU)) {
             assertEquals(held, held(data), "another seed");
         }
         write(folder.resolve("a/new.png"), 24);
-        try (ImageFolder data = open(holding(5))) {
+        try (Loader data = open(holding(5))) {
             Set<Integer> now = held(data);
             now.retainAll(held);
             assertTrue(now.size() >= 4, "one more image changes at most one: " + now + " of " + held);
@@ -132,7 +132,7 @@ final class FolderReadingTest {
 
     @Test
     void everyClassKeepsOneToTrainOn() throws IOException {
-        try (ImageFolder data = open(holding(17)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = open(holding(17)); TensorScope scope = TensorScope.open()) {
             long[] labels = data.batch(0, 3).labels().toLongArray();
             Arrays.sort(labels);
             assertArrayEquals(new long[] {0, 1, 2}, labels);
@@ -144,8 +144,8 @@ final class FolderReadingTest {
     @ValueSource(ints = {0, 1, 3})
     void flipsDependOnSeedAndPlaceOnly(int workers) throws IOException {
         Reading flipping = new Reading(workers, 0, true, false, 0);
-        try (ImageFolder whole = open(new Reading(0, 0, true, false, 0)); ImageFolder parts = open(flipping);
-                ImageFolder plain = open(Reading.of(0))) {
+        try (Loader whole = open(new Reading(0, 0, true, false, 0)); Loader parts = open(flipping);
+                Loader plain = open(Reading.of(0))) {
             int[] all = numbers(whole, 0, 400);
             int[] unflipped = numbers(plain, 0, 400);
             long mirrored = Arrays.stream(all).filter(number -> number < 0).count();
@@ -171,12 +171,12 @@ final class FolderReadingTest {
             pixels[4 * i + 2] = (byte) (10 * i + 5);
         }
         LabelledImages images = new LabelledImages(pixels, 1, 2, 2, labels, List.of("0"));
-        try (ImageData memory = new ImageData(images, 20, 5, true, Device.CPU); ImageFolder files = open(new Reading(0, 0,
+        try (Loader memory = new Loader(new ImageData(images), 5, new Reading(0, 0, true, false, 0), Device.CPU); Loader files = open(new Reading(0, 0,
                 true, false, 0))) {
             assertArrayEquals(numbers(files, 11, 60), numbers(memory, 11, 60));
             assertEquals(List.of(), memory.classNames(), "numbers are no names");
         }
-        try (ImageData memory = new ImageData(images, 15, 5, true, Device.CPU); TensorScope scope = TensorScope.open()) {
+        try (Loader memory = new Loader(new ImageData(images), 5, new Reading(0, 5, true, false, 0), Device.CPU); TensorScope scope = TensorScope.open()) {
             assertEquals(5, memory.heldOut());
             assertArrayEquals(new int[] {16, 17, 18}, numbers(memory.heldOut(1, 3)));
         }
@@ -189,7 +189,7 @@ final class FolderReadingTest {
             Files.writeString(folder.resolve(name), "this is a text");
         }
         Set<Integer> damaged = Set.of(3, 13);
-        try (ImageFolder whole = open(skipping(0, 0.1)); ImageFolder parts = open(skipping(workers, 0.1))) {
+        try (Loader whole = open(skipping(0, 0.1)); Loader parts = open(skipping(workers, 0.1))) {
             int[] all = numbers(whole, 0, 200);
             assertTrue(Arrays.stream(all).noneMatch(damaged::contains));
             assertEquals(20, whole.replaced(), "two an epoch");
@@ -209,7 +209,7 @@ final class FolderReadingTest {
                         + position);
             }
         }
-        try (ImageFolder strict = open(skipping(workers, 0.05))) {
+        try (Loader strict = open(skipping(workers, 0.05))) {
             UncheckedIOException thrown = assertThrows(UncheckedIOException.class, () -> numbers(strict, 0, 20));
             assertTrue(String.valueOf(thrown.getMessage()).startsWith("2 of 20 items are damaged, more than data.skip_at_most = 0.05 allows (1)"),
                     thrown::toString);
@@ -226,7 +226,7 @@ final class FolderReadingTest {
         }
         Files.writeString(folder.resolve("c/00.png"), "");
         Files.writeString(folder.resolve("c/01.png"), "");
-        try (ImageFolder data = open(skipping(0, 1))) {
+        try (Loader data = open(skipping(0, 1))) {
             UncheckedIOException thrown = assertThrows(UncheckedIOException.class, () -> numbers(data, 0, 1));
             assertTrue(String.valueOf(thrown.getMessage()).contains("items are damaged"), thrown::toString);
         }
@@ -243,7 +243,7 @@ final class FolderReadingTest {
         Files.createSymbolicLink(folder.resolve("a/broken.png"), Path.of("nowhere"));
         Files.createSymbolicLink(folder.resolve("a/loop.png"), Path.of("loop.png"));
         Files.createSymbolicLink(folder.resolve("a/up"), Path.of(".."));
-        try (ImageFolder data = open(Reading.of(0))) {
+        try (Loader data = open(Reading.of(0))) {
             assertEquals(20, data.count());
             assertEquals(List.of("a", "b", "c"), data.classNames());
             assertTrue(data.summary().endsWith("passed over: 1 .txt, 1 .webp, 1 beside the class folders, 2 broken links, 1 empty class folders, "
@@ -258,7 +258,7 @@ final class FolderReadingTest {
     void oneImageIsEnoughAndNamesMayBeAnything() throws IOException {
         Path one = folder.resolve("one");
         write(one.resolve("Größe 日本/ünïcode ☃.png"), 3);
-        try (ImageFolder data = new ImageFolder(one, 2, 1, 1, Reading.of(1), Device.CPU)) {
+        try (Loader data = new Loader(new ImageFolder(one, 2, 1), 1, Reading.of(1), Device.CPU)) {
             assertEquals(List.of("Größe 日本"), data.classNames());
             assertArrayEquals(new int[] {3, 3, 3}, numbers(data, 0, 3));
         }
@@ -279,20 +279,20 @@ final class FolderReadingTest {
         return place;
     }
 
-    private static LatentShards latents(Path place, Reading reading) throws IOException {
-        return new LatentShards(place, 1, 2, 1, 5, reading, Device.CPU);
+    private static Loader latents(Path place, Reading reading) throws IOException {
+        return new Loader(new LatentShards(place, 1, 2, 1, reading.skip() ? DataConfig.OnError.SKIP : DataConfig.OnError.STOP), 5, reading, Device.CPU);
     }
 
     @ParameterizedTest
     @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY})
     void latentsThatAreNotFiniteAreDamaged(float bad) throws IOException {
         Path place = latents(bad, 1);
-        try (LatentShards data = latents(place, Reading.of(1)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = latents(place, Reading.of(1)); TensorScope scope = TensorScope.open()) {
             UncheckedIOException thrown = assertThrows(UncheckedIOException.class, () -> data.batch(0, 8));
             assertTrue(String.valueOf(thrown.getMessage()).startsWith(place.resolve("x.safetensors") + ": latent 3 holds " + bad),
                     thrown::toString);
         }
-        try (LatentShards data = latents(place, skipping(1, 0.1)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = latents(place, skipping(1, 0.1)); TensorScope scope = TensorScope.open()) {
             Tensor items = data.batch(0, 16).items();
             assertEquals(1, items.isFinite().all().item());
             assertEquals(2, data.replaced());
@@ -304,14 +304,14 @@ final class FolderReadingTest {
     void labelsOutOfRangeAreDamaged() throws IOException {
         Path place = latents(0, 2);
         Refusal.assertRefused(IOException.class, () -> latents(place, Reading.of(1)).close(), "label 5 is 2", "data.classes is 2");
-        try (LatentShards data = latents(place, skipping(1, 0.1)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = latents(place, skipping(1, 0.1)); TensorScope scope = TensorScope.open()) {
             assertTrue(Arrays.stream(data.batch(0, 80).labels().toLongArray()).allMatch(label -> label == 0 || label == 1));
             assertEquals(10, data.replaced());
         }
     }
 
     private static boolean trains(Path place, int channels, int classes) throws IOException {
-        try (LatentShards data = new LatentShards(place, channels, classes, 1, 5, Reading.of(0), Device.CPU); TensorScope scope = TensorScope.open()) {
+        try (Loader data = new Loader(new LatentShards(place, channels, classes, 1), 5, Reading.of(0), Device.CPU); TensorScope scope = TensorScope.open()) {
             return data.batch(0, data.count()).items().isFinite().all().item() == 1;
         } catch (UncheckedIOException | IOException e) {
             return false;
@@ -373,7 +373,7 @@ final class FolderReadingTest {
     @Test
     void latentsAreHeldOut() throws IOException {
         Path place = latents(0, 1);
-        try (LatentShards data = latents(place, holding(2)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = latents(place, holding(2)); TensorScope scope = TensorScope.open()) {
             TrainingData.Batch held = data.heldOut(0, 2);
             assertArrayEquals(new long[] {0, 1}, Arrays.stream(held.labels().toLongArray()).sorted().toArray());
             Set<Float> seen = Arrays.stream(numbersOf(data.batch(0, 6).items())).boxed().map(i -> (float) i).collect(Collectors.toSet());

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -34,8 +35,12 @@ final class ImageDataTest {
         return new LabelledImages(pixels, 2, 2, 3, labels, List.of("a", "b", "c"));
     }
 
+    private static Loader open(long seed) throws IOException {
+        return new Loader(new ImageData(SET), seed, Reading.of(0).holdingOut(IMAGES - USED), Device.CPU);
+    }
+
     /** The numbers of the images of a batch, each of which is checked against the set bit by bit. */
-    private static int[] numbers(ImageData data, long position, int count) {
+    private static int[] numbers(Loader data, long position, int count) {
         try (TensorScope scope = TensorScope.open()) {
             TrainingData.Batch batch = data.batch(position, count);
             assertArrayEquals(new long[] {count, 2, 2, 3}, batch.items().shape());
@@ -53,13 +58,13 @@ final class ImageDataTest {
         }
     }
 
-    private static int[] epoch(ImageData data, int epoch) {
+    private static int[] epoch(Loader data, int epoch) {
         return numbers(data, (long) epoch * USED, USED);
     }
 
     @Test
-    void everyEpochVisitsEachUsedImageOnce() {
-        try (ImageData data = new ImageData(SET, USED, 5, Device.CPU)) {
+    void everyEpochVisitsEachUsedImageOnce() throws IOException {
+        try (Loader data = open(5)) {
             for (int epoch = 0; epoch < 20; epoch++) {
                 assertArrayEquals(IntStream.range(0, USED).toArray(), IntStream.of(epoch(data, epoch)).sorted().toArray(),
                         "epoch " + epoch);
@@ -68,10 +73,10 @@ final class ImageDataTest {
     }
 
     @Test
-    void orderDependsOnSeedAndEpoch() {
-        try (ImageData data = new ImageData(SET, USED, 5, Device.CPU);
-                ImageData same = new ImageData(SET, USED, 5, Device.CPU);
-                ImageData other = new ImageData(SET, USED, 6, Device.CPU)) {
+    void orderDependsOnSeedAndEpoch() throws IOException {
+        try (Loader data = open(5);
+                Loader same = open(5);
+                Loader other = open(6)) {
             assertArrayEquals(epoch(data, 0), epoch(same, 0));
             assertFalse(Arrays.equals(epoch(data, 0), epoch(data, 1)));
             assertFalse(Arrays.equals(epoch(data, 0), epoch(other, 0)));
@@ -80,10 +85,10 @@ final class ImageDataTest {
 
     /** Seven images have 5,040 orders: in 2,000 epochs each image comes first about as often as any other. */
     @Test
-    void everyImageComesFirstEquallyOften() {
+    void everyImageComesFirstEquallyOften() throws IOException {
         int epochs = 2_000;
         int[] first = new int[USED];
-        try (ImageData data = new ImageData(SET, USED, 9, Device.CPU)) {
+        try (Loader data = open(9)) {
             for (long epoch = 0; epoch < epochs; epoch++) {
                 first[numbers(data, epoch * USED, 1)[0]]++;
             }
@@ -95,8 +100,8 @@ final class ImageDataTest {
     }
 
     @Test
-    void aBatchMayRunOverTheEndsOfEpochs() {
-        try (ImageData data = new ImageData(SET, USED, 5, Device.CPU)) {
+    void aBatchMayRunOverTheEndsOfEpochs() throws IOException {
+        try (Loader data = open(5)) {
             int[] stream = IntStream.range(0, 4).flatMap(epoch -> IntStream.of(epoch(data, epoch))).toArray();
             for (int position = 0; position < USED + 2; position++) {
                 for (int count : new int[] {1, 2, USED, 2 * USED + 1}) {
@@ -108,8 +113,8 @@ final class ImageDataTest {
     }
 
     @Test
-    void aPositionAlwaysGivesTheSameBatch() {
-        try (ImageData data = new ImageData(SET, USED, 5, Device.CPU)) {
+    void aPositionAlwaysGivesTheSameBatch() throws IOException {
+        try (Loader data = open(5)) {
             int[] late = numbers(data, 1_000_003, 5);
             int[] early = numbers(data, 2, 5);
             assertArrayEquals(late, numbers(data, 1_000_003, 5));
@@ -147,9 +152,9 @@ final class ImageDataTest {
     }
 
     @Test
-    void nothingIsLeftBehind() {
+    void nothingIsLeftBehind() throws IOException {
         long before = NativeMemory.liveTensors();
-        try (ImageData data = new ImageData(SET, USED, 5, Device.CPU)) {
+        try (Loader data = open(5)) {
             assertTrue(NativeMemory.liveTensors() > before);
             long open = NativeMemory.liveTensors();
             numbers(data, 3, 20);
@@ -159,9 +164,10 @@ final class ImageDataTest {
     }
 
     @Test
-    void moreImagesThanThereAreAreRefused() {
-        for (int count : new int[] {0, -1, IMAGES + 1}) {
-            Refusal.assertRefused(() -> new ImageData(SET, count, 1, Device.CPU), count + " images", "1 to 10");
+    void anImageIsLeftToTrainOn() {
+        for (int count : new int[] {IMAGES, IMAGES + 1}) {
+            Refusal.assertRefused(() -> new Loader(new ImageData(SET), 1, Reading.of(0).holdingOut(count), Device.CPU).close(),
+                    "config: data.hold_out is " + count + ", the set has 10 images");
         }
     }
 }

@@ -59,8 +59,8 @@ final class ImageFolderTest {
         Files.writeString(folder.resolve("a/notes.txt"), "not an image");
     }
 
-    private static ImageFolder open(int channels, int workers) throws IOException {
-        return new ImageFolder(folder, SIZE, channels, 5, workers, Device.CPU);
+    private static Loader open(int channels, int workers) throws IOException {
+        return new Loader(new ImageFolder(folder, SIZE, channels), 5, Reading.of(workers), Device.CPU);
     }
 
     /** The numbers of a batch's images, told by their levels, whose labels are checked. */
@@ -83,7 +83,7 @@ final class ImageFolderTest {
 
     @Test
     void classesAndFilesComeInTheOrderOfTheirNames() throws IOException {
-        try (ImageFolder data = open(3, 0);
+        try (Loader data = open(3, 0);
                 EpochOrder order = new EpochOrder(FILES.size(), 5, Device.CPU);
                 TensorScope scope = TensorScope.open()) {
             assertEquals(List.of("B", "a", "b"), data.classNames());
@@ -108,8 +108,8 @@ final class ImageFolderTest {
             labels[i] = (byte) LABELS[i];
         }
         LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, labels, List.of("B", "a", "b"));
-        try (ImageData memory = new ImageData(images, FILES.size(), 5, Device.CPU);
-                ImageFolder files = open(1, workers)) {
+        try (Loader memory = new Loader(new ImageData(images), 5, Reading.of(0), Device.CPU);
+                Loader files = open(1, workers)) {
             for (long position : new long[] {0, 4, 8, 12, 3, 1_000_000, 1_000_004, 0}) {
                 try (TensorScope scope = TensorScope.open()) {
                     TrainingData.Batch expected = memory.batch(position, 4);
@@ -126,7 +126,7 @@ final class ImageFolderTest {
     void blackAndWhiteSpanTheRange() throws IOException {
         write(other.resolve("c/black.png"), 0);
         write(other.resolve("c/white.png"), 255);
-        try (ImageFolder data = new ImageFolder(other, 2, 3, 1, 1, Device.CPU);
+        try (Loader data = new Loader(new ImageFolder(other, 2, 3), 1, Reading.of(1), Device.CPU);
                 TensorScope scope = TensorScope.open()) {
             float[] items = data.batch(0, 2).items().toFloatArray();
             Arrays.sort(items);
@@ -144,7 +144,7 @@ final class ImageFolderTest {
         write(other.resolve("c/2.png"), 20);
         Path broken = Files.write(other.resolve("c/3.png"), new byte[] {1, 2, 3});
         int failures = 0;
-        try (ImageFolder data = new ImageFolder(other, 2, 3, 1, workers, Device.CPU)) {
+        try (Loader data = new Loader(new ImageFolder(other, 2, 3), 1, Reading.of(workers), Device.CPU)) {
             for (int position = 0; position < 6; position++) {
                 try (TensorScope scope = TensorScope.open()) {
                     data.batch(position, 1);
@@ -171,14 +171,14 @@ final class ImageFolderTest {
     }
 
     private static void images(Path folder) throws IOException {
-        new ImageFolder(folder, 2, 3, 1, 1, Device.CPU).close();
+        new Loader(new ImageFolder(folder, 2, 3), 1, Reading.of(1), Device.CPU).close();
     }
 
     @Test
     void shapesThatAreNoneAreRefused() {
-        Refusal.assertRefused(() -> new ImageFolder(folder, 0, 3, 1, 1, Device.CPU), "size 0");
-        Refusal.assertRefused(() -> new ImageFolder(folder, 2, 4, 1, 1, Device.CPU), "4 channels", "1 (grey) or 3");
-        try (ImageFolder data = new ImageFolder(folder, 2, 3, 1, 0, Device.CPU);
+        Refusal.assertRefused(() -> new Loader(new ImageFolder(folder, 0, 3), 1, Reading.of(1), Device.CPU), "size 0");
+        Refusal.assertRefused(() -> new Loader(new ImageFolder(folder, 2, 4), 1, Reading.of(1), Device.CPU), "4 channels", "1 (grey) or 3");
+        try (Loader data = new Loader(new ImageFolder(folder, 2, 3), 1, Reading.of(0), Device.CPU);
                 TensorScope scope = TensorScope.open()) {
             Refusal.assertRefused(() -> data.batch(-1, 2), "position -1");
         } catch (IOException e) {
@@ -190,9 +190,11 @@ final class ImageFolderTest {
     void nothingIsLeftBehind() throws IOException {
         long before = NativeMemory.liveTensors();
         long threads = ReadAheadTest.threads();
-        try (ImageFolder data = open(3, 2)) {
+        try (Loader data = open(3, 2)) {
+            numbers(data, 0, 20); // makes the slot, which stays
             long open = NativeMemory.liveTensors();
             numbers(data, 3, 20);
+            numbers(data, 9, 2);
             assertEquals(open, NativeMemory.liveTensors());
             assertEquals(threads + 2, ReadAheadTest.threads());
         }

@@ -61,8 +61,8 @@ final class LatentShardsTest {
         }
     }
 
-    private LatentShards open(int channels, int workers) throws IOException {
-        return new LatentShards(folder, channels, CLASSES, SCALE, 6, workers, Device.CPU);
+    private Loader open(int channels, int workers) throws IOException {
+        return new Loader(new LatentShards(folder, channels, CLASSES, SCALE), 6, Reading.of(workers), Device.CPU);
     }
 
     @ParameterizedTest
@@ -72,7 +72,7 @@ final class LatentShardsTest {
                 EpochOrder order = new EpochOrder(ITEMS, 6, Device.CPU)) {
             Tensor latents = latents(3).to(type);
             writeShards(latents);
-            try (LatentShards data = open(3, 1)) {
+            try (Loader data = open(3, 1)) {
                 assertEquals(ITEMS, data.count());
                 assertEquals(CLASSES, data.classes());
                 assertArrayEquals(new long[] {3, 2, 3}, data.itemShape());
@@ -96,7 +96,7 @@ final class LatentShardsTest {
             Tensor mean = Torch.full(2, DType.FLOAT32, Device.CPU, ITEMS, 3, 2, 3);
             Tensor logVariance = Torch.full(Math.log(9), DType.FLOAT32, Device.CPU, ITEMS, 3, 2, 3);
             writeShards(Torch.cat(1, mean, logVariance));
-            try (LatentShards data = open(3, 0)) {
+            try (Loader data = open(3, 0)) {
                 Tensor items = data.batch(0, draws).items();
                 assertArrayEquals(new long[] {draws, 3, 2, 3}, items.shape());
                 double count = draws * 18.0;
@@ -117,12 +117,12 @@ final class LatentShardsTest {
                 EpochOrder order = new EpochOrder(ITEMS, 6, Device.CPU)) {
             Tensor mean = latents(3);
             writeShards(Torch.cat(1, mean, Torch.full(-1e9, DType.FLOAT32, Device.CPU, ITEMS, 3, 2, 3)));
-            try (LatentShards data = open(3, 1)) {
+            try (Loader data = open(3, 1)) {
                 Tensor expected = mean.indexSelect(0, order.indices(3, 5)).mul(SCALE);
                 assertArrayEquals(expected.toFloatArray(), data.batch(3, 5).items().toFloatArray(), 1e-5f);
             }
             writeShards(Torch.cat(1, mean, Torch.full(1e9, DType.FLOAT32, Device.CPU, ITEMS, 3, 2, 3)));
-            try (LatentShards data = open(3, 1)) {
+            try (Loader data = open(3, 1)) {
                 assertEquals(1, data.batch(3, 5).items().isFinite().all().item());
             }
         }
@@ -134,8 +134,8 @@ final class LatentShardsTest {
     void drawsDependOnTheBatchesPlaceAlone(int workers) throws IOException {
         try (TensorScope scope = TensorScope.open()) {
             writeShards(latents(6));
-            try (LatentShards straight = open(3, 0);
-                    LatentShards data = open(3, workers)) {
+            try (Loader straight = open(3, 0);
+                    Loader data = open(3, workers)) {
                 for (int position : new int[] {0, 4, 8, 12, 30, 1, 5, 4}) {
                     assertArrayEquals(straight.batch(position, 4).items().toFloatArray(), data.batch(position, 4).items().toFloatArray());
                 }
@@ -198,7 +198,7 @@ final class LatentShardsTest {
         Path file = Files.writeString(folder.resolve("file"), "");
         Map<Path, String> refusals = new HashMap<>(Map.of(file, " is not a folder", folder.resolve("missing"), ""));
         refusals.forEach((path, text) -> Refusal.assertRefused(IOException.class,
-                () -> new LatentShards(path, 3, 2, 1, 1, 1, Device.CPU).close(), path + text));
+                () -> new Loader(new LatentShards(path, 3, 2, 1), 1, Reading.of(1), Device.CPU).close(), path + text));
     }
 
     @Test
@@ -208,7 +208,7 @@ final class LatentShardsTest {
         try (TensorScope scope = TensorScope.open()) {
             writeShards(latents(6));
         }
-        try (LatentShards data = open(3, 2)) {
+        try (Loader data = open(3, 2)) {
             long open = NativeMemory.liveTensors();
             try (TensorScope scope = TensorScope.open()) {
                 data.batch(5, 9);

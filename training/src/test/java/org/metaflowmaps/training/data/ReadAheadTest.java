@@ -32,8 +32,8 @@ final class ReadAheadTest {
         return numbers;
     }
 
-    private static byte[] item(int index) {
-        return new byte[] {(byte) index, (byte) -index};
+    private static MemorySegment item(int index) {
+        return MemorySegment.ofArray(new byte[] {(byte) index, (byte) -index});
     }
 
     /** The threads that read ahead now. */
@@ -46,7 +46,7 @@ final class ReadAheadTest {
     @ValueSource(ints = {1, 4})
     void readsEachItemOnceAndNotFarAhead(int workers) {
         AtomicInteger reads = new AtomicInteger();
-        try (ReadAhead items = new ReadAhead(ITEMS, 1, workers, (index, place) -> {
+        try (ReadAhead items = new ReadAhead(ITEMS, 1, workers, index -> {
             reads.incrementAndGet();
             return item(index);
         })) {
@@ -61,7 +61,7 @@ final class ReadAheadTest {
     void withoutWorkersTheCallerReadsWhatIsAskedFor() {
         AtomicInteger reads = new AtomicInteger();
         Set<Thread> readers = ConcurrentHashMap.newKeySet();
-        try (ReadAhead items = new ReadAhead(ITEMS, 1, 0, (index, place) -> {
+        try (ReadAhead items = new ReadAhead(ITEMS, 1, 0, index -> {
             reads.incrementAndGet();
             readers.add(Thread.currentThread());
             return item(index);
@@ -74,8 +74,8 @@ final class ReadAheadTest {
 
     @Test
     void jumpsGiveWhatTheyAskFor() {
-        try (ReadAhead here = new ReadAhead(ITEMS, 1, 0, (index, place) -> item(index));
-                ReadAhead ahead = new ReadAhead(ITEMS, 1, 3, (index, place) -> item(index))) {
+        try (ReadAhead here = new ReadAhead(ITEMS, 1, 0, index -> item(index));
+                ReadAhead ahead = new ReadAhead(ITEMS, 1, 3, index -> item(index))) {
             long[] positions = {0, 3, 6, 7, 7, 2, 1_000_003, 1_000_006, 48, 49, 0};
             for (long position : positions) {
                 for (int count : new int[] {3, 1, 60}) {
@@ -90,8 +90,8 @@ final class ReadAheadTest {
     void failuresAreThoseOfTheBatchThatAsks(int workers) {
         IOException failure = new IOException("item 7 is broken");
         AtomicBoolean mended = new AtomicBoolean();
-        try (ReadAhead order = new ReadAhead(ITEMS, 1, 0, (index, place) -> item(index));
-                ReadAhead items = new ReadAhead(ITEMS, 1, workers, (index, place) -> {
+        try (ReadAhead order = new ReadAhead(ITEMS, 1, 0, index -> item(index));
+                ReadAhead items = new ReadAhead(ITEMS, 1, workers, index -> {
                     if (index == 7 && !mended.get()) {
                         throw failure;
                     }
@@ -119,7 +119,7 @@ final class ReadAheadTest {
 
     @Test
     void errorsOfAnyKindComeThrough() {
-        try (ReadAhead items = new ReadAhead(ITEMS, 1, 1, (index, place) -> {
+        try (ReadAhead items = new ReadAhead(ITEMS, 1, 1, index -> {
             throw new OutOfMemoryError("no room");
         })) {
             OutOfMemoryError thrown = assertThrows(OutOfMemoryError.class, () -> read(items, 0, 1));
@@ -133,7 +133,7 @@ final class ReadAheadTest {
         AtomicBoolean interrupted = new AtomicBoolean();
         long before = threads();
         int first = first();
-        ReadAhead items = new ReadAhead(ITEMS, 1, 2, (index, place) -> {
+        ReadAhead items = new ReadAhead(ITEMS, 1, 2, index -> {
             if (index != first) {
                 begun.countDown();
                 try {
@@ -155,7 +155,7 @@ final class ReadAheadTest {
     }
 
     private static int first() {
-        try (ReadAhead items = new ReadAhead(ITEMS, 1, 0, (index, place) -> item(index))) {
+        try (ReadAhead items = new ReadAhead(ITEMS, 1, 0, index -> item(index))) {
             return read(items, 0, 1)[0];
         }
     }
@@ -171,7 +171,7 @@ final class ReadAheadTest {
     @Test
     void anInterruptedCallerDoesNotWait() {
         CountDownLatch never = new CountDownLatch(1);
-        try (ReadAhead items = new ReadAhead(ITEMS, 1, 1, (index, place) -> {
+        try (ReadAhead items = new ReadAhead(ITEMS, 1, 1, index -> {
             try {
                 never.await();
             } catch (InterruptedException e) {

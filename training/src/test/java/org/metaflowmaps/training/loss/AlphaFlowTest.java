@@ -10,6 +10,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
@@ -50,7 +51,7 @@ final class AlphaFlowTest {
             Tensor one = random.uniform(ITEMS);
             Tensor other = random.uniform(ITEMS);
             Tensor data = random.normal(ITEMS, 2);
-            Context context = new Context(random.uniform(ITEMS), random.normal(ITEMS, 2), random.integers(0, map.classes() + 1, ITEMS), null);
+            Context context = new Context(random.uniform(ITEMS), random.normal(ITEMS, 2), Condition.labelled(random.integers(0, map.classes() + 1, ITEMS)));
             return new Pair(one.minimum(other), one.maximum(other), null, random.normal(ITEMS, 2), data, context);
         }
     }

@@ -24,6 +24,7 @@ import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.drift.GuidedDrift;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
@@ -197,9 +198,9 @@ final class EvaluationCountTest {
             Tensor labels = Torch.of(new long[] {0, 3, 2});
             Tensor scales = Torch.of(new float[] {(float) scale, 1, (float) scale});
             Drift drift = new NetworkDrift(map);
-            Tensor expected = new GuidedDrift(drift, 3, builtIn).at(at.start(), at.noise(), labels, scales);
+            Tensor expected = new GuidedDrift(drift, 3, builtIn).at(at.start(), at.noise(), Condition.labelled(labels).guided(scales));
             forget();
-            Tensor actual = GuidedDrift.ofScale(drift, 3, builtIn, scale).at(at.start(), at.noise(), labels, scales);
+            Tensor actual = GuidedDrift.ofScale(drift, 3, builtIn, scale).at(at.start(), at.noise(), Condition.labelled(labels).guided(scales));
             assertEquals(runs, map.recorded);
             Close.assertClose(expected, actual, 1e-4, "guided drift");
         }
@@ -211,10 +212,10 @@ final class EvaluationCountTest {
             Example at = Example.random(map, 3);
             Tensor labels = Torch.of(new long[] {0, 3, 2});
             Drift drift = new NetworkDrift(map);
-            Tensor expected = drift.at(at.start(), at.noise(), labels, null);
+            Tensor expected = drift.at(at.start(), at.noise(), Condition.labelled(labels));
             forget();
-            Tensor actual = new GuidedDrift(drift, 3, 0).at(at.start(), at.noise(), labels, null);
-            new GuidedDrift(drift, 3, 0.6).at(at.start(), at.noise(), null, null);
+            Tensor actual = new GuidedDrift(drift, 3, 0).at(at.start(), at.noise(), Condition.labelled(labels));
+            new GuidedDrift(drift, 3, 0.6).at(at.start(), at.noise(), Condition.none());
             assertEquals(2, map.recorded);
             Close.assertClose(expected, actual, 1e-6, "without a scale");
         }

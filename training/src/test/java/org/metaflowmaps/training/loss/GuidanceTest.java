@@ -5,9 +5,9 @@ import static org.metaflowmaps.runtime.Close.assertClose;
 import static org.metaflowmaps.runtime.Close.farthest;
 
 import java.util.Map;
-import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.DType;
@@ -43,7 +43,7 @@ final class GuidanceTest {
         public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
             Tensor none = unlabelled(state.primal());
             Tensor guided = none.add(labelled(state.primal()).sub(none).mul(scale));
-            Tensor labelled = Objects.requireNonNull(context.labels()).lt(1).to(DType.FLOAT32).reshape(ITEMS, 1);
+            Tensor labelled = context.condition().labels().orElseThrow().lt(1).to(DType.FLOAT32).reshape(ITEMS, 1);
             return Dual.constant(none.lerp(guided, labelled));
         }
 
@@ -81,7 +81,8 @@ final class GuidanceTest {
             Tensor labelled = labels.lt(1).to(DType.FLOAT32);
             // At s = 0 the state is the noise; the data's velocity is b_y there, or b_∅ for those without a label: nothing varies.
             Tensor velocity = Guided.unlabelled(noise).lerp(Guided.labelled(noise), labelled.reshape(ITEMS, 1));
-            Context context = new Context(zeros, Torch.zeros(ITEMS, 1), labels, labelled.mul(scale - 1).add(1));
+            Context context = new Context(zeros, Torch.zeros(ITEMS, 1),
+                    Condition.labelled(labels).guided(labelled.mul(scale - 1).add(1)));
             Pair pair = new Pair(zeros, zeros, null, noise, noise.add(velocity), context);
             Regression resting = Diagonal.of(rest, pair, new Velocity.Guided(0));
             assertClose(resting.target(), resting.prediction(), 1e-5, "at rest");

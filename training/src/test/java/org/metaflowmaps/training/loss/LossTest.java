@@ -17,6 +17,7 @@ import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.metaflowmaps.models.layer.ForwardMode;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
@@ -106,8 +107,8 @@ final class LossTest {
     private static Tensor guided(MetaFlowMap map, Example at, double from) {
         Tensor none = Torch.full(map.classes(), DType.INT64, Device.CPU, SmallNetworks.BATCH);
         Tensor plain = map.averageVelocity(at.start(), at.start(), at.state(),
-                new Context(at.context().time(), at.context().state(), none, Torch.onesLike(at.start())));
-        Tensor share = Torch.onesLike(at.start()).sub(Objects.requireNonNull(at.context().guidance()).reciprocal());
+                new Context(at.context().time(), at.context().state(), Condition.labelled(none).guided(Torch.onesLike(at.start()))));
+        Tensor share = Torch.onesLike(at.start()).sub(at.context().condition().guidance().orElseThrow().reciprocal());
         share = share.mul(at.start().ge(from).to(DType.FLOAT32));
         return at.data().sub(at.noise()).add(at.wide(share).mul(own(map, at).sub(plain))).detach();
     }

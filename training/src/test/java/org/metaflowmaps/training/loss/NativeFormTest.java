@@ -2,11 +2,11 @@ package org.metaflowmaps.training.loss;
 
 import static org.metaflowmaps.runtime.Close.assertClose;
 
-import java.util.Objects;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.metaflowmaps.models.layer.ForwardMode;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
@@ -78,9 +78,9 @@ final class NativeFormTest {
     void meanFlowWithGuidance() {
         try (TensorScope scope = TensorScope.open()) {
             Native in = Native.of(map, 2);
-            Tensor none = Torch.of(new long[] {3, 3, 3});
-            Tensor kappa = in.at.wide(Objects.requireNonNull(in.at.context().guidance()).reciprocal().neg().add(1));
-            Tensor unlabelled = map.averageVelocity(in.at.start(), in.at.start(), in.z, in.at.context().with(none, null)).neg();
+            Condition none = Condition.labelled(Torch.of(new long[] {3, 3, 3}));
+            Tensor kappa = in.at.wide(in.at.context().condition().guidance().orElseThrow().reciprocal().neg().add(1));
+            Tensor unlabelled = map.averageVelocity(in.at.start(), in.at.start(), in.z, in.at.context().with(none)).neg();
             Tensor guided = in.v.sub(kappa.mul(unlabelled)).add(kappa.mul(in.u(map, in.z, in.t, in.t))).detach();
             Tensor target = guided.sub(in.length().mul(in.rate(map, guided)));
             assertNative(in.u(map, in.z, in.t, in.r), target, new Eulerian(new Velocity.Guided(0)).of(map, in.at.pair()),
@@ -104,7 +104,7 @@ final class NativeFormTest {
         try (TensorScope scope = TensorScope.open()) {
             Native example = Native.of(map, 4);
             Example plain = new Example(example.at.start(), example.at.end(), example.at.fraction(), example.at.noise(), example.at.data(),
-                    example.at.context().with(Objects.requireNonNull(example.at.context().labels()), null));
+                    example.at.context().with(example.at.context().condition().withoutGuidance()));
             Native in = new Native(plain, example.t, example.r, example.z, example.v);
             Tensor end;
             try (ForwardMode forward = new ForwardMode()) {

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.drift.Glass;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -40,7 +41,7 @@ final class TrainingMemoryTest {
     private static final int STEPS = 2_000;
     private static final int BATCH = 2;
 
-    private static final Velocity.Field TAUGHT = new Velocity.Taught(new Glass((time, state, labels, guidance) -> state.neg()));
+    private static final Velocity.Field TAUGHT = new Velocity.Taught(new Glass((time, state, condition) -> state.neg()));
 
     private static final List<Consistency> LOSSES = List.of(new Semigroup(null), new Progressive(null), new Shortcut(null, 0),
             new Eulerian(new Velocity.Data()), new Eulerian(new Velocity.Own()), new Eulerian(TAUGHT),
@@ -53,7 +54,7 @@ final class TrainingMemoryTest {
             long[] shape = LongStream.concat(LongStream.of(BATCH), Arrays.stream(map.itemShape())).toArray();
             Tensor data = random.normal(shape);
             Context context = new Context(random.uniform(BATCH), random.normal(shape),
-                    map.classes() == 0 ? null : random.integers(0, map.classes() + 1, BATCH), null);
+                    map.classes() == 0 ? Condition.none() : Condition.labelled(random.integers(0, map.classes() + 1, BATCH)));
             Tensor start = random.uniform(BATCH).mul(0.5);
             Pair pair = new Pair(start, start.add(0.3), random.uniform(BATCH), random.normal(shape), data, context);
             int turn = count % (LOSSES.size() + 1);

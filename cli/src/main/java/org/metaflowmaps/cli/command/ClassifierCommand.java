@@ -1,0 +1,56 @@
+package org.metaflowmaps.cli.command;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.steering.evaluation.ClassifierTraining;
+import org.metaflowmaps.training.data.FashionMnist;
+import org.metaflowmaps.training.data.LabelledImages;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code mfm classifier}: makes the weights that come with mfm; the list of commands leaves it out, as it is of no other use. */
+@Command(name = "classifier", mixinStandardHelpOptions = true, hidden = true,
+        description = "Train the classifier of Fashion-MNIST whose features the Fréchet distance is measured with.")
+public final class ClassifierCommand implements Callable<Integer> {
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Option(names = "--data", paramLabel = "DIR", required = true, description = "Folder with the 60,000 training images.")
+    private Path data = Path.of("");
+
+    @Option(names = "--out", paramLabel = "FILE", required = true,
+            description = "Where to write the weights, a .safetensors file.")
+    private Path out = Path.of("");
+
+    @Option(names = "--epochs", paramLabel = "N", description = "Passes over the images. Default: ${DEFAULT-VALUE}.")
+    private int epochs = 10;
+
+    @Option(names = "--seed", paramLabel = "N", description = "Seed of weights and order. Default: ${DEFAULT-VALUE}.")
+    private long seed = 1;
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
+    @Override
+    public Integer call() throws IOException {
+        PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
+        LabelledImages test = FashionMnist.test();
+        new ClassifierTraining(epochs, seed).run(FashionMnist.train(data), test, device.get(), out, (epoch, loss, correct) -> {
+            terminal.printf(Locale.ROOT, "epoch %d: loss %.4f, %.2f %% of %d test images right%n", epoch, loss,
+                    100.0 * correct / test.count(), test.count());
+            terminal.flush();
+        });
+        terminal.println(out);
+        terminal.flush();
+        return 0;
+    }
+}

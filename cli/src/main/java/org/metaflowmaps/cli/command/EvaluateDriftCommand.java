@@ -1,0 +1,143 @@
+package org.metaflowmaps.cli.command;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.data.Datasets;
+import org.metaflowmaps.cli.option.CheckpointOption;
+import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.GuidanceOption;
+import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.FreeMemory;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.evaluation.DriftDisagreement;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.data.FashionMnist;
+import org.metaflowmaps.training.data.ImageData;
+import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.TrainingData;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code mfm evaluate drift}. */
+@Command(name = "drift", mixinStandardHelpOptions = true,
+        description = "Compare three ways of reading the unconditional drift from a map, on items of its data noised to some times: "
+                + "a perfect map's do not differ but for the chance of the draws.")
+final class EvaluateDriftCommand implements Callable<Integer> {
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Mixin
+    private final CheckpointOption checkpoint = new CheckpointOption();
+
+    @Option(names = "--config", paramLabel = "CONFIG",
+            description = "The configuration, a YAML file or one that comes with mfm, whose data gives the items. "
+            + "Of Fashion-MNIST the test images are taken, else training data. Default: config.yaml beside the checkpoint, else Fashion-MNIST.")
+    private @Nullable String config;
+
+    @Mixin
+    private final GuidanceOption guidance = new GuidanceOption();
+
+    @Option(names = "--times", paramLabel = "T", split = ",",
+            description = "Times of the drift, from 0 to below 1. Default: ${DEFAULT-VALUE}.",
+            defaultValue = "0.2,0.5,0.8")
+    private List<Double> times = List.of();
+
+    @Option(names = "--items", paramLabel = "N", description = "Items, the first N. Default: ${DEFAULT-VALUE}.")
+    private int count = 64;
+
+    @Option(names = "--draws", paramLabel = "N",
+            description = "One-step draws per item, an even number. Default: ${DEFAULT-VALUE}.")
+    private int draws = 64;
+
+    @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
+    private long seed = 1;
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
+    @Override
+    public Integer call() throws IOException {
+        if (count < 1) {
+            throw new IllegalArgumentException("--items " + count + " is out of range: give at least 1");
+        }
+        PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
+        FreeMemory.require("--items " + count + " with --draws " + draws, draws > 0 ? 256L * Math.min(count, 64) * draws + 64L * count : 0,
+                "lower them");
+        try (MetaFlowMap map = checkpoint.loadAny(device);
+                RandomSource random = RandomSource.seeded(seed, device.get());
+                TensorScope scope = TensorScope.open()) {
+            Items items = items(map);
+            Condition condition = GuidanceOption.of(guidance.scale(map), map, map.classes() == 0 ? null : items.labels);
+            terminal.println(count + " items of " + items.source
+                    + ". Root mean square per entry of the drift at an empty context, and of its "
+                    + "differences to the drift from the start of the posterior's flow and from " + draws + " one-step draws:");
+            terminal.printf("%5s %10s %15s %15s %15s %18s%n", "t", "drift", "empty - start", "empty - draws", "start - draws",
+                    "chance of draws");
+            for (double time : times) {
+                DriftDisagreement found = DriftDisagreement.of(map, items.clean, condition, time, draws, random);
+                terminal.printf(Locale.ROOT, "%5s %10.4f %15.4f %15.4f %15.4f %18.4f%n", time, found.drift(),
+                        found.emptyToStart(), found.emptyToDraws(),
+                        found.startToDraws(), found.chance());
+                terminal.flush();
+            }
+        }
+        return 0;
+    }
+
+    /** What is noised, and where it is from. */
+    private record Items(Tensor clean, Tensor labels, String source) {}
+
+    /** In the innermost open scope. */
+    private Items items(MetaFlowMap map) throws IOException {
+        Path beside = checkpoint.beside("config.yaml");
+        String name = config != null ? config : beside == null ? null : beside.toString();
+        TrainConfig known = name == null ? null : Configs.load(name, List.of()).config();
+        if (known == null || known.data().kind() == DataConfig.Kind.FASHION_MNIST) {
+            return pictures(map, known != null);
+        }
+        try (TrainingData data = Datasets.open(known.data(), known.seed(), device.get())) {
+            boolean classes = map.classes() == 0 || map.classes() == data.classes();
+            if (!classes || !Arrays.equals(data.itemShape(), map.itemShape())) {
+                throw new IllegalArgumentException(name + " has items of shape " + Arrays.toString(data.itemShape()) + " with "
+                        + data.classes()
+                        + " classes, the map " + Arrays.toString(map.itemShape()) + " with " + map.classes()
+                        + ": give another with --config");
+            }
+            TrainingData.Batch batch = data.batch(0, count);
+            // A map that never saw a label has rows for them that were never trained.
+            Tensor labels = known.labelDrop() < 1 ? batch.labels() : Torch.full(map.classes(), DType.INT64, device.get(), count);
+            return new Items(batch.items(), labels, "the training data of " + name);
+        }
+    }
+
+    private Items pictures(MetaFlowMap map, boolean known) throws IOException {
+        if (!EvaluateFashionMnistCommand.fits(map)) {
+            throw new IllegalArgumentException(known
+                    ? "the configuration's data is Fashion-MNIST, whose items the map's are not: give another with --config"
+                    : "what data this map is of is not known: there is no config.yaml beside it; give it as --config");
+        }
+        LabelledImages test = FashionMnist.test();
+        if (count > test.count()) {
+            throw new IllegalArgumentException("--items " + count + " is out of range: give 1 to " + test.count());
+        }
+        return new Items(ImageData.items(test, 0, count, device.get()), ImageData.labels(test, 0, count, device.get()),
+                "Fashion-MNIST's test set");
+    }
+}

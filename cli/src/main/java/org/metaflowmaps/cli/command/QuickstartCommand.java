@@ -1,0 +1,133 @@
+package org.metaflowmaps.cli.command;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.data.Datasets;
+import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.report.ClassSamples;
+import org.metaflowmaps.cli.report.ImageGrid;
+import org.metaflowmaps.cli.report.PosteriorStudy;
+import org.metaflowmaps.cli.report.QuickstartReport;
+import org.metaflowmaps.models.model.Layout;
+import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.steering.PosteriorEvaluation;
+import org.metaflowmaps.training.CheckpointFolder;
+import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.TrainingData;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code mfm quickstart}. */
+@Command(name = "quickstart", mixinStandardHelpOptions = true,
+        description = "Train a small meta flow map on images that come with mfm, draw from its posteriors, and write a report.")
+public final class QuickstartCommand implements Callable<Integer> {
+    private static final Path DEFAULT_FOLDER = Path.of("runs", "quickstart");
+    private static final int EVALUATED = 128;
+    private static final int DRAWS = 16;
+    private static final int SHOWN = 4;
+    private static final int DRAWS_SHOWN = 6;
+    private static final int[] SAMPLE_STEPS = {1, 2, 4};
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Parameters(index = "0..*", paramLabel = "key=value", description = "Settings that replace those of the quickstart.")
+    private List<String> overrides = new ArrayList<>();
+
+    @Option(names = "--out", paramLabel = "DIR", description = "Where to leave the results. Default: ${DEFAULT-VALUE}.")
+    private Path folder = DEFAULT_FOLDER;
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
+    @Override
+    public Integer call() throws IOException {
+        PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
+        Configs.Resolved resolved = Configs.load("quickstart", overrides);
+        TrainConfig config = resolved.config();
+        if (config.data().holdOut() == 0) {
+            throw new IllegalArgumentException("config: data.hold_out is 0: the quickstart needs images that are not trained on, to draw their posteriors");
+        }
+        if (config.data().kind() != DataConfig.Kind.FASHION_MNIST) {
+            throw new IllegalArgumentException("config: the quickstart draws images; for other data use: mfm train");
+        }
+        TransformerConfig network = config.model().transformer();
+        if (network == null || network.layout() != Layout.META_FLOW_MAP) {
+            throw new IllegalArgumentException("config: the quickstart draws posteriors, which need model.transformer.layout=meta-flow-map; for others use: mfm train");
+        }
+        CheckpointFolder checkpoints = new CheckpointFolder(folder);
+        if (!folder.equals(DEFAULT_FOLDER) && !checkpoints.isEmpty()) {
+            throw new IOException("a checkpoint exists in " + folder + ": choose another folder with --out");
+        }
+        LabelledImages images = Datasets.images(config.data());
+        int evaluated = Math.min(EVALUATED, config.data().holdOut());
+        try (TrainingData data = Datasets.open(config.data(), config.seed(), device.get());
+                Trainer trainer = new Trainer(config, data, device.get(), folder);
+                GracefulStop stop = new GracefulStop(trainer)) {
+            trainer.pictures(ImageGrid::png);
+            trainer.initialise();
+            clear(checkpoints);
+            TrainCommand.write(resolved, folder);
+            terminal.println("training " + trainer.map().parameters().count() + " parameters on "
+                    + (images.count() - config.data().holdOut()) + " images on " + device.get());
+            terminal.flush();
+            if (!trainer.run()) {
+                terminal.println(TrainCommand.resumption(trainer, folder, device));
+                terminal.flush();
+                return 0;
+            }
+            PosteriorStudy study = new PosteriorStudy(trainer.map(), config.guidance(), images,
+                    images.count() - config.data().holdOut(), device.get(), config.seed());
+            QuickstartReport report = new QuickstartReport(folder, resolved, evaluated, DRAWS);
+            trainer.average().applied(() -> {
+                long started = System.nanoTime();
+                List<PosteriorEvaluation> rows = study.evaluate(evaluated, DRAWS, 1);
+                report.posterior(rows, (System.nanoTime() - started) * 1e-9);
+                report.pictures(study.grid(shown(images, config), PosteriorStudy.TIMES, DRAWS_SHOWN, 1),
+                        ClassSamples.grid(trainer.map(), config.guidance(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
+            });
+            report.write();
+            report.print(terminal);
+        }
+        return 0;
+    }
+
+    /** The first held-out images. */
+    private static List<Integer> shown(LabelledImages images, TrainConfig config) {
+        int first = images.count() - config.data().holdOut();
+        return IntStream.range(first, Math.min(images.count(), first + SHOWN)).boxed().toList();
+    }
+
+    /** A new quickstart replaces the last one's files, and nothing else that may lie in the folder. */
+    private void clear(CheckpointFolder checkpoints) throws IOException {
+        if (!Files.isDirectory(folder)) {
+            return;
+        }
+        checkpoints.clear();
+        try (Stream<Path> files = Files.list(folder)) {
+            for (Path file : files.toList()) {
+                String name = file.getFileName().toString();
+                if (name.equals(Trainer.METRICS) || name.startsWith("events.out.tfevents.")) {
+                    Files.delete(file);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+package org.metaflowmaps.cli.command;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import java.util.stream.LongStream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.CheckpointOption;
+import org.metaflowmaps.cli.option.ClassNames;
+import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.GuidanceOption;
+import org.metaflowmaps.cli.option.PrecisionOption;
+import org.metaflowmaps.cli.report.ImageGrid;
+import org.metaflowmaps.cli.report.Png;
+import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.FlowMapSampler;
+import org.metaflowmaps.models.sampler.Noise;
+import org.metaflowmaps.models.sampler.OdeSampler;
+import org.metaflowmaps.models.sampler.RefinementSampler;
+import org.metaflowmaps.models.sampler.Sampler;
+import org.metaflowmaps.models.sampler.SamplingMemory;
+import org.metaflowmaps.models.sampler.Solver;
+import org.metaflowmaps.models.sampler.TimeGrid;
+import org.metaflowmaps.runtime.Autocast;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.FreeMemory;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.Safetensors;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code mfm sample}. */
+@Command(name = "sample", mixinStandardHelpOptions = true, description = "Draw images of some classes from a trained map.")
+public final class SampleCommand implements Callable<Integer> {
+    /** How samples are made. */
+    enum Kind {
+        refinement,
+        flow_map,
+        ode
+    }
+
+    /** How a step along the drift is taken. */
+    enum Step {
+        euler(Solver.EULER),
+        heun(Solver.HEUN);
+
+        private final Solver solver;
+
+        Step(Solver solver) {
+            this.solver = solver;
+        }
+    }
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Mixin
+    private final CheckpointOption checkpoint = new CheckpointOption();
+
+    @Option(names = "--class", paramLabel = "NAME",
+            description = "Classes to draw, by name or number, with commas between; default: all, and none of a map without classes. A name "
+            + "may be cut short if one class only begins with it.")
+    private List<String> chosen = new ArrayList<>();
+
+    @Option(names = "--count", paramLabel = "N", description = "Images of each class. Default: ${DEFAULT-VALUE}.")
+    private int count = 4;
+
+    @Option(names = "--steps", paramLabel = "N", description = "Steps per image, of one network evaluation each. Default: ${DEFAULT-VALUE}.")
+    private int steps = 4;
+
+    @Option(names = "--sampler", description = "${COMPLETION-CANDIDATES}: posterior draws and fresh noise in turn, jumps (of a flow map "
+            + "or a meta flow map), or steps along the drift. Default: refinement, and ode for a map without contexts, which may be a plain flow.")
+    private @Nullable Kind kind;
+
+    @Option(names = "--solver", description = "For --sampler ode: ${COMPLETION-CANDIDATES}. Heun's steps evaluate the network twice each. "
+            + "Default: euler.")
+    private @Nullable Step solver;
+
+    @Mixin
+    private final GuidanceOption guidance = new GuidanceOption();
+
+    @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
+    private long seed = 1;
+
+    @Option(names = "--out", paramLabel = "FILE",
+            description = "A .png for a picture (of latents: three channels as colours, a third of their values), a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
+    private Path out = Path.of("samples.png");
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
+    @Mixin
+    private final PrecisionOption precision = new PrecisionOption();
+
+    @Override
+    public Integer call() throws IOException {
+        if (count < 1 || steps < 1) {
+            throw new IllegalArgumentException("--count and --steps need to be at least 1");
+        }
+        boolean numbers = out.toString().endsWith(".safetensors");
+        if (!numbers) {
+            Png.checkName(out);
+        }
+        try (MetaFlowMap map = checkpoint.load(device);
+                TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(seed, device.get());
+                Autocast mode = precision.on(device.get());
+                Autograd.Mode off = Autograd.inference()) {
+            ClassNames names = checkpoint.classNames(map);
+            Tensor classes = Torch.of(labels(map, names)).to(device.get());
+            long total = count * classes.size(0);
+            if (!numbers) {
+                ImageGrid.requireRoom(classes.size(0), count, map.itemShape(), 2);
+            }
+            FreeMemory.require("--count " + count + ": " + total + " results", bytes(map, total), "lower --count, and draw in several runs");
+            Tensor images = inParts(map, random, classes, total);
+            if (numbers) {
+                Safetensors.write(out, Map.of("seed", Long.toString(seed)),
+                        Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
+            } else {
+                picture(map, names, classes.toLongArray(), images);
+            }
+        }
+        PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
+        terminal.println(out);
+        terminal.flush();
+        return 0;
+    }
+
+    private static long bytes(MetaFlowMap map, long total) {
+        double bytes = 4.0 * total * Arrays.stream(map.itemShape()).asDoubleStream().reduce(1, (a, b) -> a * b);
+        return bytes < Long.MAX_VALUE ? (long) bytes : -1;
+    }
+
+    /** Draws as many at once as memory is meant for, and puts the results together. */
+    private Tensor inParts(MetaFlowMap map, RandomSource random, Tensor classes, long total) {
+        long most = SamplingMemory.itemsAtOnce(map);
+        if (total <= most) {
+            return draw(map, random, classes.repeatInterleave(count, 0));
+        }
+        long[] item = map.itemShape();
+        Tensor all = Torch.empty(DType.FLOAT32, Device.CPU, total, item[0], item[1], item[2]);
+        for (long from = 0; from < total; from += most) {
+            try (TensorScope scope = TensorScope.open()) {
+                long size = Math.min(most, total - from);
+                long first = from / count;
+                long last = (from + size - 1) / count;
+                Tensor labels = classes.narrow(0, first, last - first + 1).repeatInterleave(count, 0).narrow(0, from - first * count, size);
+                all.narrow(0, from, size).copy_(draw(map, random, labels.contiguous()));
+            }
+        }
+        return all;
+    }
+
+    private Tensor draw(MetaFlowMap map, RandomSource random, Tensor classes) {
+        Tensor given = map.classes() == 0 ? null : classes;
+        Condition condition = GuidanceOption.of(guidance.scale(map), map, given);
+        return by(map).sample(Noise.of(random, map, classes.size(0)), condition).samples();
+    }
+
+    private Sampler<Condition> by(MetaFlowMap map) {
+        Kind chosenKind = kind != null ? kind : map.isContextual() ? Kind.refinement : Kind.ode;
+        if (solver != null && chosenKind != Kind.ode) {
+            throw new IllegalArgumentException("--solver " + solver + " is for --sampler ode, but the sampler is " + chosenKind);
+        }
+        return switch (chosenKind) {
+            case refinement -> new RefinementSampler(map, steps);
+            case flow_map -> new FlowMapSampler(map, steps);
+            case ode -> new OdeSampler(new NetworkDrift(map), TimeGrid.uniform(steps), solver == null ? Solver.EULER : solver.solver);
+        };
+    }
+
+    private long[] labels(MetaFlowMap map, ClassNames names) {
+        if (chosen.isEmpty()) {
+            int all = Math.max(1, map.classes());
+            return LongStream.range(0, all).toArray();
+        }
+        if (map.classes() == 0) {
+            throw new IllegalArgumentException("--class was given, but this map has no classes");
+        }
+        return chosen.stream().flatMap(text -> names.labels(text).stream()).mapToLong(Long::longValue).toArray();
+    }
+
+    private void picture(MetaFlowMap map, ClassNames names, long[] classes, Tensor images) throws IOException {
+        long[] item = map.itemShape();
+        List<String> columns = new ArrayList<>();
+        for (int i = 1; i <= count; i++) {
+            columns.add(Integer.toString(i));
+        }
+        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item[1], (int) item[2], columns);
+        Tensor shown = ImageGrid.visible(images);
+        for (int row = 0; row < classes.length; row++) {
+            grid.row(names.of(classes[row]), shown.narrow(0, (long) row * count, count).toFloatArray());
+        }
+        Png.write(grid.draw(2), out);
+    }
+}

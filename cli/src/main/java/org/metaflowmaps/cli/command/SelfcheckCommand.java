@@ -1,0 +1,113 @@
+package org.metaflowmaps.cli.command;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.Resource;
+import org.metaflowmaps.cli.selfcheck.Selfcheck;
+import org.metaflowmaps.runtime.DType;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code mfm selfcheck}. */
+@Command(name = "selfcheck", mixinStandardHelpOptions = true,
+        description = "Compare this machine's results with reference values: one line per case, exit code 1 if any is off.")
+public final class SelfcheckCommand implements Callable<Integer> {
+    private static final List<String> SHIPPED = List.of("tiny.safetensors", "tiny-qknorm.safetensors", "tiny-joint.safetensors");
+
+    /** Types that results are computed in. */
+    enum Type {
+        float32(DType.FLOAT32),
+        float64(DType.FLOAT64);
+
+        private final DType type;
+
+        Type(DType type) {
+            this.type = type;
+        }
+    }
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Option(names = "--fixtures", paramLabel = "DIR",
+            description = "Check the .safetensors files of this folder instead of those that come with mfm.")
+    private @Nullable Path fixtures;
+
+    @Option(names = "--only", paramLabel = "NAME", description = "Run only cases whose name contains this (a regular expression).")
+    private String only = "";
+
+    @Option(names = "--dtype", paramLabel = "TYPE", description = "What to compute in, ${COMPLETION-CANDIDATES}; float64 with bounds of 1e-7 for "
+            + "values and 2e-5 for gradients (default: ${DEFAULT-VALUE}).")
+    private Type dtype = Type.float32;
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
+    @Override
+    public Integer call() throws IOException {
+        PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+        int passed = 0;
+        int failed = 0;
+        int later = 0;
+        for (Path file : files()) {
+            out.println(file.getFileName() + " on " + device.get() + ", " + dtype);
+            for (Selfcheck.Outcome outcome : Selfcheck.run(file, device.get(), dtype.type, Pattern.compile(only))) {
+                out.println(line(outcome));
+                switch (outcome.status()) {
+                    case PASS -> passed++;
+                    case FAIL -> failed++;
+                    case NOT_COVERED -> later++;
+                }
+            }
+        }
+        out.println(passed + " passed, " + failed + " failed, " + later + " not covered yet");
+        out.flush();
+        if (passed + failed == 0 && later == 0) {
+            throw new IllegalArgumentException("no case matches '" + only + "'");
+        }
+        return failed == 0 ? 0 : 1;
+    }
+
+    private static String line(Selfcheck.Outcome outcome) {
+        return switch (outcome.status()) {
+            case PASS, FAIL -> String.format(Locale.ROOT, "  %s  %-40s %.1e  (%s)%s",
+                    outcome.status() == Selfcheck.Status.PASS ? "pass" : "FAIL", outcome.name(), outcome.error(), outcome.worst(),
+                    Double.isNaN(outcome.condition()) ? "" : String.format(Locale.ROOT, "  κ %.1f", outcome.condition()));
+            case NOT_COVERED -> String.format(Locale.ROOT, "  -     %-40s not covered yet", outcome.name());
+        };
+    }
+
+    private List<Path> files() throws IOException {
+        if (fixtures != null) {
+            if (!Files.isDirectory(fixtures)) {
+                throw new IOException(fixtures + " is not a folder: --fixtures takes one with .safetensors files of reference values");
+            }
+            try (Stream<Path> found = Files.list(fixtures)) {
+                List<Path> files = found.filter(path -> path.toString().endsWith(".safetensors")).sorted().toList();
+                if (files.isEmpty()) {
+                    throw new IOException(fixtures + " holds no .safetensors file");
+                }
+                return files;
+            }
+        }
+        List<Path> copies = new ArrayList<>();
+        for (String name : SHIPPED) {
+            copies.add(Resource.copy("parity/" + name));
+        }
+        return copies;
+    }
+}

@@ -1,0 +1,130 @@
+package org.metaflowmaps.cli.command;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.data.Datasets;
+import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.report.ImageGrid;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.runtime.file.AtomicFile;
+import org.metaflowmaps.training.CheckpointFolder;
+import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.data.TrainingData;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code mfm train}. */
+@Command(name = "train", mixinStandardHelpOptions = true, description = "Train a meta flow map as a configuration file says.")
+public final class TrainCommand implements Callable<Integer> {
+    /** The resolved configuration's name in a run's folder. */
+    static final String CONFIG = "config.yaml";
+
+    /** How the launcher was called, so that the commands that are printed work from where the user is. */
+    private static final String COMMAND = "org.metaflowmaps.command";
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Parameters(index = "0", paramLabel = "CONFIG",
+            description = "A YAML file, or a configuration that comes with mfm: quickstart, or mixture, fashion-mnist, sit-b2 or sit-xl2 with "
+            + "/flow, /flow-map, /meta-flow-map or /distill behind it.")
+    private String config = "";
+
+    @Parameters(index = "1..*", paramLabel = "key=value",
+            description = "Settings that replace the file's, such as optimizer.learning_rate=3e-4.")
+    private List<String> overrides = new ArrayList<>();
+
+    @Option(names = "--out", paramLabel = "DIR", description = "Where to leave checkpoints and metrics. Default: runs/NAME.")
+    private @Nullable Path out;
+
+    @Option(names = "--data", paramLabel = "DIR", description = "Folder with the data's files (the setting data.folder).")
+    private @Nullable Path data;
+
+    @Option(names = "--resume", description = "Continue from the folder's newest undamaged checkpoint.")
+    private boolean resume;
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
+    @Override
+    public Integer call() throws IOException {
+        List<String> settings = new ArrayList<>(overrides);
+        if (data != null) {
+            settings.add(Configs.setting("data.folder", data.toString()));
+        }
+        Configs.Resolved resolved = Configs.load(config, settings);
+        Path folder = out != null ? out : Path.of("runs").resolve(
+                Configs.BUILT_IN.contains(config) ? config : Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
+        CheckpointFolder checkpoints = new CheckpointFolder(folder);
+        if (!resume && !checkpoints.isEmpty()) {
+            throw new IOException("a checkpoint exists in " + folder
+                    + ": continue from it with --resume, or choose another folder with --out");
+        }
+        String init = resolved.config().init();
+        if (!resume && init != null && !resolved.clockGiven()) {
+            Networks.requireClock(Path.of(init));
+        }
+        PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
+        try (TrainingData source = Datasets.open(resolved.config().data(), resolved.config().seed(), device.get());
+                Trainer trainer = new Trainer(resolved.config(), source, device.get(), folder);
+                GracefulStop stop = new GracefulStop(trainer)) {
+            trainer.pictures(ImageGrid::png);
+            if (resume) {
+                trainer.resume();
+            } else {
+                trainer.initialise();
+            }
+            write(resolved, folder);
+            if (!source.summary().isEmpty()) {
+                terminal.println("data: " + source.summary());
+            }
+            terminal.println("training " + trainer.map().parameters().count() + " parameters on " + device.get() + ", results in " + folder
+                    + (resume ? ", from step " + trainer.step() : ""));
+            terminal.flush();
+            terminal.println(trainer.run() ? "done: " + checkpoints.newest() : resumption(trainer, folder, device));
+            terminal.flush();
+        }
+        return 0;
+    }
+
+    /** Returns the line that is printed after a stop. */
+    static String resumption(Trainer trainer, Path folder, DeviceOption device) {
+        List<String> command = new ArrayList<>(List.of(System.getProperty(COMMAND, "./mfm"), "train", folder.resolve(CONFIG).toString(), "--out",
+                folder.toString()));
+        if (device.given() != null) {
+            command.addAll(List.of("--device", device.given().toString()));
+        }
+        command.add("--resume");
+        return "stopped at step " + trainer.step() + "; continue with: " + command.stream().map(TrainCommand::quoted)
+                .collect(Collectors.joining(" "));
+    }
+
+    /** A word as a shell reads it. */
+    private static String quoted(String word) {
+        return word.matches("[\\w./:=@%+,-]+") ? word : "'" + word.replace("'", "'\\''") + "'";
+    }
+
+    static void write(Configs.Resolved resolved, Path folder) throws IOException {
+        byte[] text = resolved.yaml().getBytes(StandardCharsets.UTF_8);
+        AtomicFile.write(folder.resolve(CONFIG), text.length, channel -> {
+            ByteBuffer buffer = ByteBuffer.wrap(text);
+            while (buffer.hasRemaining()) {
+                channel.write(buffer);
+            }
+        });
+    }
+}

@@ -1,0 +1,8 @@
+/**
+ * One class per subcommand of {@code mfm}: it reads its options, calls the library and prints. Measuring and drawing live in the
+ * modules below, tables and pictures in {@code report}.
+ */
+@NullMarked
+package org.metaflowmaps.cli.command;
+
+import org.jspecify.annotations.NullMarked;

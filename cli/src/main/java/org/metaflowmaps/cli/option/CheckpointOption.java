@@ -1,0 +1,144 @@
+package org.metaflowmaps.cli.option;
+
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.models.checkpoint.LoadedNetwork;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.training.Checkpoint;
+import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.data.FashionMnist;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** The checkpoint argument of commands that draw images. */
+public final class CheckpointOption {
+    private static final String PRETRAINED = "pretrained/fashion-mnist.safetensors";
+
+    @ArgGroup(exclusive = true, multiplicity = "1")
+    private @Nullable Choice choice;
+
+    /** Either of the two. */
+    static final class Choice {
+        @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "A checkpoint.safetensors that mfm wrote, or a "
+                + "public file or folder of SiT, DMF or MFM, of safetensors or PyTorch's.")
+        private @Nullable Path file;
+
+        @Option(names = "--pretrained", description = "The map of Fashion-MNIST that comes with mfm, instead of a checkpoint.")
+        private boolean pretrained;
+    }
+
+    @Mixin
+    private final NetworkOption network = new NetworkOption();
+
+    @Spec(Spec.Target.MIXEE)
+    private @Nullable CommandSpec command;
+
+    /** The network, of images, owned by the caller; a file is looked at before libtorch is loaded for it. */
+    public MetaFlowMap load(DeviceOption device) throws IOException {
+        requireWhole();
+        return load(device.get());
+    }
+
+    /** The network, whatever its items, owned by the caller. */
+    public MetaFlowMap loadAny(DeviceOption device) throws IOException {
+        requireWhole();
+        return loadAny(device.get());
+    }
+
+    private void requireWhole() throws IOException {
+        Path file = Objects.requireNonNull(choice).file;
+        if (file != null) {
+            network.check(file);
+        } else if (network.isGiven()) {
+            throw new IllegalArgumentException("--pretrained needs no --model, --set or --prefix: they are for public files");
+        }
+    }
+
+    private MetaFlowMap load(Device device) throws IOException {
+        Path file = Objects.requireNonNull(choice).file;
+        return images(loadAny(device), file == null ? "the map that comes with mfm" : file.toString());
+    }
+
+    private MetaFlowMap loadAny(Device device) throws IOException {
+        Choice chosen = Objects.requireNonNull(choice);
+        if (chosen.pretrained) {
+            return pretrained(PRETRAINED, device);
+        }
+        LoadedNetwork loaded = network.open(Objects.requireNonNull(chosen.file), device);
+        if (!loaded.described()) {
+            PrintWriter errors = Objects.requireNonNull(command).commandLine().getErr();
+            errors.println(chosen.file + ": " + loaded.found());
+            errors.flush();
+        }
+        return loaded.map();
+    }
+
+    /** A file of that name in the checkpoint's folder; null if it does not exist. */
+    public @Nullable Path beside(String name) {
+        Path file = Objects.requireNonNull(choice).file;
+        Path other = file == null ? null : file.resolveSibling(name);
+        return other != null && Files.isRegularFile(other) ? other : null;
+    }
+
+    /** The map in a resource of the command, owned by the caller. */
+    static MetaFlowMap pretrained(String resource, Device device) throws IOException {
+        Path copy;
+        try {
+            copy = Resource.copy(resource);
+        } catch (FileNotFoundException e) {
+            throw new IOException("--pretrained: " + e.getMessage()
+                    + "; train a map with: mfm train fashion-mnist/distill, and give its checkpoint", e);
+        }
+        try {
+            return images(Networks.load(copy, device), resource);
+        } finally {
+            Files.delete(copy);
+            Files.delete(Objects.requireNonNull(copy.getParent()));
+        }
+    }
+
+    private static MetaFlowMap images(MetaFlowMap map, String name) throws IOException {
+        if (map.itemShape().length != 3) {
+            map.close();
+            throw new IOException(name + " holds a map of vectors; this command draws images");
+        }
+        return map;
+    }
+
+    /** What its classes are called. */
+    public ClassNames classNames(MetaFlowMap map) throws IOException {
+        Choice chosen = Objects.requireNonNull(choice);
+        if (chosen.pretrained) {
+            return new ClassNames(FashionMnist.CLASSES, map.classes());
+        }
+        List<String> names = Checkpoint.classNames(Objects.requireNonNull(chosen.file));
+        Path config = beside("config.yaml");
+        if (names.isEmpty() && config != null && ofFashionMnist(config)) {
+            names = FashionMnist.CLASSES;
+        }
+        return new ClassNames(names, map.classes());
+    }
+
+    /** Whether a run's configuration names Fashion-MNIST; one that cannot be read names nothing. */
+    @SuppressWarnings("UnusedException")
+    private static boolean ofFashionMnist(Path config) {
+        try {
+            return Configs.load(config.toString(), List.of()).config().data().kind() == DataConfig.Kind.FASHION_MNIST;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+}

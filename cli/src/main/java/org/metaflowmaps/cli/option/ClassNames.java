@@ -1,0 +1,109 @@
+package org.metaflowmaps.cli.option;
+
+import java.text.Normalizer;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.metaflowmaps.runtime.internal.Suggestions;
+import org.metaflowmaps.runtime.internal.Texts;
+
+/** What a map's classes are called, and which one a user means. */
+public final class ClassNames {
+    /** Names that are listed where one is not found. */
+    private static final int LISTED = 20;
+
+    private final List<String> names;
+    private final int classes;
+
+    /**
+     * Names of a map's classes.
+     *
+     * @param names one for each class, or as many as are known; those of another number of classes are not used
+     * @param classes how many the map has
+     */
+    ClassNames(List<String> names, int classes) {
+        this.names = names.size() == classes ? names : List.of();
+        this.classes = classes;
+    }
+
+    /** The name of a label: "class 3" where it has none, "no label" for the row behind the classes. */
+    public String of(long label) {
+        if (label >= classes) {
+            return "no label";
+        }
+        return names.isEmpty() ? "class " + label : Texts.oneLine(names.get((int) label));
+    }
+
+    /** All names, by label. */
+    List<String> all() {
+        return IntStream.range(0, classes).mapToObj(this::of).toList();
+    }
+
+    /**
+     * The labels that {@code --class} means: one name as it is, or several names and numbers with commas between.
+     *
+     * @throws IllegalArgumentException if one is not known, with those that come near
+     */
+    public List<Long> labels(String text) {
+        int whole = names.indexOf(text);
+        if (whole >= 0) {
+            return List.of((long) whole);
+        }
+        List<Long> labels = new ArrayList<>();
+        for (String part : text.split(",", -1)) {
+            labels.add(label(part.strip()));
+        }
+        return labels;
+    }
+
+    /** A name first, as folders may be named by numbers, in another order; then a number. */
+    private long label(String text) {
+        if (names.contains(text)) {
+            return names.indexOf(text);
+        }
+        if (text.matches("-?\\d{1,9}")) {
+            long number = Long.parseLong(text);
+            if (number < 0 || number > classes) {
+                throw new IllegalArgumentException("--class " + text + " is out of range: this map has classes 0 to " + (classes - 1)
+                        + ", and " + classes + " for no label");
+            }
+            return number;
+        }
+        String wanted = folded(text);
+        List<Integer> alike = matching(name -> name.equals(wanted));
+        List<Integer> begun = alike.isEmpty() && !wanted.isEmpty() ? matching(name -> name.startsWith(wanted)) : alike;
+        if (begun.size() == 1) {
+            return begun.getFirst();
+        }
+        throw new IllegalArgumentException("--class '" + text + "' is " + (begun.size() > 1 ? "more than one class: " + listed(begun)
+                : "not known: " + suggestion(wanted)));
+    }
+
+    private List<Integer> matching(Predicate<String> test) {
+        return IntStream.range(0, names.size()).filter(label -> test.test(folded(names.get(label)))).boxed().toList();
+    }
+
+    private String suggestion(String wanted) {
+        if (names.isEmpty()) {
+            return "this map's classes have no names, give a number from 0 to " + (classes - 1) + ", or " + classes + " for no label";
+        }
+        List<Integer> nearest = IntStream.range(0, names.size()).boxed()
+                .sorted(Comparator.comparingInt(label -> Suggestions.distance(wanted, folded(names.get(label))))).toList();
+        return "did you mean '" + of(nearest.getFirst()) + "'? Known: " + listed(IntStream.range(0, names.size()).boxed().toList())
+                + "; or a number from 0 to " + (classes - 1) + ", " + classes + " for no label";
+    }
+
+    private String listed(List<Integer> labels) {
+        return labels.stream().limit(LISTED).map(label -> of(label)).collect(Collectors.joining(", "))
+                + (labels.size() > LISTED ? ", ... (" + labels.size() + " in all)" : "");
+    }
+
+    /** Case aside, and whichever way accents were put together. */
+    private static String folded(String text) {
+        return Normalizer.normalize(text, Normalizer.Form.NFC).toLowerCase(Locale.ROOT);
+    }
+}

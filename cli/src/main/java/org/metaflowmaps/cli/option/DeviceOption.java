@@ -1,0 +1,52 @@
+package org.metaflowmaps.cli.option;
+
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.internal.Suggestions;
+import org.metaflowmaps.runtime.Device;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
+
+/** {@code --device}, for every command that computes. */
+public final class DeviceOption {
+    @Option(names = "--device", paramLabel = "DEVICE", converter = Converter.class,
+            description = "Where to compute: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
+    private @Nullable Device device;
+
+    private @Nullable Device chosen;
+
+    /** The chosen device. Only now is libtorch loaded: a help text has no need of it. */
+    public Device get() {
+        if (chosen == null) {
+            chosen = device == null ? Device.preferred() : device;
+        }
+        return chosen;
+    }
+
+    /** The device that the command line names, if any. */
+    public @Nullable Device given() {
+        return device;
+    }
+
+    /** Reads a device and checks that it is there. */
+    static final class Converter implements ITypeConverter<Device> {
+        @Override
+        public Device convert(String text) {
+            Device named;
+            try {
+                named = Device.parse(text);
+            } catch (IllegalArgumentException e) {
+                // By its letters "gpu" is nearest to "cpu", which nobody means by it.
+                String meant = text.toLowerCase(Locale.ROOT).startsWith("gpu") ? "cuda" : text;
+                throw new TypeConversionException(e.getMessage() + Suggestions.didYouMean(meant, List.of("cpu", "cuda")));
+            }
+            try {
+                return named.available();
+            } catch (IllegalArgumentException e) {
+                throw new TypeConversionException(e.getMessage() + "; mfm doctor shows what is missing");
+            }
+        }
+    }
+}

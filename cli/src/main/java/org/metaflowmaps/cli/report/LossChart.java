@@ -1,0 +1,190 @@
+package org.metaflowmaps.cli.report;
+
+import java.awt.BasicStroke;
+import java.awt.Color;
+import java.awt.Font;
+import java.awt.Graphics2D;
+import java.awt.image.BufferedImage;
+import java.math.BigDecimal;
+import java.text.NumberFormat;
+import java.util.Arrays;
+import java.util.DoubleSummaryStatistics;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.IntStream;
+import org.knowm.xchart.XYChart;
+import org.knowm.xchart.XYChartBuilder;
+import org.knowm.xchart.XYSeries;
+import org.knowm.xchart.style.Styler.LegendLayout;
+import org.knowm.xchart.style.Styler.LegendPosition;
+import org.knowm.xchart.style.XYStyler;
+import org.knowm.xchart.style.markers.SeriesMarkers;
+
+/**
+ * A line chart of losses over training steps: each curve faint as measured and strong as smoothed.
+ *
+ * <p>The value axis is logarithmic if every value is positive. Values that are not finite are left out.
+ */
+final class LossChart {
+    private static final Color[] COLOURS = {new Color(0x1f6feb), new Color(0xd9480f), new Color(0x2b8a3e), new Color(0x862e9c),
+        new Color(0x0b7285), new Color(0xa61e4d)};
+    private static final Color GRID = new Color(0xe9ecef);
+    /** Twice the size at which it is shown, for screens of twice the usual density. */
+    private static final int DENSITY = 2;
+    /** Fewer points than this are shown as they are. */
+    private static final int SMOOTHED_FROM = 20;
+
+    private final String title;
+    private final Map<String, Curve> curves = new LinkedHashMap<>();
+
+    /** What of a curve is finite. */
+    private static final class Curve {
+        final double[] steps;
+        final double[] values;
+
+        Curve(long[] steps, double[] values) {
+            int[] finite = IntStream.range(0, values.length).filter(i -> Double.isFinite(values[i])).toArray();
+            this.steps = Arrays.stream(finite).mapToDouble(i -> steps[i]).toArray();
+            this.values = Arrays.stream(finite).mapToDouble(i -> values[i]).toArray();
+        }
+    }
+
+    /** Begins a chart; an empty title takes no room. */
+    LossChart(String title) {
+        this.title = title;
+    }
+
+    /**
+     * Adds a curve.
+     *
+     * @param name what the legend calls it; each curve has its own
+     * @param steps the training steps, ascending
+     * @param values a value for each step
+     */
+    LossChart curve(String name, long[] steps, double[] values) {
+        if (steps.length != values.length || name.isBlank() || curves.containsKey(name)) {
+            throw new IllegalArgumentException("curve '%s' of %d steps and %d values; expected a new name and a value per step"
+                    .formatted(name, steps.length, values.length));
+        }
+        curves.put(name, new Curve(steps, values));
+        return this;
+    }
+
+    /** Tells whether there is nothing to draw: no curve has a finite value. */
+    boolean isEmpty() {
+        return curves.values().stream().allMatch(curve -> curve.values.length == 0);
+    }
+
+    /**
+     * Draws the chart.
+     *
+     * @param width how wide it is to be shown; the image has twice as many pixels, for sharpness
+     * @param height how high it is to be shown
+     * @return an RGB image
+     * @throws IllegalStateException if there is nothing to draw, or this machine has no font
+     */
+    BufferedImage draw(int width, int height) {
+        if (isEmpty()) {
+            throw new IllegalStateException("no curve of the chart '" + title + "' has a finite value; leave the chart out");
+        }
+        if (!Text.available()) {
+            throw new IllegalStateException("this machine has no font to label a chart with; install fontconfig and a font such "
+                    + "as fonts-dejavu-core");
+        }
+        XYChart chart = new XYChartBuilder().title(title).width(width).height(height).xAxisTitle("step").build();
+        style(chart.getStyler());
+        int number = 0;
+        for (Map.Entry<String, Curve> entry : curves.entrySet()) {
+            Color colour = COLOURS[number++ % COLOURS.length];
+            Curve curve = entry.getValue();
+            int points = curve.values.length;
+            if (points >= SMOOTHED_FROM) {
+                Color faint = new Color(colour.getRed(), colour.getGreen(), colour.getBlue(), 56);
+                line(chart, "\0" + entry.getKey(), curve, curve.values, faint, 1f).setShowInLegend(false);
+                line(chart, entry.getKey(), curve, smoothed(curve.values), colour, 2f);
+            } else if (points > 0) {
+                line(chart, entry.getKey(), curve, curve.values, colour, 2f).setMarker(SeriesMarkers.CIRCLE);
+            }
+        }
+        hideEvenSpacing(chart);
+        BufferedImage image = new BufferedImage(DENSITY * width, DENSITY * height, BufferedImage.TYPE_INT_RGB);
+        Graphics2D graphics = image.createGraphics();
+        graphics.scale(DENSITY, DENSITY);
+        chart.paint(graphics, width, height);
+        graphics.dispose();
+        return image;
+    }
+
+    /**
+     * Smooths by an exponential moving average over about a thirtieth of the curve, corrected for its empty start.
+     *
+     * @return a new array, each value between the smallest and the largest given up to there
+     */
+    static double[] smoothed(double[] values) {
+        double keep = 1 - 1 / Math.max(1, values.length / 30.0);
+        double[] result = new double[values.length];
+        double sum = 0;
+        double weight = 0;
+        for (int i = 0; i < values.length; i++) {
+            sum = keep * sum + values[i];
+            weight = keep * weight + 1;
+            result[i] = sum / weight;
+        }
+        return result;
+    }
+
+    /** Gives the label of a tick, empty where a label would collide with its neighbours'. */
+    static String logarithmicLabel(double value, double decades) {
+        double exponent = Math.floor(Math.log10(value) + 1e-9);
+        long digit = Math.round(value / Math.pow(10, exponent));
+        long every = Math.max(1, Math.round(decades / 5));
+        boolean shown = decades < 2 ? digit == 1 || digit == 2 || digit == 5 : digit == 1 && exponent % every == 0;
+        if (!shown && decades >= 1) {
+            return "";
+        }
+        return exponent < -3 || exponent > 4 ? digit + "e" + (int) exponent
+                : BigDecimal.valueOf(digit).scaleByPowerOfTen((int) exponent).toPlainString();
+    }
+
+    /** Adds an unseen point off the beat: the library else puts ticks at multiples of even steps, such as 3,200 and 6,400. */
+    private void hideEvenSpacing(XYChart chart) {
+        Curve curve = curves.values().stream().filter(any -> any.values.length > 0).findFirst().orElseThrow();
+        double off = curve.steps[0] + (curve.steps[curve.steps.length - 1] - curve.steps[0]) / Math.E;
+        XYSeries point = chart.addSeries(" ", new double[] {off}, new double[] {curve.values[0]});
+        point.setMarker(SeriesMarkers.NONE);
+        point.setShowInLegend(false);
+    }
+
+    private static XYSeries line(XYChart chart, String name, Curve curve, double[] values, Color colour, float width) {
+        XYSeries series = chart.addSeries(name, curve.steps, values);
+        series.setMarker(SeriesMarkers.NONE);
+        series.setMarkerColor(colour);
+        series.setLineColor(colour);
+        series.setLineStyle(new BasicStroke(width, BasicStroke.CAP_ROUND, BasicStroke.JOIN_ROUND));
+        return series;
+    }
+
+    private void style(XYStyler styler) {
+        DoubleSummaryStatistics range = curves.values().stream().flatMapToDouble(curve -> Arrays.stream(curve.values))
+                .summaryStatistics();
+        if (range.getMin() > 0) {
+            double decades = Math.log10(range.getMax() / range.getMin());
+            styler.setYAxisLogarithmic(true).setYAxisLogarithmicDecadeOnly(false)
+                    .setYAxisTickLabelsFormattingFunction(value -> logarithmicLabel(value, decades));
+            // The library draws nine lines per decade, which run into each other when there are many.
+            styler.setPlotGridHorizontalLinesVisible(decades < 8);
+        }
+        styler.setXAxisTickLabelsFormattingFunction(step -> NumberFormat.getInstance(Locale.ENGLISH).format(step))
+                .setXAxisMin(0.0).setXAxisTickMarkSpacingHint(100).setYAxisTitleVisible(false)
+                .setPlotGridLinesColor(GRID).setPlotGridLinesStroke(new BasicStroke(1f)).setPlotGridVerticalLinesVisible(false)
+                .setAxisTicksLineVisible(false).setAxisTicksMarksVisible(false).setAxisTickLabelsColor(Text.COLOUR)
+                .setAxisTickLabelsFont(Text.font(12)).setAxisTitleFont(Text.font(12)).setPlotMargin(0);
+        styler.setLocale(Locale.ENGLISH).setBaseFont(Text.font(12)).setChartFontColor(Text.COLOUR)
+                .setChartBackgroundColor(Color.WHITE).setChartTitleFont(new Font(Font.SANS_SERIF, Font.BOLD, 14))
+                .setChartTitleVisible(!title.isEmpty()).setChartTitleBoxVisible(false).setChartPadding(16)
+                .setPlotBorderVisible(false).setPlotBackgroundColor(Color.WHITE).setLegendPosition(LegendPosition.OutsideS)
+                .setLegendLayout(LegendLayout.Horizontal).setLegendFont(Text.font(12)).setLegendBorderColor(Color.WHITE)
+                .setLegendVisible(curves.size() > 1).setMarkerSize(5).setAntiAlias(true);
+    }
+}

@@ -1,0 +1,111 @@
+package org.metaflowmaps.cli.selfcheck;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+
+/** Compares what this library computes with reference values that were made independently of it. */
+public final class Selfcheck {
+    private static final double VALUE_BOUND = 2e-5;
+
+    /** Of a gradient whose loss has a residual, times its condition: 32 roundings of a float32 number. */
+    private static final double GRADIENT_BOUND = 32 * 0x1p-24;
+
+    /** In float64 the last place of the sinusoids, which stay float32, is what differs between machines. */
+    private static final double EXACT_VALUE_BOUND = 1e-7;
+    private static final double EXACT_GRADIENT_BOUND = 2e-5;
+
+    /** A GPU adds in another order, and its float32 functions are less exact than the CPU's. */
+    private static final double GPU_BOUND = 1e-4;
+
+    /** Parts of the method that this version does not have yet. */
+    private static final Pattern LATER = Pattern.compile(
+            "value_gradient.*|gradient_free.*|steered.*|search.*|fine_tune.*");
+
+    private Selfcheck() {}
+
+    /** How a case ended. */
+    public enum Status {
+        PASS,
+        FAIL,
+        NOT_COVERED
+    }
+
+    /**
+     * The result of one case.
+     *
+     * @param error largest of the outputs' relative errors ‖out - ref‖ / ‖ref‖
+     * @param worst the output that has it
+     * @param condition κ of the case's gradients; NaN where it has none with a residual
+     */
+    public record Outcome(String name, Status status, double error, String worst, double condition) {
+        Outcome(String name, Status status, String why) {
+            this(name, status, Double.NaN, why, Double.NaN);
+        }
+    }
+
+    /** Runs the cases of a file whose names match. */
+    public static List<Outcome> run(Path file, Device device, DType type, Pattern only) throws IOException {
+        List<Outcome> outcomes = new ArrayList<>();
+        try (Fixture fixture = Fixture.open(file, device, type)) {
+            for (String name : fixture.cases()) {
+                if (only.matcher(name).find()) {
+                    try (TensorScope scope = TensorScope.open()) {
+                        outcomes.add(check(fixture.of(name), device, type));
+                    }
+                }
+            }
+        }
+        return outcomes;
+    }
+
+    private static Outcome check(Fixture.Case test, Device device, DType type) throws IOException {
+        Map<String, Tensor> computed = SelfcheckCases.compute(test);
+        if (computed == null) {
+            return new Outcome(test.name(), LATER.matcher(test.name()).matches() ? Status.NOT_COVERED : Status.FAIL, "no counterpart");
+        }
+        Tensor found = computed.get(SelfcheckCases.CONDITION);
+        double condition = found == null ? Double.NaN : found.item();
+        double largest = -1;
+        String worst = "";
+        boolean pass = true;
+        List<String> outputs = test.outputs();
+        for (String output : outputs) {
+            Tensor mine = computed.get(output.replace("grad/dit.", "grad/"));
+            if (mine == null) {
+                return new Outcome(test.name(), Status.FAIL, "output " + output + " was not computed");
+            }
+            double error = relativeError(mine, test.out(output));
+            pass &= error <= bound(output, device, type, condition);
+            if (!(error <= largest)) {
+                largest = error;
+                worst = output;
+            }
+        }
+        return new Outcome(test.name(), pass && !outputs.isEmpty() ? Status.PASS : Status.FAIL, largest, worst, condition);
+    }
+
+    private static double bound(String output, Device device, DType type, double condition) {
+        boolean gradient = output.startsWith("grad/");
+        if (type == DType.FLOAT64) {
+            return gradient ? EXACT_GRADIENT_BOUND : EXACT_VALUE_BOUND;
+        }
+        double least = device.type() == Device.Type.CUDA ? GPU_BOUND : 0;
+        return Math.max(least, gradient && !Double.isNaN(condition) ? GRADIENT_BOUND * Math.max(1, condition) : VALUE_BOUND);
+    }
+
+    private static double relativeError(Tensor mine, Tensor reference) {
+        Tensor exact = reference.to(DType.FLOAT64);
+        double difference = mine.detach().to(Device.CPU).to(DType.FLOAT64).reshape(exact.shape()).sub(exact).norm().item();
+        double size = exact.norm().item();
+        // A reference of zero is met only by zero: a gradient that the loss does not have.
+        return size == 0 ? (difference == 0 ? 0 : Double.POSITIVE_INFINITY) : difference / size;
+    }
+}

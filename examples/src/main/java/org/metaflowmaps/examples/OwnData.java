@@ -1,0 +1,130 @@
+package org.metaflowmaps.examples;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.Noise;
+import org.metaflowmaps.models.sampler.RefinementSampler;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.TrainingData;
+
+/** Trains a map on data that the program makes itself: points of two spiral arms in the plane, an arm being a class. */
+public final class OwnData {
+    /** Settings in which this run differs from the built-in one for a mixture, whose network is a small MLP. */
+    private static final String[] SETTINGS = {"steps=2000", "batch=256", "label_drop=0.1",
+        "model.mlp={dimension: 2, width: 64, depth: 3, label_dim: 2}"};
+
+    private OwnData() {}
+
+    /**
+     * Trains, samples and prints how far samples are from their arm.
+     *
+     * @param arguments the folder for the run, then {@code key=value} settings
+     */
+    public static void main(String[] arguments) throws IOException {
+        if (arguments.length == 0) {
+            throw new IllegalArgumentException("expected a folder for the run, then settings such as steps=500");
+        }
+        TrainConfig config = TrainConfig.load("mixture/meta-flow-map", SETTINGS)
+                .with(Arrays.copyOfRange(arguments, 1, arguments.length));
+        try (TrainingData data = new Spirals(config.seed());
+                Trainer trainer = new Trainer(config, data, Device.CPU, Path.of(arguments[0]))) {
+            trainer.initialise();
+            if (trainer.run()) {
+                System.out.printf("mean distance of samples to their arm: %.3f%n", distance(trainer.map(), 64));
+            }
+        }
+    }
+
+    private static double distance(MetaFlowMap map, int each) {
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(1);
+                Autograd.Mode off = Autograd.inference()) {
+            double sum = 0;
+            for (int arm = 0; arm < Spirals.ARMS; arm++) {
+                long[] labels = new long[each];
+                Arrays.fill(labels, arm);
+                Tensor points = new RefinementSampler(map, 4)
+                        .sample(Noise.of(random, map, each), Condition.labelled(Torch.of(labels))).samples();
+                float[] values = points.toFloatArray();
+                for (int i = 0; i < each; i++) {
+                    sum += Spirals.distance(arm, values[2 * i], values[2 * i + 1]);
+                }
+            }
+            return sum / (Spirals.ARMS * each);
+        }
+    }
+
+    /**
+     * An endless stream of points on two spiral arms. A stream gives the same items for the same position, so that a resumed run
+     * sees what an uninterrupted one would have seen.
+     */
+    static final class Spirals implements TrainingData {
+        static final int ARMS = 2;
+
+        private static final double TURN = 1.5 * Math.PI;
+        private static final RandomGeneratorFactory<RandomGenerator> GENERATOR = RandomGeneratorFactory.of("L64X128MixRandom");
+
+        private final long seed;
+
+        /** A stream of points; the seed determines all of them. */
+        Spirals(long seed) {
+            this.seed = seed;
+        }
+
+        @Override
+        public long[] itemShape() {
+            return new long[] {2};
+        }
+
+        @Override
+        public int classes() {
+            return ARMS;
+        }
+
+        @Override
+        public Batch batch(long position, int count) {
+            float[] points = new float[2 * count];
+            long[] arms = new long[count];
+            for (int i = 0; i < count; i++) {
+                RandomGenerator random = GENERATOR.create(seed + position + i);
+                arms[i] = random.nextInt(ARMS);
+                double along = random.nextDouble();
+                points[2 * i] = x((int) arms[i], along);
+                points[2 * i + 1] = y((int) arms[i], along);
+            }
+            return new Batch(Torch.of(points, count, 2), Torch.of(arms));
+        }
+
+        private static float x(int arm, double along) {
+            return (float) (2 * along * Math.cos(TURN * along + Math.PI * arm));
+        }
+
+        private static float y(int arm, double along) {
+            return (float) (2 * along * Math.sin(TURN * along + Math.PI * arm));
+        }
+
+        /** The distance of a point to the nearest of a thousand points of an arm. */
+        static double distance(int arm, float x, float y) {
+            double least = Double.POSITIVE_INFINITY;
+            for (int i = 0; i < 1000; i++) {
+                least = Math.min(least, Math.hypot(x - x(arm, i / 1000.0), y - y(arm, i / 1000.0)));
+            }
+            return least;
+        }
+
+        @Override
+        public void close() {}
+    }
+}

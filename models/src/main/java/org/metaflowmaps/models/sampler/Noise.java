@@ -1,0 +1,54 @@
+package org.metaflowmaps.models.sampler;
+
+import com.google.common.base.Preconditions;
+import java.util.List;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+
+/** Where a sampler takes its standard normal numbers from: what it starts at, and fresh noise if it adds some on its way. */
+@FunctionalInterface
+public interface Noise {
+    /**
+     * Returns the next noise.
+     *
+     * @return (B, item shape), the same shape at every call; stays with whoever made it, or belongs to the innermost open scope
+     */
+    Tensor next();
+
+    /**
+     * Fresh noise.
+     *
+     * @param random draws it, not owned
+     * @param shape (B, item shape)
+     */
+    static Noise of(RandomSource random, long... shape) {
+        return () -> random.normal(shape);
+    }
+
+    /**
+     * Fresh noise for items of a map.
+     *
+     * @param random draws it, not owned
+     * @param batch B, the number of items, at least 1
+     */
+    static Noise of(RandomSource random, MetaFlowMap map, long batch) {
+        Preconditions.checkArgument(batch >= 1, "noise: %s items, expected at least 1", batch);
+        return of(random, PosteriorSampler.prepend(map.itemShape(), batch));
+    }
+
+    /**
+     * Given noise, each once, in turn: a sampler that needs more of them throws {@link IllegalArgumentException}.
+     *
+     * @param tensors (B, item shape) each, not owned
+     */
+    static Noise of(Tensor... tensors) {
+        List<Tensor> given = List.of(tensors);
+        int[] used = {0};
+        return () -> {
+            Preconditions.checkArgument(used[0] < given.size(), "noise: only %s given, but the sampler needs more: it adds noise at each step",
+                    given.size());
+            return given.get(used[0]++);
+        };
+    }
+}

@@ -1,0 +1,20 @@
+package org.metaflowmaps.models.sampler;
+
+import com.google.common.base.Preconditions;
+import java.time.Duration;
+import org.metaflowmaps.runtime.Tensor;
+
+/**
+ * Samples, and what they cost.
+ *
+ * @param samples (B, item shape), or as the method that returns this says; in the scope that was innermost when they were drawn
+ * @param evaluations network evaluations for each sample, the paper's NFE: an evaluation of a whole batch counts once, guidance by two
+ *     evaluations counts twice
+ * @param time from the call to its return; a GPU may still be at work then, as it computes while Java goes on
+ */
+public record SampleResult(Tensor samples, long evaluations, Duration time) {
+    /** Checks the range. */
+    public SampleResult {
+        Preconditions.checkArgument(evaluations >= 0, "sample result: %s evaluations, expected 0 or more", evaluations);
+    }
+}

@@ -1,0 +1,44 @@
+package org.metaflowmaps.models.sampler;
+
+import java.util.function.BinaryOperator;
+import org.metaflowmaps.runtime.Tensor;
+
+/** How a step along a velocity is taken. */
+public enum Solver {
+    /** Euler's method, of first order: the velocity at the beginning of the step. */
+    EULER(1) {
+        @Override
+        Tensor step(BinaryOperator<Tensor> velocity, Tensor state, TimeGrid grid, int step) {
+            return state.add(velocity.apply(PosteriorSampler.time(grid, step, state), state).mul(grid.length(step)));
+        }
+    },
+    /** Heun's method, of second order: the mean of the velocities at the beginning and, after a step of Euler's, at the end. */
+    HEUN(2) {
+        @Override
+        Tensor step(BinaryOperator<Tensor> velocity, Tensor state, TimeGrid grid, int step) {
+            Tensor first = velocity.apply(PosteriorSampler.time(grid, step, state), state);
+            Tensor guess = state.add(first.mul(grid.length(step)));
+            Tensor second = velocity.apply(PosteriorSampler.time(grid, step + 1, state), guess);
+            return state.add(first.add(second).mul(grid.length(step) / 2));
+        }
+    };
+
+    private final int evaluations;
+
+    Solver(int evaluations) {
+        this.evaluations = evaluations;
+    }
+
+    /** Returns how often a step evaluates the velocity. */
+    public int evaluations() {
+        return evaluations;
+    }
+
+    /**
+     * Returns where one step leads.
+     *
+     * @param velocity of a time (B) and a state (B, item shape)
+     * @param state (B, item shape), not owned
+     */
+    abstract Tensor step(BinaryOperator<Tensor> velocity, Tensor state, TimeGrid grid, int step);
+}

@@ -1,0 +1,88 @@
+package org.metaflowmaps.models.sampler;
+
+import com.google.common.base.Preconditions;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/** The times at which a sampler evaluates: from 0 (noise) to 1 (data), each later than the one before; immutable. */
+public final class TimeGrid {
+    private final double[] times;
+    private final double[] lengths;
+
+    private TimeGrid(double[] times, double[] lengths) {
+        this.times = times;
+        this.lengths = lengths;
+    }
+
+    /**
+     * Steps of one length.
+     *
+     * @param steps at least 1
+     */
+    public static TimeGrid uniform(int steps) {
+        Preconditions.checkArgument(steps >= 1, "time grid: %s steps, expected at least 1", steps);
+        double[] times = new double[steps + 1];
+        double[] lengths = new double[steps];
+        Arrays.setAll(times, i -> (double) i / steps);
+        // The differences of the times would differ from each other in the last digit.
+        Arrays.fill(lengths, 1.0 / steps);
+        return new TimeGrid(times, lengths);
+    }
+
+    /**
+     * Steps between given times.
+     *
+     * @param times 0, any number of times in rising order, 1
+     * @throws IllegalArgumentException if they do not begin with 0, end with 1 and rise
+     */
+    public static TimeGrid of(double... times) {
+        Preconditions.checkArgument(times.length >= 2 && times[0] == 0 && times[times.length - 1] == 1,
+                "time grid: %s, expected times from 0 to 1, with both", Arrays.toString(times));
+        double[] lengths = new double[times.length - 1];
+        for (int i = 0; i < lengths.length; i++) {
+            lengths[i] = times[i + 1] - times[i];
+            Preconditions.checkArgument(lengths[i] > 0, "time grid: time %s follows time %s, expected rising times", times[i + 1], times[i]);
+        }
+        return new TimeGrid(times.clone(), lengths);
+    }
+
+    /** Returns the number of steps, at least 1. */
+    public int steps() {
+        return lengths.length;
+    }
+
+    /**
+     * Returns the time at which a step begins; after the last step, 1.
+     *
+     * @param step from 0 to {@link #steps}
+     */
+    public double time(int step) {
+        Preconditions.checkElementIndex(step, times.length, "time grid: step");
+        return times[step];
+    }
+
+    /**
+     * Returns how long a step is.
+     *
+     * @param step from 0 to below {@link #steps}
+     */
+    public double length(int step) {
+        Preconditions.checkElementIndex(step, lengths.length, "time grid: step");
+        return lengths[step];
+    }
+
+    @Override
+    public boolean equals(@Nullable Object other) {
+        return other instanceof TimeGrid grid && Arrays.equals(times, grid.times);
+    }
+
+    @Override
+    public int hashCode() {
+        return Arrays.hashCode(times);
+    }
+
+    @Override
+    public String toString() {
+        return Arrays.toString(times);
+    }
+}

@@ -1,0 +1,146 @@
+package org.metaflowmaps.training.data;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import com.google.common.base.Preconditions;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Device;
+
+/**
+ * The data.
+ *
+ * @param kind which
+ * @param folder where its files are; null for the images that come with the library
+ * @param holdOut items that are not trained on: the last ones of a set of IDX files, a share of each class of image files and latents
+ * @param flip whether half of the images are mirrored left to right
+ * @param onError what happens when an image file or latent turns out to be damaged
+ * @param skipAtMost share of the items that may be skipped as damaged, rounded up
+ * @param means a mixture's component centres
+ * @param variance a mixture's component variance
+ * @param size rows and columns to which image files are brought
+ * @param channels of image files' items (1 or 3) or of latents
+ * @param classes labels of IDX files and of latents are below this
+ * @param scale what latents are multiplied by
+ * @param workers threads that read image files and latents ahead; 0 for none
+ */
+public record DataConfig(
+        @JsonProperty("kind") Kind kind,
+        @JsonProperty("folder") @Nullable String folder,
+        @JsonProperty("hold_out") int holdOut,
+        @JsonProperty("flip") boolean flip,
+        @JsonProperty("on_error") OnError onError,
+        @JsonProperty("skip_at_most") double skipAtMost,
+        @JsonProperty("means") List<double[]> means,
+        @JsonProperty("variance") double variance,
+        @JsonProperty("size") int size,
+        @JsonProperty("channels") int channels,
+        @JsonProperty("classes") int classes,
+        @JsonProperty("scale") double scale,
+        @JsonProperty("workers") int workers) {
+    private static final int MOST_WORKERS = 1024;
+
+    /** Checks the ranges. */
+    public DataConfig {
+        given(kind, "data.kind");
+        given(means, "data.means");
+        require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s",
+                "[[-3, -3], [3, 3]]");
+        for (double[] mean : means) {
+            require(Arrays.stream(mean).allMatch(Double::isFinite), "data.means holds %s, expected finite numbers",
+                    Arrays.toString(mean));
+        }
+        require(kind != Kind.MIXTURE || (variance > 0 && variance < Double.POSITIVE_INFINITY),
+                "data.variance is %s, expected a number above 0", variance);
+        require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
+        given(onError, "data.on_error");
+        require(skipAtMost >= 0 && skipAtMost <= 1, "data.skip_at_most is %s, expected a share from 0 to 1", skipAtMost);
+        require(!flip || (kind != Kind.LATENTS && kind != Kind.MIXTURE),
+                "data.flip is true, but data.kind is %s: only images are mirrored",
+                name(kind));
+        require(size >= 1, "data.size is %s, expected at least 1", size);
+        require(channels >= 1, "data.channels is %s, expected at least 1", channels);
+        require(kind != Kind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)",
+                channels);
+        require(kind != Kind.IMAGES || (double) channels * size * size < Integer.MAX_VALUE,
+                "data.size is %s, expected a size whose square times data.channels is below 2^31", size);
+        require(classes >= 1, "data.classes is %s, expected at least 1", classes);
+        require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
+        require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
+        boolean folderNeeded = kind != Kind.FASHION_MNIST && kind != Kind.MIXTURE;
+        require(!folderNeeded || folder != null,
+                "data.folder is %s, expected the folder with the data's files: name it with --data DIR", folder);
+    }
+
+    /** An exact mixture, whole. */
+    public static DataConfig mixture(List<double[]> means, double variance) {
+        return new DataConfig(Kind.MIXTURE, null, 0, false, OnError.STOP, 0, means, variance, 1, 1, 1, 1, 0);
+    }
+
+    /** What happens when an item of the data turns out to be damaged. */
+    public enum OnError {
+        /** The run writes a checkpoint and fails. */
+        @JsonProperty("stop")
+        STOP,
+        /** Another item takes its place, which is counted. */
+        @JsonProperty("skip")
+        SKIP
+    }
+
+    /** What a run models. A new kind of data is one line here and its {@link Items}. */
+    public enum Kind {
+        /** Images of clothing, 28×28, ten classes. */
+        @JsonProperty("fashion-mnist")
+        FASHION_MNIST(Datasets.of(ImageData::open)),
+        /** An exact Gaussian mixture. */
+        @JsonProperty("mixture")
+        MIXTURE(MixtureData::open),
+        /** Grey images with labels in IDX files. */
+        @JsonProperty("idx")
+        IDX(Datasets.of(ImageData::open)),
+        /** Folders of PNG and JPEG files, one per class. */
+        @JsonProperty("images")
+        IMAGES(Datasets.of(ImageFolder::open)),
+        /** Latents of an autoencoder in safetensors files. */
+        @JsonProperty("latents")
+        LATENTS(Datasets.of(LatentShards::open));
+
+        private final Datasets.Opener opener;
+
+        Kind(Datasets.Opener opener) {
+            this.opener = opener;
+        }
+    }
+
+    /** Opens the data. */
+    TrainingData open(long seed, Device device) throws IOException {
+        return kind.opener.open(this, seed, device);
+    }
+
+    /** How its items are read. */
+    Reading reading() {
+        return new Reading(workers, holdOut, flip, onError == OnError.SKIP, skipAtMost);
+    }
+
+    /** The folder of a kind of data that needs one. */
+    Path path() {
+        return Path.of(Objects.requireNonNull(folder));
+    }
+
+    private static void require(boolean holds, String template, @Nullable Object value) {
+        Preconditions.checkArgument(holds, "config: " + template, value);
+    }
+
+    /** A file may say null where the types do not. */
+    private static void given(@Nullable Object value, String name) {
+        require(value != null, "%s is null, expected a value", name);
+    }
+
+    private static String name(Kind kind) {
+        return kind.name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+}

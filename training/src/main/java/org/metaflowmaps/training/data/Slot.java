@@ -1,0 +1,81 @@
+package org.metaflowmaps.training.data;
+
+import java.lang.foreign.MemorySegment;
+import java.util.stream.LongStream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * A buffer in the CPU's memory that batches are written to one after the other, each to be copied out of it before the next one comes.
+ *
+ * <p>Moving to another device copies, and so does the conversion to float32. Rows that need neither get new memory each time, because
+ * the batch that is handed out shows that memory.
+ */
+final class Slot implements AutoCloseable {
+    private final Items items;
+    private final boolean isReused;
+    private @Nullable Tensor buffer;
+    private MemorySegment memory = MemorySegment.NULL;
+    private boolean closed;
+
+    Slot(Items items, Device device) {
+        this.items = items;
+        this.isReused = items.storedType() != DType.FLOAT32 || device.type() != Device.Type.CPU;
+    }
+
+    /**
+     * Room for some items.
+     *
+     * @param rows (B, stored shape) on the CPU
+     * @param memory of {@code rows}
+     */
+    record Room(Tensor rows, MemorySegment memory) {}
+
+    /** The shape of some stored items. */
+    static long[] shape(long count, Items items) {
+        return LongStream.concat(LongStream.of(count), LongStream.of(items.storedShape())).toArray();
+    }
+
+    /** The bytes of one stored item. */
+    static long bytes(Items items) {
+        return LongStream.of(items.storedShape()).reduce(items.storedType().bytes(), Math::multiplyExact);
+    }
+
+    /** Memory for one stored item, aligned for every type. */
+    static MemorySegment row(Items items) {
+        long bytes = bytes(items);
+        return MemorySegment.ofArray(new long[Math.toIntExact(Math.ceilDiv(bytes, Long.BYTES))]).asSlice(0, bytes);
+    }
+
+    /** Room for some items, in the innermost open scope. */
+    synchronized Room rows(int count) {
+        if (closed) {
+            throw new IllegalStateException("this loader was closed, so it gives no more items");
+        }
+        if (!isReused) {
+            Tensor rows = Torch.empty(items.storedType(), Device.CPU, shape(count, items));
+            return new Room(rows, rows.segment());
+        }
+        Tensor kept = buffer;
+        if (kept == null || kept.size(0) < count) {
+            if (kept != null) {
+                kept.close();
+            }
+            kept = Torch.empty(items.storedType(), Device.CPU, shape(count, items)).retain();
+            memory = kept.segment();
+            buffer = kept;
+        }
+        return new Room(kept.narrow(0, 0, count), memory.asSlice(0, count * bytes(items)));
+    }
+
+    @Override
+    public synchronized void close() {
+        closed = true;
+        if (buffer != null) {
+            buffer.close();
+        }
+    }
+}
