@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -29,7 +30,6 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Random;
 import java.util.function.Supplier;
-import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
@@ -161,8 +161,8 @@ final class MisuseRecipes implements AutoCloseable {
             Safetensors.writeSealed(folder.resolve("sealed.safetensors"), Map.of(), Map.of("name", Torch.zeros(2, 2)));
             Path latents = Files.createDirectories(folder.resolve("latents"));
             TensorFile.write(latents.resolve("a.safetensors"), Map.of(), List.of(
-                    new OutgoingTensor.Deferred("latents", DType.FLOAT32, List.of(4L, 1L, 2L, 2L), () -> Torch.zeros(4, 1, 2, 2)),
-                    new OutgoingTensor.Deferred("labels", DType.INT64, List.of(4L), () -> Torch.zeros(DType.INT64, Device.CPU, 4))));
+                    new OutgoingTensor.Deferred("latents", DType.FLOAT32, Shape.of(4, 1, 2, 2), () -> Torch.zeros(4, 1, 2, 2)),
+                    new OutgoingTensor.Deferred("labels", DType.INT64, Shape.of(4), () -> Torch.zeros(DType.INT64, Device.CPU, 4))));
         }
         for (String name : new String[] {"images/a/1.png", "images/a/3.png", "images/b/2.png", "images/b/4.png"}) {
             Path file = folder.resolve(name);
@@ -180,7 +180,7 @@ final class MisuseRecipes implements AutoCloseable {
     private static void write(Path file, Map<String, Tensor> tensors) throws IOException {
         TensorFile.write(file, Map.of("a", "b"), tensors.entrySet().stream()
                 .map(entry -> (OutgoingTensor) new OutgoingTensor.Deferred(entry.getKey(), entry.getValue().dtype(),
-                        LongStream.of(entry.getValue().shape()).boxed().toList(), entry::getValue))
+                        entry.getValue().shape(), entry::getValue))
                 .toList());
     }
 
@@ -512,7 +512,7 @@ final class MisuseRecipes implements AutoCloseable {
 
     private ParameterArena arena() {
         return (ParameterArena) made.computeIfAbsent(ParameterArena.class,
-                type -> closing(new ParameterArena(Map.of("name", new long[] {2, 2}), Device.CPU)));
+                type -> closing(new ParameterArena(Map.of("name", Shape.of(2, 2)), Device.CPU)));
     }
 
     private CheckpointLayout layout(String file) throws IOException {
@@ -579,7 +579,7 @@ final class MisuseRecipes implements AutoCloseable {
                 case "NetworkFile" -> "network.safetensors";
                 default -> "file.safetensors";
             })));
-            case "OutgoingTensor" -> new OutgoingTensor.Deferred("name", DType.FLOAT32, List.of(4L, 4L), () -> half(BATCH, BATCH));
+            case "OutgoingTensor" -> new OutgoingTensor.Deferred("name", DType.FLOAT32, Shape.of(4, 4), () -> half(BATCH, BATCH));
             case "MetaFlowMap", "MlpFlowMap" -> map();
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();

@@ -1,5 +1,6 @@
 package org.metaflowmaps.examples;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -84,8 +85,8 @@ public final class OwnData {
         }
 
         @Override
-        public long[] itemShape() {
-            return new long[] {2};
+        public Shape itemShape() {
+            return Shape.of(2);
         }
 
         @Override

@@ -64,6 +64,11 @@ public final class Torch {
         return run("empty", () -> torch.empty(shape, Handles.options(type, device), Handles.NO_FORMAT));
     }
 
+    /** As {@link #empty(DType, Device, long...)}. */
+    public static Tensor empty(DType type, Device device, Shape shape) {
+        return empty(type, device, Operands.present("empty", "shape", shape).toArray());
+    }
+
     /** A tensor of that shape with one value throughout. */
     public static Tensor full(double value, DType type, Device device, long... shape) {
         Operands.shape("full", shape);

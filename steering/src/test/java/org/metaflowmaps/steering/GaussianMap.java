@@ -1,5 +1,6 @@
 package org.metaflowmaps.steering;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -28,7 +29,7 @@ final class GaussianMap implements MetaFlowMap {
     final List<float[]> times = new ArrayList<>();
     final List<long[]> labels = new ArrayList<>();
 
-    private final ParameterArena none = new ParameterArena(Map.of("unused", new long[] {1}), Device.CPU);
+    private final ParameterArena none = new ParameterArena(Map.of("unused", Shape.of(1)), Device.CPU);
 
     /** Mean of the posterior of coordinate i at x_t. */
     static double posteriorMean(int i, double time, double state) {
@@ -78,8 +79,8 @@ final class GaussianMap implements MetaFlowMap {
     }
 
     @Override
-    public long[] itemShape() {
-        return new long[] {2};
+    public Shape itemShape() {
+        return Shape.of(2);
     }
 
     @Override

@@ -9,6 +9,7 @@ import static org.metaflowmaps.steering.GaussianMap.MEAN;
 import static org.metaflowmaps.steering.GaussianMap.posteriorDeviation;
 import static org.metaflowmaps.steering.GaussianMap.posteriorMean;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -92,7 +93,7 @@ final class SamplersTest {
         int draws = 20_000;
         Context context = context();
         Tensor drawn = new PosteriorSampler(map, 2).sample(random, context, draws).samples();
-        assertArrayEquals(new long[] {TIMES.length, draws, 2}, drawn.shape());
+        assertEquals(Shape.of(TIMES.length, draws, 2), drawn.shape());
         double[] means = drawn.mean(false, 1).toDoubleArray();
         double[] variances = drawn.var(false, 1).toDoubleArray();
         float[] states = context.state().toFloatArray();
@@ -177,7 +178,7 @@ final class SamplersTest {
             assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map is one of a flow");
             Tensor items = Torch.zeros(2, 2);
             assertSays(() -> DriftDisagreement.of(flow, items, Condition.labelled(Torch.zeros(2).to(DType.INT64)), 0.5, 2, random), "has one drift only");
-            assertArrayEquals(new long[] {3, 2}, new FlowMapSampler(flow, 1).sample(random.normal(3, 2), Condition.none()).samples().shape());
+            assertEquals(Shape.of(3, 2), new FlowMapSampler(flow, 1).sample(random.normal(3, 2), Condition.none()).samples().shape());
         }
     }
 

@@ -2,7 +2,6 @@ package org.metaflowmaps.training;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -264,7 +263,7 @@ public final class Checkpoint {
     /** A tensor of the file that takes the place of another, found to be its like. */
     private static Tensor saved(SafetensorsFile open, Path file, String name, Tensor like) throws IOException {
         Tensor saved = Safetensors.view(open, name);
-        if (!Arrays.equals(saved.shape(), like.shape()) || saved.dtype() != like.dtype()) {
+        if (!saved.shape().equals(like.shape()) || saved.dtype() != like.dtype()) {
             throw new IOException(file + " cannot be resumed: " + name + " is " + saved + ", this run's is " + like);
         }
         return saved;

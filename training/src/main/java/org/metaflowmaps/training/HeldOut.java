@@ -1,5 +1,6 @@
 package org.metaflowmaps.training;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -85,8 +86,8 @@ final class HeldOut {
      * Writes nothing for items that are not images, for maps without contexts, and for data that gives neither kind of item.
      */
     void picture(MetaFlowMap map, @Nullable PictureGrid grid, TensorBoardWriter board, long step) throws IOException {
-        long[] item = map.itemShape();
-        if (grid == null || item.length != 3 || (item[0] != 1 && item[0] != 3) || !map.isContextual()) {
+        Shape item = map.itemShape();
+        if (grid == null || item.dim() != 3 || (item.size(0) != 1 && item.size(0) != 3) || !map.isContextual()) {
             return;
         }
         List<String> columns = new ArrayList<>(List.of("clean", "x_t"));
@@ -124,10 +125,8 @@ final class HeldOut {
                 }
             }
             Context context = new Context(at, noisy, condition).repeatInterleave(DRAWS);
-            long[] shape = clean.shape();
-            shape[0] = DRAWS;
             Tensor draws = map.flowMap(Torch.full(0, DType.FLOAT32, device, DRAWS), Torch.full(1, DType.FLOAT32, device, DRAWS),
-                    random.normal(shape), context);
+                    random.normal(clean.shape().from(1).prepend(DRAWS)), context);
             return Torch.cat(0, clean, noisy, draws).toFloatArray();
         }
     }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 
 /** Draws rows of small images; the {@code mfm} command has one, and an application may give another to {@link Trainer#pictures}. */
@@ -14,5 +15,5 @@ public interface PictureGrid {
      * @param rows the images of each row, one after the other, in [-1, 1]
      * @return a PNG file
      */
-    byte[] png(long[] item, List<String> columns, List<String> labels, List<float[]> rows);
+    byte[] png(Shape item, List<String> columns, List<String> labels, List<float[]> rows);
 }

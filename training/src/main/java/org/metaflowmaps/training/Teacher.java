@@ -2,7 +2,6 @@ package org.metaflowmaps.training;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.Locale;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -74,10 +73,10 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
     }
 
     private static void requireFit(MetaFlowMap network, MetaFlowMap student) {
-        if (!Arrays.equals(network.itemShape(), student.itemShape()) || network.classes() != student.classes()) {
-            throw new IllegalArgumentException("config: the teacher takes items of shape " + Arrays.toString(network.itemShape())
+        if (!network.itemShape().equals(student.itemShape()) || network.classes() != student.classes()) {
+            throw new IllegalArgumentException("config: the teacher takes items of shape " + network.itemShape()
                     + " with " + network.classes() + " classes, the network that learns "
-                    + Arrays.toString(student.itemShape()) + " with " + student.classes()
+                    + student.itemShape() + " with " + student.classes()
                     + ": with other classes its labels would mean something else, so give a teacher of the same data");
         }
     }

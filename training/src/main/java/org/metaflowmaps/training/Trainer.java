@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -112,16 +111,16 @@ public final class Trainer implements AutoCloseable {
         this.data = data;
         this.folder = folder;
         this.device = device;
-        long itemSize = Arrays.stream(data.itemShape()).reduce(1, Math::multiplyExact);
+        long itemSize = data.itemShape().numel();
         RunPrice.of(config, itemSize).require(config, device);
         this.heldOut = new HeldOut(config, data, device);
         this.random = Seeds.source(config.seed(), Seeds.NOISE, device);
         this.map = config.model().network().initialised(device, random);
-        if (!Arrays.equals(map.itemShape(), data.itemShape()) || map.classes() != data.classes()) {
-            String network = Arrays.toString(map.itemShape()) + " with " + map.classes() + " classes";
+        if (!map.itemShape().equals(data.itemShape()) || map.classes() != data.classes()) {
+            String network = map.itemShape() + " with " + map.classes() + " classes";
             close(map, random);
             throw new IllegalArgumentException("config: the network takes items of shape " + network + ", the data has "
-                    + Arrays.toString(data.itemShape()) + " with " + data.classes() + ": set "
+                    + data.itemShape() + " with " + data.classes() + ": set "
                     + (config.model().mlp() != null ? "model.mlp.dimension and label_dim"
                     : "model.transformer.input_size, in_channels and label_dim") + " alike, or to null in a configuration file");
         }

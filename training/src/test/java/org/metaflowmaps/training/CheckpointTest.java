@@ -66,7 +66,7 @@ final class CheckpointTest {
                 assertTrue(!Arrays.equals(trainer.map().parameters().values().toFloatArray(), loaded), "the average lags behind");
                 trainer.map().buffers().forEach((name, buffer) ->
                         assertArrayEquals(buffer.toFloatArray(), map.buffers().getOrDefault(name, Torch.zeros(1)).toFloatArray()));
-                assertArrayEquals(trainer.map().itemShape(), map.itemShape());
+                assertEquals(trainer.map().itemShape(), map.itemShape());
             }
         }
     }

@@ -10,7 +10,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -135,7 +134,7 @@ class ClaimsTest {
         assertEquals(map.parameters().parameters().size() + map.buffers().size(), config.tensorCount());
         assertEquals(config.tensorCount(), config.shapes().size());
         map.parameters().parameters().forEach((name, parameter) -> assertEquals(
-                Arrays.stream(parameter.shape()).boxed().toList(), config.shapes().get(name)));
+                parameter.shape(), config.shapes().get(name)));
         assertEquals(List.copyOf(map.parameters().parameters().keySet()), List.copyOf(config.parameterShapes().keySet()));
     }
 

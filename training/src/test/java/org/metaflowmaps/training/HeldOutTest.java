@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.collect.Maps;
 import com.google.common.primitives.Floats;
 import java.awt.image.BufferedImage;
@@ -66,7 +67,7 @@ class HeldOutTest {
                 TensorScope scope = TensorScope.open()) {
             assertEquals(3, data.heldOut());
             trainer.pictures((item, columns, labels, rows) -> {
-                assertArrayEquals(new long[] {1, 4, 4}, item);
+                assertEquals(Shape.of(1, 4, 4), item);
                 assertEquals(List.of("clean", "x_t", "draw 1", "draw 2", "draw 3", "draw 4"), columns);
                 assertEquals(labels.size(), rows.size());
                 shown.addAll(rows);
@@ -201,7 +202,7 @@ class HeldOutTest {
     private static TrainingData recorded(TrainingData whole, List<Long> positions) {
         return new TrainingData() {
             @Override
-            public long[] itemShape() {
+            public Shape itemShape() {
                 return whole.itemShape();
             }
 
@@ -218,7 +219,7 @@ class HeldOutTest {
 
             @Override
             public int heldOut() {
-                return whole.itemShape().length == 1 ? 1 : 0;
+                return whole.itemShape().dim() == 1 ? 1 : 0;
             }
 
             @Override

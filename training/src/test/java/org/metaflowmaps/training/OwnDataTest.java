@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -21,8 +22,8 @@ final class OwnDataTest {
     /** Points on two circles; the label says which. */
     private record Circles(int count) implements Items {
         @Override
-        public long[] itemShape() {
-            return new long[] {2};
+        public Shape itemShape() {
+            return Shape.of(2);
         }
 
         @Override

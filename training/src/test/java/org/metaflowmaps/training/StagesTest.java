@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -163,7 +162,7 @@ final class StagesTest {
     }
 
     private static OutgoingTensor outgoing(String name, Tensor tensor) {
-        return new OutgoingTensor.Deferred(name, tensor.dtype(), Arrays.stream(tensor.shape()).boxed().toList(), () -> tensor);
+        return new OutgoingTensor.Deferred(name, tensor.dtype(), tensor.shape(), () -> tensor);
     }
 
     @Test

@@ -9,7 +9,6 @@ import static org.metaflowmaps.runtime.Refusal.assertRefused;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -75,7 +74,7 @@ final class TeacherTest {
     }
 
     private static OutgoingTensor outgoing(String name, Tensor tensor) {
-        return new OutgoingTensor.Deferred(name, tensor.dtype(), Arrays.stream(tensor.shape()).boxed().toList(), () -> tensor);
+        return new OutgoingTensor.Deferred(name, tensor.dtype(), tensor.shape(), () -> tensor);
     }
 
     /** A network for {@link Runs}' images. */

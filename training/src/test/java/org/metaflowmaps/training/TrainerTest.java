@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,7 +55,7 @@ final class TrainerTest {
         TrainingData whole = new MixtureData(List.of(new double[2], new double[2], new double[2]), 1, 1, Device.CPU);
         return new TrainingData() {
             @Override
-            public long[] itemShape() {
+            public Shape itemShape() {
                 return whole.itemShape();
             }
 

@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli.command;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -76,7 +77,7 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
 
     private static CleanItems images(MetaFlowMap map, ClassNames classes, LabelledImages images, String source, List<Integer> chosen,
             Device device) {
-        requireFit(map, new long[] {images.channels(), images.height(), images.width()}, images.classNames().size());
+        requireFit(map, Shape.of(images.channels(), images.height(), images.width()), images.classNames().size());
         int count = images.count();
         List<Integer> wanted = chosen.isEmpty() ? last(count) : chosen;
         requireRange(wanted, count);
@@ -149,10 +150,10 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
         }
     }
 
-    private static void requireFit(MetaFlowMap map, long[] shape, int classes) {
-        if (!Arrays.equals(map.itemShape(), shape) || (map.classes() != 0 && map.classes() != classes)) {
-            throw new IllegalArgumentException("the data has items of shape " + Arrays.toString(shape) + " with " + classes
-                    + " classes, the map " + Arrays.toString(map.itemShape()) + " with " + map.classes()
+    private static void requireFit(MetaFlowMap map, Shape shape, int classes) {
+        if (!map.itemShape().equals(shape) || (map.classes() != 0 && map.classes() != classes)) {
+            throw new IllegalArgumentException("the data has items of shape " + shape + " with " + classes
+                    + " classes, the map " + map.itemShape() + " with " + map.classes()
                     + ": give the run's own configuration with --config");
         }
     }

@@ -3,7 +3,6 @@ package org.metaflowmaps.cli.command;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -114,10 +113,10 @@ final class EvaluateDriftCommand implements Callable<Integer> {
         }
         try (TrainingData data = Datasets.open(known.data(), known.seed(), device.get())) {
             boolean classes = map.classes() == 0 || map.classes() == data.classes();
-            if (!classes || !Arrays.equals(data.itemShape(), map.itemShape())) {
-                throw new IllegalArgumentException(name + " has items of shape " + Arrays.toString(data.itemShape()) + " with "
+            if (!classes || !data.itemShape().equals(map.itemShape())) {
+                throw new IllegalArgumentException(name + " has items of shape " + data.itemShape() + " with "
                         + data.classes()
-                        + " classes, the map " + Arrays.toString(map.itemShape()) + " with " + map.classes()
+                        + " classes, the map " + map.itemShape() + " with " + map.classes()
                         + ": give another with --config");
             }
             TrainingData.Batch batch = data.batch(0, count);

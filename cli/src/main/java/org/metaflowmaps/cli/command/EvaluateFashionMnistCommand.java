@@ -1,9 +1,9 @@
 package org.metaflowmaps.cli.command;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Callable;
@@ -36,7 +36,7 @@ import picocli.CommandLine.Spec;
                 + "are the test images, which "
                 + "no map trained on the 60,000 has seen.")
 final class EvaluateFashionMnistCommand implements Callable<Integer> {
-    private static final long[] ITEM = {1, FashionMnist.SIZE, FashionMnist.SIZE};
+    private static final Shape ITEM = Shape.of(1, FashionMnist.SIZE, FashionMnist.SIZE);
 
     @Spec
     private @Nullable CommandSpec spec;
@@ -166,13 +166,13 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
 
     static boolean fits(MetaFlowMap map) {
         boolean classes = map.classes() == 0 || map.classes() == FashionMnist.CLASSES.size();
-        return Arrays.equals(map.itemShape(), ITEM) && classes;
+        return map.itemShape().equals(ITEM) && classes;
     }
 
     /** The map, if it is one of Fashion-MNIST's images; else it is closed. */
     private static MetaFlowMap fitting(MetaFlowMap map, String name) throws IOException {
         if (!fits(map)) {
-            String found = Arrays.toString(map.itemShape()) + " with " + map.classes() + " classes";
+            String found = map.itemShape() + " with " + map.classes() + " classes";
             map.close();
             throw new IOException(name + " holds a map of items of shape " + found
                     + ", expected Fashion-MNIST's [1, 28, 28] with 10 or none");

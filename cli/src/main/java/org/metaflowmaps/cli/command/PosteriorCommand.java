@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli.command;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -106,13 +107,13 @@ public final class PosteriorCommand implements Callable<Integer> {
                 Autocast mode = precision.on(device.get());
                 RandomSource random = RandomSource.seeded(seed, device.get())) {
             PosteriorSampler sampler = new PosteriorSampler(map, steps);
-            if (!numbers && map.itemShape().length != 3) {
+            if (!numbers && map.itemShape().dim() != 3) {
                 throw new IOException("the checkpoint holds a map of vectors, which make no picture: give --out FILE.safetensors");
             }
             Double scale = guidance.scale(map);
             CleanItems clean = CleanItems.of(map, checkpoint.classNames(map), known(), data, chosen, scale, seed, device.get());
             long rows = clean.items().size(0) * at.length;
-            double size = Arrays.stream(map.itemShape()).asDoubleStream().reduce(4, (a, b) -> a * b);
+            double size = 4.0 * map.itemShape().numel();
             FreeMemory.require("--draws " + draws + " of " + rows + " posteriors", (long) (size * (draws + 2.0) * rows), "lower --draws");
             if (numbers) {
                 write(sampler, clean, scale, at, random);
@@ -155,12 +156,12 @@ public final class PosteriorCommand implements Callable<Integer> {
     }
 
     private ImageGrid picture(PosteriorSampler sampler, CleanItems clean, @Nullable Double scale, double[] at, RandomSource random) {
-        long[] item = sampler.map().itemShape();
+        Shape item = sampler.map().itemShape();
         List<String> columns = new ArrayList<>(List.of("clean", "x_t"));
         for (int i = 1; i <= draws; i++) {
             columns.add("draw " + i);
         }
-        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item[1], (int) item[2], columns);
+        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item.size(1), (int) item.size(2), columns);
         for (int i = 0; i < clean.items().size(0); i++) {
             for (double time : at) {
                 try (TensorScope scope = TensorScope.open()) {

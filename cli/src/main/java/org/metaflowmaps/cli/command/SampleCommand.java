@@ -1,10 +1,10 @@
 package org.metaflowmaps.cli.command;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -144,7 +144,7 @@ public final class SampleCommand implements Callable<Integer> {
     }
 
     private static long bytes(MetaFlowMap map, long total) {
-        double bytes = 4.0 * total * Arrays.stream(map.itemShape()).asDoubleStream().reduce(1, (a, b) -> a * b);
+        double bytes = 4.0 * total * map.itemShape().numel();
         return bytes < Long.MAX_VALUE ? (long) bytes : -1;
     }
 
@@ -154,8 +154,8 @@ public final class SampleCommand implements Callable<Integer> {
         if (total <= most) {
             return draw(map, random, classes.repeatInterleave(count, 0));
         }
-        long[] item = map.itemShape();
-        Tensor all = Torch.empty(DType.FLOAT32, Device.CPU, total, item[0], item[1], item[2]);
+        Shape item = map.itemShape();
+        Tensor all = Torch.empty(DType.FLOAT32, Device.CPU, total, item.size(0), item.size(1), item.size(2));
         for (long from = 0; from < total; from += most) {
             try (TensorScope scope = TensorScope.open()) {
                 long size = Math.min(most, total - from);
@@ -198,12 +198,12 @@ public final class SampleCommand implements Callable<Integer> {
     }
 
     private void picture(MetaFlowMap map, ClassNames names, long[] classes, Tensor images) throws IOException {
-        long[] item = map.itemShape();
+        Shape item = map.itemShape();
         List<String> columns = new ArrayList<>();
         for (int i = 1; i <= count; i++) {
             columns.add(Integer.toString(i));
         }
-        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item[1], (int) item[2], columns);
+        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item.size(1), (int) item.size(2), columns);
         Tensor shown = ImageGrid.visible(images);
         for (int row = 0; row < classes.length; row++) {
             grid.row(names.of(classes[row]), shown.narrow(0, (long) row * count, count).toFloatArray());

@@ -111,7 +111,7 @@ public final class CheckpointOption {
     }
 
     private static MetaFlowMap images(MetaFlowMap map, String name) throws IOException {
-        if (map.itemShape().length != 3) {
+        if (map.itemShape().dim() != 3) {
             map.close();
             throw new IOException(name + " holds a map of vectors; this command draws images");
         }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli.report;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -18,8 +19,8 @@ public final class ClassSamples {
 
     /** One row of {@code columns} classes' samples for each number of steps, all from the same initial noise; labels have the guidance scale. */
     public static ImageGrid grid(MetaFlowMap map, double guidance, List<String> classNames, int[] steps, int rowsEach, long seed, Device device) {
-        long[] item = map.itemShape();
-        ImageGrid grid = new ImageGrid((int) item[0], (int) item[1], (int) item[2], classNames);
+        Shape item = map.itemShape();
+        ImageGrid grid = new ImageGrid((int) item.size(0), (int) item.size(1), (int) item.size(2), classNames);
         for (int count : steps) {
             for (int row = 0; row < rowsEach; row++) {
                 grid.row(count + (count == 1 ? " step" : " steps"), row(map, guidance, classNames.size(), count, seed + row, device));

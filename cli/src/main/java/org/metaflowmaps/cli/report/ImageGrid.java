@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli.report;
 
+import org.metaflowmaps.runtime.Shape;
 import java.awt.Color;
 import java.awt.Font;
 import java.awt.FontMetrics;
@@ -52,8 +53,8 @@ public final class ImageGrid {
     }
 
     /** Returns the channels that items of a shape show: all of grey and coloured images, three of latents, or one of fewer. */
-    public static int shownChannels(long[] item) {
-        return item[0] >= 3 ? 3 : 1;
+    public static int shownChannels(Shape item) {
+        return item.size(0) >= 3 ? 3 : 1;
     }
 
     /**
@@ -74,8 +75,8 @@ public final class ImageGrid {
     }
 
     /** A whole picture, for {@link org.metaflowmaps.training.PictureGrid}. */
-    public static byte[] png(long[] item, List<String> columns, List<String> labels, List<float[]> rows) {
-        ImageGrid grid = new ImageGrid((int) item[0], (int) item[1], (int) item[2], columns);
+    public static byte[] png(Shape item, List<String> columns, List<String> labels, List<float[]> rows) {
+        ImageGrid grid = new ImageGrid((int) item.size(0), (int) item.size(1), (int) item.size(2), columns);
         for (int i = 0; i < rows.size(); i++) {
             grid.row(labels.get(i), rows.get(i));
         }
@@ -87,8 +88,8 @@ public final class ImageGrid {
      *
      * @throws IllegalArgumentException with the figures
      */
-    public static void requireRoom(long rows, long columns, long[] item, int factor) {
-        double pixels = (double) rows * columns * (item[1] * factor + 2) * (item[2] * factor + 2);
+    public static void requireRoom(long rows, long columns, Shape item, int factor) {
+        double pixels = (double) rows * columns * (item.size(1) * factor + 2) * (item.size(2) * factor + 2);
         Runtime java = Runtime.getRuntime();
         long room = java.maxMemory() - java.totalMemory() + java.freeMemory();
         // The picture, its images, and the encoded file.

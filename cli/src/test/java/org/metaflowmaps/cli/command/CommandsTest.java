@@ -10,6 +10,7 @@ import static org.metaflowmaps.cli.Command.files;
 import static org.metaflowmaps.cli.Command.mfm;
 import static org.metaflowmaps.cli.Command.tiny;
 
+import org.metaflowmaps.runtime.Shape;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
@@ -65,7 +66,7 @@ final class CommandsTest {
         Configs.Resolved written = Configs.load(trained.resolve("config.yaml").toString(), List.of());
         assertEquals(8, Objects.requireNonNull(written.config().model().transformer()).hiddenSize());
         try (MetaFlowMap map = Networks.load(Path.of(checkpoint), Device.CPU)) {
-            assertArrayEquals(new long[] {1, 28, 28}, map.itemShape());
+            assertEquals(Shape.of(1, 28, 28), map.itemShape());
         }
     }
 

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.cli.Command.mfm;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -105,7 +106,7 @@ final class PublicNetworksTest {
             assertEquals(0, sampled.code(), sampled::toString);
             assertTrue(sampled.err().contains(name + ": MFM, names under 'model.dit.': 32 wide") && sampled.err().contains("time 0 is data"),
                     sampled.err());
-            assertEquals(List.of(4L, 4L, 4L, 4L), shape(samples, "images"));
+            assertEquals(Shape.of(4, 4, 4, 4), shape(samples, "images"));
             Command heun = mfm("sample", file, "--model", model.toString(), "--set", "is_zero_data=true", "--sampler", "ode", "--solver", "heun",
                     "--out", samples.toString());
             assertEquals(0, heun.code(), heun::toString);
@@ -113,7 +114,7 @@ final class PublicNetworksTest {
             Command drawn = mfm("posterior", file, "--model", model.toString(), "--set", "is_zero_data=true", "--draws", "2", "--time", "0.5",
                     "--out", draws.toString());
             assertEquals(0, drawn.code(), drawn::toString);
-            assertEquals(List.of(4L, 2L, 4L, 4L, 4L), shape(draws, "draws"));
+            assertEquals(Shape.of(4, 2, 4, 4, 4), shape(draws, "draws"));
             Command picture = mfm("sample", file, "--model", model.toString(), "--out", folder.resolve("picture.png").toString());
             assertEquals(0, picture.code(), picture::toString);
         }
@@ -122,7 +123,7 @@ final class PublicNetworksTest {
         }
     }
 
-    private static List<Long> shape(Path file, String tensor) throws IOException {
+    private static Shape shape(Path file, String tensor) throws IOException {
         try (SafetensorsFile open = SafetensorsFile.open(file)) {
             return open.entries().get(tensor).shape();
         }

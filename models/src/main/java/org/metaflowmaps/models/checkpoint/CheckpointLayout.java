@@ -235,7 +235,7 @@ public record CheckpointLayout(Family family, String prefix) {
     /** True of counters and of what belongs to training, in a file that has the network's tensors among them. */
     private static boolean isBeside(TensorFile file, String name, String first) {
         TensorFile.Entry entry = file.entries().get(name);
-        return entry == null || entry.shape().isEmpty() || STATE.matcher(first).find();
+        return entry == null || entry.shape().dim() == 0 || STATE.matcher(first).find();
     }
 
     @Override

@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.checkpoint;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -23,7 +24,7 @@ public record Fit(List<String> missing, List<String> unexpected, List<String> mi
     }
 
     /** Compares a file with the shapes of a network by name. */
-    public static Fit of(TensorFile file, CheckpointLayout layout, Map<String, List<Long>> wanted) {
+    public static Fit of(TensorFile file, CheckpointLayout layout, Map<String, Shape> wanted) {
         Map<String, String> names = layout.names(file);
         Map<String, String> unreadable = layout.unreadable(file);
         List<String> missing = new ArrayList<>();

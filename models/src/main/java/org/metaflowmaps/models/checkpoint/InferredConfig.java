@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.checkpoint;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.util.Collections;
 import java.util.List;
@@ -42,10 +43,10 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
      */
     public static InferredConfig of(TensorFile file, CheckpointLayout layout) throws IOException {
         Shapes shapes = new Shapes(file, layout, layout.names(file), layout.unreadable(file));
-        List<Long> patches = shapes.get("x_embedder.proj.weight", 4);
-        int width = size(patches.get(0));
-        int channels = size(patches.get(1));
-        int patch = size(patches.get(2));
+        Shape patches = shapes.get("x_embedder.proj.weight", 4);
+        int width = size(patches.size(0));
+        int channels = size(patches.size(1));
+        int patch = size(patches.size(2));
         int depth = 0;
         while (shapes.has("blocks." + depth + ".mlp.fc1.weight")) {
             depth++;
@@ -53,20 +54,20 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         boolean joint = shapes.has("blocks.0.joint_attn.qkv.weight");
         String norm = "blocks.0." + (joint ? "joint_attn" : "attn") + ".q_norm.scale";
         boolean normed = shapes.has(norm);
-        int headWidth = normed ? size(shapes.get(norm, 1).getFirst()) : 0;
+        int headWidth = normed ? size(shapes.get(norm, 1).size(0)) : 0;
         Integer usual = USUAL_HEADS.get(width);
         OptionalInt heads = headWidth > 0 && width % headWidth == 0 ? OptionalInt.of(width / headWidth)
                 : usual == null ? OptionalInt.empty() : OptionalInt.of(usual);
-        int labels = size(shapes.get("y_embedder.embedding_table.weight", 2).getFirst()) - 1;
+        int labels = size(shapes.get("y_embedder.embedding_table.weight", 2).size(0)) - 1;
         String guidance = "guidance_embedder.embedding_table.weight";
-        int rows = shapes.has(guidance) ? size(shapes.get(guidance, 2).getFirst()) : 0;
+        int rows = shapes.has(guidance) ? size(shapes.get(guidance, 2).size(0)) : 0;
         if (rows > MOST_ROWS) {
             throw new IOException("a guidance table of " + rows + " rows makes no transformer, expected at most " + MOST_ROWS);
         }
-        long tokens = shapes.get("pos_embed", 3).get(1);
-        long outputs = shapes.get("final_layer.linear.weight", 2).getFirst();
+        long tokens = shapes.get("pos_embed", 3).size(1);
+        long outputs = shapes.get("final_layer.linear.weight", 2).size(0);
         long plain = (long) patch * patch * channels;
-        int hidden = size(shapes.get("blocks.0.mlp.fc1.weight", 2).getFirst());
+        int hidden = size(shapes.get("blocks.0.mlp.fc1.weight", 2).size(0));
         int grid = (int) Math.sqrt((double) tokens);
         if ((long) grid * grid != tokens || grid == 0 || patch == 0 || labels < 0 || (outputs != plain && outputs != 2 * plain)
                 || (long) grid * patch > Integer.MAX_VALUE) {
@@ -90,7 +91,7 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
             return names.containsKey(name) || unreadable.containsKey(name);
         }
 
-        List<Long> get(String name, int dimensions) throws IOException {
+        Shape get(String name, int dimensions) throws IOException {
             String inFile = names.get(name);
             TensorFile.Entry entry = inFile == null ? null : file.entries().get(inFile);
             String why = unreadable.get(name);
@@ -100,7 +101,7 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
             if (entry == null) {
                 throw new IOException(layout.prefix() + name + " is missing, so the network's shape is not known");
             }
-            if (entry.shape().size() != dimensions) {
+            if (entry.shape().dim() != dimensions) {
                 throw new IOException(entry.name() + " has shape " + entry.shape() + ", expected " + dimensions + " dimensions");
             }
             return entry.shape();
@@ -167,7 +168,7 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
     }
 
     /** The shapes that a whole network of this kind has, by name. */
-    public Map<String, List<Long>> shapes() {
+    public Map<String, Shape> shapes() {
         int heads = numHeads.orElse(1);
         // Scales and stages change no name and no shape but the table's rows, so any will do.
         TransformerConfig any = new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, 0,

@@ -1,12 +1,11 @@
 package org.metaflowmaps.models.checkpoint;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
@@ -138,8 +137,8 @@ public final class NetworkFile {
     public static Fit load(MetaFlowMap map, TensorFile file, CheckpointLayout layout, boolean lenient) throws IOException {
         Map<String, Tensor> wanted = new LinkedHashMap<>(map.parameters().parameters());
         wanted.putAll(map.buffers());
-        Map<String, List<Long>> shapes = new LinkedHashMap<>();
-        wanted.forEach((name, tensor) -> shapes.put(name, Arrays.stream(tensor.shape()).boxed().toList()));
+        Map<String, Shape> shapes = new LinkedHashMap<>();
+        wanted.forEach((name, tensor) -> shapes.put(name, tensor.shape()));
         Fit fit = Fit.of(file, layout, shapes);
         boolean nothing = fit.missing().size() + fit.misshapen().size() == wanted.size();
         if (!lenient || nothing) {

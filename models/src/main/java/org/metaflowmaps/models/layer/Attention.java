@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.layer;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
@@ -58,17 +59,17 @@ final class Attention {
 
     /** (B, L, parts · D) as parts of (B, H, L, d). */
     private Dual[] split(Dual joined, int parts) {
-        long[] shape = joined.primal().shape();
+        Shape shape = joined.primal().shape();
         Dual[] split = joined.chunk(parts, 2);
         for (int i = 0; i < parts; i++) {
-            split[i] = split[i].reshape(shape[0], shape[1], heads, shape[2] / parts / heads).transpose(1, 2);
+            split[i] = split[i].reshape(shape.size(0), shape.size(1), heads, shape.size(2) / parts / heads).transpose(1, 2);
         }
         return split;
     }
 
     /** (B, H, L, d) as (B, L, D). */
     private static Dual join(Dual split) {
-        long[] shape = split.primal().shape();
-        return split.transpose(1, 2).reshape(shape[0], shape[2], shape[1] * shape[3]);
+        Shape shape = split.primal().shape();
+        return split.transpose(1, 2).reshape(shape.size(0), shape.size(2), shape.size(1) * shape.size(3));
     }
 }

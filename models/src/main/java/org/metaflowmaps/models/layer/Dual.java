@@ -52,9 +52,9 @@ public final class Dual {
     }
 
     private static void checkShapes(Tensor primal, Tensor tangent) {
-        if (!Arrays.equals(primal.shape(), tangent.shape())) {
-            throw new IllegalArgumentException("a tangent of shape " + Arrays.toString(tangent.shape()) + " for a value of shape "
-                    + Arrays.toString(primal.shape()) + ": they must be equal");
+        if (!primal.shape().equals(tangent.shape())) {
+            throw new IllegalArgumentException("a tangent of shape " + tangent.shape() + " for a value of shape "
+                    + primal.shape() + ": they must be equal");
         }
     }
 
@@ -371,7 +371,7 @@ public final class Dual {
     public Dual[] chunk(int chunks, long dim) {
         long size = primal.size((int) dim);
         if (chunks < 1 || size % chunks != 0) {
-            throw new IllegalArgumentException("dimension " + dim + " of shape " + Arrays.toString(primal.shape())
+            throw new IllegalArgumentException("dimension " + dim + " of shape " + primal.shape()
                     + " in " + chunks
                     + " equal parts: its size is no multiple of that");
         }

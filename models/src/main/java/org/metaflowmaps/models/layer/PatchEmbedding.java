@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.layer;
 
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
 /** Images (B, C, H, W) as tokens (B, patches, D): one linear map of each patch, which is what a strided convolution does. */
@@ -24,12 +25,12 @@ public final class PatchEmbedding {
 
     /** Images (B, C, H, W) as tokens (B, patches, D), row by row. */
     public Dual forward(Dual image) {
-        long[] shape = image.primal().shape();
-        long rows = shape[2] / patch;
-        long columns = shape[3] / patch;
-        Dual cut = image.reshape(shape[0], shape[1], rows, patch, columns, patch)
+        Shape shape = image.primal().shape();
+        long rows = shape.size(2) / patch;
+        long columns = shape.size(3) / patch;
+        Dual cut = image.reshape(shape.size(0), shape.size(1), rows, patch, columns, patch)
                 .permute(0, 2, 4, 1, 3, 5)
-                .reshape(shape[0], rows * columns, shape[1] * patch * patch);
+                .reshape(shape.size(0), rows * columns, shape.size(1) * patch * patch);
         // Viewed at each call: a view made once would have no gradient graph of its own in every pass.
         return linear.exact(cut, kernel.reshape(width, -1));
     }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.model;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -119,8 +120,8 @@ public final class FlowMapTransformer implements MetaFlowMap {
     }
 
     @Override
-    public long[] itemShape() {
-        return new long[] {config.inChannels(), config.inputSize(), config.inputSize()};
+    public Shape itemShape() {
+        return Shape.of(config.inChannels(), config.inputSize(), config.inputSize());
     }
 
     @Override

@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.model;
 
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -142,7 +141,7 @@ public final class Initialisation {
 
     private static void copy(Map<String, Tensor> source, String target, String name, Tensor parameter) {
         Tensor values = source(source, name);
-        if (!Arrays.equals(values.shape(), parameter.shape())) {
+        if (!values.shape().equals(parameter.shape())) {
             throw new IllegalArgumentException("initialisation: " + name + " of the source is " + values + ", " + target
                     + " of the target is " + parameter
                     + ": give the target the source's shape");

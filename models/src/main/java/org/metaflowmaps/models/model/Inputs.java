@@ -1,6 +1,6 @@
 package org.metaflowmaps.models.model;
 
-import java.util.Arrays;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -10,11 +10,11 @@ final class Inputs {
     private Inputs() {}
 
     static void check(MetaFlowMap map, Tensor start, Tensor end, Tensor state, Context context) {
-        long[] shape = state.shape();
-        long[] item = map.itemShape();
-        if (shape.length != item.length + 1 || !Arrays.equals(Arrays.copyOfRange(shape, 1, shape.length), item)) {
-            throw new IllegalArgumentException("state has shape " + Arrays.toString(shape) + ", this map takes a batch of "
-                    + Arrays.toString(item) + ": (B" + Arrays.toString(item).replace('[', ',').replace("]", ")"));
+        Shape shape = state.shape();
+        Shape item = map.itemShape();
+        if (shape.dim() != item.dim() + 1 || !shape.from(1).equals(item)) {
+            throw new IllegalArgumentException("state has shape " + shape + ", this map takes a batch of " + item + ": (B"
+                    + item.toString().replace('[', ',').replace("]", ")"));
         }
         Device device = map.parameters().values().device();
         // A bfloat16 copy takes and gives float32: times in bfloat16 would be too coarse.
@@ -22,13 +22,13 @@ final class Inputs {
         DType type = weights == DType.BFLOAT16 ? DType.FLOAT32 : weights;
         checkOne("state", state, shape, type, device);
         checkOne("context state", context.state(), shape, type, device);
-        long[] perItem = {shape[0]};
+        Shape perItem = Shape.of(shape.size(0));
         checkOne("start time", start, perItem, type, device);
         checkOne("end time", end, perItem, type, device);
         checkOne("context time", context.time(), perItem, type, device);
         Condition condition = context.condition();
         condition.guidance().ifPresent(scales -> checkOne("guidance", scales, perItem, type, device));
-        condition.labels().ifPresent(labels -> checkLabels(labels, shape[0], map.classes(), device));
+        condition.labels().ifPresent(labels -> checkLabels(labels, shape.size(0), map.classes(), device));
         if (context.isChecked()) {
             InputValues.requireTimes("start time", start);
             InputValues.requireTimes("end time", end);
@@ -36,10 +36,9 @@ final class Inputs {
         }
     }
 
-    private static void checkOne(String name, Tensor tensor, long[] shape, DType type, Device device) {
-        if (!Arrays.equals(tensor.shape(), shape)) {
-            throw new IllegalArgumentException(name + " has shape " + Arrays.toString(tensor.shape()) + ", expected "
-                    + Arrays.toString(shape));
+    private static void checkOne(String name, Tensor tensor, Shape shape, DType type, Device device) {
+        if (!tensor.shape().equals(shape)) {
+            throw new IllegalArgumentException(name + " has shape " + tensor.shape() + ", expected " + shape);
         }
         if (tensor.dtype() != type) {
             throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + ", in which this network computes: call "

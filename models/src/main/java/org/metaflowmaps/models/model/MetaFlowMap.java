@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.model;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.Arrays;
 import java.util.List;
 import org.metaflowmaps.models.layer.Dual;
@@ -35,7 +36,7 @@ public interface MetaFlowMap extends Network {
     Dual averageVelocity(Dual start, Dual end, Dual state, Context context);
 
     /** The shape of one item, without the batch dimension. */
-    long[] itemShape();
+    Shape itemShape();
 
     /** The number of classes; 0 for a map without labels. A label of this value means "no label". */
     int classes();

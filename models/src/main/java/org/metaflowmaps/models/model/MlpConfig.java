@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.model;
 
+import org.metaflowmaps.runtime.Shape;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
 import java.util.Map;
@@ -46,14 +47,14 @@ public record MlpConfig(
         try {
             return Math.addExact(NetworkConfig.count(MlpFlowMap.outside(this)),
                     Math.multiplyExact((long) depth, NetworkConfig.count(MlpFlowMap.block("", width))));
-        } catch (ArithmeticException e) {
+        } catch (ArithmeticException | IllegalArgumentException e) {
             throw new IllegalArgumentException("mlp: width " + width + " with depth " + depth
                     + " makes more parameters than 64 bits can count: lower them", e);
         }
     }
 
     @Override
-    public Map<String, long[]> parameterShapes() {
+    public Map<String, Shape> parameterShapes() {
         return MlpFlowMap.shapes(this);
     }
 

@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.model;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -109,8 +110,8 @@ public final class MlpFlowMap implements MetaFlowMap {
         }
     }
 
-    static Map<String, long[]> shapes(MlpConfig config) {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
+    static Map<String, Shape> shapes(MlpConfig config) {
+        Map<String, Shape> shapes = new LinkedHashMap<>();
         outside(config).forEach((name, shape) -> {
             if (!name.startsWith("final_layer.")) {
                 shapes.put(name, shape);
@@ -124,8 +125,8 @@ public final class MlpFlowMap implements MetaFlowMap {
     }
 
     /** Everything but the blocks. */
-    static Map<String, long[]> outside(MlpConfig config) {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
+    static Map<String, Shape> outside(MlpConfig config) {
+        Map<String, Shape> shapes = new LinkedHashMap<>();
         long width = config.width();
         linear(shapes, "x_embedder", config.dimension(), width);
         linear(shapes, "s_embedder", TimeSeries.TERMS, width);
@@ -135,24 +136,24 @@ public final class MlpFlowMap implements MetaFlowMap {
             linear(shapes, "t_cond_embedder", TimeSeries.TERMS, width);
         }
         if (config.labelDim() > 0) {
-            shapes.put("y_embedder.embedding_table.weight", new long[] {config.labelDim() + 1L, width});
+            shapes.put("y_embedder.embedding_table.weight", Shape.of(config.labelDim() + 1L, width));
         }
         linear(shapes, "final_layer.linear", width, config.dimension());
         return shapes;
     }
 
     /** One block, with a prefix before each name. */
-    static Map<String, long[]> block(String prefix, long width) {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
+    static Map<String, Shape> block(String prefix, long width) {
+        Map<String, Shape> shapes = new LinkedHashMap<>();
         linear(shapes, prefix + "fc1", width, width);
         linear(shapes, prefix + "modulation", width, width);
         linear(shapes, prefix + "fc2", width, width);
         return shapes;
     }
 
-    private static void linear(Map<String, long[]> shapes, String name, long in, long out) {
-        shapes.put(name + ".weight", new long[] {out, in});
-        shapes.put(name + ".bias", new long[] {out});
+    private static void linear(Map<String, Shape> shapes, String name, long in, long out) {
+        shapes.put(name + ".weight", Shape.of(out, in));
+        shapes.put(name + ".bias", Shape.of(out));
     }
 
     /** The shape of this network. */
@@ -161,8 +162,8 @@ public final class MlpFlowMap implements MetaFlowMap {
     }
 
     @Override
-    public long[] itemShape() {
-        return new long[] {config.dimension()};
+    public Shape itemShape() {
+        return Shape.of(config.dimension());
     }
 
     @Override

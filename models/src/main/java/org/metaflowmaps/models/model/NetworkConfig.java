@@ -1,8 +1,7 @@
 package org.metaflowmaps.models.model;
 
-import java.util.Arrays;
+import org.metaflowmaps.runtime.Shape;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.FreeMemory;
@@ -21,16 +20,14 @@ public sealed interface NetworkConfig permits TransformerConfig, MlpConfig {
     long parameterCount();
 
     /** Parameters by name, in the buffer's order. Their number grows with the depth: see {@link #tensorCount}. */
-    Map<String, long[]> parameterShapes();
+    Map<String, Shape> parameterShapes();
 
     /** How many tensors {@link #shapes} lists. */
     long tensorCount();
 
     /** The shapes of all tensors that a file of this network has: parameters and buffers. */
-    default Map<String, List<Long>> shapes() {
-        Map<String, List<Long>> shapes = new LinkedHashMap<>();
-        parameterShapes().forEach((name, shape) -> shapes.put(name, Arrays.stream(shape).boxed().toList()));
-        return shapes;
+    default Map<String, Shape> shapes() {
+        return new LinkedHashMap<>(parameterShapes());
     }
 
     /**
@@ -63,10 +60,10 @@ public sealed interface NetworkConfig permits TransformerConfig, MlpConfig {
     }
 
     /** The number of elements of some shapes. */
-    static long count(Map<String, long[]> shapes) {
+    static long count(Map<String, Shape> shapes) {
         long sum = 0;
-        for (long[] shape : shapes.values()) {
-            sum = Math.addExact(sum, Arrays.stream(shape).reduce(1, Math::multiplyExact));
+        for (Shape shape : shapes.values()) {
+            sum = Math.addExact(sum, shape.numel());
         }
         return sum;
     }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.model;
 
+import org.metaflowmaps.runtime.Shape;
 import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
@@ -165,14 +166,14 @@ public record TransformerConfig(
         try {
             return Math.addExact(NetworkConfig.count(TransformerLayout.outside(this)),
                     Math.multiplyExact((long) depth, NetworkConfig.count(TransformerLayout.block("", this))));
-        } catch (ArithmeticException e) {
+        } catch (ArithmeticException | IllegalArgumentException e) {
             throw new IllegalArgumentException("transformer: hidden_size " + hiddenSize + " with depth " + depth
                     + " makes more parameters than 64 bits can count: lower them", e);
         }
     }
 
     @Override
-    public Map<String, long[]> parameterShapes() {
+    public Map<String, Shape> parameterShapes() {
         return TransformerLayout.shapes(this);
     }
 
@@ -183,9 +184,9 @@ public record TransformerConfig(
     }
 
     @Override
-    public Map<String, List<Long>> shapes() {
-        Map<String, List<Long>> shapes = NetworkConfig.super.shapes();
-        List<Long> positions = List.of(1L, (long) tokens(), (long) hiddenSize);
+    public Map<String, Shape> shapes() {
+        Map<String, Shape> shapes = NetworkConfig.super.shapes();
+        Shape positions = Shape.of(1, tokens(), hiddenSize);
         shapes.put("pos_embed", positions);
         for (int i = 0; jointAttention && i < depth; i++) {
             shapes.put("blocks." + i + ".pos_embed", positions);

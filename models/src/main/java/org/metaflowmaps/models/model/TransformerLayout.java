@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.model;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -16,8 +17,8 @@ final class TransformerLayout {
 
     private TransformerLayout() {}
 
-    static Map<String, long[]> shapes(TransformerConfig config) {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
+    static Map<String, Shape> shapes(TransformerConfig config) {
+        Map<String, Shape> shapes = new LinkedHashMap<>();
         outside(config).forEach((name, shape) -> {
             if (!name.startsWith("final_layer.")) {
                 shapes.put(name, shape);
@@ -30,15 +31,15 @@ final class TransformerLayout {
         return shapes;
     }
 
-    private static void head(Map<String, long[]> shapes, TransformerConfig config) {
+    private static void head(Map<String, Shape> shapes, TransformerConfig config) {
         int width = config.hiddenSize();
         linear(shapes, "final_layer.adaLN_modulation.1", width, 2L * width);
         linear(shapes, "final_layer.linear", width, (long) config.patchSize() * config.patchSize() * config.outChannels());
     }
 
     /** Everything but the blocks. */
-    static Map<String, long[]> outside(TransformerConfig config) {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
+    static Map<String, Shape> outside(TransformerConfig config) {
+        Map<String, Shape> shapes = new LinkedHashMap<>();
         int width = config.hiddenSize();
         patchEmbedder(shapes, "x_embedder", config);
         boolean contextual = config.layout() == Layout.META_FLOW_MAP;
@@ -48,9 +49,9 @@ final class TransformerLayout {
             linear(shapes, time + ".mlp.0", SINUSOIDS, width);
             linear(shapes, time + ".mlp.2", width, width);
         }
-        shapes.put("y_embedder.embedding_table.weight", new long[] {config.labelDim() + 1L, width});
+        shapes.put("y_embedder.embedding_table.weight", Shape.of(config.labelDim() + 1L, width));
         if (contextual) {
-            shapes.put("guidance_embedder.embedding_table.weight", new long[] {config.guidanceRows(), width});
+            shapes.put("guidance_embedder.embedding_table.weight", Shape.of(config.guidanceRows(), width));
             patchEmbedder(shapes, "x_cond_embedder", config);
             linear(shapes, "x_cond_adaLN.1", width, 2L * width);
         }
@@ -59,8 +60,8 @@ final class TransformerLayout {
     }
 
     /** One block, with a prefix before each name. */
-    static Map<String, long[]> block(String prefix, TransformerConfig config) {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
+    static Map<String, Shape> block(String prefix, TransformerConfig config) {
+        Map<String, Shape> shapes = new LinkedHashMap<>();
         int width = config.hiddenSize();
         boolean joint = config.jointAttention();
         String attention = prefix + (joint ? "joint_attn." : "attn.");
@@ -72,7 +73,7 @@ final class TransformerLayout {
         }
         if (config.qkNorm()) {
             for (String norm : joint ? List.of("q_norm", "k_norm", "k_cond_norm") : List.of("q_norm", "k_norm")) {
-                shapes.put(attention + norm + ".scale", new long[] {width / config.numHeads()});
+                shapes.put(attention + norm + ".scale", Shape.of(width / config.numHeads()));
             }
         }
         linear(shapes, attention + "proj", width, width);
@@ -81,15 +82,15 @@ final class TransformerLayout {
         return shapes;
     }
 
-    private static void patchEmbedder(Map<String, long[]> shapes, String name, TransformerConfig config) {
-        shapes.put(name + ".proj.weight", new long[] {config.hiddenSize(), config.inChannels(), config.patchSize(),
-                config.patchSize()});
-        shapes.put(name + ".proj.bias", new long[] {config.hiddenSize()});
+    private static void patchEmbedder(Map<String, Shape> shapes, String name, TransformerConfig config) {
+        shapes.put(name + ".proj.weight", Shape.of(config.hiddenSize(), config.inChannels(), config.patchSize(),
+                config.patchSize()));
+        shapes.put(name + ".proj.bias", Shape.of(config.hiddenSize()));
     }
 
-    private static void linear(Map<String, long[]> shapes, String name, long in, long out) {
-        shapes.put(name + ".weight", new long[] {out, in});
-        shapes.put(name + ".bias", new long[] {out});
+    private static void linear(Map<String, Shape> shapes, String name, long in, long out) {
+        shapes.put(name + ".weight", Shape.of(out, in));
+        shapes.put(name + ".bias", Shape.of(out));
     }
 
     /** Draws first values. Parameters are zero before, and what stays zero here is meant to. */
@@ -104,7 +105,7 @@ final class TransformerLayout {
     }
 
     private static void initialise(String name, Tensor parameter, RandomSource random) {
-        long[] shape = parameter.shape();
+        Shape shape = parameter.shape();
         if (name.endsWith("_norm.scale")) {
             parameter.fill_(1);
         } else if (name.startsWith("y_embedder.") || name.contains("embedder.mlp.") || name.contains("embedder_second.mlp.")) {
@@ -112,8 +113,8 @@ final class TransformerLayout {
                 parameter.copy_(random.normal(shape).mul(TABLE_STD));
             }
         } else if (name.endsWith(".weight") && !zero(name)) {
-            long in = parameter.numel() / shape[0];
-            double bound = Math.sqrt(6.0 / (in + shape[0]));
+            long in = parameter.numel() / shape.size(0);
+            double bound = Math.sqrt(6.0 / (in + shape.size(0)));
             parameter.copy_(random.uniform(shape).mul(2 * bound).sub(bound));
         }
     }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.sampler;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -22,7 +23,7 @@ public interface Noise {
      * @param random draws it, not owned
      * @param shape (B, item shape)
      */
-    static Noise of(RandomSource random, long... shape) {
+    static Noise of(RandomSource random, Shape shape) {
         return () -> random.normal(shape);
     }
 
@@ -34,7 +35,7 @@ public interface Noise {
      */
     static Noise of(RandomSource random, MetaFlowMap map, long batch) {
         Preconditions.checkArgument(batch >= 1, "noise: %s items, expected at least 1", batch);
-        return of(random, PosteriorSampler.prepend(map.itemShape(), batch));
+        return of(random, map.itemShape().prepend(batch));
     }
 
     /**

@@ -47,7 +47,7 @@ public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sample
         try (TensorScope scope = TensorScope.open()) {
             long batch = context.state().size(0);
             SampleResult flat = sample(Noise.of(random, map, batch * draws), context.repeatInterleave(draws));
-            Tensor samples = flat.samples().reshape(prepend(prepend(map.itemShape(), draws), batch));
+            Tensor samples = flat.samples().reshape(map.itemShape().prepend(batch, draws));
             return new SampleResult(scope.keep(samples), flat.evaluations(), flat.time());
         }
     }
@@ -69,12 +69,5 @@ public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sample
     /** A grid's time for each item. */
     static Tensor time(TimeGrid grid, int step, Tensor like) {
         return Torch.full(grid.time(step), like.dtype(), like.device(), like.size(0));
-    }
-
-    static long[] prepend(long[] shape, long size) {
-        long[] longer = new long[shape.length + 1];
-        longer[0] = size;
-        System.arraycopy(shape, 0, longer, 1, shape.length);
-        return longer;
     }
 }

@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.sampler;
 
-import java.util.Arrays;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpFlowMap;
@@ -14,7 +13,7 @@ public final class SamplingMemory {
 
     /** The number of items, at least 1, that one pass without gradients takes about 1 GiB for. */
     public static int itemsAtOnce(MetaFlowMap map) {
-        double item = Arrays.stream(map.itemShape()).asDoubleStream().reduce(1, (a, b) -> a * b);
+        double item = map.itemShape().numel();
         double floats = switch (map) {
             case FlowMapTransformer transformer -> transformer.config().silentFloats();
             case MlpFlowMap mlp -> mlp.config().silentFloats();

@@ -71,7 +71,7 @@ final class LoadedNetworkTest {
                 tensors.put(prefix + title, Torch.zeros(2));
             }
             TensorFile.write(file, metadata, tensors.entrySet().stream().map(entry -> new OutgoingTensor.Deferred(entry.getKey(),
-                    entry.getValue().dtype(), Arrays.stream(entry.getValue().shape()).boxed().toList(), entry::getValue)).toList());
+                    entry.getValue().dtype(), entry.getValue().shape(), entry::getValue)).toList());
         }
         return file;
     }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -79,7 +80,7 @@ final class NetworkFileTest {
                 "x_cond_embedder.proj.weight", "x_cond_adaLN.1.bias"}) {
                 assertTrue(others.containsKey("dit." + name), name);
             }
-            assertArrayEquals(new long[] {7 * 8, 8}, joint.parameters().get("blocks.1.adaLN_modulation.1.weight").shape());
+            assertEquals(Shape.of(7 * 8, 8), joint.parameters().get("blocks.1.adaLN_modulation.1.weight").shape());
             assertEquals(0, others.keySet().stream().filter(name -> name.contains(".attn.")).count());
         }
     }

@@ -3,6 +3,7 @@ package org.metaflowmaps.models.layer;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -31,13 +32,13 @@ final class AttentionTest {
     private static final int HEAD = WIDTH / HEADS;
 
     private static ParameterArena weights(boolean norms, RandomSource random) {
-        Map<String, long[]> shapes = new LinkedHashMap<>(Map.of("qkv.weight", new long[] {3 * WIDTH, WIDTH}, "qkv.bias",
-                new long[] {3 * WIDTH},
-                "kv_cond.weight", new long[] {2 * WIDTH, WIDTH}, "kv_cond.bias", new long[] {2 * WIDTH},
-                "proj.weight", new long[] {WIDTH, WIDTH}, "proj.bias", new long[] {WIDTH}));
+        Map<String, Shape> shapes = new LinkedHashMap<>(Map.of("qkv.weight", Shape.of(3 * WIDTH, WIDTH), "qkv.bias",
+                Shape.of(3 * WIDTH),
+                "kv_cond.weight", Shape.of(2 * WIDTH, WIDTH), "kv_cond.bias", Shape.of(2 * WIDTH),
+                "proj.weight", Shape.of(WIDTH, WIDTH), "proj.bias", Shape.of(WIDTH)));
         if (norms) {
-            shapes.putAll(Map.of("q_norm.scale", new long[] {HEAD}, "k_norm.scale", new long[] {HEAD}, "k_cond_norm.scale",
-                    new long[] {HEAD}));
+            shapes.putAll(Map.of("q_norm.scale", Shape.of(HEAD), "k_norm.scale", Shape.of(HEAD), "k_cond_norm.scale",
+                    Shape.of(HEAD)));
         }
         ParameterArena arena = new ParameterArena(shapes, Device.CPU);
         try (Autograd.Mode off = Autograd.noGrad()) {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -38,8 +39,8 @@ final class EmbeddingsTest {
                 }
             }
         }
-        Map<String, long[]> shapes = Map.of("proj.weight", new long[] {entries, channels, patch, patch}, "proj.bias",
-                new long[] {entries});
+        Map<String, Shape> shapes = Map.of("proj.weight", Shape.of(entries, channels, patch, patch), "proj.bias",
+                Shape.of(entries));
         try (ParameterArena arena = new ParameterArena(shapes, Device.CPU);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(1);
@@ -47,7 +48,7 @@ final class EmbeddingsTest {
             arena.get("proj.weight").copy_(Torch.of(kernel, entries, channels, patch, patch));
             Tensor image = random.normal(2, channels, 6, 6);
             Dual tokens = new PatchEmbedding(patch, new Weights(arena, "")).forward(Dual.constant(image));
-            assertArrayEquals(new long[] {2, 9, entries}, tokens.primal().shape());
+            assertEquals(Shape.of(2, 9, entries), tokens.primal().shape());
             // Token 5 of a 3 × 3 grid is the patch at row 1, column 2.
             assertArrayEquals(image.narrow(2, 2, 2).narrow(3, 4, 2).permute(0, 2, 3, 1).reshape(2, entries).toFloatArray(),
                     tokens.primal().select(1, 5).toFloatArray());
@@ -77,8 +78,8 @@ final class EmbeddingsTest {
 
     @Test
     void timesEnterAsCosinesThenSines() {
-        Map<String, long[]> shapes = Map.of("mlp.0.weight", new long[] {256, 256}, "mlp.0.bias", new long[] {256},
-                "mlp.2.weight", new long[] {256, 256}, "mlp.2.bias", new long[] {256});
+        Map<String, Shape> shapes = Map.of("mlp.0.weight", Shape.of(256, 256), "mlp.0.bias", Shape.of(256),
+                "mlp.2.weight", Shape.of(256, 256), "mlp.2.bias", Shape.of(256));
         try (ParameterArena arena = new ParameterArena(shapes, Device.CPU);
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -127,7 +128,7 @@ final class EmbeddingsTest {
 
     /** A table of one column whose entries are the numbers of their rows. */
     private static ParameterArena table(int rows) {
-        ParameterArena arena = new ParameterArena(Map.of("embedding_table.weight", new long[] {rows, 1}), Device.CPU);
+        ParameterArena arena = new ParameterArena(Map.of("embedding_table.weight", Shape.of(rows, 1)), Device.CPU);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             arena.get("embedding_table.weight").copy_(Torch.arange(rows).unsqueeze(1));

@@ -1,11 +1,11 @@
 package org.metaflowmaps.models.mixture;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Close.assertClose;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
@@ -155,7 +155,7 @@ final class GaussianMixtureTest {
             double[] x = {0.3, -0.2, 1.1, 0.4};
             Context context = new Context(times(time, time), Torch.of(x, 2, 2));
             Tensor drawn = mixture.posterior(random, context, draws);
-            assertArrayEquals(new long[] {2, draws, 2}, drawn.shape());
+            assertEquals(Shape.of(2, draws, 2), drawn.shape());
             for (int i = 0; i < 2; i++) {
                 Mixtures.Moments expected = Mixtures.posterior(mixture, time, new double[] {x[2 * i], x[2 * i + 1]});
                 double[] values = drawn.select(0, i).toDoubleArray();

@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.mixture;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -30,7 +31,7 @@ public final class QuantileFlow implements MetaFlowMap {
     private static final double NEAR = 3e-5;
 
     private final GaussianMixture mixture;
-    private final ParameterArena arena = new ParameterArena(Map.of("offset", new long[] {1}), Device.CPU);
+    private final ParameterArena arena = new ParameterArena(Map.of("offset", Shape.of(1)), Device.CPU);
 
     /** A map of a mixture of one dimension on the CPU, not owned. */
     public QuantileFlow(GaussianMixture mixture) {
@@ -194,8 +195,8 @@ public final class QuantileFlow implements MetaFlowMap {
     }
 
     @Override
-    public long[] itemShape() {
-        return new long[] {1};
+    public Shape itemShape() {
+        return Shape.of(1);
     }
 
     @Override

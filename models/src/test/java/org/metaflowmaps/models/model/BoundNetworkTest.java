@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -205,7 +206,7 @@ final class BoundNetworkTest {
     @Test
     void anArenaOverAPartOfAnotherBufferHasItsOwnPlaces() {
         try (TensorScope scope = TensorScope.open();
-                ParameterArena arena = new ParameterArena(Map.of("name", new long[] {2, 2}), Device.CPU)) {
+                ParameterArena arena = new ParameterArena(Map.of("name", Shape.of(2, 2)), Device.CPU)) {
             Tensor both = Torch.arange(2 * arena.values().numel()).to(DType.FLOAT32);
             try (ParameterArena second = arena.over(both.narrow(0, arena.values().numel(), arena.values().numel()));
                     ParameterArena third = second.over(second.values())) {

@@ -1,10 +1,8 @@
 package org.metaflowmaps.models.model;
 
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.LongStream;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
@@ -90,7 +88,7 @@ public final class SmallNetworks {
 
     /** A random (B, item shape) for a map. */
     public static Tensor items(MetaFlowMap map, RandomSource random) {
-        return random.normal(LongStream.concat(LongStream.of(BATCH), Arrays.stream(map.itemShape())).toArray());
+        return random.normal(map.itemShape().prepend(BATCH));
     }
 
     /** A random context for a map, with one unlabelled item and a guidance scale on each side of the midpoint. */

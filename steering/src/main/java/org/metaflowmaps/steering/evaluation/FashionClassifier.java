@@ -1,5 +1,6 @@
 package org.metaflowmaps.steering.evaluation;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.io.InputStream;
@@ -7,9 +8,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -51,16 +50,16 @@ public final class FashionClassifier implements AutoCloseable {
     }
 
     private static ParameterArena layout(Device device) {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
+        Map<String, Shape> shapes = new LinkedHashMap<>();
         for (int i = 1; i < CHANNELS.length; i++) {
-            shapes.put("conv" + i + ".weight", new long[] {CHANNELS[i], CHANNELS[i - 1], KERNEL, KERNEL});
-            shapes.put("conv" + i + ".bias", new long[] {CHANNELS[i]});
+            shapes.put("conv" + i + ".weight", Shape.of(CHANNELS[i], CHANNELS[i - 1], KERNEL, KERNEL));
+            shapes.put("conv" + i + ".bias", Shape.of(CHANNELS[i]));
         }
         int side = FashionMnist.SIZE >> (CHANNELS.length - 1);
-        shapes.put("hidden.weight", new long[] {FEATURES, (long) CHANNELS[CHANNELS.length - 1] * side * side});
-        shapes.put("hidden.bias", new long[] {FEATURES});
-        shapes.put("output.weight", new long[] {FashionMnist.CLASSES.size(), FEATURES});
-        shapes.put("output.bias", new long[] {FashionMnist.CLASSES.size()});
+        shapes.put("hidden.weight", Shape.of(FEATURES, (long) CHANNELS[CHANNELS.length - 1] * side * side));
+        shapes.put("hidden.bias", Shape.of(FEATURES));
+        shapes.put("output.weight", Shape.of(FashionMnist.CLASSES.size(), FEATURES));
+        shapes.put("output.bias", Shape.of(FashionMnist.CLASSES.size()));
         return new ParameterArena(shapes, device);
     }
 
@@ -111,7 +110,7 @@ public final class FashionClassifier implements AutoCloseable {
             try {
                 for (Map.Entry<String, Tensor> parameter : arena.parameters().entrySet()) {
                     SafetensorsFile.Entry found = open.entries().get(parameter.getKey());
-                    List<Long> shape = Arrays.stream(parameter.getValue().shape()).boxed().toList();
+                    Shape shape = parameter.getValue().shape();
                     if (found == null || !found.shape().equals(shape)) {
                         throw new IOException(file + " is not a classifier of this kind: " + parameter.getKey() + " is "
                                 + (found == null ? "missing" : "of shape " + found.shape()) + ", expected shape " + shape);

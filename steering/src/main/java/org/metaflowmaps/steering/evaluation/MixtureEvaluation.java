@@ -2,7 +2,6 @@ package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -126,8 +125,8 @@ public final class MixtureEvaluation implements AutoCloseable {
      * @return by number of steps, each in the order of the times
      */
     public Map<Integer, List<Distance>> map(MetaFlowMap map, List<Integer> steps) {
-        Preconditions.checkArgument(map.itemShape().length == 1 && map.itemShape()[0] == mixture.dimension(),
-                "mixture evaluation: the map takes items of the shape %s, the mixture has %s coordinates: give the one it was trained on", Arrays.toString(map.itemShape()),
+        Preconditions.checkArgument(map.itemShape().dim() == 1 && map.itemShape().size(0) == mixture.dimension(),
+                "mixture evaluation: the map takes items of the shape %s, the mixture has %s coordinates: give the one it was trained on", map.itemShape(),
                 mixture.dimension());
         Map<Integer, List<Distance>> all = new LinkedHashMap<>();
         for (int count : steps) {

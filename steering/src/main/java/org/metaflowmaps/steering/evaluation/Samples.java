@@ -1,7 +1,6 @@
 package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
-import java.util.Arrays;
 import org.metaflowmaps.runtime.Tensor;
 
 /** The door of the distances: two batches of samples that can be compared. */
@@ -10,7 +9,7 @@ final class Samples {
 
     /** Checks for (groups, n, d) of equal shape, floating point, on one device, with n at least {@code least}. */
     static void check(String metric, Tensor first, Tensor second, int least) {
-        Preconditions.checkArgument(first.dim() == 3 && Arrays.equals(first.shape(), second.shape()),
+        Preconditions.checkArgument(first.dim() == 3 && first.shape().equals(second.shape()),
                 "%s: samples are %s and %s, expected (groups, n, d) twice of one shape", metric, first, second);
         Preconditions.checkArgument(first.dtype().isFloatingPoint() && second.dtype().isFloatingPoint() && first.device()
                 .equals(second.device()),

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
@@ -56,9 +57,9 @@ final class FashionClassifierTest {
                 TensorScope scope = TensorScope.open()) {
             Tensor images = ImageData.items(test, 0, 5, Device.CPU);
             Tensor features = classifier.features(images).detach();
-            assertArrayEquals(new long[] {5, FashionClassifier.FEATURES}, features.shape());
+            assertEquals(Shape.of(5, FashionClassifier.FEATURES), features.shape());
             assertTrue(features.min().item() >= 0 && features.var(false, 0).max().item() > 0);
-            assertArrayEquals(new long[] {5, 10}, classifier.logits(features).shape());
+            assertEquals(Shape.of(5, 10), classifier.logits(features).shape());
             assertArrayEquals(features.select(0, 3).toFloatArray(), classifier.features(images.narrow(0, 3, 1)).toFloatArray(),
                     1e-4f);
             assertThrows(IllegalArgumentException.class, () -> classifier.features(Torch.zeros(1, 28, 28)));

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -36,8 +37,8 @@ public record DataShape(long channels, long size, long classes) {
 
     private static DataShape opened(DataConfig data) throws IOException {
         try (TrainingData open = data.open(0, Device.CPU)) {
-            long[] shape = open.itemShape();
-            return shape.length == 3 ? square(shape[0], shape[1], shape[2], open.classes()) : new DataShape(shape[0], 1, open.classes());
+            Shape shape = open.itemShape();
+            return shape.dim() == 3 ? square(shape.size(0), shape.size(1), shape.size(2), open.classes()) : new DataShape(shape.size(0), 1, open.classes());
         }
     }
 
@@ -61,10 +62,10 @@ public record DataShape(long channels, long size, long classes) {
                     .sorted().findFirst().orElseThrow(() -> new IOException(folder + " holds no .safetensors file, expected some with latents"));
             try (SafetensorsFile file = SafetensorsFile.open(first)) {
                 SafetensorsFile.Entry latents = file.entries().get("latents");
-                if (latents == null || latents.shape().size() != 4) {
+                if (latents == null || latents.shape().dim() != 4) {
                     throw new IOException(first + " has no tensor 'latents' of shape (N, C, H, W)");
                 }
-                return square(data.channels(), latents.shape().get(2), latents.shape().get(3), data.classes());
+                return square(data.channels(), latents.shape().size(2), latents.shape().size(3), data.classes());
             }
         }
     }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -86,8 +87,8 @@ public final class ImageData implements Items {
     }
 
     @Override
-    public long[] itemShape() {
-        return new long[] {images.channels(), images.height(), images.width()};
+    public Shape itemShape() {
+        return Shape.of(images.channels(), images.height(), images.width());
     }
 
     @Override

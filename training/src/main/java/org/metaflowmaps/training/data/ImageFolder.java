@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -52,8 +53,8 @@ public final class ImageFolder implements Items {
     }
 
     @Override
-    public long[] itemShape() {
-        return new long[] {channels, size, size};
+    public Shape itemShape() {
+        return Shape.of(channels, size, size);
     }
 
     @Override

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
@@ -19,7 +20,7 @@ public interface Items extends AutoCloseable {
     int count();
 
     /** Returns the shape of one item as the network sees it. */
-    long[] itemShape();
+    Shape itemShape();
 
     /** Returns the number of classes; 0 for none. */
     int classes();
@@ -57,7 +58,7 @@ public interface Items extends AutoCloseable {
     }
 
     /** Returns the shape of what {@link #read} writes. */
-    default long[] storedShape() {
+    default Shape storedShape() {
         return itemShape();
     }
 

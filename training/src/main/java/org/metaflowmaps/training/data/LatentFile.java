@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -37,16 +38,16 @@ final class LatentFile {
             Map<String, SafetensorsFile.Entry> entries = file.entries();
             SafetensorsFile.Entry latents = entries.get("latents");
             SafetensorsFile.Entry labels = entries.get("labels");
-            if (latents == null || labels == null || latents.shape().size() != 4 || !labels.shape().equals(latents.shape().subList(0, 1))
+            if (latents == null || labels == null || latents.shape().dim() != 4 || !labels.shape().equals(Shape.of(latents.shape().size(0)))
                     || labels.dtype() != DType.INT64 || !isReal(latents.dtype())) {
                 throw new IOException(path + " holds " + (latents == null ? "no latents" : "latents " + latents.dtype()
                         + latents.shape()) + " and "
                         + (labels == null ? "no labels" : "labels " + labels.dtype() + labels.shape())
                         + ", expected latents (N, C, H, W) in float32, float16 or bfloat16 and labels (N) in int64");
             }
-            List<Long> shape = latents.shape();
-            long stored = shape.get(1);
-            if (stored < 1 || shape.get(2) < 1 || shape.get(3) < 1) {
+            Shape shape = latents.shape();
+            long stored = shape.size(1);
+            if (stored < 1 || shape.size(2) < 1 || shape.size(3) < 1) {
                 throw new IOException(path + ": latents are " + latents.dtype() + shape + ", expected at least one channel, row and column");
             }
             Integer channels = expected.channels();
@@ -56,7 +57,7 @@ final class LatentFile {
             }
             // Without data.channels, an even number of channels may be means and log variances.
             long means = channels != null ? channels : stored % 2 == 0 ? stored / 2 : stored;
-            long count = latents.shape().getFirst();
+            long count = latents.shape().size(0);
             List<String> problems = new ArrayList<>();
             long damaged = 0;
             long infinite = 0;
@@ -65,7 +66,7 @@ final class LatentFile {
             long size = count == 0 ? 0 : values.byteSize() / count;
             for (long i = 0; i < count; i++) {
                 byte[] item = values.asSlice(i * size, size).toArray(ValueLayout.JAVA_BYTE);
-                int bad = firstBad(item, latents.dtype(), means * shape.get(2) * shape.get(3));
+                int bad = firstBad(item, latents.dtype(), means * shape.size(2) * shape.size(3));
                 long label = numbers.get(ValueLayout.JAVA_LONG_UNALIGNED, i * Long.BYTES);
                 Integer classes = expected.classes();
                 boolean unknown = label < 0 || (classes != null && label >= classes);
@@ -80,7 +81,7 @@ final class LatentFile {
                     infinite++;
                 }
             }
-            return new Found(latents.dtype() + shape.subList(1, 4).toString(), count, damaged, infinite, problems);
+            return new Found(latents.dtype().toString() + shape.from(1), count, damaged, infinite, problems);
         }
     }
 

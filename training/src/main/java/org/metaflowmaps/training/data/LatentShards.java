@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -41,7 +42,7 @@ public final class LatentShards implements Items {
 
     private final List<SafetensorsFile> files = new ArrayList<>();
     private final List<Part> parts = new ArrayList<>();
-    private final long[] shape;
+    private final Shape shape;
     private final DType type;
     private final int[] labels;
     private final int channels;
@@ -81,7 +82,7 @@ public final class LatentShards implements Items {
             }
             SafetensorsFile.Entry form = entry(paths.getFirst(), files.getFirst(), LATENTS);
             this.type = form.dtype();
-            this.shape = form.shape().stream().mapToLong(Long::longValue).toArray();
+            this.shape = form.shape();
             checkForm(paths.getFirst(), form);
             List<int[]> found = new ArrayList<>();
             int total = 0;
@@ -135,7 +136,7 @@ public final class LatentShards implements Items {
 
     private void checkForm(Path path, SafetensorsFile.Entry form) throws IOException {
         boolean typed = type == DType.FLOAT32 || type == DType.FLOAT16 || type == DType.BFLOAT16;
-        boolean shaped = shape.length == 4 && (shape[1] == channels || shape[1] == 2L * channels) && shape[2] > 0 && shape[3] > 0;
+        boolean shaped = shape.dim() == 4 && (shape.size(1) == channels || shape.size(1) == 2L * channels) && shape.size(2) > 0 && shape.size(3) > 0;
         if (!typed || !shaped) {
             throw new IOException(path + ": latents are " + type + form.shape()
                     + ", expected float32, float16 or bfloat16 of shape [N, " + channels + " or, for means and log variances, "
@@ -146,8 +147,8 @@ public final class LatentShards implements Items {
 
     private static void checkLike(Path path, SafetensorsFile.Entry entry, SafetensorsFile.Entry form, Path of)
             throws IOException {
-        List<Long> shape = entry.shape();
-        if (entry.dtype() != form.dtype() || shape.size() != 4 || !shape.subList(1, 4).equals(form.shape().subList(1, 4))) {
+        Shape shape = entry.shape();
+        if (entry.dtype() != form.dtype() || shape.dim() != 4 || !shape.from(1).equals(form.shape().from(1))) {
             throw new IOException(path + ": latents are " + entry.dtype() + shape + ", those of " + of.getFileName() + " are "
                     + form.dtype() + form.shape() + ": only the number of latents may differ between the files of a folder");
         }
@@ -156,13 +157,13 @@ public final class LatentShards implements Items {
     /** Labels of a file's items; -1 for one out of range, if such may be skipped. */
     private int[] labels(Path path, SafetensorsFile file, boolean skip) throws IOException {
         SafetensorsFile.Entry entry = entry(path, file, LABELS);
-        List<Long> count = entry(path, file, LATENTS).shape().subList(0, 1);
+        Shape count = Shape.of(entry(path, file, LATENTS).shape().size(0));
         if (entry.dtype() != DType.INT64 || !entry.shape().equals(count)) {
             throw new IOException(path + ": labels are " + entry.dtype() + entry.shape() + ", expected int64" + count
                     + ", one for each of the latents");
         }
         MemorySegment bytes = file.bytes(LABELS);
-        int[] values = new int[Math.toIntExact(count.getFirst())];
+        int[] values = new int[Math.toIntExact(count.numel())];
         for (int i = 0; i < values.length; i++) {
             long label = bytes.get(LABEL, (long) i * Long.BYTES);
             boolean known = label >= 0 && label < classes;
@@ -188,7 +189,7 @@ public final class LatentShards implements Items {
                 high = middle - 1;
             }
         }
-        long size = shape[1] * shape[2] * shape[3] * type.bytes();
+        long size = shape.size(1) * shape.size(2) * shape.size(3) * type.bytes();
         Part part = parts.get(low);
         byte[] bytes = part.latents.asSlice((index - part.first) * size, size).toArray(ValueLayout.JAVA_BYTE);
         int number = index - part.first;
@@ -197,7 +198,7 @@ public final class LatentShards implements Items {
                     + (classes - 1)
                     + " (data.classes is " + classes + "): repair or remove it");
         }
-        int bad = LatentFile.firstBad(bytes, type, channels * shape[2] * shape[3]);
+        int bad = LatentFile.firstBad(bytes, type, channels * shape.size(2) * shape.size(3));
         if (bad >= 0) {
             throw new DamagedItemException(part.file + ": latent " + number + " holds " + LatentFile.value(bytes, bad, type)
                     + ", expected finite numbers: repair or remove it");
@@ -208,7 +209,7 @@ public final class LatentShards implements Items {
     @Override
     public String summary(int heldOut) {
         long present = Arrays.stream(labels).filter(label -> label >= 0).distinct().count();
-        return labels.length + " latents of shape " + Arrays.toString(itemShape()) + " in " + files.size() + (files.size() == 1
+        return labels.length + " latents of shape " + itemShape() + " in " + files.size() + (files.size() == 1
                 ? " file" : " files")
                 + ", with " + present + " of " + classes + " classes" + (heldOut == 0 ? "" : ", " + heldOut + " of them held out");
     }
@@ -219,8 +220,8 @@ public final class LatentShards implements Items {
     }
 
     @Override
-    public long[] itemShape() {
-        return new long[] {channels, shape[2], shape[3]};
+    public Shape itemShape() {
+        return Shape.of(channels, shape.size(2), shape.size(3));
     }
 
     @Override
@@ -239,8 +240,8 @@ public final class LatentShards implements Items {
     }
 
     @Override
-    public long[] storedShape() {
-        return new long[] {shape[1], shape[2], shape[3]};
+    public Shape storedShape() {
+        return shape.from(1);
     }
 
     @Override
@@ -252,7 +253,7 @@ public final class LatentShards implements Items {
     public Tensor decode(Tensor stored, Supplier<Tensor> noise) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor values = stored.to(DType.FLOAT32);
-            Tensor latents = shape[1] == channels ? values : drawn(values, noise);
+            Tensor latents = shape.size(1) == channels ? values : drawn(values, noise);
             return scope.keep(latents.mul(scale));
         }
     }

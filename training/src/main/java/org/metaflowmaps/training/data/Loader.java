@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -113,7 +114,7 @@ public final class Loader implements TrainingData {
     }
 
     @Override
-    public long[] itemShape() {
+    public Shape itemShape() {
         return items.itemShape();
     }
 
@@ -184,16 +185,8 @@ public final class Loader implements TrainingData {
     private Tensor noise(long position, int count) {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = Seeds.source(Seeds.of(seed, NOISE), position, Device.CPU)) {
-            return scope.keep(random.normal(ofItems(count)).to(device));
+            return scope.keep(random.normal(items.itemShape().prepend(count)).to(device));
         }
-    }
-
-    private long[] ofItems(int count) {
-        long[] item = items.itemShape();
-        long[] shape = new long[item.length + 1];
-        shape[0] = count;
-        System.arraycopy(item, 0, shape, 1, item.length);
-        return shape;
     }
 
     @Override

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import org.metaflowmaps.runtime.Device;
@@ -50,8 +51,8 @@ public final class MixtureData implements TrainingData {
     }
 
     @Override
-    public long[] itemShape() {
-        return new long[] {means.size(1)};
+    public Shape itemShape() {
+        return Shape.of(means.size(1));
     }
 
     @Override

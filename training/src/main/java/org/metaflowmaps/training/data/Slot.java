@@ -1,7 +1,7 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import java.lang.foreign.MemorySegment;
-import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -35,13 +35,13 @@ final class Slot implements AutoCloseable {
     record Room(Tensor rows, MemorySegment memory) {}
 
     /** The shape of some stored items. */
-    static long[] shape(long count, Items items) {
-        return LongStream.concat(LongStream.of(count), LongStream.of(items.storedShape())).toArray();
+    static Shape shape(long count, Items items) {
+        return items.storedShape().prepend(count);
     }
 
     /** The bytes of one stored item. */
     static long bytes(Items items) {
-        return LongStream.of(items.storedShape()).reduce(items.storedType().bytes(), Math::multiplyExact);
+        return Math.multiplyExact(items.storedShape().numel(), items.storedType().bytes());
     }
 
     /** Memory for one stored item, aligned for every type. */

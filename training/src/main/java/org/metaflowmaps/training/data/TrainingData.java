@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -44,7 +45,7 @@ public interface TrainingData extends AutoCloseable {
     }
 
     /** The shape of one item. */
-    long[] itemShape();
+    Shape itemShape();
 
     /** The number of classes. */
     int classes();

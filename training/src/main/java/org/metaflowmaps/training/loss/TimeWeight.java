@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.loss;
 
+import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -35,11 +36,11 @@ public final class TimeWeight implements AutoCloseable {
     public TimeWeight(Device device, RandomSource random) {
         Preconditions.checkArgument(random.device().equals(device), "time weight: the random source is on %s, expected %s",
                 random.device(), device);
-        Map<String, long[]> shapes = new LinkedHashMap<>();
-        shapes.put("fc1.weight", new long[] {WIDTH, 3L * TimeSeries.TERMS});
-        shapes.put("fc1.bias", new long[] {WIDTH});
-        shapes.put("fc2.weight", new long[] {1, WIDTH});
-        shapes.put("fc2.bias", new long[] {1});
+        Map<String, Shape> shapes = new LinkedHashMap<>();
+        shapes.put("fc1.weight", Shape.of(WIDTH, 3L * TimeSeries.TERMS));
+        shapes.put("fc1.bias", Shape.of(WIDTH));
+        shapes.put("fc2.weight", Shape.of(1, WIDTH));
+        shapes.put("fc2.bias", Shape.of(1));
         this.arena = new ParameterArena(shapes, device);
         this.series = new TimeSeries(device);
         Weights weights = new Weights(arena, "");

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
@@ -43,7 +44,7 @@ final class ImageDataTest {
     private static int[] numbers(Loader data, long position, int count) {
         try (TensorScope scope = TensorScope.open()) {
             TrainingData.Batch batch = data.batch(position, count);
-            assertArrayEquals(new long[] {count, 2, 2, 3}, batch.items().shape());
+            assertEquals(Shape.of(count, 2, 2, 3), batch.items().shape());
             float[] items = batch.items().toFloatArray();
             long[] labels = batch.labels().toLongArray();
             int[] numbers = new int[count];

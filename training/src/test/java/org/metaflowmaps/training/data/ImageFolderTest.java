@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -89,8 +90,8 @@ final class ImageFolderTest {
             assertEquals(List.of("B", "a", "b"), data.classNames());
             assertEquals(3, data.classes());
             assertEquals(FILES.size(), data.count());
-            assertArrayEquals(new long[] {3, SIZE, SIZE}, data.itemShape());
-            assertArrayEquals(new long[] {20, 3, SIZE, SIZE}, data.batch(3, 20).items().shape());
+            assertEquals(Shape.of(3, SIZE, SIZE), data.itemShape());
+            assertEquals(Shape.of(20, 3, SIZE, SIZE), data.batch(3, 20).items().shape());
             int[] expected = Arrays.stream(order.indices(3, 20).toLongArray()).mapToInt(Math::toIntExact).toArray();
             assertArrayEquals(expected, numbers(data, 3, 20));
         }

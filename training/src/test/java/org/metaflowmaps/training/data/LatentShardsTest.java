@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -75,12 +76,12 @@ final class LatentShardsTest {
             try (Loader data = open(3, 1)) {
                 assertEquals(ITEMS, data.count());
                 assertEquals(CLASSES, data.classes());
-                assertArrayEquals(new long[] {3, 2, 3}, data.itemShape());
+                assertEquals(Shape.of(3, 2, 3), data.itemShape());
                 for (long position : new long[] {0, 7, 14, 21, 2}) {
                     TrainingData.Batch batch = data.batch(position, 7);
                     Tensor index = order.indices(position, 7);
                     Tensor expected = latents.indexSelect(0, index).to(DType.FLOAT32).mul(SCALE);
-                    assertArrayEquals(new long[] {7, 3, 2, 3}, batch.items().shape());
+                    assertEquals(Shape.of(7, 3, 2, 3), batch.items().shape());
                     assertArrayEquals(expected.toFloatArray(), batch.items().toFloatArray());
                     assertArrayEquals(labels(0, ITEMS).indexSelect(0, index).toLongArray(), batch.labels().toLongArray());
                 }
@@ -98,7 +99,7 @@ final class LatentShardsTest {
             writeShards(Torch.cat(1, mean, logVariance));
             try (Loader data = open(3, 0)) {
                 Tensor items = data.batch(0, draws).items();
-                assertArrayEquals(new long[] {draws, 3, 2, 3}, items.shape());
+                assertEquals(Shape.of(draws, 3, 2, 3), items.shape());
                 double count = draws * 18.0;
                 double found = items.mean().item();
                 assertEquals(SCALE * 2, found, 5 * SCALE * 3 / Math.sqrt(count));
@@ -170,7 +171,7 @@ final class LatentShardsTest {
             refused(part.toString(), "float64[2, 3, 2, 3]", "expected float32, float16 or bfloat16");
             for (Tensor bad : new Tensor[] {Torch.zeros(2, 4, 2, 3), Torch.zeros(2, 3, 2), Torch.zeros(2, 3, 0, 3), Torch.zeros()}) {
                 write("part0.safetensors", Map.of("latents", bad, "labels", labels(0, 2)));
-                refused(part.toString(), Arrays.toString(bad.shape()), "[N, 3 or, for means and log variances, 6, H, W]");
+                refused(part.toString(), bad.shape().toString(), "[N, 3 or, for means and log variances, 6, H, W]");
             }
             write("part0.safetensors", Map.of("latents", good, "labels", labels(0, 3)));
             refused(part.toString(), "labels are int64[3], expected int64[2]");

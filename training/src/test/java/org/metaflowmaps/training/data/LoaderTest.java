@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -37,8 +38,8 @@ final class LoaderTest {
         }
 
         @Override
-        public long[] itemShape() {
-            return new long[] {2};
+        public Shape itemShape() {
+            return Shape.of(2);
         }
 
         @Override

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -76,9 +77,9 @@ final class MixtureDataTest {
         long before = NativeMemory.liveTensors();
         try (MixtureData data = new MixtureData(List.of(new double[] {1, 2, 3}), 1, 1, Device.CPU);
                 TensorScope scope = TensorScope.open()) {
-            assertArrayEquals(new long[] {3}, data.itemShape());
+            assertEquals(Shape.of(3), data.itemShape());
             assertEquals(1, data.classes());
-            assertArrayEquals(new long[] {5, 3}, data.batch(0, 5).items().shape());
+            assertEquals(Shape.of(5, 3), data.batch(0, 5).items().shape());
             assertArrayEquals(new long[5], data.batch(0, 5).labels().toLongArray());
         }
         assertEquals(before, NativeMemory.liveTensors());

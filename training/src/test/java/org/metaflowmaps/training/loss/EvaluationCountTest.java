@@ -3,6 +3,7 @@ package org.metaflowmaps.training.loss;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -90,7 +91,7 @@ final class EvaluationCountTest {
         }
 
         @Override
-        public long[] itemShape() {
+        public Shape itemShape() {
             return network.itemShape();
         }
 

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Close.assertClose;
 import static org.metaflowmaps.runtime.Close.farthest;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.layer.Dual;
@@ -24,7 +25,7 @@ final class GuidanceTest {
 
     /** b_∅ + scale·(b_y - b_∅) where there is a label, b_∅ where there is none, for two fields of one dimension. */
     private static final class Guided implements MetaFlowMap {
-        private final ParameterArena arena = new ParameterArena(Map.of("unused", new long[] {1}), Device.CPU);
+        private final ParameterArena arena = new ParameterArena(Map.of("unused", Shape.of(1)), Device.CPU);
         private final double scale;
 
         Guided(double scale) {
@@ -48,8 +49,8 @@ final class GuidanceTest {
         }
 
         @Override
-        public long[] itemShape() {
-            return new long[] {1};
+        public Shape itemShape() {
+            return Shape.of(1);
         }
 
         @Override

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -18,7 +19,7 @@ import org.metaflowmaps.runtime.Torch;
 /** The moving average, the warm-up and clipping. */
 final class AveragingTest {
     private static ParameterArena arena() {
-        return new ParameterArena(Map.of("p", new long[] {3}), Device.CPU);
+        return new ParameterArena(Map.of("p", Shape.of(3)), Device.CPU);
     }
 
     private static void set(ParameterArena arena, float... values) {

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import org.metaflowmaps.runtime.Shape;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,9 +30,9 @@ final class OptimizerTest {
     }
 
     private static ParameterArena arena() {
-        Map<String, long[]> shapes = new LinkedHashMap<>();
-        shapes.put("first", new long[] {3, 5});
-        shapes.put("second", new long[] {70});
+        Map<String, Shape> shapes = new LinkedHashMap<>();
+        shapes.put("first", Shape.of(3, 5));
+        shapes.put("second", Shape.of(70));
         return new ParameterArena(shapes, Device.CPU);
     }
 

@@ -3,9 +3,8 @@ package org.metaflowmaps.training.optim;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.util.Arrays;
+import org.metaflowmaps.runtime.Shape;
 import java.util.List;
-import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.model.Condition;
@@ -51,7 +50,7 @@ final class TrainingMemoryTest {
 
     private static void step(MetaFlowMap map, Optimizer optimizer, MovingAverage average, RandomSource random, int count) {
         try (TensorScope scope = TensorScope.open()) {
-            long[] shape = LongStream.concat(LongStream.of(BATCH), Arrays.stream(map.itemShape())).toArray();
+            Shape shape = map.itemShape().prepend(BATCH);
             Tensor data = random.normal(shape);
             Context context = new Context(random.uniform(BATCH), random.normal(shape),
                     map.classes() == 0 ? Condition.none() : Condition.labelled(random.integers(0, map.classes() + 1, BATCH)));
