@@ -79,7 +79,7 @@ public final class Autograd {
      * @throws TensorException if an input plays no part in the output
      */
     public static List<Tensor> gradients(Tensor output, List<Tensor> inputs) {
-        return gradients(output, inputs, null, false);
+        return products(output, inputs, null, false);
     }
 
     /**
@@ -87,12 +87,16 @@ public final class Autograd {
      *
      * @param output any shape, with a gradient graph
      * @param inputs tensors that require gradients and that the output depends on
-     * @param cotangent the output's shape, or null for 1 where the output is a scalar
+     * @param cotangent the output's shape
      * @param createGraph true to be able to differentiate the result again; keeps the output's graph
      * @return one tensor per input, of its shape, in the innermost open scope
      * @throws TensorException if an input plays no part in the output
      */
-    public static List<Tensor> gradients(Tensor output, List<Tensor> inputs, @Nullable Tensor cotangent, boolean createGraph) {
+    public static List<Tensor> gradients(Tensor output, List<Tensor> inputs, Tensor cotangent, boolean createGraph) {
+        return products(output, inputs, Operands.present("gradients", "cotangent", cotangent), createGraph);
+    }
+
+    private static List<Tensor> products(Tensor output, List<Tensor> inputs, @Nullable Tensor cotangent, boolean createGraph) {
         if (inputs.isEmpty()) {
             throw new IllegalArgumentException("gradients: no inputs were given");
         }

@@ -3,8 +3,8 @@ package org.metaflowmaps.runtime;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.bindings.StableAbi;
 
 /**
  * Named parameters that are views of one flat buffer, with their gradients as views of another.
@@ -12,6 +12,9 @@ import org.metaflowmaps.bindings.StableAbi;
  * <p>Clipping, an optimiser step, the moving average and a checkpoint are then one pass over one buffer each. Parameters are
  * float32 (or, to check results by, float64) leaves that require gradients; backward passes add into {@link #gradients()}. The arena
  * owns all of it and frees it on {@link #close}; no scope does. An arena whose gradients nobody asks for has no memory for them.
+ *
+ * <p>A frozen arena ({@link #over}) has the same layout over another buffer, such as a moving average's: no copy is made, and no
+ * parameter requires gradients. It may be bfloat16.
  *
  * <p>Thread safety: any thread may read the parameters, and any thread may close the arena, see {@link Tensor}. Changing values or
  * running backward passes is for one thread at a time.
@@ -23,7 +26,9 @@ public final class ParameterArena implements AutoCloseable {
     private final Tensor values;
     private @Nullable Tensor gradients;
     private final Map<String, Tensor> parameters = new LinkedHashMap<>();
+    private final Map<String, Long> offsets = new LinkedHashMap<>();
     private final long count;
+    private final boolean frozen;
 
     /**
      * Lays out zero-filled parameters.
@@ -61,6 +66,7 @@ public final class ParameterArena implements AutoCloseable {
             }
         }
         count = elements;
+        frozen = false;
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             values = Torch.zeros(type, device, total);
@@ -70,12 +76,54 @@ public final class ParameterArena implements AutoCloseable {
                 long numel = numel(entry.getKey(), shape);
                 Tensor parameter = values.narrow(0, offset, numel).view(shape).detach().requiresGrad_(true);
                 parameters.put(entry.getKey(), parameter);
+                offsets.put(entry.getKey(), offset);
                 offset += aligned(numel);
             }
             // Only now, so that a failure on the way leaves nothing behind.
             values.retain();
             parameters.values().forEach(Tensor::retain);
         }
+    }
+
+    private ParameterArena(ParameterArena layout, Tensor flat) {
+        count = layout.count;
+        frozen = true;
+        offsets.putAll(layout.offsets);
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            // A tensor of its own on the same memory, so that closing this arena leaves the caller's open, and the other way round.
+            values = flat.detach();
+            for (String name : layout.parameters.keySet()) {
+                parameters.put(name, layout.view(name, values).detach());
+            }
+            values.retain();
+            parameters.values().forEach(Tensor::retain);
+        }
+    }
+
+    /**
+     * A frozen arena of this layout over another buffer: parameters are views of it, show every change of it, and require no gradients.
+     * Closing it leaves the buffer as it is; closing the buffer's own tensor leaves this arena usable.
+     *
+     * @param flat one dimension, as many elements as {@link #values}: float32, float64 or bfloat16, on any device
+     * @return owned by the caller
+     * @throws IllegalArgumentException for a buffer of another size or type
+     */
+    public ParameterArena over(Tensor flat) {
+        DType type = flat.dtype();
+        if (type != DType.FLOAT32 && type != DType.FLOAT64 && type != DType.BFLOAT16) {
+            throw new IllegalArgumentException("a buffer of type " + type + ": expected float32, float64 or bfloat16");
+        }
+        if (flat.dim() != 1 || !flat.isContiguous()) {
+            throw new IllegalArgumentException("a buffer of parameters is " + flat + ", expected one contiguous dimension");
+        }
+        requireLayout(flat);
+        return new ParameterArena(this, flat);
+    }
+
+    /** True if no parameter requires gradients, see {@link #over}. */
+    public boolean isFrozen() {
+        return frozen;
     }
 
     private static long numel(String name, long[] shape) {
@@ -118,10 +166,13 @@ public final class ParameterArena implements AutoCloseable {
      * The flat buffer of gradients, laid out like {@link #values}. It is made at the first call, and takes in what backward passes
      * have left until then.
      *
-     * @throws IllegalStateException if the arena was closed
+     * @throws IllegalStateException if the arena was closed, or is frozen
      * @throws TensorException if the device has no room
      */
     public synchronized Tensor gradients() {
+        if (frozen) {
+            throw new IllegalStateException("these parameters are frozen and have no gradients: train the network that they were made of");
+        }
         Tensor made = gradients;
         if (made == null) {
             try (TensorScope scope = TensorScope.open();
@@ -146,15 +197,15 @@ public final class ParameterArena implements AutoCloseable {
     /** A parameter's place seen in another flat buffer of this layout, such as a moment or a moving average. */
     public Tensor view(String name, Tensor flat) {
         Tensor parameter = get(name);
+        requireLayout(flat);
+        return flat.narrow(0, Objects.requireNonNull(offsets.get(name)), parameter.numel()).view(parameter.shape());
+    }
+
+    private void requireLayout(Tensor flat) {
         if (flat.numel() != values.numel()) {
             throw new IllegalArgumentException("a buffer of " + flat.numel() + " elements does not have this arena's layout of "
                     + values.numel());
         }
-        long offset;
-        try (ThreadState call = ThreadState.enter(parameter)) {
-            offset = StableAbi.storageOffset(parameter.handle());
-        }
-        return flat.narrow(0, offset, parameter.numel()).view(parameter.shape());
     }
 
     /** The number of parameter elements, without the gaps between parameters. */

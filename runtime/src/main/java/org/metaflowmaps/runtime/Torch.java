@@ -10,7 +10,6 @@ import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.Operator;
 import org.metaflowmaps.bindings.StableAbi;
 
@@ -307,18 +306,26 @@ public final class Torch {
      *
      * @param input (…, in)
      * @param weight (out, in)
-     * @param bias (out), or null
+     * @param bias (out)
      * @return (…, out)
      */
-    public static Tensor linear(Tensor input, Tensor weight, @Nullable Tensor bias) {
-        if (bias == null) {
-            return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap()), input, weight);
-        }
+    public static Tensor linear(Tensor input, Tensor weight, Tensor bias) {
         return run("linear", () -> {
             try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
                 return torch.linear(input.unwrap(), weight.unwrap(), offset);
             }
         }, input, weight, bias);
+    }
+
+    /**
+     * x·Wᵀ; in bfloat16 under {@link Autocast}.
+     *
+     * @param input (…, in)
+     * @param weight (out, in)
+     * @return (…, out)
+     */
+    public static Tensor linear(Tensor input, Tensor weight) {
+        return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap()), input, weight);
     }
 
     /**

@@ -161,18 +161,18 @@ class AutocastTest {
             Tensor weight = Torch.full(1, DType.FLOAT32, Device.CPU, 1, 2).requiresGrad_(true);
             Tensor x = Torch.full(1, DType.FLOAT32, Device.CPU, 1, 2);
             try (Autocast on = Autocast.bfloat16(CPU)) {
-                assertEquals(2, Torch.linear(x, weight, null).item());
+                assertEquals(2, Torch.linear(x, weight).item());
                 try (Autograd.Mode off = Autograd.noGrad()) {
                     weight.fill_(3);
                 }
                 try (Autocast inner = Autocast.bfloat16(CPU)) {
-                    assertEquals(2, Torch.linear(x, weight, null).item(),
+                    assertEquals(2, Torch.linear(x, weight).item(),
                             "an inner close keeps the copies, which do not follow the weight");
                 }
-                assertEquals(2, Torch.linear(x, weight, null).item());
+                assertEquals(2, Torch.linear(x, weight).item());
             }
             try (Autocast on = Autocast.bfloat16(CPU)) {
-                assertEquals(6, Torch.linear(x, weight, null).item());
+                assertEquals(6, Torch.linear(x, weight).item());
             }
         }
     }
@@ -200,7 +200,7 @@ class AutocastTest {
                     Autocast on = Autocast.bfloat16(CPU);
                     Autograd.Mode off = round % 2 == 0 ? Autograd.inference() : Autograd.noGrad()) {
                 Tensor weight = Torch.zeros(2048, 1024).requiresGrad_(true);
-                Torch.linear(Torch.zeros(1, 1024), weight, null);
+                Torch.linear(Torch.zeros(1, 1024), weight);
             }
         }
     }
@@ -214,9 +214,9 @@ class AutocastTest {
             for (boolean inference : new boolean[] {false, true}) {
                 Tensor weight = Torch.full(1, DType.FLOAT32, Device.CPU, 1, 2).requiresGrad_(true);
                 try (Autograd.Mode off = inference ? Autograd.inference() : Autograd.noGrad()) {
-                    assertEquals(2, Torch.linear(x, weight, null).item());
+                    assertEquals(2, Torch.linear(x, weight).item());
                     weight.fill_(3);
-                    assertEquals(inference ? 6 : 2, Torch.linear(x, weight, null).item());
+                    assertEquals(inference ? 6 : 2, Torch.linear(x, weight).item());
                 }
             }
         }

@@ -18,7 +18,7 @@ class AutogradTest {
 
     /** A small network with products, a nonlinearity, a normalisation and a softmax. */
     private static Tensor network(Tensor x, Tensor weight) {
-        Tensor hidden = Torch.geluTanh(Torch.linear(x, weight, null));
+        Tensor hidden = Torch.geluTanh(Torch.linear(x, weight));
         return hidden.softmax(1).mul(Torch.layerNorm(x, 1e-5).output().sum(true, 1)).add(hidden.square()).sum();
     }
 

@@ -237,7 +237,7 @@ class OperationsTest {
             products[i] = dot(rows(A, 3)[i / 2], rows(B, 3)[i % 2]);
         }
         say("matmul", shape(2, 2), products, () -> a().matmul(b().transpose(0, 1)));
-        say("linear", shape(2, 2), products, () -> Torch.linear(a(), b(), null));
+        say("linear", shape(2, 2), products, () -> Torch.linear(a(), b()));
         say("linear", shape(2, 2), zip(products, numbers(10, 20, 10, 20), Double::sum),
                 () -> Torch.linear(a(), b(), Torch.of(numbers(10, 20))));
         say("conv2d", shape(1, 1, 1, 1), numbers(dot(A, B) + 10),

@@ -80,7 +80,7 @@ class TensorExceptionTest {
             refused(NullPointerException.class, "add: the second operand is null", () -> x.add((Tensor) null));
             refused(NullPointerException.class, "add_: the second operand is null", () -> x.add_((Tensor) null));
             refused(NullPointerException.class, "where: the third operand is null", () -> Torch.where(x.eq(0), x, null));
-            refused(NullPointerException.class, "linear: the first operand is null", () -> Torch.linear(null, x, null));
+            refused(NullPointerException.class, "linear: the first operand is null", () -> Torch.linear(null, x));
             refused(NullPointerException.class, "is null", () -> x.lerp(x, null));
             refused(NullPointerException.class, "cat: tensor 1 of the 2 operands is null", () -> Torch.cat(0, x, null));
             refused(NullPointerException.class, "siluBackward: gradient is null", () -> Torch.siluBackward(null, x));

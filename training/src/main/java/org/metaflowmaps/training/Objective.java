@@ -34,7 +34,6 @@ import org.metaflowmaps.training.optim.MovingAverage;
 /** A diagonal and a consistency loss, whose gradients add up, with what they need besides the map. */
 final class Objective implements AutoCloseable {
     private final LossConfig config;
-    private final MovingAverage average;
     private final @Nullable ConditionalDrift teacher;
     private final @Nullable MetaFlowMap averaged;
     private final List<TimeWeight> learned = new ArrayList<>();
@@ -45,20 +44,20 @@ final class Objective implements AutoCloseable {
     /**
      * What a configuration asks for.
      *
-     * @param average of the trained map's weights, not owned
+     * @param map what is trained, not owned
+     * @param average of its weights, not owned
      * @param teacher null if no loss needs one
      * @param random where learned weightings are drawn
      */
-    Objective(TrainConfig config, MovingAverage average, @Nullable ConditionalDrift teacher, RandomSource random) {
+    Objective(TrainConfig config, MetaFlowMap map, MovingAverage average, @Nullable ConditionalDrift teacher, RandomSource random) {
         this.config = config.loss();
-        this.average = average;
         this.teacher = teacher;
         this.velocity = switch (config.loss().velocity()) {
             case DATA -> new Velocity.Data();
             case GUIDED -> new Velocity.Guided(config.guidanceFrom());
             case TEACHER -> taught();
         };
-        this.averaged = needsAverage() ? config.model().network().zeros(random.device()) : null;
+        this.averaged = needsAverage() ? map.boundTo(average.values()) : null;
         this.diagonalWeighting = weighting(config.loss().diagonal(), random);
         this.consistencyWeighting = weighting(config.loss().consistencyWeighting(), random);
     }
@@ -142,11 +141,6 @@ final class Objective implements AutoCloseable {
         Consistency consistency = consistency(step);
         if (consistency == null) {
             return null;
-        }
-        if (averaged != null) {
-            try (Autograd.Mode off = Autograd.noGrad()) {
-                averaged.parameters().values().copy_(average.values());
-            }
         }
         long share = Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
         Pair pair = sampler.jump(batch.first(share), context.first(share), step);

@@ -133,7 +133,7 @@ public final class Trainer implements AutoCloseable {
         }
         this.optimizer = optimizer(map.parameters());
         this.average = new MovingAverage(map.parameters(), config.average().decay(), config.average().start());
-        this.objective = new Objective(config, average, teacher.drift(), random);
+        this.objective = new Objective(config, map, average, teacher.drift(), random);
         this.others = objective.parameters().stream().map(this::optimizer).toList();
         this.sampler = new PairSampler(config.times(), config.labelDrop(), config.guidance(), random);
         this.checkpoints = new CheckpointFolder(folder);

@@ -1,29 +1,55 @@
 package org.metaflowmaps.models.layer;
 
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
 
 /** Multi-head self-attention over tokens (B, L, D), optionally also attending to the tokens of a context. */
-record Attention(int heads) {
+final class Attention {
     private static final double EPS = 1e-6;
 
-    Dual forward(Dual tokens, Weights weights) {
-        Dual[] qkv = split(weights.linear(tokens, "qkv"), 3);
-        Dual query = normalised(qkv[0], weights.find("q_norm.scale"));
-        Dual key = normalised(qkv[1], weights.find("k_norm.scale"));
-        return weights.linear(join(Dual.attention(query, key, qkv[2])), "proj");
+    private final int heads;
+    private final Linear qkv;
+    private final @Nullable Linear contextKv;
+    private final Linear projection;
+    private final @Nullable Tensor queryGain;
+    private final @Nullable Tensor keyGain;
+    private final @Nullable Tensor contextKeyGain;
+
+    Attention(int heads, boolean joint, Weights weights) {
+        this.heads = heads;
+        this.qkv = weights.linear("qkv");
+        this.contextKv = joint ? weights.linear("kv_cond") : null;
+        this.projection = weights.linear("proj");
+        this.queryGain = orNull(weights.find("q_norm.scale"));
+        this.keyGain = orNull(weights.find("k_norm.scale"));
+        this.contextKeyGain = orNull(weights.find("k_cond_norm.scale"));
+    }
+
+    private static @Nullable Tensor orNull(Optional<Tensor> gain) {
+        return gain.orElse(null);
+    }
+
+    Dual forward(Dual tokens) {
+        Dual[] own = split(qkv.forward(tokens), 3);
+        Dual query = normalised(own[0], queryGain);
+        Dual key = normalised(own[1], keyGain);
+        return projection.forward(join(Dual.attention(query, key, own[2])));
     }
 
     /** Keys and values are the tokens' own and the context's; {@code gate} (B, 1, H, d) multiplies the context's values. */
-    Dual forward(Dual tokens, Dual context, Dual gate, Weights weights) {
-        Dual[] qkv = split(weights.linear(tokens, "qkv"), 3);
-        Dual[] other = split(weights.linear(context, "kv_cond"), 2);
-        Dual query = normalised(qkv[0], weights.find("q_norm.scale"));
-        Dual key = normalised(qkv[1], weights.find("k_norm.scale"));
-        Dual otherKey = normalised(other[0], weights.find("k_cond_norm.scale"));
-        Dual otherValue = other[1].mul(gate.permute(0, 2, 1, 3));
-        Dual mixed = Dual.attention(query, Dual.cat(2, key, otherKey), Dual.cat(2, qkv[2], otherValue));
-        return weights.linear(join(mixed), "proj");
+    Dual forward(Dual tokens, Dual context, Dual gate) {
+        if (contextKv == null) {
+            throw new IllegalStateException("this attention has no weights for a context");
+        }
+        Dual[] own = split(qkv.forward(tokens), 3);
+        Dual[] other = split(contextKv.forward(context), 2);
+        Dual query = normalised(own[0], queryGain);
+        Dual key = normalised(own[1], keyGain);
+        Dual otherKey = normalised(other[0], contextKeyGain);
+        Dual otherValue = other[1].mul(gate.permute(0, 2, 1, 3)).to(own[2].primal().dtype());
+        Dual mixed = Dual.attention(query, Dual.cat(2, key, otherKey), Dual.cat(2, own[2], otherValue));
+        return projection.forward(join(mixed));
     }
 
     private static Dual normalised(Dual heads, @Nullable Tensor gain) {

@@ -1,18 +1,36 @@
 package org.metaflowmaps.models.layer;
 
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/**
- * A transformer block whose normalisations are shifted, scaled and gated by a conditioning vector (adaLN-Zero).
- *
- * @param heads of its attention
- * @param patch edge of the context's patches, under joint attention
- * @param joint true if tokens also attend to the context's
- * @param weights the block's own
- */
-public record Block(int heads, int patch, boolean joint, Weights weights) {
+/** A transformer block whose normalisations are shifted, scaled and gated by a conditioning vector (adaLN-Zero). */
+public final class Block {
     private static final double EPS = 1e-6;
+
+    private final int heads;
+    private final Linear modulation;
+    private final @Nullable PatchEmbedding contextPatches;
+    private final Attention attention;
+    private final Linear first;
+    private final Linear second;
+
+    /**
+     * A block.
+     *
+     * @param heads of its attention
+     * @param patch edge of the context's patches, under joint attention
+     * @param joint true if tokens also attend to the context's
+     * @param weights the block's own
+     */
+    public Block(int heads, int patch, boolean joint, Weights weights) {
+        this.heads = heads;
+        this.modulation = weights.linear("adaLN_modulation.1");
+        this.contextPatches = joint ? new PatchEmbedding(patch, weights.in("x_cond_embedder")) : null;
+        this.attention = new Attention(heads, joint, weights.in(joint ? "joint_attn" : "attn"));
+        this.first = weights.linear("mlp.fc1");
+        this.second = weights.linear("mlp.fc2");
+    }
 
     /**
      * One block.
@@ -24,8 +42,7 @@ public record Block(int heads, int patch, boolean joint, Weights weights) {
      */
     public Dual forward(Dual tokens, Dual condition, Dual context, Tensor positions) {
         try (TensorScope scope = TensorScope.open()) {
-            Dual modulation = weights.exact(condition, "adaLN_modulation.1").unsqueeze(1);
-            Dual[] m = modulation.chunk(joint ? 7 : 6, 2);
+            Dual[] m = modulation.exact(condition).unsqueeze(1).chunk(contextPatches == null ? 6 : 7, 2);
             Dual middle = tokens.addcmul(m[2], attended(tokens, m, context, positions));
             return middle.addcmul(m[5], mapped(middle, m)).keptFrom(scope);
         }
@@ -34,22 +51,20 @@ public record Block(int heads, int patch, boolean joint, Weights weights) {
     // Each half has a scope of its own: without a graph, a block's largest tensors are freed before the next are made.
     private Dual attended(Dual tokens, Dual[] m, Dual context, Tensor positions) {
         try (TensorScope scope = TensorScope.open()) {
-            Attention attention = new Attention(heads);
             Dual input = modulated(tokens, m[0], m[1]);
-            if (!joint) {
-                return attention.forward(input, weights.in("attn")).keptFrom(scope);
+            if (contextPatches == null) {
+                return attention.forward(input).keptFrom(scope);
             }
-            Dual seen = Embeddings.patches(context, patch, weights.in("x_cond_embedder"))
-                    .add(Dual.constant(positions));
+            Dual seen = contextPatches.forward(context).add(Dual.constant(positions));
             Dual gate = m[6].reshape(m[6].primal().size(0), 1, heads, input.primal().size(2) / heads);
-            return attention.forward(input, seen, gate, weights.in("joint_attn")).keptFrom(scope);
+            return attention.forward(input, seen, gate).keptFrom(scope);
         }
     }
 
     private Dual mapped(Dual middle, Dual[] m) {
         try (TensorScope scope = TensorScope.open()) {
-            Dual hidden = weights.linear(modulated(middle, m[3], m[4]), "mlp.fc1").geluTanh();
-            return weights.linear(hidden, "mlp.fc2").keptFrom(scope);
+            Dual hidden = first.forward(modulated(middle, m[3], m[4])).geluTanh();
+            return second.forward(hidden).keptFrom(scope);
         }
     }
 

@@ -219,10 +219,18 @@ public final class Dual {
     // ---- layers ----
 
     /** this·Wᵀ + b for a weight (out, in) and a bias (out) that do not change along the direction; bfloat16 under autocast. */
-    public Dual linear(Tensor weight, @Nullable Tensor bias) {
+    public Dual linear(Tensor weight, Tensor bias) {
+        return multiplied(Torch.linear(primal, weight, bias), weight);
+    }
+
+    /** this·Wᵀ for a weight (out, in) that does not change along the direction; bfloat16 under autocast. */
+    public Dual linear(Tensor weight) {
+        return multiplied(Torch.linear(primal, weight), weight);
+    }
+
+    private Dual multiplied(Tensor output, Tensor weight) {
         Tensor direction = tangent;
-        Tensor output = Torch.linear(primal, weight, bias);
-        return direction == null ? constant(output) : result(output, () -> Torch.linear(direction, weight, null), this);
+        return direction == null ? constant(output) : result(output, () -> Torch.linear(direction, weight), this);
     }
 
     /** x·σ(x). */
@@ -279,7 +287,7 @@ public final class Dual {
      */
     public static Dual attention(Dual query, Dual key, Dual value) {
         if (query.through || key.through || value.through) {
-            return query.mul(attentionScale(query)).matmul(key.transpose(-2, -1)).softmax().matmul(value);
+            return query.mul(attentionScale(query)).matmul(key.transpose(-2, -1)).softmax().to(value.primal.dtype()).matmul(value);
         }
         return result(Torch.scaledDotProductAttention(query.primal, key.primal, value.primal),
                 () -> attentionTangent(query, key, value), query, key, value);
@@ -298,7 +306,8 @@ public final class Dual {
             Tensor scores = rows.narrow(-1, width, width).matmul(columns.narrow(-1, 0, width).transpose(-2, -1));
             Tensor weights = wide(scores).softmax(-1);
             Tensor rates = Torch.softmaxBackward(wide(rows.matmul(columns.transpose(-2, -1))), weights, -1);
-            return scope.keep(Torch.cat(-1, rates, weights).matmul(Torch.cat(-2, value.primal, value.tangentOrZero())));
+            Tensor both = narrowed(Torch.cat(-1, rates, weights), value.primal);
+            return scope.keep(both.matmul(Torch.cat(-2, value.primal, value.tangentOrZero())));
         }
     }
 

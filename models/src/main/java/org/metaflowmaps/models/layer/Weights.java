@@ -1,13 +1,11 @@
 package org.metaflowmaps.models.layer;
 
-import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.Autocast;
-import org.metaflowmaps.runtime.DType;
+import java.util.Optional;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * A prefix of parameter names: how a layer finds its own.
+ * A prefix of parameter names: how a layer finds its own when it is built.
  *
  * @param arena all parameters of a network
  * @param prefix before each name, empty or ending in a dot
@@ -23,33 +21,13 @@ public record Weights(ParameterArena arena, String prefix) {
         return arena.get(prefix + name);
     }
 
-    /** The linear layer of that name: in bfloat16 under {@link Autocast}, which is for what every token or item goes through. */
-    public Dual linear(Dual input, String name) {
-        return input.linear(get(name + ".weight"), get(name + ".bias"));
+    /** The parameter of that name, if there is one. */
+    public Optional<Tensor> find(String name) {
+        return Optional.ofNullable(arena.parameters().get(prefix + name));
     }
 
-    /**
-     * The linear layer of that name, in float32 also under {@link Autocast}: for times and conditions, which derivatives along time
-     * go through, and for the way in and out. All of it together is a small part of a network's work.
-     */
-    public Dual exact(Dual input, String name) {
-        return exact(input, get(name + ".weight"), get(name + ".bias"));
-    }
-
-    /** A linear layer in float32, also under {@link Autocast}. */
-    public static Dual exact(Dual input, Tensor weight, Tensor bias) {
-        try (Autocast off = Autocast.off(weight.device().type())) {
-            return input.linear(weight, bias);
-        }
-    }
-
-    /** The element type of all weights. */
-    public DType dtype() {
-        return arena.values().dtype();
-    }
-
-    /** The parameter of that name, or null. */
-    public @Nullable Tensor find(String name) {
-        return arena.parameters().get(prefix + name);
+    /** The linear layer of that name. */
+    public Linear linear(String name) {
+        return new Linear(get(name + ".weight"), get(name + ".bias"));
     }
 }

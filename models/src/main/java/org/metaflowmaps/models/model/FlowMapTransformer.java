@@ -1,12 +1,19 @@
 package org.metaflowmaps.models.model;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.layer.Block;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.layer.Embeddings;
+import org.metaflowmaps.models.layer.LabelEmbedding;
+import org.metaflowmaps.models.layer.Linear;
+import org.metaflowmaps.models.layer.PatchEmbedding;
+import org.metaflowmaps.models.layer.TimeEmbedding;
 import org.metaflowmaps.models.layer.Weights;
+import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
@@ -22,21 +29,35 @@ import org.metaflowmaps.runtime.Torch;
 public final class FlowMapTransformer implements MetaFlowMap {
     private final TransformerConfig config;
     private final ParameterArena arena;
-    private final Weights weights;
     private final Tensor frequencies;
     private final Tensor positions;
+    private final PatchEmbedding patches;
+    private final LabelEmbedding labels;
+    private final TimeEmbedding start;
+    private final TimeEmbedding end;
+    private final @Nullable ContextLayers contextLayers;
+    private final List<Block> blocks = new ArrayList<>();
+    private final Linear headModulation;
+    private final Linear head;
 
-    private FlowMapTransformer(TransformerConfig config, Device device, DType type) {
-        config.requireMemory(device);
+    /** The structure over an arena, which it owns from now on, as it does the two tables. */
+    private FlowMapTransformer(TransformerConfig config, ParameterArena arena, Tensor frequencies, Tensor positions) {
         this.config = config;
-        this.arena = new ParameterArena(TransformerLayout.shapes(config), device, type);
-        this.weights = new Weights(arena, "");
-        this.frequencies = Embeddings.frequencies(device);
-        try (TensorScope scope = TensorScope.open()) {
-            this.positions = Torch.of(Embeddings.positions(config.grid(), config.hiddenSize()), 1, config.tokens(),
-                    config.hiddenSize())
-                    .to(type).to(device).retain();
+        this.arena = arena;
+        this.frequencies = frequencies;
+        this.positions = positions;
+        boolean contextual = config.layout() == Layout.META_FLOW_MAP;
+        Weights weights = new Weights(arena, "");
+        this.patches = new PatchEmbedding(config.patchSize(), weights.in("x_embedder"));
+        this.labels = new LabelEmbedding(config.labelDim(), weights.in("y_embedder"));
+        this.end = new TimeEmbedding(frequencies, weights.in("t_embedder"));
+        this.start = contextual ? new TimeEmbedding(frequencies, weights.in("s_embedder")) : end;
+        this.contextLayers = contextual ? new ContextLayers(config, frequencies, weights) : null;
+        for (int i = 0; i < config.depth(); i++) {
+            blocks.add(new Block(config.numHeads(), config.patchSize(), config.jointAttention(), weights.in("blocks." + i)));
         }
+        this.headModulation = weights.linear("final_layer.adaLN_modulation.1");
+        this.head = weights.linear("final_layer.linear");
     }
 
     /**
@@ -60,7 +81,24 @@ public final class FlowMapTransformer implements MetaFlowMap {
      * @throws IllegalArgumentException for another type
      */
     public static FlowMapTransformer zeros(TransformerConfig config, Device device, DType type) {
-        return new FlowMapTransformer(config, device, type);
+        config.requireMemory(device);
+        ParameterArena arena = new ParameterArena(TransformerLayout.shapes(config), device, type);
+        try (TensorScope scope = TensorScope.open()) {
+            float[] table = Embeddings.positions(config.grid(), config.hiddenSize());
+            Tensor positions = Torch.of(table, 1, config.tokens(), config.hiddenSize()).to(type).to(device).retain();
+            return new FlowMapTransformer(config, arena, Embeddings.frequencies(device), positions);
+        }
+    }
+
+    @Override
+    public FlowMapTransformer boundTo(Tensor flat) {
+        ParameterArena bound = arena.over(flat);
+        DType type = flat.dtype() == DType.BFLOAT16 ? DType.FLOAT32 : flat.dtype();
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            return new FlowMapTransformer(config, bound, frequencies.to(flat.device()).detach().retain(),
+                    positions.to(type).to(flat.device()).detach().retain());
+        }
     }
 
     /**
@@ -122,56 +160,35 @@ public final class FlowMapTransformer implements MetaFlowMap {
             Dual from = config.zeroData() ? start.mul(-1).add(1) : start;
             Dual to = config.zeroData() ? end.mul(-1).add(1) : end;
             long batch = state.primal().size(0);
-            Dual label = Dual.constant(Embeddings.labels(context.condition().labels().orElse(null), batch, config.labelDim(), weights.in("y_embedder")));
-            Dual tokens = Embeddings.patches(state, config.patchSize(), weights.in("x_embedder")).add(Dual.constant(positions));
+            Dual label = labels.forward(context.condition().labels(), batch);
+            Dual tokens = patches.forward(state).add(Dual.constant(positions));
             Dual first;
             Dual second;
-            if (isContextual()) {
-                Dual contextTime = time(Dual.constant(context.time()), "t_cond_embedder");
+            if (contextLayers != null) {
+                Dual contextTime = contextLayers.time(context);
                 Dual shared = contextTime.add(label);
-                Dual guidance = Dual.constant(Embeddings.guidance(context.condition().guidance().orElse(null), batch, config.allowedScales(),
-                        weights.in("guidance_embedder")));
-                first = time(from, "s_embedder").add(time(to, "t_embedder")).add(shared).add(guidance).silu();
-                second = time(from, "s_embedder_second").add(time(to, "t_embedder_second")).add(shared).silu();
-                tokens = tokens.add(contextTokens(context, contextTime));
+                Dual guidance = contextLayers.guidance(context, batch);
+                first = this.start.forward(from).add(this.end.forward(to)).add(shared).add(guidance).silu();
+                second = contextLayers.secondTimes(from, to).add(shared).silu();
+                tokens = tokens.add(contextLayers.tokens(context, contextTime));
             } else {
-                first = time(from, "t_embedder").add(label).silu();
-                second = time(to, "t_embedder").add(label).silu();
+                first = this.start.forward(from).add(label).silu();
+                second = this.end.forward(to).add(label).silu();
             }
             for (int i = 0; i < config.depth(); i++) {
-                Block block = new Block(config.numHeads(), config.patchSize(), config.jointAttention(), weights.in("blocks." + i));
                 Dual before = tokens;
-                tokens = block.forward(before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
+                tokens = blocks.get(i).forward(before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
                 // A pass that records no graph then holds the tokens of one block, not of all.
                 before.close();
             }
-            Weights head = weights.in("final_layer");
-            Dual[] modulation = head.exact(second, "adaLN_modulation.1").unsqueeze(1).chunk(2, 2);
-            Dual output = head.exact(Block.modulated(tokens, modulation[0], modulation[1]), "linear");
+            Dual[] modulation = headModulation.exact(second).unsqueeze(1).chunk(2, 2);
+            Dual output = head.exact(Block.modulated(tokens, modulation[0], modulation[1]));
             Dual image = Embeddings.unpatch(output, config.grid(), config.patchSize(), config.outChannels());
             if (config.learnSigma()) {
                 image = image.narrow(1, 0, config.inChannels());
             }
             return (config.zeroData() ? image.mul(-1) : image).keptFrom(scope);
         }
-    }
-
-    private Dual time(Dual time, String name) {
-        return Embeddings.time(time, frequencies, weights.in(name));
-    }
-
-    /** The context's tokens (B, L, D), scaled and shifted by its time. */
-    private Dual contextTokens(Context context, Dual embeddedTime) {
-        Dual tokens = Embeddings.patches(context.dualState(), config.patchSize(), weights.in("x_cond_embedder"));
-        Dual[] modulation = weights.exact(embeddedTime.silu(), "x_cond_adaLN.1").unsqueeze(1).chunk(2, 2);
-        Dual shift = modulation[0];
-        Dual scale = modulation[1];
-        if (config.preserveContextAtZero()) {
-            Dual time = Dual.constant(MetaFlowMap.perItem(context.time(), tokens.primal()));
-            shift = shift.mul(time);
-            scale = scale.mul(time).add(-1);
-        }
-        return shift.addcmul(tokens, scale.add(1));
     }
 
     @Override

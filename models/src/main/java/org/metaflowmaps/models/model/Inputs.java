@@ -17,7 +17,9 @@ final class Inputs {
                     + Arrays.toString(item) + ": (B" + Arrays.toString(item).replace('[', ',').replace("]", ")"));
         }
         Device device = map.parameters().values().device();
-        DType type = map.parameters().values().dtype();
+        // A bfloat16 copy takes and gives float32: times in bfloat16 would be too coarse.
+        DType weights = map.parameters().values().dtype();
+        DType type = weights == DType.BFLOAT16 ? DType.FLOAT32 : weights;
         checkOne("state", state, shape, type, device);
         checkOne("context state", context.state(), shape, type, device);
         long[] perItem = {shape[0]};
@@ -40,7 +42,7 @@ final class Inputs {
                     + Arrays.toString(shape));
         }
         if (tensor.dtype() != type) {
-            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + " as the network's weights: call "
+            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + ", in which this network computes: call "
                     + "to(DType." + type.name() + ")");
         }
         if (!tensor.device().equals(device)) {

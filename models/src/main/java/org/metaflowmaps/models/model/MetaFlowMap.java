@@ -2,10 +2,12 @@ package org.metaflowmaps.models.model;
 
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
 
 /**
  * A network v(s, u, x̄; t, x_t, y, w): the average velocity, from time s to time u, of the flow that carries noise to the
@@ -16,7 +18,7 @@ import org.metaflowmaps.runtime.Tensor;
  * closing waits until the native calls of other threads on its tensors are over, and what uses it after that throws
  * {@link IllegalStateException}.
  */
-public interface MetaFlowMap extends AutoCloseable {
+public interface MetaFlowMap extends Network {
     /**
      * The average velocity and its derivative along a direction in (s, u, x̄) and, if the context's state has a tangent, in x_t.
      *
@@ -52,16 +54,40 @@ public interface MetaFlowMap extends AutoCloseable {
         return true;
     }
 
-    /** The trained parameters, owned by this map. */
-    ParameterArena parameters();
+    /**
+     * This map's structure over another buffer of its parameters' layout, such as a moving average's. Nothing is copied: the new map
+     * follows every change of the buffer. It is frozen: gradients reach its inputs, not its weights.
+     *
+     * <p>Over a bfloat16 buffer, products are bfloat16; inputs, times, statistics, sums and results stay float32.
+     *
+     * @param flat as many elements as {@link ParameterArena#values}: float32, float64 or bfloat16, not owned
+     * @return owned by the caller; the buffer's memory lives as long as it does
+     * @throws IllegalArgumentException for a buffer of another size or type
+     * @throws UnsupportedOperationException if this map is no network over one buffer
+     */
+    default MetaFlowMap boundTo(Tensor flat) {
+        throw new UnsupportedOperationException("a " + getClass().getSimpleName() + " cannot be bound to another buffer");
+    }
+
+    /** This map without gradients of its weights, over the same memory: see {@link #boundTo}. Owned by the caller. */
+    default MetaFlowMap frozen() {
+        return boundTo(parameters().values());
+    }
 
     /**
-     * Tensors that belong to the network but are not trained, by checkpoint name, owned by this map.
+     * A frozen copy of this map, which later changes of this one do not reach.
      *
-     * @return none, unless the network has some
+     * @param type of its weights: float32, float64, or bfloat16 to sample with half the memory
+     * @return owned by the caller
+     * @throws IllegalArgumentException for another type
+     * @throws UnsupportedOperationException if this map is no network over one buffer
      */
-    default Map<String, Tensor> buffers() {
-        return Map.of();
+    default MetaFlowMap copy(DType type) {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Tensor values = parameters().values();
+            return boundTo(values.dtype() == type ? values.clone() : values.to(type));
+        }
     }
 
     /** The average velocity v(s, u, x̄; context): see {@link #averageVelocity(Dual, Dual, Dual, Context)}. */
@@ -84,8 +110,4 @@ public interface MetaFlowMap extends AutoCloseable {
         shape[0] = vector.size(0);
         return vector.reshape(shape);
     }
-
-    /** Frees the parameters. */
-    @Override
-    void close();
 }

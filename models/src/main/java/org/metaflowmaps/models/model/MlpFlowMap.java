@@ -1,9 +1,13 @@
 package org.metaflowmaps.models.model;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.layer.Dual;
-import org.metaflowmaps.models.layer.Embeddings;
+import org.metaflowmaps.models.layer.LabelEmbedding;
+import org.metaflowmaps.models.layer.Linear;
 import org.metaflowmaps.models.layer.TimeSeries;
 import org.metaflowmaps.models.layer.Weights;
 import org.metaflowmaps.runtime.Autograd;
@@ -23,15 +27,38 @@ import org.metaflowmaps.runtime.TensorScope;
 public final class MlpFlowMap implements MetaFlowMap {
     private final MlpConfig config;
     private final ParameterArena arena;
-    private final Weights weights;
     private final TimeSeries series;
+    private final Linear state;
+    private final Linear start;
+    private final Linear end;
+    private final @Nullable Linear contextState;
+    private final @Nullable Linear contextTime;
+    private final @Nullable LabelEmbedding labels;
+    private final List<Residual> blocks = new ArrayList<>();
+    private final Linear head;
+
+    /** The structure over an arena, which it owns from now on. */
+    private MlpFlowMap(MlpConfig config, ParameterArena arena) {
+        this.config = config;
+        this.arena = arena;
+        this.series = new TimeSeries(arena.values().device());
+        boolean contextual = config.layout() == Layout.META_FLOW_MAP;
+        Weights weights = new Weights(arena, "");
+        this.state = weights.linear("x_embedder");
+        this.start = weights.linear("s_embedder");
+        this.end = weights.linear("t_embedder");
+        this.contextState = contextual ? weights.linear("x_cond_embedder") : null;
+        this.contextTime = contextual ? weights.linear("t_cond_embedder") : null;
+        this.labels = config.labelDim() > 0 ? new LabelEmbedding(config.labelDim(), weights.in("y_embedder")) : null;
+        for (int i = 0; i < config.depth(); i++) {
+            Weights block = weights.in("blocks." + i);
+            blocks.add(new Residual(block.linear("fc1"), block.linear("modulation"), block.linear("fc2")));
+        }
+        this.head = weights.linear("final_layer.linear");
+    }
 
     private MlpFlowMap(MlpConfig config, Device device) {
-        config.requireMemory(device);
-        this.config = config;
-        this.arena = new ParameterArena(shapes(config), device);
-        this.weights = new Weights(arena, "");
-        this.series = new TimeSeries(device);
+        this(config, new ParameterArena(shapes(config), device));
     }
 
     /**
@@ -42,7 +69,13 @@ public final class MlpFlowMap implements MetaFlowMap {
      * @throws IllegalArgumentException if this machine has no memory for it
      */
     public static MlpFlowMap zeros(MlpConfig config, Device device) {
+        config.requireMemory(device);
         return new MlpFlowMap(config, device);
+    }
+
+    @Override
+    public MlpFlowMap boundTo(Tensor flat) {
+        return new MlpFlowMap(config, arena.over(flat));
     }
 
     /**
@@ -54,7 +87,7 @@ public final class MlpFlowMap implements MetaFlowMap {
      * @throws IllegalArgumentException if this machine has no memory for it
      */
     public static MlpFlowMap initialised(MlpConfig config, Device device, RandomSource random) {
-        MlpFlowMap network = new MlpFlowMap(config, device);
+        MlpFlowMap network = zeros(config, device);
         try (Autograd.Mode off = Autograd.noGrad()) {
             network.arena.parameters().forEach((name, parameter) -> {
                 try (TensorScope scope = TensorScope.open()) {
@@ -151,38 +184,36 @@ public final class MlpFlowMap implements MetaFlowMap {
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
         Inputs.check(this, start.primal(), end.primal(), state.primal(), context);
         try (TensorScope scope = TensorScope.open()) {
-            Dual times = time(start, "s_embedder").add(time(end, "t_embedder"));
-            Dual hidden = weights.exact(state, "x_embedder");
-            if (isContextual()) {
-                times = times.add(time(Dual.constant(context.time()), "t_cond_embedder"));
-                hidden = hidden.add(weights.exact(context.dualState(), "x_cond_embedder"));
+            Dual times = this.start.exact(series.of(start)).add(this.end.exact(series.of(end)));
+            Dual hidden = this.state.exact(state);
+            if (contextState != null && contextTime != null) {
+                times = times.add(contextTime.exact(series.of(Dual.constant(context.time()))));
+                hidden = hidden.add(contextState.exact(context.dualState()));
             }
             hidden = hidden.add(times);
-            if (config.labelDim() > 0) {
-                long batch = state.primal().size(0);
-                hidden = hidden.add(Dual.constant(Embeddings.labels(context.condition().labels().orElse(null), batch, config.labelDim(), weights.in("y_embedder"))));
+            if (labels != null) {
+                hidden = hidden.add(labels.forward(context.condition().labels(), state.primal().size(0)));
             }
             Dual condition = times.silu();
-            for (int i = 0; i < config.depth(); i++) {
+            for (Residual block : blocks) {
                 Dual before = hidden;
-                hidden = block(before, condition, weights.in("blocks." + i));
+                hidden = block.forward(before, condition);
                 // A pass that records no graph then holds what one block makes, not what all do.
                 before.close();
             }
-            return weights.exact(hidden.silu(), "final_layer.linear").keptFrom(scope);
+            return head.exact(hidden.silu()).keptFrom(scope);
         }
     }
 
-    private static Dual block(Dual hidden, Dual condition, Weights weights) {
-        try (TensorScope scope = TensorScope.open()) {
-            Dual inner = weights.linear(hidden.silu(), "fc1");
-            inner = inner.addcmul(inner, weights.exact(condition, "modulation"));
-            return hidden.add(weights.linear(inner.silu(), "fc2")).keptFrom(scope);
+    /** Two layers, beside which the input goes on unchanged. */
+    private record Residual(Linear first, Linear modulation, Linear second) {
+        Dual forward(Dual hidden, Dual condition) {
+            try (TensorScope scope = TensorScope.open()) {
+                Dual inner = first.forward(hidden.silu());
+                inner = inner.addcmul(inner, modulation.exact(condition));
+                return hidden.add(second.forward(inner.silu())).keptFrom(scope);
+            }
         }
-    }
-
-    private Dual time(Dual time, String name) {
-        return weights.exact(series.of(time), name);
     }
 
     @Override

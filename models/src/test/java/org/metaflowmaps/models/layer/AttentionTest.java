@@ -56,10 +56,9 @@ final class AttentionTest {
             Tensor tokens = random.normal(BATCH, TOKENS, WIDTH);
             Tensor seen = random.normal(BATCH, SEEN, WIDTH);
             Tensor gate = random.normal(BATCH, 1, HEADS, HEAD);
-            Attention attention = new Attention(HEADS);
-            double[] alone = attention.forward(Dual.constant(tokens), weights).primal().toDoubleArray();
-            double[] joint = attention.forward(Dual.constant(tokens), Dual.constant(seen), Dual.constant(gate),
-                    weights).primal().toDoubleArray();
+            double[] alone = new Attention(HEADS, false, weights).forward(Dual.constant(tokens)).primal().toDoubleArray();
+            double[] joint = new Attention(HEADS, true, weights)
+                    .forward(Dual.constant(tokens), Dual.constant(seen), Dual.constant(gate)).primal().toDoubleArray();
             Plain plain = new Plain(arena, norms);
             for (int item = 0; item < BATCH; item++) {
                 double[][] own = rows(tokens, item, TOKENS);

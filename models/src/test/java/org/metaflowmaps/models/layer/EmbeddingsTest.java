@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
@@ -45,7 +46,7 @@ final class EmbeddingsTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             arena.get("proj.weight").copy_(Torch.of(kernel, entries, channels, patch, patch));
             Tensor image = random.normal(2, channels, 6, 6);
-            Dual tokens = Embeddings.patches(Dual.constant(image), patch, new Weights(arena, ""));
+            Dual tokens = new PatchEmbedding(patch, new Weights(arena, "")).forward(Dual.constant(image));
             assertArrayEquals(new long[] {2, 9, entries}, tokens.primal().shape());
             // Token 5 of a 3 × 3 grid is the patch at row 1, column 2.
             assertArrayEquals(image.narrow(2, 2, 2).narrow(3, 4, 2).permute(0, 2, 3, 1).reshape(2, entries).toFloatArray(),
@@ -84,9 +85,9 @@ final class EmbeddingsTest {
             Tensor identity = Torch.arange(256).unsqueeze(1).eq(Torch.arange(256).unsqueeze(0));
             arena.get("mlp.0.weight").copy_(identity);
             arena.get("mlp.2.weight").copy_(identity);
-            double[] values = Embeddings.time(Dual.constant(Torch.of(new float[] {0.7f})), Embeddings.frequencies(Device.CPU),
-                    new Weights(arena, ""))
-                    .primal().toDoubleArray();
+            Tensor frequencies = Embeddings.frequencies(Device.CPU);
+            double[] values = new TimeEmbedding(frequencies, new Weights(arena, ""))
+                    .forward(Dual.constant(Torch.of(new float[] {0.7f}))).primal().toDoubleArray();
             for (int i = 0; i < 128; i++) {
                 double phase = 0.7 * Math.pow(10_000, -i / 128.0);
                 assertEquals(silu(Math.cos(phase)), values[i], 1e-6);
@@ -104,21 +105,24 @@ final class EmbeddingsTest {
         List<Double> allowed = List.of(1.0, 4.0, 2.5);
         try (ParameterArena arena = table(6);
                 TensorScope scope = TensorScope.open()) {
+            GuidanceEmbedding layer = new GuidanceEmbedding(allowed, new Weights(arena, ""));
             float[] scales = {-3, 1, 1.7f, 1.75f, 1.76f, 2.5f, 3.24f, 3.25f, 3.26f, 4, 100};
             // Halfway between two scales the lower one is meant.
             float[] rows = {0, 0, 0, 0, 2, 2, 2, 2, 1, 1, 1};
-            assertArrayEquals(rows, Embeddings.guidance(Torch.of(scales), scales.length, allowed, new Weights(arena,
-                    "")).toFloatArray());
+            assertArrayEquals(rows, rows(layer, Torch.of(scales)));
             for (int i = 0; i < scales.length; i++) {
                 double chosen = allowed.get((int) rows[i]);
                 for (double other : allowed) {
                     assertTrue(Math.abs(chosen - scales[i]) <= Math.abs(other - scales[i]) + 1e-6);
                 }
             }
-            assertArrayEquals(new float[] {0, 0}, Embeddings.guidance(null, 2, allowed, new Weights(arena, "")).toFloatArray());
-            assertArrayEquals(new float[] {0}, Embeddings.guidance(Torch.of(new float[] {9}), 1, List.of(1.0),
-                    new Weights(arena, "")).toFloatArray());
+            assertArrayEquals(new float[] {0, 0}, layer.forward(Optional.empty(), 2).primal().toFloatArray());
+            assertArrayEquals(new float[] {0}, rows(new GuidanceEmbedding(List.of(1.0), new Weights(arena, "")), Torch.of(new float[] {9})));
         }
+    }
+
+    private static float[] rows(GuidanceEmbedding layer, Tensor scales) {
+        return layer.forward(Optional.of(scales), scales.size(0)).primal().toFloatArray();
     }
 
     /** A table of one column whose entries are the numbers of their rows. */
@@ -135,10 +139,9 @@ final class EmbeddingsTest {
     void itemsWithoutALabelHaveTheLastRow() {
         try (ParameterArena arena = table(4);
                 TensorScope scope = TensorScope.open()) {
-            Weights weights = new Weights(arena, "");
-            assertArrayEquals(new float[] {2, 3, 0}, Embeddings.labels(Torch.of(new long[] {2, 3, 0}), 3, 3,
-                    weights).toFloatArray());
-            assertArrayEquals(new float[] {3, 3}, Embeddings.labels(null, 2, 3, weights).toFloatArray());
+            LabelEmbedding layer = new LabelEmbedding(3, new Weights(arena, ""));
+            assertArrayEquals(new float[] {2, 3, 0}, layer.forward(Optional.of(Torch.of(new long[] {2, 3, 0})), 3).primal().toFloatArray());
+            assertArrayEquals(new float[] {3, 3}, layer.forward(Optional.empty(), 2).primal().toFloatArray());
         }
     }
 

@@ -112,7 +112,7 @@ final class GaussianMixtureTest {
             Tensor b = mixture.drift().at(at.time(), state, Condition.none());
             Tensor divergence = Torch.zerosLike(at.time());
             for (int i = 0; i < 2; i++) {
-                divergence = divergence.add(Autograd.gradients(b.select(1, i).sum(), List.of(state), null, true).getFirst().select(1, i));
+                divergence = divergence.add(Autograd.gradients(b.select(1, i).sum(), List.of(state), Torch.scalar(1).to(DType.FLOAT64), true).getFirst().select(1, i));
             }
             assertClose(divergence.add(b.mul(score).sum(false, 1)).neg(), rate, 1e-9, "continuity");
         }

@@ -184,7 +184,7 @@ final class MixedPrecisionTest {
                 Dual mixed = dual(random, through, DType.BFLOAT16);
                 Tensor weight = random.normal(6, 8);
                 for (Dual value : new Dual[] {exact, mixed}) {
-                    assertType(DType.BFLOAT16, value.linear(weight, null));
+                    assertType(DType.BFLOAT16, value.linear(weight));
                     assertType(DType.BFLOAT16, value.matmul(mixed.transpose(-2, -1)));
                     assertType(DType.BFLOAT16, Dual.attention(value, exact, mixed));
                     assertType(DType.FLOAT32, value.softmax());

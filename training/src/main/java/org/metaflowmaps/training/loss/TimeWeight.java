@@ -4,6 +4,7 @@ import com.google.common.base.Preconditions;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.layer.Linear;
 import org.metaflowmaps.models.layer.TimeSeries;
 import org.metaflowmaps.models.layer.Weights;
 import org.metaflowmaps.runtime.Autograd;
@@ -23,7 +24,8 @@ public final class TimeWeight implements AutoCloseable {
 
     private final ParameterArena arena;
     private final TimeSeries series;
-    private final Weights weights;
+    private final Linear hidden;
+    private final Linear output;
 
     /**
      * A new one.
@@ -40,7 +42,9 @@ public final class TimeWeight implements AutoCloseable {
         shapes.put("fc2.bias", new long[] {1});
         this.arena = new ParameterArena(shapes, device);
         this.series = new TimeSeries(device);
-        this.weights = new Weights(arena, "");
+        Weights weights = new Weights(arena, "");
+        this.hidden = weights.linear("fc1");
+        this.output = weights.linear("fc2");
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             arena.get("fc1.weight").copy_(random.uniform(WIDTH, 3L * TimeSeries.TERMS).mul(2).sub(1));
@@ -58,7 +62,7 @@ public final class TimeWeight implements AutoCloseable {
     public Tensor of(Tensor start, Tensor end, Tensor time) {
         Tensor times = Torch.cat(1, series.of(Dual.constant(start)).primal(), series.of(Dual.constant(end)).primal(),
                 series.of(Dual.constant(time)).primal());
-        return weights.exact(weights.exact(Dual.constant(times), "fc1").silu(), "fc2").primal().squeeze(1);
+        return output.exact(hidden.exact(Dual.constant(times)).silu()).primal().squeeze(1);
     }
 
     /** What is trained, owned by this network. */
