@@ -44,6 +44,9 @@ public interface Noise {
      * @param tensors (B, item shape) each, not owned
      */
     static Noise of(Tensor... tensors) {
+        for (Tensor tensor : tensors) {
+            Preconditions.checkNotNull(tensor, "noise: a tensor is null");
+        }
         List<Tensor> given = List.of(tensors);
         int[] used = {0};
         return () -> {

@@ -6,6 +6,9 @@ import org.jspecify.annotations.Nullable;
 
 /** The times at which a sampler evaluates: from 0 (noise) to 1 (data), each later than the one before; immutable. */
 public final class TimeGrid {
+    /** More are a mistake, and would take long before anyone sees that. */
+    private static final int MOST_STEPS = 1_000_000;
+
     private final double[] times;
     private final double[] lengths;
 
@@ -17,10 +20,11 @@ public final class TimeGrid {
     /**
      * Steps of one length.
      *
-     * @param steps at least 1
+     * @param steps 1 to a million
      */
     public static TimeGrid uniform(int steps) {
         Preconditions.checkArgument(steps >= 1, "time grid: %s steps, expected at least 1", steps);
+        Preconditions.checkArgument(steps <= MOST_STEPS, "time grid: %s steps, expected at most %s", steps, MOST_STEPS);
         double[] times = new double[steps + 1];
         double[] lengths = new double[steps];
         Arrays.setAll(times, i -> (double) i / steps);

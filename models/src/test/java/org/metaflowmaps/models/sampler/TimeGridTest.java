@@ -38,6 +38,7 @@ final class TimeGridTest {
     @Test
     void timesThatAreNoGridAreRefused() {
         assertRefused(IllegalArgumentException.class, () -> TimeGrid.uniform(0), "0 steps, expected at least 1");
+        assertRefused(IllegalArgumentException.class, () -> TimeGrid.uniform(Integer.MAX_VALUE), "2147483647 steps, expected at most 1000000");
         for (double[] wrong : new double[][] {{}, {0}, {1}, {0.1, 1}, {0, 0.9}, {Double.NaN, 1}}) {
             assertRefused(IllegalArgumentException.class, () -> TimeGrid.of(wrong), "expected times from 0 to 1, with both");
         }
