@@ -587,6 +587,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "Loader" -> closing(new Loader(new ImageFolder(folder.resolve("images"), 4, 1), 1, READING, Device.CPU));
             case "TrainingData" -> call.getName().equals("heldOut") ? made(Loader.class, name, call) : made(MixtureData.class, name, call);
             case "NetworkConfig" -> MLP;
+            case "TransformerBuilder" -> TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(1).hiddenSize(8).depth(1).numHeads(2);
             case "Reading" -> READING;
             case "MixtureData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
             case "FashionClassifier" -> shippedClassifier();
