@@ -115,7 +115,8 @@ final class MisuseRecipes implements AutoCloseable {
             "training.Trainer.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device, Path folder)",
             "the configuration has no teacher",
             "training.data.FashionMnist.train(Path folder)", "needs the whole data set",
-            "training.data.IdxImages.train(Path folder, int classes)", "needs files of images");
+            "training.data.IdxImages.train(Path folder, int classes)", "needs files of images",
+            "training.data.LatentShards.requireMirrorable()", "latents have no mirror images");
 
     private static final int BATCH = 4;
     private static final MlpConfig MLP = new MlpConfig(2, 4, 1, 3);
@@ -316,7 +317,12 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == boolean.class || type == Boolean.class) {
             return false;
         } else if (type == String.class) {
-            return call.getDeclaringClass() == StrictJson.class ? MLP_TEXT : name.equals("json") ? "{\"num_heads\": 2}" : method.equals("parse") ? "cpu" : name.equals("prefix") ? "" : "name";
+            return call.getDeclaringClass() == StrictJson.class ? MLP_TEXT : method.equals("parse") ? "cpu" : switch (name) {
+                case "prefix", "text" -> "";
+                case "json" -> "{\"num_heads\": 2}";
+                case "overrides" -> "seed=3";
+                default -> method.equals("load") ? "mixture/flow" : "name";
+            };
         } else if (type == Class.class) {
             return MlpConfig.class;
         } else if (type == Object.class) {
@@ -344,7 +350,7 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == Path.class) {
             return path(name, call.getDeclaringClass());
         } else if (type == MemorySegment.class) {
-            return Arena.ofAuto().allocate(name.equals("out") ? 784 * 4 : 64, 64);
+            return Arena.ofAuto().allocate(name.equals("out") || name.equals("row") ? 784 * 4 : 64, 64);
         } else if (type == Arena.class) {
             return closing(arenaOfCase());
         } else if (type == Device.class) {
@@ -363,7 +369,8 @@ final class MisuseRecipes implements AutoCloseable {
             case "dim", "start", "from", "begin", "index", "rank", "offset", "first", "low", "position", "resumedAt", "workers",
                  "component", "taken", "label", "step" -> 0;
             case "steps", "draws", "count", "times", "chunks", "dimension", "classes", "projections", "contexts", "to", "warmUp",
-                 "inputSize", "size" -> owner == ImageFolder.class ? 4 : 2;
+                 "inputSize" -> 2;
+            case "size" -> owner == ImageFolder.class ? 4 : 2;
             case "height", "width" -> owner == LabelledImages.class ? 28 : 2;
             case "high" -> 5;
             case "end" -> 8;
@@ -494,7 +501,7 @@ final class MisuseRecipes implements AutoCloseable {
     private Object element(Type part, String name, Executable call) {
         Class<?> type = part instanceof Class<?> plain ? plain : part instanceof ParameterizedType wide ? (Class<?>) wide.getRawType()
                 : part instanceof java.lang.reflect.WildcardType wild ? (Class<?>) wild.getUpperBounds()[0] : Object.class;
-        return value(type, part, type == String.class ? "name" : name, call);
+        return value(type, part, type == String.class && !name.equals("overrides") ? "name" : name, call);
     }
 
     private MetaFlowMap map() {
@@ -616,6 +623,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "Loader" -> closing(new Loader(new ImageFolder(folder.resolve("images"), 4, 1), 1, READING, Device.CPU));
             case "TrainingData" -> call.getName().equals("heldOut") ? made(Loader.class, name, call) : made(MixtureData.class, name, call);
             case "NetworkConfig" -> MLP;
+            case "TransformerBuilder" -> TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(1).hiddenSize(8).depth(1).numHeads(2);
             case "Reading" -> READING;
             case "MixtureData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
             case "FashionClassifier" -> shippedClassifier();

@@ -148,6 +148,11 @@ public record TransformerConfig(
         Preconditions.checkArgument(holds, "transformer: " + template, values);
     }
 
+    /** Begins a configuration that is given setting by setting: {@code builder().inputSize(32).patchSize(2)...build()}. */
+    public static TransformerBuilder builder() {
+        return new TransformerBuilder();
+    }
+
     /** A class-conditional network for square images, with the usual choices for everything else. */
     public static TransformerConfig of(int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads,
             int labelDim) {

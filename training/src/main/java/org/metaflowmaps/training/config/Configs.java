@@ -74,7 +74,7 @@ public final class Configs {
      * @throws IllegalArgumentException if a value is out of range
      */
     public static Resolved load(String name, List<String> overrides) throws IOException {
-        Path file = Path.of(name);
+        Path file = Path.of(Objects.requireNonNull(name, "name"));
         if (Files.isRegularFile(file)) {
             return resolve(file.toString(), read(file), overrides);
         }

@@ -59,6 +59,7 @@ final class HoldOut {
      * @throws IllegalArgumentException if fewer than one item of each class would be left to train on
      */
     static int[] chosen(Items set, int count, Key key) {
+        Preconditions.checkArgument(count >= 0, "%s items held out, expected 0 or more", count);
         int[] labels = IntStream.range(0, set.count()).map(set::label).toArray();
         int classes = Math.max(1, set.classes());
         // A claim of more classes than there are labels takes no memory.

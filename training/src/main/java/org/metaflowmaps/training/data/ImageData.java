@@ -134,7 +134,7 @@ public final class ImageData implements Items {
 
     @Override
     public int[] heldOut(int count) {
-        Preconditions.checkArgument(count < images.count(), "config: data.hold_out is %s, the set has %s images", count, images.count());
+        Preconditions.checkArgument(count >= 0 && count < images.count(), "config: data.hold_out is %s, the set has %s images", count, images.count());
         return IntStream.range(images.count() - count, images.count()).toArray();
     }
 

@@ -79,7 +79,7 @@ public final class ImageFolder implements Items {
 
     @Override
     public void read(int index, MemorySegment row) throws IOException {
-        row.copyFrom(MemorySegment.ofArray(ImageFile.read(images.file(index), channels).centreCrop(size).bytes()));
+        row.copyFrom(MemorySegment.ofArray(ImageFile.read(images.file(Objects.checkIndex(index, images.count())), channels).centreCrop(size).bytes()));
     }
 
     @Override
