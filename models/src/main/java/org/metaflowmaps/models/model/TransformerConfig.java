@@ -242,6 +242,7 @@ public record TransformerConfig(
         return Stream.concat(Stream.of(1.0), classScales.stream()).toList();
     }
 
+    /** The number of rows of the guidance embedding: one for each pair of a class scale and a context scale. */
     public int guidanceRows() {
         return (1 + classScales.size()) * (1 + contextScales.size());
     }

@@ -18,6 +18,7 @@ import org.slf4j.LoggerFactory;
  * <p>The system property {@code org.metaflowmaps.leaks=trace} records where each object was made, which slows everything down.
  */
 public final class Leaks {
+    /** The system property that chooses between counting and tracing. */
     public static final String PROPERTY = "org.metaflowmaps.leaks";
     private static final Logger LOG = LoggerFactory.getLogger(Leaks.class);
     private static final boolean TRACE = traced(System.getProperty(PROPERTY));
@@ -42,10 +43,12 @@ public final class Leaks {
         return TRACE ? new Throwable("it was made here") : null;
     }
 
+    /** How many objects were lost since the start. */
     public static long count() {
         return COUNT.get();
     }
 
+    /** How many bytes the lost objects hold. */
     public static long bytes() {
         return BYTES.get();
     }
