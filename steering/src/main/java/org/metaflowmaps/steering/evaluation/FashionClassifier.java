@@ -11,6 +11,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.metaflowmaps.models.model.Network;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -30,7 +31,7 @@ import org.metaflowmaps.training.data.FashionMnist;
  * library were trained by {@link ClassifierTraining} on the 60,000 training images; {@link #metadata} says how, and what they
  * reach on the 10,000 test images.
  */
-public final class FashionClassifier implements AutoCloseable {
+public final class FashionClassifier implements Network {
     /** Numbers per image that {@link #features} gives. */
     public static final int FEATURES = 128;
 
@@ -150,6 +151,7 @@ public final class FashionClassifier implements AutoCloseable {
     }
 
     /** The weights, owned by this classifier. */
+    @Override
     public ParameterArena parameters() {
         return arena;
     }
