@@ -29,7 +29,6 @@ import org.metaflowmaps.training.loss.TerminalVelocity;
 import org.metaflowmaps.training.loss.TimeWeight;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
-import org.metaflowmaps.training.optim.MovingAverage;
 
 /** A diagonal and a consistency loss, whose gradients add up, with what they need besides the map. */
 final class Objective implements AutoCloseable {
@@ -44,12 +43,11 @@ final class Objective implements AutoCloseable {
     /**
      * What a configuration asks for.
      *
-     * @param map what is trained, not owned
-     * @param average of its weights, not owned
+     * @param averaged the map with averaged weights, not owned
      * @param teacher null if no loss needs one
      * @param random where learned weightings are drawn
      */
-    Objective(TrainConfig config, MetaFlowMap map, MovingAverage average, @Nullable ConditionalDrift teacher, RandomSource random) {
+    Objective(TrainConfig config, MetaFlowMap averaged, @Nullable ConditionalDrift teacher, RandomSource random) {
         this.config = config.loss();
         this.teacher = teacher;
         this.velocity = switch (config.loss().velocity()) {
@@ -57,7 +55,7 @@ final class Objective implements AutoCloseable {
             case GUIDED -> new Velocity.Guided(config.guidanceFrom());
             case TEACHER -> taught();
         };
-        this.averaged = needsAverage() ? map.boundTo(average.values()) : null;
+        this.averaged = needsAverage() ? averaged : null;
         this.diagonalWeighting = weighting(config.loss().diagonal(), random);
         this.consistencyWeighting = weighting(config.loss().consistencyWeighting(), random);
     }
@@ -163,8 +161,5 @@ final class Objective implements AutoCloseable {
     @Override
     public void close() {
         learned.forEach(TimeWeight::close);
-        if (averaged != null) {
-            averaged.close();
-        }
     }
 }

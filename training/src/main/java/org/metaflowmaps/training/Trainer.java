@@ -64,6 +64,7 @@ public final class Trainer implements AutoCloseable {
     private final List<Optimizer> others;
     private final Teacher teacher;
     private final MovingAverage average;
+    private final MetaFlowMap averaged;
     private final Objective objective;
     private final PairSampler sampler;
     private final CheckpointFolder checkpoints;
@@ -132,7 +133,8 @@ public final class Trainer implements AutoCloseable {
         }
         this.optimizer = optimizer(map.parameters());
         this.average = new MovingAverage(map.parameters(), config.average().decay(), config.average().start());
-        this.objective = new Objective(config, map, average, teacher.drift(), random);
+        this.averaged = map.boundTo(average.values());
+        this.objective = new Objective(config, averaged, teacher.drift(), random);
         this.others = objective.parameters().stream().map(this::optimizer).toList();
         this.sampler = new PairSampler(config.times(), config.labelDrop(), config.guidance(), random);
         this.checkpoints = new CheckpointFolder(folder);
@@ -184,6 +186,11 @@ public final class Trainer implements AutoCloseable {
     /** The moving average of its weights, owned by this trainer. */
     public MovingAverage average() {
         return average;
+    }
+
+    /** The network with the averaged weights, frozen, a view of {@link #average}; owned by this trainer. */
+    public MetaFlowMap averaged() {
+        return averaged;
     }
 
     /** Steps taken so far, also before a resumption. */
@@ -548,20 +555,14 @@ public final class Trainer implements AutoCloseable {
 
     private Map<String, Double> measured(TensorBoardWriter board) throws IOException {
         Map<String, Double> found = new LinkedHashMap<>();
-        IOException[] failure = new IOException[1];
-        average.applied(() -> {
-            double error = heldOut.error(map);
-            if (!Double.isNaN(error)) {
-                found.put(HeldOut.ERROR, error);
-            }
-            try {
-                heldOut.picture(map, pictures, board, step);
-            } catch (IOException e) {
-                failure[0] = e;
-            }
-        });
-        if (failure[0] != null) {
-            throw unwritable(EVENTS + folder, failure[0]);
+        double error = heldOut.error(averaged);
+        if (!Double.isNaN(error)) {
+            found.put(HeldOut.ERROR, error);
+        }
+        try {
+            heldOut.picture(averaged, pictures, board, step);
+        } catch (IOException e) {
+            throw unwritable(EVENTS + folder, e);
         }
         return found;
     }
@@ -594,6 +595,7 @@ public final class Trainer implements AutoCloseable {
         others.forEach(Optimizer::close);
         objective.close();
         teacher.close();
+        averaged.close();
         average.close();
         optimizer.close();
         close(map, random);

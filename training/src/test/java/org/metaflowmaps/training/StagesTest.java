@@ -84,7 +84,7 @@ final class StagesTest {
                 Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("distilled"))) {
             trainer.initialise();
             assertArrayEquals(flow, output(trainer.map(), 3));
-            trainer.average().applied(() -> assertArrayEquals(flow, output(trainer.map(), 3)));
+            assertArrayEquals(flow, output(trainer.averaged(), 3));
             // The teacher is another network by now, so there is something to learn.
             assertTrue(Objects.requireNonNull(trainer.step(true)).diagonal() > 0);
         }

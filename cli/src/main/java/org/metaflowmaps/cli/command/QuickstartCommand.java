@@ -93,16 +93,14 @@ public final class QuickstartCommand implements Callable<Integer> {
                 terminal.flush();
                 return 0;
             }
-            PosteriorStudy study = new PosteriorStudy(trainer.map(), config.guidance(), images,
+            PosteriorStudy study = new PosteriorStudy(trainer.averaged(), config.guidance(), images,
                     images.count() - config.data().holdOut(), device.get(), config.seed());
             QuickstartReport report = new QuickstartReport(folder, resolved, evaluated, DRAWS);
-            trainer.average().applied(() -> {
-                long started = System.nanoTime();
-                List<PosteriorEvaluation> rows = study.evaluate(evaluated, DRAWS, 1);
-                report.posterior(rows, (System.nanoTime() - started) * 1e-9);
-                report.pictures(study.grid(shown(images, config), PosteriorStudy.TIMES, DRAWS_SHOWN, 1),
-                        ClassSamples.grid(trainer.map(), config.guidance(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
-            });
+            long started = System.nanoTime();
+            List<PosteriorEvaluation> rows = study.evaluate(evaluated, DRAWS, 1);
+            report.posterior(rows, (System.nanoTime() - started) * 1e-9);
+            report.pictures(study.grid(shown(images, config), PosteriorStudy.TIMES, DRAWS_SHOWN, 1),
+                    ClassSamples.grid(trainer.averaged(), config.guidance(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
             report.write();
             report.print(terminal);
         }

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.metaflowmaps.models.model.Network;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -29,7 +30,7 @@ import org.metaflowmaps.training.data.FashionMnist;
  * library were trained by {@link ClassifierTraining} on the 60,000 training images; {@link #metadata} says how, and what they
  * reach on the 10,000 test images.
  */
-public final class FashionClassifier implements AutoCloseable {
+public final class FashionClassifier implements Network {
     /** Numbers per image that {@link #features} gives. */
     public static final int FEATURES = 128;
 
@@ -149,6 +150,7 @@ public final class FashionClassifier implements AutoCloseable {
     }
 
     /** The weights, owned by this classifier. */
+    @Override
     public ParameterArena parameters() {
         return arena;
     }

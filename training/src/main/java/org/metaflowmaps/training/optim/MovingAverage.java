@@ -48,28 +48,12 @@ public final class MovingAverage implements AutoCloseable {
         }
     }
 
-    /** The averages, a flat buffer of the arena's layout, owned by this object. */
+    /**
+     * The averages, a flat buffer of the arena's layout, owned by this object. A network can be bound to it ({@code MetaFlowMap.boundTo}),
+     * and then always has the averaged weights.
+     */
     public Tensor values() {
         return values;
-    }
-
-    /** Runs {@code body} with the averages in the arena, and puts the values back after. */
-    public void applied(Runnable body) {
-        exchange();
-        try {
-            body.run();
-        } finally {
-            exchange();
-        }
-    }
-
-    private void exchange() {
-        try (TensorScope scope = TensorScope.open();
-                Autograd.Mode off = Autograd.noGrad()) {
-            Tensor held = values.clone();
-            values.copy_(arena.values());
-            arena.values().copy_(held);
-        }
     }
 
     @Override

@@ -57,19 +57,20 @@ final class AveragingTest {
     }
 
     @Test
-    void isAppliedForAWhileAndTakenBack() {
+    void aBoundArenaHasTheAverages() {
         try (ParameterArena arena = arena();
                 MovingAverage average = new MovingAverage(arena, 0.5, 0)) {
             set(arena, 4, 4, 4);
             average.update(0);
             set(arena, 8, 8, 8);
-            average.applied(() -> assertArrayEquals(new float[] {2, 2, 2}, arena.get("p").toFloatArray()));
-            assertArrayEquals(new float[] {8, 8, 8}, arena.get("p").toFloatArray());
-            assertThrows(ArithmeticException.class, () -> average.applied(() -> {
-                throw new ArithmeticException();
-            }));
-            assertArrayEquals(new float[] {8, 8, 8}, arena.get("p").toFloatArray());
-            assertArrayEquals(new float[] {2, 2, 2}, average(arena, average));
+            try (ParameterArena averages = arena.over(average.values())) {
+                assertArrayEquals(new float[] {2, 2, 2}, averages.get("p").toFloatArray());
+                average.update(1);
+                assertArrayEquals(new float[] {5, 5, 5}, averages.get("p").toFloatArray());
+                average.restart();
+                assertArrayEquals(new float[] {8, 8, 8}, averages.get("p").toFloatArray());
+            }
+            assertArrayEquals(new float[] {8, 8, 8}, average(arena, average));
         }
     }
 
