@@ -23,7 +23,7 @@ record RunPrice(double buffers, double batch) {
     static RunPrice of(TrainConfig config, long itemSize) {
         NetworkConfig network = config.model().network();
         double parameters = network.parameterCount();
-        boolean second = config.loss().averaged() || config.loss().consistency() == LossConfig.ConsistencyKind.TERMINAL_VELOCITY;
+        boolean second = config.loss().needsAverage();
         double buffers = 4 * parameters * (second ? 6 : 5) + (double) NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
         double passes = 1 + (config.loss().consistency() == LossConfig.ConsistencyKind.NONE ? 0 : config.loss().consistencyShare());
         return new RunPrice(buffers, 4.0 * config.batch() * (passes * network.trainingFloats() + (double) COPIES_OF_ITEM * itemSize));

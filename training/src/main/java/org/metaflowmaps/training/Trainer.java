@@ -7,33 +7,33 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.function.Supplier;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.drift.ConditionalDrift;
-import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.Initialisation;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.DataConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DamagedItemException;
 import org.metaflowmaps.training.data.Seeds;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.training.loss.Weighting;
+import org.metaflowmaps.training.loss.LossValue;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.ProcessMemory;
 import org.metaflowmaps.training.metrics.Progress;
@@ -63,10 +63,10 @@ public final class Trainer implements AutoCloseable {
     private final MetaFlowMap map;
     private final Optimizer optimizer;
     private final List<Optimizer> others;
+    private final Tensor learningRate;
     private final Teacher teacher;
     private final MovingAverage average;
-    private final Objective objective;
-    private final PairSampler sampler;
+    private final FlowMapObjective objective;
     private final CheckpointFolder checkpoints;
     private final SkippedSteps skipped;
     private @Nullable RunLock lock;
@@ -133,11 +133,13 @@ public final class Trainer implements AutoCloseable {
         }
         this.optimizer = optimizer(map.parameters());
         this.average = new MovingAverage(map.parameters(), config.average().decay(), config.average().start());
-        this.objective = new Objective(config, average, teacher.drift(), random);
-        this.others = objective.parameters().stream().map(this::optimizer).toList();
-        this.sampler = new PairSampler(config.times(), config.labelDrop(), config.guidance(), random);
+        this.objective = new FlowMapObjective(config, map, average, teacher.drift(), random);
+        this.others = objective.parameters().stream().skip(1).map(this::optimizer).toList();
         this.checkpoints = new CheckpointFolder(folder);
-        this.skipped = new SkippedSteps(config.optimizer().skipAbove(), config.optimizer().maxSkipped());
+        this.skipped = new SkippedSteps(config.optimizer().skipAbove(), config.optimizer().maxSkipped(), device);
+        try (TensorScope scope = TensorScope.open()) {
+            this.learningRate = Torch.zeros(DType.FLOAT64, device).retain();
+        }
     }
 
     private Optimizer optimizer(ParameterArena arena) {
@@ -211,7 +213,7 @@ public final class Trainer implements AutoCloseable {
             replaced = progress.replaced();
             replacedBefore = replaced - data.replaced();
             savedAt = step;
-            if (progress.olderLosses() && step < config.steps() && Objective.alphaFlowChanged(config.loss(), step)) {
+            if (progress.olderLosses() && step < config.steps() && FlowMapObjective.alphaFlowChanged(config.loss(), step)) {
                 LOG.warn("warning: {} was written with version 1 of the losses: from step {} on, alpha-flow has the target of version 2, which "
                         + "gives other gradients under every loss.consistency_weighting but l2 (docs/losses.md). To train all steps alike, "
                         + "start the run again with another --out", file, step);
@@ -229,6 +231,7 @@ public final class Trainer implements AutoCloseable {
                         "step %d: the weights are not finite any more. %s. Lower optimizer.learning_rate", step - 1, kept()));
             }
         }
+        skipped.read();
         Checkpoint.Progress progress = new Checkpoint.Progress(step, skipped.total(), skipped.inRow(), replaced, false);
         checkpoints.save(step, config.checkpointKeep(), config.checkpointKeepEvery(),
                 file -> Checkpoint.write(file, config, data.classNames(), state(), progress));
@@ -239,7 +242,7 @@ public final class Trainer implements AutoCloseable {
         Map<String, Tensor> more = new LinkedHashMap<>();
         for (int i = 0; i < others.size(); i++) {
             String name = "weighting" + i + "/";
-            more.put(name + "values", objective.parameters().get(i).values());
+            more.put(name + "values", others.get(i).arena().values());
             others.get(i).moments().forEach((moment, values) -> more.put(name + moment, values));
         }
         return new Checkpoint.State(map, optimizer, average, random, more);
@@ -265,47 +268,35 @@ public final class Trainer implements AutoCloseable {
      * @throws TrainingException if too many steps in a row would be skipped; the weights are then those from before the first
      */
     public @Nullable Report step(boolean read) {
-        ParameterArena arena = map.parameters();
         try (TensorScope scope = TensorScope.open()) {
-            arena.gradients().zero_();
-            objective.parameters().forEach(other -> other.gradients().zero_());
-            Tensor diagonal = null;
-            Tensor consistency = null;
+            objective.parameters().forEach(arena -> arena.gradients().zero_());
+            Map<String, Tensor> errors = new LinkedHashMap<>();
             Tensor noiseBefore = config.accumulate() == 1 ? null : random.state();
             for (int part = 0; part < config.accumulate(); part++) {
-                Losses losses = accumulate(part, noiseBefore);
-                diagonal = sum(diagonal, losses.diagonal());
-                consistency = sum(consistency, losses.consistency());
+                accumulate(part, noiseBefore).forEach((name, error) -> errors.merge(name, error, Tensor::add));
             }
             double clip = config.optimizer().clip();
-            Tensor norm = Clipping.clip(arenas(), clip == 0 ? Double.POSITIVE_INFINITY : clip);
-            // The one number that every step waits for, also on a GPU: the optimiser counts its updates on this side.
-            boolean taken = skipped.take(probe(norm, diagonal, consistency).item());
-            if (skipped.tooMany()) {
-                throw tooManySkipped(report(diagonal, consistency, norm));
-            }
-            if (taken) {
-                try (ProfilerRange range = ProfilerRange.open("optimizer")) {
-                    optimizer.step(learningRate());
-                    others.forEach(other -> other.step(learningRate()));
-                    average.update(step);
-                }
-            }
-            Report report = read ? report(diagonal, consistency, norm) : null;
+            Tensor norm = Clipping.clip(objective.parameters(), clip == 0 ? Double.POSITIVE_INFINITY : clip);
+            update(skipped.judge(probe(norm, errors.values())));
+            Report report = read ? read(errors, norm) : null;
             replaced = replacedBefore + data.replaced();
             step++;
             return report;
         }
     }
 
-    private static @Nullable Tensor sum(@Nullable Tensor before, @Nullable Tensor other) {
-        return before == null || other == null ? other : before.add(other);
+    /** Updates all parameters and the average, or leaves them as they are: which of the two, the host does not know. */
+    private void update(Tensor skip) {
+        try (ProfilerRange range = ProfilerRange.open("optimizer")) {
+            learningRate.fill_(learningRate());
+            optimizer.step(learningRate, skip);
+            others.forEach(other -> other.step(learningRate, skip));
+            average.update(step, skip);
+        }
     }
 
-    /** Plain errors; no consistency where that loss takes no part. */
-    private record Losses(@Nullable Tensor diagonal, @Nullable Tensor consistency) {}
-
-    private Losses accumulate(int part, @Nullable Tensor noiseBefore) {
+    /** Draws a part of a step and adds its losses' gradients; returns their errors by name, in the innermost open scope. */
+    private Map<String, Tensor> accumulate(int part, @Nullable Tensor noiseBefore) {
         try (TensorScope scope = TensorScope.open()) {
             long position = (step * config.accumulate() + part) * config.batch();
             TrainingData.Batch batch;
@@ -318,48 +309,52 @@ public final class Trainer implements AutoCloseable {
                 }
                 throw e;
             }
-            Context context = sampler.context(batch, map, step);
-            Tensor diagonal = differentiated(() -> objective.diagonal(map, batch, context, sampler));
-            Tensor consistency = differentiated(() -> objective.consistency(map, batch, context, sampler, step));
-            return new Losses(diagonal == null ? null : scope.keep(diagonal), consistency == null ? null : scope.keep(consistency));
+            Map<String, Tensor> errors = new LinkedHashMap<>();
+            for (Loss loss : objective.losses(objective.draw(batch, step))) {
+                errors.put(loss.name(), scope.keep(differentiated(loss)));
+            }
+            return errors;
         }
     }
 
-    /** Adds a loss's gradient, which frees its graph, so that two losses never hold theirs at once; returns its plain error. */
-    private @Nullable Tensor differentiated(Supplier<Weighting.@Nullable Weighted> loss) {
+    /** Adds a loss's gradient, which frees its graph, so that two losses never hold theirs at once; returns its error. */
+    private Tensor differentiated(Loss loss) {
         try (TensorScope scope = TensorScope.open()) {
-            Weighting.Weighted weighted;
+            LossValue value;
             try (ProfilerRange range = ProfilerRange.open("losses");
                     Autocast mode = config.precision().on(device)) {
-                weighted = loss.get();
-            }
-            if (weighted == null) {
-                return null;
+                value = loss.compute().get();
             }
             try (ProfilerRange range = ProfilerRange.open("backward")) {
-                Autograd.backward(config.accumulate() == 1 ? weighted.loss() : weighted.loss().div(config.accumulate()));
+                Autograd.backward(config.accumulate() == 1 ? value.loss() : value.loss().div(config.accumulate()));
             }
-            return scope.keep(weighted.raw());
+            return scope.keep(value.error());
         }
-    }
-
-    /** Everything that is trained: the map, then learned weightings. */
-    private List<ParameterArena> arenas() {
-        return Stream.concat(Stream.of(map.parameters()), objective.parameters().stream()).toList();
     }
 
     /** The norm, or NaN where a loss is not finite. */
-    private Tensor probe(Tensor norm, @Nullable Tensor diagonal, @Nullable Tensor consistency) {
+    private static Tensor probe(Tensor norm, Collection<Tensor> errors) {
         try (Autograd.Mode off = Autograd.noGrad()) {
-            Tensor probe = diagonal == null ? norm : norm.add(diagonal.mul(0));
-            return consistency == null ? probe : probe.add(consistency.mul(0));
+            Tensor probe = norm;
+            for (Tensor error : errors) {
+                probe = probe.add(error.mul(0));
+            }
+            return probe;
         }
     }
 
-    private Report report(@Nullable Tensor diagonal, @Nullable Tensor consistency, Tensor norm) {
+    /** Reads a step's results. */
+    private Report read(Map<String, Tensor> errors, Tensor norm) {
+        skipped.read();
         double parts = config.accumulate();
-        return new Report(diagonal == null ? Double.NaN : diagonal.item() / parts,
+        Tensor diagonal = errors.get(FlowMapObjective.DIAGONAL);
+        Tensor consistency = errors.get(FlowMapObjective.CONSISTENCY);
+        Report report = new Report(diagonal == null ? Double.NaN : diagonal.item() / parts,
                 consistency == null ? Double.NaN : consistency.item() / parts, norm.item(), learningRate(), skipped.total());
+        if (skipped.tooMany()) {
+            throw tooManySkipped(report);
+        }
+        return report;
     }
 
     private TrainingException tooManySkipped(Report last) {
@@ -367,7 +362,7 @@ public final class Trainer implements AutoCloseable {
         return new TrainingException(String.format(Locale.ROOT,
                 "step %d: the loss or its gradient is not finite%s, %d steps in a row (now diagonal %s, consistency %s, gradient norm %s). "
                         + "%s. Lower optimizer.learning_rate, set optimizer.clip, or check the data",
-                step, above == 0 ? "" : " or above optimizer.skip_above = " + above, skipped.inRow(), last.diagonal, last.consistency,
+                step, above == 0 ? "" : " or above optimizer.skip_above = " + above, skipped.longest(), last.diagonal, last.consistency,
                 last.gradientNorm, kept()));
     }
 
@@ -404,8 +399,6 @@ public final class Trainer implements AutoCloseable {
         }
         long resumedAt = step;
         long started = System.nanoTime();
-        // On the CPU every step can be looked at for free.
-        boolean readAll = device.type() == Device.Type.CPU;
         try (MetricsLog metrics = MetricsLog.open(folder.resolve(METRICS), resumedAt);
                 TensorBoardWriter board = TensorBoardWriter.onFirstValue(folder, resumedAt);
                 Progress progress = Progress.start("train", config.steps(), resumedAt)) {
@@ -420,7 +413,7 @@ public final class Trainer implements AutoCloseable {
                 // A look's numbers are written at once: a stop before the next line would lose them.
                 boolean log = looks || (step + 1) % config.logEvery() == 0 || step + 1 == config.steps();
                 due |= (step + 1) % config.checkpointEvery() == 0;
-                Report report = stepOrSave(readAll || log);
+                Report report = stepOrSave(log || due);
                 Look look = looks ? look(board) : Look.NONE;
                 if (log && report != null) {
                     double seconds = (System.nanoTime() - started) * 1e-9;
@@ -443,6 +436,7 @@ public final class Trainer implements AutoCloseable {
                     due = false;
                 }
             }
+            skipped.read();
             if (savedAt != step && !skipped.broken()) {
                 save();
             }
@@ -479,6 +473,7 @@ public final class Trainer implements AutoCloseable {
     private IOException unwritable(String what, IOException failure) {
         String saved;
         try {
+            skipped.read();
             if (skipped.inRow() == 0) {
                 save();
             }
@@ -496,6 +491,7 @@ public final class Trainer implements AutoCloseable {
         try {
             return step(read);
         } catch (UncheckedIOException | OutOfMemoryError e) {
+            skipped.read();
             if (savedAt != step && skipped.inRow() == 0) {
                 save();
             }
@@ -540,6 +536,7 @@ public final class Trainer implements AutoCloseable {
 
     /** Saves a checkpoint, as a look has failed and ends the run. */
     private TrainingException saved(Throwable failure) throws IOException {
+        skipped.read();
         if (savedAt != step && skipped.inRow() == 0) {
             save();
         }
@@ -592,6 +589,8 @@ public final class Trainer implements AutoCloseable {
 
     @Override
     public void close() {
+        learningRate.close();
+        skipped.close();
         others.forEach(Optimizer::close);
         objective.close();
         teacher.close();

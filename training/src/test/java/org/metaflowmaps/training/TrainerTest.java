@@ -338,6 +338,25 @@ final class TrainerTest {
         }
     }
 
+    /** Skipped steps are counted on the device: a row of them that has ended is found at the next read. */
+    @Test
+    void tooManySkippedStepsAreFoundWhenTheyAreRead() throws IOException {
+        Runs runs = new Runs();
+        runs.learningRate = 1e-30;
+        runs.maxSkipped = 2;
+        runs.skipAbove = 1e-9;
+        try (TrainingData data = runs.data();
+                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+            float[] before = weights(trainer);
+            for (int i = 0; i < 4; i++) {
+                trainer.step(false);
+            }
+            assertEquals(4, trainer.step());
+            assertRefused(TrainingException.class, () -> trainer.step(true), "step 4:", "5 steps in a row");
+            assertArrayEquals(before, weights(trainer));
+        }
+    }
+
     @Test
     void spoiledDataLeavesTheCheckpointAlone() throws IOException {
         Runs runs = new Runs();

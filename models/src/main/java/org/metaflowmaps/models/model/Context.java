@@ -127,9 +127,14 @@ public final class Context {
                 guidance == null ? null : guidance.repeatInterleave(times, 0), checked);
     }
 
+    /** The context of {@code length} items from {@code start} on. */
+    public Context slice(long start, long length) {
+        return new Context(time.narrow(0, start, length), state.narrow(0, start, length),
+                labels == null ? null : labels.narrow(0, start, length), guidance == null ? null : guidance.narrow(0, start, length), checked);
+    }
+
     /** The context of the first items of the batch. */
     public Context first(long count) {
-        return new Context(time.narrow(0, 0, count), state.narrow(0, 0, count), labels == null ? null : labels.narrow(0, 0, count),
-                guidance == null ? null : guidance.narrow(0, 0, count), checked);
+        return slice(0, count);
     }
 }
