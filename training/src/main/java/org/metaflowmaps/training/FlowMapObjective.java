@@ -44,6 +44,7 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     private final Weighting diagonalWeighting;
     private final Weighting consistencyWeighting;
     private final PairSampler sampler;
+    private final RandomSource random;
 
     /**
      * What a configuration asks for.
@@ -58,6 +59,7 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
         this.map = map;
         this.average = average;
         this.teacher = teacher;
+        this.random = random;
         this.velocity = switch (config.loss().velocity()) {
             case DATA -> new Velocity.Data();
             case GUIDED -> new Velocity.Guided(config.guidanceFrom());
@@ -121,6 +123,11 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     @Override
     public List<ParameterArena> parameters() {
         return Stream.concat(Stream.of(map.parameters()), learned.stream().map(TimeWeight::parameters)).toList();
+    }
+
+    @Override
+    public List<RandomSource> randomSources() {
+        return List.of(random);
     }
 
     @Override

@@ -2,6 +2,8 @@ package org.metaflowmaps.training;
 
 import java.util.List;
 import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.training.checkpoint.Saved;
 import org.metaflowmaps.training.data.TrainingData;
 
 /**
@@ -31,6 +33,16 @@ public interface Objective<D> extends AutoCloseable {
 
     /** What is trained by all losses, the network's parameters first; not the caller's to close, always the same. */
     List<ParameterArena> parameters();
+
+    /** The sources of the draws: their state is restored when the data of a step cannot be read, and saved with a checkpoint. */
+    default List<RandomSource> randomSources() {
+        return List.of();
+    }
+
+    /** What else a checkpoint has to save, beside the parameters and the sources of the draws. */
+    default Saved saved() {
+        return Saved.NOTHING;
+    }
 
     /** Closes what this objective owns. */
     @Override

@@ -94,7 +94,7 @@ final class PeakMemoryTest {
         new Random(2).nextBytes(pixels);
         LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, new byte[BATCH], List.of("a", "b", "c"));
         try (TrainingData data = new ImageData(images, BATCH, 1, Device.CPU);
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.step(false);
             return PeakMemory.least(() -> trainer.step(false)) / TOKENS;
         }

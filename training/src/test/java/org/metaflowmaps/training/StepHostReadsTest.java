@@ -24,7 +24,7 @@ final class StepHostReadsTest {
 
     private long reads(Runs runs) throws IOException {
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.step(false);
             long before = HostReads.count();
             trainer.step(false);
@@ -76,7 +76,7 @@ final class StepHostReadsTest {
     void aStepThatIsReadIsCounted() throws IOException {
         Runs runs = runs(LossConfig.ConsistencyKind.PSD);
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             long before = HostReads.count();
             trainer.step(true);
             assertTrue(HostReads.count() > before);

@@ -62,12 +62,12 @@ public final class Pair {
     /**
      * This pair with the α of {@link AlphaFlow}.
      *
-     * @param value a scalar of the data's type and device, above 0 and below 1; not owned
+     * @param alpha a scalar of the data's type and device, above 0 and below 1; not owned
      */
-    public Pair withAlpha(Tensor value) {
-        Preconditions.checkArgument(value.numel() == 1 && value.dtype() == data.dtype() && value.device().equals(data.device()),
-                "pair: alpha is %s, expected one %s on %s", value, data.dtype(), data.device());
-        return new Pair(start, end, fraction, noise, data, context, weights, value, state, length);
+    public Pair withAlpha(Tensor alpha) {
+        Preconditions.checkArgument(alpha.numel() == 1 && alpha.dtype() == data.dtype() && alpha.device().equals(data.device()),
+                "pair: alpha is %s, expected one %s on %s", alpha, data.dtype(), data.device());
+        return new Pair(start, end, fraction, noise, data, context, weights, alpha, state, length);
     }
 
     /**

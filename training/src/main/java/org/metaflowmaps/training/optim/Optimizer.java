@@ -7,12 +7,16 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.checkpoint.Saved;
 
 /**
  * A rule that changes an arena's values by its gradients; its moments are flat buffers of the arena's layout, owned by it. A step reads
  * nothing back: the learning rate, the skip flag and the number of updates are tensors.
  */
 public sealed interface Optimizer extends AutoCloseable permits AdamW, RAdam {
+    /** The counter of {@link #saved}. */
+    String UPDATES = "updates";
+
     /**
      * One update from the gradients that are in the arena, or none: a skipped one leaves values, moments and {@link #steps} as they are,
      * whatever the gradients hold.
@@ -46,6 +50,11 @@ public sealed interface Optimizer extends AutoCloseable permits AdamW, RAdam {
 
     /** The buffers to save with a checkpoint, by name. */
     Map<String, Tensor> moments();
+
+    /** The moments and the number of updates, as a checkpoint saves them. */
+    default Saved saved() {
+        return new Saved(moments(), Map.of(UPDATES, steps()));
+    }
 
     @Override
     void close();
