@@ -12,6 +12,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.loss.AlphaFlow;
 import org.metaflowmaps.training.loss.Diagonal;
 import org.metaflowmaps.training.loss.Eulerian;
@@ -63,6 +64,7 @@ public class LossBenchmark {
     private final FlowMapTransformer map = network();
     private final FlowMapTransformer other = network();
     private final Velocity.Field taught = new Velocity.Taught(new Glass(new NetworkDrift(other)));
+    private final Tensor alpha = Torch.scalar(0.5);
     private final Pair pair = pair();
 
     private FlowMapTransformer network() {
@@ -96,7 +98,7 @@ public class LossBenchmark {
             case "lagrangian-teacher" -> new Lagrangian(taught, Through.DERIVATIVE).of(map, pair);
             case "lagrangian-teacher-average" -> new Lagrangian(taught, Through.AVERAGE).of(map, pair);
             case "terminal-velocity" -> new TerminalVelocity(other).of(map, pair);
-            case "alpha-flow" -> new AlphaFlow(data, 0.5).of(map, pair);
+            case "alpha-flow" -> new AlphaFlow(data, AlphaFlow.Stage.BETWEEN).of(map, pair.withAlpha(alpha));
             default -> throw new IllegalArgumentException("no loss is called " + loss);
         };
     }

@@ -29,6 +29,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Random;
+import java.util.function.LongToDoubleFunction;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -73,7 +74,11 @@ import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FeatureMoments;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
+import org.metaflowmaps.training.Checkpoints;
+import org.metaflowmaps.training.RunListener;
 import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.TrainerSettings;
+import org.metaflowmaps.training.TrainingRun;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.Loader;
@@ -87,7 +92,6 @@ import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
 import org.metaflowmaps.training.metrics.MetricsLog;
-import org.metaflowmaps.training.metrics.Progress;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
 import org.metaflowmaps.training.optim.AdamW;
 import org.metaflowmaps.training.optim.MovingAverage;
@@ -111,8 +115,8 @@ final class MisuseRecipes implements AutoCloseable {
 
     /** Calls that refuse the values of these recipes, and why; their other cases are run all the same. */
     static final Map<String, String> REFUSED = Map.of(
-            "training.Trainer.resume()", "a new folder has no checkpoint",
-            "training.Trainer.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device, Path folder)",
+            "training.TrainingRun.resume()", "a new folder has no checkpoint",
+            "training.TrainingRun.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device, Path folder)",
             "the configuration has no teacher",
             "training.data.FashionMnist.train(Path folder)", "needs the whole data set",
             "training.data.IdxImages.train(Path folder, int classes)", "needs files of images",
@@ -155,7 +159,7 @@ final class MisuseRecipes implements AutoCloseable {
                 Safetensors.write(folder.resolve("classifier.safetensors"), classifier.metadata(), classifier.parameters().parameters());
             }
             try (MixtureData data = new MixtureData(MEANS, 0.5, 1, Device.CPU);
-                    Trainer trainer = new Trainer(config(), data, Device.CPU, folder.resolve("run"))) {
+                    TrainingRun trainer = new TrainingRun(config(), data, Device.CPU, folder.resolve("run"))) {
                 trainer.initialise();
                 trainer.run();
             }
@@ -430,7 +434,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "mean", "rstd" -> half(BATCH, 1);
             case "images" -> half(BATCH, 1, 28, 28);
             case "logits" -> half(BATCH, 3);
-            case "scale", "loss", "raw" -> Torch.scalar(0.5);
+            case "scale", "loss", "error", "alpha", "learningRate", "skip" -> Torch.scalar(0.5);
             default -> fundamental || owner.equals("Dual") ? square(call.getName(), name) : model(name, owner);
         };
     }
@@ -627,11 +631,16 @@ final class MisuseRecipes implements AutoCloseable {
             case "Reading" -> READING;
             case "MixtureData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
             case "FashionClassifier" -> shippedClassifier();
-            case "Trainer" -> closing(new Trainer(config(), closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)), Device.CPU,
+            case "Objective" -> new MisuseObjective(arena());
+            case "Trainer" -> closing(new Trainer<>(new MisuseObjective(arena()), closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)),
+                    List.of(closing(new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1))), null, TrainerSettings.of(2, 2, step -> 1e-3), Checkpoints.NONE));
+            case "Checkpoints" -> Checkpoints.NONE;
+            case "RunListener" -> new RunListener() {};
+            case "LongToDoubleFunction" -> (LongToDoubleFunction) step -> 1e-3;
+            case "TrainingRun" -> closing(new TrainingRun(config(), closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)), Device.CPU,
                     Files.createTempDirectory(folder, "run")));
             case "Settings" -> new MixtureEvaluation.Settings(List.of(0.5), 1, 4, 2, true, 1);
             case "MetricsLog" -> closing(MetricsLog.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), 0));
-            case "Progress" -> closing(Progress.start("name", 2, 0));
             case "TensorBoardWriter" -> closing(TensorBoardWriter.open(folder.resolve("out"), 0));
             case "CheckpointLayout" -> layout(call.getDeclaringClass() == InferredConfig.class ? "transformer" : "file");
             case "AdamW", "Optimizer" -> closing((Optimizer) new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1));

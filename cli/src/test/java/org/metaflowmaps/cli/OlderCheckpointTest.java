@@ -22,7 +22,7 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.CheckpointFolder;
-import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.TrainingRun;
 import org.slf4j.LoggerFactory;
 
 /** Checkpoints of earlier versions. */
@@ -31,7 +31,7 @@ final class OlderCheckpointTest {
     private Path folder = Path.of("");
 
     private static List<String> warnings(Path run, String steps) {
-        Logger logger = (Logger) LoggerFactory.getLogger(Trainer.class);
+        Logger logger = (Logger) LoggerFactory.getLogger(TrainingRun.class);
         ListAppender<ILoggingEvent> seen = new ListAppender<>();
         seen.start();
         logger.addAppender(seen);

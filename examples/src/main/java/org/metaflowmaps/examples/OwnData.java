@@ -16,7 +16,7 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.TrainingRun;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.TrainingData;
 
@@ -40,10 +40,10 @@ public final class OwnData {
         TrainConfig config = TrainConfig.load("mixture/meta-flow-map", SETTINGS)
                 .with(Arrays.copyOfRange(arguments, 1, arguments.length));
         try (TrainingData data = new Spirals(config.seed());
-                Trainer trainer = new Trainer(config, data, Device.CPU, Path.of(arguments[0]))) {
-            trainer.initialise();
-            if (trainer.run()) {
-                System.out.printf("mean distance of samples to their arm: %.3f%n", distance(trainer.map(), 64));
+                TrainingRun run = new TrainingRun(config, data, Device.CPU, Path.of(arguments[0]))) {
+            run.initialise();
+            if (run.run()) {
+                System.out.printf("mean distance of samples to their arm: %.3f%n", distance(run.map(), 64));
             }
         }
     }

@@ -69,9 +69,11 @@ final class Operands {
         }
     }
 
-    /** A flat optimiser buffer: float32, without gaps, of the shape and device of the values. */
+    /** A flat optimiser buffer: float32 or, on the CPU, float64; without gaps, of the shape and device of the values. */
     private static void buffer(String operation, String name, Tensor buffer, Tensor values) {
-        if (present(operation, name, buffer).dtype() != DType.FLOAT32 || !buffer.isContiguous()) {
+        DType type = present(operation, name, buffer).dtype();
+        boolean fits = type == DType.FLOAT32 || (type == DType.FLOAT64 && buffer.device().type() == Device.Type.CPU);
+        if (!fits || !buffer.isContiguous()) {
             throw new IllegalArgumentException(operation + ": " + name + " is " + buffer + (buffer.isContiguous() ? "" : ", not contiguous")
                     + ", expected a contiguous float32 tensor");
         }
@@ -80,18 +82,28 @@ final class Operands {
     }
 
     /** The operands of an Adam step over flat buffers. */
-    static void adam(String operation, Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, Tensor step) {
+    static void adam(String operation, Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, Torch.AdamScalars scalars) {
         buffer(operation, "values", values, values);
         buffer(operation, "gradients", gradients, values);
         buffer(operation, "average", average, values);
         buffer(operation, "squareAverage", squareAverage, values);
-        if (present(operation, "step", step).numel() != 1) {
-            throw new IllegalArgumentException(operation + ": step is " + step + ", expected one element");
-        }
-        sameKind(operation, "step", step, "values", values);
+        present(operation, "scalars", scalars);
+        scalar(operation, "step", scalars.step(), values, false);
+        scalar(operation, "learningRate", scalars.learningRate(), values, values.device().type() == Device.Type.CPU);
+        scalar(operation, "skip", scalars.skip(), values, false);
         distinct(operation, "values", values, "average", average);
         distinct(operation, "values", values, "squareAverage", squareAverage);
         distinct(operation, "average", average, "squareAverage", squareAverage);
+    }
+
+    /** One float32 number, or float64 where that is allowed, on the device of the values. */
+    private static void scalar(String operation, String name, Tensor scalar, Tensor values, boolean wide) {
+        DType type = present(operation, name, scalar).dtype();
+        boolean fits = type == DType.FLOAT32 || (wide && type == DType.FLOAT64);
+        if (scalar.numel() != 1 || !fits || !scalar.device().equals(values.device())) {
+            throw new IllegalArgumentException(operation + ": " + name + " is " + scalar + ", expected one float32 element on "
+                    + values.device());
+        }
     }
 
     /** Buffers that are written are not the same memory. */

@@ -341,6 +341,7 @@ public final class Tensor implements AutoCloseable {
     public MemorySegment segment() {
         try (ThreadState call = ThreadState.enter(this)) {
             MemorySegment memory = borrow("segment");
+            HostReads.read();
             synchronized (raw) {
                 Arena shown = window;
                 if (shown == null) {
@@ -370,21 +371,24 @@ public final class Tensor implements AutoCloseable {
     /** The elements as float32, copied to the heap in row-major order, from any device and type. */
     public float[] toFloatArray() {
         try (TensorScope scope = TensorScope.open()) {
-            return detach().to(DType.FLOAT32).to(Device.CPU).contiguous().borrow("toFloatArray").toArray(ValueLayout.JAVA_FLOAT);
+            HostReads.read();
+            return detach().to(DType.FLOAT32).copied(Device.CPU).contiguous().borrow("toFloatArray").toArray(ValueLayout.JAVA_FLOAT);
         }
     }
 
     /** The elements as float64, copied to the heap in row-major order, from any device and type. */
     public double[] toDoubleArray() {
         try (TensorScope scope = TensorScope.open()) {
-            return detach().to(DType.FLOAT64).to(Device.CPU).contiguous().borrow("toDoubleArray").toArray(ValueLayout.JAVA_DOUBLE);
+            HostReads.read();
+            return detach().to(DType.FLOAT64).copied(Device.CPU).contiguous().borrow("toDoubleArray").toArray(ValueLayout.JAVA_DOUBLE);
         }
     }
 
     /** The elements as int64, copied to the heap in row-major order, from any device and type. */
     public long[] toLongArray() {
         try (TensorScope scope = TensorScope.open()) {
-            return detach().to(DType.INT64).to(Device.CPU).contiguous().borrow("toLongArray").toArray(ValueLayout.JAVA_LONG);
+            HostReads.read();
+            return detach().to(DType.INT64).copied(Device.CPU).contiguous().borrow("toLongArray").toArray(ValueLayout.JAVA_LONG);
         }
     }
 
@@ -397,6 +401,7 @@ public final class Tensor implements AutoCloseable {
         if (numel() != 1) {
             throw new IllegalArgumentException("item() needs one element, this is " + this);
         }
+        HostReads.read();
         try (ThreadState call = ThreadState.enter(this)) {
             return unwrap().item_double();
         } catch (RuntimeException e) {
@@ -974,6 +979,14 @@ public final class Tensor implements AutoCloseable {
     /** This tensor on another device; the same memory if it is there already. */
     public Tensor to(Device device) {
         Operands.present("to", "device", device);
+        if (device.type() == Device.Type.CPU && device().type() != Device.Type.CPU) {
+            HostReads.read();
+        }
+        return copied(device);
+    }
+
+    /** {@link #to(Device)} for a read that was counted already. */
+    private Tensor copied(Device device) {
         return apply("to", a -> a.to(Handles.device(device), a.scalar_type()));
     }
 
@@ -1038,6 +1051,9 @@ public final class Tensor implements AutoCloseable {
 
     /** Copies the other tensor's values, converted and broadcast, into this memory. */
     public Tensor copy_(Tensor other) {
+        if (Operands.present("copy_", "other", other).device().type() != Device.Type.CPU && device().type() == Device.Type.CPU) {
+            HostReads.read();
+        }
         return inPlace("copy_", a -> a.copy_(other.unwrap()), other);
     }
 
@@ -1054,6 +1070,11 @@ public final class Tensor implements AutoCloseable {
     /** this += weight · (end - this). */
     public Tensor lerp_(Tensor end, double weight) {
         return inPlace("lerp_", a -> Handles.withScalar(weight, scalar -> a.lerp_(end.unwrap(), scalar)), end);
+    }
+
+    /** this += weight · (end - this); the weight is broadcast, and of this tensor's type. */
+    public Tensor lerp_(Tensor end, Tensor weight) {
+        return inPlace("lerp_", a -> a.lerp_(end.unwrap(), weight.unwrap()), end, weight);
     }
 
     /** this += value · first · second. */

@@ -27,7 +27,7 @@ public final class Torch {
     private static final long MEAN = 1;
     private static final long NO_IGNORED_LABEL = -100;
 
-    private static final Operator FUSED_ADAMW = Operator.of("aten::_fused_adamw_", "", 15, 0);
+    private static final Operator FUSED_ADAMW = Operator.of("aten::_fused_adamw_", "tensor_lr", 15, 0);
     private static final Operator SOFTMAX_BACKWARD = Operator.of("aten::_softmax_backward_data", "", 4, 1);
 
     private Torch() {}
@@ -501,50 +501,62 @@ public final class Torch {
     }
 
     /**
-     * The numbers of an Adam step.
+     * The numbers of an Adam step that stay the same from step to step.
      *
-     * @param learningRate step size
      * @param beta1 decay of the mean
      * @param beta2 decay of the mean square
      * @param weightDecay decoupled decay
      * @param eps added to the root of the mean square
      */
-    public record AdamRates(double learningRate, double beta1, double beta2, double weightDecay, double eps) {
+    public record AdamRates(double beta1, double beta2, double weightDecay, double eps) {
         /** Checks the ranges. */
         public AdamRates {
-            boolean finite = Double.isFinite(learningRate) && Double.isFinite(weightDecay) && Double.isFinite(eps);
+            boolean finite = Double.isFinite(weightDecay) && Double.isFinite(eps);
             if (!finite || eps < 0 || !(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1)) {
-                throw new IllegalArgumentException("Adam with learning rate " + learningRate + ", beta1 " + beta1 + ", beta2 " + beta2
-                        + ", weight decay " + weightDecay + ", eps " + eps + ": expected finite numbers, betas in [0, 1), eps from 0");
+                throw new IllegalArgumentException("Adam with beta1 " + beta1 + ", beta2 " + beta2 + ", weight decay " + weightDecay
+                        + ", eps " + eps + ": expected finite numbers, betas in [0, 1), eps from 0");
             }
         }
     }
 
     /**
-     * One AdamW step in place over flat buffers (operator {@code aten::_fused_adamw_}).
+     * The numbers of an Adam step that change, on the device of the values, so that no step waits for the host.
      *
-     * @param values changed in place, float32 and contiguous like the three after it
+     * @param step a float32 scalar: the number of this step, from 1
+     * @param learningRate a scalar: float32; on the CPU also float64
+     * @param skip a float32 scalar: 1 leaves everything as it is, 0 takes the step
+     */
+    public record AdamScalars(Tensor step, Tensor learningRate, Tensor skip) {}
+
+    /**
+     * One AdamW step in place over flat buffers (operator {@code aten::_fused_adamw_.tensor_lr}).
+     *
+     * @param values changed in place; float32 (or float64 on the CPU) and contiguous like the three after it
      * @param gradients read
      * @param average changed in place
      * @param squareAverage changed in place
-     * @param step a float32 scalar that holds the number of this step, from 1
-     * @throws IllegalArgumentException unless the four have one shape and device, and the three that change are different memory
+     * @throws IllegalArgumentException unless the four have one shape, type and device, the three that change are different memory, and the
+     *     scalars are as they should be
      */
-    public static void fusedAdamW_(Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, Tensor step, AdamRates rates) {
-        Operands.adam("fusedAdamW_", values, gradients, average, squareAverage, step);
-        try (ThreadState call = ThreadState.enter(values, gradients, average, squareAverage, step)) {
+    public static void fusedAdamW_(Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, AdamScalars scalars,
+            AdamRates rates) {
+        Operands.adam("fusedAdamW_", values, gradients, average, squareAverage, scalars);
+        Tensor step = scalars.step();
+        Tensor rate = scalars.learningRate();
+        Tensor skip = scalars.skip();
+        try (ThreadState call = ThreadState.enter(values, gradients, average, squareAverage, step, rate, skip)) {
             FUSED_ADAMW.call().tensorList(values.handle()).tensorList(gradients.handle()).tensorList(average.handle())
                     .tensorList(squareAverage.handle()).tensorList().tensorList(step.handle())
-                    .float64(rates.learningRate()).float64(rates.beta1()).float64(rates.beta2()).float64(rates.weightDecay())
-                    .float64(rates.eps()).bool(false).bool(false).optionalTensor(0).optionalTensor(0).invokeVoid();
+                    .tensor(rate.handle()).float64(rates.beta1()).float64(rates.beta2()).float64(rates.weightDecay())
+                    .float64(rates.eps()).bool(false).bool(false).optionalTensor(0).optionalTensor(skip.handle()).invokeVoid();
         } catch (RuntimeException e) {
-            throw TensorException.of("fusedAdamW_", e, values, gradients, average, squareAverage, step);
+            throw TensorException.of("fusedAdamW_", e, values, gradients, average, squareAverage, step, rate, skip);
         } finally {
             Reference.reachabilityFence(values);
             Reference.reachabilityFence(gradients);
             Reference.reachabilityFence(average);
             Reference.reachabilityFence(squareAverage);
-            Reference.reachabilityFence(step);
+            Reference.reachabilityFence(scalars);
         }
     }
 }

@@ -13,12 +13,12 @@ import org.junit.jupiter.api.function.Executable;
 
 /** What libtorch would read or write without looking is refused first. */
 class OperandsTest {
-    private static final Torch.AdamRates RATES = new Torch.AdamRates(0.01, 0.9, 0.99, 0.1, 1e-8);
+    private static final Torch.AdamRates RATES = new Torch.AdamRates(0.9, 0.99, 0.1, 1e-8);
 
     @Test
     void anAdamStepTakesBuffersOfOneKindOnly() {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor step = Torch.scalar(1);
+            Torch.AdamScalars scalars = new Torch.AdamScalars(Torch.scalar(1), Torch.scalar(0.1), Torch.scalar(0));
             List<Tensor> wrong = List.of(Torch.zeros(3), Torch.zeros(5), Torch.zeros(2, 2), Torch.zeros(0), Torch.zeros(),
                     Torch.zeros(DType.FLOAT64, Device.CPU, 4), Torch.zeros(DType.BFLOAT16, Device.CPU, 4), Torch.zeros(1).expand(4),
                     Torch.zeros(4, 2).select(1, 0));
@@ -26,7 +26,7 @@ class OperandsTest {
                 for (Tensor spoilt : wrong) {
                     Tensor[] buffers = {Torch.zeros(4), Torch.zeros(4), Torch.zeros(4), Torch.zeros(4)};
                     buffers[place] = spoilt;
-                    illegalArgument("fusedAdamW_: ", () -> Torch.fusedAdamW_(buffers[0], buffers[1], buffers[2], buffers[3], step, RATES));
+                    illegalArgument("fusedAdamW_: ", () -> Torch.fusedAdamW_(buffers[0], buffers[1], buffers[2], buffers[3], scalars, RATES));
                 }
             }
             Tensor values = Torch.zeros(4);
@@ -34,10 +34,15 @@ class OperandsTest {
             Tensor average = Torch.zeros(4);
             Tensor squares = Torch.zeros(4);
             for (Tensor spoilt : List.of(Torch.zeros(2), Torch.zeros(0), Torch.zeros(DType.FLOAT64, Device.CPU))) {
-                illegalArgument("fusedAdamW_: step is", () -> Torch.fusedAdamW_(values, gradients, average, squares, spoilt, RATES));
+                illegalArgument("fusedAdamW_: step is", () -> Torch.fusedAdamW_(values, gradients, average, squares,
+                        new Torch.AdamScalars(spoilt, scalars.learningRate(), scalars.skip()), RATES));
+                illegalArgument("fusedAdamW_: skip is", () -> Torch.fusedAdamW_(values, gradients, average, squares,
+                        new Torch.AdamScalars(scalars.step(), scalars.learningRate(), spoilt), RATES));
             }
+            illegalArgument("fusedAdamW_: learningRate is", () -> Torch.fusedAdamW_(values, gradients, average, squares,
+                    new Torch.AdamScalars(scalars.step(), Torch.of(new long[] {1}), scalars.skip()), RATES));
             illegalArgument("average and squareAverage are the same memory",
-                    () -> Torch.fusedAdamW_(values, gradients, average, average, step, RATES));
+                    () -> Torch.fusedAdamW_(values, gradients, average, average, scalars, RATES));
             assertArrayEquals(new float[4], values.toFloatArray(), "refused before anything is written");
         }
     }
@@ -45,9 +50,9 @@ class OperandsTest {
     @Test
     void adamRatesAreInRange() {
         double nan = Double.NaN;
-        for (double[] rates : new double[][] {{nan, 0.9, 0.9, 0, 0}, {1, 1, 0.9, 0, 0}, {1, 0.9, -0.1, 0, 0}, {1, 0.9, nan, 0, 0},
-                {1, 0.9, 0.9, Double.POSITIVE_INFINITY, 0}, {1, 0.9, 0.9, 0, -1}}) {
-            illegalArgument("Adam with learning rate", () -> new Torch.AdamRates(rates[0], rates[1], rates[2], rates[3], rates[4]));
+        for (double[] rates : new double[][] {{1, 0.9, 0, 0}, {0.9, -0.1, 0, 0}, {0.9, nan, 0, 0},
+                {0.9, 0.9, Double.POSITIVE_INFINITY, 0}, {0.9, 0.9, 0, -1}}) {
+            illegalArgument("Adam with beta1", () -> new Torch.AdamRates(rates[0], rates[1], rates[2], rates[3]));
         }
     }
 

@@ -322,7 +322,7 @@ class OperationsTest {
     /** Loshchilov and Hutter, "Decoupled weight decay regularization", algorithm 2, in double precision. */
     @Test
     void fusedAdamWTakesTheStepOfItsPaper() {
-        Torch.AdamRates rates = new Torch.AdamRates(0.01, 0.9, 0.99, 0.1, 1e-8);
+        Torch.AdamRates rates = new Torch.AdamRates(0.9, 0.99, 0.1, 1e-8);
         double[] value = A.clone();
         double[] mean = new double[6];
         double[] square = new double[6];
@@ -332,7 +332,10 @@ class OperationsTest {
             Tensor average = Torch.zerosLike(values);
             Tensor squares = Torch.zerosLike(values);
             for (int step = 1; step <= 3; step++) {
-                Torch.fusedAdamW_(values, gradient, average, squares, Torch.scalar(step), rates);
+                Torch.fusedAdamW_(values, gradient, average, squares,
+                        new Torch.AdamScalars(Torch.scalar(step), Torch.scalar(0.01), Torch.scalar(0)), rates);
+                Torch.fusedAdamW_(values, gradient.div(0), average, squares,
+                        new Torch.AdamScalars(Torch.scalar(step), Torch.scalar(0.01), Torch.scalar(1)), rates);
                 for (int i = 0; i < 6; i++) {
                     mean[i] = 0.9 * mean[i] + 0.1 * B[i];
                     square[i] = 0.99 * square[i] + 0.01 * B[i] * B[i];

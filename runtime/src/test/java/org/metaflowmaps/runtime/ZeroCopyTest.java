@@ -194,4 +194,20 @@ class ZeroCopyTest {
             illegalState("call contiguous() first", turned::segment);
         }
     }
+
+    @Test
+    void valuesThatJavaGetsAreCounted() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor tensor = Torch.zeros(1);
+            long before = HostReads.count();
+            tensor.add(1).mul(2).to(Device.CPU).copy_(tensor);
+            assertEquals(before, HostReads.count());
+            tensor.item();
+            tensor.segment();
+            tensor.toFloatArray();
+            tensor.toDoubleArray();
+            tensor.toLongArray();
+            assertEquals(before + 5, HostReads.count());
+        }
+    }
 }

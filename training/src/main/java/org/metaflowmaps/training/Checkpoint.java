@@ -18,10 +18,10 @@ import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.internal.Texts;
+import org.metaflowmaps.training.checkpoint.Saved;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.optim.MovingAverage;
-import org.metaflowmaps.training.optim.Optimizer;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -39,7 +39,6 @@ public final class Checkpoint {
     private static final String NETWORK = Networks.SETTINGS;
     private static final String RUN = Networks.RUN;
     private static final String STEP = "step";
-    private static final String UPDATES = "updates";
     private static final String SKIPPED = "skipped";
     private static final String SKIPPED_IN_ROW = "skipped_in_a_row";
     private static final String REPLACED = "items_replaced";
@@ -53,30 +52,24 @@ public final class Checkpoint {
     static final String LOSSES = "losses_version";
 
     private static final int LOSSES_NOW = 2;
-    private static final String VALUES = "train/values";
+    private static final String TRAIN = "train/";
 
     /** Only in old files: the average is the file's network, so it is not written a second time. */
     private static final String AVERAGE = "train/average";
 
     private static final String RANDOM = "train/random";
-    private static final String MORE = "train/more/";
-    private static final String MOMENT = "train/moment/";
 
     private Checkpoint() {}
 
     /**
-     * What changes while a run trains; all of it belongs to the trainer.
+     * What changes while a run trains; all of it belongs to the run.
      *
-     * @param more further buffers by name, of whatever else a run trains
+     * @param saved buffers by their names under {@code train/}, and counters by theirs in the metadata
      */
-    record State(MetaFlowMap map, Optimizer optimizer, MovingAverage average, RandomSource random, Map<String, Tensor> more) {
-        /** The buffers under {@code train/} by their names in a file. */
+    record State(MetaFlowMap map, MovingAverage average, RandomSource random, Saved saved) {
+        /** The buffers by their names in a file. */
         private Map<String, Tensor> buffers() {
-            Map<String, Tensor> buffers = new LinkedHashMap<>();
-            buffers.put(VALUES, map.parameters().values());
-            optimizer.moments().forEach((name, moment) -> buffers.put(MOMENT + name, moment));
-            more.forEach((name, buffer) -> buffers.put(MORE + name, buffer));
-            return buffers;
+            return saved.under(TRAIN).buffers();
         }
 
         /** The average by its names in a file: its parameters, which are the file's network, or one buffer in old files. */
@@ -93,15 +86,13 @@ public final class Checkpoint {
     }
 
     /**
-     * How far a run has come.
+     * What a file said beside its buffers.
      *
-     * @param step steps done, from which the data's position follows
-     * @param skipped those of them that changed nothing
-     * @param skippedInRow those skipped since the last one that was taken
-     * @param replaced items that took a damaged one's place
+     * @param progress how far its run had come
+     * @param counters those of the saved state
      * @param olderLosses true if a version of {@value #LOSSES} before this one wrote the file
      */
-    record Progress(long step, long skipped, int skippedInRow, long replaced, boolean olderLosses) {}
+    record Restored(Progress progress, Map<String, Long> counters, boolean olderLosses) {}
 
     /**
      * True of a run's checkpoint whose network never saw an item without its label: {@code label_drop} was 0.
@@ -126,13 +117,13 @@ public final class Checkpoint {
             metadata.put(NETWORK, JSON.writeValueAsString(config.model()));
             metadata.put(RUN, RunSettings.of(config));
             metadata.put(LOSSES, Integer.toString(LOSSES_NOW));
-            metadata.put(STEP, Long.toString(progress.step));
-            metadata.put(UPDATES, Long.toString(state.optimizer.steps()));
-            metadata.put(SKIPPED, Long.toString(progress.skipped));
-            metadata.put(SKIPPED_IN_ROW, Integer.toString(progress.skippedInRow));
-            metadata.put(POSITION, Long.toString(position(config, progress.step)));
-            if (progress.replaced > 0) {
-                metadata.put(REPLACED, Long.toString(progress.replaced));
+            metadata.put(STEP, Long.toString(progress.step()));
+            state.saved.counters().forEach((name, count) -> metadata.put(name, Long.toString(count)));
+            metadata.put(SKIPPED, Long.toString(progress.skipped()));
+            metadata.put(SKIPPED_IN_ROW, Integer.toString(progress.skippedInRow()));
+            metadata.put(POSITION, Long.toString(position(config, progress.step())));
+            if (progress.replaced() > 0) {
+                metadata.put(REPLACED, Long.toString(progress.replaced()));
             }
             if (!classNames.isEmpty()) {
                 metadata.put(CLASS_NAMES, JSON.writeValueAsString(classNames));
@@ -147,13 +138,13 @@ public final class Checkpoint {
     }
 
     /**
-     * Puts a state back and returns how far it had come.
+     * Puts a state back, but for its counters, and returns these with how far it had come.
      *
      * @param open as {@link Networks#open} gives it
      * @param file its name, for messages
      * @throws IOException if the file is not of this run or lacks a part; the state is then as it was
      */
-    static Progress restore(SafetensorsFile open, Path file, TrainConfig config, List<String> classNames, State state) throws IOException {
+    static Restored restore(SafetensorsFile open, Path file, TrainConfig config, List<String> classNames, State state) throws IOException {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             requireSameRun(open, file, config);
@@ -166,18 +157,20 @@ public final class Checkpoint {
             }
             Tensor random = saved(open, file, RANDOM, state.random.state()).clone();
             Progress progress = new Progress(number(open, file, STEP, -1), number(open, file, SKIPPED, 0),
-                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)), number(open, file, REPLACED, 0),
-                    number(open, file, LOSSES, 1) < LOSSES_NOW);
-            long updates = number(open, file, UPDATES, progress.step);
-            long position = position(config, progress.step);
+                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)), number(open, file, REPLACED, 0));
+            Map<String, Long> counters = new LinkedHashMap<>();
+            for (String name : state.saved.counters().keySet()) {
+                counters.put(name, number(open, file, name, progress.step()));
+            }
+            long position = position(config, progress.step());
             if (number(open, file, POSITION, position) != position) {
                 throw new IOException(file + " cannot be resumed: it is at item " + shown(open, POSITION) + " of the data, which is not where step "
-                        + progress.step + " of this run begins: " + position);
+                        + progress.step() + " of this run begins: " + position);
             }
+            boolean olderLosses = number(open, file, LOSSES, 1) < LOSSES_NOW;
             state.random.restore(random);
             saved.forEach((name, values) -> Objects.requireNonNull(buffers.get(name)).copy_(values));
-            state.optimizer.resumeAt(updates);
-            return progress;
+            return new Restored(progress, counters, olderLosses);
         } catch (IllegalArgumentException | ArithmeticException | TensorException e) {
             throw new IOException(file + " cannot be resumed: " + e.getMessage(), e);
         }

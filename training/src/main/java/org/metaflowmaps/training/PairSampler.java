@@ -67,8 +67,17 @@ final class PairSampler {
 
     /** Jumps from s to u, split at a uniform fraction. */
     Pair jump(TrainingData.Batch batch, Context context, long step) {
+        long size = batch.items().size(0);
+        Ends ends = ends(size, step);
+        return new Pair(ends.start, ends.end, random.uniform(size), random.normal(batch.items().shape()), batch.items(), context,
+                batch.weights());
+    }
+
+    /** s and u. */
+    private record Ends(Tensor start, Tensor end) {}
+
+    private Ends ends(long size, long step) {
         try (TensorScope scope = TensorScope.open()) {
-            long size = batch.items().size(0);
             TimesConfig.Law law = times.pair();
             Tensor start;
             Tensor end;
@@ -89,9 +98,7 @@ final class PairSampler {
                 start = start.add(cut);
                 end = end.sub(cut);
             }
-            return new Pair(scope.keep(start), scope.keep(end), scope.keep(random.uniform(size)),
-                    scope.keep(random.normal(batch.items().shape())),
-                    batch.items(), context, batch.weights());
+            return new Ends(scope.keep(start), scope.keep(end));
         }
     }
 

@@ -49,7 +49,7 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
             case NONE -> new Teacher(null, null, null);
             case MIXTURE -> {
                 GaussianMixture mixture = GaussianMixture.isotropic(config.data().means(), config.data().variance(), device);
-                yield new Teacher(new Glass(mixture.drift()), null, mixture);
+                yield new Teacher(new Glass(mixture.drift(false)), null, mixture);
             }
             case NETWORK -> {
                 Path file = Path.of(Objects.requireNonNull(teacher.file()));

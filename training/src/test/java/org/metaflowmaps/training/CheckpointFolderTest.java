@@ -64,7 +64,7 @@ final class CheckpointFolderTest {
 
     private void run() throws IOException {
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.run();
         }
     }
@@ -72,7 +72,7 @@ final class CheckpointFolderTest {
     /** Resumes, and runs to the end; returns the step from which it went on. */
     private long resumed() throws IOException {
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
             long from = trainer.step();
             trainer.run();
@@ -114,7 +114,7 @@ final class CheckpointFolderTest {
         assertEquals(5, resumed());
         assertArrayEquals(end, Files.readAllBytes(newest()), "the last step was taken again, with the same result");
         assertEquals(List.of("5", "6"), names());
-        assertEquals(List.of(1L, 2L, 3L, 4L, 5L, 6L), MetricsLog.read(folder.resolve(Trainer.METRICS)).stream()
+        assertEquals(List.of(1L, 2L, 3L, 4L, 5L, 6L), MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream()
                 .map(MetricsLog.Entry::step).toList());
     }
 
@@ -125,7 +125,7 @@ final class CheckpointFolderTest {
         Files.delete(newest());
         Files.createLink(newest(), step(6));
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
         }
         assertTrue(Files.isSameFile(step(5), newest()));
@@ -199,7 +199,7 @@ final class CheckpointFolderTest {
         runs.steps = 4;
         Path old = folder.resolve("old");
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, old)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, old)) {
             trainer.run();
         }
         Path file = old.resolve(CheckpointFolder.CHECKPOINT);
@@ -216,7 +216,7 @@ final class CheckpointFolderTest {
         }
         runs.steps = 6;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, old)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, old)) {
             trainer.resume();
             assertEquals(4, trainer.step());
             trainer.run();
@@ -233,6 +233,6 @@ final class CheckpointFolderTest {
         Files.delete(newest());
         assertFalse(checkpoints.isEmpty(), "the newest may lack its second name after a kill");
         checkpoints.clear();
-        assertTrue(checkpoints.isEmpty() && Files.exists(mine) && Files.exists(folder.resolve(Trainer.METRICS)));
+        assertTrue(checkpoints.isEmpty() && Files.exists(mine) && Files.exists(folder.resolve(TrainingRun.METRICS)));
     }
 }

@@ -57,7 +57,7 @@ final class CheckpointTest {
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
         runs.learningRate = 1e-2;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.run();
             try (MetaFlowMap map = Networks.load(folder.resolve(CheckpointFolder.CHECKPOINT), Device.CPU);
                     TensorScope scope = TensorScope.open()) {
@@ -86,7 +86,7 @@ final class CheckpointTest {
     private byte[] trained() throws IOException {
         Runs runs = new Runs();
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.run();
         }
         return Files.readAllBytes(folder.resolve(CheckpointFolder.CHECKPOINT));

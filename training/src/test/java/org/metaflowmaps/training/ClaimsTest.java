@@ -164,7 +164,7 @@ class ClaimsTest {
         try (var data = runs.data()) {
             long with = NativeMemory.liveTensors();
             String message = String.valueOf(assertThrows(IllegalArgumentException.class,
-                    () -> new Trainer(runs.config(), data, Device.CPU, folder)).getMessage());
+                    () -> new TrainingRun(runs.config(), data, Device.CPU, folder)).getMessage());
             assertTrue(message.matches("config: batch 2147483647 of a network of \\d+ parameters needs .*iB of memory, .* are free: "
                     + "lower batch; accumulate makes up for it"), message);
             assertEquals(with, NativeMemory.liveTensors());

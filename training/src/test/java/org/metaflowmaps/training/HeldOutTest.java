@@ -63,7 +63,7 @@ class HeldOutTest {
         LabelledImages images = new LabelledImages(pixels, 1, 4, 4, new byte[] {0, 1, 2, 1, 0, 2, 1, 0, 1}, List.of("a", "b", "c"));
         Path run = folder.resolve(name);
         try (Loader data = new Loader(new ImageData(images), 1, Reading.of(0).holdingOut(3), Device.CPU);
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run);
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, run);
                 TensorScope scope = TensorScope.open()) {
             assertEquals(3, data.heldOut());
             trainer.pictures((item, columns, labels, rows) -> {
@@ -118,7 +118,7 @@ class HeldOutTest {
         List<Integer> left = new ArrayList<>(List.of(stops));
         for (boolean done = false; !done; ) {
             try (Loader data = new Loader(new ImageData(images), 1, Reading.of(0).holdingOut(3), Device.CPU);
-                    Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run)) {
+                    TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, run)) {
                 if (left.size() < stops.length) {
                     trainer.resume();
                 }
@@ -131,7 +131,7 @@ class HeldOutTest {
                 done = trainer.run();
             }
         }
-        List<MetricsLog.Entry> log = MetricsLog.read(run.resolve(Trainer.METRICS));
+        List<MetricsLog.Entry> log = MetricsLog.read(run.resolve(TrainingRun.METRICS));
         assertEquals(List.of(2L, 4L, 5L, 6L, 7L), log.stream().map(MetricsLog.Entry::step).toList());
         return log.stream().map(entry -> Maps.filterKeys(entry.values(), MEASURED::contains)).toList();
     }
@@ -152,10 +152,10 @@ class HeldOutTest {
         runs.evaluateEvery = 2;
         try (TrainingData whole = runs.data();
                 TrainingData data = recorded(whole, new ArrayList<>());
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             Refusal.assertRefused(TrainingException.class, trainer::run, "step 2: x.png is damaged", "checkpoint.safetensors");
         }
-        assertEquals(List.of(1L, 2L), MetricsLog.read(folder.resolve(Trainer.METRICS)).stream().map(MetricsLog.Entry::step).toList());
+        assertEquals(List.of(1L, 2L), MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream().map(MetricsLog.Entry::step).toList());
     }
 
     /** Items for a picture are those of the first batch, and the stream reads on as if they had not been read. */
@@ -186,7 +186,7 @@ class HeldOutTest {
         List<float[]> shown = new ArrayList<>();
         try (Loader files = new Loader(new ImageFolder(classes, 4, 1), 5, skip, Device.CPU);
                 TrainingData data = recorded(files, positions);
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("run"))) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder.resolve("run"))) {
             trainer.pictures((item, columns, labels, rows) -> {
                 shown.addAll(rows);
                 return PNG.clone();

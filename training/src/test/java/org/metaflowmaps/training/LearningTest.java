@@ -42,15 +42,15 @@ final class LearningTest {
         double first = 0;
         double last = 0;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             for (int i = 0; i < STEPS; i++) {
                 Trainer.Report report = trainer.step(true);
                 assertNotNull(report);
                 if (i == 0) {
-                    first = report.diagonal();
+                    first = report.error("diagonal");
                 }
                 if (i >= STEPS - LAST) {
-                    last += report.diagonal() / LAST;
+                    last += report.error("diagonal") / LAST;
                 }
             }
         }

@@ -49,7 +49,7 @@ final class OwnDataTest {
             train(config.with("steps=" + stop), folder);
         }
         try (Loader data = new Loader(new Circles(100), config.seed(), Reading.of(2).holdingOut(10), Device.CPU);
-                Trainer trainer = new Trainer(config, data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(config, data, Device.CPU, folder)) {
             if (stops.length == 0) {
                 trainer.initialise();
             } else {

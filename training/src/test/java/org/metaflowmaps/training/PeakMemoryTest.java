@@ -96,7 +96,7 @@ final class PeakMemoryTest {
         new Random(2).nextBytes(pixels);
         LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, new byte[BATCH], List.of("a", "b", "c"));
         try (TrainingData data = new Loader(new ImageData(images), 1, Reading.of(0), Device.CPU);
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.step(false);
             return PeakMemory.least(() -> trainer.step(false)) / TOKENS;
         }

@@ -38,7 +38,7 @@ final class PrecisionTest {
         List<Trainer.Report> reports = new ArrayList<>();
         long tensors = NativeMemory.liveTensors();
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             for (int i = 0; i < runs.steps; i++) {
                 reports.add(Objects.requireNonNull(trainer.step(true)));
                 assertFalse(Autocast.isOn(Device.Type.CPU));
@@ -51,7 +51,7 @@ final class PrecisionTest {
     }
 
     private static double end(List<Trainer.Report> reports) {
-        return reports.subList(STEPS - LAST, STEPS).stream().mapToDouble(Trainer.Report::diagonal).average().orElseThrow();
+        return reports.subList(STEPS - LAST, STEPS).stream().mapToDouble(report -> report.error("diagonal")).average().orElseThrow();
     }
 
     @Test
@@ -65,7 +65,7 @@ final class PrecisionTest {
         runs.warmUp = 20;
         List<Trainer.Report> exact = run(runs, Precision.FLOAT32);
         List<Trainer.Report> mixed = run(runs, Precision.BFLOAT16);
-        double start = exact.getFirst().diagonal();
+        double start = exact.getFirst().error("diagonal");
         assertTrue(end(exact) < 0.7 * start, end(exact) + " after " + start);
         assertEquals(end(exact), end(mixed), 0.02 * start);
         assertNotEquals(end(exact), end(mixed), "nothing was rounded");
@@ -87,14 +87,14 @@ final class PrecisionTest {
         List<Trainer.Report> exact = run(runs, Precision.FLOAT32);
         List<Trainer.Report> mixed = run(runs, Precision.BFLOAT16);
         for (int i = 0; i < runs.steps; i++) {
-            assertEquals(exact.get(i).diagonal(), mixed.get(i).diagonal(), 0.03 * exact.get(i).diagonal(), "diagonal of step " + i);
+            assertEquals(exact.get(i).error("diagonal"), mixed.get(i).error("diagonal"), 0.03 * exact.get(i).error("diagonal"), "diagonal of step " + i);
             assertEquals(exact.get(i).gradientNorm(), mixed.get(i).gradientNorm(), 0.1 * exact.get(i).gradientNorm(),
                     "gradient of step " + i);
             if (kind != LossConfig.ConsistencyKind.NONE) {
-                assertEquals(exact.get(i).consistency(), mixed.get(i).consistency(), 0.05 * exact.get(i).consistency(),
+                assertEquals(exact.get(i).error("consistency"), mixed.get(i).error("consistency"), 0.05 * exact.get(i).error("consistency"),
                         "consistency of step " + i);
             }
         }
-        assertNotEquals(exact.getLast().diagonal(), mixed.getLast().diagonal(), "nothing was rounded");
+        assertNotEquals(exact.getLast().error("diagonal"), mixed.getLast().error("diagonal"), "nothing was rounded");
     }
 }

@@ -57,6 +57,8 @@ final class Runs {
     OptimizerConfig.Kind optimizer = OptimizerConfig.Kind.RADAM;
     WeightingConfig.Kind weighting = WeightingConfig.Kind.L2;
     long evaluateEvery;
+    long alphaTo;
+    double consistencyShare = 1;
     LossConfig.ConsistencyKind consistency = LossConfig.ConsistencyKind.PSD;
 
     static ModelConfig transformer(int heads) {
@@ -70,7 +72,8 @@ final class Runs {
         return new TrainConfig(seed, steps, batch, accumulate, 0.1, guidance, 0, init, logEvery, checkpointEvery, checkpointKeep,
                 checkpointKeepEvery, evaluateEvery,
                 precision, DataConfig.mixture(MEANS, VARIANCE), model,
-                teacher, new LossConfig(velocity, plain, consistency, plain, 1, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0, 4),
+                teacher, new LossConfig(velocity, plain, consistency, plain, consistencyShare, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0,
+                        alphaTo == 0 ? 4 : alphaTo),
                 new TimesConfig(2, 0.1, 0, uniform,
                         consistency == LossConfig.ConsistencyKind.SHORTCUT ? dyadic : uniform, 0),
                 new OptimizerConfig(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8,

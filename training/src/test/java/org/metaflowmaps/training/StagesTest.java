@@ -45,7 +45,7 @@ final class StagesTest {
 
     private Path trained(Runs runs, String name) throws IOException {
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve(name))) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder.resolve(name))) {
             trainer.initialise();
             assertTrue(trainer.run());
         }
@@ -81,12 +81,12 @@ final class StagesTest {
         runs.velocity = LossConfig.VelocityKind.TEACHER;
         runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, flowMap, null, TeacherConfig.Guidance.NONE, 0);
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("distilled"))) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder.resolve("distilled"))) {
             trainer.initialise();
             assertArrayEquals(flow, output(trainer.map(), 3));
             assertArrayEquals(flow, output(trainer.averaged(), 3));
             // The teacher is another network by now, so there is something to learn.
-            assertTrue(Objects.requireNonNull(trainer.step(true)).diagonal() > 0);
+            assertTrue(Objects.requireNonNull(trainer.step(true)).error("diagonal") > 0);
         }
         assertEquals(before, NativeMemory.liveTensors());
     }
@@ -103,11 +103,11 @@ final class StagesTest {
             runs.weighting = velocity == LossConfig.VelocityKind.DATA ? WeightingConfig.Kind.LEARNED : WeightingConfig.Kind.LEARNED_LOG;
             runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
             try (TrainingData data = runs.data();
-                    Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                    TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
                 for (int i = 0; i < 3; i++) {
                     Trainer.Report report = Objects.requireNonNull(trainer.step(true));
-                    assertTrue(Double.isFinite(report.diagonal()));
-                    assertEquals(kind == LossConfig.ConsistencyKind.NONE, Double.isNaN(report.consistency()));
+                    assertTrue(Double.isFinite(report.error("diagonal")));
+                    assertEquals(kind == LossConfig.ConsistencyKind.NONE, Double.isNaN(report.error("consistency")));
                 }
             }
         }
@@ -128,9 +128,9 @@ final class StagesTest {
         double first = 0;
         double last = 0;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             for (int i = 0; i < runs.steps; i++) {
-                double diagonal = Objects.requireNonNull(trainer.step(true)).diagonal();
+                double diagonal = Objects.requireNonNull(trainer.step(true)).error("diagonal");
                 first = i == 0 ? diagonal : first;
                 last += i >= runs.steps - 50 ? diagonal / 50 : 0;
             }
@@ -174,7 +174,7 @@ final class StagesTest {
                 TeacherConfig.Guidance.SIT, 0);
         long before = NativeMemory.liveTensors();
         try (TrainingData data = runs.data()) {
-            IOException missing = assertThrows(IOException.class, () -> new Trainer(runs.config(), data, Device.CPU, folder));
+            IOException missing = assertThrows(IOException.class, () -> new TrainingRun(runs.config(), data, Device.CPU, folder));
             assertTrue(missing.toString().contains("none.pt"), missing.toString());
         }
         assertEquals(before, NativeMemory.liveTensors());

@@ -97,9 +97,9 @@ final class TeacherTest {
 
     private void step(Runs runs, @Nullable ConditionalDrift given) throws IOException {
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, given, Device.CPU, folder.resolve("run"))) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, given, Device.CPU, folder.resolve("run"))) {
             trainer.initialise();
-            assertTrue(Double.isFinite(Objects.requireNonNull(trainer.step(true)).consistency()));
+            assertTrue(Double.isFinite(Objects.requireNonNull(trainer.step(true)).error("consistency")));
         }
     }
 
@@ -172,7 +172,7 @@ final class TeacherTest {
         runs.model = new ModelConfig(student(true), null);
         runs.steps = 1;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder.resolve("first"))) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder.resolve("first"))) {
             trainer.run();
         }
         String checkpoint = folder.resolve("first").resolve(CheckpointFolder.CHECKPOINT).toString();
@@ -236,9 +236,9 @@ final class TeacherTest {
                 GaussianMixture tilted = new LinearGaussianReward(new double[] {1.2, -0.8}, -1, 0.5).tilted(mixture);
                 TensorScope scope = TensorScope.open()) {
             try (TrainingData data = runs.data();
-                    Trainer trainer = new Trainer(runs.config(), data, new Glass(tilted.drift()), Device.CPU, folder)) {
+                    TrainingRun trainer = new TrainingRun(runs.config(), data, new Glass(tilted.drift()), Device.CPU, folder)) {
                 for (int i = 0; i < runs.steps; i++) {
-                    double diagonal = Objects.requireNonNull(trainer.step(true)).diagonal();
+                    double diagonal = Objects.requireNonNull(trainer.step(true)).error("diagonal");
                     first = i == 0 ? diagonal : first;
                     last += i >= runs.steps - 50 ? diagonal / 50 : 0;
                 }
@@ -255,13 +255,13 @@ final class TeacherTest {
     void eachLossIsDifferentiatedBeforeTheNextIsComputed() throws IOException {
         Runs runs = runs(Runs.MLP, new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0));
         List<Double> norms = new ArrayList<>();
-        List<Trainer> trainers = new ArrayList<>();
+        List<TrainingRun> trainers = new ArrayList<>();
         ConditionalDrift watching = (start, state, context) -> {
             norms.add(trainers.getFirst().map().parameters().gradients().norm().item());
             return state.neg();
         };
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, watching, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, watching, Device.CPU, folder)) {
             trainers.add(trainer);
             trainer.step(true);
         }

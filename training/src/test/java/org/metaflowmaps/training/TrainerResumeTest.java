@@ -60,21 +60,21 @@ final class TrainerResumeTest {
         TrainConfig config = runs.config();
         Path whole = folder.resolve("whole");
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(config, data, Device.CPU, whole)) {
+                TrainingRun trainer = new TrainingRun(config, data, Device.CPU, whole)) {
             trainer.run();
         }
         byte[] expected = checkpoint(whole);
         for (int stopped = 0; stopped < STEPS; stopped++) {
             Path run = folder.resolve("stopped" + stopped);
             try (TrainingData data = runs.data();
-                    Trainer trainer = new Trainer(config, data, Device.CPU, run)) {
+                    TrainingRun trainer = new TrainingRun(config, data, Device.CPU, run)) {
                 for (int i = 0; i < stopped; i++) {
                     trainer.step(i % 2 == 0);
                 }
                 trainer.save();
             }
             try (TrainingData data = runs.data();
-                    Trainer trainer = new Trainer(config, data, Device.CPU, run)) {
+                    TrainingRun trainer = new TrainingRun(config, data, Device.CPU, run)) {
                 trainer.resume();
                 assertEquals(stopped, trainer.step());
                 trainer.run();
@@ -92,12 +92,12 @@ final class TrainerResumeTest {
         runs.steps = STEPS;
         Path whole = folder.resolve("whole");
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, whole)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, whole)) {
             trainer.run();
         }
         Path run = folder.resolve("old");
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, run)) {
             for (int i = 0; i < 5; i++) {
                 trainer.step(false);
             }
@@ -117,7 +117,7 @@ final class TrainerResumeTest {
             Files.delete(run.resolve("checkpoints").resolve("step-000000005.safetensors"));
         }
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, run)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, run)) {
             trainer.resume();
             assertEquals(5, trainer.step());
             trainer.run();
@@ -132,7 +132,7 @@ final class TrainerResumeTest {
         run(runs);
         runs.steps = 6;
         resumed(runs);
-        List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(Trainer.METRICS));
+        List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(TrainingRun.METRICS));
         assertEquals(List.of(1L, 2L, 3L, 4L, 5L, 6L), log.stream().map(MetricsLog.Entry::step).toList());
         for (int i = 1; i < log.size(); i++) {
             assertTrue(log.get(i).seconds() > log.get(i - 1).seconds(), "time went on at line " + i);
@@ -141,14 +141,14 @@ final class TrainerResumeTest {
 
     private void run(Runs runs) throws IOException {
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.run();
         }
     }
 
     private void resumed(Runs runs) throws IOException {
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
             trainer.run();
         }
@@ -179,7 +179,7 @@ final class TrainerResumeTest {
         run(runs);
         runs.model = Runs.transformer(4);
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open()) {
             float[] fresh = trainer.map().parameters().values().toFloatArray();
             assertRefused(IOException.class, trainer::resume, "step-000000005.safetensors", "another network",
@@ -196,7 +196,7 @@ final class TrainerResumeTest {
         Runs runs = new Runs();
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(1)) {
             long count = trainer.map().parameters().count();

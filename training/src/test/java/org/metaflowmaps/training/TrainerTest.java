@@ -37,7 +37,7 @@ final class TrainerTest {
     @TempDir
     private Path folder;
 
-    private static float[] weights(Trainer trainer) {
+    private static float[] weights(TrainingRun trainer) {
         try (TensorScope scope = TensorScope.open()) {
             return trainer.map().parameters().values().toFloatArray();
         }
@@ -89,13 +89,13 @@ final class TrainerTest {
         double[] expected;
         double loss = 0;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open()) {
             expected = new double[(int) trainer.map().parameters().gradients().numel()];
             for (int pass = 0; pass < 2; pass++) {
                 Trainer.Report report = trainer.step(true);
                 assertNotNull(report);
-                loss += report.diagonal() / 2;
+                loss += report.error("diagonal") / 2;
                 double[] gradients = trainer.map().parameters().gradients().toDoubleArray();
                 for (int i = 0; i < expected.length; i++) {
                     expected[i] += gradients[i] / 2;
@@ -104,11 +104,11 @@ final class TrainerTest {
         }
         runs.accumulate = 2;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open()) {
             Trainer.Report report = trainer.step(true);
             assertNotNull(report);
-            assertEquals(loss, report.diagonal(), 1e-5 * loss);
+            assertEquals(loss, report.error("diagonal"), 1e-5 * loss);
             double[] gradients = trainer.map().parameters().gradients().toDoubleArray();
             assertArrayEquals(expected, gradients, 1e-5 * report.gradientNorm());
             assertTrue(report.gradientNorm() > 0);
@@ -121,7 +121,7 @@ final class TrainerTest {
         float[][] after = new float[2][];
         for (int i = 0; i < 2; i++) {
             try (TrainingData data = runs.data();
-                    Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                    TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
                 trainer.step(i == 0);
                 after[i] = weights(trainer);
             }
@@ -134,7 +134,7 @@ final class TrainerTest {
         Runs runs = new Runs();
         runs.clip = 1e-3;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder);
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open()) {
             Trainer.Report report = trainer.step(true);
             assertNotNull(report);
@@ -149,7 +149,7 @@ final class TrainerTest {
         runs.steps = 8;
         runs.logEvery = 3;
         run(runs);
-        assertEquals(List.of(3L, 6L, 8L), MetricsLog.read(folder.resolve(Trainer.METRICS)).stream().map(MetricsLog.Entry::step).toList());
+        assertEquals(List.of(3L, 6L, 8L), MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream().map(MetricsLog.Entry::step).toList());
         try (Stream<Path> files = Files.list(folder)) {
             assertEquals(1, files.filter(file -> file.getFileName().toString().startsWith("events.out.tfevents.")).count());
         }
@@ -157,7 +157,7 @@ final class TrainerTest {
 
     private void run(Runs runs) throws IOException {
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.run();
         }
     }
@@ -170,7 +170,7 @@ final class TrainerTest {
         runs.decay = 4;
         runs.learningRate = 1e-3;
         run(runs);
-        double[] rates = MetricsLog.read(folder.resolve(Trainer.METRICS)).stream()
+        double[] rates = MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream()
                 .mapToDouble(entry -> entry.values().getOrDefault("learning_rate", Double.NaN)).toArray();
         // The fall of four steps begins at the full rate and would reach zero at the step that is not taken.
         assertArrayEquals(new double[] {1e-4, 5.5e-4, 1e-3, 1e-3, 1e-3, 7.5e-4, 5e-4, 2.5e-4}, rates, 1e-12);
@@ -184,7 +184,7 @@ final class TrainerTest {
         runs.steps = 3;
         runs.decay = decay;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             for (int i = 0; i < 6; i++) {
                 Trainer.Report report = trainer.step(true);
                 assertNotNull(report);
@@ -206,7 +206,7 @@ final class TrainerTest {
         Runs runs = exploding();
         runs.checkpointEvery = 1;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             assertRefused(TrainingException.class, trainer::run, "step 1:", "not finite", "1 steps in a row", "diagonal",
                     "consistency", "gradient norm",
                     folder.resolve(CheckpointFolder.CHECKPOINT).toString(), "optimizer.learning_rate");
@@ -239,7 +239,7 @@ final class TrainerTest {
     void spoiledDataLeavesTheWeightsAlone() throws IOException {
         Runs runs = new Runs();
         try (TrainingData data = spoiled();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             float[] before = weights(trainer);
             assertRefused(TrainingException.class, () -> trainer.step(true), "step 0:", "diagonal NaN", "check the data");
             assertArrayEquals(before, weights(trainer));
@@ -248,7 +248,7 @@ final class TrainerTest {
     }
 
     /** A state as bits: weights, moments, average. */
-    private List<float[]> state(Trainer trainer) throws IOException {
+    private List<float[]> state(TrainingRun trainer) throws IOException {
         trainer.save();
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(CheckpointFolder.CHECKPOINT));
                 TensorScope scope = TensorScope.open()) {
@@ -267,12 +267,12 @@ final class TrainerTest {
         runs.maxSkipped = 3;
         List<float[]> before;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.step(false);
             before = state(trainer);
         }
         try (TrainingData data = spoiled();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
             for (int skipped = 1; skipped <= 2; skipped++) {
                 Trainer.Report report = trainer.step(true);
@@ -288,13 +288,13 @@ final class TrainerTest {
         }
         // A run that goes on from there has not forgotten them: one more is one too many.
         try (TrainingData data = spoiled();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
             assertRefused(TrainingException.class, () -> trainer.step(true), "step 3:", "3 steps in a row");
         }
         // With good data it goes on, and the optimiser has counted its updates only.
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
             Trainer.Report report = trainer.step(true);
             assertNotNull(report);
@@ -314,7 +314,7 @@ final class TrainerTest {
         runs.learningRate = 1e-30;
         double[] norms = new double[6];
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             for (int i = 0; i < norms.length; i++) {
                 Trainer.Report report = trainer.step(true);
                 assertNotNull(report);
@@ -326,7 +326,7 @@ final class TrainerTest {
         runs.skipAbove = (sorted[2] + sorted[3]) / 2;
         runs.maxSkipped = 4;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             long skipped = 0;
             for (double norm : norms) {
                 Trainer.Report report = trainer.step(true);
@@ -336,6 +336,25 @@ final class TrainerTest {
                 assertEquals(skipped, report.skipped());
             }
             assertEquals(3, skipped);
+        }
+    }
+
+    /** Skipped steps are counted on the device: a row of them that has ended is found at the next read. */
+    @Test
+    void tooManySkippedStepsAreFoundWhenTheyAreRead() throws IOException {
+        Runs runs = new Runs();
+        runs.learningRate = 1e-30;
+        runs.maxSkipped = 2;
+        runs.skipAbove = 1e-9;
+        try (TrainingData data = runs.data();
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
+            float[] before = weights(trainer);
+            for (int i = 0; i < 4; i++) {
+                trainer.step(false);
+            }
+            assertEquals(4, trainer.step());
+            assertRefused(TrainingException.class, () -> trainer.step(true), "step 4:", "5 steps in a row");
+            assertArrayEquals(before, weights(trainer));
         }
     }
 
@@ -349,7 +368,7 @@ final class TrainerTest {
         runs.steps = 6;
         runs.checkpointEvery = 1;
         try (TrainingData data = spoiled();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
             assertRefused(TrainingException.class, trainer::run, "step 4:", "3 steps in a row", "The last good checkpoint is");
         }
@@ -363,7 +382,7 @@ final class TrainerTest {
         byte[] old = Files.readAllBytes(folder.resolve(CheckpointFolder.CHECKPOINT));
         List<Path> files = files();
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.step(true);
             Thread.currentThread().interrupt();
             try {
@@ -387,7 +406,7 @@ final class TrainerTest {
         Path file = Files.writeString(folder.resolve("run"), "mine");
         Runs runs = new Runs();
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, file)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, file)) {
             assertRefused(IOException.class, trainer::run, file.toString());
             assertRefused(IOException.class, trainer::save, file.toString(), "not a folder");
         }
@@ -401,9 +420,9 @@ final class TrainerTest {
         Runs runs = new Runs();
         try (TrainingData data = runs.data()) {
             runs.model = new ModelConfig(null, new MlpConfig(3, 4, 1, 3));
-            assertRefused(() -> new Trainer(runs.config(), data, Device.CPU, folder), "[3] with 3 classes", "[2] with 3");
+            assertRefused(() -> new TrainingRun(runs.config(), data, Device.CPU, folder), "[3] with 3 classes", "[2] with 3");
             runs.model = new ModelConfig(null, new MlpConfig(2, 4, 1, 5));
-            assertRefused(() -> new Trainer(runs.config(), data, Device.CPU, folder), "[2] with 5 classes", "[2] with 3");
+            assertRefused(() -> new TrainingRun(runs.config(), data, Device.CPU, folder), "[2] with 5 classes", "[2] with 3");
         }
         assertEquals(before, NativeMemory.liveTensors());
     }
@@ -416,7 +435,7 @@ final class TrainerTest {
         Runs runs = new Runs();
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
         try (TrainingData data = runs.data();
-                Trainer trainer = new Trainer(runs.config(), data, Device.CPU, folder)) {
+                TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.step(true);
             long between = NativeMemory.liveTensors();
             long betweenBytes = NativeMemory.liveBytes();

@@ -2,7 +2,7 @@ package org.metaflowmaps.cli.command;
 
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.TrainingRun;
 
 /**
  * While open, Ctrl-C and SIGTERM end a training run between two steps, with a checkpoint and exit code 0.
@@ -16,10 +16,10 @@ public final class GracefulStop implements AutoCloseable {
     private volatile int code;
     private final Thread hook;
 
-    GracefulStop(Trainer trainer) {
+    GracefulStop(TrainingRun run) {
         hook = new Thread(() -> {
             stopped = this;
-            trainer.stop();
+            run.stop();
             try {
                 finished.await();
             } catch (InterruptedException e) {

@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.report.RunProgress;
 import org.metaflowmaps.cli.report.ClassSamples;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.cli.report.PosteriorStudy;
@@ -22,7 +23,7 @@ import org.metaflowmaps.models.model.Layout;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.CheckpointFolder;
-import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.TrainingRun;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -79,28 +80,28 @@ public final class QuickstartCommand implements Callable<Integer> {
         LabelledImages images = Datasets.images(config.data());
         int evaluated = Math.min(EVALUATED, config.data().holdOut());
         try (TrainingData data = Datasets.open(config.data(), config.seed(), device.get());
-                Trainer trainer = new Trainer(config, data, device.get(), folder);
-                GracefulStop stop = new GracefulStop(trainer)) {
-            trainer.pictures(ImageGrid::png);
-            trainer.initialise();
+                TrainingRun run = new TrainingRun(config, data, device.get(), folder);
+                GracefulStop stop = new GracefulStop(run)) {
+            run.pictures(ImageGrid::png);
+            run.initialise();
             clear(checkpoints);
             TrainCommand.write(resolved, folder);
-            terminal.println("training " + trainer.map().parameters().count() + " parameters on "
+            terminal.println("training " + run.map().parameters().count() + " parameters on "
                     + (images.count() - config.data().holdOut()) + " images on " + device.get());
             terminal.flush();
-            if (!trainer.run()) {
-                terminal.println(TrainCommand.resumption(trainer, folder, device));
+            if (!run.run(new RunProgress())) {
+                terminal.println(TrainCommand.resumption(run, folder, device));
                 terminal.flush();
                 return 0;
             }
-            PosteriorStudy study = new PosteriorStudy(trainer.averaged(), config.guidance(), images,
+            PosteriorStudy study = new PosteriorStudy(run.averaged(), config.guidance(), images,
                     images.count() - config.data().holdOut(), device.get(), config.seed());
             QuickstartReport report = new QuickstartReport(folder, resolved, evaluated, DRAWS);
             long started = System.nanoTime();
             List<PosteriorEvaluation> rows = study.evaluate(evaluated, DRAWS, 1);
             report.posterior(rows, (System.nanoTime() - started) * 1e-9);
             report.pictures(study.grid(shown(images, config), PosteriorStudy.TIMES, DRAWS_SHOWN, 1),
-                    ClassSamples.grid(trainer.averaged(), config.guidance(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
+                    ClassSamples.grid(run.averaged(), config.guidance(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
             report.write();
             report.print(terminal);
         }
@@ -122,7 +123,7 @@ public final class QuickstartCommand implements Callable<Integer> {
         try (Stream<Path> files = Files.list(folder)) {
             for (Path file : files.toList()) {
                 String name = file.getFileName().toString();
-                if (name.equals(Trainer.METRICS) || name.startsWith("events.out.tfevents.")) {
+                if (name.equals(TrainingRun.METRICS) || name.startsWith("events.out.tfevents.")) {
                     Files.delete(file);
                 }
             }

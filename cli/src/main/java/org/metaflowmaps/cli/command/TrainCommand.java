@@ -14,11 +14,12 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.report.RunProgress;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.training.CheckpointFolder;
-import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.TrainingRun;
 import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -80,36 +81,36 @@ public final class TrainCommand implements Callable<Integer> {
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         try (TrainingData source = Datasets.open(resolved.config().data(), resolved.config().seed(), device.get());
-                Trainer trainer = new Trainer(resolved.config(), source, device.get(), folder);
-                GracefulStop stop = new GracefulStop(trainer)) {
-            trainer.pictures(ImageGrid::png);
+                TrainingRun run = new TrainingRun(resolved.config(), source, device.get(), folder);
+                GracefulStop stop = new GracefulStop(run)) {
+            run.pictures(ImageGrid::png);
             if (resume) {
-                trainer.resume();
+                run.resume();
             } else {
-                trainer.initialise();
+                run.initialise();
             }
             write(resolved, folder);
             if (!source.summary().isEmpty()) {
                 terminal.println("data: " + source.summary());
             }
-            terminal.println("training " + trainer.map().parameters().count() + " parameters on " + device.get() + ", results in " + folder
-                    + (resume ? ", from step " + trainer.step() : ""));
+            terminal.println("training " + run.map().parameters().count() + " parameters on " + device.get() + ", results in " + folder
+                    + (resume ? ", from step " + run.step() : ""));
             terminal.flush();
-            terminal.println(trainer.run() ? "done: " + checkpoints.newest() : resumption(trainer, folder, device));
+            terminal.println(run.run(new RunProgress()) ? "done: " + checkpoints.newest() : resumption(run, folder, device));
             terminal.flush();
         }
         return 0;
     }
 
     /** Returns the line that is printed after a stop. */
-    static String resumption(Trainer trainer, Path folder, DeviceOption device) {
+    static String resumption(TrainingRun run, Path folder, DeviceOption device) {
         List<String> command = new ArrayList<>(List.of(System.getProperty(COMMAND, "./mfm"), "train", folder.resolve(CONFIG).toString(), "--out",
                 folder.toString()));
         if (device.given() != null) {
             command.addAll(List.of("--device", device.given().toString()));
         }
         command.add("--resume");
-        return "stopped at step " + trainer.step() + "; continue with: " + command.stream().map(TrainCommand::quoted)
+        return "stopped at step " + run.step() + "; continue with: " + command.stream().map(TrainCommand::quoted)
                 .collect(Collectors.joining(" "));
     }
 

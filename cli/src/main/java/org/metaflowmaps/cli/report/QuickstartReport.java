@@ -15,7 +15,7 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.steering.PosteriorEvaluation;
-import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.TrainingRun;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.ProcessMemory;
 
@@ -51,7 +51,7 @@ public final class QuickstartReport {
     }
 
     public void write() throws IOException {
-        List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(Trainer.METRICS));
+        List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(TrainingRun.METRICS));
         HtmlReport page = new HtmlReport("Meta flow map: quickstart").facts(facts(log));
         page.section("Posterior draws")
                 .paragraph("Each row is a held-out image, noised to time t, with six one-step draws of what it could have been. At small t "
@@ -121,7 +121,7 @@ public final class QuickstartReport {
     }
 
     public void print(PrintWriter out) throws IOException {
-        List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(Trainer.METRICS));
+        List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(TrainingRun.METRICS));
         out.println();
         out.println("report: " + folder.resolve("report.html"));
         facts(log).forEach((name, value) -> out.printf("%-50s %s%n", name, value));

@@ -29,6 +29,7 @@ import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Diagonal;
 import org.metaflowmaps.training.loss.Eulerian;
 import org.metaflowmaps.training.loss.Lagrangian;
+import org.metaflowmaps.training.loss.LossValue;
 import org.metaflowmaps.training.loss.Pair;
 import org.metaflowmaps.training.loss.Progressive;
 import org.metaflowmaps.training.loss.Regression;
@@ -184,12 +185,21 @@ final class SelfcheckCases {
         };
         Pair pair = pair(test, test.in("s"));
         Regression regression = Diagonal.of(map, pair, new Velocity.Data());
-        Weighting.Weighted weighted = weighting.apply(regression, pair);
+        LossValue weighted = weighting.apply(regression, pair);
         Map<String, Tensor> values = gradients(map, weighted.loss());
         values.put("loss", weighted.loss());
-        values.put("raw", weighted.raw());
+        values.put("raw", raw(weighting, weighted, regression));
         values.put(CONDITION, condition(weighting, regression));
         return values;
+    }
+
+    /** The number that the public code reports beside a loss: the mean square for lv, the loss itself for the adaptive weighting. */
+    private static Tensor raw(Weighting weighting, LossValue weighted, Regression regression) {
+        return switch (weighting) {
+            case Weighting.LogVariance lv -> regression.perEntry(weighted.error());
+            case Weighting.Adaptive adaptive -> weighted.loss().detach();
+            default -> weighted.error();
+        };
     }
 
     private static @Nullable Map<String, Tensor> consistency(Fixture.Case test) throws IOException {
@@ -208,7 +218,7 @@ final class SelfcheckCases {
         Pair pair = pair(test, test.in("u"));
         Regression regression = loss.of(map, pair);
         Weighting weighting = adaptive(test);
-        Weighting.Weighted weighted = weighting.apply(regression, pair);
+        LossValue weighted = weighting.apply(regression, pair);
         Map<String, Tensor> values = gradients(map, weighted.loss());
         values.put("loss", weighted.loss());
         values.put("student", regression.prediction());

@@ -16,11 +16,17 @@ import org.metaflowmaps.runtime.Torch;
  * @param map not owned
  * @param draws of each item, at least 1; the estimate's error falls as one over their root
  * @param random draws the noise, not owned
+ * @param checked false to leave out the checks of times, labels and scales, which read them back: for values that are known to be right
  */
-public record DrawsDrift(MetaFlowMap map, int draws, RandomSource random) implements Drift {
+public record DrawsDrift(MetaFlowMap map, int draws, RandomSource random, boolean checked) implements Drift {
     /** Checks the number of draws. */
     public DrawsDrift {
         Preconditions.checkArgument(draws >= 1, "drift from draws: %s draws, expected at least 1", draws);
+    }
+
+    /** With all checks. */
+    public DrawsDrift(MetaFlowMap map, int draws, RandomSource random) {
+        this(map, draws, random, true);
     }
 
     @Override
@@ -28,7 +34,7 @@ public record DrawsDrift(MetaFlowMap map, int draws, RandomSource random) implem
         try (TensorScope scope = TensorScope.open()) {
             Tensor zero = Torch.zerosLike(time);
             Tensor one = Torch.onesLike(time);
-            Context context = new Context(time, state, condition);
+            Context context = StartDrift.context(time, state, condition, checked);
             Tensor sum = Torch.zerosLike(state);
             for (int draw = 0; draw < draws; draw++) {
                 try (TensorScope inner = TensorScope.open()) {

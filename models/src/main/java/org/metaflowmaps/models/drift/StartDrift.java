@@ -1,8 +1,8 @@
 package org.metaflowmaps.models.drift;
 
-import com.google.common.base.Preconditions;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.InputValues;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -14,23 +14,35 @@ import org.metaflowmaps.runtime.Torch;
  *
  * @param map not owned
  * @param noise x̄: (1, item shape) or (B, item shape), not owned
+ * @param checked false to leave out the checks of times, labels and scales, which read them back: for values that are known to be right
  */
-public record StartDrift(MetaFlowMap map, Tensor noise) implements Drift {
+public record StartDrift(MetaFlowMap map, Tensor noise, boolean checked) implements Drift {
+    /** With all checks. */
+    public StartDrift(MetaFlowMap map, Tensor noise) {
+        this(map, noise, true);
+    }
+
     @Override
     public Tensor at(Tensor time, Tensor state, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor zero = Torch.zerosLike(time);
             Tensor begin = noise.expand(state.shape());
-            Tensor mean = begin.add(map.averageVelocity(zero, zero, begin, new Context(time, state, condition)));
+            Tensor mean = begin.add(map.averageVelocity(zero, zero, begin, context(time, state, condition, checked)));
             return scope.keep(fromMean(mean, time, state));
         }
     }
 
+    /** A context at times below 1. */
+    static Context context(Tensor time, Tensor state, Condition condition, boolean checked) {
+        if (!checked) {
+            return Context.unchecked(time, state, condition);
+        }
+        InputValues.requireTimesBelowOne("drift from a posterior mean: time", time);
+        return new Context(time, state, condition);
+    }
+
     /** The drift (D - x) / (1 - t) of a denoiser's estimate D. */
     static Tensor fromMean(Tensor mean, Tensor time, Tensor state) {
-        Preconditions.checkArgument(time.max().item() < 1,
-                "drift from a posterior mean: a time is 1, where the mean is the state and says "
-                + "nothing of the drift; give times below 1");
         return mean.sub(state).div(MetaFlowMap.perItem(time.neg().add(1), state));
     }
 }

@@ -210,9 +210,18 @@ public final class GaussianMixture implements AutoCloseable {
 
     /** b_t(x) = E[I_1 - I_0 | I_t = x], of the component that a label names. Amortised guidance counts as 1 whatever is given. */
     public Drift drift() {
+        return drift(true);
+    }
+
+    /**
+     * {@link #drift()}, with or without its checks.
+     *
+     * @param checked false to leave out the checks of shapes and labels, which read labels back: for values that are known to be right
+     */
+    public Drift drift(boolean checked) {
         return (time, state, condition) -> {
             try (TensorScope scope = TensorScope.open()) {
-                Observation seen = observe(time, state, condition);
+                Observation seen = checked ? observe(time, state, condition) : observeUnchecked(time, state, condition);
                 Tensor rate = seen.time().mul(variances).sub(seen.rest()).div(seen.variance());
                 return scope.keep(average(seen.responsibilities(), rate.mul(seen.offset()).add(centres)).to(state.dtype()));
             }
@@ -314,6 +323,10 @@ public final class GaussianMixture implements AutoCloseable {
 
     Observation observe(Tensor time, Tensor state, Condition condition) {
         check(time, state, condition);
+        return observeUnchecked(time, state, condition);
+    }
+
+    private Observation observeUnchecked(Tensor time, Tensor state, Condition condition) {
         Tensor t = wide(time);
         Tensor rest = t.neg().add(1);
         Tensor offset = project(state).sub(t.mul(centres));

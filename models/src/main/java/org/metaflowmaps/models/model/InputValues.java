@@ -21,6 +21,17 @@ public final class InputValues {
     }
 
     /**
+     * Refuses times outside [0, 1), where a posterior mean says nothing of the drift, and NaN.
+     *
+     * @param name what they are, for the message
+     * @throws IllegalArgumentException that names the first such item
+     */
+    public static void requireTimesBelowOne(String name, Tensor times) {
+        require(times, 0, Math.nextDown(1f), (item, value) -> name + " of item " + item + " is " + value
+                + ", expected 0 (noise) to below 1: at 1 the posterior mean is the state and says nothing of the drift");
+    }
+
+    /**
      * Refuses NaN and infinite values.
      *
      * @param name what they are, for the message

@@ -4,14 +4,19 @@ import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.Checkpoints;
+import org.metaflowmaps.training.RunListener;
+import org.metaflowmaps.training.Trainer;
+import org.metaflowmaps.training.TrainerSettings;
 import org.metaflowmaps.training.data.Loader;
 import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.ImageData;
@@ -67,20 +72,14 @@ public record ClassifierTraining(int epochs, long seed) {
                 FashionClassifier classifier = FashionClassifier.initialised(device, random);
                 AdamW optimizer = new AdamW(classifier.parameters(), 0.9, 0.99, 1e-8, WEIGHT_DECAY)) {
             long batches = Math.ceilDiv(images.count(), BATCH);
-            long correct = 0;
-            for (int epoch = 1; epoch <= epochs; epoch++) {
-                double loss = 0;
-                for (long batch = 0; batch < batches; batch++) {
-                    long step = (epoch - 1L) * batches + batch;
-                    loss += step(classifier, data, step);
-                    optimizer.step(LEARNING_RATE * share((step + 1.0) / (epochs * batches)));
-                }
-                if (epoch == epochs) {
-                    classifier.round();
-                }
-                correct = correct(classifier, test, test.count(), device);
-                listener.epoch(epoch, loss / batches, correct);
+            double steps = (double) epochs * batches;
+            TrainerSettings settings = TrainerSettings.of(epochs * batches, BATCH, step -> LEARNING_RATE * share((step + 1) / steps));
+            Epochs told = new Epochs(classifier, test, device, batches, epochs, listener);
+            try (Trainer<TrainingData.Batch> trainer = new Trainer<>(new CrossEntropy(classifier, SMOOTHING), data, List.of(optimizer), null,
+                    settings, Checkpoints.NONE)) {
+                trainer.run(told);
             }
+            long correct = told.correct;
             Map<String, String> description = new LinkedHashMap<>();
             description.put("command", String.format(Locale.ROOT, "mfm classifier --data DIR --out FILE --epochs %d --seed %d",
                     epochs, seed));
@@ -97,13 +96,39 @@ public record ClassifierTraining(int epochs, long seed) {
         return done < WARM_UP ? done / WARM_UP : 0.5 * (1 + Math.cos(Math.PI * (done - WARM_UP) / (1 - WARM_UP)));
     }
 
-    private static double step(FashionClassifier classifier, TrainingData data, long step) {
-        try (TensorScope scope = TensorScope.open()) {
-            TrainingData.Batch batch = data.batch(step * BATCH, BATCH);
-            classifier.parameters().gradients().zero_();
-            Tensor loss = Torch.crossEntropy(classifier.logits(classifier.features(batch.items())), batch.labels(), SMOOTHING);
-            Autograd.backward(loss);
-            return loss.item();
+    /** Counts right answers after each epoch. */
+    private static final class Epochs implements RunListener {
+        private final FashionClassifier classifier;
+        private final LabelledImages test;
+        private final Device device;
+        private final long batches;
+        private final int epochs;
+        private final Listener listener;
+        private double loss;
+        private long correct;
+
+        Epochs(FashionClassifier classifier, LabelledImages test, Device device, long batches, int epochs, Listener listener) {
+            this.classifier = classifier;
+            this.test = test;
+            this.device = device;
+            this.batches = batches;
+            this.epochs = epochs;
+            this.listener = listener;
+        }
+
+        @Override
+        public void stepped(long step, Trainer.@Nullable Report report) {
+            loss += report == null ? Double.NaN : report.error(CrossEntropy.NAME);
+            if (step % batches != 0) {
+                return;
+            }
+            int epoch = Math.toIntExact(step / batches);
+            if (epoch == epochs) {
+                classifier.round();
+            }
+            correct = correct(classifier, test, test.count(), device);
+            listener.epoch(epoch, loss / batches, correct);
+            loss = 0;
         }
     }
 

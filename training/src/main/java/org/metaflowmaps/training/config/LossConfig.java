@@ -1,9 +1,18 @@
 package org.metaflowmaps.training.config;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.training.loss.AlphaFlow;
+import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Eulerian;
+import org.metaflowmaps.training.loss.ImprovedMeanFlow;
 import org.metaflowmaps.training.loss.Lagrangian;
+import org.metaflowmaps.training.loss.Progressive;
+import org.metaflowmaps.training.loss.Semigroup;
 import org.metaflowmaps.training.loss.Shortcut;
+import org.metaflowmaps.training.loss.TerminalVelocity;
+import org.metaflowmaps.training.loss.Velocity;
 
 /**
  * The objective.
@@ -57,60 +66,115 @@ public record LossConfig(
     }
 
     boolean needsTeacher() {
-        return velocity == VelocityKind.TEACHER || consistency == ConsistencyKind.EULERIAN_TEACHER
-                || consistency == ConsistencyKind.LAGRANGIAN_TEACHER;
+        return velocity == VelocityKind.TEACHER || consistency.uses == Uses.TEACHER;
+    }
+
+    /** True if the consistency loss evaluates the moving average. */
+    public boolean needsAverage() {
+        return consistency.uses == Uses.AVERAGE || (consistency.uses == Uses.AVERAGE_IF_SET && averaged);
+    }
+
+    /** α of α-flow at a step. */
+    public double alpha(long step) {
+        return AlphaFlow.scheduled(step, alphaFrom, alphaTo);
+    }
+
+    /**
+     * The consistency loss of a step.
+     *
+     * @return null if the step has only the diagonal loss
+     */
+    public @Nullable Consistency consistency(Parts parts, long step) {
+        return consistency == ConsistencyKind.NONE || step < diagonalOnly ? null : consistency.maker.make(this, parts, step);
+    }
+
+    private @Nullable MetaFlowMap shorter(Parts parts) {
+        return averaged ? parts.average() : null;
+    }
+
+    /** What consistency losses are made of beside their settings. */
+    public interface Parts {
+        /** What the diagonal learns. */
+        Velocity velocity();
+
+        /** The teacher's drift; there is one if the loss uses it. */
+        Velocity.Field teacher();
+
+        /** A map with the moving average's weights; there is one if {@link LossConfig#needsAverage}. */
+        MetaFlowMap average();
+    }
+
+    /** What a consistency loss needs beside the trained map. */
+    private enum Uses {
+        NOTHING, TEACHER, AVERAGE, AVERAGE_IF_SET
+    }
+
+    /** Makes a loss. */
+    @FunctionalInterface
+    private interface Maker {
+        Consistency make(LossConfig loss, Parts parts, long step);
     }
 
     /** Where losses take a pair's velocity from, by names in a file. */
     public enum VelocityKind {
-        /** {@link org.metaflowmaps.training.loss.Velocity.Data}. */
+        /** {@link Velocity.Data}. */
         @JsonProperty("data")
         DATA,
-        /** {@link org.metaflowmaps.training.loss.Velocity.Guided}. */
+        /** {@link Velocity.Guided}. */
         @JsonProperty("guided")
         GUIDED,
-        /** {@link org.metaflowmaps.training.loss.Velocity.Taught}. */
+        /** {@link Velocity.Taught}. */
         @JsonProperty("teacher")
         TEACHER
     }
 
-    /** The consistency losses by their names in a file. */
+    /** The consistency losses by their names in a file: the registry, in which a loss is one entry. */
     public enum ConsistencyKind {
         /** Diagonal only: flow matching. */
         @JsonProperty("none")
-        NONE,
-        /** {@link org.metaflowmaps.training.loss.Semigroup}. */
+        NONE(Uses.NOTHING, (loss, parts, step) -> {
+            throw new IllegalStateException("loss.consistency is none");
+        }),
+        /** {@link Semigroup}. */
         @JsonProperty("semigroup")
-        SEMIGROUP,
-        /** {@link org.metaflowmaps.training.loss.Progressive}. */
+        SEMIGROUP(Uses.AVERAGE_IF_SET, (loss, parts, step) -> new Semigroup(loss.shorter(parts))),
+        /** {@link Progressive}. */
         @JsonProperty("psd")
-        PSD,
+        PSD(Uses.AVERAGE_IF_SET, (loss, parts, step) -> new Progressive(loss.shorter(parts))),
         /** {@link Shortcut}. */
         @JsonProperty("shortcut")
-        SHORTCUT,
+        SHORTCUT(Uses.AVERAGE_IF_SET, (loss, parts, step) -> new Shortcut(loss.shorter(parts), loss.clipTarget)),
         /** {@link Eulerian} with the diagonal's velocity. */
         @JsonProperty("mean-flow")
-        MEAN_FLOW,
-        /** {@link org.metaflowmaps.training.loss.ImprovedMeanFlow}. */
+        MEAN_FLOW(Uses.NOTHING, (loss, parts, step) -> new Eulerian(parts.velocity())),
+        /** {@link ImprovedMeanFlow}. */
         @JsonProperty("improved-mean-flow")
-        IMPROVED_MEAN_FLOW,
+        IMPROVED_MEAN_FLOW(Uses.NOTHING, (loss, parts, step) -> new ImprovedMeanFlow(parts.velocity())),
         /** {@link Eulerian} with the map's own velocity. */
         @JsonProperty("eulerian")
-        EULERIAN,
+        EULERIAN(Uses.NOTHING, (loss, parts, step) -> new Eulerian(new Velocity.Own())),
         /** {@link Eulerian} with a teacher's drift. */
         @JsonProperty("eulerian-teacher")
-        EULERIAN_TEACHER,
+        EULERIAN_TEACHER(Uses.TEACHER, (loss, parts, step) -> new Eulerian(parts.teacher())),
         /** {@link Lagrangian} with the map's own velocity. */
         @JsonProperty("lagrangian")
-        LAGRANGIAN,
+        LAGRANGIAN(Uses.NOTHING, (loss, parts, step) -> new Lagrangian(new Velocity.Own(), loss.through)),
         /** {@link Lagrangian} with a teacher's drift. */
         @JsonProperty("lagrangian-teacher")
-        LAGRANGIAN_TEACHER,
-        /** {@link org.metaflowmaps.training.loss.TerminalVelocity}. */
+        LAGRANGIAN_TEACHER(Uses.TEACHER, (loss, parts, step) -> new Lagrangian(parts.teacher(), loss.through)),
+        /** {@link TerminalVelocity}. */
         @JsonProperty("terminal-velocity")
-        TERMINAL_VELOCITY,
-        /** {@link org.metaflowmaps.training.loss.AlphaFlow}. */
+        TERMINAL_VELOCITY(Uses.AVERAGE, (loss, parts, step) -> new TerminalVelocity(parts.average())),
+        /** {@link AlphaFlow}. */
         @JsonProperty("alpha-flow")
-        ALPHA_FLOW
+        ALPHA_FLOW(Uses.NOTHING, (loss, parts, step) -> new AlphaFlow(parts.velocity(), AlphaFlow.Stage.of(loss.alpha(step))));
+
+        private final Uses uses;
+        private final Maker maker;
+
+        ConsistencyKind(Uses uses, Maker maker) {
+            this.uses = uses;
+            this.maker = maker;
+        }
     }
 }

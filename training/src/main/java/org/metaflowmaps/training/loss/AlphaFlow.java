@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.loss;
 
 import com.google.common.base.Preconditions;
+import java.util.Objects;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
@@ -16,12 +17,27 @@ import org.metaflowmaps.runtime.Torch;
  * MeanFlow's size for every α.
  *
  * @param velocity g: the pair's data, guided or not, or a teacher's drift
- * @param alpha α, 0 to 1
+ * @param stage which computation α asks for; between its ends α itself is the pair's, a tensor
  */
-public record AlphaFlow(Velocity velocity, double alpha) implements Consistency {
-    /** Checks the range. */
-    public AlphaFlow {
-        Preconditions.checkArgument(alpha >= 0 && alpha <= 1, "alpha-flow: alpha is %s, expected 0 to 1", alpha);
+public record AlphaFlow(Velocity velocity, Stage stage) implements Consistency {
+    /** The computations, one for each range of α. */
+    public enum Stage {
+        /** α = 1: flow matching. */
+        MATCHING,
+        /** 0 &lt; α &lt; 1: a second pass at q. */
+        BETWEEN,
+        /** α = 0: MeanFlow, which takes a derivative. */
+        MEAN_FLOW;
+
+        /**
+         * The stage of an α.
+         *
+         * @throws IllegalArgumentException unless α is from 0 to 1
+         */
+        public static Stage of(double alpha) {
+            Preconditions.checkArgument(alpha >= 0 && alpha <= 1, "alpha-flow: alpha is %s, expected 0 to 1", alpha);
+            return alpha == 0 ? MEAN_FLOW : alpha == 1 ? MATCHING : BETWEEN;
+        }
     }
 
     /**
@@ -43,13 +59,14 @@ public record AlphaFlow(Velocity velocity, double alpha) implements Consistency 
 
     @Override
     public Regression of(MetaFlowMap map, Pair pair) {
-        if (alpha == 0) {
+        if (stage == Stage.MEAN_FLOW) {
             return new Eulerian(velocity).of(map, pair);
         }
         Tensor g = velocity.atStart(map, pair);
-        if (alpha == 1) {
-            return new Regression(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()), g);
+        if (stage == Stage.MATCHING) {
+            return pair.compare(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()), g);
         }
+        Tensor alpha = Objects.requireNonNull(pair.alpha(), "alpha-flow needs the pair's alpha");
         try (TensorScope scope = TensorScope.open()) {
             Tensor middle = pair.start().add(pair.end().sub(pair.start()).mul(alpha));
             // As float32 has q - s, which differs from α(u-s): the two passes must differ by a step along one line.
@@ -61,7 +78,7 @@ public record AlphaFlow(Velocity velocity, double alpha) implements Consistency 
                 // (τ - v)/α = g - v + (1-α)/α·(v(q,u,·) - v): only the two passes' difference is divided by a small number.
                 Tensor ratio = Torch.where(step.gt(0), pair.end().sub(middle).div(step), Torch.zerosLike(step));
                 Tensor target = Torch.addcmul(g, MetaFlowMap.perItem(ratio, state), rest.sub(prediction));
-                return new Regression(scope.keep(prediction), scope.keep(target));
+                return pair.compare(scope.keep(prediction), scope.keep(target));
             }
         }
     }

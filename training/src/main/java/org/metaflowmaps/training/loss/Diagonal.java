@@ -10,6 +10,6 @@ public final class Diagonal {
     /** Prediction and target at (s, s); the pair's end is not looked at. */
     public static Regression of(MetaFlowMap map, Pair pair, Velocity velocity) {
         Tensor prediction = map.averageVelocity(pair.start(), pair.start(), pair.state(), pair.context());
-        return new Regression(prediction, velocity.atStart(map, pair, prediction.detach()));
+        return pair.compare(prediction, velocity.atStart(map, pair, prediction.detach()));
     }
 }

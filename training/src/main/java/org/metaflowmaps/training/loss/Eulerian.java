@@ -18,7 +18,7 @@ public record Eulerian(Velocity velocity) implements Consistency {
     public Regression of(MetaFlowMap map, Pair pair) {
         Tensor g = velocity.atStart(map, pair);
         Dual jump = along(map, pair, g);
-        return new Regression(jump.primal(), advanced(g, pair, jump));
+        return pair.compare(jump.primal(), advanced(g, pair, jump));
     }
 
     /** v(s,u,x̄) with its derivative along (1, 0, direction) in (s, u, x̄). */

@@ -16,6 +16,6 @@ public record ImprovedMeanFlow(Velocity velocity) implements Consistency {
         Tensor own = new Velocity.Own().atStart(map, pair);
         Tensor g = velocity.atStart(map, pair, own);
         Dual jump = Eulerian.along(map, pair, own);
-        return new Regression(jump.primal().sub(pair.length().mul(jump.tangentOrZero())), g);
+        return pair.compare(jump.primal().sub(pair.length().mul(jump.tangentOrZero())), g);
     }
 }

@@ -41,10 +41,10 @@ public record Lagrangian(Velocity.Field velocity, Through through) implements Co
         Tensor length = pair.length();
         Dual jump = alongEnd(map, pair);
         return switch (through) {
-            case DERIVATIVE -> new Regression(jump.primal().add(length.mul(jump.tangentOrZero())), there(map, pair, length, jump));
-            case VELOCITY -> new Regression(map.averageVelocity(pair.end(), pair.end(), jumped(pair, length, jump), pair.context()),
+            case DERIVATIVE -> pair.compare(jump.primal().add(length.mul(jump.tangentOrZero())), there(map, pair, length, jump));
+            case VELOCITY -> pair.compare(map.averageVelocity(pair.end(), pair.end(), jumped(pair, length, jump), pair.context()),
                     rate(length, jump));
-            case AVERAGE -> new Regression(jump.primal(), there(map, pair, length, jump).sub(length.mul(jump.tangentOrZero())));
+            case AVERAGE -> pair.compare(jump.primal(), there(map, pair, length, jump).sub(length.mul(jump.tangentOrZero())));
         };
     }
 

@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.loss;
 
+import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
@@ -7,26 +8,137 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * One draw to train on: a jump from s to u on the path between noise and data, inside a context of the same data.
- *
- * @param start s: (B)
- * @param end u: (B), not before s; equal to s on the diagonal
- * @param fraction γ: (B) in [0, 1], where between s and u a loss splits the jump; null where none is used
- * @param noise x̄_0: (B, ...)
- * @param data x_1: (B, ...)
- * @param context made from the same data, which is what makes the regression one on the posterior (§4.1 of the method)
- * @param weights what each item's loss is multiplied by: (B); null for 1
+ * What one loss is evaluated on: a jump from s to u on the path between noise and data, inside a context of the same data. Its state and
+ * length are computed once, when it is made, in the innermost open scope.
  */
-public record Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context,
-        @Nullable Tensor weights) {
+public final class Pair {
+    private final Tensor start;
+    private final Tensor end;
+    private final @Nullable Tensor fraction;
+    private final Tensor noise;
+    private final Tensor data;
+    private final Context context;
+    private final @Nullable Tensor weights;
+    private final @Nullable Tensor alpha;
+    private final Tensor state;
+    private final Tensor length;
+
+    /**
+     * A pair of which no loss needs α.
+     *
+     * @param start s: (B)
+     * @param end u: (B), not before s; equal to s on the diagonal
+     * @param fraction γ: (B) in [0, 1], where between s and u a loss splits the jump; null where none is used
+     * @param noise x̄_0: (B, ...)
+     * @param data x_1: (B, ...)
+     * @param context made from the same data, which is what makes the regression one on the posterior (§4.1 of the method)
+     * @param weights what each item's loss is multiplied by: (B); null for 1
+     */
+    public Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context,
+            @Nullable Tensor weights) {
+        this(start, end, fraction, noise, data, context, weights, null, LinearInterpolant.state(noise, data, start),
+                MetaFlowMap.perItem(end.sub(start), data));
+    }
+
     /** Items that all count alike. */
     public Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context) {
         this(start, end, fraction, noise, data, context, null);
     }
 
+    private Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context,
+            @Nullable Tensor weights, @Nullable Tensor alpha, Tensor state, Tensor length) {
+        this.start = start;
+        this.end = end;
+        this.fraction = fraction;
+        this.noise = noise;
+        this.data = data;
+        this.context = context;
+        this.weights = weights;
+        this.alpha = alpha;
+        this.state = state;
+        this.length = length;
+    }
+
+    /**
+     * This pair with the α of {@link AlphaFlow}.
+     *
+     * @param alpha a scalar of the data's type and device, above 0 and below 1; not owned
+     */
+    public Pair withAlpha(Tensor alpha) {
+        Preconditions.checkArgument(alpha.numel() == 1 && alpha.dtype() == data.dtype() && alpha.device().equals(data.device()),
+                "pair: alpha is %s, expected one %s on %s", alpha, data.dtype(), data.device());
+        return new Pair(start, end, fraction, noise, data, context, weights, alpha, state, length);
+    }
+
+    /**
+     * Some of the items, as views.
+     *
+     * @param from the first one's number, from 0
+     * @param to the number behind the last one's
+     * @throws IllegalArgumentException unless 0 ≤ from &lt; to ≤ {@link #items}
+     */
+    public Pair slice(long from, long to) {
+        Preconditions.checkArgument(from >= 0 && from < to && to <= items(), "pair: items %s to %s, expected at least one of its %s", from,
+                to, items());
+        long count = to - from;
+        return new Pair(start.narrow(0, from, count), end.narrow(0, from, count), fraction == null ? null : fraction.narrow(0, from, count),
+                noise.narrow(0, from, count), data.narrow(0, from, count), context.slice(from, count),
+                weights == null ? null : weights.narrow(0, from, count), alpha, state.narrow(0, from, count), length.narrow(0, from, count));
+    }
+
+    /** The number of items, B. */
+    public long items() {
+        return data.size(0);
+    }
+
+    /** s: (B). */
+    public Tensor start() {
+        return start;
+    }
+
+    /** u: (B). */
+    public Tensor end() {
+        return end;
+    }
+
+    /** γ: (B); null where no loss uses it. */
+    public @Nullable Tensor fraction() {
+        return fraction;
+    }
+
+    /** x̄_0: (B, ...). */
+    public Tensor noise() {
+        return noise;
+    }
+
+    /** x_1: (B, ...). */
+    public Tensor data() {
+        return data;
+    }
+
+    /** The context of each item. */
+    public Context context() {
+        return context;
+    }
+
+    /** What each item's loss is multiplied by: (B); null for 1. */
+    public @Nullable Tensor weights() {
+        return weights;
+    }
+
+    /** α of {@link AlphaFlow}, a scalar; null where no loss uses it. */
+    public @Nullable Tensor alpha() {
+        return alpha;
+    }
+
     /** x̄ = (1 - s)·x̄_0 + s·x_1. */
     public Tensor state() {
-        return LinearInterpolant.state(noise, data, start);
+        return state;
+    }
+
+    /** u - s, shaped to multiply items: (B, 1, ...). */
+    public Tensor length() {
+        return length;
     }
 
     /** x_1 - x̄_0. */
@@ -34,8 +146,8 @@ public record Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor n
         return LinearInterpolant.velocity(noise, data);
     }
 
-    /** u - s, shaped to multiply items: (B, 1, ...). */
-    public Tensor length() {
-        return MetaFlowMap.perItem(end.sub(start), data);
+    /** What a loss compares at this pair, with this pair's weights. */
+    Regression compare(Tensor prediction, Tensor target) {
+        return new Regression(prediction, target, weights);
     }
 }

@@ -19,7 +19,7 @@ public record Progressive(@Nullable MetaFlowMap average) implements Consistency 
         Tensor fraction = Objects.requireNonNull(pair.fraction(), "this loss needs the pair's fraction");
         // Passes without a graph first: their memory is free again when the graph is recorded.
         Tensor target = composed(average == null ? map : average, pair, fraction);
-        return new Regression(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()), target);
+        return pair.compare(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()), target);
     }
 
     /** The average velocity of two jumps in a row, stopped. */

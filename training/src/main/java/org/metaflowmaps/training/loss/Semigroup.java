@@ -20,7 +20,7 @@ public record Semigroup(@Nullable MetaFlowMap average) implements Consistency {
         Tensor velocity = Progressive.composed(average == null ? map : average, pair, fraction);
         Tensor jumped = map.flowMap(pair.start(), pair.end(), state, pair.context());
         try (Autograd.Mode off = Autograd.noGrad()) {
-            return new Regression(jumped, state.add(pair.length().mul(velocity)));
+            return pair.compare(jumped, state.add(pair.length().mul(velocity)));
         }
     }
 }

@@ -16,6 +16,6 @@ public record TerminalVelocity(MetaFlowMap average) implements Consistency {
         Tensor share = pair.end().ne(pair.start()).to(pair.start().dtype());
         Tensor guidance = pair.context().condition().guidance().orElse(null);
         Tensor scale = MetaFlowMap.perItem(guidance == null ? share : share.div(guidance), all.target());
-        return new Regression(all.prediction().mul(scale), all.target().mul(scale));
+        return pair.compare(all.prediction().mul(scale), all.target().mul(scale));
     }
 }

@@ -7,36 +7,27 @@ import org.metaflowmaps.runtime.Tensor;
 /** How the squared error Δ of each item becomes one loss. */
 public sealed interface Weighting {
     /**
-     * A loss with the number to report beside it.
-     *
-     * @param loss what is differentiated, a scalar
-     * @param raw the number that the public code reports beside it, a scalar without a gradient graph: the summed square for l2, the
-     *     mean square for lv and the learned weightings, the loss itself for the adaptive weighting
-     */
-    record Weighted(Tensor loss, Tensor raw) {}
-
-    /**
-     * The mean loss over a batch, each item's times its pair's weight.
+     * The mean loss over a batch, each item's times its weight.
      *
      * @param pair where the regression was made; only the learned ones look at its times
      */
-    Weighted apply(Regression regression, Pair pair);
+    LossValue apply(Regression regression, Pair pair);
 
     /** Mean over items of the summed square. */
     record L2() implements Weighting {
         @Override
-        public Weighted apply(Regression regression, Pair pair) {
-            Tensor loss = mean(summedSquare(regression), pair);
-            return new Weighted(loss, loss.detach());
+        public LossValue apply(Regression regression, Pair pair) {
+            Tensor squares = regression.squares();
+            return regression.value(regression.mean(squares), squares);
         }
     }
 
     /** Mean over items of log(1 + mean square): items far from the target count in proportion to their logarithm. */
     record LogVariance() implements Weighting {
         @Override
-        public Weighted apply(Regression regression, Pair pair) {
-            Tensor meanSquare = meanSquare(regression);
-            return new Weighted(mean(meanSquare.log1p(), pair), mean(meanSquare.detach(), pair));
+        public LossValue apply(Regression regression, Pair pair) {
+            Tensor squares = regression.squares();
+            return regression.value(regression.mean(regression.perEntry(squares).log1p()), squares);
         }
     }
 
@@ -55,14 +46,13 @@ public sealed interface Weighting {
         }
 
         @Override
-        public Weighted apply(Regression regression, Pair pair) {
-            Tensor error = summedSquare(regression);
+        public LossValue apply(Regression regression, Pair pair) {
+            Tensor squares = regression.squares();
             Tensor scale;
             try (Autograd.Mode off = Autograd.noGrad()) {
-                scale = error.add(c).pow(p);
+                scale = squares.add(c).pow(p);
             }
-            Tensor loss = mean(error.div(scale), pair);
-            return new Weighted(loss, loss.detach());
+            return regression.value(regression.mean(squares.div(scale)), squares);
         }
     }
 
@@ -74,10 +64,10 @@ public sealed interface Weighting {
      */
     record Learned(TimeWeight weight) implements Weighting {
         @Override
-        public Weighted apply(Regression regression, Pair pair) {
-            Tensor meanSquare = meanSquare(regression);
+        public LossValue apply(Regression regression, Pair pair) {
             Tensor omega = weight.of(pair.start(), pair.end(), pair.context().time());
-            return new Weighted(mean(omega.neg().exp().mul(meanSquare).add(omega), pair), mean(meanSquare.detach(), pair));
+            Tensor squares = regression.squares();
+            return regression.value(regression.mean(omega.neg().exp().mul(regression.perEntry(squares)).add(omega)), squares);
         }
     }
 
@@ -95,22 +85,10 @@ public sealed interface Weighting {
         }
 
         @Override
-        public Weighted apply(Regression regression, Pair pair) {
-            Tensor meanSquare = meanSquare(regression);
+        public LossValue apply(Regression regression, Pair pair) {
             Tensor omega = weight.of(pair.start(), pair.end(), pair.context().time());
-            return new Weighted(mean(omega.neg().exp().mul(meanSquare).add(c).log().add(omega), pair), mean(meanSquare.detach(), pair));
+            Tensor squares = regression.squares();
+            return regression.value(regression.mean(omega.neg().exp().mul(regression.perEntry(squares)).add(c).log().add(omega)), squares);
         }
-    }
-
-    private static Tensor mean(Tensor losses, Pair pair) {
-        return (pair.weights() == null ? losses : losses.mul(pair.weights())).mean();
-    }
-
-    private static Tensor summedSquare(Regression regression) {
-        return regression.prediction().sub(regression.target()).square().reshape(regression.target().size(0), -1).sum(false, 1);
-    }
-
-    private static Tensor meanSquare(Regression regression) {
-        return summedSquare(regression).mul((double) regression.target().size(0) / regression.target().numel());
     }
 }

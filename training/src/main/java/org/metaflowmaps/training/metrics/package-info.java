@@ -1,5 +1,5 @@
 /**
- * What a run writes and shows: TensorBoard event files, a log of JSON lines, and progress on the terminal.
+ * What a run writes: TensorBoard event files and a log of JSON lines.
  *
  * <p>Which numbers a run reports is decided by the trainer; nothing here knows tensors.
  */

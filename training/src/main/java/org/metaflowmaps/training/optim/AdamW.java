@@ -3,6 +3,8 @@ package org.metaflowmaps.training.optim;
 import com.google.common.base.Preconditions;
 import java.util.Map;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -11,13 +13,9 @@ import org.metaflowmaps.runtime.Torch;
 /** Adam with decoupled weight decay (arXiv 1711.05101), by libtorch's fused kernel: one pass over memory. */
 public final class AdamW implements Optimizer {
     private final ParameterArena arena;
-    private final double beta1;
-    private final double beta2;
-    private final double eps;
-    private final double weightDecay;
+    private final Torch.AdamRates rates;
     private final Moments moments;
-    private final Tensor counter;
-    private long steps;
+    private final UpdateCount updates;
 
     /**
      * An optimiser for all parameters of an arena.
@@ -31,34 +29,36 @@ public final class AdamW implements Optimizer {
         Moments.check(beta1, beta2, eps);
         Preconditions.checkArgument(weightDecay >= 0, "optimiser: weight decay is %s, expected 0 or more", weightDecay);
         this.arena = arena;
-        this.beta1 = beta1;
-        this.beta2 = beta2;
-        this.eps = eps;
-        this.weightDecay = weightDecay;
+        this.rates = new Torch.AdamRates(beta1, beta2, weightDecay, eps);
         this.moments = Moments.like(arena.values());
-        try (TensorScope scope = TensorScope.open()) {
-            this.counter = Torch.zeros(arena.values().dtype(), arena.values().device()).retain();
+        this.updates = new UpdateCount(arena.values().device());
+    }
+
+    @Override
+    public void step(Tensor learningRate, Tensor skip) {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            updates.advance(skip);
+            // Only libtorch's CPU kernel takes a float64 rate.
+            Tensor rate = learningRate.device().type() == Device.Type.CPU ? learningRate : learningRate.to(DType.FLOAT32);
+            Torch.fusedAdamW_(arena.values(), arena.gradients(), moments.average(), moments.squareAverage(),
+                    new Torch.AdamScalars(updates.step(), rate, skip), rates);
         }
     }
 
     @Override
-    public void step(double learningRate) {
-        steps++;
-        try (Autograd.Mode off = Autograd.noGrad()) {
-            counter.fill_((double) steps);
-            Torch.fusedAdamW_(arena.values(), arena.gradients(), moments.average(), moments.squareAverage(), counter,
-                    new Torch.AdamRates(learningRate, beta1, beta2, weightDecay, eps));
-        }
+    public ParameterArena arena() {
+        return arena;
     }
 
     @Override
     public long steps() {
-        return steps;
+        return updates.read();
     }
 
     @Override
     public void resumeAt(long taken) {
-        steps = taken;
+        updates.set(taken);
     }
 
     @Override
@@ -69,6 +69,6 @@ public final class AdamW implements Optimizer {
     @Override
     public void close() {
         moments.close();
-        counter.close();
+        updates.close();
     }
 }

@@ -37,6 +37,24 @@ public final class MovingAverage implements AutoCloseable {
         }
     }
 
+    /**
+     * Takes in the arena's values after a step that may have been skipped.
+     *
+     * @param step from 0
+     * @param skip a float32 scalar on the arena's device: 1 if the step was skipped, and the average is to stay as it is; else 0
+     */
+    public void update(long step, Tensor skip) {
+        if (step < start) {
+            // A skipped step has changed no value, so the copy is the same again.
+            restart();
+            return;
+        }
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            values.lerp_(arena.values(), skip.neg().add(1).mul(1 - decay).to(values.dtype()));
+        }
+    }
+
     /** Takes in the arena's values after a step. */
     public void update(long step) {
         if (step < start) {

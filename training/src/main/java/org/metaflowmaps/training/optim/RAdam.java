@@ -2,20 +2,25 @@ package org.metaflowmaps.training.optim;
 
 import java.util.Map;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 
 /**
  * Rectified Adam (arXiv 1908.03265) as PyTorch computes it: plain momentum until the second moment is worth trusting.
  */
 public final class RAdam implements Optimizer {
+    private static final double LARGEST_SLOPE = 1e38;
+
     private final ParameterArena arena;
     private final double beta1;
     private final double beta2;
     private final double eps;
     private final Moments moments;
-    private long steps;
+    private final UpdateCount updates;
+    private final Tensor still;
 
     /**
      * An optimiser for all parameters of an arena.
@@ -31,40 +36,65 @@ public final class RAdam implements Optimizer {
         this.beta2 = beta2;
         this.eps = eps;
         this.moments = Moments.like(arena.values());
-    }
-
-    @Override
-    public void step(double learningRate) {
-        steps++;
-        double taken = steps;
-        double correction1 = 1 - Math.pow(beta1, taken);
-        double correction2 = 1 - Math.pow(beta2, taken);
-        double limit = 2 / (1 - beta2) - 1;
-        double length = limit - 2 * taken * Math.pow(beta2, taken) / correction2;
-        try (TensorScope scope = TensorScope.open();
-                Autograd.Mode off = Autograd.noGrad()) {
-            Tensor gradients = arena.gradients();
-            moments.average().lerp_(gradients, 1 - beta1);
-            moments.squareAverage().mul_(beta2).addcmul_(gradients, gradients, 1 - beta2);
-            double rate = -learningRate / correction1;
-            if (length > 5) {
-                double rectification = Math.sqrt((length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * length));
-                Tensor root = moments.squareAverage().sqrt().add_(eps);
-                arena.values().addcdiv_(moments.average(), root, rate * rectification * Math.sqrt(correction2));
-            } else {
-                arena.values().add_(moments.average().mul(rate));
-            }
+        this.updates = new UpdateCount(arena.values().device());
+        try (TensorScope scope = TensorScope.open()) {
+            this.still = Torch.zeros(DType.FLOAT32, arena.values().device()).retain();
         }
     }
 
     @Override
+    public void step(Tensor learningRate, Tensor skip) {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            updates.advance(skip);
+            // Adam's fused step at rate 0 is its moments' update alone, and leaves them alone where it is skipped.
+            Torch.fusedAdamW_(arena.values(), arena.gradients(), moments.average(), moments.squareAverage(),
+                    new Torch.AdamScalars(updates.step(), still, skip), new Torch.AdamRates(beta1, beta2, 0, eps));
+            Denominator denominator = denominator(learningRate, skip);
+            Tensor root = moments.squareAverage().sqrt().mul_(denominator.slope).add_(denominator.offset);
+            arena.values().addcdiv_(moments.average(), root, -1);
+        }
+    }
+
+    /** What the mean gradient is divided by: a slope times the root of the mean square, and an offset. */
+    private record Denominator(Tensor slope, Tensor offset) {}
+
+    /**
+     * With r the rate and the corrections, the rectified step divides by (root + eps) / r, the step of plain momentum by 1 / r, and a step
+     * that is skipped or of rate 0 by infinity. All of them are scalars on the device: which one it is, the host does not know.
+     */
+    private Denominator denominator(Tensor learningRate, Tensor skip) {
+        Tensor count = updates.count();
+        Tensor left2 = count.mul(Math.log(beta2)).exp();
+        Tensor correction1 = count.mul(Math.log(beta1)).exp().neg().add(1);
+        Tensor correction2 = left2.neg().add(1);
+        double limit = 2 / (1 - beta2) - 1;
+        Tensor length = count.mul(left2).div(correction2).mul(-2).add(limit);
+        Tensor trust = length.sub(4).mul(length.sub(2)).mul(limit).div(length).div((limit - 4) * (limit - 2)).sqrt();
+        Tensor zero = Torch.zerosLike(count);
+        Tensor rectified = length.gt(5);
+        Tensor moving = learningRate.mul(skip.neg().add(1)).gt(0);
+        Tensor plain = correction1.div(learningRate);
+        Tensor adaptive = plain.div(trust.mul(correction2.sqrt()));
+        Tensor slope = Torch.where(moving, Torch.where(rectified, adaptive, zero), zero);
+        Tensor offset = Torch.where(moving, Torch.where(rectified, adaptive.mul(eps), plain), zero.add(Double.POSITIVE_INFINITY));
+        // An infinite slope times a root of 0 would be NaN.
+        return new Denominator(slope.clampMax(LARGEST_SLOPE).to(arena.values().dtype()), offset.to(arena.values().dtype()));
+    }
+
+    @Override
+    public ParameterArena arena() {
+        return arena;
+    }
+
+    @Override
     public long steps() {
-        return steps;
+        return updates.read();
     }
 
     @Override
     public void resumeAt(long count) {
-        steps = count;
+        updates.set(count);
     }
 
     @Override
@@ -75,5 +105,7 @@ public final class RAdam implements Optimizer {
     @Override
     public void close() {
         moments.close();
+        updates.close();
+        still.close();
     }
 }

@@ -78,8 +78,8 @@ final class AlphaFlowTest {
                     new Weighting.Adaptive(0.5, 0.01), new Weighting.Adaptive(1, 0.01), new Weighting.Adaptive(1, 1e-4),
                     new Weighting.Learned(omega), new Weighting.LearnedLogarithm(omega, 0.01))) {
                 Velocity.Data data = new Velocity.Data();
-                Tensor limit = gradient(map, new AlphaFlow(data, 0).of(map, pair), weighting, pair);
-                Tensor actual = gradient(map, new AlphaFlow(data, alpha).of(map, pair), weighting, pair);
+                Tensor limit = gradient(map, Example.alphaFlow(data, 0).of(map, pair), weighting, pair);
+                Tensor actual = gradient(map, Example.alphaFlow(data, alpha).of(map, pair), weighting, pair);
                 double size = limit.norm().item();
                 String what = weighting + ", alpha " + alpha + ": ";
                 assertTrue(size > 0.01, what + size);
@@ -105,7 +105,7 @@ final class AlphaFlowTest {
             map.parameters().gradients().zero_();
             Autograd.backward(v.sub(tau).square().sum().div(ITEMS * alpha));
             Tensor expected = map.parameters().gradients().clone();
-            Tensor actual = gradient(map, new AlphaFlow(new Velocity.Data(), alpha).of(map, pair), new Weighting.L2(), pair);
+            Tensor actual = gradient(map, Example.alphaFlow(new Velocity.Data(), alpha).of(map, pair), new Weighting.L2(), pair);
             assertTrue(actual.sub(expected).norm().item() < 1e-4 * expected.norm().item());
         }
     }
@@ -119,14 +119,14 @@ final class AlphaFlowTest {
             Tensor start = Torch.of(new float[] {0.75f, 0.75f, 1});
             Tensor end = Torch.of(new float[] {0.75f, Math.nextUp(0.75f), 1});
             Pair pair = new Pair(start, end, null, jump.noise(), jump.data(), jump.context());
-            assertClose(pair.velocity(), new AlphaFlow(new Velocity.Data(), 0.01).of(map, pair).target(), 1e-6, "target");
+            assertClose(pair.velocity(), Example.alphaFlow(new Velocity.Data(), 0.01).of(map, pair).target(), 1e-6, "target");
         }
     }
 
     @Test
     void numbersOutOfRangeAreRefused() {
-        assertRefused(() -> new AlphaFlow(new Velocity.Data(), 1.1), "alpha is 1.1", "0 to 1");
-        assertRefused(() -> new AlphaFlow(new Velocity.Data(), Double.NaN), "alpha is NaN");
+        assertRefused(() -> AlphaFlow.Stage.of(1.1), "alpha is 1.1", "0 to 1");
+        assertRefused(() -> AlphaFlow.Stage.of(Double.NaN), "alpha is NaN");
         assertRefused(() -> new Shortcut(null, -1), "bound is -1.0");
     }
 }

@@ -22,6 +22,11 @@ record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor d
         return new Pair(start, end, fraction, noise, data, context);
     }
 
+    /** α-flow of a number, as a schedule would give it. */
+    static Consistency alphaFlow(Velocity velocity, double alpha) {
+        return (map, pair) -> new AlphaFlow(velocity, AlphaFlow.Stage.of(alpha)).of(map, pair.withAlpha(Torch.scalar(alpha)));
+    }
+
     Example withFraction(double value) {
         return new Example(start, end, Torch.onesLike(start).mul(value), noise, data, context);
     }

@@ -72,7 +72,7 @@ final class IdentityTest {
                 Map.entry("lagrangian, stopped, GLASS teacher", new Lagrangian(glass, Through.AVERAGE)),
                 Map.entry("terminal velocity", new TerminalVelocity(map)),
                 // Its identity holds in the limit of α to 0 only.
-                Map.entry("alpha-flow 1/400", new AlphaFlow(glass, 0.0025)), Map.entry("alpha-flow 0", new AlphaFlow(glass, 0)));
+                Map.entry("alpha-flow 1/400", Example.alphaFlow(glass, 0.0025)), Map.entry("alpha-flow 0", Example.alphaFlow(glass, 0)));
     }
 
     @ParameterizedTest

@@ -55,7 +55,7 @@ final class WeightingTest {
     }
 
     /** Functions of an item's summed squared error. */
-    record Rule(Weighting weighting, DoubleUnaryOperator loss, DoubleUnaryOperator slope, DoubleUnaryOperator raw) {
+    record Rule(Weighting weighting, DoubleUnaryOperator loss, DoubleUnaryOperator slope) {
         @Override
         public String toString() {
             return weighting.toString();
@@ -64,18 +64,17 @@ final class WeightingTest {
 
     static Stream<Rule> rules() {
         return Stream.of(
-                new Rule(new Weighting.L2(), e -> e, e -> 1, e -> e),
-                new Rule(new Weighting.LogVariance(), e -> Math.log(1 + e / ENTRIES), e -> 1 / (ENTRIES + e), e -> e / ENTRIES),
-                new Rule(new Weighting.Learned(OMEGA), e -> Math.exp(-LOG) * e / ENTRIES + LOG, e -> Math.exp(-LOG) / ENTRIES,
-                e -> e / ENTRIES),
+                new Rule(new Weighting.L2(), e -> e, e -> 1),
+                new Rule(new Weighting.LogVariance(), e -> Math.log(1 + e / ENTRIES), e -> 1 / (ENTRIES + e)),
+                new Rule(new Weighting.Learned(OMEGA), e -> Math.exp(-LOG) * e / ENTRIES + LOG, e -> Math.exp(-LOG) / ENTRIES),
                 new Rule(new Weighting.LearnedLogarithm(OMEGA, 0.01), e -> Math.log(Math.exp(-LOG) * e / ENTRIES + 0.01) + LOG,
-                        e -> Math.exp(-LOG) / ENTRIES / (Math.exp(-LOG) * e / ENTRIES + 0.01), e -> e / ENTRIES),
+                        e -> Math.exp(-LOG) / ENTRIES / (Math.exp(-LOG) * e / ENTRIES + 0.01)),
                 adaptive(1, 0.01), adaptive(0.5, 0.01), adaptive(0, 1), adaptive(0.75, 10));
     }
 
     private static Rule adaptive(double p, double c) {
         DoubleUnaryOperator scale = e -> Math.pow(e + c, -p);
-        return new Rule(new Weighting.Adaptive(p, c), e -> e * scale.applyAsDouble(e), scale, e -> e * scale.applyAsDouble(e));
+        return new Rule(new Weighting.Adaptive(p, c), e -> e * scale.applyAsDouble(e), scale);
     }
 
     @ParameterizedTest
@@ -85,11 +84,11 @@ final class WeightingTest {
                 RandomSource random = RandomSource.seeded(1)) {
             Tensor prediction = random.normal(BATCH, 2, 3, 3).requiresGrad_(true);
             Tensor target = random.normal(BATCH, 2, 3, 3);
-            Weighting.Weighted weighted = rule.weighting.apply(new Regression(prediction, target), PAIR);
+            LossValue weighted = rule.weighting.apply(new Regression(prediction, target), PAIR);
             float[] p = prediction.toFloatArray();
             float[] t = target.toFloatArray();
             double loss = 0;
-            double raw = 0;
+            double reported = 0;
             double[] gradient = new double[p.length];
             for (int item = 0; item < BATCH; item++) {
                 double error = 0;
@@ -97,14 +96,14 @@ final class WeightingTest {
                     error += Math.pow((double) p[i] - t[i], 2);
                 }
                 loss += rule.loss.applyAsDouble(error) / BATCH;
-                raw += rule.raw.applyAsDouble(error) / BATCH;
+                reported += error / BATCH;
                 for (int i = item * ENTRIES; i < (item + 1) * ENTRIES; i++) {
                     gradient[i] = rule.slope.applyAsDouble(error) * 2 * ((double) p[i] - t[i]) / BATCH;
                 }
             }
             assertEquals(loss, weighted.loss().item(), 1e-5 * Math.abs(loss));
-            assertEquals(raw, weighted.raw().item(), 1e-5 * Math.abs(raw));
-            assertFalse(weighted.raw().requiresGrad());
+            assertEquals(reported, weighted.error().item(), 1e-5 * reported);
+            assertFalse(weighted.error().requiresGrad());
             Tensor actual = Autograd.gradients(weighted.loss(), List.of(prediction)).getFirst();
             assertArrayEquals(gradient, actual.toDoubleArray(), 1e-5);
         }
@@ -115,18 +114,21 @@ final class WeightingTest {
         rules().forEach(rule -> {
             try (TensorScope scope = TensorScope.open();
                     RandomSource random = RandomSource.seeded(4)) {
-                Regression two = new Regression(random.normal(2, 5), random.normal(2, 5));
+                Regression two = new Regression(random.normal(2, 5), random.normal(2, 5), Torch.of(new float[] {3, 0.5f}));
                 Tensor zeros = Torch.zeros(2);
                 Context context = new Context(zeros, zeros);
-                Pair weighted = new Pair(zeros, zeros, null, zeros, zeros, context, Torch.of(new float[] {3, 0.5f}));
+                Pair pair = new Pair(zeros, zeros, null, zeros, zeros, context);
                 double expected = 0;
+                double error = 0;
                 for (int i = 0; i < 2; i++) {
                     Regression one = new Regression(two.prediction().narrow(0, i, 1), two.target().narrow(0, i, 1));
                     Tensor zero = Torch.zeros(1);
                     double loss = rule.weighting.apply(one, new Pair(zero, zero, null, zero, zero, new Context(zero, zero))).loss().item();
                     expected += loss * (i == 0 ? 3 : 0.5) / 2;
+                    error += one.squares().item() * (i == 0 ? 3 : 0.5) / 2;
                 }
-                assertEquals(expected, rule.weighting.apply(two, weighted).loss().item(), 1e-5 * Math.abs(expected), rule.toString());
+                assertEquals(expected, rule.weighting.apply(two, pair).loss().item(), 1e-5 * Math.abs(expected), rule.toString());
+                assertEquals(error, rule.weighting.apply(two, pair).error().item(), 1e-5 * error, rule.toString());
             }
         });
     }

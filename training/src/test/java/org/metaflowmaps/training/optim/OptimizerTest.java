@@ -2,6 +2,7 @@ package org.metaflowmaps.training.optim;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import org.metaflowmaps.runtime.Shape;
@@ -12,11 +13,13 @@ import java.util.Objects;
 import java.util.function.Function;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 
 /** Optimisers against their papers' formulas in double, one number at a time. */
 final class OptimizerTest {
@@ -123,6 +126,62 @@ final class OptimizerTest {
                     }
                 }
                 assertArrayEquals(arena.values().toFloatArray(), resumed.values().toFloatArray());
+            }
+        }
+    }
+
+    /** Values, moments and the number of updates, to the bit, whatever the gradients are; the updates after it are those of a run without it. */
+    @Test
+    void aSkippedStepChangesNothing() {
+        for (Function<ParameterArena, Optimizer> make : List.<Function<ParameterArena, Optimizer>>of(
+                arena -> new RAdam(arena, 0.9, 0.95, EPS), arena -> new AdamW(arena, 0.9, 0.95, EPS, 0.1))) {
+            try (ParameterArena arena = arena();
+                    ParameterArena plain = arena();
+                    Optimizer optimizer = make.apply(arena);
+                    Optimizer other = make.apply(plain);
+                    MovingAverage average = new MovingAverage(arena, 0.9, 0);
+                    RandomSource random = RandomSource.seeded(3);
+                    TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.noGrad()) {
+                Tensor rate = Torch.full(RATE, DType.FLOAT64, Device.CPU);
+                for (int step = 0; step < 12; step++) {
+                    List<Tensor> state = List.of(arena.values(), Objects.requireNonNull(optimizer.moments().get("exp_avg")),
+                            Objects.requireNonNull(optimizer.moments().get("exp_avg_sq")),
+                            average.values());
+                    List<Tensor> before = state.stream().map(Tensor::clone).toList();
+                    arena.gradients().copy_(random.normal(arena.gradients().numel()));
+                    arena.gradients().narrow(0, step % 3, 5).fill_(step % 2 == 0 ? Double.NaN : Double.NEGATIVE_INFINITY);
+                    optimizer.step(rate, Torch.scalar(1));
+                    average.update(step, Torch.scalar(1));
+                    for (int i = 0; i < state.size(); i++) {
+                        assertArrayEquals(before.get(i).toFloatArray(), state.get(i).toFloatArray(), "buffer " + i + ", step " + step);
+                    }
+                    assertEquals(step, optimizer.steps());
+                    arena.gradients().copy_(random.normal(arena.gradients().numel()));
+                    plain.gradients().copy_(arena.gradients());
+                    optimizer.step(rate, Torch.scalar(0));
+                    average.update(step, Torch.scalar(0));
+                    other.step(RATE);
+                    assertArrayEquals(plain.values().toFloatArray(), arena.values().toFloatArray(), "after step " + step);
+                }
+                assertTrue(average.values().sub(arena.values()).norm().item() > 0);
+            }
+        }
+    }
+
+    /** A rate of 0 moves nothing, not even where no gradient ever was. */
+    @Test
+    void aRateOfZeroMovesNothing() {
+        for (double rate : new double[] {0, 1e-45, 1e-38}) {
+            try (ParameterArena arena = arena();
+                    RAdam optimizer = new RAdam(arena, 0.9, 0.95, EPS);
+                    TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.noGrad()) {
+                arena.gradients().narrow(0, 0, 3).fill_(1);
+                for (int step = 0; step < 12; step++) {
+                    optimizer.step(Torch.full(rate, DType.FLOAT64, Device.CPU), Torch.scalar(0));
+                }
+                assertTrue(arena.values().abs().max().item() <= 20 * rate, "rate " + rate);
             }
         }
     }

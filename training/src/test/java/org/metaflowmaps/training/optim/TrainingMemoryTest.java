@@ -20,6 +20,7 @@ import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.loss.AlphaFlow;
 import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Diagonal;
@@ -44,7 +45,7 @@ final class TrainingMemoryTest {
 
     private static final List<Consistency> LOSSES = List.of(new Semigroup(null), new Progressive(null), new Shortcut(null, 0),
             new Eulerian(new Velocity.Data()), new Eulerian(new Velocity.Own()), new Eulerian(TAUGHT),
-            new ImprovedMeanFlow(new Velocity.Data()), new AlphaFlow(new Velocity.Data(), 0.5),
+            new ImprovedMeanFlow(new Velocity.Data()), new AlphaFlow(new Velocity.Data(), AlphaFlow.Stage.BETWEEN),
             new Lagrangian(new Velocity.Own(), Through.DERIVATIVE), new Lagrangian(new Velocity.Own(), Through.VELOCITY),
             new Lagrangian(TAUGHT, Through.AVERAGE));
 
@@ -55,7 +56,8 @@ final class TrainingMemoryTest {
             Context context = new Context(random.uniform(BATCH), random.normal(shape),
                     map.classes() == 0 ? Condition.none() : Condition.labelled(random.integers(0, map.classes() + 1, BATCH)));
             Tensor start = random.uniform(BATCH).mul(0.5);
-            Pair pair = new Pair(start, start.add(0.3), random.uniform(BATCH), random.normal(shape), data, context);
+            Pair pair = new Pair(start, start.add(0.3), random.uniform(BATCH), random.normal(shape), data, context)
+                    .withAlpha(Torch.scalar(0.5));
             int turn = count % (LOSSES.size() + 1);
             Regression regression = turn == LOSSES.size() ? Diagonal.of(map, pair, TAUGHT) : LOSSES.get(turn).of(map, pair);
             map.parameters().gradients().zero_();

@@ -1,4 +1,4 @@
-package org.metaflowmaps.training.metrics;
+package org.metaflowmaps.cli.report;
 
 import java.io.Console;
 import java.io.PrintStream;
@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>One thread at a time. {@link #close()} leaves the last state standing.
  */
-public final class Progress implements AutoCloseable {
+final class ProgressDisplay implements AutoCloseable {
     private static final Duration LINE_INTERVAL = Duration.ofSeconds(30);
     /** What rate and time left are taken from: a run may have become slower or faster since it began. */
     private static final Duration WINDOW = Duration.ofMinutes(1);
@@ -39,7 +39,7 @@ public final class Progress implements AutoCloseable {
     private String message = "";
     private boolean told;
 
-    private Progress(String task, long total, long resumedAt, boolean terminal, PrintStream lines, LongSupplier nanoTime) {
+    private ProgressDisplay(String task, long total, long resumedAt, boolean terminal, PrintStream lines, LongSupplier nanoTime) {
         if (total < 1 || resumedAt < 0 || resumedAt > total) {
             throw new IllegalArgumentException("step %d of %d, expected at least one step and a start among them"
                     .formatted(resumedAt, total));
@@ -62,13 +62,13 @@ public final class Progress implements AutoCloseable {
      * @param resumedAt the steps that were done before, at most {@code total}
      * @return the display; the caller closes it
      */
-    public static Progress start(String task, long total, long resumedAt) {
+    static ProgressDisplay start(String task, long total, long resumedAt) {
         boolean terminal = Optional.ofNullable(System.console()).filter(Console::isTerminal).isPresent();
-        return new Progress(task, total, resumedAt, terminal, System.err, System::nanoTime);
+        return new ProgressDisplay(task, total, resumedAt, terminal, System.err, System::nanoTime);
     }
 
-    static Progress lines(String task, long total, long resumedAt, PrintStream lines, LongSupplier nanoTime) {
-        return new Progress(task, total, resumedAt, false, lines, nanoTime);
+    static ProgressDisplay lines(String task, long total, long resumedAt, PrintStream lines, LongSupplier nanoTime) {
+        return new ProgressDisplay(task, total, resumedAt, false, lines, nanoTime);
     }
 
     /**
@@ -77,7 +77,7 @@ public final class Progress implements AutoCloseable {
      * @param done the steps done so far
      * @param note what to show beside, such as {@code loss 0.123}; may be empty
      */
-    public void update(long done, String note) {
+    void update(long done, String note) {
         step = done;
         if (!note.isEmpty()) {
             message = note;

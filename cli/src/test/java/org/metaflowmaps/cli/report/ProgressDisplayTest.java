@@ -1,4 +1,4 @@
-package org.metaflowmaps.training.metrics;
+package org.metaflowmaps.cli.report;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -11,7 +11,7 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 
-class ProgressTest {
+class ProgressDisplayTest {
     private static final long SECOND = 1_000_000_000L;
 
     private final ByteArrayOutputStream out = new ByteArrayOutputStream();
@@ -20,7 +20,7 @@ class ProgressTest {
 
     @Test
     void aLogGetsALineEveryHalfMinuteAndTheLastState() {
-        try (Progress progress = Progress.lines("train", 1000, 100, stream, now::get)) {
+        try (ProgressDisplay progress = ProgressDisplay.lines("train", 1000, 100, stream, now::get)) {
             for (int step = 101; step <= 180; step++) {
                 now.addAndGet(SECOND);
                 progress.update(step, "loss " + step);
@@ -34,7 +34,7 @@ class ProgressTest {
 
     @Test
     void aFinishedRunIsToldOnceWithoutTimeLeft() {
-        try (Progress progress = Progress.lines("sample", 4000, 0, stream, now::get)) {
+        try (ProgressDisplay progress = ProgressDisplay.lines("sample", 4000, 0, stream, now::get)) {
             now.addAndGet(40 * SECOND);
             progress.update(4000, "");
         }
@@ -43,7 +43,7 @@ class ProgressTest {
 
     @Test
     void longTimesAreTold() {
-        try (Progress progress = Progress.lines("train", 100_000, 0, stream, now::get)) {
+        try (ProgressDisplay progress = ProgressDisplay.lines("train", 100_000, 0, stream, now::get)) {
             now.addAndGet(60 * SECOND);
             progress.update(100, "");
             now.addAndGet(3 * SECOND);
@@ -55,13 +55,13 @@ class ProgressTest {
 
     @Test
     void nothingDoneGivesNoRate() {
-        Progress.lines("train", 10, 10, stream, now::get).close();
+        ProgressDisplay.lines("train", 10, 10, stream, now::get).close();
         assertEquals(List.of("train 10/10 (100.0 %)"), lines());
     }
 
     @Test
     void theTimeLeftFollowsTheRecentRate() {
-        try (Progress progress = Progress.lines("train", 10_000, 0, stream, now::get)) {
+        try (ProgressDisplay progress = ProgressDisplay.lines("train", 10_000, 0, stream, now::get)) {
             for (int step = 1; step <= 1000; step++) {
                 now.addAndGet(SECOND / 100);
                 progress.update(step, "");
@@ -78,18 +78,18 @@ class ProgressTest {
     void eightyColumnsKeepRateAndLosses() {
         String rest = ", 12 steps/s, 59 min left, diagonal 180.3123 consistency 0.7612";
         for (int width : new int[] {80, 100, 200}) {
-            String line = Progress.line("train", 123_456, 2_000_000, rest, width);
+            String line = ProgressDisplay.line("train", 123_456, 2_000_000, rest, width);
             assertTrue(line.length() <= width && line.endsWith("123456/2000000" + rest), line);
         }
-        assertEquals("train 50% [===   ] 5/10, x", Progress.line("train", 5, 10, ", x", 26));
-        assertEquals("5/10,", Progress.line("train", 5, 10, ", x", 5));
+        assertEquals("train 50% [===   ] 5/10, x", ProgressDisplay.line("train", 5, 10, ", x", 26));
+        assertEquals("5/10,", ProgressDisplay.line("train", 5, 10, ", x", 5));
     }
 
     @Test
     void impossibleRangesAreRefused() {
-        assertThrows(IllegalArgumentException.class, () -> Progress.start("train", 0, 0));
-        assertThrows(IllegalArgumentException.class, () -> Progress.start("train", 10, 11));
-        assertThrows(IllegalArgumentException.class, () -> Progress.start("train", 10, -1));
+        assertThrows(IllegalArgumentException.class, () -> ProgressDisplay.start("train", 0, 0));
+        assertThrows(IllegalArgumentException.class, () -> ProgressDisplay.start("train", 10, 11));
+        assertThrows(IllegalArgumentException.class, () -> ProgressDisplay.start("train", 10, -1));
     }
 
     private List<String> lines() {

@@ -1,0 +1,39 @@
+package org.metaflowmaps.cli;
+
+import java.util.List;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.Loss;
+import org.metaflowmaps.training.Objective;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.LossValue;
+
+/**
+ * The squares of all parameters, whatever the data are.
+ *
+ * @param arena not owned
+ */
+record MisuseObjective(ParameterArena arena) implements Objective<Object> {
+    @Override
+    public Object draw(TrainingData.Batch batch, long step) {
+        return batch;
+    }
+
+    @Override
+    public List<Loss> losses(Object draw) {
+        return List.of(new Loss("squares", () -> {
+            Tensor loss = arena.parameters().values().iterator().next().square().sum();
+            return new LossValue(loss, loss.detach());
+        }));
+    }
+
+    @Override
+    public List<ParameterArena> parameters() {
+        return List.of(arena);
+    }
+
+    @Override
+    public void close() {
+        // The arena is closed with the case.
+    }
+}

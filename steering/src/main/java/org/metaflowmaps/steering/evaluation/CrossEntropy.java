@@ -1,0 +1,44 @@
+package org.metaflowmaps.steering.evaluation;
+
+import java.util.List;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.Loss;
+import org.metaflowmaps.training.Objective;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.LossValue;
+
+/**
+ * The cross-entropy of a classifier's answers with smoothed labels. Nothing in it is random.
+ *
+ * @param classifier what is trained, not owned
+ * @param smoothing share of a label that is spread over all classes
+ */
+record CrossEntropy(FashionClassifier classifier, double smoothing) implements Objective<TrainingData.Batch> {
+    /** The loss's name. */
+    static final String NAME = "cross_entropy";
+
+    @Override
+    public TrainingData.Batch draw(TrainingData.Batch batch, long step) {
+        return batch;
+    }
+
+    @Override
+    public List<Loss> losses(TrainingData.Batch batch) {
+        return List.of(new Loss(NAME, () -> {
+            Tensor loss = Torch.crossEntropy(classifier.logits(classifier.features(batch.items())), batch.labels(), smoothing);
+            return new LossValue(loss, loss.detach());
+        }));
+    }
+
+    @Override
+    public List<ParameterArena> parameters() {
+        return List.of(classifier.parameters());
+    }
+
+    @Override
+    public void close() {
+        // The classifier is the caller's.
+    }
+}

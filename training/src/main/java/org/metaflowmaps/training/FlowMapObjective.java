@@ -1,0 +1,164 @@
+package org.metaflowmaps.training;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.config.WeightingConfig;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.Consistency;
+import org.metaflowmaps.training.loss.Diagonal;
+import org.metaflowmaps.training.loss.Draw;
+import org.metaflowmaps.training.loss.LossValue;
+import org.metaflowmaps.training.loss.Pair;
+import org.metaflowmaps.training.loss.TimeWeight;
+import org.metaflowmaps.training.loss.Velocity;
+import org.metaflowmaps.training.loss.Weighting;
+
+/** A diagonal and a consistency loss of a map, with what they need besides it. */
+final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
+    /** The diagonal loss's name among the metrics. */
+    static final String DIAGONAL = "diagonal";
+
+    /** The consistency loss's name among the metrics. */
+    static final String CONSISTENCY = "consistency";
+
+    private final LossConfig config;
+    private final MetaFlowMap map;
+    private final @Nullable ConditionalDrift teacher;
+    private final @Nullable MetaFlowMap averaged;
+    private final List<TimeWeight> learned = new ArrayList<>();
+    private final Velocity velocity;
+    private final Weighting diagonalWeighting;
+    private final Weighting consistencyWeighting;
+    private final PairSampler sampler;
+    private final RandomSource random;
+
+    /**
+     * What a configuration asks for.
+     *
+     * @param map what is trained, not owned
+     * @param averaged the map with averaged weights, not owned
+     * @param teacher null if no loss needs one
+     * @param random where learned weightings and all draws come from, not owned
+     */
+    FlowMapObjective(TrainConfig config, MetaFlowMap map, MetaFlowMap averaged, @Nullable ConditionalDrift teacher, RandomSource random) {
+        this.config = config.loss();
+        this.map = map;
+        this.teacher = teacher;
+        this.random = random;
+        this.velocity = switch (config.loss().velocity()) {
+            case DATA -> new Velocity.Data();
+            case GUIDED -> new Velocity.Guided(config.guidanceFrom());
+            case TEACHER -> teacher();
+        };
+        this.averaged = config.loss().needsAverage() ? averaged : null;
+        this.diagonalWeighting = weighting(config.loss().diagonal(), random);
+        this.consistencyWeighting = weighting(config.loss().consistencyWeighting(), random);
+        this.sampler = new PairSampler(config.times(), config.labelDrop(), config.guidance(), random);
+    }
+
+    private Weighting weighting(WeightingConfig weight, RandomSource random) {
+        return switch (weight.kind()) {
+            case L2 -> new Weighting.L2();
+            case LV -> new Weighting.LogVariance();
+            case ADAPTIVE -> new Weighting.Adaptive(weight.p(), weight.c());
+            case LEARNED -> new Weighting.Learned(timeWeight(random));
+            case LEARNED_LOG -> new Weighting.LearnedLogarithm(timeWeight(random), weight.c());
+        };
+    }
+
+    private TimeWeight timeWeight(RandomSource random) {
+        TimeWeight omega = new TimeWeight(random.device(), random);
+        learned.add(omega);
+        return omega;
+    }
+
+    @Override
+    public Velocity velocity() {
+        return velocity;
+    }
+
+    @Override
+    public Velocity.Field teacher() {
+        if (teacher == null) {
+            throw new IllegalArgumentException("config: a loss needs a teacher, and none was given");
+        }
+        return new Velocity.Taught(teacher);
+    }
+
+    @Override
+    public MetaFlowMap average() {
+        if (averaged == null) {
+            throw new IllegalStateException("this loss needs the moving average, which loss.consistency does not ask for");
+        }
+        return averaged;
+    }
+
+    /**
+     * Whether a run from this step on would have had other gradients in version 1 of the losses, whose alpha-flow loss was the error against
+     * τ times 1/α. Under l2 that is the same gradient, and so it is for α of 0 and 1.
+     */
+    static boolean alphaFlowChanged(LossConfig config, long step) {
+        WeightingConfig weighting = config.consistencyWeighting();
+        boolean linear = weighting.kind() == WeightingConfig.Kind.L2 || (weighting.kind() == WeightingConfig.Kind.ADAPTIVE && weighting.p() == 0);
+        return config.consistency() == LossConfig.ConsistencyKind.ALPHA_FLOW && !linear && config.alphaFrom() < config.alphaTo()
+                && config.alpha(Math.max(step, config.diagonalOnly())) > 0;
+    }
+
+    /** The map's parameters, then those of learned weightings. */
+    @Override
+    public List<ParameterArena> parameters() {
+        return Stream.concat(Stream.of(map.parameters()), learned.stream().map(TimeWeight::parameters)).toList();
+    }
+
+    @Override
+    public List<RandomSource> randomSources() {
+        return List.of(random);
+    }
+
+    @Override
+    public Draw draw(TrainingData.Batch batch, long step) {
+        Context context = sampler.context(batch, map, step);
+        Pair diagonal = sampler.diagonal(batch, context);
+        if (config.consistency(this, step) == null) {
+            return new Draw(step, diagonal, null);
+        }
+        long share = Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
+        Pair jump = sampler.jump(batch.first(share), context.first(share), step);
+        double alpha = config.alpha(step);
+        if (alpha > 0 && alpha < 1) {
+            jump = jump.withAlpha(Torch.full(alpha, DType.FLOAT32, batch.items().device()));
+        }
+        return new Draw(step, diagonal, jump);
+    }
+
+    @Override
+    public List<Loss> losses(Draw draw) {
+        Pair point = draw.diagonal();
+        Loss diagonal = new Loss(DIAGONAL, () -> diagonalWeighting.apply(Diagonal.of(map, point, velocity), point));
+        Pair jump = draw.jump();
+        Consistency consistency = config.consistency(this, draw.step());
+        return jump == null || consistency == null ? List.of(diagonal)
+                : List.of(diagonal, new Loss(CONSISTENCY, () -> consistency(consistency, jump)));
+    }
+
+    private LossValue consistency(Consistency consistency, Pair jump) {
+        LossValue value = consistencyWeighting.apply(consistency.of(map, jump), jump);
+        return new LossValue(value.loss().mul(config.consistencyFactor()), value.error());
+    }
+
+    @Override
+    public void close() {
+        learned.forEach(TimeWeight::close);
+    }
+}

@@ -1,0 +1,184 @@
+package org.metaflowmaps.training;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DamagedItemException;
+import org.metaflowmaps.training.metrics.MetricsLog;
+import org.metaflowmaps.training.metrics.ProcessMemory;
+import org.metaflowmaps.training.metrics.TensorBoardWriter;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Writes a run's metrics to its folder, and looks at the averaged map every {@code evaluate_every} steps. */
+final class RunLog implements RunListener, AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(RunLog.class);
+    private static final String EVENTS = "TensorBoard's events in ";
+
+    /** Measures and shows the averaged map. */
+    @FunctionalInterface
+    interface Look {
+        /**
+         * Looks.
+         *
+         * @param board where pictures go
+         * @return numbers by their names among the metrics
+         * @throws IOException if a picture cannot be written
+         */
+        Map<String, Double> at(TensorBoardWriter board, long step) throws IOException;
+    }
+
+    private final TrainConfig config;
+    private final Path folder;
+    private final Trainer<?> trainer;
+    private final Look look;
+    private final MetricsLog metrics;
+    private final TensorBoardWriter board;
+    private final long resumedAt;
+    private final double secondsBefore;
+    private final long started = System.nanoTime();
+
+    /**
+     * Opens the log, in which lines of steps that are to be taken again are dropped.
+     *
+     * @param trainer at the step from which it continues; not owned
+     * @param parameters their number
+     */
+    RunLog(TrainConfig config, Path folder, Trainer<?> trainer, long parameters, Look look) throws IOException {
+        this.config = config;
+        this.folder = folder;
+        this.trainer = trainer;
+        this.look = look;
+        this.resumedAt = trainer.step();
+        this.metrics = MetricsLog.open(file(), resumedAt);
+        try {
+            this.board = TensorBoardWriter.onFirstValue(folder, resumedAt);
+            List<MetricsLog.Entry> earlier = MetricsLog.read(file());
+            this.secondsBefore = earlier.isEmpty() ? 0 : earlier.getLast().seconds();
+            if (resumedAt == 0) {
+                board.scalar("model/parameters", 0, (double) parameters);
+            }
+        } catch (IOException | RuntimeException e) {
+            metrics.close();
+            throw e;
+        }
+    }
+
+    private Path file() {
+        return folder.resolve(TrainingRun.METRICS);
+    }
+
+    private boolean looks(long step) {
+        return config.evaluateEvery() > 0 && step % config.evaluateEvery() == 0;
+    }
+
+    @Override
+    public boolean reads(long step) {
+        // A look's numbers are written at once: a stop before the next line would lose them.
+        return looks(step) || step % config.logEvery() == 0 || step == config.steps();
+    }
+
+    @Override
+    public void stepped(long step, Trainer.@Nullable Report report) throws IOException {
+        if (report == null || !reads(step)) {
+            return;
+        }
+        Map<String, Double> found = Map.of();
+        Throwable failure = null;
+        if (looks(step)) {
+            try {
+                found = look(step);
+            } catch (UncheckedIOException | OutOfMemoryError e) {
+                failure = e;
+            }
+        }
+        double seconds = (System.nanoTime() - started) * 1e-9;
+        Map<String, Double> values = values(report, (step - resumedAt) / seconds, trainer.replaced());
+        values.putAll(found);
+        record(new MetricsLog.Entry(step, secondsBefore + seconds, values));
+        if (failure != null) {
+            // Only now, so that the step's own numbers are written.
+            trainer.saveBeforeEnd();
+            if (failure instanceof OutOfMemoryError e) {
+                throw e;
+            }
+            throw new TrainingException("step " + step + ": " + failure.getMessage() + ". " + trainer.kept(), failure);
+        }
+    }
+
+    /** Finds nothing, with a warning, if a held-out item is damaged and damage is skipped. */
+    private Map<String, Double> look(long step) throws IOException {
+        try {
+            return look.at(board, step);
+        } catch (UncheckedIOException e) {
+            if (e.getCause() instanceof DamagedItemException && config.data().onError() == DataConfig.OnError.SKIP) {
+                LOG.warn("warning: step {}: the held-out items were not measured: {}", step, e.getMessage());
+                return Map.of();
+            }
+            throw e;
+        } catch (IOException e) {
+            throw unwritable(EVENTS + folder, e);
+        }
+    }
+
+    private void record(MetricsLog.Entry entry) throws IOException {
+        try {
+            metrics.append(entry);
+            if (!Files.exists(file())) {
+                throw new IOException("it was deleted or moved while the run wrote to it");
+            }
+        } catch (IOException e) {
+            throw unwritable(file().toString(), e);
+        }
+        try {
+            for (Map.Entry<String, Double> value : entry.values().entrySet()) {
+                board.scalar(value.getKey(), entry.step(), value.getValue());
+            }
+        } catch (IOException e) {
+            throw unwritable(EVENTS + folder, e);
+        }
+    }
+
+    /** Where records cannot be written, the work done is still worth a checkpoint. */
+    private IOException unwritable(String what, IOException failure) {
+        String saved;
+        try {
+            trainer.saveBeforeEnd();
+            saved = trainer.kept();
+        } catch (IOException | RuntimeException again) {
+            failure.addSuppressed(again);
+            saved = "A checkpoint could not be written either (" + again.getMessage() + ")";
+        }
+        return new IOException("step " + trainer.step() + ": cannot write " + what + " (" + failure.getMessage() + "). " + saved
+                + ". Make room on the disk or put the folder back, then continue with --resume", failure);
+    }
+
+    private Map<String, Double> values(Trainer.Report report, double stepsPerSecond, long replaced) {
+        Map<String, Double> values = new LinkedHashMap<>();
+        report.errors().forEach((name, error) -> values.put("loss/" + name, error));
+        values.put("gradient_norm", report.gradientNorm());
+        values.put("learning_rate", report.learningRate());
+        values.put("skipped", (double) report.skipped());
+        if (config.data().onError() == DataConfig.OnError.SKIP) {
+            values.put("items_replaced", (double) replaced);
+        }
+        values.put("items_per_second", stepsPerSecond * config.batch() * config.accumulate());
+        ProcessMemory.resident().ifPresent(bytes -> values.put("memory/resident", (double) bytes));
+        ProcessMemory.peak().ifPresent(bytes -> values.put("memory/peak", (double) bytes));
+        return values;
+    }
+
+    @Override
+    public void close() throws IOException {
+        try (metrics) {
+            board.close();
+        }
+    }
+}

@@ -1,0 +1,149 @@
+package org.metaflowmaps.training;
+
+import com.google.common.base.Preconditions;
+import java.io.UncheckedIOException;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autocast;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ProfilerRange;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.LossValue;
+import org.metaflowmaps.training.optim.Clipping;
+import org.metaflowmaps.training.optim.MovingAverage;
+import org.metaflowmaps.training.optim.Optimizer;
+
+/** Takes steps: data, draw, losses, gradients, clipping, update. None of them reads anything back to the host. */
+final class StepRunner<D> implements AutoCloseable {
+    private final Objective<D> objective;
+    private final TrainingData data;
+    private final List<Optimizer> optimizers;
+    private final @Nullable MovingAverage average;
+    private final TrainerSettings settings;
+    private final SkippedSteps skipped;
+    private final Device device;
+    private final Tensor learningRate;
+
+    StepRunner(Objective<D> objective, TrainingData data, List<Optimizer> optimizers, @Nullable MovingAverage average,
+            TrainerSettings settings) {
+        Preconditions.checkArgument(optimizers.stream().map(Optimizer::arena).toList().equals(objective.parameters()),
+                "trainer: %s optimisers, expected one for each of the objective's %s arenas, in their order", optimizers.size(),
+                objective.parameters().size());
+        this.objective = objective;
+        this.data = data;
+        this.optimizers = List.copyOf(optimizers);
+        this.average = average;
+        this.settings = settings;
+        this.device = objective.parameters().getFirst().values().device();
+        this.skipped = new SkippedSteps(settings.skipAbove(), settings.maxSkipped(), device);
+        try (TensorScope scope = TensorScope.open()) {
+            this.learningRate = Torch.zeros(DType.FLOAT64, device).retain();
+        }
+    }
+
+    /** The counts of skipped steps, owned by this object. */
+    SkippedSteps skipped() {
+        return skipped;
+    }
+
+    /**
+     * What a step computed, on the device.
+     *
+     * @param errors of the losses by name, summed over the passes
+     * @param norm of the gradient before clipping
+     */
+    record Result(Map<String, Tensor> errors, Tensor norm) {}
+
+    /** Takes a step, counted from 0; the result is in the innermost open scope. */
+    Result step(long step) {
+        try (TensorScope scope = TensorScope.open()) {
+            objective.parameters().forEach(arena -> arena.gradients().zero_());
+            Map<String, Tensor> errors = new LinkedHashMap<>();
+            List<RandomSource> sources = settings.accumulate() == 1 ? List.of() : objective.randomSources();
+            List<Tensor> before = sources.stream().map(RandomSource::state).toList();
+            for (int part = 0; part < settings.accumulate(); part++) {
+                try {
+                    pass(step, part).forEach((name, error) -> errors.merge(name, error, Tensor::add));
+                } catch (UncheckedIOException | OutOfMemoryError e) {
+                    // Earlier passes drew noise: the step is to be taken again as if it had not begun.
+                    for (int i = 0; i < sources.size(); i++) {
+                        sources.get(i).restore(before.get(i));
+                    }
+                    throw e;
+                }
+            }
+            Tensor norm = Clipping.clip(objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
+            update(step, skipped.judge(probe(norm, errors.values())));
+            errors.replaceAll((name, error) -> scope.keep(error));
+            return new Result(errors, scope.keep(norm));
+        }
+    }
+
+    /** Updates all parameters and the average, or leaves them as they are: which of the two, the host does not know. */
+    private void update(long step, Tensor skip) {
+        try (ProfilerRange range = ProfilerRange.open("optimizer")) {
+            learningRate.fill_(settings.learningRate().applyAsDouble(step));
+            optimizers.forEach(optimizer -> optimizer.step(learningRate, skip));
+            if (average != null) {
+                average.update(step, skip);
+            }
+        }
+    }
+
+    /** Draws a part of a step and adds its losses' gradients; returns their errors by name, in the innermost open scope. */
+    private Map<String, Tensor> pass(long step, int part) {
+        try (TensorScope scope = TensorScope.open()) {
+            long position = (step * settings.accumulate() + part) * settings.batch();
+            TrainingData.Batch batch;
+            try (ProfilerRange range = ProfilerRange.open("data")) {
+                batch = data.batch(position, settings.batch());
+            }
+            Map<String, Tensor> errors = new LinkedHashMap<>();
+            for (Loss loss : objective.losses(objective.draw(batch, step))) {
+                errors.put(loss.name(), scope.keep(differentiated(loss)));
+            }
+            return errors;
+        }
+    }
+
+    /** Adds a loss's gradient, which frees its graph, so that two losses never hold theirs at once; returns its error. */
+    private Tensor differentiated(Loss loss) {
+        try (TensorScope scope = TensorScope.open()) {
+            LossValue value;
+            try (ProfilerRange range = ProfilerRange.open("losses");
+                    Autocast mode = settings.precision().on(device)) {
+                value = loss.compute().get();
+            }
+            try (ProfilerRange range = ProfilerRange.open("backward")) {
+                Autograd.backward(settings.accumulate() == 1 ? value.loss() : value.loss().div(settings.accumulate()));
+            }
+            return scope.keep(value.error());
+        }
+    }
+
+    /** The norm, or NaN where a loss is not finite. */
+    private static Tensor probe(Tensor norm, Collection<Tensor> errors) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            Tensor probe = norm;
+            for (Tensor error : errors) {
+                probe = probe.add(error.mul(0));
+            }
+            return probe;
+        }
+    }
+
+    @Override
+    public void close() {
+        learningRate.close();
+        skipped.close();
+    }
+}

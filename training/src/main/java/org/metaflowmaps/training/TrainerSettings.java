@@ -1,0 +1,59 @@
+package org.metaflowmaps.training;
+
+import com.google.common.base.Preconditions;
+import java.util.function.LongToDoubleFunction;
+import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.Precision;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.optim.WarmUp;
+
+/**
+ * How a {@link Trainer} runs.
+ *
+ * @param steps optimiser steps, at least 1
+ * @param batch items per pass, at least 1
+ * @param accumulate passes per step, at least 1
+ * @param readEvery steps between two reads of a step's numbers, at least 1
+ * @param checkpointEvery steps between checkpoints, at least 1
+ * @param clip largest norm of all gradients together; 0 for no bound
+ * @param skipAbove norm of all gradients together, before clipping, above which a step is skipped; 0 for no bound
+ * @param maxSkipped skipped steps in a row that end the run, at least 1
+ * @param precision what the network computes in
+ * @param learningRate the rate of a step, counted from 0
+ * @param replacesDamaged true if the data puts other items in the place of damaged ones
+ */
+public record TrainerSettings(long steps, int batch, int accumulate, long readEvery, long checkpointEvery, double clip, double skipAbove,
+        int maxSkipped, Precision precision, LongToDoubleFunction learningRate, boolean replacesDamaged) {
+    /** Checks the ranges. */
+    public TrainerSettings {
+        Preconditions.checkArgument(steps > 0 && batch > 0 && accumulate > 0 && readEvery > 0 && checkpointEvery > 0 && maxSkipped > 0,
+                "trainer: steps %s, batch %s, accumulate %s, read every %s, checkpoint every %s, at most %s skipped: expected at least 1 each",
+                steps, batch, accumulate, readEvery, checkpointEvery, maxSkipped);
+        Preconditions.checkArgument(clip >= 0 && skipAbove >= 0, "trainer: clip %s, skip above %s, expected 0 or more", clip, skipAbove);
+    }
+
+    /**
+     * Steps of one pass in float32, without clipping; a step whose gradient is not finite ends the run. The numbers of each step are read.
+     *
+     * @param learningRate the rate of a step, counted from 0
+     */
+    public static TrainerSettings of(long steps, int batch, LongToDoubleFunction learningRate) {
+        return new TrainerSettings(steps, batch, 1, 1, steps, 0, 0, 1, Precision.FLOAT32, learningRate, false);
+    }
+
+    static TrainerSettings of(TrainConfig config) {
+        OptimizerConfig rule = config.optimizer();
+        return new TrainerSettings(config.steps(), config.batch(), config.accumulate(), config.logEvery(), config.checkpointEvery(),
+                rule.clip(), rule.skipAbove(), rule.maxSkipped(), config.precision(), step -> rate(config, step),
+                config.data().onError() == DataConfig.OnError.SKIP);
+    }
+
+    private static double rate(TrainConfig config, long step) {
+        OptimizerConfig rule = config.optimizer();
+        double rate = new WarmUp(rule.learningRate(), rule.warmUp()).at(step);
+        long decay = Math.min(rule.decay(), config.steps());
+        long left = Math.max(0, config.steps() - step);
+        return left < decay ? rate * left / decay : rate;
+    }
+}

@@ -1,0 +1,304 @@
+package org.metaflowmaps.training;
+
+import com.google.common.base.Preconditions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.Networks;
+import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.model.Initialisation;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.checkpoint.Saved;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.Seeds;
+import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.Draw;
+import org.metaflowmaps.training.metrics.TensorBoardWriter;
+import org.metaflowmaps.training.optim.AdamW;
+import org.metaflowmaps.training.optim.MovingAverage;
+import org.metaflowmaps.training.optim.Optimizer;
+import org.metaflowmaps.training.optim.RAdam;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Trains a meta flow map as a configuration says, and leaves checkpoints and metrics in a folder: the wiring of network, teacher,
+ * objective, optimisers, moving average and checkpoints around a {@link Trainer}.
+ */
+public final class TrainingRun implements AutoCloseable {
+    /** The metrics' name in a run's folder. */
+    public static final String METRICS = "metrics.jsonl";
+
+    private static final Logger LOG = LoggerFactory.getLogger(TrainingRun.class);
+
+    private final TrainConfig config;
+    private final TrainingData data;
+    private final Path folder;
+    private final Device device;
+    private final RandomSource random;
+    private final MetaFlowMap map;
+    private final List<Optimizer> optimizers;
+    private final Teacher teacher;
+    private final MovingAverage average;
+    private final MetaFlowMap averaged;
+    private final FlowMapObjective objective;
+    private final Trainer<Draw> trainer;
+    private final CheckpointFolder checkpoints;
+    private final HeldOut heldOut;
+    private @Nullable RunLock lock;
+    private @Nullable PictureGrid pictures;
+
+    /**
+     * A run at its beginning.
+     *
+     * @param config what to do
+     * @param data what to model; stays the caller's
+     * @param device where to compute
+     * @param folder where to leave results; made if missing
+     * @throws IOException if the teacher's file is missing or damaged
+     * @throws IllegalArgumentException if the network does not fit the data, or the teacher the network, or if this machine has no
+     *     memory for the run
+     */
+    public TrainingRun(TrainConfig config, TrainingData data, Device device, Path folder) throws IOException {
+        this(config, data, null, device, folder);
+    }
+
+    /**
+     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.models.drift.Glass} makes one of
+     * an unconditional drift. Checkpoints say that it was given, not what it was: give the same one to continue.
+     *
+     * @param config what to do
+     * @param data what to model; stays the caller's
+     * @param given the teacher if {@code teacher.kind} is given, for items on this device; stays the caller's. Null otherwise
+     * @param device where to compute
+     * @param folder where to leave results; made if missing
+     * @throws IOException if the teacher's file is missing or damaged
+     * @throws IllegalArgumentException if the network does not fit the data, the teacher the network, or {@code teacher.kind}
+     *     what is given
+     */
+    public TrainingRun(TrainConfig config, TrainingData data, @Nullable ConditionalDrift given, Device device, Path folder)
+            throws IOException {
+        this.config = config;
+        this.data = data;
+        this.folder = folder;
+        this.device = device;
+        long itemSize = data.itemShape().numel();
+        RunPrice.of(config, itemSize).require(config, device);
+        this.heldOut = new HeldOut(config, data, device);
+        this.random = Seeds.source(config.seed(), Seeds.NOISE, device);
+        this.map = config.model().network().initialised(device, random);
+        try {
+            requireFit();
+            this.teacher = Teacher.open(config, given, map, device);
+        } catch (IOException | RuntimeException e) {
+            map.close();
+            random.close();
+            throw e;
+        }
+        this.average = new MovingAverage(map.parameters(), config.average().decay(), config.average().start());
+        this.averaged = map.boundTo(average.values());
+        this.objective = new FlowMapObjective(config, map, averaged, teacher.drift(), random);
+        this.optimizers = objective.parameters().stream().map(this::optimizer).toList();
+        this.checkpoints = new CheckpointFolder(folder);
+        this.trainer = new Trainer<>(objective, data, optimizers, average, TrainerSettings.of(config), new Folder());
+    }
+
+    private void requireFit() {
+        if (!map.itemShape().equals(data.itemShape()) || map.classes() != data.classes()) {
+            throw new IllegalArgumentException("config: the network takes items of shape " + map.itemShape() + " with "
+                    + map.classes() + " classes, the data has "
+                    + data.itemShape() + " with " + data.classes() + ": set "
+                    + (config.model().mlp() != null ? "model.mlp.dimension and label_dim"
+                    : "model.transformer.input_size, in_channels and label_dim") + " alike, or to null in a configuration file");
+        }
+    }
+
+    private Optimizer optimizer(ParameterArena arena) {
+        OptimizerConfig rule = config.optimizer();
+        return switch (rule.kind()) {
+            case RADAM -> new RAdam(arena, rule.beta1(), rule.beta2(), rule.eps());
+            case ADAMW -> new AdamW(arena, rule.beta1(), rule.beta2(), rule.eps(), rule.weightDecay());
+        };
+    }
+
+    /** The run's folder, as the trainer sees it. */
+    private final class Folder implements Checkpoints {
+        @Override
+        public void save(Progress progress) throws IOException {
+            checkpoints.save(progress.step(), config.checkpointKeep(), config.checkpointKeepEvery(),
+                    file -> Checkpoint.write(file, config, data.classNames(), state(), progress));
+        }
+
+        @Override
+        public String kept() {
+            Path file = folder.resolve(CheckpointFolder.CHECKPOINT);
+            return Files.exists(file) ? "The last good checkpoint is " + file : "No checkpoint was written yet";
+        }
+    }
+
+    private Checkpoint.State state() {
+        Optimizer first = optimizers.getFirst();
+        Saved saved = new Saved(Map.of("values", map.parameters().values()), Map.of(Optimizer.UPDATES, first.steps()))
+                .and(new Saved(first.moments(), Map.of()).under("moment/"));
+        for (int i = 1; i < optimizers.size(); i++) {
+            Map<String, Tensor> buffers = new LinkedHashMap<>();
+            buffers.put("values", optimizers.get(i).arena().values());
+            buffers.putAll(optimizers.get(i).moments());
+            // All count the same updates, so their counters are not saved.
+            saved = saved.and(new Saved(buffers, Map.of()).under("more/weighting" + (i - 1) + "/"));
+        }
+        return new Checkpoint.State(map, average, random, saved.and(objective.saved().under("more/")));
+    }
+
+    /**
+     * Takes the first weights from the configuration's file, if it names one (method §10.2).
+     *
+     * @throws IOException if the file is missing or damaged, or another run writes to the folder
+     * @throws IllegalArgumentException if its network does not fit
+     */
+    public void initialise() throws IOException {
+        String file = config.init();
+        if (file != null) {
+            try (MetaFlowMap source = Networks.load(Path.of(file), config.model(), device)) {
+                Initialisation.from(source, map);
+            }
+            average.restart();
+        }
+        lock();
+    }
+
+    /** One run at a time writes to the folder, until this one is closed. */
+    private void lock() throws IOException {
+        if (lock == null) {
+            lock = RunLock.take(folder);
+        }
+    }
+
+    /** Draws the pictures of {@code evaluate_every} from now on; without this call no picture is drawn. */
+    public void pictures(PictureGrid grid) {
+        pictures = grid;
+    }
+
+    /** The network that is trained, owned by this run. */
+    public MetaFlowMap map() {
+        return map;
+    }
+
+    /** The moving average of its weights, owned by this run. */
+    public MovingAverage average() {
+        return average;
+    }
+
+    /** The network with the averaged weights, frozen, a view of {@link #average}; owned by this run. */
+    public MetaFlowMap averaged() {
+        return averaged;
+    }
+
+    /** Steps taken so far, also before a resumption. */
+    public long step() {
+        return trainer.step();
+    }
+
+    /** Takes one step: see {@link Trainer#step(boolean)}. */
+    public Trainer.@Nullable Report step(boolean read) {
+        return trainer.step(read);
+    }
+
+    /** Writes a checkpoint, unless a weight is not finite. */
+    void save() throws IOException {
+        trainer.save();
+    }
+
+    /**
+     * Continues from the folder's newest undamaged checkpoint; damaged ones are logged and skipped.
+     *
+     * @throws IOException if there is no checkpoint, it is not of this run, or another run writes to the folder; the run is then as it was
+     */
+    public void resume() throws IOException {
+        if (Files.isDirectory(folder)) {
+            lock();
+        }
+        Path file;
+        try (CheckpointFolder.Valid newest = checkpoints.newestValid()) {
+            file = newest.file();
+            Checkpoint.Restored restored = Checkpoint.restore(newest.open(), file, config, data.classNames(), state());
+            long updates = Objects.requireNonNull(restored.counters().get(Optimizer.UPDATES));
+            optimizers.forEach(optimizer -> optimizer.resumeAt(updates));
+            trainer.resumeAt(restored.progress());
+            if (restored.olderLosses() && step() < config.steps() && FlowMapObjective.alphaFlowChanged(config.loss(), step())) {
+                LOG.warn("warning: {} was written with version 1 of the losses: from step {} on, alpha-flow has the target of version 2, which "
+                        + "gives other gradients under every loss.consistency_weighting but l2 (docs/losses.md). To train all steps alike, "
+                        + "start the run again with another --out", file, step());
+            }
+        }
+        checkpoints.continueFrom(file);
+    }
+
+    /** {@link #run(RunListener)} without a listener. */
+    public boolean run() throws IOException {
+        return run(new RunListener() {});
+    }
+
+    /**
+     * Trains to the configuration's last step, with metrics and checkpoints.
+     *
+     * @param listener is told of each step after its metrics are written
+     * @return true if the last step was taken, false if the run was {@linkplain #stop stopped} before
+     * @throws IOException if a file cannot be written
+     * @throws TrainingException if too many steps in a row had to be skipped
+     * @throws IllegalArgumentException if more steps were taken before a resumption than there are to take
+     */
+    public boolean run(RunListener listener) throws IOException {
+        Preconditions.checkArgument(step() <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already",
+                config.steps(), step());
+        Files.createDirectories(folder);
+        lock();
+        checkpoints.deleteAbandoned();
+        if (step() == 0) {
+            TensorBoardWriter.setAside(folder);
+        }
+        try (RunLog log = new RunLog(config, folder, trainer, map.parameters().count(), this::look)) {
+            return trainer.run(RunListener.of(log, listener));
+        }
+    }
+
+    private Map<String, Double> look(TensorBoardWriter board, long step) throws IOException {
+        Map<String, Double> found = new LinkedHashMap<>();
+        double error = heldOut.error(averaged);
+        if (!Double.isNaN(error)) {
+            found.put(HeldOut.ERROR, error);
+        }
+        heldOut.picture(averaged, pictures, board, step);
+        return found;
+    }
+
+    /** Asks {@link #run} to end after the step it is in, with a checkpoint. Safe to call from any thread. */
+    public void stop() {
+        trainer.stop();
+    }
+
+    @Override
+    public void close() {
+        trainer.close();
+        optimizers.forEach(Optimizer::close);
+        objective.close();
+        teacher.close();
+        averaged.close();
+        average.close();
+        map.close();
+        random.close();
+        if (lock != null) {
+            lock.close();
+        }
+    }
+}
