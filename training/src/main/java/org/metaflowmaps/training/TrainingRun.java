@@ -259,6 +259,7 @@ public final class TrainingRun implements AutoCloseable {
      * @throws IllegalArgumentException if more steps were taken before a resumption than there are to take
      */
     public boolean run(RunListener listener) throws IOException {
+        Objects.requireNonNull(listener, "listener");
         Preconditions.checkArgument(step() <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already",
                 config.steps(), step());
         Files.createDirectories(folder);
