@@ -100,6 +100,8 @@ final class MisuseRecipes implements AutoCloseable {
     /** Calls that refuse the values of these recipes, and why; their other cases are run all the same. */
     static final Map<String, String> REFUSED = Map.of(
             "training.Trainer.resume()", "a new folder has no checkpoint",
+            "models.model.Condition.keptFrom(TensorScope scope)", "the tensors belong to another scope",
+            "models.model.Context.keptFrom(TensorScope scope)", "the tensors belong to another scope",
             "training.Trainer.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device, Path folder)",
             "the configuration has no teacher",
             "training.data.FashionMnist.train(Path folder)", "needs the whole data set",
@@ -353,6 +355,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "steps", "draws", "count", "times", "chunks", "dimension", "classes", "projections", "contexts", "to", "warmUp",
                  "inputSize", "size" -> owner == ImageFolder.class ? 4 : 2;
             case "height", "width" -> owner == LabelledImages.class ? 28 : 2;
+            case "batch" -> BATCH;
             case "high" -> 5;
             case "end" -> 8;
             default -> 1;
@@ -388,7 +391,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "Autograd.backward.loss", "Autograd.gradients.output" -> {
                 return leaf().square().sum();
             }
-            case "ParameterArena.view.flat" -> {
+            case "ParameterArena.view.flat", "ParameterArena.over.flat" -> {
                 return Torch.zeros(64);
             }
             case "MaximumMeanDiscrepancy.scale.samples", "MaximumMeanDiscrepancy.squared.first", "MaximumMeanDiscrepancy.squared.second",
@@ -429,7 +432,8 @@ final class MisuseRecipes implements AutoCloseable {
             return half(BATCH, shippedClassifier().metadata().isEmpty() ? 128 : featureWidth());
         }
         if (name.equals("flat")) {
-            return Torch.zeros(map().parameters().values().numel());
+            MetaFlowMap map = owner.equals("FlowMapTransformer") ? closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU)) : map();
+            return Torch.zeros(map.parameters().values().numel());
         }
         return switch (name) {
             case "start", "time", "fraction", "vector", "guidance", "scales", "weights" -> half(BATCH);
@@ -558,7 +562,7 @@ final class MisuseRecipes implements AutoCloseable {
                 default -> "file.safetensors";
             })));
             case "OutgoingTensor" -> new OutgoingTensor.Deferred("name", DType.FLOAT32, List.of(4L, 4L), () -> half(BATCH, BATCH));
-            case "MetaFlowMap", "MlpFlowMap" -> map();
+            case "Network", "MetaFlowMap", "MlpFlowMap" -> map();
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
