@@ -116,6 +116,8 @@ final class MisuseRecipes implements AutoCloseable {
     /** Calls that refuse the values of these recipes, and why; their other cases are run all the same. */
     static final Map<String, String> REFUSED = Map.of(
             "training.TrainingRun.resume()", "a new folder has no checkpoint",
+            "models.model.Condition.keptFrom(TensorScope scope)", "the tensors belong to another scope",
+            "models.model.Context.keptFrom(TensorScope scope)", "the tensors belong to another scope",
             "training.TrainingRun.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device, Path folder)",
             "the configuration has no teacher",
             "training.data.FashionMnist.train(Path folder)", "needs the whole data set",
@@ -335,6 +337,8 @@ final class MisuseRecipes implements AutoCloseable {
             return OptionalInt.empty();
         } else if (type == Runnable.class) {
             return (Runnable) () -> { };
+        } else if (type == Shape.class) {
+            return Shape.of(BATCH, BATCH);
         } else if (type == long[].class) {
             return switch (name) {
                 case "dims" -> method.equals("permute") ? new long[] {1, 0} : new long[] {0};
@@ -376,6 +380,7 @@ final class MisuseRecipes implements AutoCloseable {
                  "inputSize" -> 2;
             case "size" -> owner == ImageFolder.class ? 4 : 2;
             case "height", "width" -> owner == LabelledImages.class ? 28 : 2;
+            case "batch" -> BATCH;
             case "high" -> 5;
             case "end" -> 8;
             default -> 1;
@@ -411,7 +416,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "Autograd.backward.loss", "Autograd.gradients.output" -> {
                 return leaf().square().sum();
             }
-            case "ParameterArena.view.flat" -> {
+            case "ParameterArena.view.flat", "ParameterArena.over.flat" -> {
                 return Torch.zeros(64);
             }
             case "MaximumMeanDiscrepancy.scale.samples", "MaximumMeanDiscrepancy.squared.first", "MaximumMeanDiscrepancy.squared.second",
@@ -452,7 +457,8 @@ final class MisuseRecipes implements AutoCloseable {
             return half(BATCH, shippedClassifier().metadata().isEmpty() ? 128 : featureWidth());
         }
         if (name.equals("flat")) {
-            return Torch.zeros(map().parameters().values().numel());
+            MetaFlowMap map = owner.equals("FlowMapTransformer") ? closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU)) : map();
+            return Torch.zeros(map.parameters().values().numel());
         }
         return switch (name) {
             case "start", "time", "fraction", "vector", "guidance", "scales", "weights" -> half(BATCH);
@@ -591,7 +597,7 @@ final class MisuseRecipes implements AutoCloseable {
                 default -> "file.safetensors";
             })));
             case "OutgoingTensor" -> new OutgoingTensor.Deferred("name", DType.FLOAT32, Shape.of(4, 4), () -> half(BATCH, BATCH));
-            case "MetaFlowMap", "MlpFlowMap" -> map();
+            case "Network", "MetaFlowMap", "MlpFlowMap" -> map();
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
