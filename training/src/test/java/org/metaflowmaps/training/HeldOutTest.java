@@ -27,16 +27,16 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Refusal;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.training.data.Loader;
 import org.metaflowmaps.training.data.DamagedItemException;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.ImageFolder;
 import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.Loader;
 import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
-import org.metaflowmaps.runtime.Refusal;
 
 /** What {@code evaluate_every} does beside training. */
 class HeldOutTest {

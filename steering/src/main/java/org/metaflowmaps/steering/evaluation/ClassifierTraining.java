@@ -12,10 +12,10 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.training.data.Loader;
-import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.Loader;
+import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.optim.AdamW;
 
