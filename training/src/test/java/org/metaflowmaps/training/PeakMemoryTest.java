@@ -23,10 +23,10 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.training.data.Loader;
-import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.Loader;
+import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.TrainingData;
 
 /** How much memory a pass and a step take at their peak, in units of one block's tokens. */

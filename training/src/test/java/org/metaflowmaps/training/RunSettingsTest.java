@@ -8,11 +8,11 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
-import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
 
 final class RunSettingsTest {
     private static void assertDifferent(String difference, Runs before, Runs now) {

@@ -36,8 +36,8 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.file.PyTorchSamples.Pickle;
 import org.metaflowmaps.runtime.file.Pickle.Name;
+import org.metaflowmaps.runtime.file.PyTorchSamples.Pickle;
 
 /** What a file of torch.save means, and what of it is refused. */
 class PyTorchFileTest {
