@@ -50,7 +50,7 @@ final class FrechetChart {
             }
             colour++;
         }
-        double[] ends = rows.stream().mapToDouble(row -> logarithm(row.evaluations())).toArray();
+        double[] ends = rows.stream().mapToDouble(row -> logarithm((double) row.evaluations())).toArray();
         DoubleSummaryStatistics range = DoubleStream.of(ends).summaryStatistics();
         XYSeries real = chart.addSeries("real images", new double[] {range.getMin(), range.getMax()},
                 new double[] {floor, floor});
@@ -69,7 +69,7 @@ final class FrechetChart {
     }
 
     private static void line(XYChart chart, String name, List<FrechetReport.Row> curve, Color colour) {
-        XYSeries series = chart.addSeries(name, curve.stream().mapToDouble(row -> logarithm(row.evaluations())).toArray(),
+        XYSeries series = chart.addSeries(name, curve.stream().mapToDouble(row -> logarithm((double) row.evaluations())).toArray(),
                 curve.stream().mapToDouble(row -> row.distances().toOthers()).toArray());
         boolean map = curve.getFirst().sampler().equals(FrechetReport.MAP);
         series.setMarker(map ? SeriesMarkers.CIRCLE : SeriesMarkers.DIAMOND).setMarkerColor(colour).setLineColor(colour);

@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -125,7 +126,7 @@ final class PublicNetworksTest {
 
     private static Shape shape(Path file, String tensor) throws IOException {
         try (SafetensorsFile open = SafetensorsFile.open(file)) {
-            return open.entries().get(tensor).shape();
+            return Objects.requireNonNull(open.entries().get(tensor)).shape();
         }
     }
 }
