@@ -3,6 +3,7 @@ package org.metaflowmaps.examples;
 import java.io.IOException;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
@@ -91,7 +92,7 @@ public final class OwnLoss {
         @Override
         public List<Loss> losses(Draw draw) {
             return List.of(new Loss(NAME, () -> {
-                Tensor found = map.averageVelocity(draw.time(), draw.time(), draw.state(), Context.unconditional(draw.state(), null, null));
+                Tensor found = map.averageVelocity(draw.time(), draw.time(), draw.state(), Context.unconditional(draw.state(), Condition.none()));
                 Tensor loss = found.sub(draw.velocity()).square().sum(false, 1).add(1).sqrt().sub(1).mean();
                 return new LossValue(loss, loss.detach());
             }));

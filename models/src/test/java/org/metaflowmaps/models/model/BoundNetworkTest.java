@@ -210,8 +210,8 @@ final class BoundNetworkTest {
             Tensor both = Torch.arange(2 * arena.values().numel()).to(DType.FLOAT32);
             try (ParameterArena second = arena.over(both.narrow(0, arena.values().numel(), arena.values().numel()));
                     ParameterArena third = second.over(second.values())) {
-                assertEquals(arena.values().numel(), second.get("name").reshape(-1).select(0, 0).item());
-                assertEquals(arena.values().numel(), third.view("name", third.values()).reshape(-1).select(0, 0).item());
+                assertEquals((double) arena.values().numel(), second.get("name").reshape(-1).select(0, 0).item());
+                assertEquals((double) arena.values().numel(), third.view("name", third.values()).reshape(-1).select(0, 0).item());
             }
         }
     }
