@@ -67,6 +67,14 @@ final class ExamplesTest {
     }
 
     @Test
+    void ownLoss() throws IOException {
+        OwnLoss.main(new String[] {"200"});
+        double[] losses = output().lines().mapToDouble(line -> Double.parseDouble(line.replaceFirst(".* ", ""))).toArray();
+        assertEquals(3, losses.length, output());
+        assertTrue(losses[2] < 0.9 * losses[0], output());
+    }
+
+    @Test
     void aStreamGivesTheSameItemsForTheSamePosition() {
         try (TensorScope scope = TensorScope.open();
                 TrainingData data = new OwnData.Spirals(7)) {
@@ -80,7 +88,8 @@ final class ExamplesTest {
     void aMissingArgumentIsNamed() {
         for (String message : List.of(
                 String.valueOf(assertThrows(IllegalArgumentException.class, () -> LoadAndSample.main(new String[0])).getMessage()),
-                String.valueOf(assertThrows(IllegalArgumentException.class, () -> OwnData.main(new String[0])).getMessage()))) {
+                String.valueOf(assertThrows(IllegalArgumentException.class, () -> OwnData.main(new String[0])).getMessage()),
+                String.valueOf(assertThrows(IllegalArgumentException.class, () -> OwnLoss.main(new String[0])).getMessage()))) {
             assertTrue(message.startsWith("expected "), message);
         }
     }

@@ -3,7 +3,7 @@ package org.metaflowmaps.training;
 import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 
-/** Draws rows of small images; the {@code mfm} command has one, and an application may give another to {@link Trainer#pictures}. */
+/** Draws rows of small images; the {@code mfm} command has one, and an application may give another to {@link TrainingRun#pictures}. */
 @FunctionalInterface
 public interface PictureGrid {
     /**

@@ -92,7 +92,7 @@ public final class PosteriorCommand implements Callable<Integer> {
         if (!numbers) {
             Png.checkName(out);
         }
-        double[] at = times.isEmpty() ? PosteriorStudy.TIMES : times.stream().mapToDouble(Double::doubleValue).toArray();
+        double[] at = times.isEmpty() ? PosteriorStudy.times() : times.stream().mapToDouble(Double::doubleValue).toArray();
         for (double time : at) {
             if (!(time > 0 && time < 1)) {
                 throw new IllegalArgumentException("--time " + time + " is out of range: give times above 0 and below 1");

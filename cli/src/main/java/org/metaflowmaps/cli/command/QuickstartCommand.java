@@ -100,7 +100,7 @@ public final class QuickstartCommand implements Callable<Integer> {
             long started = System.nanoTime();
             List<PosteriorEvaluation> rows = study.evaluate(evaluated, DRAWS, 1);
             report.posterior(rows, (System.nanoTime() - started) * 1e-9);
-            report.pictures(study.grid(shown(images, config), PosteriorStudy.TIMES, DRAWS_SHOWN, 1),
+            report.pictures(study.grid(shown(images, config), PosteriorStudy.times(), DRAWS_SHOWN, 1),
                     ClassSamples.grid(run.averaged(), config.guidance(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
             report.write();
             report.print(terminal);

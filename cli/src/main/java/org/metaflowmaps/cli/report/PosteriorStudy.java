@@ -21,7 +21,7 @@ import org.metaflowmaps.training.data.LabelledImages;
 /** Posterior draws of held-out images, as numbers and as pictures. */
 public final class PosteriorStudy {
     /** Context times that are shown. */
-    public static final double[] TIMES = {0.1, 0.3, 0.5, 0.8};
+    private static final double[] TIMES = {0.1, 0.3, 0.5, 0.8};
 
     private final MetaFlowMap map;
     private final @Nullable Double guidance;
@@ -94,5 +94,10 @@ public final class PosteriorStudy {
             Tensor drawn = new PosteriorSampler(map, steps).sample(random, context, draws).samples().select(0, 0);
             return Torch.cat(0, clean, context.state(), drawn).toFloatArray();
         }
+    }
+
+    /** The times that are shown and measured. */
+    public static double[] times() {
+        return TIMES.clone();
     }
 }

@@ -97,8 +97,15 @@ final class PublicNetworksTest {
 
     @Test
     void samplesAndPosteriorsComeFromAPublicFile() throws IOException {
-        Path model = Files.writeString(folder.resolve("model.yaml"), "model:\n  transformer:\n    input_size: null\n    num_heads: 2\n"
-                + "    is_zero_data: false\n    encoder_depth: 2\n    model_guidance_class_ws: [2.5]\n");
+        Path model = Files.writeString(folder.resolve("model.yaml"), """
+                model:
+                  transformer:
+                    input_size: null
+                    num_heads: 2
+                    is_zero_data: false
+                    encoder_depth: 2
+                    model_guidance_class_ws: [2.5]
+                """);
         for (String name : List.of("map.pt", "map.safetensors")) {
             String file = network(name).toString();
             Path samples = folder.resolve("samples.safetensors");

@@ -10,7 +10,7 @@ import org.metaflowmaps.runtime.Tensor;
  * Samples of the data by alternating one-step posterior draws and re-noising to ever later times (paper, Algorithm 1; "kernel" in
  * the public code). Exact for an exact map, as a re-noised posterior draw of x_t has the law of x at the later time.
  *
- * <p>Thread safety: immutable; several threads may sample at once, each with its own {@link RandomSource}. If another thread closes the
+ * <p>Thread safety: immutable; several threads may sample at once, each with its own {@link org.metaflowmaps.runtime.RandomSource}. If another thread closes the
  * map's network meanwhile, sampling throws {@link IllegalStateException}.
  *
  * @param map what is sampled, with contexts; not owned

@@ -170,6 +170,7 @@ public record LossConfig(
         ALPHA_FLOW(Uses.NOTHING, (loss, parts, step) -> new AlphaFlow(parts.velocity(), AlphaFlow.Stage.of(loss.alpha(step))));
 
         private final Uses uses;
+        @SuppressWarnings("ImmutableEnumChecker") // a function without state
         private final Maker maker;
 
         ConsistencyKind(Uses uses, Maker maker) {

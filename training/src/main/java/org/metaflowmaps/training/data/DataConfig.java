@@ -109,6 +109,7 @@ public record DataConfig(
         @JsonProperty("latents")
         LATENTS(Datasets.of(LatentShards::open));
 
+        @SuppressWarnings("ImmutableEnumChecker") // a reference to a static method
         private final Datasets.Opener opener;
 
         Kind(Datasets.Opener opener) {

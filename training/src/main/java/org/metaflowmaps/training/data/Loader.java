@@ -174,7 +174,7 @@ public final class Loader implements TrainingData {
         for (int i = 0; i < mirrored.length; i++) {
             mirrored[i] = flips.at(position + i) ? 1 : 0;
         }
-        long[] shape = new long[(int) stored.dim()];
+        long[] shape = new long[stored.dim()];
         Arrays.fill(shape, 1);
         shape[0] = mirrored.length;
         Tensor mask = Torch.of(mirrored, shape).to(device).gt(0.5);

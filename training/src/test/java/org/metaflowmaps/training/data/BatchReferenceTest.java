@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.zip.CRC32;
 import javax.imageio.ImageIO;
@@ -84,7 +85,7 @@ final class BatchReferenceTest {
                 add(sum, data.heldOut(0, data.heldOut()));
                 add(sum, data.heldOut(1, 1));
             }
-            add(sum, data.examples(4));
+            add(sum, Objects.requireNonNull(data.examples(4)));
         }
         sum.update(ByteBuffer.allocate(16).putLong(data.heldOut()).putLong(data.replaced()).flip());
         return sum.getValue();

@@ -2,7 +2,6 @@ package org.metaflowmaps.training.optim;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import org.metaflowmaps.runtime.Shape;
