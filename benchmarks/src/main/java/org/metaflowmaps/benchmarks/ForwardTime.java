@@ -31,8 +31,8 @@ public final class ForwardTime {
     public static void main(String[] arguments) {
         int warmUp = arguments.length == 0 ? 1000 : Integer.parseInt(arguments[0]);
         for (boolean joint : new boolean[] {false, true}) {
-            TransformerConfig config = new TransformerConfig(4, 2, 4, 16, 28, 2, 1000, 20, List.of(2.5), List.of(), 4, true, true, true, false,
-                    joint);
+            TransformerConfig config = new TransformerConfig(
+                    4, 2, 4, 16, 28, 2, 1000, 20, List.of(2.5), List.of(), 4, true, true, true, false, joint);
             try (MetaFlowMap map = FlowMapTransformer.zeros(config, Device.CPU);
                     RandomSource random = RandomSource.seeded(1);
                     TensorScope scope = TensorScope.open();

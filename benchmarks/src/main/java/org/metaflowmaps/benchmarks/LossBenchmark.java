@@ -49,14 +49,32 @@ import org.openjdk.jmh.annotations.Warmup;
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
 @Warmup(iterations = 4)
 @Measurement(iterations = 15)
-@Fork(value = 1, jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "-Xmx1g"})
+@Fork(
+        value = 1,
+        jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "-Xmx1g"})
 public class LossBenchmark {
     private static final int BATCH = 64;
 
     /** What is measured. */
-    @Param({"forward", "diagonal", "diagonal-teacher", "semigroup", "psd", "shortcut", "mean-flow", "improved-mean-flow", "eulerian",
-        "eulerian-teacher", "lagrangian", "lagrangian-average", "lagrangian-velocity", "lagrangian-teacher",
-        "lagrangian-teacher-average", "terminal-velocity", "alpha-flow"})
+    @Param({
+        "forward",
+        "diagonal",
+        "diagonal-teacher",
+        "semigroup",
+        "psd",
+        "shortcut",
+        "mean-flow",
+        "improved-mean-flow",
+        "eulerian",
+        "eulerian-teacher",
+        "lagrangian",
+        "lagrangian-average",
+        "lagrangian-velocity",
+        "lagrangian-teacher",
+        "lagrangian-teacher-average",
+        "terminal-velocity",
+        "alpha-flow"
+    })
     public String loss = "forward";
 
     private final TensorScope scope = TensorScope.open();
@@ -73,10 +91,17 @@ public class LossBenchmark {
 
     private Pair pair() {
         Tensor start = random.uniform(BATCH).mul(0.5);
-        Context context = new Context(random.uniform(BATCH), random.normal(BATCH, 1, 28, 28),
+        Context context = new Context(
+                random.uniform(BATCH),
+                random.normal(BATCH, 1, 28, 28),
                 Condition.labelled(random.integers(0, 11, BATCH)));
-        return new Pair(start, start.add(0.4), random.uniform(BATCH), random.normal(BATCH, 1, 28, 28),
-                random.normal(BATCH, 1, 28, 28), context);
+        return new Pair(
+                start,
+                start.add(0.4),
+                random.uniform(BATCH),
+                random.normal(BATCH, 1, 28, 28),
+                random.normal(BATCH, 1, 28, 28),
+                context);
     }
 
     private Regression regression() {
@@ -113,7 +138,9 @@ public class LossBenchmark {
                 }
             } else {
                 map.parameters().gradients().zero_();
-                Autograd.backward(new Weighting.Adaptive(1, 0.01).apply(regression(), pair).loss());
+                Autograd.backward(new Weighting.Adaptive(1, 0.01)
+                        .apply(regression(), pair)
+                        .loss());
             }
         }
     }

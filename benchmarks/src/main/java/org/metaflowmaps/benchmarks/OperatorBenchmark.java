@@ -33,7 +33,9 @@ import org.openjdk.jmh.annotations.Warmup;
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
 @Warmup(iterations = 10, time = 300, timeUnit = TimeUnit.MILLISECONDS)
 @Measurement(iterations = 40, time = 100, timeUnit = TimeUnit.MILLISECONDS)
-@Fork(value = 3, jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "-Dorg.metaflowmaps.threads=1", "-Xmx1g"})
+@Fork(
+        value = 3,
+        jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "-Dorg.metaflowmaps.threads=1", "-Xmx1g"})
 public class OperatorBenchmark {
     private static final int OPERATIONS = 1_000;
 
@@ -134,7 +136,10 @@ public class OperatorBenchmark {
     /** The dispatcher's C function, and the handle's deletion. */
     @Benchmark
     public void dispatcher() {
-        StableAbi.delete(multiply.call().tensor(rawLeft.address()).tensor(rawRight.address()).invoke());
+        StableAbi.delete(multiply.call()
+                .tensor(rawLeft.address())
+                .tensor(rawRight.address())
+                .invoke());
     }
 
     /** An empty {@link TensorScope}. */

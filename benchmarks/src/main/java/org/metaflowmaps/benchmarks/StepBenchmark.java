@@ -42,7 +42,9 @@ import org.openjdk.jmh.annotations.Warmup;
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
 @Warmup(iterations = 5)
 @Measurement(iterations = 40)
-@Fork(value = 2, jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "-Xmx1g"})
+@Fork(
+        value = 2,
+        jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "-Xmx1g"})
 public class StepBenchmark {
     private static final int BATCH = 64;
     private static final Velocity DATA = new Velocity.Data();
@@ -57,9 +59,12 @@ public class StepBenchmark {
 
     private Pair pair() {
         Tensor start = random.uniform(BATCH).mul(0.5);
-        Context context = new Context(random.uniform(BATCH), random.normal(BATCH, 1, 28, 28),
+        Context context = new Context(
+                random.uniform(BATCH),
+                random.normal(BATCH, 1, 28, 28),
                 Condition.labelled(random.integers(0, 11, BATCH)));
-        return new Pair(start, start.add(0.4), null, random.normal(BATCH, 1, 28, 28), random.normal(BATCH, 1, 28, 28), context);
+        return new Pair(
+                start, start.add(0.4), null, random.normal(BATCH, 1, 28, 28), random.normal(BATCH, 1, 28, 28), context);
     }
 
     /** Frees the network and the batch. */

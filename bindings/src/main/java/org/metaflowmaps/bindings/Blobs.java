@@ -28,9 +28,12 @@ final class Blobs {
     private static final Logger LOG = LoggerFactory.getLogger(Blobs.class);
     private static final int STRIDED = 0;
 
-    private static final MethodHandle FROM_BLOB = Libtorch.functions().bind("torch_from_blob", FunctionDescriptor.of(
-        JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, ADDRESS,
-        JAVA_LONG, ADDRESS, JAVA_LONG));
+    private static final MethodHandle FROM_BLOB = Libtorch.functions()
+            .bind(
+                    "torch_from_blob",
+                    FunctionDescriptor.of(
+                            JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT,
+                            ADDRESS, JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, JAVA_LONG));
     private static final MemorySegment DELETER = deleterStub();
     private static final ConcurrentHashMap<Long, Runnable> DELETERS = new ConcurrentHashMap<>();
     private static final AtomicLong NEXT = new AtomicLong(1);
@@ -38,11 +41,17 @@ final class Blobs {
     private Blobs() {}
 
     static long create(
-            MemorySegment data, long[] sizes, long[] strides, int dtype, int deviceType, int deviceIndex,
+            MemorySegment data,
+            long[] sizes,
+            long[] strides,
+            int dtype,
+            int deviceType,
+            int deviceIndex,
             @Nullable Runnable deleter) {
         requireRoom(data, sizes, strides, dtype);
         if (deleter != null && data.address() == 0) {
-            throw new IllegalArgumentException("A deleter was given for memory at address 0, which libtorch never deletes");
+            throw new IllegalArgumentException(
+                    "A deleter was given for memory at address 0, which libtorch never deletes");
         }
         long context = deleter == null ? 0 : NEXT.getAndIncrement();
         MemorySegment callback = deleter == null ? MemorySegment.NULL : DELETER;
@@ -51,9 +60,21 @@ final class Blobs {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment out = arena.allocate(JAVA_LONG);
             // Registered only once the tensor exists: a failed call may run the callback, and must then find nothing.
-            error = (int) FROM_BLOB.invokeExact(data, (long) sizes.length, arena.allocateFrom(JAVA_LONG, sizes),
-                arena.allocateFrom(JAVA_LONG, strides), 0L, dtype, deviceType, deviceIndex, out, STRIDED, MemorySegment.NULL,
-                0L, callback, context);
+            error = (int) FROM_BLOB.invokeExact(
+                    data,
+                    (long) sizes.length,
+                    arena.allocateFrom(JAVA_LONG, sizes),
+                    arena.allocateFrom(JAVA_LONG, strides),
+                    0L,
+                    dtype,
+                    deviceType,
+                    deviceIndex,
+                    out,
+                    STRIDED,
+                    MemorySegment.NULL,
+                    0L,
+                    callback,
+                    context);
             handle = out.get(JAVA_LONG, 0);
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
@@ -73,37 +94,43 @@ final class Blobs {
     private static void requireRoom(MemorySegment data, long[] sizes, long[] strides, int dtype) {
         int bytes = ScalarTypes.bytes(dtype);
         if (!data.isNative()) {
-            throw new IllegalArgumentException("The memory is on the Java heap, where libtorch cannot reach it: copy it to a"
-                + " segment of an Arena first");
+            throw new IllegalArgumentException(
+                    "The memory is on the Java heap, where libtorch cannot reach it: copy it to a"
+                            + " segment of an Arena first");
         }
         if (sizes.length != strides.length) {
             throw new IllegalArgumentException("Expected as many strides as sizes, got sizes " + Arrays.toString(sizes)
-                + " and strides " + Arrays.toString(strides));
+                    + " and strides " + Arrays.toString(strides));
         }
         long last = 0;
         boolean empty = false;
         for (int i = 0; i < sizes.length; i++) {
             if (sizes[i] < 0 || strides[i] < 0) {
-                throw new IllegalArgumentException("Sizes and strides must not be negative, got sizes " + Arrays.toString(sizes)
-                    + " and strides " + Arrays.toString(strides));
+                throw new IllegalArgumentException("Sizes and strides must not be negative, got sizes "
+                        + Arrays.toString(sizes) + " and strides " + Arrays.toString(strides));
             }
             empty |= sizes[i] == 0;
             last = Math.addExact(last, Math.multiplyExact(Math.max(sizes[i] - 1, 0), strides[i]));
         }
         long needed = empty ? 0 : Math.multiplyExact(Math.addExact(last, 1), bytes);
         if (needed > data.byteSize() || (needed > 0 && data.address() == 0)) {
-            throw new IllegalArgumentException("The memory has " + data.byteSize() + " bytes at address " + data.address()
-                + ", but sizes " + Arrays.toString(sizes) + " and strides " + Arrays.toString(strides) + " of elements of "
-                + bytes
-                + " bytes need " + needed + " (a segment made from a bare address has no size: set it with reinterpret)");
+            throw new IllegalArgumentException(
+                    "The memory has " + data.byteSize() + " bytes at address " + data.address()
+                            + ", but sizes " + Arrays.toString(sizes) + " and strides " + Arrays.toString(strides)
+                            + " of elements of "
+                            + bytes
+                            + " bytes need " + needed
+                            + " (a segment made from a bare address has no size: set it with reinterpret)");
         }
     }
 
     private static MemorySegment deleterStub() {
         try {
-            MethodHandle target = MethodHandles.lookup().findStatic(
-                Blobs.class, "delete", MethodType.methodType(void.class, MemorySegment.class, long.class));
-            return Linker.nativeLinker().upcallStub(target, FunctionDescriptor.ofVoid(ADDRESS, JAVA_LONG), Arena.global());
+            MethodHandle target = MethodHandles.lookup()
+                    .findStatic(
+                            Blobs.class, "delete", MethodType.methodType(void.class, MemorySegment.class, long.class));
+            return Linker.nativeLinker()
+                    .upcallStub(target, FunctionDescriptor.ofVoid(ADDRESS, JAVA_LONG), Arena.global());
         } catch (ReflectiveOperationException e) {
             throw new LinkageError("Blobs.delete", e);
         }

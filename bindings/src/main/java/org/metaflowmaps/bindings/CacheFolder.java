@@ -23,7 +23,8 @@ final class CacheFolder {
     static final String PROPERTY = "org.metaflowmaps.cache";
     static final String VARIABLE = "MFM_CACHE";
     static final String JAVACPP = "org.bytedeco.javacpp.cachedir";
-    static final String CHOOSE = "choose another folder with -D" + PROPERTY + "=DIR or the environment variable " + VARIABLE;
+    static final String CHOOSE =
+            "choose another folder with -D" + PROPERTY + "=DIR or the environment variable " + VARIABLE;
 
     private static final String NAME = "metaflowmaps";
 
@@ -69,7 +70,10 @@ final class CacheFolder {
         } catch (FileAlreadyExistsException e) {
             throw new IOException("the cache folder " + folder + ", named by " + by + ", is a file: name a folder", e);
         } catch (IOException | InvalidPathException e) {
-            throw new IOException("the cache folder " + folder + ", named by " + by + ", cannot be made (" + reason(e) + "): " + CHOOSE, e);
+            throw new IOException(
+                    "the cache folder " + folder + ", named by " + by + ", cannot be made (" + reason(e) + "): "
+                            + CHOOSE,
+                    e);
         }
     }
 
@@ -84,7 +88,11 @@ final class CacheFolder {
             return Optional.of(Path.of(cache, NAME));
         }
         String home = property.apply("user.home");
-        if (home == null || home.isBlank() || home.equals("?") || home.equals("/") || !Files.isDirectory(Path.of(home))) {
+        if (home == null
+                || home.isBlank()
+                || home.equals("?")
+                || home.equals("/")
+                || !Files.isDirectory(Path.of(home))) {
             return Optional.empty();
         }
         return Optional.of(Path.of(home, ".cache", NAME).toAbsolutePath());
@@ -93,12 +101,14 @@ final class CacheFolder {
     private Path own() throws IOException {
         Path temporary = Path.of(String.valueOf(property.apply("java.io.tmpdir")));
         Optional<Integer> user = userId();
-        Path folder = temporary.resolve(NAME + "-" + (user.isPresent() ? user.get().toString() : property.apply("user.name")));
+        Path folder = temporary.resolve(
+                NAME + "-" + (user.isPresent() ? user.get().toString() : property.apply("user.name")));
         if (user.isEmpty()) {
             return named(folder.toString(), "java.io.tmpdir");
         }
         try {
-            return Files.createDirectory(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+            return Files.createDirectory(
+                    folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         } catch (FileAlreadyExistsException e) {
             checkPrivate(folder, user.get());
             return folder;
@@ -111,12 +121,13 @@ final class CacheFolder {
     static void checkPrivate(Path folder, int user) throws IOException {
         if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)
                 || !Integer.valueOf(user).equals(Files.getAttribute(folder, "unix:uid", LinkOption.NOFOLLOW_LINKS))) {
-            throw new IOException("the cache folder " + folder + " belongs to another user or is not a folder: " + CHOOSE);
+            throw new IOException(
+                    "the cache folder " + folder + " belongs to another user or is not a folder: " + CHOOSE);
         }
         Set<PosixFilePermission> allowed = Files.getPosixFilePermissions(folder, LinkOption.NOFOLLOW_LINKS);
         if (allowed.contains(PosixFilePermission.GROUP_WRITE) || allowed.contains(PosixFilePermission.OTHERS_WRITE)) {
-            throw new IOException("other users may write to the cache folder " + folder + ": run 'chmod 700 " + folder + "' after you have"
-                + " deleted what is in it, or " + CHOOSE);
+            throw new IOException("other users may write to the cache folder " + folder + ": run 'chmod 700 " + folder
+                    + "' after you have" + " deleted what is in it, or " + CHOOSE);
         }
     }
 
@@ -127,7 +138,9 @@ final class CacheFolder {
             return Optional.empty();
         }
         try {
-            return Optional.of((int) Linker.nativeLinker().downcallHandle(function.get(), FunctionDescriptor.of(JAVA_INT)).invokeExact());
+            return Optional.of((int) Linker.nativeLinker()
+                    .downcallHandle(function.get(), FunctionDescriptor.of(JAVA_INT))
+                    .invokeExact());
         } catch (Throwable e) {
             throw new AssertionError("geteuid takes nothing and gives a number", e);
         }

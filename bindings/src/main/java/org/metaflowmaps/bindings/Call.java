@@ -55,8 +55,9 @@ public final class Call {
     /** A tensor, by its handle. */
     public Call tensor(long handle) {
         if (handle == 0) {
-            throw new IllegalArgumentException("The tensor handle for " + place() + " is null: the tensor is closed or was never"
-                + " made; an optional one that is absent is given by none()");
+            throw new IllegalArgumentException(
+                    "The tensor handle for " + place() + " is null: the tensor is closed or was never"
+                            + " made; an optional one that is absent is given by none()");
         }
         return put(Slot.Kind.TENSOR, handle);
     }
@@ -105,8 +106,8 @@ public final class Call {
     /** A device: its kind (0 the CPU, 1 CUDA) and its index among them, -1 for the current one. */
     public Call device(int type, int index) {
         if (type < 0 || type > Byte.MAX_VALUE || index < -1 || index > Byte.MAX_VALUE) {
-            throw new IllegalArgumentException("There is no device of type " + type + " and index " + index + ", given for " + place()
-                + ": expected a type from 0 and an index from -1, both up to 127");
+            throw new IllegalArgumentException("There is no device of type " + type + " and index " + index
+                    + ", given for " + place() + ": expected a type from 0 and an index from -1, both up to 127");
         }
         return put(Slot.Kind.DEVICE, ((long) type << 32) | (index & 0xffff_ffffL));
     }
@@ -132,7 +133,7 @@ public final class Call {
         for (long handle : handles) {
             if (handle == 0 && !slot.optionalElements()) {
                 throw new IllegalArgumentException("A tensor handle in the list for " + place()
-                    + " is null: the tensor is closed or was never made");
+                        + " is null: the tensor is closed or was never made");
             }
         }
         return putList(Slot.Kind.TENSOR, handles);
@@ -208,12 +209,12 @@ public final class Call {
 
     private void run(Operator called) {
         if (count != called.inputs()) {
-            throw new IllegalArgumentException(called + " takes " + called.inputs() + " arguments; given were " + count + ";"
-                + " the next is " + called.argumentText(count));
+            throw new IllegalArgumentException(called + " takes " + called.inputs() + " arguments; given were " + count
+                    + ";" + " the next is " + called.argumentText(count));
         }
         if (home.thread != Thread.currentThread()) {
-            throw new IllegalStateException("A call of " + called + " that " + home.thread + " began was invoked by "
-                + Thread.currentThread());
+            throw new IllegalStateException(
+                    "A call of " + called + " that " + home.thread + " began was invoked by " + Thread.currentThread());
         }
         int made = 0;
         try {

@@ -25,14 +25,18 @@ public final class CudaDriver {
     private static final class Functions {
         static final Ffm DRIVER = LIBRARY.functions();
         static final MethodHandle INIT = DRIVER.bind("cuInit", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
-        static final MethodHandle ERROR_NAME = DRIVER.bind("cuGetErrorName", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
-        static final MethodHandle LOAD = DRIVER.bind("cuModuleLoadData", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS));
+        static final MethodHandle ERROR_NAME =
+                DRIVER.bind("cuGetErrorName", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
+        static final MethodHandle LOAD =
+                DRIVER.bind("cuModuleLoadData", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS));
         static final MethodHandle FUNCTION =
-            DRIVER.bind("cuModuleGetFunction", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS));
+                DRIVER.bind("cuModuleGetFunction", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS));
         static final MethodHandle UNLOAD = DRIVER.bind("cuModuleUnload", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
-        static final MethodHandle LAUNCH = DRIVER.bind("cuLaunchKernel", FunctionDescriptor.of(
-            JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS,
-            ADDRESS));
+        static final MethodHandle LAUNCH = DRIVER.bind(
+                "cuLaunchKernel",
+                FunctionDescriptor.of(
+                        JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
+                        JAVA_LONG, ADDRESS, ADDRESS));
     }
 
     /** Whether the library was found. */
@@ -75,7 +79,8 @@ public final class CudaDriver {
         LIBRARY.functions();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment function = arena.allocate(JAVA_LONG);
-            int error = (int) Functions.FUNCTION.invokeExact(function, requireHandle(module, "module"), arena.allocateFrom(name));
+            int error = (int)
+                    Functions.FUNCTION.invokeExact(function, requireHandle(module, "module"), arena.allocateFrom(name));
             check(error, "cuModuleGetFunction(" + name + ")");
             return function.get(JAVA_LONG, 0);
         } catch (Throwable e) {
@@ -94,11 +99,24 @@ public final class CudaDriver {
      * @param arguments an array of addresses in native memory, one a parameter of the kernel, each of the parameter's value;
      *     read before this method returns
      */
-    public static void launch(long function, Size grid, Size block, int sharedBytes, long stream, MemorySegment arguments) {
+    public static void launch(
+            long function, Size grid, Size block, int sharedBytes, long stream, MemorySegment arguments) {
         LIBRARY.functions();
         try {
-            check((int) Functions.LAUNCH.invokeExact(requireHandle(function, "function"), grid.x(), grid.y(), grid.z(), block.x(),
-                block.y(), block.z(), sharedBytes, stream, arguments, MemorySegment.NULL), "cuLaunchKernel");
+            check(
+                    (int) Functions.LAUNCH.invokeExact(
+                            requireHandle(function, "function"),
+                            grid.x(),
+                            grid.y(),
+                            grid.z(),
+                            block.x(),
+                            block.y(),
+                            block.z(),
+                            sharedBytes,
+                            stream,
+                            arguments,
+                            MemorySegment.NULL),
+                    "cuLaunchKernel");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
@@ -109,8 +127,8 @@ public final class CudaDriver {
         /** Checks the extent. */
         public Size {
             if (x < 1 || y < 1 || z < 1) {
-                throw new IllegalArgumentException("Expected an extent of at least 1 in each direction, got " + x + "×" + y
-                    + "×" + z);
+                throw new IllegalArgumentException(
+                        "Expected an extent of at least 1 in each direction, got " + x + "×" + y + "×" + z);
             }
         }
     }

@@ -16,7 +16,8 @@ import java.util.Optional;
  * {@link CudaException}.
  */
 public final class CudaRuntime {
-    private static final SharedLibrary LIBRARY = SharedLibrary.find("The CUDA runtime", "cudart", "13", "cudart64_13.dll");
+    private static final SharedLibrary LIBRARY =
+            SharedLibrary.find("The CUDA runtime", "cudart", "13", "cudart64_13.dll");
     private static final int COMPUTE_MAJOR = 75;
     private static final int COMPUTE_MINOR = 76;
     // More than any cudaDeviceProp so far; only its first field, the name, is read.
@@ -45,19 +46,22 @@ public final class CudaRuntime {
         static final MethodHandle GET_DEVICE = CUDART.bind("cudaGetDevice", OF_ADDRESS);
         static final MethodHandle SET_DEVICE = CUDART.bind("cudaSetDevice", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
         static final MethodHandle PROPERTIES =
-            CUDART.bind("cudaGetDeviceProperties", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
+                CUDART.bind("cudaGetDeviceProperties", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
         static final MethodHandle ATTRIBUTE =
-            CUDART.bind("cudaDeviceGetAttribute", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT));
-        static final MethodHandle MEMORY = CUDART.bind("cudaMemGetInfo", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS));
+                CUDART.bind("cudaDeviceGetAttribute", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT));
+        static final MethodHandle MEMORY =
+                CUDART.bind("cudaMemGetInfo", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS));
         static final MethodHandle RUNTIME_VERSION = CUDART.bind("cudaRuntimeGetVersion", OF_ADDRESS);
         static final MethodHandle DRIVER_VERSION = CUDART.bind("cudaDriverGetVersion", OF_ADDRESS);
-        static final MethodHandle ERROR_NAME = CUDART.bind("cudaGetErrorName", FunctionDescriptor.of(Ffm.C_STRING, JAVA_INT));
-        static final MethodHandle ERROR_TEXT = CUDART.bind("cudaGetErrorString", FunctionDescriptor.of(Ffm.C_STRING, JAVA_INT));
+        static final MethodHandle ERROR_NAME =
+                CUDART.bind("cudaGetErrorName", FunctionDescriptor.of(Ffm.C_STRING, JAVA_INT));
+        static final MethodHandle ERROR_TEXT =
+                CUDART.bind("cudaGetErrorString", FunctionDescriptor.of(Ffm.C_STRING, JAVA_INT));
         static final MethodHandle LAST_ERROR = CUDART.bind("cudaGetLastError", FunctionDescriptor.of(JAVA_INT));
         static final MethodHandle SYNCHRONIZE =
-            CUDART.bind("cudaStreamSynchronize", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
+                CUDART.bind("cudaStreamSynchronize", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
         static final MethodHandle REGISTER =
-            CUDART.bind("cudaHostRegister", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
+                CUDART.bind("cudaHostRegister", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
         static final MethodHandle UNREGISTER = CUDART.bind("cudaHostUnregister", OF_ADDRESS);
     }
 
@@ -98,8 +102,11 @@ public final class CudaRuntime {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment properties = arena.allocate(PROPERTIES_BYTES, 16);
             check((int) Functions.PROPERTIES.invokeExact(properties, index), "cudaGetDeviceProperties");
-            return new Device(index, properties.getString(0), attribute(arena, COMPUTE_MAJOR, index),
-                attribute(arena, COMPUTE_MINOR, index));
+            return new Device(
+                    index,
+                    properties.getString(0),
+                    attribute(arena, COMPUTE_MAJOR, index),
+                    attribute(arena, COMPUTE_MINOR, index));
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }

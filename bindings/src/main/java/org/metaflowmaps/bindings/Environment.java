@@ -26,12 +26,14 @@ final class Environment {
     }
 
     private static void set(String name, String value, int overwrite) {
-        Optional<MemorySegment> setenv = SymbolLookup.loaderLookup().find("setenv")
+        Optional<MemorySegment> setenv = SymbolLookup.loaderLookup()
+                .find("setenv")
                 .or(() -> Linker.nativeLinker().defaultLookup().find("setenv"));
         if (setenv.isEmpty()) {
             return;
         }
-        MethodHandle call = Linker.nativeLinker().downcallHandle(setenv.get(), FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, JAVA_INT));
+        MethodHandle call = Linker.nativeLinker()
+                .downcallHandle(setenv.get(), FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, JAVA_INT));
         try (Arena arena = Arena.ofConfined()) {
             var ignored = (int) call.invokeExact(arena.allocateFrom(name), arena.allocateFrom(value), overwrite);
         } catch (Throwable e) {

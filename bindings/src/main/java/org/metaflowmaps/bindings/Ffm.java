@@ -15,7 +15,7 @@ import java.util.TreeMap;
 final class Ffm {
     /** A C string, to be read up to its terminating zero. */
     static final AddressLayout C_STRING =
-        ValueLayout.ADDRESS.withTargetLayout(MemoryLayout.sequenceLayout(Long.MAX_VALUE, ValueLayout.JAVA_BYTE));
+            ValueLayout.ADDRESS.withTargetLayout(MemoryLayout.sequenceLayout(Long.MAX_VALUE, ValueLayout.JAVA_BYTE));
 
     private final String library;
     private final SymbolLookup symbols;
@@ -28,8 +28,9 @@ final class Ffm {
 
     /** Binds {@code name}; a missing symbol is a {@link NativeLibraryException} that names it. */
     MethodHandle bind(String name, FunctionDescriptor type, Linker.Option... options) {
-        MemorySegment address = symbols.find(name).orElseThrow(() -> new NativeLibraryException(
-            library + " has no function " + name + ": it is not the version that this program was built for"));
+        MemorySegment address = symbols.find(name)
+                .orElseThrow(() -> new NativeLibraryException(library + " has no function " + name
+                        + ": it is not the version that this program was built for"));
         synchronized (bound) {
             bound.put(name, type);
         }

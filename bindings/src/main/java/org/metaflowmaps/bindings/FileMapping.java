@@ -33,14 +33,16 @@ public final class FileMapping {
 
     /** The C library's functions, bound when first needed. */
     private static final class Functions {
-        private static final Ffm LIBRARY = new Ffm("the C library", Linker.nativeLinker().defaultLookup());
+        private static final Ffm LIBRARY =
+                new Ffm("the C library", Linker.nativeLinker().defaultLookup());
         // open's third argument is variable, and absent for a file that exists.
-        private static final MethodHandle OPEN = LIBRARY.bind("open", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT),
-            Linker.Option.firstVariadicArg(2));
+        private static final MethodHandle OPEN = LIBRARY.bind(
+                "open", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT), Linker.Option.firstVariadicArg(2));
         private static final MethodHandle CLOSE = LIBRARY.bind("close", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
-        private static final MethodHandle MAP = LIBRARY.bind("mmap",
-            FunctionDescriptor.of(JAVA_LONG, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
-        private static final MethodHandle UNMAP = LIBRARY.bind("munmap", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
+        private static final MethodHandle MAP = LIBRARY.bind(
+                "mmap", FunctionDescriptor.of(JAVA_LONG, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
+        private static final MethodHandle UNMAP =
+                LIBRARY.bind("munmap", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
     }
 
     /** Whether {@link #copyOnWrite} works on this system. */
@@ -59,24 +61,28 @@ public final class FileMapping {
      */
     public static MemorySegment copyOnWrite(Path path, Arena arena) throws IOException {
         if (!isAvailable()) {
-            throw new UnsupportedOperationException("copy-on-write mappings of read-only files are made on Linux and macOS only");
+            throw new UnsupportedOperationException(
+                    "copy-on-write mappings of read-only files are made on Linux and macOS only");
         }
         Objects.requireNonNull(arena, "arena is null");
         long size = Files.size(path);
         long address = map(path, size);
         if (address == MAP_FAILED) {
-            throw new IOException(path + " could not be memory-mapped: the system refused a private mapping of its " + size + " bytes");
+            throw new IOException(path + " could not be memory-mapped: the system refused a private mapping of its "
+                    + size + " bytes");
         }
         return MemorySegment.ofAddress(address).reinterpret(size, arena, mapping -> unmap(mapping.address(), size));
     }
 
     private static long map(Path path, long size) throws IOException {
         try (Arena scratch = Arena.ofConfined()) {
-            int file = (int) Functions.OPEN.invokeExact(scratch.allocateFrom(path.toAbsolutePath().toString()), O_RDONLY);
+            int file = (int) Functions.OPEN.invokeExact(
+                    scratch.allocateFrom(path.toAbsolutePath().toString()), O_RDONLY);
             if (file < 0) {
                 throw new IOException(path + " could not be opened for reading: check that it exists and may be read");
             }
-            long address = (long) Functions.MAP.invokeExact(MemorySegment.NULL, size, PROT_READ_WRITE, MAP_PRIVATE, file, 0L);
+            long address =
+                    (long) Functions.MAP.invokeExact(MemorySegment.NULL, size, PROT_READ_WRITE, MAP_PRIVATE, file, 0L);
             // The mapping holds the file by itself.
             int ignored = (int) Functions.CLOSE.invokeExact(file);
             return address;

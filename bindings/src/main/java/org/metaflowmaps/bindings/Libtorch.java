@@ -80,16 +80,17 @@ public final class Libtorch {
         }
         // JavaCPP writes the number of a library's interface behind an @, as in cudart@.13.
         return Loader.getLoadedLibraries().entrySet().stream()
-            .filter(entry -> entry.getKey().equals(stem) || entry.getKey().startsWith(stem + "@"))
-            .map(entry -> Path.of(entry.getValue()))
-            .findFirst();
+                .filter(entry -> entry.getKey().equals(stem) || entry.getKey().startsWith(stem + "@"))
+                .map(entry -> Path.of(entry.getValue()))
+                .findFirst();
     }
 
     /** Refuses a version below {@link #BUILD_VERSION}. */
     static void checkVersion(long found, Path library) {
         if (Long.compareUnsigned(found, BUILD_VERSION) < 0) {
-            throw new NativeLibraryException("libtorch " + text(found) + " was loaded from " + library + ", but at least "
-                + text(BUILD_VERSION) + " is needed: remove older org.bytedeco:pytorch jars from the class path");
+            throw new NativeLibraryException(
+                    "libtorch " + text(found) + " was loaded from " + library + ", but at least " + text(BUILD_VERSION)
+                            + " is needed: remove older org.bytedeco:pytorch jars from the class path");
         }
     }
 
@@ -147,12 +148,15 @@ public final class Libtorch {
     }
 
     private static void setVariables() {
-        // OpenMP's threads spin between operations by default. Where cores are shared with other programs, each then waits for
-        // threads that are not running, and small operations become a hundred times slower; sleeping costs a few percent.
+        // OpenMP's threads spin between operations by default. Where cores are shared with other programs, each then
+        // waits for
+        // threads that are not running, and small operations become a hundred times slower; sleeping costs a few
+        // percent.
         Environment.setIfAbsent("OMP_WAIT_POLICY", "PASSIVE");
         String chosen = System.getProperty(THREADS);
         if (chosen != null) {
-            // Each library has its own pool and reads the size while it loads; libtorch's setting reaches OpenMP's only.
+            // Each library has its own pool and reads the size while it loads; libtorch's setting reaches OpenMP's
+            // only.
             for (String variable : POOLS) {
                 Environment.set(variable, chosen.strip());
             }
@@ -176,9 +180,13 @@ public final class Libtorch {
             }
         }
         if (!chosen && (Pointer.maxBytes() != 0 || Pointer.maxPhysicalBytes() != 0)) {
-            LOG.warn("JavaCPP was initialised before libtorch was loaded, so its memory accounting is on and operations"
-                + " are several times slower, and its garbage collection of native objects is on. Call Libtorch.load() first, or"
-                + " start Java with -D{}=0 -D{}=0 -D{}=true.", MAX_BYTES, MAX_PHYSICAL_BYTES, NO_COLLECTION);
+            LOG.warn(
+                    "JavaCPP was initialised before libtorch was loaded, so its memory accounting is on and operations"
+                            + " are several times slower, and its garbage collection of native objects is on. Call"
+                            + " Libtorch.load() first, or start Java with -D{}=0 -D{}=0 -D{}=true.",
+                    MAX_BYTES,
+                    MAX_PHYSICAL_BYTES,
+                    NO_COLLECTION);
         }
     }
 
@@ -215,7 +223,9 @@ public final class Libtorch {
     private static int threads() {
         String wanted = System.getProperty(THREADS);
         if (wanted == null) {
-            return System.getenv("OMP_NUM_THREADS") != null ? 0 : Runtime.getRuntime().availableProcessors();
+            return System.getenv("OMP_NUM_THREADS") != null
+                    ? 0
+                    : Runtime.getRuntime().availableProcessors();
         }
         int threads;
         try {
@@ -224,7 +234,8 @@ public final class Libtorch {
             threads = 0;
         }
         if (threads < 1) {
-            throw new IllegalArgumentException("System property " + THREADS + " is \"" + wanted + "\", expected a number from 1");
+            throw new IllegalArgumentException(
+                    "System property " + THREADS + " is \"" + wanted + "\", expected a number from 1");
         }
         return threads;
     }
@@ -232,8 +243,9 @@ public final class Libtorch {
     private static Path libraryFile() {
         String path = Loader.getLoadedLibraries().get("torch_cpu");
         if (path == null) {
-            throw new NativeLibraryException("libtorch was loaded, but JavaCPP does not know its file torch_cpu; it knows "
-                + Loader.getLoadedLibraries().keySet());
+            throw new NativeLibraryException(
+                    "libtorch was loaded, but JavaCPP does not know its file torch_cpu; it knows "
+                            + Loader.getLoadedLibraries().keySet());
         }
         return Path.of(path);
     }
@@ -258,9 +270,11 @@ public final class Libtorch {
         }
         String text = cause.getMessage() + (first.equals(cause) ? "" : " (" + first.getMessage() + ")");
         String advice = Mount.isNoexec(folder)
-            ? "The cache folder " + folder + " is on a disk mounted noexec, from which no library can be loaded: " + CacheFolder.CHOOSE
-            : "Check that the jar org.bytedeco:pytorch with the classifier of this platform is on the class path. If it is, delete the"
-                + " cache folder " + folder + ", or " + CacheFolder.CHOOSE;
-        return "libtorch could not be loaded on " + Loader.getPlatform() + ": " + text.replaceAll("\\s*\\R\\s*", " ") + ". " + advice;
+                ? "The cache folder " + folder + " is on a disk mounted noexec, from which no library can be loaded: "
+                        + CacheFolder.CHOOSE
+                : "Check that the jar org.bytedeco:pytorch with the classifier of this platform is on the class path."
+                        + " If it is, delete the cache folder " + folder + ", or " + CacheFolder.CHOOSE;
+        return "libtorch could not be loaded on " + Loader.getPlatform() + ": " + text.replaceAll("\\s*\\R\\s*", " ")
+                + ". " + advice;
     }
 }

@@ -6,8 +6,11 @@ import org.jspecify.annotations.Nullable;
 /** Shortens libtorch's messages to what a user needs. */
 public final class LibtorchText {
     /** Where libtorch's sentence ends: at its C++ stack, or at an empty line, after which it lists kernels and source files. */
-    private static final Pattern END = Pattern.compile("\\s*(Exception raised from |frame #\\d|C\\+\\+ CapturedTraceback|\\R[ \\t]*\\R)");
-    private static final Pattern SOURCE = Pattern.compile(" at \"[^\"]*\":\\d+|\\[enforce fail at [^]]*\\]( err == 0\\.)?");
+    private static final Pattern END =
+            Pattern.compile("\\s*(Exception raised from |frame #\\d|C\\+\\+ CapturedTraceback|\\R[ \\t]*\\R)");
+
+    private static final Pattern SOURCE =
+            Pattern.compile(" at \"[^\"]*\":\\d+|\\[enforce fail at [^]]*\\]( err == 0\\.)?");
     private static final Pattern SPACE = Pattern.compile("\\s+");
 
     private LibtorchText() {}
@@ -21,7 +24,9 @@ public final class LibtorchText {
     public static String sentence(@Nullable String text) {
         String all = text == null ? "" : text.strip();
         String first = END.split(all, 2)[0];
-        String line = SPACE.matcher(SOURCE.matcher(first).replaceAll("")).replaceAll(" ").strip();
+        String line = SPACE.matcher(SOURCE.matcher(first).replaceAll(""))
+                .replaceAll(" ")
+                .strip();
         return line.isEmpty() ? "libtorch gave no reason" : line;
     }
 }

@@ -53,6 +53,7 @@ import org.slf4j.LoggerFactory;
 final class NativeCache implements AutoCloseable {
     /** The list of what was there after a load that succeeded; a hash of the jars' names follows. */
     private static final String LOADED = ".metaflowmaps-loaded-";
+
     private static final String TEMPORARY = ".tmp";
 
     private static final Logger LOG = LoggerFactory.getLogger(NativeCache.class);
@@ -62,6 +63,7 @@ final class NativeCache implements AutoCloseable {
     private static final List<String> NAMES = List.of("javacpp", "openblas", "mkl", "cuda", "pytorch");
     /** Never loaded here: the names of all of LAPACK. */
     private static final String UNUSED = "jniopenblas_full";
+
     private static final int BUFFER = 1 << 20;
 
     private final Path folder;
@@ -74,7 +76,8 @@ final class NativeCache implements AutoCloseable {
     private record Library(JarFile jar, JarEntry entry, Path file) {
         /** True if JavaCPP will take the file as it is. */
         boolean isWhole() throws IOException {
-            return Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS) && Files.size(file) == entry.getSize()
+            return Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)
+                    && Files.size(file) == entry.getSize()
                     && Files.getLastModifiedTime(file).toMillis() == entry.getTime();
         }
     }
@@ -153,7 +156,8 @@ final class NativeCache implements AutoCloseable {
             return;
         }
         if (!Files.isWritable(folder)) {
-            throw new IOException("the cache folder " + folder + " may not be written, and lacks libraries: " + CacheFolder.CHOOSE);
+            throw new IOException(
+                    "the cache folder " + folder + " may not be written, and lacks libraries: " + CacheFolder.CHOOSE);
         }
         lock(false);
         changes = true;
@@ -174,8 +178,10 @@ final class NativeCache implements AutoCloseable {
         Set<Path> temporary = wanted.stream().map(NativeCache::temporary).collect(Collectors.toSet());
         for (Path jar : jars()) {
             try (Stream<Path> files = Files.isDirectory(jar) ? Files.walk(jar) : Stream.empty()) {
-                for (Path file : files.filter(file -> !Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS)).toList()) {
-                    if (temporary.contains(file) || (Files.isSymbolicLink(file) && (wanted.contains(file) || !Files.exists(file)))) {
+                for (Path file : files.filter(file -> !Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS))
+                        .toList()) {
+                    if (temporary.contains(file)
+                            || (Files.isSymbolicLink(file) && (wanted.contains(file) || !Files.exists(file)))) {
                         Files.delete(file);
                     }
                 }
@@ -190,7 +196,10 @@ final class NativeCache implements AutoCloseable {
     /** The list for the jars in use; another version of them has another one. */
     private Path loadedFile() {
         CRC32 names = new CRC32();
-        jars().stream().map(jar -> jar.getFileName() + "\n").sorted().forEach(name -> names.update(name.getBytes(StandardCharsets.UTF_8)));
+        jars().stream()
+                .map(jar -> jar.getFileName() + "\n")
+                .sorted()
+                .forEach(name -> names.update(name.getBytes(StandardCharsets.UTF_8)));
         return folder.resolve(String.format(Locale.ROOT, "%s%08x", LOADED, names.getValue()));
     }
 
@@ -202,7 +211,10 @@ final class NativeCache implements AutoCloseable {
     }
 
     private List<Path> jars() {
-        return libraries.stream().map(library -> folder.resolve(folder.relativize(library.file).getName(0))).distinct().toList();
+        return libraries.stream()
+                .map(library -> folder.resolve(folder.relativize(library.file).getName(0)))
+                .distinct()
+                .toList();
     }
 
     private boolean isComplete() throws IOException {
@@ -227,7 +239,10 @@ final class NativeCache implements AutoCloseable {
                     if (Files.isSymbolicLink(file)) {
                         lines.put(folder.relativize(file).toString(), "-> " + Files.readSymbolicLink(file));
                     } else if (Files.isRegularFile(file)) {
-                        lines.put(folder.relativize(file).toString(), Files.size(file) + " " + Files.getLastModifiedTime(file).toMillis());
+                        lines.put(
+                                folder.relativize(file).toString(),
+                                Files.size(file) + " "
+                                        + Files.getLastModifiedTime(file).toMillis());
                     }
                 }
             }
@@ -244,7 +259,8 @@ final class NativeCache implements AutoCloseable {
                 missing.add(library);
             }
         }
-        long bytes = missing.stream().mapToLong(library -> library.entry.getSize()).sum();
+        long bytes =
+                missing.stream().mapToLong(library -> library.entry.getSize()).sum();
         try {
             for (Library library : missing) {
                 unpack(library);
@@ -252,18 +268,32 @@ final class NativeCache implements AutoCloseable {
         } catch (IOException e) {
             long free = Files.getFileStore(folder).getUsableSpace();
             String text = String.valueOf(e.getMessage()).toLowerCase(Locale.ROOT);
-            if (free < bytes || text.contains("no space left") || text.contains("quota exceeded") || text.contains("not enough space")) {
-                throw new IOException(String.format(Locale.ROOT, "no space left in the cache folder %s: its libraries need %.0f MB, %.0f MB"
-                    + " are free: delete something there, or %s", folder, bytes * 1e-6, free * 1e-6, CacheFolder.CHOOSE), e);
+            if (free < bytes
+                    || text.contains("no space left")
+                    || text.contains("quota exceeded")
+                    || text.contains("not enough space")) {
+                throw new IOException(
+                        String.format(
+                                Locale.ROOT,
+                                "no space left in the cache folder %s: its libraries need %.0f MB, %.0f MB"
+                                        + " are free: delete something there, or %s",
+                                folder,
+                                bytes * 1e-6,
+                                free * 1e-6,
+                                CacheFolder.CHOOSE),
+                        e);
             }
-            throw new IOException("cannot unpack libraries to the cache folder " + folder + " (" + CacheFolder.reason(e) + "): "
-                + CacheFolder.CHOOSE, e);
+            throw new IOException(
+                    "cannot unpack libraries to the cache folder " + folder + " (" + CacheFolder.reason(e) + "): "
+                            + CacheFolder.CHOOSE,
+                    e);
         }
     }
 
     /** Jars hold local times, so a process in another time zone expects other ones. If only the time differs, sets it. */
     private static boolean isOfAnotherTimeZone(Library library) throws IOException {
-        if (!Files.isRegularFile(library.file, LinkOption.NOFOLLOW_LINKS) || Files.size(library.file) != library.entry.getSize()) {
+        if (!Files.isRegularFile(library.file, LinkOption.NOFOLLOW_LINKS)
+                || Files.size(library.file) != library.entry.getSize()) {
             return false;
         }
         try (InputStream in = Files.newInputStream(library.file)) {
@@ -281,12 +311,13 @@ final class NativeCache implements AutoCloseable {
         Path temporary = temporary(target);
         try {
             long crc;
-            try (InputStream in = library.jar.getInputStream(library.entry); OutputStream out = Files.newOutputStream(temporary)) {
+            try (InputStream in = library.jar.getInputStream(library.entry);
+                    OutputStream out = Files.newOutputStream(temporary)) {
                 crc = copy(in, out);
             }
             if (Files.size(temporary) != library.entry.getSize() || crc != library.entry.getCrc()) {
                 throw new IOException("the jar " + library.jar.getName() + " is damaged at " + library.entry.getName()
-                    + ": delete it and let Maven load it again");
+                        + ": delete it and let Maven load it again");
             }
             Files.setLastModifiedTime(temporary, FileTime.fromMillis(library.entry.getTime()));
             Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
@@ -315,8 +346,10 @@ final class NativeCache implements AutoCloseable {
                     if (connection instanceof JarURLConnection inJar) {
                         JarFile jar = inJar.getJarFile();
                         String jarName = new File(jar.getName()).getName();
-                        jar.stream().filter(entry -> isLibrary(entry.getName(), place)).forEach(entry ->
-                            found.add(new Library(jar, entry, folder.resolve(jarName).resolve(entry.getName()))));
+                        jar.stream()
+                                .filter(entry -> isLibrary(entry.getName(), place))
+                                .forEach(entry -> found.add(new Library(
+                                        jar, entry, folder.resolve(jarName).resolve(entry.getName()))));
                     }
                 }
             }
@@ -335,8 +368,10 @@ final class NativeCache implements AutoCloseable {
             return FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
         } catch (IOException e) {
             if (Files.isWritable(folder)) {
-                throw new IOException("cannot lock the cache folder " + folder + " (" + CacheFolder.reason(e) + "): "
-                    + CacheFolder.CHOOSE, e);
+                throw new IOException(
+                        "cannot lock the cache folder " + folder + " (" + CacheFolder.reason(e) + "): "
+                                + CacheFolder.CHOOSE,
+                        e);
             }
         }
         try {
@@ -365,8 +400,10 @@ final class NativeCache implements AutoCloseable {
                 // Held by the same class in another class loader of this process.
                 sleep();
             } catch (IOException e) {
-                throw new IOException("cannot lock the cache folder " + folder + " (" + CacheFolder.reason(e) + "); some network file "
-                    + "systems have no locks: " + CacheFolder.CHOOSE, e);
+                throw new IOException(
+                        "cannot lock the cache folder " + folder + " (" + CacheFolder.reason(e)
+                                + "); some network file " + "systems have no locks: " + CacheFolder.CHOOSE,
+                        e);
             }
         }
     }

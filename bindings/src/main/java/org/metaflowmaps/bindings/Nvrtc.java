@@ -24,12 +24,15 @@ public final class Nvrtc {
     private static final class Functions {
         static final Ffm NVRTC = LIBRARY.functions();
         static final FunctionDescriptor READ = FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS);
-        static final MethodHandle VERSION = NVRTC.bind("nvrtcVersion", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS));
-        static final MethodHandle ERROR_TEXT = NVRTC.bind("nvrtcGetErrorString", FunctionDescriptor.of(Ffm.C_STRING, JAVA_INT));
+        static final MethodHandle VERSION =
+                NVRTC.bind("nvrtcVersion", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS));
+        static final MethodHandle ERROR_TEXT =
+                NVRTC.bind("nvrtcGetErrorString", FunctionDescriptor.of(Ffm.C_STRING, JAVA_INT));
         static final MethodHandle CREATE = NVRTC.bind(
-            "nvrtcCreateProgram", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, ADDRESS, JAVA_INT, ADDRESS, ADDRESS));
+                "nvrtcCreateProgram",
+                FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, ADDRESS, JAVA_INT, ADDRESS, ADDRESS));
         static final MethodHandle COMPILE =
-            NVRTC.bind("nvrtcCompileProgram", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_INT, ADDRESS));
+                NVRTC.bind("nvrtcCompileProgram", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_INT, ADDRESS));
         static final MethodHandle DESTROY = NVRTC.bind("nvrtcDestroyProgram", FunctionDescriptor.of(JAVA_INT, ADDRESS));
         static final MethodHandle LOG_SIZE = NVRTC.bind("nvrtcGetProgramLogSize", READ);
         static final MethodHandle LOG = NVRTC.bind("nvrtcGetProgramLog", READ);
@@ -70,8 +73,15 @@ public final class Nvrtc {
         LIBRARY.functions();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment program = arena.allocate(JAVA_LONG);
-            check((int) Functions.CREATE.invokeExact(program, arena.allocateFrom(source), arena.allocateFrom(name), 0,
-                MemorySegment.NULL, MemorySegment.NULL), "nvrtcCreateProgram");
+            check(
+                    (int) Functions.CREATE.invokeExact(
+                            program,
+                            arena.allocateFrom(source),
+                            arena.allocateFrom(name),
+                            0,
+                            MemorySegment.NULL,
+                            MemorySegment.NULL),
+                    "nvrtcCreateProgram");
             try {
                 return compile(arena, program.get(JAVA_LONG, 0), name, options);
             } finally {
@@ -89,14 +99,17 @@ public final class Nvrtc {
         }
         int error = (int) Functions.COMPILE.invokeExact(program, options.length, array);
         if (error != 0) {
-            String log = read(arena, program, Functions.LOG_SIZE, Functions.LOG, "nvrtcGetProgramLog").getString(0).strip();
-            throw new CudaException("nvrtcCompileProgram: " + name + " with options " + Arrays.toString(options) + ": "
-                + errorText(error) + System.lineSeparator() + log, error);
+            String log = read(arena, program, Functions.LOG_SIZE, Functions.LOG, "nvrtcGetProgramLog")
+                    .getString(0)
+                    .strip();
+            throw new CudaException(
+                    "nvrtcCompileProgram: " + name + " with options " + Arrays.toString(options) + ": "
+                            + errorText(error) + System.lineSeparator() + log,
+                    error);
         }
         MemorySegment cubin = read(arena, program, Functions.CUBIN_SIZE, Functions.CUBIN, "nvrtcGetCUBIN");
-        MemorySegment result = cubin.byteSize() > 0
-            ? cubin
-            : read(arena, program, Functions.PTX_SIZE, Functions.PTX, "nvrtcGetPTX");
+        MemorySegment result =
+                cubin.byteSize() > 0 ? cubin : read(arena, program, Functions.PTX_SIZE, Functions.PTX, "nvrtcGetPTX");
         return result.toArray(JAVA_BYTE);
     }
 

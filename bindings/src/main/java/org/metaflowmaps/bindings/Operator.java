@@ -18,8 +18,8 @@ import java.lang.invoke.MethodHandle;
 public final class Operator {
     static final int MOST_SLOTS = 64;
 
-    private static final MethodHandle CALL = Libtorch.functions().bind(
-        "torch_call_dispatcher", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, ADDRESS, JAVA_LONG));
+    private static final MethodHandle CALL = Libtorch.functions()
+            .bind("torch_call_dispatcher", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, ADDRESS, JAVA_LONG));
 
     private final String text;
     private final MemorySegment name;
@@ -112,7 +112,7 @@ public final class Operator {
     private void requireShape(int inputs, int outputs) {
         if (inputs != inputs() || outputs != outputs()) {
             throw new IllegalArgumentException(text + " takes " + inputs() + " arguments and returns " + outputs()
-                + " results, but was declared with " + inputs + " and " + outputs);
+                    + " results, but was declared with " + inputs + " and " + outputs);
         }
         if (Math.max(inputs, outputs) > MOST_SLOTS) {
             throw new IllegalArgumentException(text + " has more than " + MOST_SLOTS + " arguments or results");
@@ -121,14 +121,14 @@ public final class Operator {
             // An optional of a foreign type can still be given as none.
             if (arguments[i].kind() == Slot.Kind.OTHER && !arguments[i].optional()) {
                 throw new IllegalArgumentException(text + " cannot be called through the C ABI: it cannot pass "
-                    + argumentText(i) + "; use another overload, or the JavaCPP method");
+                        + argumentText(i) + "; use another overload, or the JavaCPP method");
             }
         }
         for (Slot result : schema.results()) {
             if (result.kind() == Slot.Kind.OTHER) {
                 throw new IllegalArgumentException(text + " cannot be called through the C ABI: it cannot return a "
-                    + result.text()
-                    + "; use another overload, or the JavaCPP method");
+                        + result.text()
+                        + "; use another overload, or the JavaCPP method");
             }
         }
     }

@@ -16,8 +16,9 @@ final class ScalarTypes {
             case 3, 6, 8, 28 -> 4;
             case 4, 7, 9, 29 -> 8;
             case 10 -> 16;
-            default -> throw new IllegalArgumentException(
-                "Element type " + code + " is unknown: expected one of the codes of aoti_torch_dtype_*, such as 6 for float32");
+            default ->
+                throw new IllegalArgumentException("Element type " + code
+                        + " is unknown: expected one of the codes of aoti_torch_dtype_*, such as 6 for float32");
         };
     }
 }

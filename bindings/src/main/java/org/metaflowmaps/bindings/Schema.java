@@ -27,12 +27,15 @@ record Schema(List<String> names, List<Slot> arguments, List<Slot> results) {
         try {
             return Dispatcher.singleton().findSchemaOrThrow(name, overload);
         } catch (RuntimeException e) {
-            throw new IllegalArgumentException("libtorch has no operator " + name + (overload.isEmpty() ? "" : "." + overload)
-                + ": check the name against the operators of libtorch 2.13", e);
+            throw new IllegalArgumentException(
+                    "libtorch has no operator " + name + (overload.isEmpty() ? "" : "." + overload)
+                            + ": check the name against the operators of libtorch 2.13",
+                    e);
         }
     }
 
-    // JavaCPP gives a vector as a pointer to its first element that knows the length, and an empty vector or string as null.
+    // JavaCPP gives a vector as a pointer to its first element that knows the length, and an empty vector or string as
+    // null.
     private static List<Slot> read(@Nullable Argument vector, List<String> names) {
         List<Slot> slots = new ArrayList<>();
         try (vector) {

@@ -5,7 +5,8 @@ import java.lang.foreign.MemorySegment;
 
 /** Eight bytes per thread for a C function to answer into, so that small calls allocate nothing. */
 final class Scratch {
-    private static final ThreadLocal<MemorySegment> SLOT = ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(8, 8));
+    private static final ThreadLocal<MemorySegment> SLOT =
+            ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(8, 8));
 
     private Scratch() {}
 

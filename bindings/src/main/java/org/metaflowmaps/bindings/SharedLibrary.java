@@ -36,8 +36,9 @@ final class SharedLibrary {
 
         String chosen = System.getProperty(property);
         if (chosen != null) {
-            return open(title, chosen, tried).orElseGet(() -> missing(
-                title + " is not at " + chosen + ", which the system property " + property + " names"));
+            return open(title, chosen, tried)
+                    .orElseGet(() -> missing(
+                            title + " is not at " + chosen + ", which the system property " + property + " names"));
         }
         Optional<Path> brought = Libtorch.companion(stem);
         List<String> candidates = new ArrayList<>();
@@ -56,8 +57,8 @@ final class SharedLibrary {
                 return found.get();
             }
         }
-        return missing(title + " was not found; tried " + String.join(", ", tried) + ". If it is elsewhere, start Java with -D"
-            + property + "=PATH");
+        return missing(title + " was not found; tried " + String.join(", ", tried)
+                + ". If it is elsewhere, start Java with -D" + property + "=PATH");
     }
 
     Availability availability() {
@@ -83,8 +84,8 @@ final class SharedLibrary {
         }
         try {
             SymbolLookup symbols = path.isAbsolute()
-                ? SymbolLookup.libraryLookup(path, Arena.global())
-                : SymbolLookup.libraryLookup(location, Arena.global());
+                    ? SymbolLookup.libraryLookup(path, Arena.global())
+                    : SymbolLookup.libraryLookup(location, Arena.global());
             Availability found = new Availability.Found(location);
             return Optional.of(new SharedLibrary(found, new Ffm(title + " (" + location + ")", symbols)));
         } catch (IllegalArgumentException e) {

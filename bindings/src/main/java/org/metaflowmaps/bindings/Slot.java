@@ -11,7 +11,18 @@ package org.metaflowmaps.bindings;
  */
 record Slot(Kind kind, boolean list, boolean optional, boolean optionalElements, String text) {
     /** What the stable C ABI can pass; the rest of the types, such as Scalar, are {@link #OTHER}. */
-    enum Kind { TENSOR, INT, FLOAT, BOOL, SCALAR_TYPE, DEVICE, LAYOUT, MEMORY_FORMAT, STRING, OTHER }
+    enum Kind {
+        TENSOR,
+        INT,
+        FLOAT,
+        BOOL,
+        SCALAR_TYPE,
+        DEVICE,
+        LAYOUT,
+        MEMORY_FORMAT,
+        STRING,
+        OTHER
+    }
 
     /** Reads a schema type such as {@code int[]?} or {@code Tensor?[]}. */
     static Slot parse(String text) {

@@ -39,13 +39,13 @@ public final class StableAbi {
     private static final MethodHandle NEW_HANDLE = getter("aoti_torch_new_tensor_handle");
     // May call a deleter in Java.
     private static final MethodHandle DELETE =
-        LIBTORCH.bind("aoti_torch_delete_tensor_object", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
+            LIBTORCH.bind("aoti_torch_delete_tensor_object", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
     private static final MethodHandle GRAD_ENABLED =
-        LIBTORCH.bind("aoti_torch_grad_mode_is_enabled", FunctionDescriptor.of(JAVA_BOOLEAN), LEAF);
+            LIBTORCH.bind("aoti_torch_grad_mode_is_enabled", FunctionDescriptor.of(JAVA_BOOLEAN), LEAF);
     private static final MethodHandle SET_GRAD_ENABLED =
-        LIBTORCH.bind("aoti_torch_grad_mode_set_enabled", FunctionDescriptor.ofVoid(JAVA_BOOLEAN), LEAF);
+            LIBTORCH.bind("aoti_torch_grad_mode_set_enabled", FunctionDescriptor.ofVoid(JAVA_BOOLEAN), LEAF);
     private static final MethodHandle WHAT =
-        LIBTORCH.bind("torch_exception_get_what_without_backtrace", FunctionDescriptor.of(Ffm.C_STRING));
+            LIBTORCH.bind("torch_exception_get_what_without_backtrace", FunctionDescriptor.of(Ffm.C_STRING));
 
     private StableAbi() {}
 
@@ -132,7 +132,8 @@ public final class StableAbi {
      * @return a new handle, owned by the caller
      * @throws IllegalArgumentException if an argument is not as said above
      */
-    public static long fromBlob(MemorySegment data, long[] sizes, long[] strides, int dtype, int deviceType, int deviceIndex) {
+    public static long fromBlob(
+            MemorySegment data, long[] sizes, long[] strides, int dtype, int deviceType, int deviceIndex) {
         return Blobs.create(data, sizes, strides, dtype, deviceType, deviceIndex, null);
     }
 
@@ -143,7 +144,13 @@ public final class StableAbi {
      *     libtorch. What it throws is logged. Never run if this method throws
      */
     public static long fromBlob(
-            MemorySegment data, long[] sizes, long[] strides, int dtype, int deviceType, int deviceIndex, Runnable deleter) {
+            MemorySegment data,
+            long[] sizes,
+            long[] strides,
+            int dtype,
+            int deviceType,
+            int deviceIndex,
+            Runnable deleter) {
         return Blobs.create(data, sizes, strides, dtype, deviceType, deviceIndex, deleter);
     }
 
@@ -218,6 +225,8 @@ public final class StableAbi {
     private static long[] longsOf(MethodHandle getter, long tensor, String name) {
         int dim = dim(tensor);
         long address = longOf(getter, tensor, name);
-        return dim == 0 ? new long[0] : MemorySegment.ofAddress(address).reinterpret(8L * dim).toArray(JAVA_LONG);
+        return dim == 0
+                ? new long[0]
+                : MemorySegment.ofAddress(address).reinterpret(8L * dim).toArray(JAVA_LONG);
     }
 }

@@ -16,19 +16,19 @@ final class StableValues {
     private static final FunctionDescriptor ONE = FunctionDescriptor.of(JAVA_INT, JAVA_LONG);
 
     private static final MethodHandle NEW_LIST =
-        LIBTORCH.bind("torch_new_list_reserve_size", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS));
+            LIBTORCH.bind("torch_new_list_reserve_size", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS));
     private static final MethodHandle PUSH_BACK =
-        LIBTORCH.bind("torch_list_push_back", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
+            LIBTORCH.bind("torch_list_push_back", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle LIST_SIZE =
-        LIBTORCH.bind("torch_list_size", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS));
+            LIBTORCH.bind("torch_list_size", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS));
     private static final MethodHandle LIST_ITEM =
-        LIBTORCH.bind("torch_list_get_item", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, ADDRESS));
+            LIBTORCH.bind("torch_list_get_item", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, ADDRESS));
     private static final MethodHandle DELETE_LIST = LIBTORCH.bind("torch_delete_list", ONE);
     private static final MethodHandle NEW_STRING =
-        LIBTORCH.bind("torch_new_string_handle", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS));
+            LIBTORCH.bind("torch_new_string_handle", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS));
     private static final MethodHandle DELETE_STRING = LIBTORCH.bind("torch_delete_string", ONE);
     private static final MethodHandle NEW_VALUE =
-        LIBTORCH.bind("torch_new_stable_ivalue", FunctionDescriptor.of(JAVA_INT, ADDRESS));
+            LIBTORCH.bind("torch_new_stable_ivalue", FunctionDescriptor.of(JAVA_INT, ADDRESS));
     private static final MethodHandle DELETE_VALUE = LIBTORCH.bind("torch_delete_stable_ivalue", ONE);
 
     private StableValues() {}

@@ -24,8 +24,10 @@ class CacheFolderTest {
 
     @BeforeEach
     void anOrdinaryUser() throws IOException {
-        properties.put("user.home", Files.createDirectory(folder.resolve("home")).toString());
-        properties.put("java.io.tmpdir", Files.createDirectory(folder.resolve("tmp")).toString());
+        properties.put(
+                "user.home", Files.createDirectory(folder.resolve("home")).toString());
+        properties.put(
+                "java.io.tmpdir", Files.createDirectory(folder.resolve("tmp")).toString());
         properties.put("user.name", "someone");
     }
 
@@ -44,7 +46,8 @@ class CacheFolderTest {
         assertEquals(folder.resolve("xdg/metaflowmaps"), choose());
         variables.put("MFM_CACHE", folder.resolve("variable").toString());
         assertEquals(folder.resolve("variable"), choose());
-        properties.put("org.bytedeco.javacpp.cachedir", folder.resolve("javacpp").toString());
+        properties.put(
+                "org.bytedeco.javacpp.cachedir", folder.resolve("javacpp").toString());
         assertEquals(folder.resolve("javacpp"), choose());
         properties.put("org.metaflowmaps.cache", folder.resolve("property").toString());
         assertEquals(folder.resolve("property"), choose());
@@ -63,8 +66,11 @@ class CacheFolderTest {
     @Test
     void usersWithoutAHomeHaveAPrivateFolder() throws IOException {
         assumeTrue(CacheFolder.userId().isPresent(), "users have no numbers here");
-        Path expected = folder.resolve("tmp").resolve("metaflowmaps-" + CacheFolder.userId().get());
-        for (String home : new String[] {"?", "/", "", "/nonexistent", folder.resolve("home/missing").toString()}) {
+        Path expected = folder.resolve("tmp")
+                .resolve("metaflowmaps-" + CacheFolder.userId().get());
+        for (String home : new String[] {
+            "?", "/", "", "/nonexistent", folder.resolve("home/missing").toString()
+        }) {
             properties.put("user.home", home);
             assertEquals(expected, choose(), home);
         }
@@ -77,9 +83,12 @@ class CacheFolderTest {
         properties.put("user.home", "?");
         Path own = choose();
         Files.setPosixFilePermissions(own, PosixFilePermissions.fromString("rwxrwxrwx"));
-        assertTrue(refusal().contains("other users may write") && refusal().contains("org.metaflowmaps.cache"), refusal());
+        assertTrue(
+                refusal().contains("other users may write") && refusal().contains("org.metaflowmaps.cache"), refusal());
         Files.setPosixFilePermissions(own, PosixFilePermissions.fromString("rwx------"));
-        assertThrows(IOException.class, () -> CacheFolder.checkPrivate(own, CacheFolder.userId().get() + 1));
+        assertThrows(
+                IOException.class,
+                () -> CacheFolder.checkPrivate(own, CacheFolder.userId().get() + 1));
         Files.delete(own);
         Files.createSymbolicLink(own, folder.resolve("home"));
         assertTrue(refusal().contains("belongs to another user or is not a folder"), refusal());

@@ -46,11 +46,21 @@ class ColdStartTest {
     }
 
     private Process start(Path cache) throws IOException {
-        Process child = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "-Xmx256m", "-XX:ErrorFile=/dev/null",
-            "-XX:-CreateCoredumpOnCrash", "-Dorg.metaflowmaps.threads=1", "-Dorg.metaflowmaps.cache=" + cache, "-cp",
-            System.getProperty("java.class.path"), Child.class.getName())
-            .redirectErrorStream(true).redirectOutput(output(runs++).toFile()).start();
+        Process child = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "--enable-native-access=ALL-UNNAMED",
+                        "--sun-misc-unsafe-memory-access=allow",
+                        "-Xmx256m",
+                        "-XX:ErrorFile=/dev/null",
+                        "-XX:-CreateCoredumpOnCrash",
+                        "-Dorg.metaflowmaps.threads=1",
+                        "-Dorg.metaflowmaps.cache=" + cache,
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Child.class.getName())
+                .redirectErrorStream(true)
+                .redirectOutput(output(runs++).toFile())
+                .start();
         started.add(child);
         return child;
     }
@@ -74,7 +84,9 @@ class ColdStartTest {
 
     private static long bytes(Path folder) throws IOException {
         try (Stream<Path> files = Files.exists(folder) ? Files.walk(folder) : Stream.empty()) {
-            return files.mapToLong(file -> file.toFile().isFile() ? file.toFile().length() : 0).sum();
+            return files.mapToLong(
+                            file -> file.toFile().isFile() ? file.toFile().length() : 0)
+                    .sum();
         } catch (UncheckedIOException e) {
             // The process that unpacks renamed or deleted a file meanwhile: count again.
             return bytes(folder);
@@ -125,8 +137,13 @@ class ColdStartTest {
         try {
             int run = runs;
             String text = finish(start(disk), run);
-            assertEquals(2, text.lines().filter(line -> line.startsWith("refused: ") && line.contains("no space left in the cache folder "
-                + disk)).count(), text);
+            assertEquals(
+                    2,
+                    text.lines()
+                            .filter(line -> line.startsWith("refused: ")
+                                    && line.contains("no space left in the cache folder " + disk))
+                            .count(),
+                    text);
         } finally {
             unmount(disk);
         }
@@ -139,7 +156,12 @@ class ColdStartTest {
         try {
             int run = runs;
             String text = finish(start(disk), run);
-            assertEquals(2, text.lines().filter(line -> line.startsWith("refused: ") && line.contains("mounted noexec")).count(), text);
+            assertEquals(
+                    2,
+                    text.lines()
+                            .filter(line -> line.startsWith("refused: ") && line.contains("mounted noexec"))
+                            .count(),
+                    text);
         } finally {
             unmount(disk);
         }
@@ -147,8 +169,10 @@ class ColdStartTest {
 
     private Path mounted(String options) throws IOException, InterruptedException {
         Path disk = Files.createDirectory(folder.resolve("disk"));
-        assumeTrue(Files.isExecutable(Path.of("/bin/mount"))
-            && run("mount", "-t", "tmpfs", "-o", options, "tmpfs", disk.toString()) == 0, "this user may not mount a small disk");
+        assumeTrue(
+                Files.isExecutable(Path.of("/bin/mount"))
+                        && run("mount", "-t", "tmpfs", "-o", options, "tmpfs", disk.toString()) == 0,
+                "this user may not mount a small disk");
         return disk.toRealPath();
     }
 
@@ -157,6 +181,10 @@ class ColdStartTest {
     }
 
     private static int run(String... command) throws IOException, InterruptedException {
-        return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor();
+        return new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                .start()
+                .waitFor();
     }
 }

@@ -15,7 +15,8 @@ import org.junit.jupiter.api.Test;
 class CudaLibrariesTest {
     @Test
     void aLibraryThatIsAbsentIsAPlainAnswer() {
-        SharedLibrary absent = SharedLibrary.find("The test library", "metaflowmaps_absent", "9", "metaflowmaps_absent.dll");
+        SharedLibrary absent =
+                SharedLibrary.find("The test library", "metaflowmaps_absent", "9", "metaflowmaps_absent.dll");
         Availability.Missing missing = (Availability.Missing) absent.availability();
         assertFalse(missing.present());
         assertTrue(missing.reason().contains("The test library was not found"), missing.reason());
@@ -68,7 +69,8 @@ class CudaLibrariesTest {
     void aProgramCompilesToPtxOrCubin() {
         assumeTrue(Nvrtc.availability().present(), "no NVRTC");
         String source = "extern \"C\" __global__ void fill(float* out, float value) { out[threadIdx.x] = value; }";
-        String ptx = new String(Nvrtc.compile(source, "fill.cu", "--gpu-architecture=compute_90"), StandardCharsets.US_ASCII);
+        String ptx = new String(
+                Nvrtc.compile(source, "fill.cu", "--gpu-architecture=compute_90"), StandardCharsets.US_ASCII);
         assertTrue(ptx.contains(".entry fill"), ptx);
         byte[] cubin = Nvrtc.compile(source, "fill.cu", "--gpu-architecture=sm_90");
         assertEquals("ELF", new String(cubin, 1, 3, StandardCharsets.US_ASCII));
@@ -77,14 +79,18 @@ class CudaLibrariesTest {
     @Test
     @Tag("gpu")
     void aKernelRunsOnTheFirstDevice() {
-        assumeTrue(CudaRuntime.deviceCount() > 0, () -> CudaRuntime.noDeviceReason().orElse(""));
+        assumeTrue(
+                CudaRuntime.deviceCount() > 0,
+                () -> CudaRuntime.noDeviceReason().orElse(""));
         CudaRuntime.Device device = CudaRuntime.device(0);
         assertTrue(device.computeMajor() >= 5, device.toString());
         CudaRuntime.Memory memory = CudaRuntime.memory(0);
         assertTrue(memory.free() > 0 && memory.free() <= memory.total(), memory.toString());
         CudaDriver.initialise();
-        byte[] image = Nvrtc.compile("extern \"C\" __global__ void nothing() {}", "nothing.cu",
-            "--gpu-architecture=sm_" + device.computeMajor() + device.computeMinor());
+        byte[] image = Nvrtc.compile(
+                "extern \"C\" __global__ void nothing() {}",
+                "nothing.cu",
+                "--gpu-architecture=sm_" + device.computeMajor() + device.computeMinor());
         long module = CudaDriver.load(image);
         CudaDriver.Size one = new CudaDriver.Size(1, 1, 1);
         CudaDriver.launch(CudaDriver.function(module, "nothing"), one, one, 0, 0, MemorySegment.NULL);

@@ -21,7 +21,8 @@ class LeakTest {
     private static final int ROUNDS = 25_000;
     // struct mallinfo2: ten size_t, among them the bytes in use in arenas and in mapped blocks.
     private static final MemoryLayout MALLINFO = MemoryLayout.structLayout(
-        JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+            JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG,
+            JAVA_LONG);
     private static final int HBLKHD = 4;
     private static final int UORDBLKS = 7;
 
@@ -38,20 +39,43 @@ class LeakTest {
     void noHandleIsLeftBySuccessOrFailure() {
         AtomicInteger freed = new AtomicInteger();
         try (Arena arena = Arena.ofShared()) {
-            long tensor = StableAbi.fromBlob(arena.allocate(24), new long[] {2, 3}, new long[] {3, 1}, 6, 0, -1,
-                freed::incrementAndGet);
+            long tensor = StableAbi.fromBlob(
+                    arena.allocate(24), new long[] {2, 3}, new long[] {3, 1}, 6, 0, -1, freed::incrementAndGet);
             StableAbi.delete(VIEW.call().tensor(tensor).int64List(6).invoke());
             StableAbi.delete(CAT.call().tensorList(tensor, tensor).int64(0).invoke());
-            StableAbi.delete(LAYER_NORM.call().tensor(tensor).int64List(2, 3).tensor(tensor).tensor(tensor).float64(1)
-                .bool(false).invoke());
-            RELU_IN_PLACE.call().tensor(tensor).invokeVoid();
-            assertThrows(LibtorchException.class, () -> VIEW.call().tensor(tensor).int64List(7).invoke());
-            assertThrows(LibtorchException.class, () -> CAT.call().tensorList(tensor, tensor).int64(9).invoke());
-            assertThrows(LibtorchException.class, () -> GELU.call().tensor(tensor).string("neither").invoke());
-            assertThrows(LibtorchException.class,
-                () -> LAYER_NORM.call().tensor(tensor).int64List(5).tensor(tensor).tensor(tensor).float64(1).bool(false)
+            StableAbi.delete(LAYER_NORM
+                    .call()
+                    .tensor(tensor)
+                    .int64List(2, 3)
+                    .tensor(tensor)
+                    .tensor(tensor)
+                    .float64(1)
+                    .bool(false)
                     .invoke());
-            assertThrows(IllegalArgumentException.class, () -> CAT.call().tensorList(tensor).invoke());
+            RELU_IN_PLACE.call().tensor(tensor).invokeVoid();
+            assertThrows(
+                    LibtorchException.class,
+                    () -> VIEW.call().tensor(tensor).int64List(7).invoke());
+            assertThrows(
+                    LibtorchException.class,
+                    () -> CAT.call().tensorList(tensor, tensor).int64(9).invoke());
+            assertThrows(
+                    LibtorchException.class,
+                    () -> GELU.call().tensor(tensor).string("neither").invoke());
+            assertThrows(
+                    LibtorchException.class,
+                    () -> LAYER_NORM
+                            .call()
+                            .tensor(tensor)
+                            .int64List(5)
+                            .tensor(tensor)
+                            .tensor(tensor)
+                            .float64(1)
+                            .bool(false)
+                            .invoke());
+            assertThrows(
+                    IllegalArgumentException.class,
+                    () -> CAT.call().tensorList(tensor).invoke());
             assertEquals(0, freed.get());
             StableAbi.delete(tensor);
             assertEquals(1, freed.get());
@@ -82,9 +106,15 @@ class LeakTest {
     // No string among the arguments: libtorch itself loses a copy of each, see Call.string.
     private static void rounds(long tensor, int count) {
         for (int i = 0; i < count; i++) {
-            StableAbi.delete(SUM.call().tensor(tensor).int64List(0, 1).bool(false).scalarType(7).invoke());
+            StableAbi.delete(SUM.call()
+                    .tensor(tensor)
+                    .int64List(0, 1)
+                    .bool(false)
+                    .scalarType(7)
+                    .invoke());
             StableAbi.delete(CAT.call().tensorList(tensor, tensor).int64(0).invoke());
-            for (long part : Operator.takeTensorList(UNBIND.call().tensor(tensor).int64(0).invokeAll()[0])) {
+            for (long part : Operator.takeTensorList(
+                    UNBIND.call().tensor(tensor).int64(0).invokeAll()[0])) {
                 StableAbi.delete(part);
             }
             UNBIND.call().tensor(tensor).int64(0).invokeVoid();

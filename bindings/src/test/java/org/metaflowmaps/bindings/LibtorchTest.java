@@ -62,8 +62,9 @@ class LibtorchTest {
     void refusesAnOlderLibtorchAndSaysWhichAndWhere() {
         Path library = Path.of("somewhere", "libtorch_cpu.so");
         long older = (2L << 56) | (12L << 48) | (1L << 40);
-        Refusal.expect(NativeLibraryException.class,
-            "libtorch 2.12.1 was loaded from " + library + ", but at least 2.13.0 is needed",
+        Refusal.expect(
+                NativeLibraryException.class,
+                "libtorch 2.12.1 was loaded from " + library + ", but at least 2.13.0 is needed",
                 () -> Libtorch.checkVersion(older, library));
         assertDoesNotThrow(() -> Libtorch.checkVersion((2L << 56) | (13L << 48), library));
         assertDoesNotThrow(() -> Libtorch.checkVersion((2L << 56) | (14L << 48), library));
@@ -74,7 +75,8 @@ class LibtorchTest {
     void everyFunctionBoundIsInTheShippedLibrary() {
         // Makes every class bind what it has.
         long tensor = Tensors.of(1, 2);
-        StableAbi.delete(Operator.of("aten::relu", "", 1, 1).call().tensor(tensor).invoke());
+        StableAbi.delete(
+                Operator.of("aten::relu", "", 1, 1).call().tensor(tensor).invoke());
         StableAbi.delete(tensor);
         Map<String, FunctionDescriptor> bound = Libtorch.functions().bound();
         SymbolLookup shipped = SymbolLookup.libraryLookup(Libtorch.info().library(), Arena.global());
@@ -83,15 +85,20 @@ class LibtorchTest {
             assertTrue(shipped.find(name).isPresent(), name);
         }
         // A C++ exception ends the JVM: only what reports an error code may be bound, and these, which cannot throw.
-        Set<String> withoutErrorCode = Set.of("aoti_torch_abi_version", "aoti_torch_grad_mode_is_enabled",
-            "aoti_torch_grad_mode_set_enabled", "torch_exception_get_what_without_backtrace");
+        Set<String> withoutErrorCode = Set.of(
+                "aoti_torch_abi_version",
+                "aoti_torch_grad_mode_is_enabled",
+                "aoti_torch_grad_mode_set_enabled",
+                "torch_exception_get_what_without_backtrace");
         bound.forEach((name, type) -> assertEquals(
-            !withoutErrorCode.contains(name), type.returnLayout().equals(Optional.of(ValueLayout.JAVA_INT)), name));
+                !withoutErrorCode.contains(name), type.returnLayout().equals(Optional.of(ValueLayout.JAVA_INT)), name));
     }
 
     @Test
     void aMissingFunctionIsNamed() {
-        Refusal.expect(NativeLibraryException.class, "has no function aoti_torch_no_such_function",
-            () -> Libtorch.functions().bind("aoti_torch_no_such_function", FunctionDescriptor.ofVoid()));
+        Refusal.expect(
+                NativeLibraryException.class,
+                "has no function aoti_torch_no_such_function",
+                () -> Libtorch.functions().bind("aoti_torch_no_such_function", FunctionDescriptor.ofVoid()));
     }
 }

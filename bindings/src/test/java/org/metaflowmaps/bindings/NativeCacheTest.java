@@ -49,7 +49,8 @@ class NativeCacheTest {
         new Random(3).nextBytes(content);
         Path jar = folder.resolve("small.jar");
         String place = "org/bytedeco/pytorch/" + Loader.getPlatform() + "/";
-        try (OutputStream out = Files.newOutputStream(jar); JarOutputStream entries = new JarOutputStream(out)) {
+        try (OutputStream out = Files.newOutputStream(jar);
+                JarOutputStream entries = new JarOutputStream(out)) {
             entries.putNextEntry(new JarEntry(place));
             for (String name : List.of("libone.so", "libtwo.so.1", "notes.cpp", "deeper/libthree.so")) {
                 entries.putNextEntry(new JarEntry(place + name));
@@ -91,7 +92,10 @@ class NativeCacheTest {
     }
 
     private List<Path> lists() throws IOException {
-        return names(cache).stream().filter(name -> name.startsWith(".metaflowmaps-loaded-")).map(cache::resolve).toList();
+        return names(cache).stream()
+                .filter(name -> name.startsWith(".metaflowmaps-loaded-"))
+                .map(cache::resolve)
+                .toList();
     }
 
     @Test
@@ -100,7 +104,10 @@ class NativeCacheTest {
         assertEquals(Set.of("libone.so", "libtwo.so.1"), beside());
         Object first = Files.readAttributes(library, "creationTime,fileKey,lastModifiedTime");
         start();
-        assertEquals(first, Files.readAttributes(library, "creationTime,fileKey,lastModifiedTime"), "the second start changes nothing");
+        assertEquals(
+                first,
+                Files.readAttributes(library, "creationTime,fileKey,lastModifiedTime"),
+                "the second start changes nothing");
     }
 
     @Test
@@ -138,8 +145,16 @@ class NativeCacheTest {
         Files.createSymbolicLink(library.resolveSibling("libgone.so"), folder.resolve("gone"));
         Files.write(library, new byte[10]);
         start();
-        assertEquals(Set.of("libone.so", "libtwo.so.1", "libtheirs.so", "libone_renamed.so", ".libtheirs.so.tmp", "notes.txt",
-            "libtheirs.so.1"), beside());
+        assertEquals(
+                Set.of(
+                        "libone.so",
+                        "libtwo.so.1",
+                        "libtheirs.so",
+                        "libone_renamed.so",
+                        ".libtheirs.so.tmp",
+                        "notes.txt",
+                        "libtheirs.so.1"),
+                beside());
         assertArrayEquals(theirs, Files.readAllBytes(library.resolveSibling("libtheirs.so")));
     }
 
@@ -205,8 +220,11 @@ class NativeCacheTest {
         channel.close();
         IOException refused = assertThrows(IOException.class, () -> NativeCache.lock(cache, channel, true));
         String message = String.valueOf(refused.getMessage());
-        assertTrue(message.contains("cannot lock the cache folder " + cache) && message.contains("-Dorg.metaflowmaps.cache=DIR")
-            && message.contains("MFM_CACHE"), message);
+        assertTrue(
+                message.contains("cannot lock the cache folder " + cache)
+                        && message.contains("-Dorg.metaflowmaps.cache=DIR")
+                        && message.contains("MFM_CACHE"),
+                message);
     }
 
     @Test
@@ -252,22 +270,31 @@ class NativeCacheTest {
             IOException refused = assertThrows(IOException.class, () -> NativeCache.open(cache, loader));
             assertTrue(String.valueOf(refused.getMessage()).contains("may not be written"), refused.getMessage());
         } finally {
-            assertTrue(cache.toFile().setWritable(true) && library.toFile().getParentFile().setWritable(true));
+            assertTrue(cache.toFile().setWritable(true)
+                    && library.toFile().getParentFile().setWritable(true));
         }
     }
 
     @Test
     void aFullDiskIsNamedWithFiguresAndLeavesNothingTorn() throws IOException, InterruptedException {
         Path disk = Files.createDirectory(folder.resolve("disk"));
-        assumeTrue(Files.isExecutable(Path.of("/bin/mount"))
-            && run("mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk.toString()) == 0, "this user may not mount a small disk");
+        assumeTrue(
+                Files.isExecutable(Path.of("/bin/mount"))
+                        && run("mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk.toString()) == 0,
+                "this user may not mount a small disk");
         try {
             IOException full = assertThrows(IOException.class, () -> NativeCache.open(disk, loader));
             String message = String.valueOf(full.getMessage());
-            assertTrue(message.contains("no space left") && message.contains("MB are free") && message.contains(disk.toString())
-                && message.contains("MFM_CACHE"), message);
+            assertTrue(
+                    message.contains("no space left")
+                            && message.contains("MB are free")
+                            && message.contains(disk.toString())
+                            && message.contains("MFM_CACHE"),
+                    message);
             try (Stream<Path> files = Files.walk(disk)) {
-                assertEquals(0, files.filter(file -> file.toString().endsWith(".tmp")).count());
+                assertEquals(
+                        0,
+                        files.filter(file -> file.toString().endsWith(".tmp")).count());
             }
         } finally {
             assertEquals(0, run("umount", disk.toString()));
@@ -276,13 +303,19 @@ class NativeCacheTest {
     }
 
     private static int run(String... command) throws IOException, InterruptedException {
-        return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor();
+        return new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                .start()
+                .waitFor();
     }
 
     @Test
     void theInnermostMountDecidesOnNoexec() {
-        List<String> table = List.of("22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw",
-            "30 22 0:25 / /tmp rw,nosuid,noexec shared:9 - tmpfs tmpfs rw", "31 30 0:26 / /tmp/my\\040disk rw - tmpfs tmpfs rw");
+        List<String> table = List.of(
+                "22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw",
+                "30 22 0:25 / /tmp rw,nosuid,noexec shared:9 - tmpfs tmpfs rw",
+                "31 30 0:26 / /tmp/my\\040disk rw - tmpfs tmpfs rw");
         assertTrue(Mount.isNoexec(table, Path.of("/tmp/a/b")));
         assertFalse(Mount.isNoexec(table, Path.of("/tmp/my disk/b")));
         assertFalse(Mount.isNoexec(table, Path.of("/tmpx")));

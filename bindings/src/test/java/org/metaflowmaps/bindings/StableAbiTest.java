@@ -101,7 +101,8 @@ class StableAbiTest {
     void lendsMemoryBothWays() {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment data = arena.allocateFrom(JAVA_FLOAT, 1, 2, 3, 4, 5, 6);
-            long columns = StableAbi.fromBlob(data, new long[] {3, 2}, new long[] {1, 3}, Tensors.FLOAT, Tensors.CPU, -1);
+            long columns =
+                    StableAbi.fromBlob(data, new long[] {3, 2}, new long[] {1, 3}, Tensors.FLOAT, Tensors.CPU, -1);
             assertEquals(data.address(), StableAbi.dataPointer(columns));
             data.setAtIndex(JAVA_FLOAT, 3, 40);
             Operator.of("aten::neg_", "", 1, 1).call().tensor(columns).invokeVoid();
@@ -117,8 +118,14 @@ class StableAbiTest {
         try (Arena arena = Arena.ofShared()) {
             long tensor = lend(arena.allocate(16), 4, runs::incrementAndGet);
             long second = StableAbi.newHandle(tensor);
-            long view = Operator.of("aten::slice", "Tensor", 5, 1).call().tensor(tensor).int64(0).int64(1).none().int64(1)
-                .invoke();
+            long view = Operator.of("aten::slice", "Tensor", 5, 1)
+                    .call()
+                    .tensor(tensor)
+                    .int64(0)
+                    .int64(1)
+                    .none()
+                    .int64(1)
+                    .invoke();
             assertEquals(waiting + 1, Blobs.waiting());
             StableAbi.delete(tensor);
             StableAbi.delete(second);
@@ -150,8 +157,10 @@ class StableAbiTest {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment data = arena.allocate(16);
             int cuda = 1;
-            assertThrows(LibtorchException.class, () -> StableAbi.fromBlob(
-                data, new long[] {4}, new long[] {1}, Tensors.FLOAT, cuda, 63, runs::incrementAndGet));
+            assertThrows(
+                    LibtorchException.class,
+                    () -> StableAbi.fromBlob(
+                            data, new long[] {4}, new long[] {1}, Tensors.FLOAT, cuda, 63, runs::incrementAndGet));
         }
         assertEquals(0, runs.get());
         assertEquals(waiting, Blobs.waiting());
@@ -187,8 +196,10 @@ class StableAbiTest {
     void anErrorCarriesLibtorchsText() {
         Tensor sparse = torch.eye(2).to_sparse();
         try {
-            Refusal.expect(LibtorchException.class, "aoti_torch_get_storage_size: ",
-                () -> StableAbi.storageBytes(sparse.address()));
+            Refusal.expect(
+                    LibtorchException.class,
+                    "aoti_torch_get_storage_size: ",
+                    () -> StableAbi.storageBytes(sparse.address()));
         } finally {
             Reference.reachabilityFence(sparse);
         }
@@ -216,7 +227,9 @@ class StableAbiTest {
     }
 
     private static void refused(MemorySegment data, long[] sizes, long[] strides, int dtype, String words) {
-        Refusal.expect(IllegalArgumentException.class, words,
-            () -> StableAbi.fromBlob(data, sizes, strides, dtype, Tensors.CPU, -1));
+        Refusal.expect(
+                IllegalArgumentException.class,
+                words,
+                () -> StableAbi.fromBlob(data, sizes, strides, dtype, Tensors.CPU, -1));
     }
 }

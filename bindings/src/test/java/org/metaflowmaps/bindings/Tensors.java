@@ -29,7 +29,7 @@ final class Tensors {
     static long[] rowMajor(long... sizes) {
         long[] strides = new long[sizes.length];
         long stride = 1;
-        for (int i = sizes.length; i-- > 0;) {
+        for (int i = sizes.length; i-- > 0; ) {
             strides[i] = stride;
             stride *= Math.max(sizes[i], 1);
         }
@@ -41,16 +41,18 @@ final class Tensors {
         if (!StableAbi.isContiguous(tensor) || StableAbi.dtype(tensor) != FLOAT) {
             throw new IllegalArgumentException("Not a contiguous float32 tensor");
         }
-        float[] values =
-            MemorySegment.ofAddress(StableAbi.dataPointer(tensor)).reinterpret(4 * StableAbi.numel(tensor)).toArray(JAVA_FLOAT);
+        float[] values = MemorySegment.ofAddress(StableAbi.dataPointer(tensor))
+                .reinterpret(4 * StableAbi.numel(tensor))
+                .toArray(JAVA_FLOAT);
         StableAbi.delete(tensor);
         return values;
     }
 
     /** The int32 elements likewise. */
     static int[] takeInts(long tensor) {
-        int[] values =
-            MemorySegment.ofAddress(StableAbi.dataPointer(tensor)).reinterpret(4 * StableAbi.numel(tensor)).toArray(JAVA_INT);
+        int[] values = MemorySegment.ofAddress(StableAbi.dataPointer(tensor))
+                .reinterpret(4 * StableAbi.numel(tensor))
+                .toArray(JAVA_INT);
         StableAbi.delete(tensor);
         return values;
     }

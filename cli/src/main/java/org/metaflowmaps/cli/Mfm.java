@@ -88,10 +88,12 @@ public final class Mfm implements Callable<Integer> {
     private static int execute(Mfm mfm, Consumer<CommandLine> prepare, String... arguments) {
         CommandLine line = new CommandLine(mfm);
         prepare.accept(line);
-        // An empty path would mean the current folder, or fail far from here; it usually comes from a variable that is not set.
+        // An empty path would mean the current folder, or fail far from here; it usually comes from a variable that is
+        // not set.
         line.registerConverter(Path.class, text -> {
             if (text.isBlank()) {
-                throw new CommandLine.TypeConversionException("the path is empty, expected the name of a file or folder");
+                throw new CommandLine.TypeConversionException(
+                        "the path is empty, expected the name of a file or folder");
             }
             return Path.of(text);
         });
@@ -108,7 +110,9 @@ public final class Mfm implements Callable<Integer> {
         });
         line.setParameterExceptionHandler((failure, given) -> {
             CommandLine wrong = failure.getCommandLine();
-            wrong.getErr().println("error: " + oneLine(failure.getMessage()).replaceFirst("^Error: ", "") + suggestion(failure));
+            wrong.getErr()
+                    .println("error: " + oneLine(failure.getMessage()).replaceFirst("^Error: ", "")
+                            + suggestion(failure));
             wrong.getErr().println("Try '" + wrong.getCommandSpec().qualifiedName() + " --help'.");
             mfm.trace(failure, wrong);
             return CommandLine.ExitCode.USAGE;
@@ -126,10 +130,14 @@ public final class Mfm implements Callable<Integer> {
         List<String> known = new ArrayList<>();
         String given = failure.getValue();
         CommandSpec command = failure.getCommandLine().getCommandSpec();
-        if (failure instanceof CommandLine.UnmatchedArgumentException unmatched && !unmatched.getUnmatched().isEmpty()) {
+        if (failure instanceof CommandLine.UnmatchedArgumentException unmatched
+                && !unmatched.getUnmatched().isEmpty()) {
             // Without the value of --option=value, which is not part of the name.
             given = unmatched.getUnmatched().getFirst().replaceFirst("^(--[^=]*)=.*$", "$1");
-            known.addAll(given.startsWith("-") ? command.optionsMap().keySet() : command.subcommands().keySet());
+            known.addAll(
+                    given.startsWith("-")
+                            ? command.optionsMap().keySet()
+                            : command.subcommands().keySet());
         } else if (failure.getArgSpec() != null && failure.getArgSpec().completionCandidates() != null) {
             failure.getArgSpec().completionCandidates().forEach(known::add);
         } else if (failure.getArgSpec() == null) {
@@ -159,7 +167,8 @@ public final class Mfm implements Callable<Integer> {
     /** What a person needs to know: messages of expected failures speak for themselves, others are errors of this program. */
     private static String explanation(Throwable failure) {
         String message = failure.getMessage();
-        if ((failure instanceof ExceptionInInitializerError || failure instanceof ExecutionException) && failure.getCause() != null) {
+        if ((failure instanceof ExceptionInInitializerError || failure instanceof ExecutionException)
+                && failure.getCause() != null) {
             return explanation(failure.getCause());
         }
         if (failure instanceof FileSystemException file && file.getFile() != null) {
@@ -168,8 +177,11 @@ public final class Mfm implements Callable<Integer> {
         if (failure instanceof OutOfMemoryError) {
             return "not enough memory (" + message + "): ask for less, or give Java more, such as MFM_JAVA_OPTS=-Xmx8g";
         }
-        boolean expected = message != null && (failure instanceof IOException || failure instanceof UncheckedIOException
-                || failure.getClass().getName().startsWith("org.metaflowmaps.") || failure instanceof IllegalArgumentException);
+        boolean expected = message != null
+                && (failure instanceof IOException
+                        || failure instanceof UncheckedIOException
+                        || failure.getClass().getName().startsWith("org.metaflowmaps.")
+                        || failure instanceof IllegalArgumentException);
         if (!expected) {
             return "unexpected failure" + (message == null ? "" : ": " + message) + " (--verbose shows where)";
         }

@@ -28,7 +28,10 @@ class ArchitectureTest {
     void theRulesSeeEveryModule() {
         for (String module : MODULES) {
             String name = ROOT + "." + module;
-            long found = CLASSES.stream().filter(type -> inPackage(type, name) && !type.getSimpleName().equals("package-info")).count();
+            long found = CLASSES.stream()
+                    .filter(type ->
+                            inPackage(type, name) && !type.getSimpleName().equals("package-info"))
+                    .count();
             assertTrue(found >= 3, "only " + found + " classes of " + name + " were found");
         }
     }
@@ -45,7 +48,8 @@ class ArchitectureTest {
         }
         for (int i = 0; i < MODULES.size(); i++) {
             List<String> above = MODULES.subList(i + 1, MODULES.size());
-            layers = above.isEmpty() ? layers.whereLayer(MODULES.get(i)).mayNotBeAccessedByAnyLayer()
+            layers = above.isEmpty()
+                    ? layers.whereLayer(MODULES.get(i)).mayNotBeAccessedByAnyLayer()
                     : layers.whereLayer(MODULES.get(i)).mayOnlyBeAccessedByLayers(above.toArray(new String[0]));
         }
         layers.ensureAllClassesAreContainedInArchitecture().check(CLASSES);
@@ -58,30 +62,46 @@ class ArchitectureTest {
 
     @Test
     void onlyTheRuntimeKnowsJavaCpp() {
-        above("runtime").should().dependOnClassesThat().resideInAPackage("org.bytedeco..").check(CLASSES);
+        above("runtime")
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage("org.bytedeco..")
+                .check(CLASSES);
     }
 
     /** Memory is passed around above the runtime; functions are bound and lifetimes decided below. */
     @Test
     void onlyTheRuntimeBindsForeignFunctions() {
-        DescribedPredicate<JavaClass> memory = describe("memory to read and write", type ->
-                type.getName().startsWith("java.lang.foreign.MemorySegment") || type.getName().startsWith("java.lang.foreign.ValueLayout"));
-        DescribedPredicate<JavaClass> foreign = describe("foreign functions or arenas", type ->
-                type.getPackageName().equals("java.lang.foreign"));
+        DescribedPredicate<JavaClass> memory = describe(
+                "memory to read and write",
+                type -> type.getName().startsWith("java.lang.foreign.MemorySegment")
+                        || type.getName().startsWith("java.lang.foreign.ValueLayout"));
+        DescribedPredicate<JavaClass> foreign = describe(
+                "foreign functions or arenas", type -> type.getPackageName().equals("java.lang.foreign"));
         above("runtime").should().dependOnClassesThat(foreign.and(not(memory))).check(CLASSES);
     }
 
     /** Embedding applications on a server may run without the desktop module, and decode pictures as they like. */
     @Test
     void loadingAndSamplingKnowNoPictures() {
-        noClasses().that().resideInAnyPackage(below("training")).should()
-                .dependOnClassesThat().resideInAnyPackage("java.awt..", "javax.imageio..", "javax.swing..").check(CLASSES);
+        noClasses()
+                .that()
+                .resideInAnyPackage(below("training"))
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage("java.awt..", "javax.imageio..", "javax.swing..")
+                .check(CLASSES);
     }
 
     @Test
     void onlyTheCommandTalksToTheTerminal() {
         for (String stream : List.of("out", "err")) {
-            noClasses().that().resideOutsideOfPackage(ROOT + ".cli..").should().accessField(System.class, stream).check(CLASSES);
+            noClasses()
+                    .that()
+                    .resideOutsideOfPackage(ROOT + ".cli..")
+                    .should()
+                    .accessField(System.class, stream)
+                    .check(CLASSES);
         }
     }
 
@@ -90,6 +110,8 @@ class ArchitectureTest {
     }
 
     private static String[] below(String module) {
-        return MODULES.subList(0, MODULES.indexOf(module)).stream().map(name -> ROOT + "." + name + "..").toArray(String[]::new);
+        return MODULES.subList(0, MODULES.indexOf(module)).stream()
+                .map(name -> ROOT + "." + name + "..")
+                .toArray(String[]::new);
     }
 }

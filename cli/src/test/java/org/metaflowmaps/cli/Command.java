@@ -21,10 +21,18 @@ import java.util.stream.Stream;
  */
 public record Command(int code, String out, String err) {
     /** A network that needs next to no time. */
-    public static final List<String> TINY = List.of("batch=4", "steps=4", "log_every=1", "checkpoint_every=2", "model.transformer.hidden_size=8",
-            "model.transformer.depth=2", "model.transformer.num_heads=2", "model.transformer.encoder_depth=1",
+    public static final List<String> TINY = List.of(
+            "batch=4",
+            "steps=4",
+            "log_every=1",
+            "checkpoint_every=2",
+            "model.transformer.hidden_size=8",
+            "model.transformer.depth=2",
+            "model.transformer.num_heads=2",
+            "model.transformer.encoder_depth=1",
             "model.transformer.patch_size=14",
-            "optimizer.warm_up=0", "optimizer.decay=0");
+            "optimizer.warm_up=0",
+            "optimizer.decay=0");
 
     public static Command mfm(String... arguments) {
         StringWriter out = new StringWriter();
@@ -69,7 +77,10 @@ public record Command(int code, String out, String err) {
     /** All files below a folder, by their paths within it. */
     public static List<String> files(Path folder) throws IOException {
         try (Stream<Path> files = Files.walk(folder)) {
-            return files.filter(Files::isRegularFile).map(file -> folder.relativize(file).toString()).sorted().toList();
+            return files.filter(Files::isRegularFile)
+                    .map(file -> folder.relativize(file).toString())
+                    .sorted()
+                    .toList();
         }
     }
 }

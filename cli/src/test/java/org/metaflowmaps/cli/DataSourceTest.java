@@ -45,31 +45,50 @@ final class DataSourceTest {
         Path latents = Files.createDirectories(folder.resolve("latents"));
         try (TensorScope scope = TensorScope.open();
                 RandomSource source = RandomSource.seeded(2)) {
-            Safetensors.write(latents.resolve("a.safetensors"), Map.of(),
+            Safetensors.write(
+                    latents.resolve("a.safetensors"),
+                    Map.of(),
                     Map.of("latents", source.normal(5, 6, 4, 4), "labels", Torch.of(new long[] {0, 1, 1, 0, 1})));
         }
         Path idx = Files.createDirectories(folder.resolve("idx"));
-        ByteBuffer pixels = ByteBuffer.allocate(16 + 6 * 16).putInt(0x803).putInt(6).putInt(4).putInt(4);
+        ByteBuffer pixels = ByteBuffer.allocate(16 + 6 * 16)
+                .putInt(0x803)
+                .putInt(6)
+                .putInt(4)
+                .putInt(4);
         for (int i = 0; i < 6 * 16; i++) {
             pixels.put((byte) random.nextInt());
         }
         Files.write(idx.resolve("train-images-idx3-ubyte"), pixels.array());
-        Files.write(idx.resolve("train-labels-idx1-ubyte"), ByteBuffer.allocate(8 + 6).putInt(0x801).putInt(6)
-                .put(new byte[] {0, 1, 0, 1, 1, 0}).array());
+        Files.write(
+                idx.resolve("train-labels-idx1-ubyte"),
+                ByteBuffer.allocate(8 + 6)
+                        .putInt(0x801)
+                        .putInt(6)
+                        .put(new byte[] {0, 1, 0, 1, 1, 0})
+                        .array());
     }
 
     private static List<String> settings(String kind) {
         int channels = kind.equals("idx") ? 1 : 3;
-        return List.of("data.kind=" + kind, "data.folder=" + folder.resolve(kind), "data.size=4", "data.channels=" + channels,
+        return List.of(
+                "data.kind=" + kind,
+                "data.folder=" + folder.resolve(kind),
+                "data.size=4",
+                "data.channels=" + channels,
                 "data.classes=2",
-                "data.hold_out=1", "model.transformer.input_size=4", "model.transformer.in_channels=" + channels,
+                "data.hold_out=1",
+                "model.transformer.input_size=4",
+                "model.transformer.in_channels=" + channels,
                 "model.transformer.label_dim=2");
     }
 
     private static Command train(String kind, Path run, String... more) {
         Stream<String> arguments = Stream.of("train", "quickstart", "--device", "cpu", "--out", run.toString());
         Stream<String> last = Stream.concat(Stream.of("model.transformer.patch_size=2"), Stream.of(more));
-        return mfm(Stream.of(arguments, Command.TINY.stream(), settings(kind).stream(), last).flatMap(part -> part).toArray(String[]::new));
+        return mfm(Stream.of(arguments, Command.TINY.stream(), settings(kind).stream(), last)
+                .flatMap(part -> part)
+                .toArray(String[]::new));
     }
 
     @ParameterizedTest
@@ -80,9 +99,18 @@ final class DataSourceTest {
         train(kind, whole).succeeded();
         Path parts = folder.resolve(kind + "-parts");
         train(kind, parts, "steps=2", "data.workers=0").succeeded();
-        mfm("train", parts.resolve("config.yaml").toString(), "--device", "cpu", "--out", parts.toString(), "--resume", "steps=4")
+        mfm(
+                        "train",
+                        parts.resolve("config.yaml").toString(),
+                        "--device",
+                        "cpu",
+                        "--out",
+                        parts.toString(),
+                        "--resume",
+                        "steps=4")
                 .succeeded();
-        assertArrayEquals(Files.readAllBytes(whole.resolve("checkpoint.safetensors")),
+        assertArrayEquals(
+                Files.readAllBytes(whole.resolve("checkpoint.safetensors")),
                 Files.readAllBytes(parts.resolve("checkpoint.safetensors")));
         assertEquals(live, NativeMemory.liveTensors());
     }

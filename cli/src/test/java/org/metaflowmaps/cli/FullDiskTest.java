@@ -28,7 +28,8 @@ final class FullDiskTest {
     @BeforeEach
     void mount() throws IOException, InterruptedException {
         disk = Files.createDirectory(folder.resolve("disk"));
-        mounted = Files.isExecutable(Path.of("/bin/mount")) && run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk.toString()) == 0;
+        mounted = Files.isExecutable(Path.of("/bin/mount"))
+                && run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk.toString()) == 0;
         assumeTrue(mounted, "this user may not mount a small disk");
     }
 
@@ -40,16 +41,29 @@ final class FullDiskTest {
     }
 
     private static int run(String... command) throws IOException, InterruptedException {
-        return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor();
+        return new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                .start()
+                .waitFor();
     }
 
     @Test
     void aResultThatDoesNotFitLeavesNothing() throws IOException {
         Path run = folder.resolve("run");
         tiny("train", "quickstart", "--device", "cpu", "--out", run.toString()).succeeded();
-        mfm("sample", run.resolve("checkpoint.safetensors").toString(), "--device", "cpu", "--steps", "1", "--count", "40", "--out",
-                disk.resolve("samples.safetensors").toString()).failed("cannot write", "no space left", "bytes needed",
-                "delete something there");
+        mfm(
+                        "sample",
+                        run.resolve("checkpoint.safetensors").toString(),
+                        "--device",
+                        "cpu",
+                        "--steps",
+                        "1",
+                        "--count",
+                        "40",
+                        "--out",
+                        disk.resolve("samples.safetensors").toString())
+                .failed("cannot write", "no space left", "bytes needed", "delete something there");
         assertEquals(List.of(), files(disk));
     }
 
@@ -66,9 +80,20 @@ final class FullDiskTest {
     void aRunWhoseMetricsDoNotFitSaysSo() throws IOException {
         // Leaves the log some hundred bytes.
         Files.write(disk.resolve("ballast"), new byte[40 << 10]);
-        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", disk.toString(), "steps=2000", "log_every=1",
-                "checkpoint_every=2000",
-                "batch=2", "model.mlp.width=2", "model.mlp.depth=1").failed("cannot write", "checkpoint", "--resume", "o space left");
+        mfm(
+                        "train",
+                        "mixture/meta-flow-map",
+                        "--device",
+                        "cpu",
+                        "--out",
+                        disk.toString(),
+                        "steps=2000",
+                        "log_every=1",
+                        "checkpoint_every=2000",
+                        "batch=2",
+                        "model.mlp.width=2",
+                        "model.mlp.depth=1")
+                .failed("cannot write", "checkpoint", "--resume", "o space left");
     }
 
     @Test
@@ -84,8 +109,19 @@ final class FullDiskTest {
                 throw new AssertionError(e);
             }
         });
-        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString(), "steps=20000", "log_every=1",
-                "checkpoint_every=20000", "batch=2", "model.mlp.width=2", "model.mlp.depth=1")
+        mfm(
+                        "train",
+                        "mixture/meta-flow-map",
+                        "--device",
+                        "cpu",
+                        "--out",
+                        run.toString(),
+                        "steps=20000",
+                        "log_every=1",
+                        "checkpoint_every=20000",
+                        "batch=2",
+                        "model.mlp.width=2",
+                        "model.mlp.depth=1")
                 .failed("metrics.jsonl", "deleted or moved", "checkpoint.safetensors", "--resume");
         deletes.join();
         assertTrue(Files.exists(run.resolve("checkpoint.safetensors")));

@@ -36,7 +36,8 @@ import org.metaflowmaps.training.metrics.MetricsLog;
 /** A run in a process of its own that is killed at random moments, and goes on each time, ends as if nothing had happened. */
 @DisabledOnOs(value = OS.WINDOWS, disabledReason = "there every kill is a hard one")
 final class KillTest {
-    private static final int STEPS_PER_KILL = 60; // the stop, at the last but one, has to come before the run has ended by itself
+    private static final int STEPS_PER_KILL =
+            60; // the stop, at the last but one, has to come before the run has ended by itself
     private static final Pattern RESUMPTION = Pattern.compile("stopped at step (\\d+); continue with: \\./mfm (.*)");
 
     @TempDir
@@ -71,24 +72,45 @@ final class KillTest {
     }
 
     private static String[] settings(int steps) {
-        return new String[] {"steps=" + steps, "batch=16", "log_every=1", "checkpoint_every=5", "model.mlp.width=32", "model.mlp.depth=2",
-            "label_drop=0.3", "accumulate=2", "optimizer.warm_up=10", "optimizer.decay=20", "average.start=7"};
+        return new String[] {
+            "steps=" + steps,
+            "batch=16",
+            "log_every=1",
+            "checkpoint_every=5",
+            "model.mlp.width=32",
+            "model.mlp.depth=2",
+            "label_drop=0.3",
+            "accumulate=2",
+            "optimizer.warm_up=10",
+            "optimizer.decay=20",
+            "average.start=7"
+        };
     }
 
     private void start(String... arguments) throws IOException {
-        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "-XX:TieredStopAtLevel=1", "-Xmx256m",
-                "-Dorg.metaflowmaps.threads=" + System.getProperty("org.metaflowmaps.threads", "1"), "-cp",
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED",
+                "--sun-misc-unsafe-memory-access=allow",
+                "-XX:TieredStopAtLevel=1",
+                "-Xmx256m",
+                "-Dorg.metaflowmaps.threads=" + System.getProperty("org.metaflowmaps.threads", "1"),
+                "-cp",
                 System.getProperty("java.class.path"),
                 Mfm.class.getName()));
         command.addAll(List.of(arguments));
-        child = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile()).start();
+        child = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(output.toFile())
+                .start();
     }
 
     private void train(int steps, boolean resume) throws IOException {
-        Stream<String> options = Stream.of("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString());
+        Stream<String> options =
+                Stream.of("train", "mixture/meta-flow-map", "--device", "cpu", "--out", run.toString());
         Stream<String> going = resume ? Stream.of("--resume") : Stream.empty();
-        start(Stream.concat(Stream.concat(options, going), Stream.of(settings(steps))).toArray(String[]::new));
+        start(Stream.concat(Stream.concat(options, going), Stream.of(settings(steps)))
+                .toArray(String[]::new));
     }
 
     /** Waits until the run has logged a step; what the run before it has logged counts once this one has begun. */
@@ -114,7 +136,11 @@ final class KillTest {
     }
 
     private List<String> temporaries() throws IOException {
-        return Files.exists(run) ? Command.files(run).stream().filter(name -> name.endsWith(".tmp")).toList() : List.of();
+        return Files.exists(run)
+                ? Command.files(run).stream()
+                        .filter(name -> name.endsWith(".tmp"))
+                        .toList()
+                : List.of();
     }
 
     /** Kills a run so many times, spread over its length; returns how many of these tore a file that was being written. */
@@ -136,13 +162,19 @@ final class KillTest {
     }
 
     private void assertEndsLike(Path whole, int steps) throws IOException {
-        assertArrayEquals(Files.readAllBytes(whole.resolve("checkpoint.safetensors")),
+        assertArrayEquals(
+                Files.readAllBytes(whole.resolve("checkpoint.safetensors")),
                 Files.readAllBytes(run.resolve("checkpoint.safetensors")),
                 "weights, moments, average, noise and counts are the same bits");
         List<MetricsLog.Entry> log = MetricsLog.read(run.resolve("metrics.jsonl"));
-        assertEquals(LongStream.rangeClosed(1, steps).boxed().toList(), log.stream().map(MetricsLog.Entry::step).toList());
-        assertEquals(MetricsLog.read(whole.resolve("metrics.jsonl")).stream().map(KillTest::losses).toList(), log.stream()
-                .map(KillTest::losses).toList());
+        assertEquals(
+                LongStream.rangeClosed(1, steps).boxed().toList(),
+                log.stream().map(MetricsLog.Entry::step).toList());
+        assertEquals(
+                MetricsLog.read(whole.resolve("metrics.jsonl")).stream()
+                        .map(KillTest::losses)
+                        .toList(),
+                log.stream().map(KillTest::losses).toList());
         assertEquals(List.of(), temporaries());
         assertEquals(2, Command.files(run.resolve("checkpoints")).size());
     }
@@ -156,8 +188,11 @@ final class KillTest {
 
     private Path uninterrupted(int steps) {
         Path whole = folder.resolve("whole");
-        Command.mfm(Stream.concat(Stream.of("train", "mixture/meta-flow-map", "--device", "cpu", "--out", whole.toString()),
-                Stream.of(settings(steps))).toArray(String[]::new))
+        Command.mfm(Stream.concat(
+                                Stream.of(
+                                        "train", "mixture/meta-flow-map", "--device", "cpu", "--out", whole.toString()),
+                                Stream.of(settings(steps)))
+                        .toArray(String[]::new))
                 .succeeded();
         return whole;
     }
@@ -176,7 +211,10 @@ final class KillTest {
         Matcher resumption = RESUMPTION.matcher(said);
         assertTrue(resumption.find(), said);
         assertTrue(Long.parseLong(resumption.group(1)) < steps, said);
-        assertTrue(Files.exists(run.resolve("checkpoints/step-%09d.safetensors".formatted(Long.parseLong(resumption.group(1))))), said);
+        assertTrue(
+                Files.exists(run.resolve(
+                        "checkpoints/step-%09d.safetensors".formatted(Long.parseLong(resumption.group(1))))),
+                said);
         String[] command = words(resumption.group(2));
         assertTrue(List.of(command).containsAll(List.of("--device", "cpu", "--resume", run.toString())), said);
         start(command);
@@ -203,7 +241,12 @@ final class KillTest {
         assertEquals(0, exit(process()), () -> "exit code");
         assertFalse(Files.readString(output).contains("damaged"), Files.readString(output));
         assertEndsLike(uninterrupted(steps), steps);
-        reporter.publishEntry(Map.of("kills", Integer.toString(kills), "steps", Integer.toString(steps),
-                "kills that tore a file", Integer.toString(torn)));
+        reporter.publishEntry(Map.of(
+                "kills",
+                Integer.toString(kills),
+                "steps",
+                Integer.toString(steps),
+                "kills that tore a file",
+                Integer.toString(torn)));
     }
 }

@@ -24,8 +24,23 @@ import org.junit.jupiter.api.io.TempDir;
 /** The launcher script in a small checkout, with a Maven and a Java that only note how they were called. */
 final class LauncherTest {
     private static final Path SCRIPT = Path.of("..", "mfm");
-    private static final List<String> TOOLS = List.of("bash", "env", "cat", "cksum", "dirname", "find", "head", "locale", "ls",
-            "mkdir", "mv", "readlink", "rm", "sleep", "sort", "touch");
+    private static final List<String> TOOLS = List.of(
+            "bash",
+            "env",
+            "cat",
+            "cksum",
+            "dirname",
+            "find",
+            "head",
+            "locale",
+            "ls",
+            "mkdir",
+            "mv",
+            "readlink",
+            "rm",
+            "sleep",
+            "sort",
+            "touch");
 
     @TempDir
     private Path folder;
@@ -51,11 +66,17 @@ final class LauncherTest {
         builds = folder.resolve("builds");
         Path jdk = folder.resolve("jdk/bin");
         script(jdk.resolve("javac"), "");
-        script(jdk.resolve("java"), "if [[ $1 == -version ]]; then echo 'openjdk version \"25.0.1\"' >&2; exit; fi",
+        script(
+                jdk.resolve("java"),
+                "if [[ $1 == -version ]]; then echo 'openjdk version \"25.0.1\"' >&2; exit; fi",
                 "printf '%s\\n' \"$@\" \"LC_ALL=${LC_ALL:-}\" \"in $PWD\"");
         tools = folder.resolve("tools");
-        script(tools.resolve("mvn"), "echo \"$PWD\" >>'" + builds + "'", "mkdir -p cli/target/lib runtime/target/classes",
-                "echo torn >runtime/target/classes/A.class", "${FAKE_BUILD:-true} || exit 1",
+        script(
+                tools.resolve("mvn"),
+                "echo \"$PWD\" >>'" + builds + "'",
+                "mkdir -p cli/target/lib runtime/target/classes",
+                "echo torn >runtime/target/classes/A.class",
+                "${FAKE_BUILD:-true} || exit 1",
                 "touch cli/target/lib/a.jar cli/target/metaflowmaps-cli-0.jar");
         for (String tool : TOOLS) {
             for (String bin : List.of("/usr/bin", "/bin")) {
@@ -81,7 +102,8 @@ final class LauncherTest {
     private Process begin(Path from, Path command, String... arguments) throws IOException {
         List<String> words = new ArrayList<>(List.of(command.toString()));
         words.addAll(List.of(arguments));
-        ProcessBuilder builder = new ProcessBuilder(words).directory(from.toFile()).redirectErrorStream(true);
+        ProcessBuilder builder =
+                new ProcessBuilder(words).directory(from.toFile()).redirectErrorStream(true);
         builder.environment().clear();
         builder.environment().putAll(environment);
         return builder.start();
@@ -98,7 +120,9 @@ final class LauncherTest {
         Run run = run(folder, mfm, "sample", "a b");
         assertEquals(0, run.code, run.text);
         assertTrue(run.text.contains("\norg.metaflowmaps.cli.Mfm\nsample\na b\n"), run.text);
-        assertTrue(run.text.contains(checkout + "/cli/target/lib/*:" + checkout + "/cli/target/metaflowmaps-cli-0.jar"), run.text);
+        assertTrue(
+                run.text.contains(checkout + "/cli/target/lib/*:" + checkout + "/cli/target/metaflowmaps-cli-0.jar"),
+                run.text);
         return run;
     }
 
@@ -130,13 +154,16 @@ final class LauncherTest {
         assertEquals(0, run.code, run.text);
         assertEquals(List.of(checkout.toString()), Files.readAllLines(builds));
         assertEquals("mine", Files.readString(bin.resolve("mine.jar")));
-        assertTrue(run.text.contains("in " + other + "\n") && run.text.contains("-Dorg.metaflowmaps.command=" + link), run.text);
+        assertTrue(
+                run.text.contains("in " + other + "\n") && run.text.contains("-Dorg.metaflowmaps.command=" + link),
+                run.text);
         assertEquals(List.of("again"), Command.files(other));
     }
 
     @Test
     void aCopyOfTheScriptAloneIsRefused() throws IOException, InterruptedException {
-        Path alone = Files.copy(mfm, Files.createDirectory(folder.resolve("alone")).resolve("mfm"), StandardCopyOption.COPY_ATTRIBUTES);
+        Path alone = Files.copy(
+                mfm, Files.createDirectory(folder.resolve("alone")).resolve("mfm"), StandardCopyOption.COPY_ATTRIBUTES);
         Run run = run(folder, alone, "doctor");
         assertEquals(1, run.code);
         assertTrue(run.text.contains("is not a checkout"), run.text);
@@ -149,8 +176,9 @@ final class LauncherTest {
         Path copy = folder.resolve("copy");
         try (Stream<Path> files = Files.walk(checkout)) {
             // What was built is copied first, so the sources are newer.
-            for (Path file : files.sorted((one, two) ->
-                    Boolean.compare(two.toString().contains("target"), one.toString().contains("target"))).toList()) {
+            for (Path file : files.sorted((one, two) -> Boolean.compare(
+                            two.toString().contains("target"), one.toString().contains("target")))
+                    .toList()) {
                 Path target = copy.resolve(checkout.relativize(file));
                 if (Files.isRegularFile(file)) {
                     Files.createDirectories(Objects.requireNonNull(target.getParent()));
@@ -245,7 +273,11 @@ final class LauncherTest {
     void aLocaleWithoutUnicodeIsReplaced() throws IOException, InterruptedException {
         environment.put("LANG", "C");
         String text = runs().text;
-        assertTrue(text.contains("\nLC_ALL=C.UTF-8\n") || text.contains("\nLC_ALL=C.utf8\n") || text.contains("\nLC_ALL=en_US."), text);
+        assertTrue(
+                text.contains("\nLC_ALL=C.UTF-8\n")
+                        || text.contains("\nLC_ALL=C.utf8\n")
+                        || text.contains("\nLC_ALL=en_US."),
+                text);
         environment.put("LANG", "C.UTF-8");
         assertTrue(runs().text.contains("\nLC_ALL=\n"));
     }

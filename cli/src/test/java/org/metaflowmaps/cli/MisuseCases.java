@@ -56,13 +56,20 @@ final class MisuseCases {
     }
 
     /** What public methods may throw beside kinds of {@link IOException}. */
-    private static final Set<Class<?>> DOCUMENTED = Set.of(IllegalArgumentException.class, IllegalStateException.class,
-            IndexOutOfBoundsException.class, UnsupportedOperationException.class, UncheckedIOException.class, InvalidPathException.class,
-            TensorException.class, TrainingException.class, NativeLibraryException.class);
+    private static final Set<Class<?>> DOCUMENTED = Set.of(
+            IllegalArgumentException.class,
+            IllegalStateException.class,
+            IndexOutOfBoundsException.class,
+            UnsupportedOperationException.class,
+            UncheckedIOException.class,
+            InvalidPathException.class,
+            TensorException.class,
+            TrainingException.class,
+            NativeLibraryException.class);
 
     /** Types whose methods name a null argument as their callers know it; elsewhere a text is enough. */
-    private static final Set<String> STRICT = Set.of("Tensor", "Torch", "RandomSource", "Autograd", "Autocast", "TensorScope", "Device",
-            "ParameterArena");
+    private static final Set<String> STRICT = Set.of(
+            "Tensor", "Torch", "RandomSource", "Autograd", "Autocast", "TensorScope", "Device", "ParameterArena");
 
     private static final Misuse CLOSED_MEANWHILE = new Misuse("closed meanwhile", object -> object);
     private static final int MOST_CALLS = 200;
@@ -84,7 +91,9 @@ final class MisuseCases {
         if (call instanceof Method method && !Modifier.isStatic(method.getModifiers())) {
             Class<?> type = method.getDeclaringClass();
             if (type == Tensor.class) {
-                tensors().stream().filter(misuse -> !misuse.name.equals("null")).forEach(misuse -> cases.add(new Case(call, -1, misuse)));
+                tensors().stream()
+                        .filter(misuse -> !misuse.name.equals("null"))
+                        .forEach(misuse -> cases.add(new Case(call, -1, misuse)));
             } else if (AutoCloseable.class.isAssignableFrom(type)) {
                 cases.add(new Case(call, -1, closed()));
                 cases.add(new Case(call, -1, closedElsewhere()));
@@ -101,8 +110,10 @@ final class MisuseCases {
     static List<Case> races() {
         List<Case> races = new ArrayList<>();
         for (Case one : all()) {
-            boolean closable = one.call instanceof Method method && !Modifier.isStatic(method.getModifiers())
-                    && AutoCloseable.class.isAssignableFrom(method.getDeclaringClass()) && !method.getName().equals("close");
+            boolean closable = one.call instanceof Method method
+                    && !Modifier.isStatic(method.getModifiers())
+                    && AutoCloseable.class.isAssignableFrom(method.getDeclaringClass())
+                    && !method.getName().equals("close");
             if (closable && one.misuse == null) {
                 races.add(new Case(one.call, -1, CLOSED_MEANWHILE));
             }
@@ -182,7 +193,9 @@ final class MisuseCases {
     }
 
     private static @Nullable String run(Case one, MisuseRecipes recipes) {
-        Object receiver = one.call instanceof Method method && !Modifier.isStatic(method.getModifiers()) ? recipes.receiver(method) : null;
+        Object receiver = one.call instanceof Method method && !Modifier.isStatic(method.getModifiers())
+                ? recipes.receiver(method)
+                : null;
         Object[] arguments = recipes.arguments(one.call);
         try {
             if (one.misuse != null && one.argument < 0) {
@@ -194,13 +207,15 @@ final class MisuseCases {
             return null; // the value cannot be spoilt in this way
         }
         try {
-            Object result = one.call instanceof Constructor<?> constructor ? constructor.newInstance(arguments)
+            Object result = one.call instanceof Constructor<?> constructor
+                    ? constructor.newInstance(arguments)
                     : ((Method) one.call).invoke(receiver, arguments);
             recipes.adopt(result);
             return null;
         } catch (InvocationTargetException e) {
             boolean refused = MisuseRecipes.REFUSED.containsKey(PublicSurface.name(one.call));
-            return one.misuse == null && !refused ? "refused though valid: " + e.getCause() + ": give a recipe in MisuseRecipes"
+            return one.misuse == null && !refused
+                    ? "refused though valid: " + e.getCause() + ": give a recipe in MisuseRecipes"
                     : one.misuse == null ? null : verdict(one, e.getCause());
         } catch (IllegalArgumentException e) {
             return one.misuse != null && one.misuse.name.equals("null") ? null : "not callable: " + e;
@@ -212,20 +227,27 @@ final class MisuseCases {
     private static @Nullable String verdict(Case one, Throwable thrown) {
         String text = String.valueOf(thrown.getMessage());
         boolean isNull = one.misuse.name.contains("null") || one.misuse.name.equals("short");
-        boolean documented = thrown instanceof IOException || (thrown instanceof NullPointerException && isNull)
+        boolean documented = thrown instanceof IOException
+                || (thrown instanceof NullPointerException && isNull)
                 || DOCUMENTED.contains(thrown.getClass());
         if (!documented) {
-            return "not a documented exception: " + thrown + " at " + Arrays.stream(thrown.getStackTrace()).limit(6).toList();
+            return "not a documented exception: " + thrown + " at "
+                    + Arrays.stream(thrown.getStackTrace()).limit(6).toList();
         }
-        if (text.contains("\n") || text.contains("frame #") || text.contains("Exception raised from") || text.contains("org.bytedeco")) {
+        if (text.contains("\n")
+                || text.contains("frame #")
+                || text.contains("Exception raised from")
+                || text.contains("org.bytedeco")) {
             return "its text is no single plain line: " + thrown;
         }
         boolean isWhole = one.misuse.name.equals("null");
         boolean strict = isWhole && STRICT.contains(one.call.getDeclaringClass().getSimpleName());
-        boolean named = strict ? text.matches(".*\\b" + one.spoilt() + "\\b.*") || text.contains("operand is null")
+        boolean named = strict
+                ? text.matches(".*\\b" + one.spoilt() + "\\b.*") || text.contains("operand is null")
                 : thrown.getMessage() != null || !isWhole;
         if (thrown instanceof NullPointerException && !named) {
-            return "null is not named: " + thrown + " at " + Arrays.stream(thrown.getStackTrace()).limit(6).toList();
+            return "null is not named: " + thrown + " at "
+                    + Arrays.stream(thrown.getStackTrace()).limit(6).toList();
         }
         return null;
     }
@@ -282,10 +304,21 @@ final class MisuseCases {
         if (type == int.class) {
             return List.of(value(-1), value(0), value(Integer.MIN_VALUE), value(Integer.MAX_VALUE));
         } else if (type == long.class) {
-            return List.of(value(-1L), value(0L), value(7L), value(Long.MIN_VALUE), value(Long.MAX_VALUE), value(1L << 31),
+            return List.of(
+                    value(-1L),
+                    value(0L),
+                    value(7L),
+                    value(Long.MIN_VALUE),
+                    value(Long.MAX_VALUE),
+                    value(1L << 31),
                     value(1L << 40));
         } else if (type == double.class) {
-            return List.of(value(Double.NaN), value(Double.POSITIVE_INFINITY), value(Double.NEGATIVE_INFINITY), value(-1.0), value(2.0),
+            return List.of(
+                    value(Double.NaN),
+                    value(Double.POSITIVE_INFINITY),
+                    value(Double.NEGATIVE_INFINITY),
+                    value(-1.0),
+                    value(2.0),
                     value(Double.MAX_VALUE));
         } else if (type == boolean.class) {
             return List.of(value(true));
@@ -294,8 +327,20 @@ final class MisuseCases {
         if (type == Tensor.class) {
             return tensors();
         } else if (type == long[].class) {
-            for (long[] sizes : new long[][] {{}, {-1}, {0}, {-7, 2}, {Long.MAX_VALUE, 8}, {1L << 32, 1L << 32}, {Long.MIN_VALUE},
-                    {1L << 62}, {1L << 40}, {3, 3}, {0, 0}, {5}}) {
+            for (long[] sizes : new long[][] {
+                {},
+                {-1},
+                {0},
+                {-7, 2},
+                {Long.MAX_VALUE, 8},
+                {1L << 32, 1L << 32},
+                {Long.MIN_VALUE},
+                {1L << 62},
+                {1L << 40},
+                {3, 3},
+                {0, 0},
+                {5}
+            }) {
                 all.add(value(sizes));
             }
             long[] many = new long[200];
@@ -308,10 +353,14 @@ final class MisuseCases {
                 all.add(of("with a freed one", object -> new Tensor[] {Torch.zeros(2), freed(Torch.zeros(2))}));
             }
         } else if (type == String.class) {
-            all.addAll(List.of(value(""), value("no such name"), of("with a zero", ignored -> "../\u0000x"),
+            all.addAll(List.of(
+                    value(""),
+                    value("no such name"),
+                    of("with a zero", ignored -> "../\u0000x"),
                     of("long", ignored -> "x".repeat(100_000))));
         } else if (type == Path.class) {
-            all.addAll(List.of(of("missing", path -> ((Path) path).resolveSibling("no/such/file")),
+            all.addAll(List.of(
+                    of("missing", path -> ((Path) path).resolveSibling("no/such/file")),
                     of("a folder", path -> ((Path) path).getParent())));
         } else if (type == List.class) {
             all.add(of("empty", ignored -> List.of()));
@@ -322,7 +371,8 @@ final class MisuseCases {
         } else if (type == Map.class) {
             all.add(of("empty", ignored -> Map.of()));
         } else if (type == MemorySegment.class) {
-            all.addAll(List.of(of("on the heap", ignored -> MemorySegment.ofArray(new float[16])),
+            all.addAll(List.of(
+                    of("on the heap", ignored -> MemorySegment.ofArray(new float[16])),
                     of("read-only", memory -> ((MemorySegment) memory).asReadOnly()),
                     of("short", memory -> ((MemorySegment) memory).asSlice(0, 3)),
                     of("misaligned", memory -> ((MemorySegment) memory).asSlice(1)),
@@ -364,14 +414,18 @@ final class MisuseCases {
         all.add(tensor("a scalar", tensor -> Torch.zeros(tensor.dtype(), Device.CPU)));
         all.add(tensor("empty", tensor -> Torch.zeros(tensor.dtype(), Device.CPU, 0)));
         all.add(tensor("flat", tensor -> tensor.reshape(-1)));
-        all.add(tensor("short", tensor -> tensor.narrow(0, 0, tensor.size(0) - 1).clone()));
-        all.add(tensor("narrow", tensor -> tensor.narrow(-1, 0, tensor.size(-1) - 1).clone()));
+        all.add(tensor(
+                "short", tensor -> tensor.narrow(0, 0, tensor.size(0) - 1).clone()));
+        all.add(tensor(
+                "narrow", tensor -> tensor.narrow(-1, 0, tensor.size(-1) - 1).clone()));
         all.add(tensor("long", tensor -> Torch.cat(0, tensor, tensor)));
         all.add(tensor("of one more dimension", tensor -> tensor.unsqueeze(0)));
         all.add(tensor("of one element", tensor -> Torch.zeros(tensor.dtype(), Device.CPU, 1)));
         all.add(tensor("transposed", tensor -> tensor.transpose(0, -1).clone().transpose(0, -1)));
-        all.add(tensor("expanded", tensor -> Torch.zeros(tensor.dtype(), Device.CPU, 1).expand(tensor.shape())));
-        all.add(tensor("a strided view", tensor -> Torch.stack(-1, tensor, tensor).select(-1, 1)));
+        all.add(tensor(
+                "expanded", tensor -> Torch.zeros(tensor.dtype(), Device.CPU, 1).expand(tensor.shape())));
+        all.add(tensor(
+                "a strided view", tensor -> Torch.stack(-1, tensor, tensor).select(-1, 1)));
         all.add(tensor("of NaN", tensor -> tensor.fill_(Double.NaN)));
         all.add(tensor("of 1e30", tensor -> tensor.fill_(1e30)));
         all.add(tensor("of -1", tensor -> tensor.fill_(-1)));

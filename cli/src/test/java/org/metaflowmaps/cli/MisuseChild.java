@@ -23,7 +23,8 @@ final class MisuseChild {
         int first = Integer.parseInt(arguments[2]);
         Files.createDirectories(folder.resolve("out"));
         MisuseRecipes.prepare(folder);
-        try (PrintStream report = new PrintStream(new FileOutputStream(arguments[1], true), false, StandardCharsets.UTF_8)) {
+        try (PrintStream report =
+                new PrintStream(new FileOutputStream(arguments[1], true), false, StandardCharsets.UTF_8)) {
             int rounds = Integer.parseInt(arguments[3]);
             List<MisuseCases.Case> cases = rounds == 0 ? MisuseCases.all() : MisuseCases.races();
             watch(report);

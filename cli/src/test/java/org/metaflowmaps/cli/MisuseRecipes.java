@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -62,6 +61,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -115,21 +115,29 @@ final class MisuseRecipes implements AutoCloseable {
 
     /** Calls that refuse the values of these recipes, and why; their other cases are run all the same. */
     static final Map<String, String> REFUSED = Map.of(
-            "training.TrainingRun.resume()", "a new folder has no checkpoint",
-            "models.model.Condition.keptFrom(TensorScope scope)", "the tensors belong to another scope",
-            "models.model.Context.keptFrom(TensorScope scope)", "the tensors belong to another scope",
-            "training.TrainingRun.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device, Path folder)",
+            "training.TrainingRun.resume()",
+            "a new folder has no checkpoint",
+            "models.model.Condition.keptFrom(TensorScope scope)",
+            "the tensors belong to another scope",
+            "models.model.Context.keptFrom(TensorScope scope)",
+            "the tensors belong to another scope",
+            "training.TrainingRun.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device,"
+                    + " Path folder)",
             "the configuration has no teacher",
-            "training.data.FashionMnist.train(Path folder)", "needs the whole data set",
-            "training.data.IdxImages.train(Path folder, int classes)", "needs files of images",
-            "training.data.LatentShards.requireMirrorable()", "latents have no mirror images");
+            "training.data.FashionMnist.train(Path folder)",
+            "needs the whole data set",
+            "training.data.IdxImages.train(Path folder, int classes)",
+            "needs files of images",
+            "training.data.LatentShards.requireMirrorable()",
+            "latents have no mirror images");
 
     private static final int BATCH = 4;
     private static final MlpConfig MLP = new MlpConfig(2, 4, 1, 3);
     private static final String MLP_TEXT = "{\"dimension\":2,\"width\":4,\"depth\":1,\"label_dim\":3}";
     private static final Reading READING = new Reading(0, 2, false, false, 0.5);
     private static final TransformerConfig TRANSFORMER = TransformerConfig.of(4, 2, 1, 8, 1, 2, 3);
-    private static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
+    private static final List<double[]> MEANS =
+            List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     private static final double[][] IDENTITY = {{1, 0}, {0, 1}};
     private static final Map<Class<?>, Object> CONFIGS = new HashMap<>();
 
@@ -154,11 +162,15 @@ final class MisuseRecipes implements AutoCloseable {
             tensors.put("name", Torch.zeros(2, 2));
             write(folder.resolve("file.safetensors"), tensors);
             write(folder.resolve("file.pt"), tensors);
-            Map<String, Tensor> whole = new LinkedHashMap<>(transformer.parameters().parameters());
+            Map<String, Tensor> whole =
+                    new LinkedHashMap<>(transformer.parameters().parameters());
             whole.putAll(transformer.buffers());
             write(folder.resolve("transformer.safetensors"), whole);
             try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
-                Safetensors.write(folder.resolve("classifier.safetensors"), classifier.metadata(), classifier.parameters().parameters());
+                Safetensors.write(
+                        folder.resolve("classifier.safetensors"),
+                        classifier.metadata(),
+                        classifier.parameters().parameters());
             }
             try (MixtureData data = new MixtureData(MEANS, 0.5, 1, Device.CPU);
                     TrainingRun trainer = new TrainingRun(config(), data, Device.CPU, folder.resolve("run"))) {
@@ -167,28 +179,46 @@ final class MisuseRecipes implements AutoCloseable {
             }
             Safetensors.writeSealed(folder.resolve("sealed.safetensors"), Map.of(), Map.of("name", Torch.zeros(2, 2)));
             Path latents = Files.createDirectories(folder.resolve("latents"));
-            TensorFile.write(latents.resolve("a.safetensors"), Map.of(), List.of(
-                    new OutgoingTensor.Deferred("latents", DType.FLOAT32, Shape.of(4, 1, 2, 2), () -> Torch.zeros(4, 1, 2, 2)),
-                    new OutgoingTensor.Deferred("labels", DType.INT64, Shape.of(4), () -> Torch.zeros(DType.INT64, Device.CPU, 4))));
+            TensorFile.write(
+                    latents.resolve("a.safetensors"),
+                    Map.of(),
+                    List.of(
+                            new OutgoingTensor.Deferred(
+                                    "latents", DType.FLOAT32, Shape.of(4, 1, 2, 2), () -> Torch.zeros(4, 1, 2, 2)),
+                            new OutgoingTensor.Deferred(
+                                    "labels",
+                                    DType.INT64,
+                                    Shape.of(4),
+                                    () -> Torch.zeros(DType.INT64, Device.CPU, 4))));
         }
         for (String name : new String[] {"images/a/1.png", "images/a/3.png", "images/b/2.png", "images/b/4.png"}) {
             Path file = folder.resolve(name);
             Files.createDirectories(file.getParent());
-            javax.imageio.ImageIO.write(new java.awt.image.BufferedImage(4, 4, java.awt.image.BufferedImage.TYPE_BYTE_GRAY), "png",
+            javax.imageio.ImageIO.write(
+                    new java.awt.image.BufferedImage(4, 4, java.awt.image.BufferedImage.TYPE_BYTE_GRAY),
+                    "png",
                     file.toFile());
         }
         Path shards = Files.createDirectories(folder.resolve("shards"));
         Files.copy(folder.resolve("file.safetensors"), shards.resolve("model-00001-of-00001.safetensors"));
-        Files.writeString(shards.resolve("model.safetensors.index.json"), "{\"weight_map\": {\"name\": \"model-00001-of-00001.safetensors\"}}");
+        Files.writeString(
+                shards.resolve("model.safetensors.index.json"),
+                "{\"weight_map\": {\"name\": \"model-00001-of-00001.safetensors\"}}");
         Files.writeString(folder.resolve("file.jsonl"), "");
         Files.write(folder.resolve("file.idx"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
     }
 
     private static void write(Path file, Map<String, Tensor> tensors) throws IOException {
-        TensorFile.write(file, Map.of("a", "b"), tensors.entrySet().stream()
-                .map(entry -> (OutgoingTensor) new OutgoingTensor.Deferred(entry.getKey(), entry.getValue().dtype(),
-                        entry.getValue().shape(), entry::getValue))
-                .toList());
+        TensorFile.write(
+                file,
+                Map.of("a", "b"),
+                tensors.entrySet().stream()
+                        .map(entry -> (OutgoingTensor) new OutgoingTensor.Deferred(
+                                entry.getKey(),
+                                entry.getValue().dtype(),
+                                entry.getValue().shape(),
+                                entry::getValue))
+                        .toList());
     }
 
     /** The object to call a method on. */
@@ -205,7 +235,8 @@ final class MisuseRecipes implements AutoCloseable {
         Object[] arguments = new Object[call.getParameterCount()];
         for (int i = 0; i < arguments.length; i++) {
             String name = call.getParameters()[i].getName();
-            arguments[i] = example != null ? example[i]
+            arguments[i] = example != null
+                    ? example[i]
                     : value(call.getParameterTypes()[i], call.getGenericParameterTypes()[i], name, call);
         }
         return arguments;
@@ -214,11 +245,14 @@ final class MisuseRecipes implements AutoCloseable {
     /** Components of the record of that type in a whole configuration, for a call that takes them by their names. */
     private static Object @Nullable [] example(Executable call) {
         Class<?> type = call.getDeclaringClass();
-        Object record = type.isRecord() && call.getParameterCount() > 0 ? configs().get(type) : null;
+        Object record =
+                type.isRecord() && call.getParameterCount() > 0 ? configs().get(type) : null;
         if (record == null || (call instanceof Method method && method.getReturnType() != type)) {
             return null;
         }
-        List<String> names = Stream.of(type.getRecordComponents()).map(RecordComponent::getName).toList();
+        List<String> names = Stream.of(type.getRecordComponents())
+                .map(RecordComponent::getName)
+                .toList();
         Object[] values = components(record);
         Object[] arguments = new Object[call.getParameterCount()];
         for (int i = 0; i < arguments.length; i++) {
@@ -244,7 +278,10 @@ final class MisuseRecipes implements AutoCloseable {
     }
 
     private static TrainConfig config() throws IOException {
-        return Configs.load("mixture/meta-flow-map", List.of("steps=2", "batch=4", "model.mlp.width=4", "model.mlp.depth=1")).config();
+        return Configs.load(
+                        "mixture/meta-flow-map",
+                        List.of("steps=2", "batch=4", "model.mlp.width=4", "model.mlp.depth=1"))
+                .config();
     }
 
     private static void collect(Object record) {
@@ -323,12 +360,16 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == boolean.class || type == Boolean.class) {
             return false;
         } else if (type == String.class) {
-            return call.getDeclaringClass() == StrictJson.class ? MLP_TEXT : method.equals("parse") ? "cpu" : switch (name) {
-                case "prefix", "text" -> "";
-                case "json" -> "{\"num_heads\": 2}";
-                case "overrides" -> "seed=3";
-                default -> method.equals("load") ? "mixture/flow" : "name";
-            };
+            return call.getDeclaringClass() == StrictJson.class
+                    ? MLP_TEXT
+                    : method.equals("parse")
+                            ? "cpu"
+                            : switch (name) {
+                                case "prefix", "text" -> "";
+                                case "json" -> "{\"num_heads\": 2}";
+                                case "overrides" -> "seed=3";
+                                default -> method.equals("load") ? "mixture/flow" : "name";
+                            };
         } else if (type == Class.class) {
             return MlpConfig.class;
         } else if (type == Object.class) {
@@ -336,7 +377,7 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == OptionalInt.class) {
             return OptionalInt.empty();
         } else if (type == Runnable.class) {
-            return (Runnable) () -> { };
+            return (Runnable) () -> {};
         } else if (type == Shape.class) {
             return Shape.of(BATCH, BATCH);
         } else if (type == long[].class) {
@@ -350,7 +391,9 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == float[].class) {
             return new float[name.equals("out") ? 784 : 16];
         } else if (type == double[].class) {
-            return name.equals("values") ? new double[16] : name.equals("times") ? new double[] {0, 1} : new double[] {1, 1};
+            return name.equals("values")
+                    ? new double[16]
+                    : name.equals("times") ? new double[] {0, 1} : new double[] {1, 1};
         } else if (type == byte[].class) {
             return name.equals("pixels") ? new byte[BATCH * 784] : name.equals("png") ? png() : new byte[BATCH];
         } else if (type == InputStream.class) {
@@ -374,10 +417,34 @@ final class MisuseRecipes implements AutoCloseable {
     private static long number(String name, Executable call) {
         Class<?> owner = call.getDeclaringClass();
         return switch (name) {
-            case "dim", "start", "from", "begin", "index", "rank", "offset", "first", "low", "position", "resumedAt", "workers",
-                 "component", "taken", "label", "step" -> 0;
-            case "steps", "draws", "count", "times", "chunks", "dimension", "classes", "projections", "contexts", "to", "warmUp",
-                 "inputSize" -> 2;
+            case "dim",
+                    "start",
+                    "from",
+                    "begin",
+                    "index",
+                    "rank",
+                    "offset",
+                    "first",
+                    "low",
+                    "position",
+                    "resumedAt",
+                    "workers",
+                    "component",
+                    "taken",
+                    "label",
+                    "step" -> 0;
+            case "steps",
+                    "draws",
+                    "count",
+                    "times",
+                    "chunks",
+                    "dimension",
+                    "classes",
+                    "projections",
+                    "contexts",
+                    "to",
+                    "warmUp",
+                    "inputSize" -> 2;
             case "size" -> owner == ImageFolder.class ? 4 : 2;
             case "height", "width" -> owner == LabelledImages.class ? 28 : 2;
             case "batch" -> BATCH;
@@ -389,12 +456,16 @@ final class MisuseRecipes implements AutoCloseable {
 
     private Path path(String name, Class<?> owner) {
         String type = owner.getSimpleName();
-        return folder.resolve(switch (name) {
-            case "folder" -> type.equals("LatentShards") ? "latents" : type.equals("ImageFolder") || type.equals("DataCheck") ? "images" : "out";
-            case "target", "to" -> "out/" + System.nanoTime() + ".safetensors";
-            case "run" -> "out/run";
-            default -> file(type);
-        });
+        return folder.resolve(
+                switch (name) {
+                    case "folder" ->
+                        type.equals("LatentShards")
+                                ? "latents"
+                                : type.equals("ImageFolder") || type.equals("DataCheck") ? "images" : "out";
+                    case "target", "to" -> "out/" + System.nanoTime() + ".safetensors";
+                    case "run" -> "out/run";
+                    default -> file(type);
+                });
     }
 
     private static String file(String owner) {
@@ -419,20 +490,25 @@ final class MisuseRecipes implements AutoCloseable {
             case "ParameterArena.view.flat", "ParameterArena.over.flat" -> {
                 return Torch.zeros(64);
             }
-            case "MaximumMeanDiscrepancy.scale.samples", "MaximumMeanDiscrepancy.squared.first", "MaximumMeanDiscrepancy.squared.second",
-                 "SlicedWasserstein.distances.first", "SlicedWasserstein.distances.second" -> {
+            case "MaximumMeanDiscrepancy.scale.samples",
+                    "MaximumMeanDiscrepancy.squared.first",
+                    "MaximumMeanDiscrepancy.squared.second",
+                    "SlicedWasserstein.distances.first",
+                    "SlicedWasserstein.distances.second" -> {
                 return half(1, BATCH, 2);
             }
             case "RandomSource.restore.state" -> {
                 return closing(RandomSource.seeded(2)).state();
             }
-            default -> { }
+            default -> {}
         }
         boolean fundamental = call.getDeclaringClass().getPackageName().endsWith(".runtime");
         return switch (name) {
             case "labels", "otherLabels" -> Torch.zeros(DType.INT64, Device.CPU, BATCH);
-            case "index" -> call.getName().equals("gather") ? Torch.zeros(DType.INT64, Device.CPU, BATCH, BATCH)
-                    : Torch.zeros(DType.INT64, Device.CPU, BATCH);
+            case "index" ->
+                call.getName().equals("gather")
+                        ? Torch.zeros(DType.INT64, Device.CPU, BATCH, BATCH)
+                        : Torch.zeros(DType.INT64, Device.CPU, BATCH);
             case "mask" -> Torch.zeros(DType.BOOL, Device.CPU, BATCH, BATCH);
             case "bias", "gain" -> half(call.getName().equals("conv2d") ? 1 : BATCH);
             case "step" -> Torch.scalar(1);
@@ -457,7 +533,9 @@ final class MisuseRecipes implements AutoCloseable {
             return half(BATCH, shippedClassifier().metadata().isEmpty() ? 128 : featureWidth());
         }
         if (name.equals("flat")) {
-            MetaFlowMap map = owner.equals("FlowMapTransformer") ? closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU)) : map();
+            MetaFlowMap map = owner.equals("FlowMapTransformer")
+                    ? closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU))
+                    : map();
             return Torch.zeros(map.parameters().values().numel());
         }
         return switch (name) {
@@ -485,7 +563,8 @@ final class MisuseRecipes implements AutoCloseable {
     }
 
     private Object container(Class<?> type, Type generic, String name, Executable call) {
-        Type[] parts = generic instanceof ParameterizedType parameterized ? parameterized.getActualTypeArguments()
+        Type[] parts = generic instanceof ParameterizedType parameterized
+                ? parameterized.getActualTypeArguments()
                 : new Type[] {String.class, String.class};
         if (type == Optional.class) {
             return Optional.of(element(parts[0], name, call));
@@ -509,27 +588,35 @@ final class MisuseRecipes implements AutoCloseable {
     }
 
     private Object element(Type part, String name, Executable call) {
-        Class<?> type = part instanceof Class<?> plain ? plain : part instanceof ParameterizedType wide ? (Class<?>) wide.getRawType()
-                : part instanceof java.lang.reflect.WildcardType wild ? (Class<?>) wild.getUpperBounds()[0] : Object.class;
+        Class<?> type = part instanceof Class<?> plain
+                ? plain
+                : part instanceof ParameterizedType wide
+                        ? (Class<?>) wide.getRawType()
+                        : part instanceof java.lang.reflect.WildcardType wild
+                                ? (Class<?>) wild.getUpperBounds()[0]
+                                : Object.class;
         return value(type, part, type == String.class && !name.equals("overrides") ? "name" : name, call);
     }
 
     private MetaFlowMap map() {
-        return (MetaFlowMap) made.computeIfAbsent(MetaFlowMap.class, type ->
-                closing(MlpFlowMap.initialised(MLP, Device.CPU, closing(RandomSource.seeded(3)))));
+        return (MetaFlowMap) made.computeIfAbsent(
+                MetaFlowMap.class,
+                type -> closing(MlpFlowMap.initialised(MLP, Device.CPU, closing(RandomSource.seeded(3)))));
     }
 
     private FashionClassifier shippedClassifier() {
-        return (FashionClassifier) made.computeIfAbsent(FashionClassifier.class, type -> closing(FashionClassifier.shipped(Device.CPU)));
+        return (FashionClassifier)
+                made.computeIfAbsent(FashionClassifier.class, type -> closing(FashionClassifier.shipped(Device.CPU)));
     }
 
     private static Condition condition() {
-        return Condition.labelled(Torch.zeros(DType.INT64, Device.CPU, BATCH)).guided(half(BATCH).fill_(1));
+        return Condition.labelled(Torch.zeros(DType.INT64, Device.CPU, BATCH))
+                .guided(half(BATCH).fill_(1));
     }
 
     private ParameterArena arena() {
-        return (ParameterArena) made.computeIfAbsent(ParameterArena.class,
-                type -> closing(new ParameterArena(Map.of("name", Shape.of(2, 2)), Device.CPU)));
+        return (ParameterArena) made.computeIfAbsent(
+                ParameterArena.class, type -> closing(new ParameterArena(Map.of("name", Shape.of(2, 2)), Device.CPU)));
     }
 
     private CheckpointLayout layout(String file) throws IOException {
@@ -554,7 +641,8 @@ final class MisuseRecipes implements AutoCloseable {
     private static byte[] png() {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try {
-            javax.imageio.ImageIO.write(new java.awt.image.BufferedImage(4, 4, java.awt.image.BufferedImage.TYPE_BYTE_GRAY), "png", bytes);
+            javax.imageio.ImageIO.write(
+                    new java.awt.image.BufferedImage(4, 4, java.awt.image.BufferedImage.TYPE_BYTE_GRAY), "png", bytes);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -562,8 +650,8 @@ final class MisuseRecipes implements AutoCloseable {
     }
 
     private GaussianMixture mixture() {
-        return (GaussianMixture) made.computeIfAbsent(GaussianMixture.class,
-                type -> closing(GaussianMixture.isotropic(MEANS, 0.5, Device.CPU)));
+        return (GaussianMixture) made.computeIfAbsent(
+                GaussianMixture.class, type -> closing(GaussianMixture.isotropic(MEANS, 0.5, Device.CPU)));
     }
 
     private static LabelledImages images() {
@@ -577,10 +665,17 @@ final class MisuseRecipes implements AutoCloseable {
         return switch (type.getSimpleName()) {
             case "Availability" -> new org.metaflowmaps.bindings.Availability.Found("place");
             case "Tensor" -> half(BATCH, BATCH).unwrap();
-            case "FileChannel" -> closing(java.nio.channels.FileChannel.open(folder.resolve("out/channel"),
-                    java.nio.file.StandardOpenOption.CREATE, java.nio.file.StandardOpenOption.WRITE));
-            case "Entry" -> type.getDeclaringClass() == TensorFile.class
-                    ? closing(TensorFile.open(folder.resolve("file.safetensors"))).entries().get("name") : null;
+            case "FileChannel" ->
+                closing(java.nio.channels.FileChannel.open(
+                        folder.resolve("out/channel"),
+                        java.nio.file.StandardOpenOption.CREATE,
+                        java.nio.file.StandardOpenOption.WRITE));
+            case "Entry" ->
+                type.getDeclaringClass() == TensorFile.class
+                        ? closing(TensorFile.open(folder.resolve("file.safetensors")))
+                                .entries()
+                                .get("name")
+                        : null;
             case "TensorScope" -> closing(TensorScope.open());
             case "Autocast" -> closing(Autocast.bfloat16(Device.Type.CPU));
             case "Mode" -> closing(Autograd.noGrad());
@@ -590,34 +685,49 @@ final class MisuseRecipes implements AutoCloseable {
             case "PyTorchFile" -> closing(PyTorchFile.open(folder.resolve("file.pt")));
             case "ShardedFile" -> closing((ShardedFile) TensorFile.open(folder.resolve("shards")));
             case "SafetensorsFile" -> closing(SafetensorsFile.open(folder.resolve("sealed.safetensors")));
-            case "TensorFile" -> closing(TensorFile.open(folder.resolve(switch (call.getDeclaringClass().getSimpleName()) {
-                case "InferredConfig" -> "transformer.safetensors";
-                case "Networks" -> "run/checkpoint.safetensors";
-                case "NetworkFile" -> "network.safetensors";
-                default -> "file.safetensors";
-            })));
-            case "OutgoingTensor" -> new OutgoingTensor.Deferred("name", DType.FLOAT32, Shape.of(4, 4), () -> half(BATCH, BATCH));
+            case "TensorFile" ->
+                closing(TensorFile.open(folder.resolve(
+                        switch (call.getDeclaringClass().getSimpleName()) {
+                            case "InferredConfig" -> "transformer.safetensors";
+                            case "Networks" -> "run/checkpoint.safetensors";
+                            case "NetworkFile" -> "network.safetensors";
+                            default -> "file.safetensors";
+                        })));
+            case "OutgoingTensor" ->
+                new OutgoingTensor.Deferred("name", DType.FLOAT32, Shape.of(4, 4), () -> half(BATCH, BATCH));
             case "Network", "MetaFlowMap", "MlpFlowMap" -> map();
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
-            case "InferredConfig" -> InferredConfig.of(closing(TensorFile.open(folder.resolve("transformer.safetensors"))),
-                    layout("transformer"));
-            case "Sampler" -> (Sampler<Object>) (noise, given, listener) -> new SampleResult(noise.next().clone(), 1, Duration.ZERO);
+            case "InferredConfig" ->
+                InferredConfig.of(
+                        closing(TensorFile.open(folder.resolve("transformer.safetensors"))), layout("transformer"));
+            case "Sampler" ->
+                (Sampler<Object>) (noise, given, listener) ->
+                        new SampleResult(noise.next().clone(), 1, Duration.ZERO);
             case "SampleResult" -> new SampleResult(half(BATCH, 2), 1, Duration.ZERO);
             case "Duration" -> Duration.ZERO;
             case "MissingSettingsException" -> missing();
             case "Noise" -> (Noise) () -> half(BATCH, 2);
             case "SamplingListener" -> SamplingListener.NONE;
             case "TimeGrid" -> TimeGrid.uniform(2);
-            case "LoadedNetwork" -> new LoadedNetwork(closing(MlpFlowMap.zeros(MLP, Device.CPU)), MLP,
-                    new CheckpointLayout(CheckpointLayout.Family.OTHER, "dit."), true, List.of());
+            case "LoadedNetwork" ->
+                new LoadedNetwork(
+                        closing(MlpFlowMap.zeros(MLP, Device.CPU)),
+                        MLP,
+                        new CheckpointLayout(CheckpointLayout.Family.OTHER, "dit."),
+                        true,
+                        List.of());
             case "NetworkSettings" -> NetworkSettings.none();
-            case "Context" -> call.getDeclaringClass() == FlowMapTransformer.class ? new Context(half(BATCH), half(BATCH, 1, 4, 4))
-                    : new Context(half(BATCH), half(BATCH, 2), condition());
+            case "Context" ->
+                call.getDeclaringClass() == FlowMapTransformer.class
+                        ? new Context(half(BATCH), half(BATCH, 1, 4, 4))
+                        : new Context(half(BATCH), half(BATCH, 2), condition());
             case "Condition" -> condition();
-            case "Dual" -> Dual.of(tensor(name, call, call.getDeclaringClass().getSimpleName()),
-                    tensor(name, call, call.getDeclaringClass().getSimpleName()));
+            case "Dual" ->
+                Dual.of(
+                        tensor(name, call, call.getDeclaringClass().getSimpleName()),
+                        tensor(name, call, call.getDeclaringClass().getSimpleName()));
             case "GaussianMixture" -> mixture();
             case "Drift" -> mixture().drift();
             case "ConditionalDrift" -> mixture().conditionalDrift();
@@ -630,28 +740,49 @@ final class MisuseRecipes implements AutoCloseable {
             case "ImageFolder" -> closing(new ImageFolder(folder.resolve("images"), 4, 1));
             case "LatentShards" -> closing(new LatentShards(folder.resolve("latents"), 1, 3, 1));
             case "Items" -> made(ImageFolder.class, name, call);
-            case "Loader" -> closing(new Loader(new ImageFolder(folder.resolve("images"), 4, 1), 1, READING, Device.CPU));
-            case "TrainingData" -> call.getName().equals("heldOut") ? made(Loader.class, name, call) : made(MixtureData.class, name, call);
+            case "Loader" ->
+                closing(new Loader(new ImageFolder(folder.resolve("images"), 4, 1), 1, READING, Device.CPU));
+            case "TrainingData" ->
+                call.getName().equals("heldOut") ? made(Loader.class, name, call) : made(MixtureData.class, name, call);
             case "NetworkConfig" -> MLP;
-            case "TransformerBuilder" -> TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(1).hiddenSize(8).depth(1).numHeads(2);
+            case "TransformerBuilder" ->
+                TransformerConfig.builder()
+                        .inputSize(4)
+                        .patchSize(2)
+                        .inChannels(1)
+                        .hiddenSize(8)
+                        .depth(1)
+                        .numHeads(2);
             case "Reading" -> READING;
             case "MixtureData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
             case "FashionClassifier" -> shippedClassifier();
             case "Objective" -> new MisuseObjective(arena());
-            case "Trainer" -> closing(new Trainer<>(new MisuseObjective(arena()), closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)),
-                    List.of(closing(new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1))), null, TrainerSettings.of(2, 2, step -> 1e-3), Checkpoints.NONE));
+            case "Trainer" ->
+                closing(new Trainer<>(
+                        new MisuseObjective(arena()),
+                        closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)),
+                        List.of(closing(new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1))),
+                        null,
+                        TrainerSettings.of(2, 2, step -> 1e-3),
+                        Checkpoints.NONE));
             case "Checkpoints" -> Checkpoints.NONE;
             case "RunListener" -> new RunListener() {};
             case "LongToDoubleFunction" -> (LongToDoubleFunction) step -> 1e-3;
-            case "TrainingRun" -> closing(new TrainingRun(config(), closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)), Device.CPU,
-                    Files.createTempDirectory(folder, "run")));
+            case "TrainingRun" ->
+                closing(new TrainingRun(
+                        config(),
+                        closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)),
+                        Device.CPU,
+                        Files.createTempDirectory(folder, "run")));
             case "Settings" -> new MixtureEvaluation.Settings(List.of(0.5), 1, 4, 2, true, 1);
             case "MetricsLog" -> closing(MetricsLog.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), 0));
             case "TensorBoardWriter" -> closing(TensorBoardWriter.open(folder.resolve("out"), 0));
-            case "CheckpointLayout" -> layout(call.getDeclaringClass() == InferredConfig.class ? "transformer" : "file");
+            case "CheckpointLayout" ->
+                layout(call.getDeclaringClass() == InferredConfig.class ? "transformer" : "file");
             case "AdamW", "Optimizer" -> closing((Optimizer) new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1));
             case "MovingAverage" -> closing(new MovingAverage(arena(), 0.9, 0));
-            case "Supplier" -> (Supplier<Tensor>) () -> half(BATCH, call.getDeclaringClass() == OutgoingTensor.Deferred.class ? 4 : 2);
+            case "Supplier" ->
+                (Supplier<Tensor>) () -> half(BATCH, call.getDeclaringClass() == OutgoingTensor.Deferred.class ? 4 : 2);
             default -> configs().get(type);
         };
     }
@@ -665,7 +796,8 @@ final class MisuseRecipes implements AutoCloseable {
             Executable maker = maker(type);
             if (maker != null) {
                 Object[] arguments = arguments(maker);
-                Object object = maker instanceof Constructor<?> constructor ? constructor.newInstance(arguments)
+                Object object = maker instanceof Constructor<?> constructor
+                        ? constructor.newInstance(arguments)
                         : ((Method) maker).invoke(null, arguments);
                 if (object instanceof AutoCloseable closeable) {
                     closing(closeable);
@@ -673,9 +805,12 @@ final class MisuseRecipes implements AutoCloseable {
                 return object;
             }
             if (type.isInterface()) {
-                return Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) ->
-                        method.getReturnType() == Tensor.class ? half(BATCH, 2) : method.isDefault() ? null
-                        : method.getReturnType() == String.class ? "stub" : null);
+                return Proxy.newProxyInstance(
+                        type.getClassLoader(),
+                        new Class<?>[] {type},
+                        (proxy, method, arguments) -> method.getReturnType() == Tensor.class
+                                ? half(BATCH, 2)
+                                : method.isDefault() ? null : method.getReturnType() == String.class ? "stub" : null);
             }
             throw new IllegalStateException("no recipe for " + type.getName() + " in MisuseRecipes");
         } catch (ReflectiveOperationException e) {
@@ -689,8 +824,11 @@ final class MisuseRecipes implements AutoCloseable {
         Executable best = null;
         for (Executable call : PublicSurface.calls(type)) {
             boolean makes = call instanceof Constructor<?>
-                    || (call instanceof Method method && Modifier.isStatic(method.getModifiers()) && method.getReturnType() == type);
-            boolean better = best == null || (call instanceof Constructor<?> && !(best instanceof Constructor<?>))
+                    || (call instanceof Method method
+                            && Modifier.isStatic(method.getModifiers())
+                            && method.getReturnType() == type);
+            boolean better = best == null
+                    || (call instanceof Constructor<?> && !(best instanceof Constructor<?>))
                     || (call.getClass() == best.getClass() && call.getParameterCount() < best.getParameterCount());
             best = makes && better ? call : best;
         }

@@ -63,9 +63,12 @@ final class MisuseTest {
             if (lines.getLast().equals("done")) {
                 break;
             }
-            String last = lines.stream().filter(line -> line.startsWith("case ")).reduce((first, second) -> second)
+            String last = lines.stream()
+                    .filter(line -> line.startsWith("case "))
+                    .reduce((first, second) -> second)
                     .orElseThrow(() -> new AssertionError("the child ended before its first case: " + output()));
-            bad.add("the process " + (lines.getLast().equals("hangs") ? "hangs" : "ended with code " + code) + " in " + last);
+            bad.add("the process " + (lines.getLast().equals("hangs") ? "hangs" : "ended with code " + code) + " in "
+                    + last);
             next = Integer.parseInt(last.substring(5, last.indexOf(' ', 5))) + 1;
         }
         List<String> lines = Files.readAllLines(report);
@@ -80,13 +83,30 @@ final class MisuseTest {
         if (!Files.exists(report)) {
             Files.createFile(report);
         }
-        Process child = new ProcessBuilder(List.of("sh", "-c", "ulimit -v " + MEMORY + "; exec \"$@\"", "sh",
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "-XX:TieredStopAtLevel=1", "-Xmx512m",
-                "-XX:CompressedClassSpaceSize=128m", "-XX:ErrorFile=" + folder.resolve("crash.log"), "-Djava.awt.headless=true",
-                "-Dorg.metaflowmaps.threads=1", "-cp", System.getProperty("java.class.path"), MisuseChild.class.getName(),
-                folder.toString(), report.toString(), Integer.toString(first), Integer.toString(rounds)))
-                .redirectErrorStream(true).redirectOutput(folder.resolve("output.txt").toFile()).start();
+        Process child = new ProcessBuilder(List.of(
+                        "sh",
+                        "-c",
+                        "ulimit -v " + MEMORY + "; exec \"$@\"",
+                        "sh",
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "--enable-native-access=ALL-UNNAMED",
+                        "--sun-misc-unsafe-memory-access=allow",
+                        "-XX:TieredStopAtLevel=1",
+                        "-Xmx512m",
+                        "-XX:CompressedClassSpaceSize=128m",
+                        "-XX:ErrorFile=" + folder.resolve("crash.log"),
+                        "-Djava.awt.headless=true",
+                        "-Dorg.metaflowmaps.threads=1",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        MisuseChild.class.getName(),
+                        folder.toString(),
+                        report.toString(),
+                        Integer.toString(first),
+                        Integer.toString(rounds)))
+                .redirectErrorStream(true)
+                .redirectOutput(folder.resolve("output.txt").toFile())
+                .start();
         try {
             assertTrue(child.waitFor(30, TimeUnit.MINUTES), "the child is still running after half an hour");
             return child.exitValue();

@@ -36,19 +36,27 @@ final class OlderCheckpointTest {
         seen.start();
         logger.addAppender(seen);
         try {
-            mfm("train", run.resolve("config.yaml").toString(), "--out", run.toString(), "--resume", "steps=" + steps).succeeded();
+            mfm("train", run.resolve("config.yaml").toString(), "--out", run.toString(), "--resume", "steps=" + steps)
+                    .succeeded();
         } finally {
             logger.detachAppender(seen);
         }
-        return seen.list.stream().map(ILoggingEvent::getFormattedMessage).filter(line -> line.contains("losses")).toList();
+        return seen.list.stream()
+                .map(ILoggingEvent::getFormattedMessage)
+                .filter(line -> line.contains("losses"))
+                .toList();
     }
 
     /** Makes the newest checkpoint one of the first version of the losses, which is the only one. */
     private static void age(Path run) throws IOException {
         Path newest = run.resolve(CheckpointFolder.CHECKPOINT);
-        try (SafetensorsFile file = SafetensorsFile.open(newest); TensorScope scope = TensorScope.open()) {
+        try (SafetensorsFile file = SafetensorsFile.open(newest);
+                TensorScope scope = TensorScope.open()) {
             Map<String, Tensor> tensors = new LinkedHashMap<>();
-            file.entries().keySet().forEach(name -> tensors.put(name, Safetensors.view(file, name).clone()));
+            file.entries()
+                    .keySet()
+                    .forEach(name ->
+                            tensors.put(name, Safetensors.view(file, name).clone()));
             Map<String, String> metadata = new LinkedHashMap<>(file.metadata());
             assertEquals("2", metadata.remove("losses_version"));
             metadata.remove("sha256");
@@ -61,19 +69,39 @@ final class OlderCheckpointTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"alpha-flow, adaptive, 1, 9, true", "alpha-flow, lv, 1, 9, true", "alpha-flow, learned, 1, 9, true",
-        "alpha-flow, adaptive, 0, 9, false", "alpha-flow, l2, 1, 9, false", "alpha-flow, adaptive, 1, 2, false", "psd, adaptive, 1, 9, false"})
-    void aChangedTargetOfAlphaFlowIsReportedOnce(String loss, String weighting, int p, int to, boolean changed) throws IOException {
+    @CsvSource({
+        "alpha-flow, adaptive, 1, 9, true",
+        "alpha-flow, lv, 1, 9, true",
+        "alpha-flow, learned, 1, 9, true",
+        "alpha-flow, adaptive, 0, 9, false",
+        "alpha-flow, l2, 1, 9, false",
+        "alpha-flow, adaptive, 1, 2, false",
+        "psd, adaptive, 1, 9, false"
+    })
+    void aChangedTargetOfAlphaFlowIsReportedOnce(String loss, String weighting, int p, int to, boolean changed)
+            throws IOException {
         Path run = folder.resolve("run");
-        tiny("train", "quickstart", "--out", run.toString(), "--device", "cpu", "loss.consistency=" + loss, "loss.alpha_to=" + to,
-                "loss.consistency_weighting={kind: " + weighting + ", p: " + p + ", c: 0.01}").succeeded();
+        tiny(
+                        "train",
+                        "quickstart",
+                        "--out",
+                        run.toString(),
+                        "--device",
+                        "cpu",
+                        "loss.consistency=" + loss,
+                        "loss.alpha_to=" + to,
+                        "loss.consistency_weighting={kind: " + weighting + ", p: " + p + ", c: 0.01}")
+                .succeeded();
         age(run);
         assertEquals(List.of(), warnings(run, "4"), "no step is left");
         List<String> found = warnings(run, "6");
         assertEquals(changed ? 1 : 0, found.size(), found::toString);
         if (changed) {
-            assertTrue(found.getFirst().startsWith("warning: " + run.resolve(CheckpointFolder.CHECKPOINT)
-                    + " was written with version 1 of the losses: from step 4 on"), found::toString);
+            assertTrue(
+                    found.getFirst()
+                            .startsWith("warning: " + run.resolve(CheckpointFolder.CHECKPOINT)
+                                    + " was written with version 1 of the losses: from step 4 on"),
+                    found::toString);
         }
         assertEquals(List.of(), warnings(run, "7"));
     }

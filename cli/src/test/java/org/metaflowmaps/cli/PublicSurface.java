@@ -18,18 +18,30 @@ import java.util.stream.Collectors;
 /** What another program can call: the public types of the modules and their public constructors and methods. */
 final class PublicSurface {
     /** Packages for this library's own modules, whose types applications do not see. */
-    private static final Set<String> INTERNAL = Set.of("org.metaflowmaps.runtime.internal", "org.metaflowmaps.models.layer");
+    private static final Set<String> INTERNAL =
+            Set.of("org.metaflowmaps.runtime.internal", "org.metaflowmaps.models.layer");
 
     private PublicSurface() {}
 
     /** Public types of runtime, models, training and steering, and those of bindings that take no raw address, by name. */
     static List<Class<?>> types() {
-        return new ClassFileImporter().withImportOption(PublicSurface::isMain)
-                .importPackages("org.metaflowmaps.runtime", "org.metaflowmaps.models", "org.metaflowmaps.training", "org.metaflowmaps.steering",
-                        "org.metaflowmaps.bindings")
-                .stream().filter(type -> !type.getName().contains("package-info")).map(JavaClass::reflect)
-                .filter(type -> !INTERNAL.contains(type.getPackageName()) && isPublic(type) && !type.isAnnotation() && !MisuseRecipes.EXCLUDED.containsKey(type.getSimpleName()))
-                .sorted(Comparator.comparing(Class::getName)).collect(Collectors.toCollection(ArrayList::new));
+        return new ClassFileImporter()
+                        .withImportOption(PublicSurface::isMain)
+                        .importPackages(
+                                "org.metaflowmaps.runtime",
+                                "org.metaflowmaps.models",
+                                "org.metaflowmaps.training",
+                                "org.metaflowmaps.steering",
+                                "org.metaflowmaps.bindings")
+                        .stream()
+                        .filter(type -> !type.getName().contains("package-info"))
+                        .map(JavaClass::reflect)
+                        .filter(type -> !INTERNAL.contains(type.getPackageName())
+                                && isPublic(type)
+                                && !type.isAnnotation()
+                                && !MisuseRecipes.EXCLUDED.containsKey(type.getSimpleName()))
+                        .sorted(Comparator.comparing(Class::getName))
+                        .collect(Collectors.toCollection(ArrayList::new));
     }
 
     /** True of classes outside of the tests' folders and jars. */
@@ -55,7 +67,10 @@ final class PublicSurface {
             }
         }
         for (Method method : type.getDeclaredMethods()) {
-            if (Modifier.isPublic(method.getModifiers()) && !method.isSynthetic() && !method.isBridge() && !isPlain(method)) {
+            if (Modifier.isPublic(method.getModifiers())
+                    && !method.isSynthetic()
+                    && !method.isBridge()
+                    && !isPlain(method)) {
                 calls.add(method);
             }
         }
@@ -66,9 +81,12 @@ final class PublicSurface {
     /** Methods that every object, enum or record has. */
     private static boolean isPlain(Method method) {
         Class<?> type = method.getDeclaringClass();
-        boolean accessor = type.isRecord() && method.getParameterCount() == 0 && Arrays.stream(type.getRecordComponents())
-                .anyMatch(component -> component.getAccessor().equals(method));
-        boolean ofEnum = type.isEnum() && (method.getName().equals("values") || method.getName().equals("valueOf"));
+        boolean accessor = type.isRecord()
+                && method.getParameterCount() == 0
+                && Arrays.stream(type.getRecordComponents())
+                        .anyMatch(component -> component.getAccessor().equals(method));
+        boolean ofEnum = type.isEnum()
+                && (method.getName().equals("values") || method.getName().equals("valueOf"));
         boolean ofObject = List.of("equals", "hashCode").contains(method.getName());
         return accessor || ofEnum || ofObject;
     }
@@ -77,8 +95,9 @@ final class PublicSurface {
     static String name(Executable call) {
         String type = call.getDeclaringClass().getName().replaceFirst("org\\.metaflowmaps\\.", "");
         String method = call instanceof Constructor<?> ? "new" : call.getName();
-        return type + "." + method + Arrays.stream(call.getParameters())
-                .map(parameter -> parameter.getType().getSimpleName() + " " + parameter.getName())
-                .collect(Collectors.joining(", ", "(", ")"));
+        return type + "." + method
+                + Arrays.stream(call.getParameters())
+                        .map(parameter -> parameter.getType().getSimpleName() + " " + parameter.getName())
+                        .collect(Collectors.joining(", ", "(", ")"));
     }
 }

@@ -12,8 +12,9 @@ import java.util.stream.Stream;
 
 /** Checks or applies the format of all Java sources, as palantir-java-format writes them: lines of at most 120 characters. */
 public final class Format {
-    private static final Formatter FORMATTER = Formatter.createFormatter(
-            JavaFormatterOptions.builder().style(JavaFormatterOptions.Style.PALANTIR).build());
+    private static final Formatter FORMATTER = Formatter.createFormatter(JavaFormatterOptions.builder()
+            .style(JavaFormatterOptions.Style.PALANTIR)
+            .build());
 
     private Format() {}
 
@@ -30,7 +31,8 @@ public final class Format {
         List<Path> others = others(root, arguments[0].equals("apply"));
         others.forEach(file -> System.out.println(root.relativize(file)));
         if (arguments[0].equals("check") && !others.isEmpty()) {
-            System.out.println(others.size() + " files are in another format. Run: mvn -pl codestyle verify -Dformat=apply");
+            System.out.println(
+                    others.size() + " files are in another format. Run: mvn -pl codestyle verify -Dformat=apply");
             System.exit(1);
         }
     }
@@ -54,7 +56,10 @@ public final class Format {
     private static List<Path> sources(Path root) throws IOException {
         try (Stream<Path> files = Files.walk(root)) {
             return files.filter(file -> file.toString().endsWith(".java"))
-                    .filter(file -> root.relativize(file).toString().replace('\\', '/').matches("[^/]+/src/(main|test)/java/.*"))
+                    .filter(file -> root.relativize(file)
+                            .toString()
+                            .replace('\\', '/')
+                            .matches("[^/]+/src/(main|test)/java/.*"))
                     .sorted()
                     .toList();
         }

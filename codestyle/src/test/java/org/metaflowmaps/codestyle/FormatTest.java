@@ -17,8 +17,10 @@ class FormatTest {
     void rewritesOnlySourcesInAnotherFormat() throws Exception {
         Path sources = Files.createDirectories(folder.resolve("module/src/main/java"));
         Path good = Files.writeString(sources.resolve("Good.java"), "class Good {}\n");
-        Path bad = Files.writeString(sources.resolve("Record.java"), "record  Record( int  a ){ Record{ if(a<0){throw new Error();} } }");
-        Path generated = Files.createDirectories(folder.resolve("module/target/src")).resolve("Other.java");
+        Path bad = Files.writeString(
+                sources.resolve("Record.java"), "record  Record( int  a ){ Record{ if(a<0){throw new Error();} } }");
+        Path generated =
+                Files.createDirectories(folder.resolve("module/target/src")).resolve("Other.java");
         Files.writeString(generated, "class  Other{}");
 
         assertEquals(List.of(bad), Format.others(folder, false));

@@ -30,7 +30,8 @@ public final class LoadAndSample {
      */
     public static void main(String[] arguments) throws IOException {
         if (arguments.length != 1) {
-            throw new IllegalArgumentException("expected one argument: a checkpoint, such as runs/quickstart/checkpoint.safetensors");
+            throw new IllegalArgumentException(
+                    "expected one argument: a checkpoint, such as runs/quickstart/checkpoint.safetensors");
         }
         sample(Path.of(arguments[0]));
     }
@@ -44,12 +45,15 @@ public final class LoadAndSample {
                 Autograd.Mode off = Autograd.inference()) {
             Condition condition = Condition.labelled(Torch.of(new long[] {0, 9})); // a T-shirt and an ankle boot
             SampleResult four = new RefinementSampler(map, 4).sample(Noise.of(random, map, 2), condition);
-            Tensor images = four.samples(); // (2, 1, 28, 28), about in [-1, 1], by four.evaluations() of the network each
+            Tensor images =
+                    four.samples(); // (2, 1, 28, 28), about in [-1, 1], by four.evaluations() of the network each
 
             Tensor time = Torch.of(new float[] {0.3f, 0.3f}); // both noised to t = 0.3
             Tensor noisy = random.normal(2, 1, 28, 28).lerp(images, time.reshape(2, 1, 1, 1));
             Context context = new Context(time, noisy, condition);
-            Tensor draws = new PosteriorSampler(map, 1).sample(random, context, 16).samples(); // (2, 16, 1, 28, 28), one step each
+            Tensor draws = new PosteriorSampler(map, 1)
+                    .sample(random, context, 16)
+                    .samples(); // (2, 16, 1, 28, 28), one step each
 
             MemorySegment pixels = draws.contiguous().segment(); // the tensor's own memory, until the scope closes
             System.out.println(pixels.get(ValueLayout.JAVA_FLOAT, 0));

@@ -1,6 +1,5 @@
 package org.metaflowmaps.examples;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -13,6 +12,7 @@ import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -23,8 +23,9 @@ import org.metaflowmaps.training.data.TrainingData;
 /** Trains a map on data that the program makes itself: points of two spiral arms in the plane, an arm being a class. */
 public final class OwnData {
     /** Settings in which this run differs from the built-in one for a mixture, whose network is a small MLP. */
-    private static final String[] SETTINGS = {"steps=2000", "batch=256", "label_drop=0.1",
-        "model.mlp={dimension: 2, width: 64, depth: 3, label_dim: 2}"};
+    private static final String[] SETTINGS = {
+        "steps=2000", "batch=256", "label_drop=0.1", "model.mlp={dimension: 2, width: 64, depth: 3, label_dim: 2}"
+    };
 
     private OwnData() {}
 
@@ -57,7 +58,8 @@ public final class OwnData {
                 long[] labels = new long[each];
                 Arrays.fill(labels, arm);
                 Tensor points = new RefinementSampler(map, 4)
-                        .sample(Noise.of(random, map, each), Condition.labelled(Torch.of(labels))).samples();
+                        .sample(Noise.of(random, map, each), Condition.labelled(Torch.of(labels)))
+                        .samples();
                 float[] values = points.toFloatArray();
                 for (int i = 0; i < each; i++) {
                     sum += Spirals.distance(arm, values[2 * i], values[2 * i + 1]);
@@ -75,7 +77,8 @@ public final class OwnData {
         static final int ARMS = 2;
 
         private static final double TURN = 1.5 * Math.PI;
-        private static final RandomGeneratorFactory<RandomGenerator> GENERATOR = RandomGeneratorFactory.of("L64X128MixRandom");
+        private static final RandomGeneratorFactory<RandomGenerator> GENERATOR =
+                RandomGeneratorFactory.of("L64X128MixRandom");
 
         private final long seed;
 

@@ -40,11 +40,17 @@ public final class OwnLoss {
         long steps = Long.parseLong(arguments[0]);
         try (RandomSource random = RandomSource.seeded(1);
                 MetaFlowMap map = new MlpConfig(2, 64, 3, 0).withoutContext().initialised(Device.CPU, random);
-                TrainingData data = new MixtureData(List.of(new double[] {-2, 0}, new double[] {2, 0}), 0.1, 1, Device.CPU);
+                TrainingData data =
+                        new MixtureData(List.of(new double[] {-2, 0}, new double[] {2, 0}), 0.1, 1, Device.CPU);
                 RobustFlow objective = new RobustFlow(map, random);
                 Optimizer optimizer = new AdamW(map.parameters(), 0.9, 0.99, 1e-8, 0);
-                Trainer<RobustFlow.Draw> trainer = new Trainer<>(objective, data, List.of(optimizer), null,
-                        TrainerSettings.of(steps, 128, step -> 2e-3), Checkpoints.NONE)) {
+                Trainer<RobustFlow.Draw> trainer = new Trainer<>(
+                        objective,
+                        data,
+                        List.of(optimizer),
+                        null,
+                        TrainerSettings.of(steps, 128, step -> 2e-3),
+                        Checkpoints.NONE)) {
             trainer.run(new RunListener() {
                 @Override
                 public void stepped(long step, Trainer.@Nullable Report report) {
@@ -85,15 +91,25 @@ public final class OwnLoss {
                 Tensor time = random.uniform(size);
                 Tensor noise = random.normal(size, 2);
                 Tensor state = noise.lerp(batch.items(), time.reshape(size, 1));
-                return new Draw(scope.keep(time), scope.keep(state), scope.keep(batch.items().sub(noise)));
+                return new Draw(
+                        scope.keep(time),
+                        scope.keep(state),
+                        scope.keep(batch.items().sub(noise)));
             }
         }
 
         @Override
         public List<Loss> losses(Draw draw) {
             return List.of(new Loss(NAME, () -> {
-                Tensor found = map.averageVelocity(draw.time(), draw.time(), draw.state(), Context.unconditional(draw.state(), Condition.none()));
-                Tensor loss = found.sub(draw.velocity()).square().sum(false, 1).add(1).sqrt().sub(1).mean();
+                Tensor found = map.averageVelocity(
+                        draw.time(), draw.time(), draw.state(), Context.unconditional(draw.state(), Condition.none()));
+                Tensor loss = found.sub(draw.velocity())
+                        .square()
+                        .sum(false, 1)
+                        .add(1)
+                        .sqrt()
+                        .sub(1)
+                        .mean();
                 return new LossValue(loss, loss.detach());
             }));
         }

@@ -25,7 +25,8 @@ import org.metaflowmaps.training.data.TrainingData;
 /** Every example runs, prints what it says and leaves no native memory behind. */
 final class ExamplesTest {
     private static final Path ROOT = Path.of("..");
-    private static final String PRETRAINED = "cli/src/main/resources/org/metaflowmaps/cli/pretrained/fashion-mnist.safetensors";
+    private static final String PRETRAINED =
+            "cli/src/main/resources/org/metaflowmaps/cli/pretrained/fashion-mnist.safetensors";
 
     @TempDir
     private Path folder;
@@ -69,7 +70,9 @@ final class ExamplesTest {
     @Test
     void ownLoss() throws IOException {
         OwnLoss.main(new String[] {"200"});
-        double[] losses = output().lines().mapToDouble(line -> Double.parseDouble(line.replaceFirst(".* ", ""))).toArray();
+        double[] losses = output().lines()
+                .mapToDouble(line -> Double.parseDouble(line.replaceFirst(".* ", "")))
+                .toArray();
         assertEquals(3, losses.length, output());
         assertTrue(losses[2] < 0.9 * losses[0], output());
     }
@@ -87,9 +90,12 @@ final class ExamplesTest {
     @Test
     void aMissingArgumentIsNamed() {
         for (String message : List.of(
-                String.valueOf(assertThrows(IllegalArgumentException.class, () -> LoadAndSample.main(new String[0])).getMessage()),
-                String.valueOf(assertThrows(IllegalArgumentException.class, () -> OwnData.main(new String[0])).getMessage()),
-                String.valueOf(assertThrows(IllegalArgumentException.class, () -> OwnLoss.main(new String[0])).getMessage()))) {
+                String.valueOf(assertThrows(IllegalArgumentException.class, () -> LoadAndSample.main(new String[0]))
+                        .getMessage()),
+                String.valueOf(assertThrows(IllegalArgumentException.class, () -> OwnData.main(new String[0]))
+                        .getMessage()),
+                String.valueOf(assertThrows(IllegalArgumentException.class, () -> OwnLoss.main(new String[0]))
+                        .getMessage()))) {
             assertTrue(message.startsWith("expected "), message);
         }
     }
@@ -99,11 +105,18 @@ final class ExamplesTest {
     void theReadmeShowsLoadAndSample() throws IOException {
         String readme = Files.readString(ROOT.resolve("README.md"));
         String source = Files.readString(Path.of("src/main/java/org/metaflowmaps/examples/LoadAndSample.java"));
-        String example = between(source, "// example begins\n", "        // example ends").stripTrailing().stripIndent();
-        List<String> imports = source.lines().filter(line -> line.startsWith("import ")
-                && Pattern.compile("\\b" + line.substring(line.lastIndexOf('.') + 1, line.length() - 1) + "\\b").matcher(example).find())
+        String example = between(source, "// example begins\n", "        // example ends")
+                .stripTrailing()
+                .stripIndent();
+        List<String> imports = source.lines()
+                .filter(line -> line.startsWith("import ")
+                        && Pattern.compile("\\b" + line.substring(line.lastIndexOf('.') + 1, line.length() - 1) + "\\b")
+                                .matcher(example)
+                                .find())
                 .toList();
-        assertEquals(String.join("\n", imports) + "\n\n" + example, between(readme, "```java\n", "```").strip());
+        assertEquals(
+                String.join("\n", imports) + "\n\n" + example,
+                between(readme, "```java\n", "```").strip());
     }
 
     private static String between(String text, String begin, String end) {

@@ -18,15 +18,28 @@ import org.junit.jupiter.api.Test;
  * libraries, and holds no trainer, progress bar, image decoder, command line or logging back end.
  */
 final class SamplingClassPathTest {
-    private static final Set<String> MODULES = Set.of("metaflowmaps-bindings", "metaflowmaps-native", "metaflowmaps-runtime",
-            "metaflowmaps-models");
+    private static final Set<String> MODULES =
+            Set.of("metaflowmaps-bindings", "metaflowmaps-native", "metaflowmaps-runtime", "metaflowmaps-models");
 
     /** What the modules declare, and what that brings. Add a name only if loading or sampling needs it. */
     private static final Set<String> LIBRARIES = Set.of(
-            "javacpp", "openblas", "pytorch", "jspecify", "slf4j-api",
-            "guava", "failureaccess", "listenablefuture", "error_prone_annotations", "j2objc-annotations",
-            "commons-io", "commons-compress", "commons-codec", "commons-lang3",
-            "jackson-core", "jackson-databind", "jackson-annotations",
+            "javacpp",
+            "openblas",
+            "pytorch",
+            "jspecify",
+            "slf4j-api",
+            "guava",
+            "failureaccess",
+            "listenablefuture",
+            "error_prone_annotations",
+            "j2objc-annotations",
+            "commons-io",
+            "commons-compress",
+            "commons-codec",
+            "commons-lang3",
+            "jackson-core",
+            "jackson-databind",
+            "jackson-annotations",
             "pickle");
 
     /** Prefixes of what only tests see. */
@@ -35,7 +48,9 @@ final class SamplingClassPathTest {
     @Test
     void theClassPathHoldsWhatSamplingNeedsAndNothingElse() {
         Set<String> found = artifacts(System.getProperty("java.class.path"));
-        assertTrue(found.containsAll(MODULES) && found.contains("junit-jupiter-api"), "this is not Maven's class path of the tests: " + found);
+        assertTrue(
+                found.containsAll(MODULES) && found.contains("junit-jupiter-api"),
+                "this is not Maven's class path of the tests: " + found);
         Set<String> others = new TreeSet<>(found);
         others.removeAll(MODULES);
         others.removeAll(LIBRARIES);
@@ -45,17 +60,29 @@ final class SamplingClassPathTest {
 
     @Test
     void jarsAndFoldersAreNamedByTheirArtifact() {
-        String path = Stream.of("/m2/me/tongfei/progressbar/0.10.2/progressbar-0.10.2.jar", "/m2/commons-io/commons-io-2.22.0.jar",
-                "/m2/org/bytedeco/pytorch-2.13.0-1.5.14-linux-x86_64-gpu.jar", "/m2/metaflowmaps-runtime-0.1.0-SNAPSHOT-tests.jar",
-                "/house/training/target/classes", "/house/models/target/test-classes")
+        String path = Stream.of(
+                        "/m2/me/tongfei/progressbar/0.10.2/progressbar-0.10.2.jar",
+                        "/m2/commons-io/commons-io-2.22.0.jar",
+                        "/m2/org/bytedeco/pytorch-2.13.0-1.5.14-linux-x86_64-gpu.jar",
+                        "/m2/metaflowmaps-runtime-0.1.0-SNAPSHOT-tests.jar",
+                        "/house/training/target/classes",
+                        "/house/models/target/test-classes")
                 .collect(Collectors.joining(File.pathSeparator));
-        assertEquals(Set.of("progressbar", "commons-io", "pytorch", "metaflowmaps-runtime", "metaflowmaps-training", "metaflowmaps-models"),
+        assertEquals(
+                Set.of(
+                        "progressbar",
+                        "commons-io",
+                        "pytorch",
+                        "metaflowmaps-runtime",
+                        "metaflowmaps-training",
+                        "metaflowmaps-models"),
                 artifacts(path));
     }
 
     /** Artifact names of a class path: a jar's name without its version; in a build of all modules, the module of a folder of classes. */
     private static Set<String> artifacts(String classPath) {
-        return Arrays.stream(classPath.split(File.pathSeparator)).map(SamplingClassPathTest::artifact)
+        return Arrays.stream(classPath.split(File.pathSeparator))
+                .map(SamplingClassPathTest::artifact)
                 .collect(Collectors.toCollection(TreeSet::new));
     }
 
@@ -63,7 +90,10 @@ final class SamplingClassPathTest {
         Path path = Path.of(entry);
         String name = path.getFileName().toString();
         int count = path.getNameCount();
-        return name.endsWith(".jar") ? name.replaceFirst("-\\d.*|\\.jar$", "")
-                : count > 2 && path.getName(count - 2).toString().equals("target") ? "metaflowmaps-" + path.getName(count - 3) : entry;
+        return name.endsWith(".jar")
+                ? name.replaceFirst("-\\d.*|\\.jar$", "")
+                : count > 2 && path.getName(count - 2).toString().equals("target")
+                        ? "metaflowmaps-" + path.getName(count - 3)
+                        : entry;
     }
 }

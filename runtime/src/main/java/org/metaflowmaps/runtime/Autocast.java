@@ -25,8 +25,9 @@ public final class Autocast implements AutoCloseable {
 
     private Autocast(Device.Type on, boolean enabled) {
         if (thread.isVirtual()) {
-            throw new IllegalStateException("an Autocast was opened on a virtual thread: libtorch keeps it per thread of the operating "
-                    + "system, so run tensor work on platform threads");
+            throw new IllegalStateException(
+                    "an Autocast was opened on a virtual thread: libtorch keeps it per thread of the operating "
+                            + "system, so run tensor work on platform threads");
         }
         Handles.initialise();
         type = type(on);
@@ -67,7 +68,8 @@ public final class Autocast implements AutoCloseable {
     @Override
     public void close() {
         if (Thread.currentThread() != thread) {
-            throw new IllegalStateException("this Autocast belongs to thread '" + thread.getName() + "': close it there");
+            throw new IllegalStateException(
+                    "this Autocast belongs to thread '" + thread.getName() + "': close it there");
         }
         if (counted && !closed) {
             closed = true;

@@ -20,8 +20,9 @@ public final class Autograd {
 
         private Mode(boolean record, boolean inferenceOnly) {
             if (thread.isVirtual()) {
-                throw new IllegalStateException("an Autograd.Mode was opened on a virtual thread: libtorch keeps it per thread of "
-                        + "the operating system, so run tensor work on platform threads");
+                throw new IllegalStateException(
+                        "an Autograd.Mode was opened on a virtual thread: libtorch keeps it per thread of "
+                                + "the operating system, so run tensor work on platform threads");
             }
             Handles.initialise();
             before = StableAbi.gradEnabled();
@@ -34,7 +35,8 @@ public final class Autograd {
         @Override
         public void close() {
             if (Thread.currentThread() != thread) {
-                throw new IllegalStateException("this Autograd.Mode belongs to thread '" + thread.getName() + "': close it there");
+                throw new IllegalStateException(
+                        "this Autograd.Mode belongs to thread '" + thread.getName() + "': close it there");
             }
             if (!closed) {
                 closed = true;
@@ -96,7 +98,8 @@ public final class Autograd {
         return products(output, inputs, Operands.present("gradients", "cotangent", cotangent), createGraph);
     }
 
-    private static List<Tensor> products(Tensor output, List<Tensor> inputs, @Nullable Tensor cotangent, boolean createGraph) {
+    private static List<Tensor> products(
+            Tensor output, List<Tensor> inputs, @Nullable Tensor cotangent, boolean createGraph) {
         if (inputs.isEmpty()) {
             throw new IllegalArgumentException("gradients: no inputs were given");
         }

@@ -81,8 +81,10 @@ public enum DType {
      */
     public static DType ofCode(int code) {
         if (code < 0 || code >= BY_CODE.length || BY_CODE[code] == null) {
-            throw new IllegalArgumentException("libtorch's element type " + code + " is not supported here: convert the tensor "
-                    + "to one of uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64, bool first");
+            throw new IllegalArgumentException(
+                    "libtorch's element type " + code + " is not supported here: convert the tensor to one of uint8,"
+                            + " int8, int16, int32, int64, float16, bfloat16, float32,"
+                            + " float64, bool first");
         }
         return BY_CODE[code];
     }

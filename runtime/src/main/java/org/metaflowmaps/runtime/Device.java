@@ -40,8 +40,8 @@ public record Device(Type type, int index) {
     /** Checks the index. */
     public Device {
         if (index < 0 || index > 63 || (type == Type.CPU && index != 0)) {
-            throw new IllegalArgumentException("no device " + type.name().toLowerCase(Locale.ROOT) + ":" + index
-                    + ": use cpu, cuda or cuda:N");
+            throw new IllegalArgumentException(
+                    "no device " + type.name().toLowerCase(Locale.ROOT) + ":" + index + ": use cpu, cuda or cuda:N");
         }
     }
 
@@ -96,8 +96,9 @@ public record Device(Type type, int index) {
         return switch (type) {
             case 0 -> CPU;
             case 1 -> cuda(Math.max(0, index));
-            default -> throw new IllegalArgumentException("libtorch's device type " + type + " is not supported here: "
-                    + "move the tensor to the CPU or to CUDA first");
+            default ->
+                throw new IllegalArgumentException("libtorch's device type " + type + " is not supported here: "
+                        + "move the tensor to the CPU or to CUDA first");
         };
     }
 

@@ -36,8 +36,8 @@ public final class FreeMemory {
     public static void require(String what, long needed, String cure) {
         // Small requests are not worth reading a system file for.
         if (needed < 0 || (needed > 1 << 24 && needed > bytes())) {
-            throw new IllegalArgumentException(what + " needs " + (needed < 0 ? "more than 8 EiB" : text(needed)) + " of memory, "
-                    + text(bytes()) + " are free: " + cure);
+            throw new IllegalArgumentException(what + " needs " + (needed < 0 ? "more than 8 EiB" : text(needed))
+                    + " of memory, " + text(bytes()) + " are free: " + cure);
         }
     }
 
@@ -57,7 +57,8 @@ public final class FreeMemory {
         long available = field(proc.resolve("meminfo"), "MemAvailable:", 1024);
         if (available < 0) {
             return ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system
-                    ? system.getFreeMemorySize() : UNLIMITED;
+                    ? system.getFreeMemorySize()
+                    : UNLIMITED;
         }
         available += Math.max(0, field(proc.resolve("meminfo"), "SwapFree:", 1024));
         for (String line : lines(proc.resolve("self/cgroup"))) {
@@ -65,8 +66,14 @@ public final class FreeMemory {
             if (parts.length == 3 && parts[1].isEmpty()) {
                 available = Math.min(available, left(groups, parts[2], "memory.max", "memory.current", ""));
             } else if (parts.length == 3 && List.of(parts[1].split(",")).contains("memory")) {
-                available = Math.min(available, left(groups.resolve("memory"), parts[2], "memory.limit_in_bytes",
-                        "memory.usage_in_bytes", "total_"));
+                available = Math.min(
+                        available,
+                        left(
+                                groups.resolve("memory"),
+                                parts[2],
+                                "memory.limit_in_bytes",
+                                "memory.usage_in_bytes",
+                                "total_"));
             }
         }
         return available;
@@ -82,7 +89,8 @@ public final class FreeMemory {
             long used = number(lines(at.resolve(usage)));
             if (most >= 0 && used >= 0) {
                 Path stat = at.resolve("memory.stat");
-                long reclaimable = Math.max(0, field(stat, prefix + "inactive_file ", 1)) + Math.max(0, field(stat, prefix + "active_file ", 1));
+                long reclaimable = Math.max(0, field(stat, prefix + "inactive_file ", 1))
+                        + Math.max(0, field(stat, prefix + "active_file ", 1));
                 left = Math.min(left, Math.max(0, most - used + reclaimable));
             }
         }
@@ -92,7 +100,9 @@ public final class FreeMemory {
     private static long field(Path file, String name, long unit) {
         for (String line : lines(file)) {
             if (line.startsWith(name)) {
-                return number(List.of(line.substring(name.length()).replace("kB", "").strip())) * unit;
+                return number(List.of(
+                                line.substring(name.length()).replace("kB", "").strip()))
+                        * unit;
             }
         }
         return -1;

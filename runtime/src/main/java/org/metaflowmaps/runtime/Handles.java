@@ -81,7 +81,8 @@ final class Handles {
     }
 
     static org.bytedeco.pytorch.Device device(Device device) {
-        return DEVICES.computeIfAbsent(device, wanted -> switch (wanted.available().type()) {
+        return DEVICES.computeIfAbsent(device, wanted -> switch (wanted.available()
+                .type()) {
             case CPU -> new org.bytedeco.pytorch.Device(DeviceType.CPU);
             case CUDA -> new org.bytedeco.pytorch.Device(DeviceType.CUDA, (byte) wanted.index());
         });

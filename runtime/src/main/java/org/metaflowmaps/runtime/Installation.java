@@ -31,11 +31,18 @@ public final class Installation {
     public static List<Part> parts() {
         List<Part> parts = new ArrayList<>();
         Optional<LibtorchInfo> loaded = libtorch(parts);
-        parts.add(library("CUDA driver", CudaDriver.availability(),
+        parts.add(library(
+                "CUDA driver",
+                CudaDriver.availability(),
                 "install the NVIDIA driver, version 580 or newer, on a machine with an NVIDIA GPU"));
-        parts.add(library("CUDA runtime", CudaRuntime.availability(), "install CUDA 13, or put its lib folder on LD_LIBRARY_PATH"));
-        parts.add(library("NVRTC", Nvrtc.availability(), "comes with CUDA 13; needed only for kernels compiled at run time"));
-        parts.add(library("NVTX", Nvtx.availability(), "comes with CUDA 13; needed only to see named ranges in Nsight"));
+        parts.add(library(
+                "CUDA runtime",
+                CudaRuntime.availability(),
+                "install CUDA 13, or put its lib folder on LD_LIBRARY_PATH"));
+        parts.add(library(
+                "NVRTC", Nvrtc.availability(), "comes with CUDA 13; needed only for kernels compiled at run time"));
+        parts.add(
+                library("NVTX", Nvtx.availability(), "comes with CUDA 13; needed only to see named ranges in Nsight"));
         loaded.ifPresent(info -> parts.add(devices(info.cudaBuild())));
         return parts;
     }
@@ -44,11 +51,15 @@ public final class Installation {
         try {
             LibtorchInfo info = Libtorch.info();
             String build = info.cudaBuild() ? "CUDA build" : "CPU build";
-            parts.add(new Part("libtorch", info.version() + ", " + build + " (" + info.library() + ")", Optional.empty()));
+            parts.add(new Part(
+                    "libtorch", info.version() + ", " + build + " (" + info.library() + ")", Optional.empty()));
             parts.add(new Part("threads", Integer.toString(info.threads()), Optional.empty()));
             return Optional.of(info);
         } catch (NativeLibraryException e) {
-            parts.add(new Part("libtorch", "not loaded: " + e.getMessage(), Optional.of("nothing works without it; see the reason above")));
+            parts.add(new Part(
+                    "libtorch",
+                    "not loaded: " + e.getMessage(),
+                    Optional.of("nothing works without it; see the reason above")));
             return Optional.empty();
         }
     }
@@ -62,18 +73,30 @@ public final class Installation {
 
     private static Part devices(boolean cudaBuild) {
         if (!cudaBuild) {
-            return new Part("devices", "cpu", Optional.of("to use a GPU, build with -Pcuda (on by itself where /proc/driver/nvidia/version exists)"));
+            return new Part(
+                    "devices",
+                    "cpu",
+                    Optional.of(
+                            "to use a GPU, build with -Pcuda (on by itself where /proc/driver/nvidia/version exists)"));
         }
         if (!torch.cuda_is_available()) {
-            return new Part("devices", "cpu; libtorch sees no GPU",
+            return new Part(
+                    "devices",
+                    "cpu; libtorch sees no GPU",
                     Optional.of("libtorch's CUDA build needs a driver and CUDA 13 with cuDNN 9, cuBLAS and NCCL "
-                    + "on the library path"));
+                            + "on the library path"));
         }
         StringBuilder text = new StringBuilder("cpu");
         for (int i = 0; i < torch.cuda_device_count(); i++) {
             CudaRuntime.Device device = CudaRuntime.device(i);
-            text.append(String.format(Locale.ROOT, ", cuda:%d (%s, compute %d.%d, %.0f GiB)", i, device.name(), device.computeMajor(),
-                    device.computeMinor(), CudaRuntime.memory(i).total() / 0x1p30));
+            text.append(String.format(
+                    Locale.ROOT,
+                    ", cuda:%d (%s, compute %d.%d, %.0f GiB)",
+                    i,
+                    device.name(),
+                    device.computeMajor(),
+                    device.computeMinor(),
+                    CudaRuntime.memory(i).total() / 0x1p30));
         }
         return new Part("devices", text.toString(), Optional.empty());
     }

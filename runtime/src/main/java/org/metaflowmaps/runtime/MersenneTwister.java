@@ -7,6 +7,7 @@ package org.metaflowmaps.runtime;
 final class MersenneTwister {
     /** The bytes of libtorch's saved CPU generator state, and where its words begin, each in the low half of 64 bits. */
     static final int STATE_BYTES = 5056;
+
     static final int WORDS_BEGIN = 24;
 
     private static final int SIZE = 624;

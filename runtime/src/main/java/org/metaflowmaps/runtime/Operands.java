@@ -20,7 +20,8 @@ final class Operands {
         long count = 1;
         for (long size : present(operation, name, shape)) {
             if (size < 0) {
-                throw new IllegalArgumentException(operation + ": " + name + " " + Arrays.toString(shape) + " has a negative size");
+                throw new IllegalArgumentException(
+                        operation + ": " + name + " " + Arrays.toString(shape) + " has a negative size");
             }
             count = product(operation, count, size, shape);
         }
@@ -46,8 +47,10 @@ final class Operands {
         try {
             return Math.multiplyExact(count, size);
         } catch (ArithmeticException e) {
-            throw new IllegalArgumentException(operation + ": shape " + Arrays.toString(shape)
-                    + " has more elements than memory can hold: check the sizes", e);
+            throw new IllegalArgumentException(
+                    operation + ": shape " + Arrays.toString(shape)
+                            + " has more elements than memory can hold: check the sizes",
+                    e);
         }
     }
 
@@ -56,40 +59,52 @@ final class Operands {
         Shape shape = present(operation, name, tensor).shape();
         Shape expected = present(operation, likeName, like).shape();
         if (!shape.equals(expected)) {
-            throw new IllegalArgumentException(operation + ": " + name + " has shape " + shape + ", expected " + expected
-                    + ", the shape of " + likeName);
+            throw new IllegalArgumentException(operation + ": " + name + " has shape " + shape + ", expected "
+                    + expected + ", the shape of " + likeName);
         }
     }
 
     /** The same element type and device. */
     static void sameKind(String operation, String name, Tensor tensor, String likeName, Tensor like) {
         if (tensor.dtype() != like.dtype() || !tensor.device().equals(like.device())) {
-            throw new IllegalArgumentException(operation + ": " + name + " is " + tensor + ", expected " + like.dtype() + " on "
-                    + like.device() + " like " + likeName);
+            throw new IllegalArgumentException(operation + ": " + name + " is " + tensor + ", expected " + like.dtype()
+                    + " on " + like.device() + " like " + likeName);
         }
     }
 
     /** A flat optimiser buffer: float32 or, on the CPU, float64; without gaps, of the shape and device of the values. */
     private static void buffer(String operation, String name, Tensor buffer, Tensor values) {
         DType type = present(operation, name, buffer).dtype();
-        boolean fits = type == DType.FLOAT32 || (type == DType.FLOAT64 && buffer.device().type() == Device.Type.CPU);
+        boolean fits = type == DType.FLOAT32
+                || (type == DType.FLOAT64 && buffer.device().type() == Device.Type.CPU);
         if (!fits || !buffer.isContiguous()) {
-            throw new IllegalArgumentException(operation + ": " + name + " is " + buffer + (buffer.isContiguous() ? "" : ", not contiguous")
-                    + ", expected a contiguous float32 tensor");
+            throw new IllegalArgumentException(operation + ": " + name + " is " + buffer
+                    + (buffer.isContiguous() ? "" : ", not contiguous") + ", expected a contiguous float32 tensor");
         }
         sameShape(operation, name, buffer, "values", values);
         sameKind(operation, name, buffer, "values", values);
     }
 
     /** The operands of an Adam step over flat buffers. */
-    static void adam(String operation, Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, Torch.AdamScalars scalars) {
+    static void adam(
+            String operation,
+            Tensor values,
+            Tensor gradients,
+            Tensor average,
+            Tensor squareAverage,
+            Torch.AdamScalars scalars) {
         buffer(operation, "values", values, values);
         buffer(operation, "gradients", gradients, values);
         buffer(operation, "average", average, values);
         buffer(operation, "squareAverage", squareAverage, values);
         present(operation, "scalars", scalars);
         scalar(operation, "step", scalars.step(), values, false);
-        scalar(operation, "learningRate", scalars.learningRate(), values, values.device().type() == Device.Type.CPU);
+        scalar(
+                operation,
+                "learningRate",
+                scalars.learningRate(),
+                values,
+                values.device().type() == Device.Type.CPU);
         scalar(operation, "skip", scalars.skip(), values, false);
         distinct(operation, "values", values, "average", average);
         distinct(operation, "values", values, "squareAverage", squareAverage);
@@ -101,16 +116,18 @@ final class Operands {
         DType type = present(operation, name, scalar).dtype();
         boolean fits = type == DType.FLOAT32 || (wide && type == DType.FLOAT64);
         if (scalar.numel() != 1 || !fits || !scalar.device().equals(values.device())) {
-            throw new IllegalArgumentException(operation + ": " + name + " is " + scalar + ", expected one float32 element on "
-                    + values.device());
+            throw new IllegalArgumentException(
+                    operation + ": " + name + " is " + scalar + ", expected one float32 element on " + values.device());
         }
     }
 
     /** Buffers that are written are not the same memory. */
     private static void distinct(String operation, String name, Tensor written, String otherName, Tensor other) {
         try (ThreadState call = ThreadState.enter(written, other)) {
-            if (written.numel() > 0 && StableAbi.dataPointer(written.handle()) == StableAbi.dataPointer(other.handle())) {
-                throw new IllegalArgumentException(operation + ": " + name + " and " + otherName + " are the same memory, expected one each");
+            if (written.numel() > 0
+                    && StableAbi.dataPointer(written.handle()) == StableAbi.dataPointer(other.handle())) {
+                throw new IllegalArgumentException(
+                        operation + ": " + name + " and " + otherName + " are the same memory, expected one each");
             }
         }
     }
@@ -121,16 +138,20 @@ final class Operands {
         long rows = width == 0 ? statistic.numel() : input.numel() / width;
         DType type = present(operation, name, statistic).dtype();
         boolean wide = type == DType.FLOAT32 && input.device().type() == Device.Type.CUDA;
-        if (statistic.numel() != rows || (type != input.dtype() && !wide) || !statistic.device().equals(input.device())) {
-            throw new IllegalArgumentException(operation + ": " + name + " is " + statistic + ", expected " + rows + " elements of "
-                    + input.dtype() + " on " + input.device() + ", one a row of the input " + input.shape());
+        if (statistic.numel() != rows
+                || (type != input.dtype() && !wide)
+                || !statistic.device().equals(input.device())) {
+            throw new IllegalArgumentException(
+                    operation + ": " + name + " is " + statistic + ", expected " + rows + " elements of "
+                            + input.dtype() + " on " + input.device() + ", one a row of the input " + input.shape());
         }
     }
 
     /** One class index an item; libtorch would take a float tensor for probabilities. */
     static void labels(String operation, Tensor labels, Tensor logits) {
         Shape given = present(operation, "labels", labels).shape();
-        boolean fits = present(operation, "logits", logits).dim() == 2 && given.dim() == 1 && given.size(0) == logits.size(0);
+        boolean fits =
+                present(operation, "logits", logits).dim() == 2 && given.dim() == 1 && given.size(0) == logits.size(0);
         if (!fits || labels.dtype() != DType.INT64) {
             throw new IllegalArgumentException(operation + ": labels are " + labels + " for logits " + logits
                     + ", expected int64 (batch) for (batch, classes)");
@@ -142,10 +163,15 @@ final class Operands {
         Shape q = present(operation, "query", query).shape();
         Shape k = present(operation, "key", key).shape();
         Shape v = present(operation, "value", value).shape();
-        boolean fits = q.dim() == 4 && k.dim() == 4 && k.equals(v) && q.size(0) == k.size(0) && q.size(1) == k.size(1) && q.size(3) == k.size(3);
+        boolean fits = q.dim() == 4
+                && k.dim() == 4
+                && k.equals(v)
+                && q.size(0) == k.size(0)
+                && q.size(1) == k.size(1)
+                && q.size(3) == k.size(3);
         if (!fits) {
-            throw new IllegalArgumentException(operation + ": query " + q + ", key " + k + ", value "
-                    + v + ", expected (batch, heads, tokens, d) and twice (batch, heads, keys, d)");
+            throw new IllegalArgumentException(operation + ": query " + q + ", key " + k + ", value " + v
+                    + ", expected (batch, heads, tokens, d) and twice (batch, heads, keys, d)");
         }
     }
 
@@ -165,8 +191,9 @@ final class Operands {
             fits = false;
         }
         if (!fits) {
-            throw new IllegalArgumentException(operation + ": sizes " + Arrays.toString(size) + " and strides " + Arrays.toString(stride)
-                    + ", expected as many strides as sizes, none negative, that stay within memory");
+            throw new IllegalArgumentException(
+                    operation + ": sizes " + Arrays.toString(size) + " and strides " + Arrays.toString(stride)
+                            + ", expected as many strides as sizes, none negative, that stay within memory");
         }
     }
 
@@ -174,7 +201,8 @@ final class Operands {
     static void list(String operation, Tensor[] tensors) {
         for (int i = 0; i < present(operation, "tensors", tensors).length; i++) {
             if (tensors[i] == null) {
-                throw new NullPointerException(operation + ": tensor " + i + " of the " + tensors.length + " operands is null");
+                throw new NullPointerException(
+                        operation + ": tensor " + i + " of the " + tensors.length + " operands is null");
             }
         }
     }

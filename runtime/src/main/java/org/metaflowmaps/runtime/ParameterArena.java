@@ -62,7 +62,8 @@ public final class ParameterArena implements AutoCloseable {
             elements += numel;
             total += aligned(numel);
             if (total < 0) {
-                throw new IllegalArgumentException("parameters up to '" + entry.getKey() + "' have more elements than memory can hold");
+                throw new IllegalArgumentException(
+                        "parameters up to '" + entry.getKey() + "' have more elements than memory can hold");
             }
         }
         count = elements;
@@ -74,7 +75,8 @@ public final class ParameterArena implements AutoCloseable {
             for (Map.Entry<String, Shape> entry : shapes.entrySet()) {
                 Shape shape = entry.getValue();
                 long numel = shape.numel();
-                Tensor parameter = values.narrow(0, offset, numel).view(shape).detach().requiresGrad_(true);
+                Tensor parameter =
+                        values.narrow(0, offset, numel).view(shape).detach().requiresGrad_(true);
                 parameters.put(entry.getKey(), parameter);
                 offsets.put(entry.getKey(), offset);
                 offset += aligned(numel);
@@ -91,7 +93,8 @@ public final class ParameterArena implements AutoCloseable {
         offsets.putAll(layout.offsets);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            // A tensor of its own on the same memory, so that closing this arena leaves the caller's open, and the other way round.
+            // A tensor of its own on the same memory, so that closing this arena leaves the caller's open, and the
+            // other way round.
             values = flat.detach();
             for (String name : layout.parameters.keySet()) {
                 parameters.put(name, layout.view(name, values).detach());
@@ -115,7 +118,8 @@ public final class ParameterArena implements AutoCloseable {
             throw new IllegalArgumentException("a buffer of type " + type + ": expected float32, float64 or bfloat16");
         }
         if (flat.dim() != 1 || !flat.isContiguous()) {
-            throw new IllegalArgumentException("a buffer of parameters is " + flat + ", expected one contiguous dimension");
+            throw new IllegalArgumentException(
+                    "a buffer of parameters is " + flat + ", expected one contiguous dimension");
         }
         requireLayout(flat);
         return new ParameterArena(this, flat);
@@ -138,8 +142,8 @@ public final class ParameterArena implements AutoCloseable {
     public Tensor get(String name) {
         Tensor parameter = parameters.get(name);
         if (parameter == null) {
-            throw new IllegalArgumentException("no parameter is named '" + name + "'; there are " + parameters.size() + ", such as "
-                    + parameters.keySet().stream().limit(5).toList());
+            throw new IllegalArgumentException("no parameter is named '" + name + "'; there are " + parameters.size()
+                    + ", such as " + parameters.keySet().stream().limit(5).toList());
         }
         return parameter;
     }
@@ -163,7 +167,8 @@ public final class ParameterArena implements AutoCloseable {
      */
     public synchronized Tensor gradients() {
         if (frozen) {
-            throw new IllegalStateException("these parameters are frozen and have no gradients: train the network that they were made of");
+            throw new IllegalStateException(
+                    "these parameters are frozen and have no gradients: train the network that they were made of");
         }
         Tensor made = gradients;
         if (made == null) {
@@ -190,13 +195,14 @@ public final class ParameterArena implements AutoCloseable {
     public Tensor view(String name, Tensor flat) {
         Tensor parameter = get(name);
         requireLayout(flat);
-        return flat.narrow(0, Objects.requireNonNull(offsets.get(name)), parameter.numel()).view(parameter.shape());
+        return flat.narrow(0, Objects.requireNonNull(offsets.get(name)), parameter.numel())
+                .view(parameter.shape());
     }
 
     private void requireLayout(Tensor flat) {
         if (flat.numel() != values.numel()) {
-            throw new IllegalArgumentException("a buffer of " + flat.numel() + " elements does not have this arena's layout of "
-                    + values.numel());
+            throw new IllegalArgumentException(
+                    "a buffer of " + flat.numel() + " elements does not have this arena's layout of " + values.numel());
         }
     }
 

@@ -73,7 +73,8 @@ public final class RandomSource implements AutoCloseable {
             }
             return new RandomSource(device, own);
         }
-        Generator own = torch.globalContext().defaultGenerator(Handles.device(device)).clone();
+        Generator own =
+                torch.globalContext().defaultGenerator(Handles.device(device)).clone();
         own.set_current_seed(seed);
         return new RandomSource(device, own);
     }
@@ -82,13 +83,18 @@ public final class RandomSource implements AutoCloseable {
     private static void spread(Generator generator, long seed) {
         try (org.bytedeco.pytorch.Tensor state = generator.get_state()) {
             if (StableAbi.numel(state.address()) != MersenneTwister.STATE_BYTES) {
-                throw new IllegalStateException("libtorch's CPU generator has a state of " + StableAbi.numel(state.address())
-                        + " bytes, expected " + MersenneTwister.STATE_BYTES + ": use a seed below 2^32 with this libtorch");
+                throw new IllegalStateException("libtorch's CPU generator has a state of "
+                        + StableAbi.numel(state.address()) + " bytes, expected " + MersenneTwister.STATE_BYTES
+                        + ": use a seed below 2^32 with this libtorch");
             }
-            MemorySegment bytes = MemorySegment.ofAddress(StableAbi.dataPointer(state.address())).reinterpret(MersenneTwister.STATE_BYTES);
+            MemorySegment bytes = MemorySegment.ofAddress(StableAbi.dataPointer(state.address()))
+                    .reinterpret(MersenneTwister.STATE_BYTES);
             int[] words = MersenneTwister.words((int) seed, (int) (seed >>> 32));
             for (int i = 0; i < words.length; i++) {
-                bytes.set(ValueLayout.JAVA_LONG_UNALIGNED, MersenneTwister.WORDS_BEGIN + 8L * i, Integer.toUnsignedLong(words[i]));
+                bytes.set(
+                        ValueLayout.JAVA_LONG_UNALIGNED,
+                        MersenneTwister.WORDS_BEGIN + 8L * i,
+                        Integer.toUnsignedLong(words[i]));
             }
             generator.set_state(state);
         } catch (RuntimeException | Error e) {
@@ -101,8 +107,8 @@ public final class RandomSource implements AutoCloseable {
     private <T> T alone(Supplier<T> body) {
         Thread other = (Thread) USER.compareAndExchange(this, (Thread) null, Thread.currentThread());
         if (other != null) {
-            throw new IllegalStateException("this RandomSource is in use by thread '" + other.getName() + "' at the same time: give each "
-                    + "thread its own source, or let one thread draw");
+            throw new IllegalStateException("this RandomSource is in use by thread '" + other.getName()
+                    + "' at the same time: give each " + "thread its own source, or let one thread draw");
         }
         try {
             if (closed) {
@@ -148,7 +154,8 @@ public final class RandomSource implements AutoCloseable {
     /** Independent uniform integers from {@code low} to {@code high - 1}, int64. */
     public Tensor integers(long low, long high, long... shape) {
         if (high <= low) {
-            throw new IllegalArgumentException("integers from " + low + " to below " + high + ": expected a larger upper bound");
+            throw new IllegalArgumentException(
+                    "integers from " + low + " to below " + high + ": expected a larger upper bound");
         }
         Operands.shape("integers", shape);
         return draw("integers", () -> torch.randint(low, high, shape, optional, Handles.options(DType.INT64, device)));

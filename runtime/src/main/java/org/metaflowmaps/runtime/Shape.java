@@ -41,7 +41,8 @@ public record Shape(ImmutableLongArray sizes) {
     public long size(int dim) {
         int index = dim < 0 ? dim + dim() : dim;
         if (index < 0 || index >= dim()) {
-            throw new IllegalArgumentException("size(" + dim + ") of shape " + this + ": it has " + dim() + " dimensions");
+            throw new IllegalArgumentException(
+                    "size(" + dim + ") of shape " + this + ": it has " + dim() + " dimensions");
         }
         return sizes.get(index);
     }

@@ -36,6 +36,7 @@ import org.metaflowmaps.runtime.internal.Leaks;
 public final class Tensor implements AutoCloseable {
     /** {@link #norm} takes rows of this size, in tensors from this size on. */
     private static final long ROW = 4096;
+
     private static final long ROWS_FROM = 1L << 22;
     private static final long[] ALONG_ROWS = {1};
 
@@ -54,6 +55,7 @@ public final class Tensor implements AutoCloseable {
     private final @Nullable Throwable made = Leaks.place();
     /** Set before the memory goes, see {@link ThreadState}. */
     private boolean freed;
+
     private @Nullable TensorScope owner;
     private int slot;
     private @Nullable Arena window;
@@ -64,7 +66,8 @@ public final class Tensor implements AutoCloseable {
     private Tensor(org.bytedeco.pytorch.Tensor raw, TensorScope owner) {
         this.raw = raw;
         this.owner = owner;
-        this.bytes = StableAbi.numel(raw.address()) * DType.ofCode(StableAbi.dtype(raw.address())).bytes();
+        this.bytes = StableAbi.numel(raw.address())
+                * DType.ofCode(StableAbi.dtype(raw.address())).bytes();
     }
 
     /** Takes ownership of a libtorch tensor into the innermost open scope; frees it if no scope is open. */
@@ -104,13 +107,15 @@ public final class Tensor implements AutoCloseable {
      */
     public org.bytedeco.pytorch.Tensor unwrap() {
         if (freed) {
-            throw new IllegalStateException("this tensor was freed: its scope closed or close() was called; keep() or retain() it, "
-                    + "or move its use inside the scope");
+            throw new IllegalStateException(
+                    "this tensor was freed: its scope closed or close() was called; keep() or retain() it, "
+                            + "or move its use inside the scope");
         }
         MemorySegment memory = lent;
         if (memory != null && !memory.scope().isAlive()) {
-            throw new IllegalStateException("the memory of this tensor was freed: the arena that Torch.of got it from was closed; keep "
-                    + "the arena open as long as the tensor, or copy with Torch.copyOf");
+            throw new IllegalStateException(
+                    "the memory of this tensor was freed: the arena that Torch.of got it from was closed; keep "
+                            + "the arena open as long as the tensor, or copy with Torch.copyOf");
         }
         return raw;
     }
@@ -140,7 +145,8 @@ public final class Tensor implements AutoCloseable {
         slot = index;
     }
 
-    @Nullable TensorScope owner() {
+    @Nullable
+    TensorScope owner() {
         return owner;
     }
 
@@ -272,8 +278,8 @@ public final class Tensor implements AutoCloseable {
     public long size(int dim) {
         long[] shape = sizes();
         if (dim < -shape.length || dim >= shape.length) {
-            throw new IllegalArgumentException("size(" + dim + ") of a tensor with shape " + Arrays.toString(shape) + ": it has "
-                    + shape.length + " dimensions");
+            throw new IllegalArgumentException("size(" + dim + ") of a tensor with shape " + Arrays.toString(shape)
+                    + ": it has " + shape.length + " dimensions");
         }
         return shape[dim < 0 ? dim + shape.length : dim];
     }
@@ -346,7 +352,8 @@ public final class Tensor implements AutoCloseable {
                 Arena shown = window;
                 if (shown == null) {
                     shown = Arena.ofShared();
-                    // The arena's list of actions now refers to this tensor, and every segment of it refers to the arena.
+                    // The arena's list of actions now refers to this tensor, and every segment of it refers to the
+                    // arena.
                     MemorySegment ignored = MemorySegment.NULL.reinterpret(shown, this::windowClosed);
                     window = shown;
                 }
@@ -372,7 +379,11 @@ public final class Tensor implements AutoCloseable {
     public float[] toFloatArray() {
         try (TensorScope scope = TensorScope.open()) {
             HostReads.read();
-            return detach().to(DType.FLOAT32).copied(Device.CPU).contiguous().borrow("toFloatArray").toArray(ValueLayout.JAVA_FLOAT);
+            return detach().to(DType.FLOAT32)
+                    .copied(Device.CPU)
+                    .contiguous()
+                    .borrow("toFloatArray")
+                    .toArray(ValueLayout.JAVA_FLOAT);
         }
     }
 
@@ -380,7 +391,11 @@ public final class Tensor implements AutoCloseable {
     public double[] toDoubleArray() {
         try (TensorScope scope = TensorScope.open()) {
             HostReads.read();
-            return detach().to(DType.FLOAT64).copied(Device.CPU).contiguous().borrow("toDoubleArray").toArray(ValueLayout.JAVA_DOUBLE);
+            return detach().to(DType.FLOAT64)
+                    .copied(Device.CPU)
+                    .contiguous()
+                    .borrow("toDoubleArray")
+                    .toArray(ValueLayout.JAVA_DOUBLE);
         }
     }
 
@@ -388,7 +403,11 @@ public final class Tensor implements AutoCloseable {
     public long[] toLongArray() {
         try (TensorScope scope = TensorScope.open()) {
             HostReads.read();
-            return detach().to(DType.INT64).copied(Device.CPU).contiguous().borrow("toLongArray").toArray(ValueLayout.JAVA_LONG);
+            return detach().to(DType.INT64)
+                    .copied(Device.CPU)
+                    .contiguous()
+                    .borrow("toLongArray")
+                    .toArray(ValueLayout.JAVA_LONG);
         }
     }
 
@@ -777,16 +796,22 @@ public final class Tensor implements AutoCloseable {
      * buffer; large tensors on the CPU are therefore reduced in rows, whose norms are as exact as float32 allows.
      */
     public Tensor norm() {
-        if (numel() < ROWS_FROM || device().type() != Device.Type.CPU || dtype() == DType.FLOAT64 || !dtype().isFloatingPoint()) {
+        if (numel() < ROWS_FROM
+                || device().type() != Device.Type.CPU
+                || dtype() == DType.FLOAT64
+                || !dtype().isFloatingPoint()) {
             return apply("norm", a -> a.norm());
         }
         TensorScope.innermost(); // refuses if no scope is open to hold the result
         try (TensorScope scope = TensorScope.open()) {
             Tensor flat = reshape(-1);
             long whole = flat.numel() / ROW * ROW;
-            Tensor rows = flat.narrow(0, 0, whole).view(-1, ROW).apply("norm",
-                    a -> a.norm(Handles.TWO, ALONG_ROWS, false, Handles.scalarType(DType.FLOAT32)));
-            Tensor rest = flat.narrow(0, whole, flat.numel() - whole).to(DType.FLOAT32).apply("norm", a -> a.norm());
+            Tensor rows = flat.narrow(0, 0, whole)
+                    .view(-1, ROW)
+                    .apply("norm", a -> a.norm(Handles.TWO, ALONG_ROWS, false, Handles.scalarType(DType.FLOAT32)));
+            Tensor rest = flat.narrow(0, whole, flat.numel() - whole)
+                    .to(DType.FLOAT32)
+                    .apply("norm", a -> a.norm());
             Tensor all = Torch.cat(0, rows, rest.unsqueeze(0)).apply("norm", a -> a.norm());
             return scope.keep(all.to(dtype()));
         }
@@ -965,7 +990,11 @@ public final class Tensor implements AutoCloseable {
     /** {@code value} where the mask (bool) is true, this elsewhere. */
     public Tensor maskedFill(Tensor mask, double value) {
         Operands.present("maskedFill", "mask", mask);
-        return Torch.run("maskedFill", () -> Handles.withScalar(value, scalar -> unwrap().masked_fill(mask.unwrap(), scalar)), this, mask);
+        return Torch.run(
+                "maskedFill",
+                () -> Handles.withScalar(value, scalar -> unwrap().masked_fill(mask.unwrap(), scalar)),
+                this,
+                mask);
     }
 
     // ---- conversion ----
@@ -1051,7 +1080,8 @@ public final class Tensor implements AutoCloseable {
 
     /** Copies the other tensor's values, converted and broadcast, into this memory. */
     public Tensor copy_(Tensor other) {
-        if (Operands.present("copy_", "other", other).device().type() != Device.Type.CPU && device().type() == Device.Type.CPU) {
+        if (Operands.present("copy_", "other", other).device().type() != Device.Type.CPU
+                && device().type() == Device.Type.CPU) {
             HostReads.read();
         }
         return inPlace("copy_", a -> a.copy_(other.unwrap()), other);
@@ -1079,14 +1109,20 @@ public final class Tensor implements AutoCloseable {
 
     /** this += value · first · second. */
     public Tensor addcmul_(Tensor first, Tensor second, double value) {
-        return inPlace("addcmul_", a -> Handles.withScalar(value, scalar -> a.addcmul_(first.unwrap(), second.unwrap(), scalar)),
-                first, second);
+        return inPlace(
+                "addcmul_",
+                a -> Handles.withScalar(value, scalar -> a.addcmul_(first.unwrap(), second.unwrap(), scalar)),
+                first,
+                second);
     }
 
     /** this += value · first / second. */
     public Tensor addcdiv_(Tensor first, Tensor second, double value) {
-        return inPlace("addcdiv_", a -> Handles.withScalar(value, scalar -> a.addcdiv_(first.unwrap(), second.unwrap(), scalar)),
-                first, second);
+        return inPlace(
+                "addcdiv_",
+                a -> Handles.withScalar(value, scalar -> a.addcdiv_(first.unwrap(), second.unwrap(), scalar)),
+                first,
+                second);
     }
 
     /** this = √this. */

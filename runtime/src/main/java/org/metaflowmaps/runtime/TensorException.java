@@ -18,7 +18,9 @@ public final class TensorException extends MetaFlowMapsException {
                 return new NullPointerException(operation + ": the " + ordinal(i) + " operand is null");
             }
         }
-        if (cause instanceof NullPointerException || cause instanceof IllegalStateException || cause instanceof IllegalArgumentException
+        if (cause instanceof NullPointerException
+                || cause instanceof IllegalStateException
+                || cause instanceof IllegalArgumentException
                 || cause instanceof TensorException) {
             return cause;
         }
@@ -26,7 +28,11 @@ public final class TensorException extends MetaFlowMapsException {
         for (int i = 0; i < operands.length; i++) {
             text.append(i == 0 ? " on " : " and ").append(describe(operands[i]));
         }
-        return new TensorException(text.append(": ").append(LibtorchText.sentence(cause.getMessage())).toString(), cause);
+        return new TensorException(
+                text.append(": ")
+                        .append(LibtorchText.sentence(cause.getMessage()))
+                        .toString(),
+                cause);
     }
 
     private static String ordinal(int index) {

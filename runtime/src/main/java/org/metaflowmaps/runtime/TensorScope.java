@@ -43,8 +43,9 @@ public final class TensorScope implements AutoCloseable {
      */
     public static TensorScope open() {
         if (Thread.currentThread().isVirtual()) {
-            throw new IllegalStateException("a TensorScope was opened on a virtual thread: libtorch keeps state per thread of "
-                    + "the operating system, so run tensor work on platform threads");
+            throw new IllegalStateException(
+                    "a TensorScope was opened on a virtual thread: libtorch keeps state per thread of "
+                            + "the operating system, so run tensor work on platform threads");
         }
         ThreadState state = ThreadState.current();
         TensorScope scope = new TensorScope(state.innermost);
@@ -55,7 +56,8 @@ public final class TensorScope implements AutoCloseable {
     static TensorScope innermost() {
         TensorScope scope = ThreadState.current().innermost;
         if (scope == null) {
-            throw new IllegalStateException("no TensorScope is open on thread '" + Thread.currentThread().getName()
+            throw new IllegalStateException("no TensorScope is open on thread '"
+                    + Thread.currentThread().getName()
                     + "': wrap the work in try (var scope = TensorScope.open()) { ... }");
         }
         return scope;
@@ -104,8 +106,9 @@ public final class TensorScope implements AutoCloseable {
     public Tensor keep(Tensor tensor) {
         checkThread("keep");
         if (closed || tensor.owner() != this) {
-            throw new IllegalStateException("keep: the tensor " + tensor + " does not belong to this scope: it was made while "
-                    + "another scope was innermost, was already kept, or was freed");
+            throw new IllegalStateException(
+                    "keep: the tensor " + tensor + " does not belong to this scope: it was made while "
+                            + "another scope was innermost, was already kept, or was freed");
         }
         remove(tensor.slot());
         if (parent != null) {
@@ -148,8 +151,9 @@ public final class TensorScope implements AutoCloseable {
 
     void checkThread(String action) {
         if (Thread.currentThread() != thread) {
-            throw new IllegalStateException(action + ": this TensorScope belongs to thread '" + thread.getName() + "', not to '"
-                    + Thread.currentThread().getName() + "': use each scope on the thread that opened it");
+            throw new IllegalStateException(
+                    action + ": this TensorScope belongs to thread '" + thread.getName() + "', not to '"
+                            + Thread.currentThread().getName() + "': use each scope on the thread that opened it");
         }
     }
 
@@ -167,8 +171,9 @@ public final class TensorScope implements AutoCloseable {
         }
         ThreadState state = ThreadState.current();
         if (state.innermost != this) {
-            throw new IllegalStateException("close: a TensorScope opened inside this one is still open: close the inner one "
-                    + "first, best by try (var scope = TensorScope.open())");
+            throw new IllegalStateException(
+                    "close: a TensorScope opened inside this one is still open: close the inner one "
+                            + "first, best by try (var scope = TensorScope.open())");
         }
         closed = true;
         state.innermost = parent;

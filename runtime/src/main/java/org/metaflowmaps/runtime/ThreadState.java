@@ -20,13 +20,16 @@ final class ThreadState implements AutoCloseable {
     private static final VarHandle ELEMENT = MethodHandles.arrayElementVarHandle(long[].class);
     /** The counter's place: no other thread's data are within 128 bytes, so counting does not slow others down. */
     private static final int COUNTER = 16;
+
     private static final int SPINS = 200;
     private static final long PAUSE_NANOS = 50_000;
 
     private static volatile ThreadState[] all = new ThreadState[0];
 
     /** Written by this thread; read by others only once this thread has ended. */
-    @Nullable TensorScope innermost;
+    @Nullable
+    TensorScope innermost;
+
     private final Thread thread = Thread.currentThread();
     private final long[] calls = new long[2 * COUNTER];
     private int depth;
@@ -88,7 +91,8 @@ final class ThreadState implements AutoCloseable {
     private ThreadState begin() {
         if (depth++ == 0) {
             ELEMENT.setOpaque(calls, COUNTER, calls[COUNTER] + 1);
-            // Pairs with the fence in awaitOthers: either this thread sees the mark, or the other one sees the odd number.
+            // Pairs with the fence in awaitOthers: either this thread sees the mark, or the other one sees the odd
+            // number.
             VarHandle.fullFence();
         }
         return this;

@@ -25,6 +25,7 @@ public final class Torch {
 
     /** libtorch's number of the reduction by mean, and its usual label to leave out, which no class has. */
     private static final long MEAN = 1;
+
     private static final long NO_IGNORED_LABEL = -100;
 
     private static final Operator FUSED_ADAMW = Operator.of("aten::_fused_adamw_", "tensor_lr", 15, 0);
@@ -72,7 +73,9 @@ public final class Torch {
     /** A tensor of that shape with one value throughout. */
     public static Tensor full(double value, DType type, Device device, long... shape) {
         Operands.shape("full", shape);
-        return run("full", () -> Handles.withScalar(value, scalar -> torch.full(shape, scalar, Handles.options(type, device))));
+        return run(
+                "full",
+                () -> Handles.withScalar(value, scalar -> torch.full(shape, scalar, Handles.options(type, device))));
     }
 
     /** Zeros of the shape, type and device of another tensor. */
@@ -87,25 +90,36 @@ public final class Torch {
 
     /** {@code count} values from {@code start} to {@code end}, both included, at equal distances; float32 on the CPU. */
     public static Tensor linspace(double start, double end, long count) {
-        return run("linspace", () -> Handles.withScalar(start, first -> Handles.withScalar(end, last ->
-                torch.linspace(first, last, count, Handles.options(DType.FLOAT32, Device.CPU)))));
+        return run(
+                "linspace",
+                () -> Handles.withScalar(
+                        start,
+                        first -> Handles.withScalar(
+                                end,
+                                last -> torch.linspace(
+                                        first, last, count, Handles.options(DType.FLOAT32, Device.CPU)))));
     }
 
     /** 0, 1, …, end - 1 as int64 on the CPU. */
     public static Tensor arange(long end) {
-        return run("arange", () -> Handles.withScalar((double) end, last -> torch.arange(last, Handles.options(DType.INT64, Device.CPU))));
+        return run(
+                "arange",
+                () -> Handles.withScalar(
+                        (double) end, last -> torch.arange(last, Handles.options(DType.INT64, Device.CPU))));
     }
 
     // ---- from Java ----
 
     /** Float32 values in row-major order, copied. Without a shape: one dimension. */
     public static Tensor of(float[] values, long... shape) {
-        return copy(MemorySegment.ofArray(Operands.present("of", "values", values)), DType.FLOAT32, values.length, shape);
+        return copy(
+                MemorySegment.ofArray(Operands.present("of", "values", values)), DType.FLOAT32, values.length, shape);
     }
 
     /** Float64 values in row-major order, copied. Without a shape: one dimension. */
     public static Tensor of(double[] values, long... shape) {
-        return copy(MemorySegment.ofArray(Operands.present("of", "values", values)), DType.FLOAT64, values.length, shape);
+        return copy(
+                MemorySegment.ofArray(Operands.present("of", "values", values)), DType.FLOAT64, values.length, shape);
     }
 
     /** Int64 values in row-major order, copied. Without a shape: one dimension. */
@@ -125,8 +139,13 @@ public final class Torch {
         }
         Tensor tensor = empty(type, Device.CPU, sizes);
         if (count > 0) {
-            MemorySegment.copy(values, 0, MemorySegment.ofAddress(StableAbi.dataPointer(tensor.handle()))
-                    .reinterpret(values.byteSize()), 0, values.byteSize());
+            MemorySegment.copy(
+                    values,
+                    0,
+                    MemorySegment.ofAddress(StableAbi.dataPointer(tensor.handle()))
+                            .reinterpret(values.byteSize()),
+                    0,
+                    values.byteSize());
         }
         return tensor;
     }
@@ -180,8 +199,8 @@ public final class Torch {
     private static void requireSize(MemorySegment memory, DType type, long[] shape) {
         long expected = Math.multiplyExact(Shape.of(shape).numel(), type.bytes());
         if (memory.byteSize() != expected) {
-            throw new IllegalArgumentException("memory of " + memory.byteSize() + " bytes for " + type + Arrays.toString(shape)
-                    + ", which needs exactly " + expected + ": pass a slice of that size");
+            throw new IllegalArgumentException("memory of " + memory.byteSize() + " bytes for " + type
+                    + Arrays.toString(shape) + ", which needs exactly " + expected + ": pass a slice of that size");
         }
     }
 
@@ -206,9 +225,17 @@ public final class Torch {
             long handle;
             if (memory.byteSize() == 0) {
                 // No address to lend: libtorch runs no action for it.
-                handle = StableAbi.fromBlob(memory, shape, Shape.of(shape).strides(), type.code(), Device.Type.CPU.code(), ANY_INDEX);
+                handle = StableAbi.fromBlob(
+                        memory, shape, Shape.of(shape).strides(), type.code(), Device.Type.CPU.code(), ANY_INDEX);
             } else {
-                handle = StableAbi.fromBlob(memory, shape, Shape.of(shape).strides(), type.code(), Device.Type.CPU.code(), ANY_INDEX, released);
+                handle = StableAbi.fromBlob(
+                        memory,
+                        shape,
+                        Shape.of(shape).strides(),
+                        type.code(),
+                        Device.Type.CPU.code(),
+                        ANY_INDEX,
+                        released);
                 lent = true;
             }
             return fromHandle(handle);
@@ -221,20 +248,23 @@ public final class Torch {
 
     private static void requireUsable(MemorySegment memory, DType type, long[] shape) {
         if (!memory.isNative()) {
-            throw new IllegalArgumentException("a tensor cannot lie on heap memory, which the garbage collector moves: allocate the "
-                    + "segment from an Arena, or copy with Torch.copyOf(MemorySegment, ...)");
+            throw new IllegalArgumentException(
+                    "a tensor cannot lie on heap memory, which the garbage collector moves: allocate the "
+                            + "segment from an Arena, or copy with Torch.copyOf(MemorySegment, ...)");
         }
         if (memory.isReadOnly()) {
-            throw new IllegalArgumentException("a tensor cannot lie on a read-only segment, because libtorch may write to it: copy with "
-                    + "Torch.copyOf(MemorySegment, ...)");
+            throw new IllegalArgumentException(
+                    "a tensor cannot lie on a read-only segment, because libtorch may write to it: copy with "
+                            + "Torch.copyOf(MemorySegment, ...)");
         }
         requireSize(memory, type, shape);
         if (memory.address() % type.bytes() != 0) {
-            throw new IllegalArgumentException("memory at an address that is no multiple of " + type.bytes() + ", the size of "
-                    + type + ": align the allocation");
+            throw new IllegalArgumentException("memory at an address that is no multiple of " + type.bytes()
+                    + ", the size of " + type + ": align the allocation");
         }
         if (!memory.scope().isAlive()) {
-            throw new IllegalStateException("the memory was freed: its arena is closed; keep the arena open as long as the tensor");
+            throw new IllegalStateException(
+                    "the memory was freed: its arena is closed; keep the arena open as long as the tensor");
         }
     }
 
@@ -302,11 +332,16 @@ public final class Torch {
      * @return (…, out)
      */
     public static Tensor linear(Tensor input, Tensor weight, Tensor bias) {
-        return run("linear", () -> {
-            try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
-                return torch.linear(input.unwrap(), weight.unwrap(), offset);
-            }
-        }, input, weight, bias);
+        return run(
+                "linear",
+                () -> {
+                    try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
+                        return torch.linear(input.unwrap(), weight.unwrap(), offset);
+                    }
+                },
+                input,
+                weight,
+                bias);
     }
 
     /**
@@ -330,11 +365,23 @@ public final class Torch {
      * @return (batch, out, height + 2·padding - rows + 1, width + 2·padding - columns + 1)
      */
     public static Tensor conv2d(Tensor input, Tensor weight, Tensor bias, long padding) {
-        return run("conv2d", () -> {
-            try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
-                return torch.conv2d(input.unwrap(), weight.unwrap(), offset, new long[] {1}, new long[] {padding}, new long[] {1}, 1);
-            }
-        }, input, weight, bias);
+        return run(
+                "conv2d",
+                () -> {
+                    try (TensorOptional offset = new TensorOptional(bias.unwrap())) {
+                        return torch.conv2d(
+                                input.unwrap(),
+                                weight.unwrap(),
+                                offset,
+                                new long[] {1},
+                                new long[] {padding},
+                                new long[] {1},
+                                1);
+                    }
+                },
+                input,
+                weight,
+                bias);
     }
 
     /** The largest value of each square of {@code size} x {@code size}, side by side; rows and columns that fill none are dropped. */
@@ -352,9 +399,12 @@ public final class Torch {
      */
     public static Tensor crossEntropy(Tensor logits, Tensor labels, double smoothing) {
         Operands.labels("crossEntropy", labels, logits);
-        return run("crossEntropy", () -> torch.cross_entropy_loss(logits.unwrap(), labels.unwrap(), Handles.NO_TENSOR, MEAN,
-                NO_IGNORED_LABEL, smoothing),
-                logits, labels);
+        return run(
+                "crossEntropy",
+                () -> torch.cross_entropy_loss(
+                        logits.unwrap(), labels.unwrap(), Handles.NO_TENSOR, MEAN, NO_IGNORED_LABEL, smoothing),
+                logits,
+                labels);
     }
 
     /** base + left · right, broadcast, in one pass. */
@@ -405,7 +455,11 @@ public final class Torch {
     /** geluTanh′(input) · gradient, element by element; of one shape. */
     public static Tensor geluTanhBackward(Tensor gradient, Tensor input) {
         Operands.sameShape("geluTanhBackward", "gradient", gradient, "input", input);
-        return run("geluTanhBackward", () -> torch.gelu_backward(gradient.unwrap(), input.unwrap(), "tanh"), gradient, input);
+        return run(
+                "geluTanhBackward",
+                () -> torch.gelu_backward(gradient.unwrap(), input.unwrap(), "tanh"),
+                gradient,
+                input);
     }
 
     /** tanh′ · gradient, where {@code output} is tanh's output; of one shape. */
@@ -419,8 +473,13 @@ public final class Torch {
         Operands.sameShape("softmaxBackward", "gradient", gradient, "output", output);
         Operands.sameKind("softmaxBackward", "gradient", gradient, "output", output);
         try (ThreadState call = ThreadState.enter(gradient, output)) {
-            return fromHandle(SOFTMAX_BACKWARD.call().tensor(gradient.handle()).tensor(output.handle()).int64(dim)
-                    .scalarType(output.dtype().code()).invoke());
+            return fromHandle(SOFTMAX_BACKWARD
+                    .call()
+                    .tensor(gradient.handle())
+                    .tensor(output.handle())
+                    .int64(dim)
+                    .scalarType(output.dtype().code())
+                    .invoke());
         } catch (RuntimeException e) {
             throw TensorException.of("softmaxBackward", e, gradient, output);
         } finally {
@@ -443,9 +502,10 @@ public final class Torch {
         long[] width = {input.size(-1)};
         TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(input);
-                T_TensorTensorTensor_T results = torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR,
-                        eps)) {
-            return new Normalised(Tensor.wrap(results.get0()), Tensor.wrap(results.get1()), Tensor.wrap(results.get2()));
+                T_TensorTensorTensor_T results =
+                        torch.native_layer_norm(input.unwrap(), width, Handles.NO_TENSOR, Handles.NO_TENSOR, eps)) {
+            return new Normalised(
+                    Tensor.wrap(results.get0()), Tensor.wrap(results.get1()), Tensor.wrap(results.get2()));
         } catch (RuntimeException e) {
             throw TensorException.of("layerNorm", e, input);
         }
@@ -478,8 +538,15 @@ public final class Torch {
     private static Tensor rowsBackward(Tensor gradient, Tensor input, Tensor mean, Tensor rstd) {
         long[] width = {input.size(-1)};
         try (ThreadState call = ThreadState.enter(gradient, input, mean, rstd);
-                T_TensorTensorTensor_T results = torch.native_layer_norm_backward(gradient.unwrap(), input.unwrap(), width, mean.unwrap(),
-                rstd.unwrap(), Handles.NO_TENSOR, Handles.NO_TENSOR, Handles.ONLY_FIRST)) {
+                T_TensorTensorTensor_T results = torch.native_layer_norm_backward(
+                        gradient.unwrap(),
+                        input.unwrap(),
+                        width,
+                        mean.unwrap(),
+                        rstd.unwrap(),
+                        Handles.NO_TENSOR,
+                        Handles.NO_TENSOR,
+                        Handles.ONLY_FIRST)) {
             return Tensor.wrap(results.get0());
         } catch (RuntimeException e) {
             throw TensorException.of("layerNormBackward", e, gradient, input);
@@ -496,8 +563,12 @@ public final class Torch {
      */
     public static Tensor scaledDotProductAttention(Tensor query, Tensor key, Tensor value) {
         Operands.attention("scaledDotProductAttention", query, key, value);
-        return run("scaledDotProductAttention", () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(),
-                value.unwrap()), query, key, value);
+        return run(
+                "scaledDotProductAttention",
+                () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(), value.unwrap()),
+                query,
+                key,
+                value);
     }
 
     /**
@@ -513,8 +584,8 @@ public final class Torch {
         public AdamRates {
             boolean finite = Double.isFinite(weightDecay) && Double.isFinite(eps);
             if (!finite || eps < 0 || !(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1)) {
-                throw new IllegalArgumentException("Adam with beta1 " + beta1 + ", beta2 " + beta2 + ", weight decay " + weightDecay
-                        + ", eps " + eps + ": expected finite numbers, betas in [0, 1), eps from 0");
+                throw new IllegalArgumentException("Adam with beta1 " + beta1 + ", beta2 " + beta2 + ", weight decay "
+                        + weightDecay + ", eps " + eps + ": expected finite numbers, betas in [0, 1), eps from 0");
             }
         }
     }
@@ -538,17 +609,36 @@ public final class Torch {
      * @throws IllegalArgumentException unless the four have one shape, type and device, the three that change are different memory, and the
      *     scalars are as they should be
      */
-    public static void fusedAdamW_(Tensor values, Tensor gradients, Tensor average, Tensor squareAverage, AdamScalars scalars,
+    public static void fusedAdamW_(
+            Tensor values,
+            Tensor gradients,
+            Tensor average,
+            Tensor squareAverage,
+            AdamScalars scalars,
             AdamRates rates) {
         Operands.adam("fusedAdamW_", values, gradients, average, squareAverage, scalars);
         Tensor step = scalars.step();
         Tensor rate = scalars.learningRate();
         Tensor skip = scalars.skip();
         try (ThreadState call = ThreadState.enter(values, gradients, average, squareAverage, step, rate, skip)) {
-            FUSED_ADAMW.call().tensorList(values.handle()).tensorList(gradients.handle()).tensorList(average.handle())
-                    .tensorList(squareAverage.handle()).tensorList().tensorList(step.handle())
-                    .tensor(rate.handle()).float64(rates.beta1()).float64(rates.beta2()).float64(rates.weightDecay())
-                    .float64(rates.eps()).bool(false).bool(false).optionalTensor(0).optionalTensor(skip.handle()).invokeVoid();
+            FUSED_ADAMW
+                    .call()
+                    .tensorList(values.handle())
+                    .tensorList(gradients.handle())
+                    .tensorList(average.handle())
+                    .tensorList(squareAverage.handle())
+                    .tensorList()
+                    .tensorList(step.handle())
+                    .tensor(rate.handle())
+                    .float64(rates.beta1())
+                    .float64(rates.beta2())
+                    .float64(rates.weightDecay())
+                    .float64(rates.eps())
+                    .bool(false)
+                    .bool(false)
+                    .optionalTensor(0)
+                    .optionalTensor(skip.handle())
+                    .invokeVoid();
         } catch (RuntimeException e) {
             throw TensorException.of("fusedAdamW_", e, values, gradients, average, squareAverage, step, rate, skip);
         } finally {

@@ -88,16 +88,30 @@ class AutocastTest {
             try (Autocast on = Autocast.bfloat16(CPU)) {
                 Tensor cast = Torch.linear(x, w, b);
                 assertEquals(DType.BFLOAT16, cast.dtype());
-                // Each of 64 products of two rounded factors is off by at most about 2^-8 of itself, and the sum is rounded once more.
-                double bound = x.abs().matmul(w.abs().transpose(0, 1)).to(DType.FLOAT32).max().item() * 0x1p-7;
+                // Each of 64 products of two rounded factors is off by at most about 2^-8 of itself, and the sum is
+                // rounded once more.
+                double bound = x.abs()
+                                .matmul(w.abs().transpose(0, 1))
+                                .to(DType.FLOAT32)
+                                .max()
+                                .item()
+                        * 0x1p-7;
                 double apart = cast.to(DType.FLOAT32).sub(exact).abs().max().item();
                 assertTrue(apart > 0 && apart < bound, apart + " against " + bound);
                 assertEquals(DType.BFLOAT16, x.matmul(w.transpose(0, 1)).dtype());
-                assertEquals(DType.BFLOAT16, Torch.scaledDotProductAttention(heads, heads, heads.to(DType.BFLOAT16)).dtype());
-                assertEquals(DType.FLOAT64, x.to(DType.FLOAT64).matmul(w.to(DType.FLOAT64).transpose(0, 1)).dtype());
+                assertEquals(
+                        DType.BFLOAT16,
+                        Torch.scaledDotProductAttention(heads, heads, heads.to(DType.BFLOAT16))
+                                .dtype());
+                assertEquals(
+                        DType.FLOAT64,
+                        x.to(DType.FLOAT64)
+                                .matmul(w.to(DType.FLOAT64).transpose(0, 1))
+                                .dtype());
                 assertEquals(DType.FLOAT32, x.mul(2).add(x).dtype());
                 try (Autocast off = Autocast.off(CPU)) {
-                    assertArrayEquals(exact.toDoubleArray(), Torch.linear(x, w, b).toDoubleArray());
+                    assertArrayEquals(
+                            exact.toDoubleArray(), Torch.linear(x, w, b).toDoubleArray());
                 }
             }
             assertArrayEquals(exact.toDoubleArray(), Torch.linear(x, w, b).toDoubleArray());
@@ -106,7 +120,8 @@ class AutocastTest {
 
     @Test
     void weightsAndTheirGradientsStayFloat32() {
-        try (ParameterArena arena = new ParameterArena(Map.of("weight", Shape.of(4, 6), "bias", Shape.of(4)), Device.CPU);
+        try (ParameterArena arena =
+                        new ParameterArena(Map.of("weight", Shape.of(4, 6), "bias", Shape.of(4)), Device.CPU);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(3)) {
             try (Autograd.Mode off = Autograd.noGrad()) {
@@ -116,7 +131,9 @@ class AutocastTest {
             Tensor x = random.normal(5, 6);
             Tensor loss;
             try (Autocast on = Autocast.bfloat16(CPU)) {
-                loss = Torch.linear(x, arena.get("weight"), arena.get("bias")).to(DType.FLOAT32).sum();
+                loss = Torch.linear(x, arena.get("weight"), arena.get("bias"))
+                        .to(DType.FLOAT32)
+                        .sum();
             }
             Autograd.backward(loss);
             assertEquals(DType.FLOAT32, arena.get("weight").dtype());
@@ -124,7 +141,9 @@ class AutocastTest {
             assertEquals(DType.FLOAT32, arena.gradients().dtype());
             double[] expected = x.sum(true, 0).expand(4, 6).toDoubleArray();
             assertArrayEquals(expected, arena.view("weight", arena.gradients()).toDoubleArray(), 0.05);
-            assertArrayEquals(new double[] {5, 5, 5, 5}, arena.view("bias", arena.gradients()).toDoubleArray());
+            assertArrayEquals(
+                    new double[] {5, 5, 5, 5},
+                    arena.view("bias", arena.gradients()).toDoubleArray());
         }
     }
 
@@ -146,7 +165,8 @@ class AutocastTest {
                 }
                 Tensor output = Torch.linear(x, weight, bias);
                 assertArrayEquals(stopped, output.toDoubleArray());
-                List<Tensor> gradients = Autograd.gradients(output.to(DType.FLOAT32).square().sum(), List.of(weight, bias));
+                List<Tensor> gradients =
+                        Autograd.gradients(output.to(DType.FLOAT32).square().sum(), List.of(weight, bias));
                 assertEquals(DType.FLOAT32, gradients.getFirst().dtype());
                 assertTrue(gradients.getFirst().norm().item() > 1);
                 assertTrue(gradients.getLast().norm().item() > 1);
@@ -166,7 +186,9 @@ class AutocastTest {
                     weight.fill_(3);
                 }
                 try (Autocast inner = Autocast.bfloat16(CPU)) {
-                    assertEquals(2, Torch.linear(x, weight).item(),
+                    assertEquals(
+                            2,
+                            Torch.linear(x, weight).item(),
                             "an inner close keeps the copies, which do not follow the weight");
                 }
                 assertEquals(2, Torch.linear(x, weight).item());
@@ -189,7 +211,9 @@ class AutocastTest {
             copies(COPIES);
             grown = Math.min(grown, residentKilobytes() - before);
         }
-        assertTrue(grown < COPIES * 4096 / 4, "the process grew by " + grown + " KiB, " + COPIES + " copies have " + COPIES * 4096);
+        assertTrue(
+                grown < COPIES * 4096 / 4,
+                "the process grew by " + grown + " KiB, " + COPIES + " copies have " + COPIES * 4096);
         assertEquals(tensors, NativeMemory.liveTensors());
     }
 
@@ -223,7 +247,9 @@ class AutocastTest {
     }
 
     private static long residentKilobytes() throws IOException {
-        return Files.readAllLines(STATUS).stream().filter(line -> line.startsWith("VmRSS:"))
-                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", ""))).sum();
+        return Files.readAllLines(STATUS).stream()
+                .filter(line -> line.startsWith("VmRSS:"))
+                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
+                .sum();
     }
 }

@@ -1,7 +1,7 @@
 package org.metaflowmaps.runtime;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -20,7 +20,10 @@ class AutogradTest {
     /** A small network with products, a nonlinearity, a normalisation and a softmax. */
     private static Tensor network(Tensor x, Tensor weight) {
         Tensor hidden = Torch.geluTanh(Torch.linear(x, weight));
-        return hidden.softmax(1).mul(Torch.layerNorm(x, 1e-5).output().sum(true, 1)).add(hidden.square()).sum();
+        return hidden.softmax(1)
+                .mul(Torch.layerNorm(x, 1e-5).output().sum(true, 1))
+                .add(hidden.square())
+                .sum();
     }
 
     private static double[] differences(double[] at, ToDoubleFunction<double[]> function) {
@@ -43,10 +46,14 @@ class AutogradTest {
             List<Tensor> gradients = Autograd.gradients(network(x, w), List.of(x, w));
             assertEquals(Shape.of(2, 3), gradients.get(1).shape());
             assertFalse(gradients.get(0).requiresGrad());
-            assertArrayEquals(differences(X, at -> network(Torch.of(at, 2, 3), w.detach()).item()),
-                    gradients.get(0).toDoubleArray(), 1e-8);
-            assertArrayEquals(differences(W, at -> network(x.detach(), Torch.of(at, 2, 3)).item()),
-                    gradients.get(1).toDoubleArray(), 1e-8);
+            assertArrayEquals(
+                    differences(X, at -> network(Torch.of(at, 2, 3), w.detach()).item()),
+                    gradients.get(0).toDoubleArray(),
+                    1e-8);
+            assertArrayEquals(
+                    differences(W, at -> network(x.detach(), Torch.of(at, 2, 3)).item()),
+                    gradients.get(1).toDoubleArray(),
+                    1e-8);
         }
     }
 
@@ -55,7 +62,8 @@ class AutogradTest {
         try (TensorScope scope = TensorScope.open()) {
             Tensor x = Torch.of(X).requiresGrad_(true);
             Tensor cotangent = Torch.of(W);
-            Tensor first = Autograd.gradients(x.sin(), List.of(x), cotangent, true).getFirst();
+            Tensor first =
+                    Autograd.gradients(x.sin(), List.of(x), cotangent, true).getFirst();
             assertArrayEquals(Reference.zip(X, W, (a, v) -> v * Math.cos(a)), first.toDoubleArray(), 1e-14);
             assertTrue(first.requiresGrad());
             Tensor second = Autograd.gradients(first.sum(), List.of(x)).getFirst();
@@ -115,7 +123,9 @@ class AutogradTest {
                 made = x.exp();
             }
             assertArrayEquals(Reference.map(X, Math::exp), made.toDoubleArray(), 1e-14);
-            refused(TensorException.class, "mul failed on float64[6] and float64[6]: Inference tensors cannot be saved",
+            refused(
+                    TensorException.class,
+                    "mul failed on float64[6] and float64[6]: Inference tensors cannot be saved",
                     () -> x.mul(made));
         }
     }
@@ -146,7 +156,8 @@ class AutogradTest {
     void detachCutsTheGraph() {
         try (TensorScope scope = TensorScope.open()) {
             Tensor x = Torch.of(X).requiresGrad_(true);
-            Tensor gradient = Autograd.gradients(x.mul(x.detach()).sum(), List.of(x)).getFirst();
+            Tensor gradient =
+                    Autograd.gradients(x.mul(x.detach()).sum(), List.of(x)).getFirst();
             assertArrayEquals(X, gradient.toDoubleArray());
             assertFalse(x.square().detach().requiresGrad());
         }

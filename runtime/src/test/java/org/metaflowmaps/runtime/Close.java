@@ -3,7 +3,6 @@ package org.metaflowmaps.runtime;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.fail;
 
-
 /** Comparison of tensors. */
 public final class Close {
     private Close() {}

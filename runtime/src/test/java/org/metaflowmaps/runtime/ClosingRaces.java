@@ -66,7 +66,10 @@ final class ClosingRaces {
         }
         for (int i = 1; i < arguments.length; i++) {
             System.out.println("begin " + arguments[i]);
-            run(Objects.requireNonNull(CASES.get(arguments[i]), arguments[i]), arguments[i].equals("twice") ? 2 : 1, rounds);
+            run(
+                    Objects.requireNonNull(CASES.get(arguments[i]), arguments[i]),
+                    arguments[i].equals("twice") ? 2 : 1,
+                    rounds);
             System.out.println("end " + arguments[i]);
         }
         System.out.println("tensors left " + NativeMemory.liveTensors());
@@ -140,13 +143,17 @@ final class ClosingRaces {
             case 2 -> tensor.mul(2).max().item() == 2 * VALUE;
             case 3 -> tensor.toFloatArray()[WIDTH - 1] == VALUE;
             case 4 -> Torch.cat(0, tensor, tensor).numel() == 2 * WIDTH;
-            case 5 -> Torch.where(tensor.gt(0), tensor, Torch.zeros(WIDTH)).min().item() == VALUE;
+            case 5 ->
+                Torch.where(tensor.gt(0), tensor, Torch.zeros(WIDTH)).min().item() == VALUE;
             case 6 -> tensor.sort(0).values().chunk(3, 0)[2].max().item() == VALUE;
             case 7 -> Torch.softmaxBackward(tensor, tensor.softmax(0), 0).numel() == WIDTH;
             case 8 -> tensor.dtype() == DType.FLOAT32 && tensor.device().equals(Device.CPU) && tensor.isContiguous();
-            case 9 -> Torch.linear(tensor.view(1, WIDTH), tensor.view(1, WIDTH), tensor.narrow(0, 0, 1)).item()
-                    == (WIDTH * VALUE + 1) * VALUE;
-            case 10 -> Torch.zeros(WIDTH).add_(tensor).lerp(tensor, tensor).max().item() == VALUE;
+            case 9 ->
+                Torch.linear(tensor.view(1, WIDTH), tensor.view(1, WIDTH), tensor.narrow(0, 0, 1))
+                                .item()
+                        == (WIDTH * VALUE + 1) * VALUE;
+            case 10 ->
+                Torch.zeros(WIDTH).add_(tensor).lerp(tensor, tensor).max().item() == VALUE;
             default -> Torch.layerNorm(tensor, 1e-5).mean().item() == VALUE;
         };
     }
@@ -184,7 +191,8 @@ final class ClosingRaces {
     }
 
     private static final class Weights implements Shared {
-        private final ParameterArena arena = new ParameterArena(Map.of("a", Shape.of(WIDTH), "b", Shape.of(3, WIDTH)), Device.CPU);
+        private final ParameterArena arena =
+                new ParameterArena(Map.of("a", Shape.of(WIDTH), "b", Shape.of(3, WIDTH)), Device.CPU);
 
         Weights() {
             try (Autograd.Mode off = Autograd.noGrad()) {
@@ -199,7 +207,8 @@ final class ClosingRaces {
                 return true;
             }
             if (turn % 7 == 1) {
-                return arena.gradients().dim() == 1 && arena.view("b", arena.values()).numel() == 3 * WIDTH;
+                return arena.gradients().dim() == 1
+                        && arena.view("b", arena.values()).numel() == 3 * WIDTH;
             }
             return read(turn % 2 == 0 ? arena.get("a") : arena.values().narrow(0, 0, WIDTH), turn);
         }
@@ -241,8 +250,10 @@ final class ClosingRaces {
             if (!Files.exists(path)) {
                 try (TensorScope scope = TensorScope.open()) {
                     Tensor full = Torch.full(VALUE, DType.FLOAT32, Device.CPU, WIDTH);
-                    TensorFile.write(path, Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.FLOAT32, Shape.of(WIDTH),
-                            () -> full)));
+                    TensorFile.write(
+                            path,
+                            Map.of(),
+                            List.of(new OutgoingTensor.Deferred("w", DType.FLOAT32, Shape.of(WIDTH), () -> full)));
                 }
             }
             file = TensorFile.open(path);

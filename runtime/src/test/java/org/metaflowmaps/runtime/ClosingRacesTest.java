@@ -25,14 +25,23 @@ class ClosingRacesTest {
     static String child(Path folder, Class<?> main, List<String> options, String... arguments)
             throws IOException, InterruptedException {
         Path output = folder.resolve("output.txt");
-        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED", "-Xmx512m", "-XX:-CreateCoredumpOnCrash", "-Dorg.metaflowmaps.threads=1",
-                "-XX:ErrorFile=" + folder.resolve("crash.txt"), "-Djava.io.tmpdir=" + folder,
-                "-cp", System.getProperty("java.class.path")));
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED",
+                "-Xmx512m",
+                "-XX:-CreateCoredumpOnCrash",
+                "-Dorg.metaflowmaps.threads=1",
+                "-XX:ErrorFile=" + folder.resolve("crash.txt"),
+                "-Djava.io.tmpdir=" + folder,
+                "-cp",
+                System.getProperty("java.class.path")));
         command.addAll(options);
         command.add(main.getName());
         command.addAll(Arrays.asList(arguments));
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile()).start();
+        Process process = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(output.toFile())
+                .start();
         try {
             assertTrue(process.waitFor(10, TimeUnit.MINUTES), "no end after 10 minutes: " + Files.readString(output));
         } finally {

@@ -59,9 +59,11 @@ class FreeMemoryTest {
     @Test
     void aRequestIsRefusedWithFiguresAndOneThatFitsPasses() {
         FreeMemory.require("this", 1 << 20, "nothing");
-        IllegalArgumentException refused =
-                assertThrows(IllegalArgumentException.class, () -> FreeMemory.require("batch 7", Long.MAX_VALUE / 2, "lower batch"));
-        assertTrue(String.valueOf(refused.getMessage()).matches("batch 7 needs 4\\.0 EiB of memory, .* [KMGT]iB are free: lower batch"),
+        IllegalArgumentException refused = assertThrows(
+                IllegalArgumentException.class, () -> FreeMemory.require("batch 7", Long.MAX_VALUE / 2, "lower batch"));
+        assertTrue(
+                String.valueOf(refused.getMessage())
+                        .matches("batch 7 needs 4\\.0 EiB of memory, .* [KMGT]iB are free: lower batch"),
                 refused.getMessage());
         assertThrows(IllegalArgumentException.class, () -> FreeMemory.require("this", -1, ""));
         assertEquals("1.5 GiB", FreeMemory.text(3L << 29));

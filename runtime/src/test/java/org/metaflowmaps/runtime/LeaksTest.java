@@ -27,14 +27,16 @@ class LeaksTest {
 
     @Test
     void lostObjectsAreReportedAndNotFreed() throws Exception {
-        assertTrue(ClosingRacesTest.child(folder, LeaksTest.class, List.of(), "").contains("all as it should be"));
+        assertTrue(
+                ClosingRacesTest.child(folder, LeaksTest.class, List.of(), "").contains("all as it should be"));
     }
 
     /** JavaCPP's collection is on if an application initialised JavaCPP first. */
     @Test
     void theSameWhereJavacppCollects() throws Exception {
-        assertTrue(ClosingRacesTest.child(folder, LeaksTest.class, List.of("-Dorg.bytedeco.javacpp.nopointergc=false"), "")
-                .contains("all as it should be"));
+        assertTrue(
+                ClosingRacesTest.child(folder, LeaksTest.class, List.of("-Dorg.bytedeco.javacpp.nopointergc=false"), "")
+                        .contains("all as it should be"));
     }
 
     /** The cases, in a JVM of their own. */
@@ -132,7 +134,8 @@ class LeaksTest {
 
     private static void memoryOfAnAutomaticArenaStaysWhileAViewLives() {
         try (TensorScope scope = TensorScope.open()) {
-            MemorySegment memory = Arena.ofAuto().allocateFrom(JAVA_FLOAT, new float[1000]).fill((byte) 1);
+            MemorySegment memory =
+                    Arena.ofAuto().allocateFrom(JAVA_FLOAT, new float[1000]).fill((byte) 1);
             float value = memory.getAtIndex(JAVA_FLOAT, 0);
             WeakReference<MemorySegment> watched = new WeakReference<>(memory);
             Tensor tensor = Torch.of(memory, DType.FLOAT32, 1000);

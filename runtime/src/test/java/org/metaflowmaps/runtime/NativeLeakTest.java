@@ -89,8 +89,14 @@ class NativeLeakTest {
 
     /** Seldom, because libtorch takes milliseconds to describe its stack. */
     private static void fail(int kind, Tensor x, Tensor wrong) {
-        List<Executable> failures = List.of(() -> x.add(wrong), () -> x.add_(wrong), () -> x.chunk(0, 0), () -> x.sort(9),
-                () -> Torch.softmaxBackward(wrong, wrong, 5), () -> Autograd.gradients(x.sum(), List.of(x)), () -> Torch.cat(0, x, wrong));
+        List<Executable> failures = List.of(
+                () -> x.add(wrong),
+                () -> x.add_(wrong),
+                () -> x.chunk(0, 0),
+                () -> x.sort(9),
+                () -> Torch.softmaxBackward(wrong, wrong, 5),
+                () -> Autograd.gradients(x.sum(), List.of(x)),
+                () -> Torch.cat(0, x, wrong));
         assertThrows(TensorException.class, failures.get(kind % failures.size()));
     }
 
@@ -107,8 +113,14 @@ class NativeLeakTest {
     /** In a JVM that collects nothing and has JavaCPP's collection on: what is dropped instead of closed stays in JavaCPP's count. */
     @Test
     void everyJavacppObjectIsClosed() throws Exception {
-        String text = ClosingRacesTest.child(folder, NativeLeakTest.class, List.of("-Dorg.bytedeco.javacpp.nopointergc=false",
-                "-XX:+UnlockExperimentalVMOptions", "-XX:+UseEpsilonGC", "-Xmx2g"));
+        String text = ClosingRacesTest.child(
+                folder,
+                NativeLeakTest.class,
+                List.of(
+                        "-Dorg.bytedeco.javacpp.nopointergc=false",
+                        "-XX:+UnlockExperimentalVMOptions",
+                        "-XX:+UseEpsilonGC",
+                        "-Xmx2g"));
         assertTrue(text.contains("left open 0"), text);
     }
 
@@ -132,8 +144,10 @@ class NativeLeakTest {
         for (String name : List.of("t.safetensors", "t.pt")) {
             try (TensorScope scope = TensorScope.open()) {
                 Tensor values = Torch.zeros(3, 4);
-                TensorFile.write(folder.resolve(name), Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.FLOAT32, Shape.of(3, 4),
-                        () -> values)));
+                TensorFile.write(
+                        folder.resolve(name),
+                        Map.of(),
+                        List.of(new OutgoingTensor.Deferred("w", DType.FLOAT32, Shape.of(3, 4), () -> values)));
                 try (TensorFile file = TensorFile.open(folder.resolve(name))) {
                     file.view("w").add(1);
                 }
@@ -143,9 +157,11 @@ class NativeLeakTest {
 
     @Test
     void theProcessStaysAsLargeAsItWas() throws IOException {
-        assumeTrue(Files.isReadable(STATUS) && residentBytes() >= 0,
+        assumeTrue(
+                Files.isReadable(STATUS) && residentBytes() >= 0,
                 "only Linux shows a process its own memory, as RssAnon in /proc/self/status");
-        // The heap and the compilers grow the process too, now and then: a leak grows it every time, they do not. Tensors are
+        // The heap and the compilers grow the process too, now and then: a leak grows it every time, they do not.
+        // Tensors are
         // large enough for a leak to tower above the heap.
         rounds(ROUNDS, WIDE);
         long grown = Long.MAX_VALUE;
@@ -154,13 +170,17 @@ class NativeLeakTest {
             rounds(ROUNDS, WIDE);
             grown = Math.min(grown, residentBytes() - before);
         }
-        assertTrue(grown < ROUNDS * 2L * WIDE * Float.BYTES / 2, "grew by " + grown + " bytes in " + ROUNDS + " rounds: half a tensor "
-                + "in each, or more");
+        assertTrue(
+                grown < ROUNDS * 2L * WIDE * Float.BYTES / 2,
+                "grew by " + grown + " bytes in " + ROUNDS + " rounds: half a tensor " + "in each, or more");
     }
 
     private static long residentBytes() throws IOException {
         System.gc(); // so that the heap's share is the same each time
-        return Files.readAllLines(STATUS).stream().filter(line -> line.startsWith("RssAnon:"))
-                .mapToLong(line -> Long.parseLong(line.replaceAll("[^0-9]", "")) * 1024).findFirst().orElse(-1);
+        return Files.readAllLines(STATUS).stream()
+                .filter(line -> line.startsWith("RssAnon:"))
+                .mapToLong(line -> Long.parseLong(line.replaceAll("[^0-9]", "")) * 1024)
+                .findFirst()
+                .orElse(-1);
     }
 }

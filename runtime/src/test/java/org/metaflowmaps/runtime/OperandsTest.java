@@ -19,14 +19,23 @@ class OperandsTest {
     void anAdamStepTakesBuffersOfOneKindOnly() {
         try (TensorScope scope = TensorScope.open()) {
             Torch.AdamScalars scalars = new Torch.AdamScalars(Torch.scalar(1), Torch.scalar(0.1), Torch.scalar(0));
-            List<Tensor> wrong = List.of(Torch.zeros(3), Torch.zeros(5), Torch.zeros(2, 2), Torch.zeros(0), Torch.zeros(),
-                    Torch.zeros(DType.FLOAT64, Device.CPU, 4), Torch.zeros(DType.BFLOAT16, Device.CPU, 4), Torch.zeros(1).expand(4),
+            List<Tensor> wrong = List.of(
+                    Torch.zeros(3),
+                    Torch.zeros(5),
+                    Torch.zeros(2, 2),
+                    Torch.zeros(0),
+                    Torch.zeros(),
+                    Torch.zeros(DType.FLOAT64, Device.CPU, 4),
+                    Torch.zeros(DType.BFLOAT16, Device.CPU, 4),
+                    Torch.zeros(1).expand(4),
                     Torch.zeros(4, 2).select(1, 0));
             for (int place = 0; place < 4; place++) {
                 for (Tensor spoilt : wrong) {
                     Tensor[] buffers = {Torch.zeros(4), Torch.zeros(4), Torch.zeros(4), Torch.zeros(4)};
                     buffers[place] = spoilt;
-                    illegalArgument("fusedAdamW_: ", () -> Torch.fusedAdamW_(buffers[0], buffers[1], buffers[2], buffers[3], scalars, RATES));
+                    illegalArgument(
+                            "fusedAdamW_: ",
+                            () -> Torch.fusedAdamW_(buffers[0], buffers[1], buffers[2], buffers[3], scalars, RATES));
                 }
             }
             Tensor values = Torch.zeros(4);
@@ -34,14 +43,36 @@ class OperandsTest {
             Tensor average = Torch.zeros(4);
             Tensor squares = Torch.zeros(4);
             for (Tensor spoilt : List.of(Torch.zeros(2), Torch.zeros(0), Torch.zeros(DType.FLOAT64, Device.CPU))) {
-                illegalArgument("fusedAdamW_: step is", () -> Torch.fusedAdamW_(values, gradients, average, squares,
-                        new Torch.AdamScalars(spoilt, scalars.learningRate(), scalars.skip()), RATES));
-                illegalArgument("fusedAdamW_: skip is", () -> Torch.fusedAdamW_(values, gradients, average, squares,
-                        new Torch.AdamScalars(scalars.step(), scalars.learningRate(), spoilt), RATES));
+                illegalArgument(
+                        "fusedAdamW_: step is",
+                        () -> Torch.fusedAdamW_(
+                                values,
+                                gradients,
+                                average,
+                                squares,
+                                new Torch.AdamScalars(spoilt, scalars.learningRate(), scalars.skip()),
+                                RATES));
+                illegalArgument(
+                        "fusedAdamW_: skip is",
+                        () -> Torch.fusedAdamW_(
+                                values,
+                                gradients,
+                                average,
+                                squares,
+                                new Torch.AdamScalars(scalars.step(), scalars.learningRate(), spoilt),
+                                RATES));
             }
-            illegalArgument("fusedAdamW_: learningRate is", () -> Torch.fusedAdamW_(values, gradients, average, squares,
-                    new Torch.AdamScalars(scalars.step(), Torch.of(new long[] {1}), scalars.skip()), RATES));
-            illegalArgument("average and squareAverage are the same memory",
+            illegalArgument(
+                    "fusedAdamW_: learningRate is",
+                    () -> Torch.fusedAdamW_(
+                            values,
+                            gradients,
+                            average,
+                            squares,
+                            new Torch.AdamScalars(scalars.step(), Torch.of(new long[] {1}), scalars.skip()),
+                            RATES));
+            illegalArgument(
+                    "average and squareAverage are the same memory",
                     () -> Torch.fusedAdamW_(values, gradients, average, average, scalars, RATES));
             assertArrayEquals(new float[4], values.toFloatArray(), "refused before anything is written");
         }
@@ -50,8 +81,13 @@ class OperandsTest {
     @Test
     void adamRatesAreInRange() {
         double nan = Double.NaN;
-        for (double[] rates : new double[][] {{1, 0.9, 0, 0}, {0.9, -0.1, 0, 0}, {0.9, nan, 0, 0},
-                {0.9, 0.9, Double.POSITIVE_INFINITY, 0}, {0.9, 0.9, 0, -1}}) {
+        for (double[] rates : new double[][] {
+            {1, 0.9, 0, 0},
+            {0.9, -0.1, 0, 0},
+            {0.9, nan, 0, 0},
+            {0.9, 0.9, Double.POSITIVE_INFINITY, 0},
+            {0.9, 0.9, 0, -1}
+        }) {
             illegalArgument("Adam with beta1", () -> new Torch.AdamRates(rates[0], rates[1], rates[2], rates[3]));
         }
     }
@@ -65,13 +101,21 @@ class OperandsTest {
             Torch.Normalised normal = Torch.layerNorm(input, 1e-6);
             Tensor mean = normal.mean();
             Tensor rstd = normal.rstd();
-            for (Tensor spoilt : List.of(Torch.zeros(2, 1), Torch.zeros(1), Torch.zeros(4, 1), Torch.zeros(0), mean.to(DType.FLOAT64))) {
-                illegalArgument("layerNormBackward: mean is", () -> Torch.layerNormBackward(gradient, input, spoilt, rstd));
-                illegalArgument("layerNormBackward: rstd is", () -> Torch.layerNormBackward(gradient, input, mean, spoilt));
+            for (Tensor spoilt : List.of(
+                    Torch.zeros(2, 1), Torch.zeros(1), Torch.zeros(4, 1), Torch.zeros(0), mean.to(DType.FLOAT64))) {
+                illegalArgument(
+                        "layerNormBackward: mean is", () -> Torch.layerNormBackward(gradient, input, spoilt, rstd));
+                illegalArgument(
+                        "layerNormBackward: rstd is", () -> Torch.layerNormBackward(gradient, input, mean, spoilt));
             }
-            for (Tensor spoilt : List.of(random.normal(2, 4), random.normal(3, 3), random.normal(12), random.normal(4, 3),
+            for (Tensor spoilt : List.of(
+                    random.normal(2, 4),
+                    random.normal(3, 3),
+                    random.normal(12),
+                    random.normal(4, 3),
                     gradient.to(DType.FLOAT64))) {
-                illegalArgument("layerNormBackward: gradient", () -> Torch.layerNormBackward(spoilt, input, mean, rstd));
+                illegalArgument(
+                        "layerNormBackward: gradient", () -> Torch.layerNormBackward(spoilt, input, mean, rstd));
             }
         }
     }
@@ -85,7 +129,9 @@ class OperandsTest {
             Tensor view = random.normal(4, 4).transpose(0, 1);
             Torch.Normalised normal = Torch.layerNorm(input, 1e-6);
             Tensor mean = Torch.stack(2, normal.mean(), normal.mean()).select(2, 0);
-            assertArrayEquals(Torch.layerNormBackward(view.contiguous(), input, normal.mean(), normal.rstd()).toFloatArray(),
+            assertArrayEquals(
+                    Torch.layerNormBackward(view.contiguous(), input, normal.mean(), normal.rstd())
+                            .toFloatArray(),
                     Torch.layerNormBackward(view, input, mean, normal.rstd()).toFloatArray());
         }
     }
@@ -100,7 +146,8 @@ class OperandsTest {
                 illegalArgument("tanhBackward: gradient has shape", () -> Torch.tanhBackward(gradient, input));
                 illegalArgument("softmaxBackward: gradient has shape", () -> Torch.softmaxBackward(gradient, input, 0));
             }
-            illegalArgument("softmaxBackward: gradient is", () -> Torch.softmaxBackward(input.to(DType.FLOAT64), input, 0));
+            illegalArgument(
+                    "softmaxBackward: gradient is", () -> Torch.softmaxBackward(input.to(DType.FLOAT64), input, 0));
         }
     }
 
@@ -110,11 +157,20 @@ class OperandsTest {
         try (TensorScope scope = TensorScope.open()) {
             Tensor query = Torch.zeros(1, 2, 5, 8);
             Tensor keys = Torch.zeros(1, 2, 3, 8);
-            assertEquals(Shape.of(1, 2, 5, 8), Torch.scaledDotProductAttention(query, keys, keys).shape());
-            for (Tensor other : List.of(Torch.zeros(1, 2, 4, 8), Torch.zeros(2, 2, 3, 8), Torch.zeros(1, 1, 3, 8), Torch.zeros(1, 2, 3, 4),
-                    Torch.zeros(2, 3, 8), Torch.zeros())) {
-                illegalArgument("scaledDotProductAttention: query", () -> Torch.scaledDotProductAttention(query, keys, other));
-                illegalArgument("scaledDotProductAttention: query", () -> Torch.scaledDotProductAttention(query, other, keys));
+            assertEquals(
+                    Shape.of(1, 2, 5, 8),
+                    Torch.scaledDotProductAttention(query, keys, keys).shape());
+            for (Tensor other : List.of(
+                    Torch.zeros(1, 2, 4, 8),
+                    Torch.zeros(2, 2, 3, 8),
+                    Torch.zeros(1, 1, 3, 8),
+                    Torch.zeros(1, 2, 3, 4),
+                    Torch.zeros(2, 3, 8),
+                    Torch.zeros())) {
+                illegalArgument(
+                        "scaledDotProductAttention: query", () -> Torch.scaledDotProductAttention(query, keys, other));
+                illegalArgument(
+                        "scaledDotProductAttention: query", () -> Torch.scaledDotProductAttention(query, other, keys));
             }
         }
     }
@@ -123,15 +179,21 @@ class OperandsTest {
     void labelsAreIndicesWithinTheClasses() {
         try (TensorScope scope = TensorScope.open()) {
             Tensor logits = Torch.zeros(2, 3);
-            for (Tensor labels : List.of(Torch.zeros(2, 3), Torch.zeros(2), Torch.of(new long[] {0}), Torch.of(new long[] {0, 1, 2}),
+            for (Tensor labels : List.of(
+                    Torch.zeros(2, 3),
+                    Torch.zeros(2),
+                    Torch.of(new long[] {0}),
+                    Torch.of(new long[] {0, 1, 2}),
                     Torch.of(new long[] {0, 1}, 2, 1))) {
                 illegalArgument("crossEntropy: labels are", () -> Torch.crossEntropy(logits, labels, 0));
             }
             for (long label : new long[] {3, -1, Long.MAX_VALUE, Long.MIN_VALUE}) {
                 Tensor index = Torch.of(new long[] {0, label});
-                List<Executable> reads = List.of(() -> Torch.crossEntropy(logits, index, 0),
+                List<Executable> reads = List.of(
+                        () -> Torch.crossEntropy(logits, index, 0),
                         () -> Torch.embedding(logits.transpose(0, 1), index),
-                        () -> logits.indexSelect(1, index), () -> logits.gather(1, index.view(2, 1)));
+                        () -> logits.indexSelect(1, index),
+                        () -> logits.gather(1, index.view(2, 1)));
                 for (Executable read : reads) {
                     assertThrows(TensorException.class, read, "label " + label);
                 }
@@ -146,10 +208,15 @@ class OperandsTest {
                 RandomSource random = RandomSource.seeded(1)) {
             Tensor one = Torch.zeros(1);
             for (long[] shape : shapes) {
-                List<Executable> makers = new ArrayList<>(List.of(() -> Torch.zeros(shape),
+                List<Executable> makers = new ArrayList<>(List.of(
+                        () -> Torch.zeros(shape),
                         () -> Torch.empty(DType.UINT8, Device.CPU, shape),
-                        () -> Torch.full(1, DType.FLOAT32, Device.CPU, shape), () -> random.normal(shape), () -> random.uniform(shape),
-                        () -> random.integers(0, 2, shape), () -> Torch.of(new float[1], shape), () -> one.repeat(shape),
+                        () -> Torch.full(1, DType.FLOAT32, Device.CPU, shape),
+                        () -> random.normal(shape),
+                        () -> random.uniform(shape),
+                        () -> random.integers(0, 2, shape),
+                        () -> Torch.of(new float[1], shape),
+                        () -> one.repeat(shape),
                         () -> one.asStrided(shape, new long[shape.length]),
                         () -> new ParameterArena(Map.of("w", Shape.of(shape)), Device.CPU).close()));
                 for (Executable maker : makers) {
@@ -158,10 +225,12 @@ class OperandsTest {
                 }
             }
             // 0 elements, and sizes whose product wraps round to 0.
-            illegalArgument("more elements than memory can hold", () -> Torch.zeros(0).reshape(1L << 32, 1L << 32));
+            illegalArgument(
+                    "more elements than memory can hold", () -> Torch.zeros(0).reshape(1L << 32, 1L << 32));
             illegalArgument("as many strides as sizes", () -> one.asStrided(new long[] {1}, new long[0]));
             illegalArgument("none negative", () -> one.asStrided(new long[] {2}, new long[] {-1}));
-            illegalArgument("stay within memory", () -> one.asStrided(new long[] {3, 3}, new long[] {Long.MAX_VALUE, 2}));
+            illegalArgument(
+                    "stay within memory", () -> one.asStrided(new long[] {3, 3}, new long[] {Long.MAX_VALUE, 2}));
             assertThrows(TensorException.class, () -> one.asStrided(new long[] {2}, new long[] {1}));
             assertThrows(TensorException.class, () -> one.narrow(0, 0, Long.MAX_VALUE));
             assertThrows(TensorException.class, () -> one.narrow(0, Long.MAX_VALUE, 1));
@@ -181,7 +250,8 @@ class OperandsTest {
             assertEquals(1, large.mean().item() / 0.37f, 2e-5);
         }
         try (TensorScope scope = TensorScope.open()) {
-            Tensor columns = Torch.full(0.5, DType.BFLOAT16, Device.CPU, 4096, 1030).transpose(0, 1);
+            Tensor columns =
+                    Torch.full(0.5, DType.BFLOAT16, Device.CPU, 4096, 1030).transpose(0, 1);
             assertEquals(DType.BFLOAT16, columns.norm().dtype());
             assertEquals(1, columns.norm().item() / (0.5 * Math.sqrt(4096 * 1030)), 4e-3);
         }

@@ -87,7 +87,8 @@ class OperationsTest {
         networks();
     }
 
-    private static void both(String name, DoubleBinaryOperator expected, Supplier<Tensor> pair, Supplier<Tensor> number) {
+    private static void both(
+            String name, DoubleBinaryOperator expected, Supplier<Tensor> pair, Supplier<Tensor> number) {
         say(name, LIKE_A, zip(A, B, expected), pair);
         say(name, LIKE_A, map(A, x -> expected.applyAsDouble(x, 1.25)), number);
     }
@@ -97,7 +98,11 @@ class OperationsTest {
         both("sub", (x, y) -> x - y, () -> a().sub(b()), () -> a().sub(1.25));
         both("mul", (x, y) -> x * y, () -> a().mul(b()), () -> a().mul(1.25));
         both("div", (x, y) -> x / y, () -> a().div(b()), () -> a().div(1.25));
-        say("add", LIKE_A, zip(A, numbers(2, 2, 2, 5, 5, 5), Double::sum), () -> a().add(Torch.of(numbers(2, 5), 2, 1)));
+        say(
+                "add",
+                LIKE_A,
+                zip(A, numbers(2, 2, 2, 5, 5, 5), Double::sum),
+                () -> a().add(Torch.of(numbers(2, 5), 2, 1)));
         say("pow", LIKE_A, map(P, x -> Math.pow(x, 1.7)), () -> p().pow(1.7));
         say("neg", LIKE_A, map(A, x -> -x), () -> a().neg());
         say("abs", LIKE_A, map(A, Math::abs), () -> a().abs());
@@ -131,7 +136,11 @@ class OperationsTest {
         both("le", (x, y) -> bool(x <= y), () -> a().le(b()), () -> a().le(1.25));
         both("gt", (x, y) -> bool(x > y), () -> a().gt(b()), () -> a().gt(1.25));
         both("ge", (x, y) -> bool(x >= y), () -> a().ge(b()), () -> a().ge(1.25));
-        say("isFinite", shape(3), numbers(1, 0, 0), () -> Torch.of(numbers(1, Double.POSITIVE_INFINITY, Double.NaN)).isFinite());
+        say(
+                "isFinite",
+                shape(3),
+                numbers(1, 0, 0),
+                () -> Torch.of(numbers(1, Double.POSITIVE_INFINITY, Double.NaN)).isFinite());
         say("logicalNot", LIKE_A, map(A, x -> bool(x <= 0)), () -> mask().logicalNot());
         say("all", shape(), numbers(0), () -> mask().all());
         say("all", shape(), numbers(1), () -> p().gt(0).all());
@@ -151,15 +160,32 @@ class OperationsTest {
         say("min", shape(), numbers(-2), () -> a().min());
         say("amax", shape(3), numbers(3, 1.25, 0.1), () -> a().amax(false, 0));
         say("argmax", shape(2), numbers(1, 0), () -> a().argmax(1));
-        say("var", shape(2), numbers(Reference.variance(rows(A, 3)[0]), Reference.variance(rows(A, 3)[1])), () -> a().var(false, 1));
+        say(
+                "var",
+                shape(2),
+                numbers(Reference.variance(rows(A, 3)[0]), Reference.variance(rows(A, 3)[1])),
+                () -> a().var(false, 1));
         say("norm", shape(), numbers(Math.sqrt(dot(A, A))), () -> a().norm());
-        say("logsumexp", shape(2), Arrays.stream(rows(A, 3)).mapToDouble(row -> Math.log(sum(map(row, Math::exp)))).toArray(),
+        say(
+                "logsumexp",
+                shape(2),
+                Arrays.stream(rows(A, 3))
+                        .mapToDouble(row -> Math.log(sum(map(row, Math::exp))))
+                        .toArray(),
                 () -> a().logsumexp(false, 1));
-        say("logsumexp", shape(), numbers(1000 + Math.log(2)), () -> Torch.of(numbers(1000, 1000)).logsumexp(false, 0));
+        say(
+                "logsumexp",
+                shape(),
+                numbers(1000 + Math.log(2)),
+                () -> Torch.of(numbers(1000, 1000)).logsumexp(false, 0));
         say("cumsum", LIKE_A, numbers(0.5, 1.75, -0.25, 3, 2.25, 2.35), () -> a().cumsum(1));
         say("softmax", LIKE_A, Reference.eachRow(A, 3, Reference::softmax), () -> a().softmax(1));
         say("logSoftmax", LIKE_A, map(Reference.eachRow(A, 3, Reference::softmax), Math::log), () -> a().logSoftmax(1));
-        say("sort", LIKE_A, numbers(-2, 0.5, 1.25, -0.75, 0.1, 3), () -> a().sort(1).values());
+        say(
+                "sort",
+                LIKE_A,
+                numbers(-2, 0.5, 1.25, -0.75, 0.1, 3),
+                () -> a().sort(1).values());
         say("sort", LIKE_A, numbers(2, 0, 1, 1, 2, 0), () -> a().sort(1).indices());
     }
 
@@ -173,16 +199,36 @@ class OperationsTest {
         say("contiguous", shape(3, 2), turned, () -> a().transpose(0, 1).contiguous());
         say("unsqueeze", shape(2, 1, 3), A, () -> a().unsqueeze(1));
         say("squeeze", shape(2, 3), A, () -> a().unsqueeze(1).squeeze(1));
-        say("expand", shape(2, 2), numbers(1, 1, 2, 2), () -> Torch.of(numbers(1, 2), 2, 1).expand(-1, 2));
-        say("repeat", shape(2, 4), numbers(1, 2, 1, 2, 1, 2, 1, 2), () -> Torch.of(numbers(1, 2)).repeat(2, 2));
-        say("repeatInterleave", shape(4), numbers(1, 1, 2, 2), () -> Torch.of(numbers(1, 2)).repeatInterleave(2, 0));
+        say(
+                "expand",
+                shape(2, 2),
+                numbers(1, 1, 2, 2),
+                () -> Torch.of(numbers(1, 2), 2, 1).expand(-1, 2));
+        say(
+                "repeat",
+                shape(2, 4),
+                numbers(1, 2, 1, 2, 1, 2, 1, 2),
+                () -> Torch.of(numbers(1, 2)).repeat(2, 2));
+        say(
+                "repeatInterleave",
+                shape(4),
+                numbers(1, 1, 2, 2),
+                () -> Torch.of(numbers(1, 2)).repeatInterleave(2, 0));
         say("narrow", shape(2, 2), numbers(A[1], A[2], A[4], A[5]), () -> a().narrow(1, 1, 2));
         say("select", shape(2), numbers(A[2], A[5]), () -> a().select(1, 2));
         say("chunk", shape(2, 1), numbers(A[2], A[5]), () -> a().chunk(2, 1)[1]);
-        say("indexSelect", shape(2, 2), numbers(A[2], A[0], A[5], A[3]), () -> a().indexSelect(1, Torch.of(new long[] {2, 0})));
+        say(
+                "indexSelect",
+                shape(2, 2),
+                numbers(A[2], A[0], A[5], A[3]),
+                () -> a().indexSelect(1, Torch.of(new long[] {2, 0})));
         say("gather", shape(2, 1), numbers(A[2], A[4]), () -> a().gather(1, Torch.of(new long[] {2, 1}, 2, 1)));
         say("flip", LIKE_A, numbers(A[2], A[1], A[0], A[5], A[4], A[3]), () -> a().flip(1));
-        say("cat", shape(2, 4), numbers(A[0], A[1], A[2], 8, A[3], A[4], A[5], 9), () -> Torch.cat(1, a(), Torch.of(numbers(8, 9), 2, 1)));
+        say(
+                "cat",
+                shape(2, 4),
+                numbers(A[0], A[1], A[2], 8, A[3], A[4], A[5], 9),
+                () -> Torch.cat(1, a(), Torch.of(numbers(8, 9), 2, 1)));
         say("stack", shape(2, 2, 3), Reference.concat(A, B), () -> Torch.stack(0, a(), b()));
         say("to", LIKE_A, map(A, x -> (float) x), () -> a().to(DType.FLOAT32));
         say("to", LIKE_A, map(A, x -> (long) x), () -> a().to(DType.INT64));
@@ -210,15 +256,27 @@ class OperationsTest {
         say("zero_", LIKE_A, map(A, x -> 0), () -> a().zero_());
         say("fill_", LIKE_A, map(A, x -> 1.1), () -> a().fill_(1.1));
         say("lerp_", LIKE_A, zip(A, B, (x, y) -> x + 0.3 * (y - x)), () -> a().lerp_(b(), 0.3));
-        say("addcmul_", LIKE_A, zip(A, zip(B, P, (x, y) -> 0.3 * x * y), Double::sum), () -> a().addcmul_(b(), p(), 0.3));
-        say("addcdiv_", LIKE_A, zip(A, zip(B, P, (x, y) -> 0.3 * x / y), Double::sum), () -> a().addcdiv_(b(), p(), 0.3));
+        say(
+                "addcmul_",
+                LIKE_A,
+                zip(A, zip(B, P, (x, y) -> 0.3 * x * y), Double::sum),
+                () -> a().addcmul_(b(), p(), 0.3));
+        say(
+                "addcdiv_",
+                LIKE_A,
+                zip(A, zip(B, P, (x, y) -> 0.3 * x / y), Double::sum),
+                () -> a().addcdiv_(b(), p(), 0.3));
         say("sqrt_", LIKE_A, map(P, Math::sqrt), () -> p().sqrt_());
     }
 
     private static void factories() {
         say("zeros", shape(2, 1), numbers(0, 0), () -> Torch.zeros(2, 1));
         say("zeros", shape(0, 3), numbers(), () -> Torch.zeros(DType.INT64, Device.CPU, 0, 3));
-        say("empty", shape(2), numbers(4, 4), () -> Torch.empty(DType.BFLOAT16, Device.CPU, 2).fill_(4));
+        say(
+                "empty",
+                shape(2),
+                numbers(4, 4),
+                () -> Torch.empty(DType.BFLOAT16, Device.CPU, 2).fill_(4));
         say("full", shape(2), numbers(0.1, 0.1), () -> Torch.full(0.1, DType.FLOAT64, Device.CPU, 2));
         say("zerosLike", LIKE_A, map(A, x -> 0), () -> Torch.zerosLike(a()));
         say("onesLike", LIKE_A, map(A, x -> 1), () -> Torch.onesLike(a()));
@@ -227,7 +285,11 @@ class OperationsTest {
         say("of", shape(2), numbers(0.5f, 0.1f), () -> Torch.of(new float[] {0.5f, 0.1f}));
         say("of", shape(1, 2), numbers(3, -4), () -> Torch.of(new long[] {3, -4}, 1, 2));
         say("of", shape(0), numbers(), () -> Torch.of(new double[0]));
-        say("copyOf", shape(1, 2), numbers(3, -4), () -> Torch.copyOf(MemorySegment.ofArray(new long[] {3, -4}), DType.INT64, 1, 2));
+        say(
+                "copyOf",
+                shape(1, 2),
+                numbers(3, -4),
+                () -> Torch.copyOf(MemorySegment.ofArray(new long[] {3, -4}), DType.INT64, 1, 2));
         say("scalar", shape(), numbers(0.1f), () -> Torch.scalar(0.1));
     }
 
@@ -238,47 +300,111 @@ class OperationsTest {
         }
         say("matmul", shape(2, 2), products, () -> a().matmul(b().transpose(0, 1)));
         say("linear", shape(2, 2), products, () -> Torch.linear(a(), b()));
-        say("linear", shape(2, 2), zip(products, numbers(10, 20, 10, 20), Double::sum),
+        say(
+                "linear",
+                shape(2, 2),
+                zip(products, numbers(10, 20, 10, 20), Double::sum),
                 () -> Torch.linear(a(), b(), Torch.of(numbers(10, 20))));
-        say("conv2d", shape(1, 1, 1, 1), numbers(dot(A, B) + 10),
+        say(
+                "conv2d",
+                shape(1, 1, 1, 1),
+                numbers(dot(A, B) + 10),
                 () -> Torch.conv2d(a().view(1, 1, 2, 3), b().view(1, 1, 2, 3), Torch.of(numbers(10)), 0));
         // The identity's place in a 3 x 3 kernel is its middle; one row up, it moves the image down.
-        say("conv2d", shape(1, 2, 2, 3), Reference.concat(map(A, x -> x - 1), numbers(2, 2, 2, A[0] + 2, A[1] + 2, A[2] + 2)),
-                () -> Torch.conv2d(a().view(1, 1, 2, 3), Torch.of(numbers(0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0),
-                2, 1, 3, 3),
-                        Torch.of(numbers(-1, 2)), 1));
+        say(
+                "conv2d",
+                shape(1, 2, 2, 3),
+                Reference.concat(map(A, x -> x - 1), numbers(2, 2, 2, A[0] + 2, A[1] + 2, A[2] + 2)),
+                () -> Torch.conv2d(
+                        a().view(1, 1, 2, 3),
+                        Torch.of(numbers(0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0), 2, 1, 3, 3),
+                        Torch.of(numbers(-1, 2)),
+                        1));
         say("maxPool2d", shape(1, 1, 1, 1), numbers(3), () -> Torch.maxPool2d(a().view(1, 1, 2, 3), 2));
         double[] logs = map(Reference.eachRow(A, 3, Reference::softmax), Math::log);
-        say("crossEntropy", shape(), numbers(-(logs[2] + logs[3]) / 2), () -> Torch.crossEntropy(a(), Torch.of(new long[] {2, 0}), 0));
-        say("crossEntropy", shape(), numbers(-0.7 * (logs[2] + logs[3]) / 2 - 0.3 * sum(logs) / 6),
+        say(
+                "crossEntropy",
+                shape(),
+                numbers(-(logs[2] + logs[3]) / 2),
+                () -> Torch.crossEntropy(a(), Torch.of(new long[] {2, 0}), 0));
+        say(
+                "crossEntropy",
+                shape(),
+                numbers(-0.7 * (logs[2] + logs[3]) / 2 - 0.3 * sum(logs) / 6),
                 () -> Torch.crossEntropy(a(), Torch.of(new long[] {2, 0}), 0.3));
-        say("asStrided", shape(2, 2), numbers(1, 3, 2, 4),
+        say(
+                "asStrided",
+                shape(2, 2),
+                numbers(1, 3, 2, 4),
                 () -> Torch.of(numbers(1, 2, 3, 4, 5, 6), 6).asStrided(new long[] {2, 2}, new long[] {1, 2}));
-        say("linalgEigh", shape(2), numbers(1, 3), () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).values());
-        say("linalgEigh", shape(2, 2), numbers(0.5, 0.5, 0.5, 0.5), () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2))
-                .vectors().square());
-        say("embedding", shape(2, 1, 3), Reference.concat(rows(A, 3)[1], rows(A, 3)[0]),
+        say(
+                "linalgEigh",
+                shape(2),
+                numbers(1, 3),
+                () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2)).values());
+        say(
+                "linalgEigh",
+                shape(2, 2),
+                numbers(0.5, 0.5, 0.5, 0.5),
+                () -> Torch.linalgEigh(Torch.of(numbers(2, 1, 1, 2), 2, 2))
+                        .vectors()
+                        .square());
+        say(
+                "embedding",
+                shape(2, 1, 3),
+                Reference.concat(rows(A, 3)[1], rows(A, 3)[0]),
                 () -> Torch.embedding(a(), Torch.of(new long[] {1, 0}, 2, 1)));
         say("silu", LIKE_A, map(A, Reference::silu), () -> Torch.silu(a()));
         say("geluTanh", LIKE_A, map(A, Reference::geluTanh), () -> Torch.geluTanh(a()));
-        rough("siluBackward", LIKE_A, zip(B, map(A, Reference.derivative(Reference::silu)), (g, d) -> g * d), 1e-8,
+        rough(
+                "siluBackward",
+                LIKE_A,
+                zip(B, map(A, Reference.derivative(Reference::silu)), (g, d) -> g * d),
+                1e-8,
                 () -> Torch.siluBackward(b(), a()));
-        rough("geluTanhBackward", LIKE_A, zip(B, map(A, Reference.derivative(Reference::geluTanh)), (g, d) -> g * d), 1e-8,
+        rough(
+                "geluTanhBackward",
+                LIKE_A,
+                zip(B, map(A, Reference.derivative(Reference::geluTanh)), (g, d) -> g * d),
+                1e-8,
                 () -> Torch.geluTanhBackward(b(), a()));
-        rough("tanhBackward", LIKE_A, zip(B, map(A, Reference.derivative(Math::tanh)), (g, d) -> g * d), 1e-8,
+        rough(
+                "tanhBackward",
+                LIKE_A,
+                zip(B, map(A, Reference.derivative(Math::tanh)), (g, d) -> g * d),
+                1e-8,
                 () -> Torch.tanhBackward(b(), a().tanh()));
-        rough("softmaxBackward", LIKE_A, jacobianProduct(A, B, 3, Reference::softmax), 1e-8,
+        rough(
+                "softmaxBackward",
+                LIKE_A,
+                jacobianProduct(A, B, 3, Reference::softmax),
+                1e-8,
                 () -> Torch.softmaxBackward(b(), a().softmax(1), 1));
-        say("layerNorm", LIKE_A, Reference.eachRow(A, 3, Reference::layerNorm), () -> Torch.layerNorm(a(), Reference.EPS).output());
-        say("layerNorm", shape(2, 1), numbers(-0.25 / 3, 2.35 / 3), () -> Torch.layerNorm(a(), Reference.EPS).mean());
-        say("layerNorm", shape(2, 1), Arrays.stream(rows(A, 3)).mapToDouble(Reference::rstd).toArray(),
+        say(
+                "layerNorm",
+                LIKE_A,
+                Reference.eachRow(A, 3, Reference::layerNorm),
+                () -> Torch.layerNorm(a(), Reference.EPS).output());
+        say(
+                "layerNorm",
+                shape(2, 1),
+                numbers(-0.25 / 3, 2.35 / 3),
+                () -> Torch.layerNorm(a(), Reference.EPS).mean());
+        say(
+                "layerNorm",
+                shape(2, 1),
+                Arrays.stream(rows(A, 3)).mapToDouble(Reference::rstd).toArray(),
                 () -> Torch.layerNorm(a(), Reference.EPS).rstd());
         rough("layerNormBackward", LIKE_A, jacobianProduct(A, B, 3, Reference::layerNorm), 1e-8, () -> {
             Torch.Normalised normal = Torch.layerNorm(a(), Reference.EPS);
             return Torch.layerNormBackward(b(), a(), normal.mean(), normal.rstd());
         });
-        say("scaledDotProductAttention", shape(1, 1, 2, 3), Reference.attention(A, B, P, 3),
-                () -> Torch.scaledDotProductAttention(a().view(1, 1, 2, 3), b().view(1, 1, 2, 3), p().view(1, 1, 2, 3)));
+        say(
+                "scaledDotProductAttention",
+                shape(1, 1, 2, 3),
+                Reference.attention(A, B, P, 3),
+                () -> Torch.scaledDotProductAttention(
+                        a().view(1, 1, 2, 3), b().view(1, 1, 2, 3), p().view(1, 1, 2, 3)));
     }
 
     static Stream<Case> cases() {
@@ -298,11 +424,14 @@ class OperationsTest {
     /** An operation added without a case above fails here. */
     @Test
     void everyOperationHasACase() {
-        Set<Class<?>> results = Set.of(Tensor.class, Tensor[].class, Tensor.Sorted.class, Torch.Normalised.class, Torch.Eigen.class);
+        Set<Class<?>> results =
+                Set.of(Tensor.class, Tensor[].class, Tensor.Sorted.class, Torch.Normalised.class, Torch.Eigen.class);
         Set<String> named = CASES.stream().map(Case::name).collect(Collectors.toCollection(TreeSet::new));
-        Set<String> existing = Stream.of(Tensor.class, Torch.class).flatMap(type -> Arrays.stream(type.getDeclaredMethods()))
+        Set<String> existing = Stream.of(Tensor.class, Torch.class)
+                .flatMap(type -> Arrays.stream(type.getDeclaredMethods()))
                 .filter(method -> Modifier.isPublic(method.getModifiers()) && !method.isSynthetic())
-                .filter(method -> results.contains(method.getReturnType())).map(Method::getName)
+                .filter(method -> results.contains(method.getReturnType()))
+                .map(Method::getName)
                 .collect(Collectors.toCollection(TreeSet::new));
         assertEquals(existing, named);
     }
@@ -332,14 +461,26 @@ class OperationsTest {
             Tensor average = Torch.zerosLike(values);
             Tensor squares = Torch.zerosLike(values);
             for (int step = 1; step <= 3; step++) {
-                Torch.fusedAdamW_(values, gradient, average, squares,
-                        new Torch.AdamScalars(Torch.scalar(step), Torch.scalar(0.01), Torch.scalar(0)), rates);
-                Torch.fusedAdamW_(values, gradient.div(0), average, squares,
-                        new Torch.AdamScalars(Torch.scalar(step), Torch.scalar(0.01), Torch.scalar(1)), rates);
+                Torch.fusedAdamW_(
+                        values,
+                        gradient,
+                        average,
+                        squares,
+                        new Torch.AdamScalars(Torch.scalar(step), Torch.scalar(0.01), Torch.scalar(0)),
+                        rates);
+                Torch.fusedAdamW_(
+                        values,
+                        gradient.div(0),
+                        average,
+                        squares,
+                        new Torch.AdamScalars(Torch.scalar(step), Torch.scalar(0.01), Torch.scalar(1)),
+                        rates);
                 for (int i = 0; i < 6; i++) {
                     mean[i] = 0.9 * mean[i] + 0.1 * B[i];
                     square[i] = 0.99 * square[i] + 0.01 * B[i] * B[i];
-                    double update = mean[i] / (1 - Math.pow(0.9, step)) / (Math.sqrt(square[i] / (1 - Math.pow(0.99, step))) + 1e-8);
+                    double update = mean[i]
+                            / (1 - Math.pow(0.9, step))
+                            / (Math.sqrt(square[i] / (1 - Math.pow(0.99, step))) + 1e-8);
                     value[i] += -0.01 * update - 0.01 * 0.1 * value[i];
                 }
             }

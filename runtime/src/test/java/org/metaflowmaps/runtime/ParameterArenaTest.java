@@ -27,7 +27,9 @@ class ParameterArenaTest {
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             assertEquals(15 + 1 + 70, arena.count());
-            assertEquals(List.of("weight", "scale", "bias"), List.copyOf(arena.parameters().keySet()));
+            assertEquals(
+                    List.of("weight", "scale", "bias"),
+                    List.copyOf(arena.parameters().keySet()));
             assertEquals(0, arena.values().abs().max().item());
             arena.values().copy_(Torch.arange(arena.values().numel()));
             long previousEnd = 0;
@@ -36,7 +38,8 @@ class ParameterArenaTest {
                 double[] values = parameter.toDoubleArray();
                 assertEquals(entry.getValue(), parameter.shape());
                 assertTrue(parameter.requiresGrad());
-                // The buffer holds its own indices, so a parameter shows where it lies: aligned, in order, without gaps inside.
+                // The buffer holds its own indices, so a parameter shows where it lies: aligned, in order, without gaps
+                // inside.
                 assertEquals(0, values[0] % 64);
                 assertTrue(values[0] >= previousEnd);
                 for (int i = 0; i < values.length; i++) {
@@ -55,8 +58,13 @@ class ParameterArenaTest {
                 TensorScope scope = TensorScope.open()) {
             Tensor factor = Torch.arange(15).to(DType.FLOAT32).add(1).reshape(3, 5);
             for (int time = 1; time <= 2; time++) {
-                Autograd.backward(arena.get("weight").mul(factor).sum().add(arena.get("scale").mul(3)));
-                assertArrayEquals(factor.mul(time).toDoubleArray(), arena.view("weight", arena.gradients()).toDoubleArray());
+                Autograd.backward(arena.get("weight")
+                        .mul(factor)
+                        .sum()
+                        .add(arena.get("scale").mul(3)));
+                assertArrayEquals(
+                        factor.mul(time).toDoubleArray(),
+                        arena.view("weight", arena.gradients()).toDoubleArray());
                 assertEquals(3.0 * time, arena.view("scale", arena.gradients()).item());
                 assertEquals(time * (120.0 + 3), arena.gradients().sum().item());
             }
@@ -98,7 +106,9 @@ class ParameterArenaTest {
                 assertEquals(140, arena.get("bias").sum().item());
             }
             illegalArgument("does not have this arena's layout", () -> arena.view("bias", Torch.zeros(3)));
-            illegalArgument("no parameter is named 'wait'; there are 3, such as [weight, scale, bias]", () -> arena.get("wait"));
+            illegalArgument(
+                    "no parameter is named 'wait'; there are 3, such as [weight, scale, bias]",
+                    () -> arena.get("wait"));
         }
     }
 

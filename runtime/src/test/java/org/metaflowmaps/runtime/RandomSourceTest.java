@@ -21,9 +21,13 @@ class RandomSourceTest {
     /** One draw of each kind. */
     private static double[] draws(RandomSource source) {
         try (TensorScope scope = TensorScope.open()) {
-            return Reference.concat(source.normal(3, 5).toDoubleArray(), source.uniform(7).toDoubleArray(),
-                    source.integers(-3, 9, 4).toDoubleArray(), source.permutation(6).toDoubleArray(),
-                    source.categorical(Torch.of(new float[] {1, 2, 3}), 5).toDoubleArray(), source.normal(40).toDoubleArray());
+            return Reference.concat(
+                    source.normal(3, 5).toDoubleArray(),
+                    source.uniform(7).toDoubleArray(),
+                    source.integers(-3, 9, 4).toDoubleArray(),
+                    source.permutation(6).toDoubleArray(),
+                    source.categorical(Torch.of(new float[] {1, 2, 3}), 5).toDoubleArray(),
+                    source.normal(40).toDoubleArray());
         }
     }
 
@@ -97,7 +101,9 @@ class RandomSourceTest {
             assertTrue(dice.min().item() == 1 && dice.max().item() == 6);
             assertFalse(chosen.eq(1).any().item() != 0);
             assertEquals(0.75, chosen.eq(2).to(DType.FLOAT64).mean().item(), 5 * Math.sqrt(3.0 / 16 / count));
-            assertArrayEquals(LongStream.range(0, 500).toArray(), source.permutation(500).sort(0).values().toLongArray());
+            assertArrayEquals(
+                    LongStream.range(0, 500).toArray(),
+                    source.permutation(500).sort(0).values().toLongArray());
         }
     }
 
@@ -120,7 +126,9 @@ class RandomSourceTest {
         try (RandomSource source = RandomSource.seeded(0xffff_ffffL);
                 TensorScope scope = TensorScope.open()) {
             torch.manual_seed(0xffff_ffffL);
-            assertArrayEquals(Tensor.adopt(torch.rand(20)).toDoubleArray(), source.uniform(20).toDoubleArray());
+            assertArrayEquals(
+                    Tensor.adopt(torch.rand(20)).toDoubleArray(),
+                    source.uniform(20).toDoubleArray());
         }
     }
 
@@ -133,7 +141,9 @@ class RandomSourceTest {
                     RandomSource again = RandomSource.seeded(seed)) {
                 double[] numbers = draws(source);
                 assertArrayEquals(numbers, draws(again));
-                assertTrue(streams.add(DoubleStream.of(numbers).boxed().toList()), "seed " + seed + " repeats another's numbers");
+                assertTrue(
+                        streams.add(DoubleStream.of(numbers).boxed().toList()),
+                        "seed " + seed + " repeats another's numbers");
             }
         }
     }
@@ -186,7 +196,9 @@ class RandomSourceTest {
                 try (TensorScope scope = TensorScope.open()) {
                     source.normal(200_000);
                 } catch (IllegalStateException e) {
-                    assertTrue(String.valueOf(e.getMessage()).contains("in use by thread 'drawing' at the same time"), e.getMessage());
+                    assertTrue(
+                            String.valueOf(e.getMessage()).contains("in use by thread 'drawing' at the same time"),
+                            e.getMessage());
                     refused.set(true);
                 }
             }

@@ -94,7 +94,9 @@ final class Reference {
     /** Softmax attention of one head, each argument (tokens, width) in row-major order. */
     static double[] attention(double[] query, double[] key, double[] value, int width) {
         return eachRow(query, width, q -> {
-            double[] scores = Arrays.stream(rows(key, width)).mapToDouble(k -> dot(q, k) / Math.sqrt(width)).toArray();
+            double[] scores = Arrays.stream(rows(key, width))
+                    .mapToDouble(k -> dot(q, k) / Math.sqrt(width))
+                    .toArray();
             double[] weights = softmax(scores);
             double[] result = new double[width];
             for (int token = 0; token < weights.length; token++) {

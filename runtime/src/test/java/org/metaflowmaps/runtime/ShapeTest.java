@@ -11,7 +11,8 @@ class ShapeTest {
     @Test
     void stridesAreLibtorchs() {
         try (TensorScope scope = TensorScope.open()) {
-            for (Shape shape : new Shape[] {Shape.of(), Shape.of(5), Shape.of(2, 3, 4), Shape.of(2, 0, 4), Shape.of(1, 1)}) {
+            for (Shape shape :
+                    new Shape[] {Shape.of(), Shape.of(5), Shape.of(2, 3, 4), Shape.of(2, 0, 4), Shape.of(1, 1)}) {
                 Tensor tensor = Torch.zeros(DType.FLOAT32, Device.CPU, shape);
                 assertEquals(shape, tensor.shape());
                 assertEquals(tensor.numel(), shape.numel());

@@ -27,22 +27,29 @@ class TensorExceptionTest {
             Tensor x = Torch.zeros(2, 3);
             Tensor y = Torch.zeros(DType.INT64, Device.CPU, 4);
             failures.add(new Failure(List.of("add failed on float32[2, 3] and int64[4]: ", MISMATCH), () -> x.add(y)));
-            failures.add(new Failure(List.of("add_ failed on float32[2, 3] and int64[4]: ", MISMATCH), () -> x.add_(y)));
+            failures.add(
+                    new Failure(List.of("add_ failed on float32[2, 3] and int64[4]: ", MISMATCH), () -> x.add_(y)));
             failures.add(new Failure(List.of("matmul failed on float32[2, 3] and int64[4]: "), () -> x.matmul(y)));
-            failures.add(new Failure(List.of("view failed on float32[2, 3]: ", "shape '[5]' is invalid"), () -> x.view(5)));
+            failures.add(
+                    new Failure(List.of("view failed on float32[2, 3]: ", "shape '[5]' is invalid"), () -> x.view(5)));
             failures.add(new Failure(List.of("mul_ failed on int64[4]: ", "can't be cast"), () -> y.mul_(0.5)));
-            failures.add(new Failure(List.of("sum failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sum(false, 2)));
+            failures.add(new Failure(
+                    List.of("sum failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sum(false, 2)));
             failures.add(new Failure(List.of("chunk failed on float32[2, 3]: ", "chunk"), () -> x.chunk(0, 0)));
-            failures.add(new Failure(List.of("sort failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sort(7)));
+            failures.add(
+                    new Failure(List.of("sort failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sort(7)));
             failures.add(new Failure(List.of("cat failed on float32[2, 3] and int64[4]: "), () -> Torch.cat(0, x, y)));
-            failures.add(new Failure(List.of("softmaxBackward failed on float32[2, 3] and float32[2, 3]: ", "Dimension out of range"),
+            failures.add(new Failure(
+                    List.of("softmaxBackward failed on float32[2, 3] and float32[2, 3]: ", "Dimension out of range"),
                     () -> Torch.softmaxBackward(x, x, 5)));
             failures.add(new Failure(List.of("normal failed: ", "memory"), () -> random.normal(1L << 50)));
             failures.add(new Failure(List.of("silu failed on int64[4]: "), () -> Torch.silu(y)));
             failures.add(new Failure(List.of("categorical failed on float32[2, 3]: "), () -> random.categorical(x, 3)));
-            failures.add(new Failure(List.of("restoring a random state failed on int64[4]: "), () -> random.restore(y)));
+            failures.add(
+                    new Failure(List.of("restoring a random state failed on int64[4]: "), () -> random.restore(y)));
             failures.add(new Failure(List.of("backward failed on float32[2, 3]: "), () -> Autograd.backward(x)));
-            failures.add(new Failure(List.of("gradients failed on float32[]: ", "does not require grad"),
+            failures.add(new Failure(
+                    List.of("gradients failed on float32[]: ", "does not require grad"),
                     () -> Autograd.gradients(x.sum(), List.of(x))));
             for (Failure failure : failures) {
                 String message = "";
@@ -62,12 +69,18 @@ class TensorExceptionTest {
     @Test
     void libtorchsTextIsCutToItsSentence() {
         Map<String, String> texts = Map.of(
-                "shape is wrong\nException raised from x at /a/b.cpp:7 (most recent call first):\nframe #0: f() (libc10.so)",
+                "shape is wrong\n"
+                        + "Exception raised from x at /a/b.cpp:7 (most recent call first):\n"
+                        + "frame #0: f() (libc10.so)",
                 "shape is wrong",
-                "x INTERNAL ASSERT FAILED at \"/pytorch/c10/x.cpp\":12, please report", "x INTERNAL ASSERT FAILED, please report",
+                "x INTERNAL ASSERT FAILED at \"/pytorch/c10/x.cpp\":12, please report",
+                "x INTERNAL ASSERT FAILED, please report",
                 "Could not run 'aten::x'.\n  It is rare.\n\nCPU: registered at /pytorch/build/x.cpp:3",
                 "Could not run 'aten::x'. It is rare.",
-                "[enforce fail at alloc_cpu.cpp:127] err == 0. no room", "no room", "", "libtorch gave no reason");
+                "[enforce fail at alloc_cpu.cpp:127] err == 0. no room",
+                "no room",
+                "",
+                "libtorch gave no reason");
         texts.forEach((text, sentence) -> assertEquals(sentence, LibtorchText.sentence(text)));
     }
 
@@ -79,14 +92,20 @@ class TensorExceptionTest {
             Tensor x = Torch.zeros(2);
             refused(NullPointerException.class, "add: the second operand is null", () -> x.add((Tensor) null));
             refused(NullPointerException.class, "add_: the second operand is null", () -> x.add_((Tensor) null));
-            refused(NullPointerException.class, "where: the third operand is null", () -> Torch.where(x.eq(0), x, null));
+            refused(
+                    NullPointerException.class,
+                    "where: the third operand is null",
+                    () -> Torch.where(x.eq(0), x, null));
             refused(NullPointerException.class, "linear: the first operand is null", () -> Torch.linear(null, x));
             refused(NullPointerException.class, "is null", () -> x.lerp(x, null));
             refused(NullPointerException.class, "cat: tensor 1 of the 2 operands is null", () -> Torch.cat(0, x, null));
             refused(NullPointerException.class, "siluBackward: gradient is null", () -> Torch.siluBackward(null, x));
             refused(NullPointerException.class, "reshape: shape is null", () -> x.reshape((long[]) null));
             refused(NullPointerException.class, "sum: dims is null", () -> x.sum(false, (long[]) null));
-            refused(NullPointerException.class, "categorical: the first operand is null", () -> random.categorical(null, 1));
+            refused(
+                    NullPointerException.class,
+                    "categorical: the first operand is null",
+                    () -> random.categorical(null, 1));
         }
     }
 
@@ -95,10 +114,16 @@ class TensorExceptionTest {
         assumeFalse(Libtorch.info().cudaBuild());
         Device gpu = Device.cuda(0);
         try (TensorScope scope = TensorScope.open()) {
-            List<Executable> uses = List.of(() -> Torch.zeros(DType.FLOAT32, gpu, 2), () -> Torch.zeros(2).to(gpu),
-                    () -> RandomSource.seeded(1, gpu), () -> new ParameterArena(Map.of("w", Shape.of(1)), gpu).close(), gpu::available);
+            List<Executable> uses = List.of(
+                    () -> Torch.zeros(DType.FLOAT32, gpu, 2),
+                    () -> Torch.zeros(2).to(gpu),
+                    () -> RandomSource.seeded(1, gpu),
+                    () -> new ParameterArena(Map.of("w", Shape.of(1)), gpu).close(),
+                    gpu::available);
             for (Executable use : uses) {
-                String message = refused(IllegalArgumentException.class, "cuda:0 cannot be used: this libtorch was built without CUDA",
+                String message = refused(
+                        IllegalArgumentException.class,
+                        "cuda:0 cannot be used: this libtorch was built without CUDA",
                         use);
                 assertEquals(1, message.lines().count(), message);
             }
@@ -110,8 +135,12 @@ class TensorExceptionTest {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(1)) {
             illegalArgument("shape [2, -1] has a negative size", () -> Torch.zeros(2, -1));
-            illegalArgument("size(2) of a tensor with shape [1, 1]", () -> Torch.zeros(1, 1).size(2));
-            illegalArgument("item() needs one element, this is Tensor(float32[2] on cpu", () -> Torch.zeros(2).item());
+            illegalArgument(
+                    "size(2) of a tensor with shape [1, 1]",
+                    () -> Torch.zeros(1, 1).size(2));
+            illegalArgument(
+                    "item() needs one element, this is Tensor(float32[2] on cpu",
+                    () -> Torch.zeros(2).item());
             illegalArgument("integers from 3 to below 3", () -> random.integers(3, 3, 1));
             illegalArgument("no inputs", () -> Autograd.gradients(Torch.zeros(), List.of()));
             illegalArgument("'tpu' is no device", () -> Device.parse("tpu"));
@@ -126,7 +155,9 @@ class TensorExceptionTest {
         try (TensorScope scope = TensorScope.open()) {
             Tensor tensor = Torch.zeros(DType.BFLOAT16, Device.CPU, 2, 0, 3);
             assertEquals("Tensor(bfloat16[2, 0, 3] on cpu)", tensor.toString());
-            assertEquals(List.of(3L, 0L, 3L, 0L), List.of((long) tensor.dim(), tensor.numel(), tensor.size(-1), tensor.size(1)));
+            assertEquals(
+                    List.of(3L, 0L, 3L, 0L),
+                    List.of((long) tensor.dim(), tensor.numel(), tensor.size(-1), tensor.size(1)));
             assertEquals(Device.CPU, Device.parse("cpu"));
             assertEquals(Device.cuda(1), Device.parse("cuda:1"));
             assertEquals(Device.cuda(0), Device.parse("cuda"));

@@ -99,7 +99,8 @@ class TensorScopeTest {
         try (TensorScope scope = TensorScope.open()) {
             operands.add(Torch.zeros(1L << 22));
             Tensor turned = Torch.zeros(3, 2).transpose(0, 1);
-            operands.addAll(List.of(turned, Torch.zeros(2, 3), Torch.zeros(2, 1), Torch.full(1, DType.FLOAT32, Device.CPU, 2, 1)));
+            operands.addAll(List.of(
+                    turned, Torch.zeros(2, 3), Torch.zeros(2, 1), Torch.full(1, DType.FLOAT32, Device.CPU, 2, 1)));
             operands.add(Torch.zeros(2).requiresGrad_(true));
             operands.add(operands.getLast().sum());
             operands.forEach(Tensor::retain);
@@ -110,8 +111,12 @@ class TensorScopeTest {
         Tensor leaf = operands.get(5);
         Tensor loss = operands.get(6);
         long live = NativeMemory.liveTensors();
-        for (Executable action : List.<Executable>of(large::norm, () -> large.sort(0), () -> input.chunk(2, 0),
-                () -> Torch.layerNorm(input, 1e-6), () -> Torch.linalgEigh(input),
+        for (Executable action : List.<Executable>of(
+                large::norm,
+                () -> large.sort(0),
+                () -> input.chunk(2, 0),
+                () -> Torch.layerNorm(input, 1e-6),
+                () -> Torch.linalgEigh(input),
                 () -> Torch.layerNormBackward(turned, input, operands.get(3), operands.get(4)),
                 () -> Torch.layerNormBackward(input, input, operands.get(3), operands.get(4)),
                 () -> Autograd.gradients(loss, List.of(leaf)))) {
@@ -120,7 +125,8 @@ class TensorScopeTest {
         }
         try (TensorScope scope = TensorScope.open()) {
             // The graph is still there.
-            assertEquals(1, Autograd.gradients(loss, List.of(leaf)).getFirst().max().item());
+            assertEquals(
+                    1, Autograd.gradients(loss, List.of(leaf)).getFirst().max().item());
         }
         operands.forEach(Tensor::close);
     }
@@ -233,11 +239,26 @@ class TensorScopeTest {
             Tensor other = Torch.zeros(2);
             freed.close();
             assertEquals("Tensor(freed)", freed.toString());
-            List<Executable> uses = List.of(freed::shape, freed::item, freed::segment, freed::unwrap, freed::requiresGrad,
-                    freed::toFloatArray, () -> freed.add(1), () -> freed.add_(1), () -> other.add(freed), () -> other.add_(freed),
-                    () -> other.addcmul_(other, freed, 1), () -> freed.chunk(1, 0), () -> Torch.cat(0, other, freed), () -> freed.sort(0),
-                    () -> other.lerp(other, freed), () -> Torch.layerNorm(freed, 1), () -> Autograd.backward(freed),
-                    () -> Torch.softmaxBackward(other, freed, 0), () -> Autograd.gradients(other, List.of(freed)));
+            List<Executable> uses = List.of(
+                    freed::shape,
+                    freed::item,
+                    freed::segment,
+                    freed::unwrap,
+                    freed::requiresGrad,
+                    freed::toFloatArray,
+                    () -> freed.add(1),
+                    () -> freed.add_(1),
+                    () -> other.add(freed),
+                    () -> other.add_(freed),
+                    () -> other.addcmul_(other, freed, 1),
+                    () -> freed.chunk(1, 0),
+                    () -> Torch.cat(0, other, freed),
+                    () -> freed.sort(0),
+                    () -> other.lerp(other, freed),
+                    () -> Torch.layerNorm(freed, 1),
+                    () -> Autograd.backward(freed),
+                    () -> Torch.softmaxBackward(other, freed, 0),
+                    () -> Autograd.gradients(other, List.of(freed)));
             for (Executable use : uses) {
                 illegalState("this tensor was freed: its scope closed or close() was called", use);
             }
@@ -284,7 +305,9 @@ class TensorScopeTest {
                 assertEquals(live.size() + 1, scope.size());
                 assertEquals(kept, outer.size());
                 assertEquals(tensorsBefore + live.size() + 1 + kept, NativeMemory.liveTensors());
-                assertTrue(scope.capacity() <= 4 * 20_000, "a scope for 20,000 tensors holds room for " + scope.capacity());
+                assertTrue(
+                        scope.capacity() <= 4 * 20_000,
+                        "a scope for 20,000 tensors holds room for " + scope.capacity());
                 assertTrue(live.stream().noneMatch(Tensor::isFreed));
             }
             assertTrue(live.stream().allMatch(Tensor::isFreed));

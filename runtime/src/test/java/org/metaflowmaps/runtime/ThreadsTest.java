@@ -23,11 +23,13 @@ class ThreadsTest {
         public static void main(String[] arguments) throws IOException {
             long before = unnamed();
             Libtorch.load();
-            try (RandomSource random = RandomSource.seeded(1); TensorScope scope = TensorScope.open()) {
+            try (RandomSource random = RandomSource.seeded(1);
+                    TensorScope scope = TensorScope.open()) {
                 Tensor square = random.normal(600, 600);
                 square.matmul(square).exp().sum();
             }
-            System.out.println("more " + (unnamed() - before) + " of " + Libtorch.info().threads());
+            System.out.println(
+                    "more " + (unnamed() - before) + " of " + Libtorch.info().threads());
         }
 
         /** Native threads bear the name of the program. */
@@ -43,9 +45,15 @@ class ThreadsTest {
     }
 
     private static String run(int threads) throws IOException, InterruptedException {
-        Process child = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED", "-Dorg.metaflowmaps.threads=" + threads, "-cp", System.getProperty("java.class.path"),
-                Child.class.getName()).redirectErrorStream(true).start();
+        Process child = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "--enable-native-access=ALL-UNNAMED",
+                        "-Dorg.metaflowmaps.threads=" + threads,
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Child.class.getName())
+                .redirectErrorStream(true)
+                .start();
         String text = new String(child.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(0, child.waitFor(), text);
         return text;
@@ -60,7 +68,9 @@ class ThreadsTest {
 
     @Test
     void moreThreadsMakePools() throws IOException, InterruptedException {
-        assumeTrue(Files.isDirectory(TASKS) && Runtime.getRuntime().availableProcessors() > 1, "there are no threads to count");
+        assumeTrue(
+                Files.isDirectory(TASKS) && Runtime.getRuntime().availableProcessors() > 1,
+                "there are no threads to count");
         String text = run(2);
         assertTrue(text.matches("(?s).*more [1-9]\\d* of 2\\s*"), text);
     }

@@ -62,7 +62,8 @@ class ZeroCopyTest {
     void aSafetensorsViewLiesOnTheMappedFile() throws IOException {
         Path path = folder.resolve("weights.safetensors");
         try (TensorScope scope = TensorScope.open()) {
-            Safetensors.write(path, Map.of(), Map.of("w", Torch.of(new float[] {1, 2, 3}), "n", Torch.of(new long[] {4}, 1)));
+            Safetensors.write(
+                    path, Map.of(), Map.of("w", Torch.of(new float[] {1, 2, 3}), "n", Torch.of(new long[] {4}, 1)));
         }
         byte[] before = Files.readAllBytes(path);
         try (SafetensorsFile file = SafetensorsFile.open(path);
@@ -73,7 +74,8 @@ class ZeroCopyTest {
             assertArrayEquals(new float[] {10, 2, 3}, view.toFloatArray());
             view.add_(1);
             assertArrayEquals(new float[] {11, 3, 4}, file.bytes("w").toArray(JAVA_FLOAT));
-            assertArrayEquals(new float[] {11, 3, 4}, Safetensors.view(file, "w").toFloatArray());
+            assertArrayEquals(
+                    new float[] {11, 3, 4}, Safetensors.view(file, "w").toFloatArray());
             assertEquals(file.bytes("w").address(), view.segment().address());
             assertEquals(4, Safetensors.view(file, "n").item());
         }
@@ -87,7 +89,10 @@ class ZeroCopyTest {
             Path path = folder.resolve(name);
             try (TensorScope scope = TensorScope.open()) {
                 Tensor values = Torch.arange(100_000);
-                TensorFile.write(path, Map.of(), List.of(new OutgoingTensor.Deferred("w", DType.INT64, Shape.of(100_000), () -> values)));
+                TensorFile.write(
+                        path,
+                        Map.of(),
+                        List.of(new OutgoingTensor.Deferred("w", DType.INT64, Shape.of(100_000), () -> values)));
                 TensorFile file = TensorFile.open(path);
                 Tensor part = file.view("w").narrow(0, 50_000, 50_000);
                 MemorySegment bytes = file instanceof SafetensorsFile mapped ? mapped.bytes("w") : null;
@@ -107,14 +112,16 @@ class ZeroCopyTest {
         try (Arena arena = Arena.ofConfined();
                 TensorScope scope = TensorScope.open()) {
             MemorySegment memory = arena.allocateFrom(JAVA_FLOAT, 1, 2, 3).asReadOnly();
-            illegalArgument("read-only segment, because libtorch may write to it: copy with Torch.copyOf",
+            illegalArgument(
+                    "read-only segment, because libtorch may write to it: copy with Torch.copyOf",
                     () -> Torch.of(memory, DType.FLOAT32, 3));
             Tensor copy = Torch.copyOf(memory, DType.FLOAT32, 3);
             assertArrayEquals(new float[] {2, 3, 4}, copy.add_(1).toFloatArray());
             assertArrayEquals(new float[] {1, 2, 3}, memory.toArray(JAVA_FLOAT));
             // Bytes at any address can be copied.
             MemorySegment crooked = arena.allocate(13).asSlice(1, 12);
-            assertArrayEquals(new float[3], Torch.copyOf(crooked, DType.FLOAT32, 3).toFloatArray());
+            assertArrayEquals(
+                    new float[3], Torch.copyOf(crooked, DType.FLOAT32, 3).toFloatArray());
             illegalArgument("needs exactly 8", () -> Torch.copyOf(memory, DType.FLOAT32, 2));
             assertEquals(2, scope.size());
         }
@@ -128,8 +135,14 @@ class ZeroCopyTest {
             Tensor copy;
             try (Arena arena = Arena.ofShared()) {
                 tensor = Torch.of(arena.allocateFrom(JAVA_FLOAT, 1, 2, 3, 4), DType.FLOAT32, 2, 2);
-                views = List.of(tensor.view(4), tensor.select(0, 1).unsqueeze(0), tensor.chunk(2, 0)[1], tensor.detach().permute(1, 0),
-                        tensor.contiguous(), tensor.to(DType.FLOAT32).expand(3, 2, 2), tensor.asStrided(new long[] {1}, new long[] {1}));
+                views = List.of(
+                        tensor.view(4),
+                        tensor.select(0, 1).unsqueeze(0),
+                        tensor.chunk(2, 0)[1],
+                        tensor.detach().permute(1, 0),
+                        tensor.contiguous(),
+                        tensor.to(DType.FLOAT32).expand(3, 2, 2),
+                        tensor.asStrided(new long[] {1}, new long[] {1}));
                 copy = tensor.add(1);
             }
             illegalState("the arena that Torch.of got it from was closed", tensor::toFloatArray);
@@ -160,7 +173,10 @@ class ZeroCopyTest {
         try (TensorScope scope = TensorScope.open()) {
             for (DType type : DType.values()) {
                 Tensor original = Torch.of(new float[] {0, 1, 1, 0, 1, 1}, 2, 3).to(type);
-                Safetensors.write(path, Map.of(), Map.of("t", original.transpose(0, 1), "none", Torch.empty(type, Device.CPU, 0, 2)));
+                Safetensors.write(
+                        path,
+                        Map.of(),
+                        Map.of("t", original.transpose(0, 1), "none", Torch.empty(type, Device.CPU, 0, 2)));
                 try (SafetensorsFile file = SafetensorsFile.open(path);
                         TensorScope inner = TensorScope.open()) {
                     Tensor read = Safetensors.view(file, "t");

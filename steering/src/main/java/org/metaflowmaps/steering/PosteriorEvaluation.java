@@ -23,7 +23,8 @@ import org.metaflowmaps.runtime.Torch;
  * @param reference error of a given estimate, such as the class mean
  * @param spread standard deviation of an item's draws
  */
-public record PosteriorEvaluation(double time, double meanOfDraws, double scaledState, double reference, double spread) {
+public record PosteriorEvaluation(
+        double time, double meanOfDraws, double scaledState, double reference, double spread) {
     /** Items evaluated at once; their draws are one batch. */
     private static final int CHUNK = 16;
 
@@ -40,10 +41,17 @@ public record PosteriorEvaluation(double time, double meanOfDraws, double scaled
      * @throws IllegalArgumentException if one of these is out of its range
      */
     public static PosteriorEvaluation of(
-            PosteriorSampler sampler, Tensor items, Condition condition, Tensor references, double time, int draws,
+            PosteriorSampler sampler,
+            Tensor items,
+            Condition condition,
+            Tensor references,
+            double time,
+            int draws,
             RandomSource random) {
-        Preconditions.checkArgument(time > 0 && time < 1, "posterior evaluation: time %s, expected above 0 and below 1", time);
-        Preconditions.checkArgument(draws >= 2, "posterior evaluation: %s draws, expected at least 2 for a spread", draws);
+        Preconditions.checkArgument(
+                time > 0 && time < 1, "posterior evaluation: time %s, expected above 0 and below 1", time);
+        Preconditions.checkArgument(
+                draws >= 2, "posterior evaluation: %s draws, expected at least 2 for a spread", draws);
         Preconditions.checkArgument(items.size(0) > 0, "posterior evaluation: no items, expected at least one");
         double[] sums = new double[4];
         for (long from = 0; from < items.size(0); from += CHUNK) {
@@ -60,7 +68,11 @@ public record PosteriorEvaluation(double time, double meanOfDraws, double scaled
             }
         }
         double elements = items.numel();
-        return new PosteriorEvaluation(time, Math.sqrt(sums[0] / elements), Math.sqrt(sums[1] / elements), Math.sqrt(sums[2] / elements),
+        return new PosteriorEvaluation(
+                time,
+                Math.sqrt(sums[0] / elements),
+                Math.sqrt(sums[1] / elements),
+                Math.sqrt(sums[2] / elements),
                 Math.sqrt(sums[3] / elements));
     }
 

@@ -59,12 +59,19 @@ final class ExtractedDriftTest {
         Tensor time = Torch.of(TIMES);
         Tensor state = random.normal(TIMES.length, 2);
         double[] exact = exact(state);
-        assertArrayEquals(exact, new NetworkDrift(map).at(time, state, Condition.none()).toDoubleArray(), ROUNDING);
-        for (Tensor noise : new Tensor[] {Torch.zeros(1, 2), random.normal(TIMES.length, 2).mul(3)}) {
-            assertArrayEquals(exact, new StartDrift(map, noise).at(time, state, Condition.none()).toDoubleArray(), ROUNDING);
+        assertArrayEquals(
+                exact, new NetworkDrift(map).at(time, state, Condition.none()).toDoubleArray(), ROUNDING);
+        for (Tensor noise :
+                new Tensor[] {Torch.zeros(1, 2), random.normal(TIMES.length, 2).mul(3)}) {
+            assertArrayEquals(
+                    exact,
+                    new StartDrift(map, noise).at(time, state, Condition.none()).toDoubleArray(),
+                    ROUNDING);
         }
         int draws = 4000;
-        double[] drawn = new DrawsDrift(map, draws, random).at(time, state, Condition.none()).toDoubleArray();
+        double[] drawn = new DrawsDrift(map, draws, random)
+                .at(time, state, Condition.none())
+                .toDoubleArray();
         for (int i = 0; i < drawn.length; i++) {
             double error = posteriorDeviation(i % 2, TIMES[i / 2]) / (1 - TIMES[i / 2]) / Math.sqrt(draws);
             assertEquals(exact[i], drawn[i], 5 * error, "t = " + TIMES[i / 2]);
@@ -101,17 +108,23 @@ final class ExtractedDriftTest {
     void eulerStepsOfGlassApproachTheMapsOwnDraws() {
         Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2));
         Tensor noise = random.normal(TIMES.length, 2);
-        double[] exact = new PosteriorSampler(map, 1).sample(noise, context).samples().toDoubleArray();
+        double[] exact =
+                new PosteriorSampler(map, 1).sample(noise, context).samples().toDoubleArray();
         double[] states = context.state().toDoubleArray();
         double[] noises = noise.toDoubleArray();
         for (int i = 0; i < exact.length; i++) {
-            assertEquals(posteriorMean(i % 2, TIMES[i / 2], states[i]) + posteriorDeviation(i % 2, TIMES[i / 2]) * noises[i],
-                    exact[i], ROUNDING);
+            assertEquals(
+                    posteriorMean(i % 2, TIMES[i / 2], states[i]) + posteriorDeviation(i % 2, TIMES[i / 2]) * noises[i],
+                    exact[i],
+                    ROUNDING);
         }
         double[] errors = new double[2];
         for (int run = 0; run < 2; run++) {
             map.times.clear();
-            double[] drawn = new GlassSampler(new Glass(new NetworkDrift(map)), 64 << run).sample(noise, context).samples().toDoubleArray();
+            double[] drawn = new GlassSampler(new Glass(new NetworkDrift(map)), 64 << run)
+                    .sample(noise, context)
+                    .samples()
+                    .toDoubleArray();
             assertEquals(64 << run, map.times.size(), "evaluations");
             for (int i = 0; i < drawn.length; i++) {
                 errors[run] += Math.abs(drawn[i] - exact[i]);
@@ -128,11 +141,14 @@ final class ExtractedDriftTest {
         Tensor noise = random.normal(TIMES.length, 2);
         double[] states = context.state().toDoubleArray();
         System.arraycopy(noise.toDoubleArray(), 0, states, 0, 2);
-        new GlassSampler(new Glass((time, state, condition) -> {
-            assertArrayEquals(TIMES, time.toFloatArray(), 1e-6f);
-            assertArrayEquals(states, state.toDoubleArray(), 1e-6);
-            return Torch.zerosLike(state);
-        }), 1).sample(noise, context);
+        new GlassSampler(
+                        new Glass((time, state, condition) -> {
+                            assertArrayEquals(TIMES, time.toFloatArray(), 1e-6f);
+                            assertArrayEquals(states, state.toDoubleArray(), 1e-6);
+                            return Torch.zerosLike(state);
+                        }),
+                        1)
+                .sample(noise, context);
     }
 
     @Test
@@ -153,13 +169,19 @@ final class ExtractedDriftTest {
         Tensor one = Torch.of(new float[] {0.5f, 1});
         Tensor state = Torch.zeros(2, 2);
         assertThrows(IllegalArgumentException.class, () -> new StartDrift(map, state).at(one, state, Condition.none()));
-        assertThrows(IllegalArgumentException.class, () -> new DrawsDrift(map, 1, random).at(one, state, Condition.none()));
+        assertThrows(
+                IllegalArgumentException.class, () -> new DrawsDrift(map, 1, random).at(one, state, Condition.none()));
         assertThrows(IllegalArgumentException.class, () -> new DrawsDrift(map, 0, random));
         assertThrows(IllegalArgumentException.class, () -> new GlassSampler(new Glass(new NetworkDrift(map)), 0));
         Tensor labels = Torch.zeros(2).to(DType.INT64);
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, Condition.labelled(labels), 1, 2, random));
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state, Condition.labelled(labels), 0.5, 3, random));
-        assertThrows(IllegalArgumentException.class, () -> DriftDisagreement.of(map, state.narrow(0, 0, 0), Condition.labelled(labels), 0.5, 2,
-                random));
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> DriftDisagreement.of(map, state, Condition.labelled(labels), 1, 2, random));
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> DriftDisagreement.of(map, state, Condition.labelled(labels), 0.5, 3, random));
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> DriftDisagreement.of(map, state.narrow(0, 0, 0), Condition.labelled(labels), 0.5, 2, random));
     }
 }

@@ -1,6 +1,5 @@
 package org.metaflowmaps.steering;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -9,6 +8,7 @@ import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -27,6 +27,7 @@ final class GaussianMap implements MetaFlowMap {
 
     /** The contexts' times and labels, call by call. */
     final List<float[]> times = new ArrayList<>();
+
     final List<long[]> labels = new ArrayList<>();
 
     private final ParameterArena none = new ParameterArena(Map.of("unused", Shape.of(1)), Device.CPU);
@@ -34,12 +35,15 @@ final class GaussianMap implements MetaFlowMap {
     /** Mean of the posterior of coordinate i at x_t. */
     static double posteriorMean(int i, double time, double state) {
         double variance = DEVIATION[i] * DEVIATION[i];
-        return ((1 - time) * (1 - time) * MEAN[i] + time * variance * state) / ((1 - time) * (1 - time) + time * time * variance);
+        return ((1 - time) * (1 - time) * MEAN[i] + time * variance * state)
+                / ((1 - time) * (1 - time) + time * time * variance);
     }
 
     /** Standard deviation of the posterior of coordinate i. */
     static double posteriorDeviation(int i, double time) {
-        return DEVIATION[i] * (1 - time) / Math.sqrt((1 - time) * (1 - time) + time * time * DEVIATION[i] * DEVIATION[i]);
+        return DEVIATION[i]
+                * (1 - time)
+                / Math.sqrt((1 - time) * (1 - time) + time * time * DEVIATION[i] * DEVIATION[i]);
     }
 
     @Override
@@ -55,7 +59,8 @@ final class GaussianMap implements MetaFlowMap {
             Tensor variance = Torch.of(floats(DEVIATION), 1, 2).square();
             Tensor noise = t.neg().add(1).square();
             Tensor denominator = noise.add(t.square().mul(variance));
-            Tensor posterior = noise.mul(mean).add(t.mul(variance).mul(context.state())).div(denominator);
+            Tensor posterior =
+                    noise.mul(mean).add(t.mul(variance).mul(context.state())).div(denominator);
             Tensor spread = variance.mul(noise).div(denominator);
             Tensor sigmaS = sigma(s, spread);
             Tensor sigmaU = sigma(u, spread);

@@ -24,8 +24,11 @@ final class MixtureEvaluationTest {
     /** The law of {@link GaussianMap}, moved by a shift; the caller closes it. */
     private static GaussianMixture law(double shift) {
         double[][] covariance = {{DEVIATION[0] * DEVIATION[0], 0}, {0, DEVIATION[1] * DEVIATION[1]}};
-        return new GaussianMixture(List.of(1.0), List.of(new double[] {MEAN[0] + shift, MEAN[1]}),
-                List.<double[][]>of(covariance), Device.CPU);
+        return new GaussianMixture(
+                List.of(1.0),
+                List.of(new double[] {MEAN[0] + shift, MEAN[1]}),
+                List.<double[][]>of(covariance),
+                Device.CPU);
     }
 
     @Test
@@ -40,12 +43,15 @@ final class MixtureEvaluationTest {
                 Distance floor = evaluation.floor().get(i);
                 assertTrue(floor.slicedWasserstein() > 0);
                 for (List<Distance> exact : steps.values()) {
-                    assertEquals(1, exact.get(i).slicedWasserstein() / floor.slicedWasserstein(), 0.25, "map over floor");
+                    assertEquals(
+                            1, exact.get(i).slicedWasserstein() / floor.slicedWasserstein(), 0.25, "map over floor");
                     assertEquals(0, exact.get(i).squaredDiscrepancy(), 2e-3, "MMD");
                 }
                 double coarse = at(glass, 2).get(i).slicedWasserstein();
                 double fine = at(glass, 64).get(i).slicedWasserstein();
-                assertTrue(coarse > 2 * floor.slicedWasserstein(), "two Euler steps: " + coarse + ", floor " + floor.slicedWasserstein());
+                assertTrue(
+                        coarse > 2 * floor.slicedWasserstein(),
+                        "two Euler steps: " + coarse + ", floor " + floor.slicedWasserstein());
                 assertEquals(1, fine / floor.slicedWasserstein(), 0.25, "64 Euler steps over floor");
                 assertTrue(at(glass, 2).get(i).squaredDiscrepancy() > 2e-3, "MMD of two Euler steps");
             }
@@ -82,16 +88,21 @@ final class MixtureEvaluationTest {
         assertSays(() -> new Settings(List.of(), 1, 2, 1, false, 1), "at least one");
         assertSays(() -> new Settings(List.of(0.5), 0, 2, 1, false, 1), "0 contexts");
         assertSays(() -> new Settings(List.of(0.5), 1, 1, 1, false, 1), "1 draws");
-        try (GaussianMixture line = new GaussianMixture(List.of(1.0), List.of(new double[] {0}),
-                List.<double[][]>of(new double[][] {{1}}), Device.CPU);
+        try (GaussianMixture line = new GaussianMixture(
+                        List.of(1.0),
+                        List.of(new double[] {0}),
+                        List.<double[][]>of(new double[][] {{1}}),
+                        Device.CPU);
                 GaussianMap map = new GaussianMap();
-                MixtureEvaluation evaluation = new MixtureEvaluation(line, new Settings(List.of(0.5), 1, 2, 1, false, 1))) {
+                MixtureEvaluation evaluation =
+                        new MixtureEvaluation(line, new Settings(List.of(0.5), 1, 2, 1, false, 1))) {
             assertSays(() -> evaluation.map(map, List.of(1)), "shape [2], the mixture has 1 coordinates");
         }
     }
 
     private static void assertSays(Runnable action, String part) {
-        String message = String.valueOf(assertThrows(IllegalArgumentException.class, action::run).getMessage());
+        String message = String.valueOf(
+                assertThrows(IllegalArgumentException.class, action::run).getMessage());
         assertTrue(message.contains(part), message);
     }
 }

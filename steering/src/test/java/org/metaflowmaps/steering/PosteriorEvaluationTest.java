@@ -49,15 +49,18 @@ final class PosteriorEvaluationTest {
             Tensor items = means.add(random.normal(ITEMS, 2).mul(Torch.of(GaussianMap.floats(DEVIATION), 1, 2)));
             Tensor labels = Torch.zeros(ITEMS).to(DType.INT64);
             long before = NativeMemory.liveTensors();
-            PosteriorEvaluation result = PosteriorEvaluation.of(new PosteriorSampler(map, 2), items, Condition.labelled(labels), means, time,
-                    DRAWS, random);
+            PosteriorEvaluation result = PosteriorEvaluation.of(
+                    new PosteriorSampler(map, 2), items, Condition.labelled(labels), means, time, DRAWS, random);
             assertEquals(before, NativeMemory.liveTensors());
             assertEquals(time, result.time());
             double spread = rootMean(squaredSpread(0, time), squaredSpread(1, time));
             // The clean item and the mean of the draws are independent around the posterior's mean.
             assertShare(spread * Math.sqrt(1 + 1.0 / DRAWS), result.meanOfDraws(), "mean of draws");
             assertShare((1 - time) / time, result.scaledState(), "x_t / t");
-            assertShare(rootMean(DEVIATION[0] * DEVIATION[0], DEVIATION[1] * DEVIATION[1]), result.reference(), "reference");
+            assertShare(
+                    rootMean(DEVIATION[0] * DEVIATION[0], DEVIATION[1] * DEVIATION[1]),
+                    result.reference(),
+                    "reference");
             assertShare(spread, result.spread(), "spread");
         }
         assertEquals(live, NativeMemory.liveTensors());
@@ -73,12 +76,14 @@ final class PosteriorEvaluationTest {
         try (RandomSource random = RandomSource.seeded(7);
                 TensorScope scope = TensorScope.open()) {
             Tensor clean = Torch.zeros(20_000, 2).add(3);
-            Context context = PosteriorEvaluation.noised(clean, Condition.labelled(Torch.zeros(20_000).to(DType.INT64)), 0.25, random);
+            Context context = PosteriorEvaluation.noised(
+                    clean, Condition.labelled(Torch.zeros(20_000).to(DType.INT64)), 0.25, random);
             float[] times = new float[20_000];
             Arrays.fill(times, 0.25f);
             assertArrayEquals(times, context.time().toFloatArray());
             assertEquals(0.75, context.state().mean().item(), 5 * 0.75 / Math.sqrt(40_000));
-            assertEquals(0.75, Math.sqrt(context.state().sub(0.75).square().mean().item()), 5 * 0.75 / Math.sqrt(80_000));
+            assertEquals(
+                    0.75, Math.sqrt(context.state().sub(0.75).square().mean().item()), 5 * 0.75 / Math.sqrt(80_000));
         }
     }
 
@@ -91,16 +96,25 @@ final class PosteriorEvaluationTest {
             Tensor labels = Torch.zeros(3).to(DType.INT64);
             PosteriorSampler sampler = new PosteriorSampler(map, 1);
             for (double time : new double[] {0, 1, -0.5, Double.NaN}) {
-                assertSays(() -> PosteriorEvaluation.of(sampler, items, Condition.labelled(labels), items, time, 4, random), "time " + time);
+                assertSays(
+                        () -> PosteriorEvaluation.of(
+                                sampler, items, Condition.labelled(labels), items, time, 4, random),
+                        "time " + time);
             }
-            assertSays(() -> PosteriorEvaluation.of(sampler, items, Condition.labelled(labels), items, 0.5, 1, random), "1 draws, expected at least 2");
+            assertSays(
+                    () -> PosteriorEvaluation.of(sampler, items, Condition.labelled(labels), items, 0.5, 1, random),
+                    "1 draws, expected at least 2");
             Tensor none = items.narrow(0, 0, 0);
-            assertSays(() -> PosteriorEvaluation.of(sampler, none, Condition.labelled(labels.narrow(0, 0, 0)), none, 0.5, 4, random), "no items");
+            assertSays(
+                    () -> PosteriorEvaluation.of(
+                            sampler, none, Condition.labelled(labels.narrow(0, 0, 0)), none, 0.5, 4, random),
+                    "no items");
         }
     }
 
     private static void assertSays(Runnable action, String part) {
-        String message = String.valueOf(assertThrows(IllegalArgumentException.class, action::run).getMessage());
+        String message = String.valueOf(
+                assertThrows(IllegalArgumentException.class, action::run).getMessage());
         assertTrue(message.contains(part), message);
     }
 }

@@ -9,7 +9,6 @@ import static org.metaflowmaps.steering.GaussianMap.MEAN;
 import static org.metaflowmaps.steering.GaussianMap.posteriorDeviation;
 import static org.metaflowmaps.steering.GaussianMap.posteriorMean;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -34,6 +33,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -46,6 +46,7 @@ final class SamplersTest {
 
     /** Standard deviations that an estimate may be off. */
     private static final double SIGMAS = 5;
+
     private static final int MANY = 40_000;
 
     private final long live = NativeMemory.liveTensors();
@@ -62,7 +63,9 @@ final class SamplersTest {
     }
 
     private Context context() {
-        return new Context(Torch.of(TIMES), random.normal(TIMES.length, 2).mul(2),
+        return new Context(
+                Torch.of(TIMES),
+                random.normal(TIMES.length, 2).mul(2),
                 Condition.labelled(random.integers(0, GaussianMap.CLASSES, TIMES.length)));
     }
 
@@ -71,12 +74,18 @@ final class SamplersTest {
     void aPosteriorDrawIsTheMeanPlusTheSpreadTimesTheNoise(int steps) {
         Context context = context();
         Tensor noise = random.normal(TIMES.length, 2);
-        float[] drawn = new PosteriorSampler(map, steps).sample(noise, context).samples().toFloatArray();
+        float[] drawn = new PosteriorSampler(map, steps)
+                .sample(noise, context)
+                .samples()
+                .toFloatArray();
         float[] states = context.state().toFloatArray();
         float[] noises = noise.toFloatArray();
         for (int i = 0; i < drawn.length; i++) {
             double time = TIMES[i / 2];
-            assertEquals(posteriorMean(i % 2, time, states[i]) + posteriorDeviation(i % 2, time) * noises[i], drawn[i], ROUNDING);
+            assertEquals(
+                    posteriorMean(i % 2, time, states[i]) + posteriorDeviation(i % 2, time) * noises[i],
+                    drawn[i],
+                    ROUNDING);
         }
         assertEquals(steps, map.times.size(), "evaluations");
         map.times.forEach(seen -> assertArrayEquals(TIMES, seen));
@@ -92,19 +101,28 @@ final class SamplersTest {
     void drawsHaveThePosteriorsMoments() {
         int draws = 20_000;
         Context context = context();
-        Tensor drawn = new PosteriorSampler(map, 2).sample(random, context, draws).samples();
+        Tensor drawn =
+                new PosteriorSampler(map, 2).sample(random, context, draws).samples();
         assertEquals(Shape.of(TIMES.length, draws, 2), drawn.shape());
         double[] means = drawn.mean(false, 1).toDoubleArray();
         double[] variances = drawn.var(false, 1).toDoubleArray();
         float[] states = context.state().toFloatArray();
         for (int i = 0; i < means.length; i++) {
             double deviation = posteriorDeviation(i % 2, TIMES[i / 2]);
-            assertEquals(posteriorMean(i % 2, TIMES[i / 2], states[i]), means[i], SIGMAS * deviation / Math.sqrt(draws), "mean " + i);
+            assertEquals(
+                    posteriorMean(i % 2, TIMES[i / 2], states[i]),
+                    means[i],
+                    SIGMAS * deviation / Math.sqrt(draws),
+                    "mean " + i);
             assertEquals(1, variances[i] / (deviation * deviation), SIGMAS * Math.sqrt(2.0 / draws), "variance " + i);
         }
         // Draws of one item are laid out one after the other: their labels too.
         long[] given = labels(context);
-        assertArrayEquals(IntStream.range(0, TIMES.length * draws).mapToLong(i -> given[i / draws]).toArray(), map.labels.getFirst());
+        assertArrayEquals(
+                IntStream.range(0, TIMES.length * draws)
+                        .mapToLong(i -> given[i / draws])
+                        .toArray(),
+                map.labels.getFirst());
     }
 
     /** The draw's derivative in x_t is that of the mean, t·S² / ((1 - t)² + t²·S²), as the spread does not depend on x_t. */
@@ -115,8 +133,12 @@ final class SamplersTest {
         Tensor state = plain.state().detach().requiresGrad_(true);
         Context context = new Context(plain.time(), state);
         Tensor weight = random.normal(TIMES.length, 2);
-        Tensor drawn = new PosteriorSampler(map, steps).sample(random.normal(TIMES.length, 2), context).samples();
-        float[] gradient = Autograd.gradients(drawn.mul(weight).sum(), List.of(state)).getFirst().toFloatArray();
+        Tensor drawn = new PosteriorSampler(map, steps)
+                .sample(random.normal(TIMES.length, 2), context)
+                .samples();
+        float[] gradient = Autograd.gradients(drawn.mul(weight).sum(), List.of(state))
+                .getFirst()
+                .toFloatArray();
         float[] weights = weight.toFloatArray();
         for (int i = 0; i < gradient.length; i++) {
             double time = TIMES[i / 2];
@@ -131,7 +153,10 @@ final class SamplersTest {
     void theFlowMapCarriesNoiseToTheData(int steps) {
         Tensor noise = random.normal(6, 2);
         long[] labels = {0, 1, 2, 3, 4, 0};
-        float[] samples = new FlowMapSampler(map, steps).sample(noise, Condition.labelled(Torch.of(labels))).samples().toFloatArray();
+        float[] samples = new FlowMapSampler(map, steps)
+                .sample(noise, Condition.labelled(Torch.of(labels)))
+                .samples()
+                .toFloatArray();
         float[] noises = noise.toFloatArray();
         for (int i = 0; i < samples.length; i++) {
             assertEquals(MEAN[i % 2] + DEVIATION[i % 2] * noises[i], samples[i], ROUNDING);
@@ -146,11 +171,15 @@ final class SamplersTest {
     void theOdeNearsTheFlowMap() {
         Tensor noise = random.normal(64, 2);
         Tensor labels = random.integers(0, GaussianMap.CLASSES, 64);
-        Tensor exact = new FlowMapSampler(map, 1).sample(noise, Condition.labelled(labels)).samples();
+        Tensor exact = new FlowMapSampler(map, 1)
+                .sample(noise, Condition.labelled(labels))
+                .samples();
         double before = Double.POSITIVE_INFINITY;
         for (int steps : new int[] {2, 8, 32, 128}) {
             map.times.clear();
-            Tensor samples = new OdeSampler(new NetworkDrift(map), steps).sample(noise, Condition.labelled(labels)).samples();
+            Tensor samples = new OdeSampler(new NetworkDrift(map), steps)
+                    .sample(noise, Condition.labelled(labels))
+                    .samples();
             assertEquals(steps, map.times.size(), "evaluations");
             assertArrayEquals(labels.toLongArray(), map.labels.getLast());
             double error = samples.sub(exact).abs().max().item();
@@ -168,17 +197,33 @@ final class SamplersTest {
         NetworkDrift drift = new NetworkDrift(map);
         Tensor middle = noise.add(drift.at(half.mul(0), noise, Condition.none()).mul(0.5));
         Tensor end = middle.add(drift.at(half, middle, Condition.none()).mul(0.5));
-        assertArrayEquals(end.toDoubleArray(), new OdeSampler(drift, 2).sample(noise, Condition.none()).samples().toDoubleArray(), 1e-6);
+        assertArrayEquals(
+                end.toDoubleArray(),
+                new OdeSampler(drift, 2)
+                        .sample(noise, Condition.none())
+                        .samples()
+                        .toDoubleArray(),
+                1e-6);
     }
 
     @Test
     void mapsWithoutContextsHaveNoPosteriors() {
         try (MetaFlowMap flow = MlpFlowMap.zeros(new MlpConfig(2, 4, 1, 0).withoutContext(), Device.CPU)) {
-            assertSays(() -> new PosteriorSampler(flow, 1), "posterior sampler: this map is one of a flow, without contexts");
+            assertSays(
+                    () -> new PosteriorSampler(flow, 1),
+                    "posterior sampler: this map is one of a flow, without contexts");
             assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map is one of a flow");
             Tensor items = Torch.zeros(2, 2);
-            assertSays(() -> DriftDisagreement.of(flow, items, Condition.labelled(Torch.zeros(2).to(DType.INT64)), 0.5, 2, random), "has one drift only");
-            assertEquals(Shape.of(3, 2), new FlowMapSampler(flow, 1).sample(random.normal(3, 2), Condition.none()).samples().shape());
+            assertSays(
+                    () -> DriftDisagreement.of(
+                            flow, items, Condition.labelled(Torch.zeros(2).to(DType.INT64)), 0.5, 2, random),
+                    "has one drift only");
+            assertEquals(
+                    Shape.of(3, 2),
+                    new FlowMapSampler(flow, 1)
+                            .sample(random.normal(3, 2), Condition.none())
+                            .samples()
+                            .shape());
         }
     }
 
@@ -189,14 +234,18 @@ final class SamplersTest {
         Tensor initial = random.normal(3, 2);
         List<Tensor> given = new ArrayList<>();
         List<Tensor> first = new ArrayList<>(List.of(initial));
-        Tensor samples = new RefinementSampler(map, steps).sample(() -> {
-            if (!first.isEmpty()) {
-                return first.removeFirst();
-            }
-            Tensor noise = random.normal(3, 2);
-            given.add(noise.clone().retain());
-            return noise;
-        }, Condition.none()).samples();
+        Tensor samples = new RefinementSampler(map, steps)
+                .sample(
+                        () -> {
+                            if (!first.isEmpty()) {
+                                return first.removeFirst();
+                            }
+                            Tensor noise = random.normal(3, 2);
+                            given.add(noise.clone().retain());
+                            return noise;
+                        },
+                        Condition.none())
+                .samples();
         double[] state = initial.toDoubleArray();
         for (int step = 0; step < steps; step++) {
             double time = (double) step / steps;
@@ -216,17 +265,23 @@ final class SamplersTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 5})
     void refinementKeepsTheLawOfTheData(int steps) {
-        Tensor samples = new RefinementSampler(map, steps).sample(Noise.of(random, map, MANY), Condition.labelled(Torch.zeros(MANY)
-                .to(DType.INT64))).samples();
+        Tensor samples = new RefinementSampler(map, steps)
+                .sample(
+                        Noise.of(random, map, MANY),
+                        Condition.labelled(Torch.zeros(MANY).to(DType.INT64)))
+                .samples();
         double[] means = samples.mean(false, 0).toDoubleArray();
         double[] variances = samples.var(false, 0).toDoubleArray();
         for (int i = 0; i < 2; i++) {
             assertEquals(MEAN[i], means[i], SIGMAS * DEVIATION[i] / Math.sqrt(MANY), "mean " + i);
-            assertEquals(1, variances[i] / (DEVIATION[i] * DEVIATION[i]), SIGMAS * Math.sqrt(2.0 / MANY), "variance " + i);
+            assertEquals(
+                    1, variances[i] / (DEVIATION[i] * DEVIATION[i]), SIGMAS * Math.sqrt(2.0 / MANY), "variance " + i);
         }
         double[] values = samples.toDoubleArray();
-        double covariance = IntStream.range(0, MANY).mapToDouble(i -> (values[2 * i] - MEAN[0]) * (values[2 * i + 1] - MEAN[1]))
-                .sum() / MANY;
+        double covariance = IntStream.range(0, MANY)
+                        .mapToDouble(i -> (values[2 * i] - MEAN[0]) * (values[2 * i + 1] - MEAN[1]))
+                        .sum()
+                / MANY;
         assertEquals(0, covariance, SIGMAS * DEVIATION[0] * DEVIATION[1] / Math.sqrt(MANY), "covariance");
     }
 
@@ -249,8 +304,11 @@ final class SamplersTest {
     @Test
     void nothingToDoIsRefused() {
         for (int steps : new int[] {0, -1}) {
-            for (Runnable made : Arrays.<Runnable>asList(() -> new PosteriorSampler(map, steps), () -> new FlowMapSampler(map, steps),
-                    () -> new RefinementSampler(map, steps), () -> new OdeSampler(new NetworkDrift(map), steps))) {
+            for (Runnable made : Arrays.<Runnable>asList(
+                    () -> new PosteriorSampler(map, steps),
+                    () -> new FlowMapSampler(map, steps),
+                    () -> new RefinementSampler(map, steps),
+                    () -> new OdeSampler(new NetworkDrift(map), steps))) {
                 assertSays(made, steps + " steps, expected at least 1");
             }
         }
@@ -258,7 +316,8 @@ final class SamplersTest {
     }
 
     private static void assertSays(Runnable action, String part) {
-        String message = String.valueOf(assertThrows(IllegalArgumentException.class, action::run).getMessage());
+        String message = String.valueOf(
+                assertThrows(IllegalArgumentException.class, action::run).getMessage());
         assertTrue(message.contains(part), message);
     }
 }

@@ -108,7 +108,8 @@ public final class Checkpoint {
         }
     }
 
-    static void write(Path file, TrainConfig config, List<String> classNames, State state, Progress progress) throws IOException {
+    static void write(Path file, TrainConfig config, List<String> classNames, State state, Progress progress)
+            throws IOException {
         try (TensorScope scope = TensorScope.open()) {
             Map<String, Tensor> tensors = new LinkedHashMap<>(NetworkFile.tensors(state.map, state.average.values()));
             tensors.putAll(state.buffers());
@@ -144,7 +145,8 @@ public final class Checkpoint {
      * @param file its name, for messages
      * @throws IOException if the file is not of this run or lacks a part; the state is then as it was
      */
-    static Restored restore(SafetensorsFile open, Path file, TrainConfig config, List<String> classNames, State state) throws IOException {
+    static Restored restore(SafetensorsFile open, Path file, TrainConfig config, List<String> classNames, State state)
+            throws IOException {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             requireSameRun(open, file, config);
@@ -156,20 +158,25 @@ public final class Checkpoint {
                 saved.put(buffer.getKey(), saved(open, file, buffer.getKey(), buffer.getValue()));
             }
             Tensor random = saved(open, file, RANDOM, state.random.state()).clone();
-            Progress progress = new Progress(number(open, file, STEP, -1), number(open, file, SKIPPED, 0),
-                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)), number(open, file, REPLACED, 0));
+            Progress progress = new Progress(
+                    number(open, file, STEP, -1),
+                    number(open, file, SKIPPED, 0),
+                    Math.toIntExact(number(open, file, SKIPPED_IN_ROW, 0)),
+                    number(open, file, REPLACED, 0));
             Map<String, Long> counters = new LinkedHashMap<>();
             for (String name : state.saved.counters().keySet()) {
                 counters.put(name, number(open, file, name, progress.step()));
             }
             long position = position(config, progress.step());
             if (number(open, file, POSITION, position) != position) {
-                throw new IOException(file + " cannot be resumed: it is at item " + shown(open, POSITION) + " of the data, which is not where step "
-                        + progress.step() + " of this run begins: " + position);
+                throw new IOException(file + " cannot be resumed: it is at item " + shown(open, POSITION)
+                        + " of the data, which is not where step " + progress.step() + " of this run begins: "
+                        + position);
             }
             boolean olderLosses = number(open, file, LOSSES, 1) < LOSSES_NOW;
             state.random.restore(random);
-            saved.forEach((name, values) -> Objects.requireNonNull(buffers.get(name)).copy_(values));
+            saved.forEach(
+                    (name, values) -> Objects.requireNonNull(buffers.get(name)).copy_(values));
             return new Restored(progress, counters, olderLosses);
         } catch (IllegalArgumentException | ArithmeticException | TensorException e) {
             throw new IOException(file + " cannot be resumed: " + e.getMessage(), e);
@@ -196,17 +203,18 @@ public final class Checkpoint {
     }
 
     /** Labels are the classes' places in their order: a folder more or less, and they would mean others. */
-    private static void requireSameClasses(SafetensorsFile open, Path file, List<String> classNames) throws IOException {
+    private static void requireSameClasses(SafetensorsFile open, Path file, List<String> classNames)
+            throws IOException {
         List<String> saved = Networks.classNames(open, file);
         if (!saved.isEmpty() && !classNames.isEmpty() && !saved.equals(classNames)) {
-            throw new IOException(file + " was written with other classes: now " + listed(classNames) + ", then " + listed(saved)
-                    + ". Bring the data back to these classes, or choose another output folder");
+            throw new IOException(file + " was written with other classes: now " + listed(classNames) + ", then "
+                    + listed(saved) + ". Bring the data back to these classes, or choose another output folder");
         }
     }
 
     private static String listed(List<String> names) {
-        return names.size() + " (" + String.join(", ", names.subList(0, Math.min(12, names.size()))) + (names.size() > 12 ? ", ..."
-                : "") + ")";
+        return names.size() + " (" + String.join(", ", names.subList(0, Math.min(12, names.size())))
+                + (names.size() > 12 ? ", ..." : "") + ")";
     }
 
     /**
@@ -223,7 +231,8 @@ public final class Checkpoint {
             if (!names.isEmpty() || run == null) {
                 return names;
             }
-            boolean fashion = JSON.readTree(run).path("data").path("kind").asString("").equals("fashion-mnist");
+            boolean fashion =
+                    JSON.readTree(run).path("data").path("kind").asString("").equals("fashion-mnist");
             return fashion ? FashionMnist.CLASSES : List.of();
         } catch (JacksonException e) {
             throw new IOException(file + ": metadata '" + RUN + "' is not understood: " + e.getOriginalMessage(), e);
@@ -241,9 +250,13 @@ public final class Checkpoint {
             if (number >= 0) {
                 return number;
             }
-            throw new IOException(file + " cannot be resumed: metadata '" + key + "' is " + shown(open, key) + ", expected 0 or more");
+            throw new IOException(file + " cannot be resumed: metadata '" + key + "' is " + shown(open, key)
+                    + ", expected 0 or more");
         } catch (NumberFormatException e) {
-            throw new IOException(file + " cannot be resumed: metadata '" + key + "' is " + shown(open, key) + ", expected a whole number", e);
+            throw new IOException(
+                    file + " cannot be resumed: metadata '" + key + "' is " + shown(open, key)
+                            + ", expected a whole number",
+                    e);
         }
     }
 

@@ -148,7 +148,8 @@ public final class CheckpointFolder {
             try {
                 // A file of a step was written sealed; the newest may be of an older version, which knew no seals.
                 SafetensorsFile open = Networks.open(file, steps.contains(file));
-                reasons.forEach(reason -> LOG.warn("warning: a checkpoint is damaged, continuing from {}: {}", file, reason));
+                reasons.forEach(
+                        reason -> LOG.warn("warning: a checkpoint is damaged, continuing from {}: {}", file, reason));
                 return new Valid(file, open);
             } catch (IOException e) {
                 damaged.add(file);

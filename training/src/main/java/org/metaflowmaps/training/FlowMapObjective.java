@@ -51,7 +51,12 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
      * @param teacher null if no loss needs one
      * @param random where learned weightings and all draws come from, not owned
      */
-    FlowMapObjective(TrainConfig config, MetaFlowMap map, MetaFlowMap averaged, @Nullable ConditionalDrift teacher, RandomSource random) {
+    FlowMapObjective(
+            TrainConfig config,
+            MetaFlowMap map,
+            MetaFlowMap averaged,
+            @Nullable ConditionalDrift teacher,
+            RandomSource random) {
         this.config = config.loss();
         this.map = map;
         this.teacher = teacher;
@@ -99,7 +104,8 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     @Override
     public MetaFlowMap average() {
         if (averaged == null) {
-            throw new IllegalStateException("this loss needs the moving average, which loss.consistency does not ask for");
+            throw new IllegalStateException(
+                    "this loss needs the moving average, which loss.consistency does not ask for");
         }
         return averaged;
     }
@@ -110,15 +116,19 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
      */
     static boolean alphaFlowChanged(LossConfig config, long step) {
         WeightingConfig weighting = config.consistencyWeighting();
-        boolean linear = weighting.kind() == WeightingConfig.Kind.L2 || (weighting.kind() == WeightingConfig.Kind.ADAPTIVE && weighting.p() == 0);
-        return config.consistency() == LossConfig.ConsistencyKind.ALPHA_FLOW && !linear && config.alphaFrom() < config.alphaTo()
+        boolean linear = weighting.kind() == WeightingConfig.Kind.L2
+                || (weighting.kind() == WeightingConfig.Kind.ADAPTIVE && weighting.p() == 0);
+        return config.consistency() == LossConfig.ConsistencyKind.ALPHA_FLOW
+                && !linear
+                && config.alphaFrom() < config.alphaTo()
                 && config.alpha(Math.max(step, config.diagonalOnly())) > 0;
     }
 
     /** The map's parameters, then those of learned weightings. */
     @Override
     public List<ParameterArena> parameters() {
-        return Stream.concat(Stream.of(map.parameters()), learned.stream().map(TimeWeight::parameters)).toList();
+        return Stream.concat(Stream.of(map.parameters()), learned.stream().map(TimeWeight::parameters))
+                .toList();
     }
 
     @Override
@@ -133,7 +143,8 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
         if (config.consistency(this, step) == null) {
             return new Draw(step, diagonal, null);
         }
-        long share = Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
+        long share =
+                Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
         Pair jump = sampler.jump(batch.first(share), context.first(share), step);
         double alpha = config.alpha(step);
         if (alpha > 0 && alpha < 1) {
@@ -148,7 +159,8 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
         Loss diagonal = new Loss(DIAGONAL, () -> diagonalWeighting.apply(Diagonal.of(map, point, velocity), point));
         Pair jump = draw.jump();
         Consistency consistency = config.consistency(this, draw.step());
-        return jump == null || consistency == null ? List.of(diagonal)
+        return jump == null || consistency == null
+                ? List.of(diagonal)
                 : List.of(diagonal, new Loss(CONSISTENCY, () -> consistency(consistency, jump)));
     }
 

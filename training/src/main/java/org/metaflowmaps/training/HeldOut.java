@@ -1,6 +1,5 @@
 package org.metaflowmaps.training;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -15,6 +14,7 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -74,7 +74,12 @@ final class HeldOut {
                     TrainingData.Batch batch = data.heldOut(from, Math.min(CHUNK, count - from));
                     Pair point = sampler.diagonal(batch, sampler.context(batch, map, Long.MAX_VALUE));
                     Regression regression = Diagonal.of(map, point, new Velocity.Data());
-                    sum += regression.prediction().sub(regression.target()).square().sum().item();
+                    sum += regression
+                            .prediction()
+                            .sub(regression.target())
+                            .square()
+                            .sum()
+                            .item();
                 }
             }
         }
@@ -97,8 +102,10 @@ final class HeldOut {
         try (RandomSource random = random();
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            // Not data.batch(0, ROWS): the training stream would drop what it read ahead, and count damaged items twice.
-            TrainingData.Batch batch = data.heldOut() > 0 ? data.heldOut(0, Math.min(ROWS, data.heldOut())) : data.examples(ROWS);
+            // Not data.batch(0, ROWS): the training stream would drop what it read ahead, and count damaged items
+            // twice.
+            TrainingData.Batch batch =
+                    data.heldOut() > 0 ? data.heldOut(0, Math.min(ROWS, data.heldOut())) : data.examples(ROWS);
             if (batch == null) {
                 return;
             }
@@ -125,8 +132,11 @@ final class HeldOut {
                 }
             }
             Context context = new Context(at, noisy, condition).repeatInterleave(DRAWS);
-            Tensor draws = map.flowMap(Torch.full(0, DType.FLOAT32, device, DRAWS), Torch.full(1, DType.FLOAT32, device, DRAWS),
-                    random.normal(clean.shape().from(1).prepend(DRAWS)), context);
+            Tensor draws = map.flowMap(
+                    Torch.full(0, DType.FLOAT32, device, DRAWS),
+                    Torch.full(1, DType.FLOAT32, device, DRAWS),
+                    random.normal(clean.shape().from(1).prepend(DRAWS)),
+                    context);
             return Torch.cat(0, clean, noisy, draws).toFloatArray();
         }
     }

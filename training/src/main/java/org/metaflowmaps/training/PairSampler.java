@@ -40,8 +40,11 @@ final class PairSampler {
             Context context;
             if (map.isContextual()) {
                 Tensor time = random.uniform(size).pow(times.contextPower()).clampMax(LATEST_CONTEXT);
-                time = time.mul(random.uniform(size).ge(times.contextAtom()).to(DType.FLOAT32)).mul(grown(step, times.contextWarmUp()));
-                context = Context.unchecked(time, LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time),
+                time = time.mul(random.uniform(size).ge(times.contextAtom()).to(DType.FLOAT32))
+                        .mul(grown(step, times.contextWarmUp()));
+                context = Context.unchecked(
+                        time,
+                        LinearInterpolant.state(random.normal(batch.items().shape()), batch.items(), time),
                         Condition.none());
             } else {
                 context = Context.unconditional(batch.items(), Condition.none());
@@ -49,8 +52,8 @@ final class PairSampler {
             Condition condition = Condition.none();
             if (map.classes() > 0) {
                 Tensor dropped = random.uniform(size).lt(labelDrop);
-                condition = Condition.labelled(
-                        Torch.where(dropped, Torch.full(map.classes(), DType.INT64, random.device(), size), batch.labels()));
+                condition = Condition.labelled(Torch.where(
+                        dropped, Torch.full(map.classes(), DType.INT64, random.device(), size), batch.labels()));
                 if (guidance != 1) {
                     condition = condition.guided(guidance, map.classes());
                 }
@@ -61,15 +64,23 @@ final class PairSampler {
 
     /** Points of the diagonal. */
     Pair diagonal(TrainingData.Batch batch, Context context) {
-        Tensor start = draw(times.diagonal(), times.diagonal().mean(), batch.items().size(0));
-        return new Pair(start, start, null, random.normal(batch.items().shape()), batch.items(), context, batch.weights());
+        Tensor start =
+                draw(times.diagonal(), times.diagonal().mean(), batch.items().size(0));
+        return new Pair(
+                start, start, null, random.normal(batch.items().shape()), batch.items(), context, batch.weights());
     }
 
     /** Jumps from s to u, split at a uniform fraction. */
     Pair jump(TrainingData.Batch batch, Context context, long step) {
         long size = batch.items().size(0);
         Ends ends = ends(size, step);
-        return new Pair(ends.start, ends.end, random.uniform(size), random.normal(batch.items().shape()), batch.items(), context,
+        return new Pair(
+                ends.start,
+                ends.end,
+                random.uniform(size),
+                random.normal(batch.items().shape()),
+                batch.items(),
+                context,
                 batch.weights());
     }
 
@@ -83,7 +94,11 @@ final class PairSampler {
             Tensor end;
             if (law.kind() == TimesConfig.LawKind.DYADIC) {
                 // A jump of 2^k grid intervals begins at a multiple of its length.
-                Tensor length = random.integers(1, law.levels() + 1L, size).to(DType.FLOAT32).sub(law.levels()).mul(Math.log(2)).exp();
+                Tensor length = random.integers(1, law.levels() + 1L, size)
+                        .to(DType.FLOAT32)
+                        .sub(law.levels())
+                        .mul(Math.log(2))
+                        .exp();
                 start = random.uniform(size).div(length).floor().mul(length);
                 end = start.add(length).clampMax(1);
             } else {
@@ -103,8 +118,9 @@ final class PairSampler {
     }
 
     private Tensor draw(TimesConfig.Law law, double mean, long size) {
-        return law.kind() == TimesConfig.LawKind.LOGIT_NORMAL ? random.normal(size).mul(law.std()).add(mean)
-                .sigmoid() : random.uniform(size);
+        return law.kind() == TimesConfig.LawKind.LOGIT_NORMAL
+                ? random.normal(size).mul(law.std()).add(mean).sigmoid()
+                : random.uniform(size);
     }
 
     private static double grown(long step, long steps) {

@@ -1,7 +1,7 @@
 package org.metaflowmaps.training;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.List;
+import org.metaflowmaps.runtime.Shape;
 
 /** Draws rows of small images; the {@code mfm} command has one, and an application may give another to {@link TrainingRun#pictures}. */
 @FunctionalInterface

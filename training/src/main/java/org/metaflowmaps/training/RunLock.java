@@ -27,6 +27,7 @@ final class RunLock implements AutoCloseable {
 
     /** The locks of this process: on POSIX systems, opening and closing a locked file again would end its lock. */
     private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
+
     private static final Logger LOG = LoggerFactory.getLogger(RunLock.class);
     /** Behind the text, because Windows lets nobody read what is locked. */
     private static final long LOCKED_BYTE = Long.MAX_VALUE - 1;
@@ -50,19 +51,23 @@ final class RunLock implements AutoCloseable {
         Path real = Files.createDirectories(folder).toRealPath();
         Path file = real.resolve(NAME);
         if (!HELD.add(file)) {
-            throw new IOException("another run of this process writes to " + folder + ": wait until it ends, or choose another folder");
+            throw new IOException("another run of this process writes to " + folder
+                    + ": wait until it ends, or choose another folder");
         }
         FileChannel channel = null;
         boolean taken = false;
         try {
-            channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+            channel = FileChannel.open(
+                    file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
             if (!tryLock(channel, file)) {
                 throw new IOException("another run writes to " + folder + " (" + holder(channel)
                         + "): wait until it ends, stop it, or choose another folder with --out");
             }
             channel.truncate(0);
-            write(channel, "process " + ProcessHandle.current().pid() + " on " + TensorBoardWriter.hostName() + " since "
-                    + Instant.now().truncatedTo(ChronoUnit.SECONDS));
+            write(
+                    channel,
+                    "process " + ProcessHandle.current().pid() + " on " + TensorBoardWriter.hostName() + " since "
+                            + Instant.now().truncatedTo(ChronoUnit.SECONDS));
             taken = true;
             return new RunLock(file, channel);
         } finally {
@@ -86,8 +91,9 @@ final class RunLock implements AutoCloseable {
     }
 
     static String unlocked(Path file, IOException why) {
-        return "warning: " + file + " cannot be locked (" + why.getMessage() + "), because some network file systems have no locks: "
-                + "make sure that one run at a time writes to its folder, or choose a folder on another disk with --out";
+        return "warning: " + file + " cannot be locked (" + why.getMessage()
+                + "), because some network file systems have no locks: make sure that one run at a time writes to its"
+                + " folder, or choose a folder on another disk with --out";
     }
 
     /** For other processes to read; a disk without room for it is no reason to refuse. */

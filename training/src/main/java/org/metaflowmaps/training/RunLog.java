@@ -8,9 +8,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DamagedItemException;
+import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.ProcessMemory;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
@@ -156,8 +156,10 @@ final class RunLog implements RunListener, AutoCloseable {
             failure.addSuppressed(again);
             saved = "A checkpoint could not be written either (" + again.getMessage() + ")";
         }
-        return new IOException("step " + trainer.step() + ": cannot write " + what + " (" + failure.getMessage() + "). " + saved
-                + ". Make room on the disk or put the folder back, then continue with --resume", failure);
+        return new IOException(
+                "step " + trainer.step() + ": cannot write " + what + " (" + failure.getMessage() + "). " + saved
+                        + ". Make room on the disk or put the folder back, then continue with --resume",
+                failure);
     }
 
     private Map<String, Double> values(Trainer.Report report, double stepsPerSecond, long replaced) {

@@ -25,8 +25,13 @@ record RunPrice(double buffers, double batch) {
         double parameters = network.parameterCount();
         // The map and the view with averaged weights have tensor objects of their own.
         double buffers = 4 * parameters * 5 + 2.0 * NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
-        double passes = 1 + (config.loss().consistency() == LossConfig.ConsistencyKind.NONE ? 0 : config.loss().consistencyShare());
-        return new RunPrice(buffers, 4.0 * config.batch() * (passes * network.trainingFloats() + (double) COPIES_OF_ITEM * itemSize));
+        double passes = 1
+                + (config.loss().consistency() == LossConfig.ConsistencyKind.NONE
+                        ? 0
+                        : config.loss().consistencyShare());
+        return new RunPrice(
+                buffers,
+                4.0 * config.batch() * (passes * network.trainingFloats() + (double) COPIES_OF_ITEM * itemSize));
     }
 
     /**
@@ -37,10 +42,14 @@ record RunPrice(double buffers, double batch) {
     void require(TrainConfig config, Device device) {
         if (device.type() == Device.Type.CPU) {
             long parameters = config.model().network().parameterCount();
-            FreeMemory.require("config: training " + parameters + " parameters (weights, gradients, moments, moving average)",
-                    bytes(buffers), "lower the model's width or depth");
-            FreeMemory.require("config: batch " + config.batch() + " of a network of " + parameters + " parameters",
-                    bytes(buffers + SAFETY * batch), "lower batch; accumulate makes up for it");
+            FreeMemory.require(
+                    "config: training " + parameters + " parameters (weights, gradients, moments, moving average)",
+                    bytes(buffers),
+                    "lower the model's width or depth");
+            FreeMemory.require(
+                    "config: batch " + config.batch() + " of a network of " + parameters + " parameters",
+                    bytes(buffers + SAFETY * batch),
+                    "lower batch; accumulate makes up for it");
         }
     }
 

@@ -21,9 +21,16 @@ import tools.jackson.databind.node.ObjectNode;
 final class RunSettings {
     private static final JsonMapper JSON = JsonMapper.builder().build();
     private static final int SHOWN = 100;
-    private static final List<String> FREE = List.of("steps", "log_every", "checkpoint_every", "checkpoint_keep",
-            "checkpoint_keep_every", "evaluate_every", "model");
-    private static final List<String> FREE_OF_OPTIMIZER = List.of("learning_rate", "warm_up", "decay", "clip", "skip_above", "max_skipped");
+    private static final List<String> FREE = List.of(
+            "steps",
+            "log_every",
+            "checkpoint_every",
+            "checkpoint_keep",
+            "checkpoint_keep_every",
+            "evaluate_every",
+            "model");
+    private static final List<String> FREE_OF_OPTIMIZER =
+            List.of("learning_rate", "warm_up", "decay", "clip", "skip_above", "max_skipped");
 
     private static final List<String> WITHOUT_HOLD_OUT = List.of("images", "latents");
     private static final List<String> FREE_OF_DATA = List.of("workers", "on_error", "skip_at_most");
@@ -61,16 +68,20 @@ final class RunSettings {
         // Compare parsed JSON with parsed JSON; otherwise int 1 and long 1 would differ.
         JsonNode before = StrictJson.object(saved);
         // Versions that did not know data.flip trained on all images and latents, whatever data.hold_out said.
-        if (before.get("data") instanceof ObjectNode data && !data.has("flip") && WITHOUT_HOLD_OUT.contains(data.path("kind")
-                .asString(""))) {
+        if (before.get("data") instanceof ObjectNode data
+                && !data.has("flip")
+                && WITHOUT_HOLD_OUT.contains(data.path("kind").asString(""))) {
             data.put("hold_out", 0);
         }
         nameClock(before, config);
-        if (before.get("data") instanceof ObjectNode data && data.path("rank").asInt(0) == 0 && data.path("ranks").asInt(1) == 1) {
+        if (before.get("data") instanceof ObjectNode data
+                && data.path("rank").asInt(0) == 0
+                && data.path("ranks").asInt(1) == 1) {
             // Older versions had these settings; a run of one process is the same without them.
             data.remove(List.of("rank", "ranks"));
         }
-        if (before.get("optimizer") instanceof ObjectNode optimizer && optimizer.path("kind").asString("").equals("radam")) {
+        if (before.get("optimizer") instanceof ObjectNode optimizer
+                && optimizer.path("kind").asString("").equals("radam")) {
             // It never had an effect there, and is refused now.
             optimizer.remove("weight_decay");
         }
@@ -81,7 +92,10 @@ final class RunSettings {
     private static void nameClock(JsonNode saved, TrainConfig config) {
         TransformerConfig learns = config.model().transformer();
         Boolean given = config.teacher().zeroData();
-        if (saved.get("teacher") instanceof ObjectNode teacher && teacher.path("is_zero_data").isNull() && learns != null && given != null
+        if (saved.get("teacher") instanceof ObjectNode teacher
+                && teacher.path("is_zero_data").isNull()
+                && learns != null
+                && given != null
                 && learns.zeroData() == given) {
             teacher.put("is_zero_data", given);
         }
@@ -94,7 +108,9 @@ final class RunSettings {
         for (Map.Entry<String, JsonNode> entry : before.properties()) {
             String name = path.isEmpty() ? entry.getKey() : path + "." + entry.getKey();
             JsonNode value = now.get(entry.getKey());
-            String found = value == null ? name + " is not known, was " + shown(entry.getValue()) : difference(name, entry.getValue(), value);
+            String found = value == null
+                    ? name + " is not known, was " + shown(entry.getValue())
+                    : difference(name, entry.getValue(), value);
             if (found != null) {
                 return found;
             }

@@ -43,7 +43,8 @@ final class SkippedSteps implements AutoCloseable {
     Tensor judge(Tensor norm) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor finite = norm.isFinite().to(DType.FLOAT64);
-            Tensor taken = above == 0 ? finite : finite.mul(norm.to(DType.FLOAT64).le(above));
+            Tensor taken =
+                    above == 0 ? finite : finite.mul(norm.to(DType.FLOAT64).le(above));
             Tensor skip = taken.neg().add(1);
             counts.select(0, TOTAL).add_(skip);
             Tensor inRow = counts.select(0, IN_ROW).add_(1).mul_(skip);

@@ -33,10 +33,16 @@ final class StepRunner<D> implements AutoCloseable {
     private final Device device;
     private final Tensor learningRate;
 
-    StepRunner(Objective<D> objective, TrainingData data, List<Optimizer> optimizers, @Nullable MovingAverage average,
+    StepRunner(
+            Objective<D> objective,
+            TrainingData data,
+            List<Optimizer> optimizers,
+            @Nullable MovingAverage average,
             TrainerSettings settings) {
-        Preconditions.checkArgument(optimizers.stream().map(Optimizer::arena).toList().equals(objective.parameters()),
-                "trainer: %s optimisers, expected one for each of the objective's %s arenas, in their order", optimizers.size(),
+        Preconditions.checkArgument(
+                optimizers.stream().map(Optimizer::arena).toList().equals(objective.parameters()),
+                "trainer: %s optimisers, expected one for each of the objective's %s arenas, in their order",
+                optimizers.size(),
                 objective.parameters().size());
         this.objective = objective;
         this.data = data;
@@ -81,7 +87,8 @@ final class StepRunner<D> implements AutoCloseable {
                     throw e;
                 }
             }
-            Tensor norm = Clipping.clip(objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
+            Tensor norm = Clipping.clip(
+                    objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
             update(step, skipped.judge(probe(norm, errors.values())));
             errors.replaceAll((name, error) -> scope.keep(error));
             return new Result(errors, scope.keep(norm));
@@ -124,7 +131,8 @@ final class StepRunner<D> implements AutoCloseable {
                 value = loss.compute().get();
             }
             try (ProfilerRange range = ProfilerRange.open("backward")) {
-                Autograd.backward(settings.accumulate() == 1 ? value.loss() : value.loss().div(settings.accumulate()));
+                Autograd.backward(
+                        settings.accumulate() == 1 ? value.loss() : value.loss().div(settings.accumulate()));
             }
             return scope.keep(value.error());
         }

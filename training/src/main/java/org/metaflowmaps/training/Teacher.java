@@ -26,7 +26,9 @@ import org.slf4j.LoggerFactory;
  * @param network null unless the teacher is one; owned by this object
  * @param mixture null unless the teacher is exact; owned by this object
  */
-record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
+record Teacher(
+        @Nullable ConditionalDrift drift,
+        @Nullable MetaFlowMap network,
         @Nullable GaussianMixture mixture) implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Teacher.class);
 
@@ -48,7 +50,8 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
         return switch (teacher.kind()) {
             case NONE -> new Teacher(null, null, null);
             case MIXTURE -> {
-                GaussianMixture mixture = GaussianMixture.isotropic(config.data().means(), config.data().variance(), device);
+                GaussianMixture mixture = GaussianMixture.isotropic(
+                        config.data().means(), config.data().variance(), device);
                 yield new Teacher(new Glass(mixture.drift(false)), null, mixture);
             }
             case NETWORK -> {
@@ -64,8 +67,9 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
             }
             case GIVEN -> {
                 if (given == null) {
-                    throw new IllegalArgumentException("config: teacher.kind is given, but no teacher was: it can only be handed "
-                            + "over in Java, to Trainer's constructor. A file can ask for none, network or mixture");
+                    throw new IllegalArgumentException(
+                            "config: teacher.kind is given, but no teacher was: it can only be handed over in Java, to"
+                                    + " Trainer's constructor. A file can ask for none, network or mixture");
                 }
                 yield new Teacher(given, null, null);
             }
@@ -83,15 +87,19 @@ record Teacher(@Nullable ConditionalDrift drift, @Nullable MetaFlowMap network,
 
     /** True if model guidance is undone and another scale applied, which is wrong where the teacher was not guided. */
     static boolean undoesTooMuch(TrainConfig config) {
-        return config.teacher().guidance() == TeacherConfig.Guidance.DMF && config.labelDrop() < 1
+        return config.teacher().guidance() == TeacherConfig.Guidance.DMF
+                && config.labelDrop() < 1
                 && !GuidedDrift.isBuiltIn(config.guidance(), config.teacher().builtIn());
     }
 
     private static Drift guided(TrainConfig config, MetaFlowMap network) {
         TeacherConfig teacher = config.teacher();
         if (undoesTooMuch(config)) {
-            LOG.warn("warning: guidance {}, the teacher's own {}: undoing it is right only where it was trained with guidance",
-                    config.guidance(), 1 / (1 - teacher.builtIn()));
+            LOG.warn(
+                    "warning: guidance {}, the teacher's own {}: undoing it is right only where it was trained with"
+                            + " guidance",
+                    config.guidance(),
+                    1 / (1 - teacher.builtIn()));
         }
         Drift plain = new NetworkDrift(network, false);
         double builtIn = teacher.guidance() == TeacherConfig.Guidance.DMF ? teacher.builtIn() : 0;

@@ -46,8 +46,13 @@ public final class Trainer<D> implements AutoCloseable {
      * @param checkpoints where to save the state
      * @throws IllegalArgumentException unless there is one optimiser for each arena
      */
-    public Trainer(Objective<D> objective, TrainingData data, List<Optimizer> optimizers, @Nullable MovingAverage average,
-            TrainerSettings settings, Checkpoints checkpoints) {
+    public Trainer(
+            Objective<D> objective,
+            TrainingData data,
+            List<Optimizer> optimizers,
+            @Nullable MovingAverage average,
+            TrainerSettings settings,
+            Checkpoints checkpoints) {
         this.objective = objective;
         this.data = data;
         this.settings = settings;
@@ -118,7 +123,8 @@ public final class Trainer<D> implements AutoCloseable {
         skipped.read();
         Map<String, Double> errors = new LinkedHashMap<>();
         result.errors().forEach((name, error) -> errors.put(name, error.item() / settings.accumulate()));
-        Report report = new Report(errors, result.norm().item(), settings.learningRate().applyAsDouble(step), skipped.total());
+        Report report =
+                new Report(errors, result.norm().item(), settings.learningRate().applyAsDouble(step), skipped.total());
         if (skipped.tooMany()) {
             throw tooManySkipped(report);
         }
@@ -127,12 +133,18 @@ public final class Trainer<D> implements AutoCloseable {
 
     private TrainingException tooManySkipped(Report last) {
         StringBuilder now = new StringBuilder();
-        last.errors.forEach((name, error) -> now.append(name).append(' ').append(error).append(", "));
-        return new TrainingException(String.format(Locale.ROOT,
+        last.errors.forEach(
+                (name, error) -> now.append(name).append(' ').append(error).append(", "));
+        return new TrainingException(String.format(
+                Locale.ROOT,
                 "step %d: the loss or its gradient is not finite%s, %d steps in a row (now %sgradient norm %s). "
                         + "%s. Lower optimizer.learning_rate, set optimizer.clip, or check the data",
-                step, settings.skipAbove() == 0 ? "" : " or above optimizer.skip_above = " + settings.skipAbove(), skipped.longest(), now,
-                last.gradientNorm, checkpoints.kept()));
+                step,
+                settings.skipAbove() == 0 ? "" : " or above optimizer.skip_above = " + settings.skipAbove(),
+                skipped.longest(),
+                now,
+                last.gradientNorm,
+                checkpoints.kept()));
     }
 
     /**
@@ -145,8 +157,11 @@ public final class Trainer<D> implements AutoCloseable {
         try (TensorScope scope = TensorScope.open()) {
             // The loss was looked at before the last update; that alone can still break the weights.
             if (objective.parameters().getFirst().values().isFinite().all().item() == 0) {
-                throw new TrainingException(String.format(Locale.ROOT,
-                        "step %d: the weights are not finite any more. %s. Lower optimizer.learning_rate", step - 1, checkpoints.kept()));
+                throw new TrainingException(String.format(
+                        Locale.ROOT,
+                        "step %d: the weights are not finite any more. %s. Lower optimizer.learning_rate",
+                        step - 1,
+                        checkpoints.kept()));
             }
         }
         checkpoints.save(progress());
@@ -190,10 +205,13 @@ public final class Trainer<D> implements AutoCloseable {
             listener.ended();
         }
         if (skipped.broken() && step == settings.steps()) {
-            throw new TrainingException(String.format(Locale.ROOT,
+            throw new TrainingException(String.format(
+                    Locale.ROOT,
                     "step %d: the run is over, but the gradients of its last %d steps were not finite, so "
-                    + "its weights are not saved. %s. Lower optimizer.learning_rate, or set optimizer.clip", step,
-                    skipped.inRow(), checkpoints.kept()));
+                            + "its weights are not saved. %s. Lower optimizer.learning_rate, or set optimizer.clip",
+                    step,
+                    skipped.inRow(),
+                    checkpoints.kept()));
         }
         return step == settings.steps();
     }
@@ -227,10 +245,13 @@ public final class Trainer<D> implements AutoCloseable {
             if (e instanceof OutOfMemoryError) {
                 throw e;
             }
-            throw new TrainingException("step " + step + ": " + e.getMessage()
-                    + (settings.replacesDamaged() || !(e.getCause() instanceof DamagedItemException) ? ""
-                            : ", or set data.on_error=skip to skip such items")
-                    + ". " + checkpoints.kept() + (isSaved() ? ": continue from it with --resume" : ""), e);
+            throw new TrainingException(
+                    "step " + step + ": " + e.getMessage()
+                            + (settings.replacesDamaged() || !(e.getCause() instanceof DamagedItemException)
+                                    ? ""
+                                    : ", or set data.on_error=skip to skip such items")
+                            + ". " + checkpoints.kept() + (isSaved() ? ": continue from it with --resume" : ""),
+                    e);
         }
     }
 

@@ -2,10 +2,10 @@ package org.metaflowmaps.training;
 
 import com.google.common.base.Preconditions;
 import java.util.function.LongToDoubleFunction;
-import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.optim.WarmUp;
 
 /**
@@ -23,14 +23,32 @@ import org.metaflowmaps.training.optim.WarmUp;
  * @param learningRate the rate of a step, counted from 0
  * @param replacesDamaged true if the data puts other items in the place of damaged ones
  */
-public record TrainerSettings(long steps, int batch, int accumulate, long readEvery, long checkpointEvery, double clip, double skipAbove,
-        int maxSkipped, Precision precision, LongToDoubleFunction learningRate, boolean replacesDamaged) {
+public record TrainerSettings(
+        long steps,
+        int batch,
+        int accumulate,
+        long readEvery,
+        long checkpointEvery,
+        double clip,
+        double skipAbove,
+        int maxSkipped,
+        Precision precision,
+        LongToDoubleFunction learningRate,
+        boolean replacesDamaged) {
     /** Checks the ranges. */
     public TrainerSettings {
-        Preconditions.checkArgument(steps > 0 && batch > 0 && accumulate > 0 && readEvery > 0 && checkpointEvery > 0 && maxSkipped > 0,
-                "trainer: steps %s, batch %s, accumulate %s, read every %s, checkpoint every %s, at most %s skipped: expected at least 1 each",
-                steps, batch, accumulate, readEvery, checkpointEvery, maxSkipped);
-        Preconditions.checkArgument(clip >= 0 && skipAbove >= 0, "trainer: clip %s, skip above %s, expected 0 or more", clip, skipAbove);
+        Preconditions.checkArgument(
+                steps > 0 && batch > 0 && accumulate > 0 && readEvery > 0 && checkpointEvery > 0 && maxSkipped > 0,
+                "trainer: steps %s, batch %s, accumulate %s, read every %s, checkpoint every %s, at most %s skipped:"
+                        + " expected at least 1 each",
+                steps,
+                batch,
+                accumulate,
+                readEvery,
+                checkpointEvery,
+                maxSkipped);
+        Preconditions.checkArgument(
+                clip >= 0 && skipAbove >= 0, "trainer: clip %s, skip above %s, expected 0 or more", clip, skipAbove);
     }
 
     /**
@@ -44,8 +62,17 @@ public record TrainerSettings(long steps, int batch, int accumulate, long readEv
 
     static TrainerSettings of(TrainConfig config) {
         OptimizerConfig rule = config.optimizer();
-        return new TrainerSettings(config.steps(), config.batch(), config.accumulate(), config.logEvery(), config.checkpointEvery(),
-                rule.clip(), rule.skipAbove(), rule.maxSkipped(), config.precision(), step -> rate(config, step),
+        return new TrainerSettings(
+                config.steps(),
+                config.batch(),
+                config.accumulate(),
+                config.logEvery(),
+                config.checkpointEvery(),
+                rule.clip(),
+                rule.skipAbove(),
+                rule.maxSkipped(),
+                config.precision(),
+                step -> rate(config, step),
                 config.data().onError() == DataConfig.OnError.SKIP);
     }
 

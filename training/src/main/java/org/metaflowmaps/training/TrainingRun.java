@@ -86,7 +86,8 @@ public final class TrainingRun implements AutoCloseable {
      * @throws IllegalArgumentException if the network does not fit the data, the teacher the network, or {@code teacher.kind}
      *     what is given
      */
-    public TrainingRun(TrainConfig config, TrainingData data, @Nullable ConditionalDrift given, Device device, Path folder)
+    public TrainingRun(
+            TrainConfig config, TrainingData data, @Nullable ConditionalDrift given, Device device, Path folder)
             throws IOException {
         this.config = config;
         this.data = data;
@@ -105,7 +106,8 @@ public final class TrainingRun implements AutoCloseable {
             random.close();
             throw e;
         }
-        this.average = new MovingAverage(map.parameters(), config.average().decay(), config.average().start());
+        this.average = new MovingAverage(
+                map.parameters(), config.average().decay(), config.average().start());
         this.averaged = map.boundTo(average.values());
         this.objective = new FlowMapObjective(config, map, averaged, teacher.drift(), random);
         this.optimizers = objective.parameters().stream().map(this::optimizer).toList();
@@ -118,8 +120,10 @@ public final class TrainingRun implements AutoCloseable {
             throw new IllegalArgumentException("config: the network takes items of shape " + map.itemShape() + " with "
                     + map.classes() + " classes, the data has "
                     + data.itemShape() + " with " + data.classes() + ": set "
-                    + (config.model().mlp() != null ? "model.mlp.dimension and label_dim"
-                    : "model.transformer.input_size, in_channels and label_dim") + " alike, or to null in a configuration file");
+                    + (config.model().mlp() != null
+                            ? "model.mlp.dimension and label_dim"
+                            : "model.transformer.input_size, in_channels and label_dim")
+                    + " alike, or to null in a configuration file");
         }
     }
 
@@ -135,7 +139,10 @@ public final class TrainingRun implements AutoCloseable {
     private final class Folder implements Checkpoints {
         @Override
         public void save(Progress progress) throws IOException {
-            checkpoints.save(progress.step(), config.checkpointKeep(), config.checkpointKeepEvery(),
+            checkpoints.save(
+                    progress.step(),
+                    config.checkpointKeep(),
+                    config.checkpointKeepEvery(),
                     file -> Checkpoint.write(file, config, data.classNames(), state(), progress));
         }
 
@@ -157,7 +164,8 @@ public final class TrainingRun implements AutoCloseable {
             // All count the same updates, so their counters are not saved.
             saved = saved.and(new Saved(buffers, Map.of()).under("more/weighting" + (i - 1) + "/"));
         }
-        return new Checkpoint.State(map, average, random, saved.and(objective.saved().under("more/")));
+        return new Checkpoint.State(
+                map, average, random, saved.and(objective.saved().under("more/")));
     }
 
     /**
@@ -235,10 +243,16 @@ public final class TrainingRun implements AutoCloseable {
             long updates = Objects.requireNonNull(restored.counters().get(Optimizer.UPDATES));
             optimizers.forEach(optimizer -> optimizer.resumeAt(updates));
             trainer.resumeAt(restored.progress());
-            if (restored.olderLosses() && step() < config.steps() && FlowMapObjective.alphaFlowChanged(config.loss(), step())) {
-                LOG.warn("warning: {} was written with version 1 of the losses: from step {} on, alpha-flow has the target of version 2, which "
-                        + "gives other gradients under every loss.consistency_weighting but l2 (docs/losses.md). To train all steps alike, "
-                        + "start the run again with another --out", file, step());
+            if (restored.olderLosses()
+                    && step() < config.steps()
+                    && FlowMapObjective.alphaFlowChanged(config.loss(), step())) {
+                LOG.warn(
+                        "warning: {} was written with version 1 of the losses: from step {} on, alpha-flow has the"
+                                + " target of version 2, which gives other gradients under every"
+                                + " loss.consistency_weighting but l2 (docs/losses.md). To train all steps alike, start"
+                                + " the run again with another --out",
+                        file,
+                        step());
             }
         }
         checkpoints.continueFrom(file);
@@ -260,8 +274,11 @@ public final class TrainingRun implements AutoCloseable {
      */
     public boolean run(RunListener listener) throws IOException {
         Objects.requireNonNull(listener, "listener");
-        Preconditions.checkArgument(step() <= config.steps(), "config: steps is %s, but the checkpoint has taken %s already",
-                config.steps(), step());
+        Preconditions.checkArgument(
+                step() <= config.steps(),
+                "config: steps is %s, but the checkpoint has taken %s already",
+                config.steps(),
+                step());
         Files.createDirectories(folder);
         lock();
         checkpoints.deleteAbandoned();

@@ -57,8 +57,12 @@ final class CheckpointFolderTest {
 
     private List<String> names() throws IOException {
         try (Stream<Path> files = Files.list(folder.resolve("checkpoints"))) {
-            return files.map(file -> file.getFileName().toString().replace("step-00000000", "").replace(".safetensors", ""))
-                    .sorted().toList();
+            return files.map(file -> file.getFileName()
+                            .toString()
+                            .replace("step-00000000", "")
+                            .replace(".safetensors", ""))
+                    .sorted()
+                    .toList();
         }
     }
 
@@ -114,8 +118,11 @@ final class CheckpointFolderTest {
         assertEquals(5, resumed());
         assertArrayEquals(end, Files.readAllBytes(newest()), "the last step was taken again, with the same result");
         assertEquals(List.of("5", "6"), names());
-        assertEquals(List.of(1L, 2L, 3L, 4L, 5L, 6L), MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream()
-                .map(MetricsLog.Entry::step).toList());
+        assertEquals(
+                List.of(1L, 2L, 3L, 4L, 5L, 6L),
+                MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream()
+                        .map(MetricsLog.Entry::step)
+                        .toList());
     }
 
     @Test
@@ -161,8 +168,14 @@ final class CheckpointFolderTest {
         Files.delete(newest());
         Files.write(step(5), new byte[0]);
         Files.write(step(6), Arrays.copyOf(Files.readAllBytes(step(6)), 5000));
-        assertRefused(IOException.class, this::resumed, "no checkpoint in " + folder, step(5).toString(), step(6).toString(),
-                "the file is empty", "truncated",
+        assertRefused(
+                IOException.class,
+                this::resumed,
+                "no checkpoint in " + folder,
+                step(5).toString(),
+                step(6).toString(),
+                "the file is empty",
+                "truncated",
                 "another folder");
         assertEquals(List.of("5", "6"), names());
     }
@@ -172,7 +185,12 @@ final class CheckpointFolderTest {
     void oneOfAnotherRunIsRefused() throws IOException {
         run();
         runs.seed = 9;
-        assertRefused(IOException.class, this::resumed, step(6).toString(), "another run", "seed is 9, was 5",
+        assertRefused(
+                IOException.class,
+                this::resumed,
+                step(6).toString(),
+                "another run",
+                "seed is 9, was 5",
                 "choose another output folder");
         runs.seed = 5;
         runs.learningRate = 1e-4;
@@ -185,7 +203,8 @@ final class CheckpointFolderTest {
         run();
         Process dead = new ProcessBuilder("true").start();
         dead.waitFor();
-        Path torn = Files.write(folder.resolve("checkpoints/.step-000000007.safetensors." + dead.pid() + "-8.tmp"), new byte[9]);
+        Path torn = Files.write(
+                folder.resolve("checkpoints/.step-000000007.safetensors." + dead.pid() + "-8.tmp"), new byte[9]);
         Path half = Files.write(folder.resolve(".metrics.jsonl." + dead.pid() + "-1.tmp"), new byte[9]);
         resumed();
         assertFalse(Files.exists(torn) || Files.exists(half));

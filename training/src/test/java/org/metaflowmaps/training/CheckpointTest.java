@@ -32,7 +32,8 @@ import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.training.data.TrainingData;
 
 final class CheckpointTest {
-    private static final String NETWORK = "{\"transformer\":null,\"mlp\":{\"dimension\":2,\"width\":16,\"depth\":1,\"label_dim\":3}}";
+    private static final String NETWORK =
+            "{\"transformer\":null,\"mlp\":{\"dimension\":2,\"width\":16,\"depth\":1,\"label_dim\":3}}";
 
     @TempDir
     private Path folder;
@@ -63,9 +64,14 @@ final class CheckpointTest {
                     TensorScope scope = TensorScope.open()) {
                 float[] loaded = map.parameters().values().toFloatArray();
                 assertArrayEquals(trainer.average().values().toFloatArray(), loaded);
-                assertTrue(!Arrays.equals(trainer.map().parameters().values().toFloatArray(), loaded), "the average lags behind");
-                trainer.map().buffers().forEach((name, buffer) ->
-                        assertArrayEquals(buffer.toFloatArray(), map.buffers().getOrDefault(name, Torch.zeros(1)).toFloatArray()));
+                assertTrue(
+                        !Arrays.equals(trainer.map().parameters().values().toFloatArray(), loaded),
+                        "the average lags behind");
+                trainer.map()
+                        .buffers()
+                        .forEach((name, buffer) -> assertArrayEquals(
+                                buffer.toFloatArray(),
+                                map.buffers().getOrDefault(name, Torch.zeros(1)).toFloatArray()));
                 assertEquals(trainer.map().itemShape(), map.itemShape());
             }
         }
@@ -80,7 +86,10 @@ final class CheckpointTest {
         assertUnloadable(Files.writeString(folder.resolve("text"), "not a checkpoint, but a text of some length"));
         assertUnloadable(folder, "is a folder");
         Path missing = folder.resolve("missing");
-        assertRefused(NoSuchFileException.class, () -> Networks.load(missing, Device.CPU).close(), missing.toString());
+        assertRefused(
+                NoSuchFileException.class,
+                () -> Networks.load(missing, Device.CPU).close(),
+                missing.toString());
     }
 
     private byte[] trained() throws IOException {
@@ -97,8 +106,8 @@ final class CheckpointTest {
         byte[] whole = trained();
         Path cut = folder.resolve("cut.safetensors");
         Random random = new Random(3);
-        IntStream lengths = IntStream.concat(IntStream.of(0, 1, 7, 8, 9, whole.length - 4, whole.length - 1),
-                random.ints(100, 0, whole.length));
+        IntStream lengths = IntStream.concat(
+                IntStream.of(0, 1, 7, 8, 9, whole.length - 4, whole.length - 1), random.ints(100, 0, whole.length));
         for (int length : lengths.toArray()) {
             assertUnloadable(Files.write(cut, Arrays.copyOf(whole, length)));
             // A file system may give a file its length before its content.
@@ -114,12 +123,14 @@ final class CheckpointTest {
     void aFlippedBitIsFoundWhereverItIs() throws IOException {
         byte[] whole = trained();
         String text = new String(whole, StandardCharsets.ISO_8859_1);
-        int header = 8 + (int) ByteBuffer.wrap(whole).order(ByteOrder.LITTLE_ENDIAN).getLong();
-        IntStream names = Stream.of("\"run\":", "\"sha256\":").flatMapToInt(name -> IntStream.range(text.indexOf(name),
-                text.indexOf(name) + name.length()));
+        int header =
+                8 + (int) ByteBuffer.wrap(whole).order(ByteOrder.LITTLE_ENDIAN).getLong();
+        IntStream names = Stream.of("\"run\":", "\"sha256\":")
+                .flatMapToInt(name -> IntStream.range(text.indexOf(name), text.indexOf(name) + name.length()));
         Path flipped = folder.resolve("flipped.safetensors");
         Random random = new Random(4);
-        IntStream places = IntStream.concat(names, IntStream.concat(random.ints(100, 0, header), random.ints(100, header, whole.length)));
+        IntStream places = IntStream.concat(
+                names, IntStream.concat(random.ints(100, 0, header), random.ints(100, header, whole.length)));
         for (int place : places.toArray()) {
             byte[] damaged = whole.clone();
             damaged[place] ^= (byte) (1 << random.nextInt(8));
@@ -137,9 +148,17 @@ final class CheckpointTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"{", "null", "{}", "[]", "3", "{\"cnn\":{}}",
-            "{\"mlp\":{\"dimension\":-1,\"width\":16,\"depth\":1,\"label_dim\":3}}",
-        "{\"mlp\":{\"dimension\":\"two\",\"width\":16,\"depth\":1,\"label_dim\":3}}"})
+    @ValueSource(
+            strings = {
+                "{",
+                "null",
+                "{}",
+                "[]",
+                "3",
+                "{\"cnn\":{}}",
+                "{\"mlp\":{\"dimension\":-1,\"width\":16,\"depth\":1,\"label_dim\":3}}",
+                "{\"mlp\":{\"dimension\":\"two\",\"width\":16,\"depth\":1,\"label_dim\":3}}"
+            })
     void aNetworkThatIsNotUnderstoodIsRefused(String network) throws IOException {
         Path file = folder.resolve("foreign.safetensors");
         try (TensorScope scope = TensorScope.open()) {
@@ -154,6 +173,10 @@ final class CheckpointTest {
         try (TensorScope scope = TensorScope.open()) {
             Safetensors.write(file, Map.of("network", NETWORK), Map.of("dit.weight", Torch.zeros(3)));
         }
-        assertUnloadable(file, "describe a network of 1,826 parameters", "holds 3 numbers in 1 tensors", "not those of this file");
+        assertUnloadable(
+                file,
+                "describe a network of 1,826 parameters",
+                "holds 3 numbers in 1 tensors",
+                "not those of this file");
     }
 }

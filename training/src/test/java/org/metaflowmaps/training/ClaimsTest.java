@@ -43,8 +43,9 @@ import org.metaflowmaps.training.metrics.ProcessMemory;
 
 /** What a file or a configuration says of a network is checked before a network is built. */
 class ClaimsTest {
-    private static final String TRANSFORMER = "{\"transformer\":{\"input_size\":4,\"patch_size\":2,\"in_channels\":1,\"hidden_size\":8,"
-            + "\"depth\":1,\"num_heads\":2,\"label_dim\":3,\"encoder_depth\":1,\"mlp_ratio\":4}}";
+    private static final String TRANSFORMER =
+            "{\"transformer\":{\"input_size\":4,\"patch_size\":2,\"in_channels\":1,\"hidden_size\":8,"
+                    + "\"depth\":1,\"num_heads\":2,\"label_dim\":3,\"encoder_depth\":1,\"mlp_ratio\":4}}";
 
     @TempDir
     private Path folder = Path.of("");
@@ -65,7 +66,8 @@ class ClaimsTest {
                 TRANSFORMER.replace("\"mlp_ratio\":4", "\"mlp_ratio\":1e300"),
                 TRANSFORMER.replace("\"mlp_ratio\":4", "\"mlp_ratio\":\"NaN\""),
                 TRANSFORMER.replace("\"mlp_ratio\":4", "\"mlp_ratio\":0.01"),
-                TRANSFORMER.replace("\"input_size\":4,\"patch_size\":2", "\"input_size\":2147483647,\"patch_size\":2147483647"),
+                TRANSFORMER.replace(
+                        "\"input_size\":4,\"patch_size\":2", "\"input_size\":2147483647,\"patch_size\":2147483647"),
                 TRANSFORMER.replace("\"input_size\":4,\"patch_size\":2", "\"input_size\":65536,\"patch_size\":1"),
                 TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":2147483647"),
                 TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":\"1\""),
@@ -74,10 +76,21 @@ class ClaimsTest {
                 TRANSFORMER.replace("\"in_channels\":1,", ""),
                 TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":1,\"in_channels\":2"),
                 TRANSFORMER.replace("\"in_channels\":1", "\"model_guidance_class_ws\":[null]"),
-                TRANSFORMER.replace("\"in_channels\":1",
+                TRANSFORMER.replace(
+                        "\"in_channels\":1",
                         "\"in_channels\":1,\"model_guidance_class_ws\":" + Collections.nCopies(200_000, 1.5)),
-                TRANSFORMER.replace("\"in_channels\":1", "\"in_channels\":1,\"model_guidance_x_ws\":" + Collections.nCopies(100_000, 1)),
-                TRANSFORMER + "{}", "[]", "7", "null", "", "{", "{\"mlp\":null}", "[".repeat(100_000), " ".repeat(2_000_000));
+                TRANSFORMER.replace(
+                        "\"in_channels\":1",
+                        "\"in_channels\":1,\"model_guidance_x_ws\":" + Collections.nCopies(100_000, 1)),
+                TRANSFORMER + "{}",
+                "[]",
+                "7",
+                "null",
+                "",
+                "{",
+                "{\"mlp\":null}",
+                "[".repeat(100_000),
+                " ".repeat(2_000_000));
     }
 
     @ParameterizedTest
@@ -89,7 +102,9 @@ class ClaimsTest {
         assertTimeout(Duration.ofSeconds(30), () -> {
             IOException refused = assertThrows(IOException.class, () -> Networks.load(file, Device.CPU));
             String message = String.valueOf(refused.getMessage());
-            assertTrue(message.startsWith(file.toString()) && message.lines().count() == 1 && message.length() < 1000, message);
+            assertTrue(
+                    message.startsWith(file.toString()) && message.lines().count() == 1 && message.length() < 1000,
+                    message);
             assertFalse(message.contains("REDACTED") || message.contains("java."), message);
             assertThrows(IOException.class, () -> Networks.check(file, NetworkSettings.none()));
         });
@@ -102,11 +117,14 @@ class ClaimsTest {
         Path file = folder.resolve("sizes.safetensors");
         try (TensorScope scope = TensorScope.open();
                 MetaFlowMap small = MlpFlowMap.zeros(new MlpConfig(2, 4, 1, 3), Device.CPU)) {
-            Safetensors.write(file, Map.of("network", "{\"mlp\":{\"dimension\":2,\"width\":5,\"depth\":1,\"label_dim\":3}}"),
+            Safetensors.write(
+                    file,
+                    Map.of("network", "{\"mlp\":{\"dimension\":2,\"width\":5,\"depth\":1,\"label_dim\":3}}"),
                     NetworkFile.tensors(small, small.parameters().values()));
         }
         long before = NativeMemory.liveTensors();
-        String message = String.valueOf(assertThrows(IOException.class, () -> Networks.load(file, Device.CPU)).getMessage());
+        String message = String.valueOf(assertThrows(IOException.class, () -> Networks.load(file, Device.CPU))
+                .getMessage());
         assertTrue(message.contains("has shape [4, 2], the network needs [5, 2]"), message);
         assertEquals(before, NativeMemory.liveTensors());
     }
@@ -116,8 +134,24 @@ class ClaimsTest {
         for (Layout layout : Layout.values()) {
             boolean meta = layout == Layout.META_FLOW_MAP;
             for (boolean joint : meta ? new boolean[] {false, true} : new boolean[] {false}) {
-                TransformerConfig config = new TransformerConfig(4, 2, 3, 8, 3, 2, 5, 2, meta ? List.of(2.0, 3.0) : List.of(), List.of(), 2.5,
-                        false, true, true, false, joint, layout);
+                TransformerConfig config = new TransformerConfig(
+                        4,
+                        2,
+                        3,
+                        8,
+                        3,
+                        2,
+                        5,
+                        2,
+                        meta ? List.of(2.0, 3.0) : List.of(),
+                        List.of(),
+                        2.5,
+                        false,
+                        true,
+                        true,
+                        false,
+                        joint,
+                        layout);
                 try (MetaFlowMap map = FlowMapTransformer.zeros(config, Device.CPU)) {
                     checkCounts(config, map);
                 }
@@ -133,21 +167,30 @@ class ClaimsTest {
         assertEquals(map.parameters().count(), config.parameterCount());
         assertEquals(map.parameters().parameters().size() + map.buffers().size(), config.tensorCount());
         assertEquals(config.tensorCount(), config.shapes().size());
-        map.parameters().parameters().forEach((name, parameter) -> assertEquals(
-                parameter.shape(), config.shapes().get(name)));
-        assertEquals(List.copyOf(map.parameters().parameters().keySet()), List.copyOf(config.parameterShapes().keySet()));
+        map.parameters()
+                .parameters()
+                .forEach((name, parameter) ->
+                        assertEquals(parameter.shape(), config.shapes().get(name)));
+        assertEquals(
+                List.copyOf(map.parameters().parameters().keySet()),
+                List.copyOf(config.parameterShapes().keySet()));
     }
 
     @Test
     void aNetworkThatMemoryLacksForIsRefusedWithFigures() {
         long before = NativeMemory.liveTensors();
-        for (NetworkConfig huge : List.of(new MlpConfig(2, 2_000_000, 3, 3), new MlpConfig(2, 4, Integer.MAX_VALUE, 3),
+        for (NetworkConfig huge : List.of(
+                new MlpConfig(2, 2_000_000, 3, 3),
+                new MlpConfig(2, 4, Integer.MAX_VALUE, 3),
                 TransformerConfig.of(28, 4, 1, 2_000_000, 1000, 4, 10))) {
-            String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> huge.zeros(Device.CPU)).getMessage());
+            String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> huge.zeros(Device.CPU))
+                    .getMessage());
             assertTrue(message.contains("iB of memory, ") && message.contains("are free: lower"), message);
         }
         assertEquals(before, NativeMemory.liveTensors());
-        assertThrows(IllegalArgumentException.class, () -> new ModelConfig(null, new MlpConfig(2, Integer.MAX_VALUE, Integer.MAX_VALUE, 3)));
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> new ModelConfig(null, new MlpConfig(2, Integer.MAX_VALUE, Integer.MAX_VALUE, 3)));
     }
 
     @ParameterizedTest
@@ -163,16 +206,22 @@ class ClaimsTest {
         long before = NativeMemory.liveTensors();
         try (var data = runs.data()) {
             long with = NativeMemory.liveTensors();
-            String message = String.valueOf(assertThrows(IllegalArgumentException.class,
-                    () -> new TrainingRun(runs.config(), data, Device.CPU, folder)).getMessage());
-            assertTrue(message.matches("config: batch 2147483647 of a network of \\d+ parameters needs .*iB of memory, .* are free: "
-                    + "lower batch; accumulate makes up for it"), message);
+            String message = String.valueOf(assertThrows(
+                            IllegalArgumentException.class,
+                            () -> new TrainingRun(runs.config(), data, Device.CPU, folder))
+                    .getMessage());
+            assertTrue(
+                    message.matches(
+                            "config: batch 2147483647 of a network of \\d+ parameters needs .*iB of memory, .* are"
+                                    + " free: lower batch; accumulate makes up for it"),
+                    message);
             assertEquals(with, NativeMemory.liveTensors());
         }
         assertEquals(before, NativeMemory.liveTensors());
         runs.batch = 1000;
         runs.steps = Long.MAX_VALUE;
-        String message = String.valueOf(assertThrows(IllegalArgumentException.class, runs::config).getMessage());
+        String message = String.valueOf(
+                assertThrows(IllegalArgumentException.class, runs::config).getMessage());
         assertTrue(message.contains("lower steps"), message);
     }
 
@@ -185,7 +234,9 @@ class ClaimsTest {
             resident(map, 8);
             double measured = resident(map, batch);
             double estimate = 4.0 * batch * config.trainingFloats();
-            assertTrue(measured == 0 || (measured > estimate / 3 && measured < 3 * estimate), measured + " measured, " + estimate + " estimated");
+            assertTrue(
+                    measured == 0 || (measured > estimate / 3 && measured < 3 * estimate),
+                    measured + " measured, " + estimate + " estimated");
         }
     }
 
@@ -195,8 +246,11 @@ class ClaimsTest {
             Tensor state = Torch.zeros(DType.FLOAT32, Device.CPU, batch, 1, 16, 16);
             Tensor time = Torch.full(0.5, DType.FLOAT32, Device.CPU, batch);
             long before = size();
-            Tensor result = map.averageVelocity(time, time, state, new Context(time, state,
-                    Condition.labelled(Torch.zeros(DType.INT64, Device.CPU, batch))));
+            Tensor result = map.averageVelocity(
+                    time,
+                    time,
+                    state,
+                    new Context(time, state, Condition.labelled(Torch.zeros(DType.INT64, Device.CPU, batch))));
             assertEquals(batch, result.size(0));
             return size() - before;
         }

@@ -31,7 +31,10 @@ final class ClassNamesTest {
     @Test
     void namesComeFromTheDataNotFromTheirNumber() throws IOException {
         assertEquals(List.of("a", "ü, b"), names(Map.of("class_names", "[\"a\",\"ü, b\"]")));
-        assertEquals(List.of(), names(Map.of("run", "{\"data\":{\"kind\":\"idx\",\"classes\":10}}")), "MNIST has no names of clothes");
+        assertEquals(
+                List.of(),
+                names(Map.of("run", "{\"data\":{\"kind\":\"idx\",\"classes\":10}}")),
+                "MNIST has no names of clothes");
         assertEquals(List.of(), names(Map.of("run", "{}")));
         assertEquals(List.of(), names(Map.of()));
     }
@@ -43,9 +46,12 @@ final class ClassNamesTest {
 
     @Test
     void namesThatAreNoListAreRefused() {
-        Refusal.assertRefused(IOException.class, () -> names(Map.of("class_names", "[\"a\"")), "x.safetensors", "'class_names'");
-        Refusal.assertRefused(IOException.class, () -> names(Map.of("class_names", "[1]")), "x.safetensors", "'class_names'");
-        Refusal.assertRefused(IOException.class, () -> names(Map.of("class_names", "7")), "x.safetensors", "'class_names'");
+        Refusal.assertRefused(
+                IOException.class, () -> names(Map.of("class_names", "[\"a\"")), "x.safetensors", "'class_names'");
+        Refusal.assertRefused(
+                IOException.class, () -> names(Map.of("class_names", "[1]")), "x.safetensors", "'class_names'");
+        Refusal.assertRefused(
+                IOException.class, () -> names(Map.of("class_names", "7")), "x.safetensors", "'class_names'");
     }
 
     @Test

@@ -32,7 +32,8 @@ import org.metaflowmaps.training.optim.MovingAverage;
 /** A draw can be computed in parts. */
 final class DrawTest {
     private static final int ITEMS = 16;
-    private static final ConditionalDrift TEACHER = (start, state, context) -> state.neg().add(context.state());
+    private static final ConditionalDrift TEACHER =
+            (start, state, context) -> state.neg().add(context.state());
 
     private final RandomSource random = RandomSource.seeded(8);
     private final MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 16, 1, 3));
@@ -60,7 +61,8 @@ final class DrawTest {
     }
 
     private Draw draw(FlowMapObjective objective) {
-        TrainingData.Batch batch = new TrainingData.Batch(random.normal(ITEMS, 2), random.integers(0, 3, ITEMS), random.uniform(ITEMS));
+        TrainingData.Batch batch =
+                new TrainingData.Batch(random.normal(ITEMS, 2), random.integers(0, 3, ITEMS), random.uniform(ITEMS));
         return objective.draw(batch, 5);
     }
 
@@ -68,8 +70,12 @@ final class DrawTest {
     private static void add(FlowMapObjective objective, Draw part, Draw whole) {
         for (Loss loss : objective.losses(part)) {
             boolean diagonal = loss.name().equals(FlowMapObjective.DIAGONAL);
-            long items = diagonal ? part.items() : Objects.requireNonNull(part.jump()).items();
-            long all = diagonal ? whole.items() : Objects.requireNonNull(whole.jump()).items();
+            long items = diagonal
+                    ? part.items()
+                    : Objects.requireNonNull(part.jump()).items();
+            long all = diagonal
+                    ? whole.items()
+                    : Objects.requireNonNull(whole.jump()).items();
             Autograd.backward(loss.compute().get().loss().mul((double) items / all));
         }
     }
@@ -77,7 +83,9 @@ final class DrawTest {
     private static void partsAddUp(FlowMapObjective objective, Draw draw) {
         objective.parameters().forEach(arena -> arena.gradients().zero_());
         add(objective, draw, draw);
-        Tensor[] whole = objective.parameters().stream().map(arena -> arena.gradients().clone()).toArray(Tensor[]::new);
+        Tensor[] whole = objective.parameters().stream()
+                .map(arena -> arena.gradients().clone())
+                .toArray(Tensor[]::new);
         objective.parameters().forEach(arena -> arena.gradients().zero_());
         for (int[] part : new int[][] {{0, 1}, {1, 7}, {7, 16}}) {
             add(objective, draw.slice(part[0], part[1]), draw);
@@ -117,9 +125,12 @@ final class DrawTest {
             Pair jumps = part.jump();
             assertNotNull(jumps);
             assertEquals(3, jumps.items());
-            assertArrayEquals(jump.state().narrow(0, 1, 3).toFloatArray(), jumps.state().toFloatArray());
-            assertArrayEquals(jump.length().narrow(0, 1, 3).toFloatArray(), jumps.length().toFloatArray());
-            assertArrayEquals(draw.diagonal().context().state().narrow(0, 3, 5).toFloatArray(),
+            assertArrayEquals(
+                    jump.state().narrow(0, 1, 3).toFloatArray(), jumps.state().toFloatArray());
+            assertArrayEquals(
+                    jump.length().narrow(0, 1, 3).toFloatArray(), jumps.length().toFloatArray());
+            assertArrayEquals(
+                    draw.diagonal().context().state().narrow(0, 3, 5).toFloatArray(),
                     part.diagonal().context().state().toFloatArray());
             assertRefused(() -> draw.slice(3, 3), "items 3 to 3", "at least one of its 16");
             assertRefused(() -> draw.slice(0, 17), "items 0 to 17");

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.collect.Maps;
 import com.google.common.primitives.Floats;
 import java.awt.image.BufferedImage;
@@ -29,6 +28,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.data.DamagedItemException;
 import org.metaflowmaps.training.data.ImageData;
@@ -42,10 +42,44 @@ import org.metaflowmaps.training.metrics.MetricsLog;
 /** What {@code evaluate_every} does beside training. */
 class HeldOutTest {
     /** An empty PNG of one pixel, as far as TensorBoard's writer looks. */
-    private static final byte[] PNG = {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0, 1, 0, 0,
-        0, 1, 8, 0, 0, 0, 0, 0, 0, 0, 0};
+    private static final byte[] PNG = {
+        (byte) 0x89,
+        'P',
+        'N',
+        'G',
+        '\r',
+        '\n',
+        0x1a,
+        '\n',
+        0,
+        0,
+        0,
+        13,
+        'I',
+        'H',
+        'D',
+        'R',
+        0,
+        0,
+        0,
+        1,
+        0,
+        0,
+        0,
+        1,
+        8,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0
+    };
 
-    private static final Set<String> MEASURED = Set.of("held_out/diagonal", "loss/diagonal", "loss/consistency", "gradient_norm");
+    private static final Set<String> MEASURED =
+            Set.of("held_out/diagonal", "loss/diagonal", "loss/consistency", "gradient_norm");
 
     @TempDir
     private Path folder = Path.of("");
@@ -60,7 +94,8 @@ class HeldOutTest {
         runs.evaluateEvery = every;
         byte[] pixels = new byte[9 * 16];
         new Random(3).nextBytes(pixels);
-        LabelledImages images = new LabelledImages(pixels, 1, 4, 4, new byte[] {0, 1, 2, 1, 0, 2, 1, 0, 1}, List.of("a", "b", "c"));
+        LabelledImages images =
+                new LabelledImages(pixels, 1, 4, 4, new byte[] {0, 1, 2, 1, 0, 2, 1, 0, 1}, List.of("a", "b", "c"));
         Path run = folder.resolve(name);
         try (Loader data = new Loader(new ImageData(images), 1, Reading.of(0).holdingOut(3), Device.CPU);
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, run);
@@ -75,8 +110,14 @@ class HeldOutTest {
             });
             trainer.run();
             try (Stream<Path> files = Files.list(run)) {
-                Path events = files.filter(file -> String.valueOf(file.getFileName()).startsWith("events.")).findFirst().orElseThrow();
-                return new Result(Floats.asList(trainer.map().parameters().values().detach().toFloatArray()), MetricsLog.read(run.resolve("metrics.jsonl")),
+                Path events = files.filter(
+                                file -> String.valueOf(file.getFileName()).startsWith("events."))
+                        .findFirst()
+                        .orElseThrow();
+                return new Result(
+                        Floats.asList(
+                                trainer.map().parameters().values().detach().toFloatArray()),
+                        MetricsLog.read(run.resolve("metrics.jsonl")),
                         Files.readString(events, StandardCharsets.ISO_8859_1));
             }
         }
@@ -99,7 +140,9 @@ class HeldOutTest {
         // Two looks, each of three held-out items at three times, each a clean image, its noisy state and four draws.
         assertEquals(2 * 3 * 3, shown.size());
         assertTrue(shown.stream().allMatch(row -> row.length == 6 * 16));
-        assertTrue(looked.events.contains("held_out/diagonal") && looked.events.contains("posterior") && looked.events.contains("IHDR"));
+        assertTrue(looked.events.contains("held_out/diagonal")
+                && looked.events.contains("posterior")
+                && looked.events.contains("IHDR"));
         assertTrue(plain.events.contains("model/parameters") && plain.events.contains("memory/"));
         assertFalse(plain.events.contains("IHDR"));
         assertEquals(before, NativeMemory.liveTensors());
@@ -113,11 +156,13 @@ class HeldOutTest {
         runs.evaluateEvery = 2;
         byte[] pixels = new byte[9 * 16];
         new Random(3).nextBytes(pixels);
-        LabelledImages images = new LabelledImages(pixels, 1, 4, 4, new byte[] {0, 1, 2, 1, 0, 2, 1, 0, 1}, List.of("a", "b", "c"));
+        LabelledImages images =
+                new LabelledImages(pixels, 1, 4, 4, new byte[] {0, 1, 2, 1, 0, 2, 1, 0, 1}, List.of("a", "b", "c"));
         Path run = folder.resolve(name);
         List<Integer> left = new ArrayList<>(List.of(stops));
         for (boolean done = false; !done; ) {
-            try (Loader data = new Loader(new ImageData(images), 1, Reading.of(0).holdingOut(3), Device.CPU);
+            try (Loader data =
+                            new Loader(new ImageData(images), 1, Reading.of(0).holdingOut(3), Device.CPU);
                     TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, run)) {
                 if (left.size() < stops.length) {
                     trainer.resume();
@@ -132,15 +177,23 @@ class HeldOutTest {
             }
         }
         List<MetricsLog.Entry> log = MetricsLog.read(run.resolve(TrainingRun.METRICS));
-        assertEquals(List.of(2L, 4L, 5L, 6L, 7L), log.stream().map(MetricsLog.Entry::step).toList());
-        return log.stream().map(entry -> Maps.filterKeys(entry.values(), MEASURED::contains)).toList();
+        assertEquals(
+                List.of(2L, 4L, 5L, 6L, 7L),
+                log.stream().map(MetricsLog.Entry::step).toList());
+        return log.stream()
+                .map(entry -> Maps.filterKeys(entry.values(), MEASURED::contains))
+                .toList();
     }
 
     /** A look's numbers are there although the run stops before the next line that {@code log_every} asks for. */
     @Test
     void aStopAfterALookLosesNothing() throws IOException {
         List<Map<String, Double>> whole = looks("whole");
-        assertEquals(List.of(true, true, false, true, false), whole.stream().map(values -> values.containsKey("held_out/diagonal")).toList());
+        assertEquals(
+                List.of(true, true, false, true, false),
+                whole.stream()
+                        .map(values -> values.containsKey("held_out/diagonal"))
+                        .toList());
         assertEquals(whole, looks("stopped", 2, 4, 6));
     }
 
@@ -153,9 +206,14 @@ class HeldOutTest {
         try (TrainingData whole = runs.data();
                 TrainingData data = recorded(whole, new ArrayList<>());
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
-            Refusal.assertRefused(TrainingException.class, trainer::run, "step 2: x.png is damaged", "checkpoint.safetensors");
+            Refusal.assertRefused(
+                    TrainingException.class, trainer::run, "step 2: x.png is damaged", "checkpoint.safetensors");
         }
-        assertEquals(List.of(1L, 2L), MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream().map(MetricsLog.Entry::step).toList());
+        assertEquals(
+                List.of(1L, 2L),
+                MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream()
+                        .map(MetricsLog.Entry::step)
+                        .toList());
     }
 
     /** Items for a picture are those of the first batch, and the stream reads on as if they had not been read. */
@@ -164,7 +222,8 @@ class HeldOutTest {
     void picturesWithoutHeldOutItemsLeaveTheStreamAlone(int workers) throws IOException {
         Path classes = folder.resolve("data");
         for (int i = 0; i < 12; i++) {
-            Path file = Files.createDirectories(classes.resolve("abc".substring(i % 3, i % 3 + 1))).resolve(i + ".png");
+            Path file = Files.createDirectories(classes.resolve("abc".substring(i % 3, i % 3 + 1)))
+                    .resolve(i + ".png");
             BufferedImage image = new BufferedImage(4, 4, BufferedImage.TYPE_BYTE_GRAY);
             image.getRaster().setSample(i % 4, i / 4, 0, 20 * i);
             ImageIO.write(image, "png", file.toFile());
@@ -174,7 +233,9 @@ class HeldOutTest {
         try (Loader data = new Loader(new ImageFolder(classes, 4, 1), 5, skip, Device.CPU);
                 Loader whole = new Loader(new ImageFolder(classes, 4, 1), 5, skip, Device.CPU);
                 TensorScope scope = TensorScope.open()) {
-            assertArrayEquals(whole.batch(0, 12).items().toFloatArray(), data.examples(12).items().toFloatArray());
+            assertArrayEquals(
+                    whole.batch(0, 12).items().toFloatArray(),
+                    data.examples(12).items().toFloatArray());
             assertEquals(1, whole.replaced());
             assertEquals(0, data.replaced());
         }

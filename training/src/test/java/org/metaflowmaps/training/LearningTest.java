@@ -57,7 +57,9 @@ final class LearningTest {
         // The mean velocity of all pairs, the best constant, has the whole variance as its error: data's and noise's.
         assertTrue(first > 13, "an untrained network's error is " + first);
         assertTrue(last < LINEAR, "error " + last + ", the best linear guess has " + LINEAR);
-        assertTrue(last > knowingTheComponent(), "error " + last + ", who knew the component would have " + knowingTheComponent());
+        assertTrue(
+                last > knowingTheComponent(),
+                "error " + last + ", who knew the component would have " + knowingTheComponent());
     }
 
     /**
@@ -69,7 +71,8 @@ final class LearningTest {
         double sum = 0;
         for (int i = 0; i < points; i++) {
             double time = Math.pow((i + 0.5) / points, 2);
-            double variance = Runs.VARIANCE * (1 - time) * (1 - time) / ((1 - time) * (1 - time) + Runs.VARIANCE * time * time);
+            double variance =
+                    Runs.VARIANCE * (1 - time) * (1 - time) / ((1 - time) * (1 - time) + Runs.VARIANCE * time * time);
             sum += Math.PI * Math.sqrt(variance) / points;
         }
         return 0.9 * sum + 0.1 * Math.PI * Math.sqrt(Runs.VARIANCE);

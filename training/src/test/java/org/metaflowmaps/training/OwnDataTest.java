@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -12,6 +11,7 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.Items;
 import org.metaflowmaps.training.data.Loader;
@@ -48,7 +48,8 @@ final class OwnDataTest {
         for (int stop : stops) {
             train(config.with("steps=" + stop), folder);
         }
-        try (Loader data = new Loader(new Circles(100), config.seed(), Reading.of(2).holdingOut(10), Device.CPU);
+        try (Loader data = new Loader(
+                        new Circles(100), config.seed(), Reading.of(2).holdingOut(10), Device.CPU);
                 TrainingRun trainer = new TrainingRun(config, data, Device.CPU, folder)) {
             if (stops.length == 0) {
                 trainer.initialise();
@@ -63,8 +64,15 @@ final class OwnDataTest {
 
     @Test
     void aRunContinuesAsIfItHadNotStopped(@TempDir Path folder) throws IOException {
-        TrainConfig config = TrainConfig.load("mixture/meta-flow-map", "steps=12", "batch=8", "model.mlp.dimension=2", "model.mlp.label_dim=2",
-                "model.mlp.width=8", "model.mlp.depth=1", "optimizer.decay=0");
+        TrainConfig config = TrainConfig.load(
+                "mixture/meta-flow-map",
+                "steps=12",
+                "batch=8",
+                "model.mlp.dimension=2",
+                "model.mlp.label_dim=2",
+                "model.mlp.width=8",
+                "model.mlp.depth=1",
+                "optimizer.decay=0");
         assertArrayEquals(train(config, folder.resolve("whole")), train(config, folder.resolve("parts"), 5));
     }
 }

@@ -67,7 +67,8 @@ final class PairSamplerTest {
         return sampler(power, atom, drop, 1, UNIFORM, 0);
     }
 
-    private PairSampler sampler(double power, double atom, double drop, double guidance, TimesConfig.Law law, long warmUp) {
+    private PairSampler sampler(
+            double power, double atom, double drop, double guidance, TimesConfig.Law law, long warmUp) {
         TimesConfig.Law diagonal = law.kind() == TimesConfig.LawKind.DYADIC ? UNIFORM : law;
         return new PairSampler(new TimesConfig(power, atom, warmUp, diagonal, law, warmUp), drop, guidance, random);
     }
@@ -86,7 +87,8 @@ final class PairSamplerTest {
         double farthest = 0;
         for (int i = 0; i < sorted.length; i++) {
             double expected = distribution.applyAsDouble(sorted[i]);
-            farthest = Math.max(farthest, Math.max(expected - (double) i / sorted.length, (i + 1.0) / sorted.length - expected));
+            farthest = Math.max(
+                    farthest, Math.max(expected - (double) i / sorted.length, (i + 1.0) / sorted.length - expected));
         }
         assertTrue(farthest < KOLMOGOROV / Math.sqrt(sorted.length), what + ": distributions apart by " + farthest);
     }
@@ -103,8 +105,13 @@ final class PairSamplerTest {
 
     private static double[] standardised(double[] values) {
         double mean = Arrays.stream(values).average().orElseThrow();
-        double variance = Arrays.stream(values).map(value -> (value - mean) * (value - mean)).average().orElseThrow();
-        return Arrays.stream(values).map(value -> (value - mean) / Math.sqrt(variance)).toArray();
+        double variance = Arrays.stream(values)
+                .map(value -> (value - mean) * (value - mean))
+                .average()
+                .orElseThrow();
+        return Arrays.stream(values)
+                .map(value -> (value - mean) / Math.sqrt(variance))
+                .toArray();
     }
 
     /** The standard normal distribution, by the error function of a library that the sampler does not use. */
@@ -113,11 +120,18 @@ final class PairSamplerTest {
         Arrays.sort(sorted);
         double[] expected;
         try (TensorScope inner = TensorScope.open()) {
-            expected = Torch.of(sorted, sorted.length).div(Math.sqrt(2)).erf().add(1).div(2).toDoubleArray();
+            expected = Torch.of(sorted, sorted.length)
+                    .div(Math.sqrt(2))
+                    .erf()
+                    .add(1)
+                    .div(2)
+                    .toDoubleArray();
         }
         double farthest = 0;
         for (int i = 0; i < sorted.length; i++) {
-            farthest = Math.max(farthest, Math.max(expected[i] - (double) i / sorted.length, (i + 1.0) / sorted.length - expected[i]));
+            farthest = Math.max(
+                    farthest,
+                    Math.max(expected[i] - (double) i / sorted.length, (i + 1.0) / sorted.length - expected[i]));
         }
         assertTrue(farthest < KOLMOGOROV / Math.sqrt(sorted.length), what + ": distributions apart by " + farthest);
     }
@@ -227,7 +241,10 @@ final class PairSamplerTest {
         assertLaw(fraction.toDoubleArray(), value -> value, "split");
         assertUncorrelated(fraction.toDoubleArray(), starts, "split and s");
         assertStandardNormal(pair.noise().toDoubleArray(), "noise");
-        assertUncorrelated(pair.noise().toDoubleArray(), sampler.jump(batch(), context, 0).noise().toDoubleArray(), "noises of two jumps");
+        assertUncorrelated(
+                pair.noise().toDoubleArray(),
+                sampler.jump(batch(), context, 0).noise().toDoubleArray(),
+                "noises of two jumps");
     }
 
     @Test
@@ -246,10 +263,13 @@ final class PairSamplerTest {
 
     @Test
     void logitNormalPairsAreSortedDrawsOfTwoLaws() {
-        PairSampler sampler = sampler(1, 0, 0, 1, new TimesConfig.Law(TimesConfig.LawKind.LOGIT_NORMAL, -0.4, 1.2, 0.5, 7), 0);
+        PairSampler sampler =
+                sampler(1, 0, 0, 1, new TimesConfig.Law(TimesConfig.LawKind.LOGIT_NORMAL, -0.4, 1.2, 0.5, 7), 0);
         Context context = context(sampler);
-        double[] logits = Arrays.stream(sampler.diagonal(batch(), context).start().toDoubleArray())
-                .map(time -> (Math.log(time / (1 - time)) + 0.4) / 0.5).toArray();
+        double[] logits = Arrays.stream(
+                        sampler.diagonal(batch(), context).start().toDoubleArray())
+                .map(time -> (Math.log(time / (1 - time)) + 0.4) / 0.5)
+                .toArray();
         assertStandardNormal(logits, "logit of s on the diagonal");
         Pair pair = sampler.jump(batch(), context, 0);
         double[] starts = pair.start().toDoubleArray();
@@ -280,7 +300,8 @@ final class PairSamplerTest {
             counts[level]++;
         }
         for (int level = 1; level <= 3; level++) {
-            assertEquals(1 / 3.0, (double) counts[level] / DRAWS, SIGMAS * Math.sqrt(2 / 9.0 / DRAWS), "level " + level);
+            assertEquals(
+                    1 / 3.0, (double) counts[level] / DRAWS, SIGMAS * Math.sqrt(2 / 9.0 / DRAWS), "level " + level);
         }
     }
 
@@ -316,15 +337,20 @@ final class PairSamplerTest {
 
     @Test
     void weightsStayWithTheirItems() {
-        TrainingData.Batch weighted = new TrainingData.Batch(data, labels, data.mul(data).reshape(DRAWS));
+        TrainingData.Batch weighted =
+                new TrainingData.Batch(data, labels, data.mul(data).reshape(DRAWS));
         PairSampler sampler = sampler(2, 0, 0);
         Context context = sampler.context(weighted, map, 0);
         assertSame(weighted.weights(), sampler.diagonal(weighted, context).weights());
         Pair first = sampler.jump(weighted.first(7), context.first(7), 0);
-        assertArrayEquals(first.data().square().reshape(7).toFloatArray(), Objects.requireNonNull(first.weights()).toFloatArray());
+        assertArrayEquals(
+                first.data().square().reshape(7).toFloatArray(),
+                Objects.requireNonNull(first.weights()).toFloatArray());
         assertNull(sampler.diagonal(batch(), context).weights());
-        Refusal.assertRefused(() -> new TrainingData.Batch(data, labels, data), "weights are", "50000, 1", "for each of the items");
+        Refusal.assertRefused(
+                () -> new TrainingData.Batch(data, labels, data), "weights are", "50000, 1", "for each of the items");
         Refusal.assertRefused(() -> new TrainingData.Batch(data, labels, labels), "weights are");
-        Refusal.assertRefused(() -> new TrainingData.Batch(data, labels.narrow(0, 0, 7)), "labels are", "int64 for each");
+        Refusal.assertRefused(
+                () -> new TrainingData.Batch(data, labels.narrow(0, 0, 7)), "labels are", "int64 for each");
     }
 }

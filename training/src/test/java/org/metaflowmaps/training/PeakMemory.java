@@ -35,7 +35,8 @@ final class PeakMemory {
     /** Gives back what is free: memory that earlier work left would be used again, and not be seen. */
     private static void trim() {
         try {
-            MethodHandle trim = LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow("malloc_trim"),
+            MethodHandle trim = LINKER.downcallHandle(
+                    LINKER.defaultLookup().findOrThrow("malloc_trim"),
                     FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG));
             if ((int) trim.invokeExact(0L) < 0) {
                 throw new IllegalStateException("malloc_trim");
@@ -52,7 +53,8 @@ final class PeakMemory {
 
     private static void threshold(int bytes) {
         try {
-            MethodHandle mallopt = LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow("mallopt"),
+            MethodHandle mallopt = LINKER.downcallHandle(
+                    LINKER.defaultLookup().findOrThrow("mallopt"),
                     FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT, ValueLayout.JAVA_INT));
             if ((int) mallopt.invokeExact(MMAP_THRESHOLD, bytes) != 1) {
                 throw new IllegalStateException("mallopt refused a threshold of " + bytes);
@@ -81,7 +83,10 @@ final class PeakMemory {
     }
 
     private static long kilobytes(String field) throws IOException {
-        return Files.readAllLines(Path.of("/proc/self/status")).stream().filter(line -> line.startsWith(field))
-                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", ""))).findFirst().orElseThrow();
+        return Files.readAllLines(Path.of("/proc/self/status")).stream()
+                .filter(line -> line.startsWith(field))
+                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
+                .findFirst()
+                .orElseThrow();
     }
 }

@@ -83,7 +83,9 @@ final class PeakMemoryTest {
         for (boolean tangent : new boolean[] {false, true}) {
             double shallow = silentPass(2, tangent);
             double deep = silentPass(26, tangent);
-            assertTrue(deep - shallow < 12, "depth 2: " + shallow + ", depth 26: " + deep + ", with a tangent: " + tangent);
+            assertTrue(
+                    deep - shallow < 12,
+                    "depth 2: " + shallow + ", depth 26: " + deep + ", with a tangent: " + tangent);
         }
     }
 

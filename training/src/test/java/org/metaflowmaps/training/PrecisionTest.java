@@ -51,7 +51,10 @@ final class PrecisionTest {
     }
 
     private static double end(List<Trainer.Report> reports) {
-        return reports.subList(STEPS - LAST, STEPS).stream().mapToDouble(report -> report.error("diagonal")).average().orElseThrow();
+        return reports.subList(STEPS - LAST, STEPS).stream()
+                .mapToDouble(report -> report.error("diagonal"))
+                .average()
+                .orElseThrow();
     }
 
     @Test
@@ -73,7 +76,9 @@ final class PrecisionTest {
 
     /** All but those that need a teacher. */
     @ParameterizedTest
-    @EnumSource(value = LossConfig.ConsistencyKind.class, mode = EnumSource.Mode.EXCLUDE,
+    @EnumSource(
+            value = LossConfig.ConsistencyKind.class,
+            mode = EnumSource.Mode.EXCLUDE,
             names = {"EULERIAN_TEACHER", "LAGRANGIAN_TEACHER"})
     void everyLossIsThatOfFloat32(LossConfig.ConsistencyKind kind) throws IOException {
         Runs runs = new Runs();
@@ -81,17 +86,28 @@ final class PrecisionTest {
         runs.consistency = kind;
         runs.batch = 16;
         runs.steps = 8;
-        // Every weight moves by about this much per step, so that the blocks, which begin as identities, soon take part.
+        // Every weight moves by about this much per step, so that the blocks, which begin as identities, soon take
+        // part.
         runs.optimizer = OptimizerConfig.Kind.ADAMW;
         runs.learningRate = 1e-2;
         List<Trainer.Report> exact = run(runs, Precision.FLOAT32);
         List<Trainer.Report> mixed = run(runs, Precision.BFLOAT16);
         for (int i = 0; i < runs.steps; i++) {
-            assertEquals(exact.get(i).error("diagonal"), mixed.get(i).error("diagonal"), 0.03 * exact.get(i).error("diagonal"), "diagonal of step " + i);
-            assertEquals(exact.get(i).gradientNorm(), mixed.get(i).gradientNorm(), 0.1 * exact.get(i).gradientNorm(),
+            assertEquals(
+                    exact.get(i).error("diagonal"),
+                    mixed.get(i).error("diagonal"),
+                    0.03 * exact.get(i).error("diagonal"),
+                    "diagonal of step " + i);
+            assertEquals(
+                    exact.get(i).gradientNorm(),
+                    mixed.get(i).gradientNorm(),
+                    0.1 * exact.get(i).gradientNorm(),
                     "gradient of step " + i);
             if (kind != LossConfig.ConsistencyKind.NONE) {
-                assertEquals(exact.get(i).error("consistency"), mixed.get(i).error("consistency"), 0.05 * exact.get(i).error("consistency"),
+                assertEquals(
+                        exact.get(i).error("consistency"),
+                        mixed.get(i).error("consistency"),
+                        0.05 * exact.get(i).error("consistency"),
                         "consistency of step " + i);
             }
         }

@@ -29,14 +29,16 @@ class RunLockTest {
     }
 
     private String refusal() {
-        return String.valueOf(assertThrows(IOException.class, () -> RunLock.take(folder)).getMessage());
+        return String.valueOf(
+                assertThrows(IOException.class, () -> RunLock.take(folder)).getMessage());
     }
 
     @Test
     void oneAtATimeInOneProcess() throws IOException {
         try (RunLock lock = RunLock.take(folder)) {
             assertTrue(refusal().contains("another run of this process writes to " + folder), refusal());
-            assertTrue(Files.readString(folder.resolve(RunLock.NAME)).matches("process \\d+ on \\S+ since \\d{4}-\\S+Z"));
+            assertTrue(
+                    Files.readString(folder.resolve(RunLock.NAME)).matches("process \\d+ on \\S+ since \\d{4}-\\S+Z"));
         }
         assertEquals(0, Files.size(folder.resolve(RunLock.NAME)));
         RunLock.take(folder).close();
@@ -44,13 +46,28 @@ class RunLockTest {
 
     @Test
     void anotherProcessIsNamedAndBlocksNobodyOnceKilled() throws IOException, InterruptedException {
-        Process holder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
-                System.getProperty("java.class.path"), Holder.class.getName(), folder.toString()).redirectErrorStream(true).start();
+        Process holder = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Holder.class.getName(),
+                        folder.toString())
+                .redirectErrorStream(true)
+                .start();
         try {
-            assertEquals("taken", holder.inputReader().lines().filter(line -> line.equals("taken")).findFirst().orElse(""));
+            assertEquals(
+                    "taken",
+                    holder.inputReader()
+                            .lines()
+                            .filter(line -> line.equals("taken"))
+                            .findFirst()
+                            .orElse(""));
             for (int i = 0; i < 2; i++) {
-                assertTrue(refusal().matches("another run writes to .* \\(process " + holder.pid()
-                        + " on \\S+ since \\d{4}-\\S+Z\\): .*--out"), refusal());
+                assertTrue(
+                        refusal()
+                                .matches("another run writes to .* \\(process " + holder.pid()
+                                        + " on \\S+ since \\d{4}-\\S+Z\\): .*--out"),
+                        refusal());
             }
         } finally {
             holder.destroyForcibly().waitFor();
@@ -62,8 +79,11 @@ class RunLockTest {
     @Test
     void withoutLocksTheWarningNamesTheCure() {
         String warning = RunLock.unlocked(folder.resolve(RunLock.NAME), new IOException("No locks available"));
-        assertTrue(warning.startsWith("warning: " + folder.resolve(RunLock.NAME) + " cannot be locked (No locks available)")
-                && warning.contains("--out"), warning);
+        assertTrue(
+                warning.startsWith(
+                                "warning: " + folder.resolve(RunLock.NAME) + " cannot be locked (No locks available)")
+                        && warning.contains("--out"),
+                warning);
     }
 
     @Test

@@ -68,17 +68,21 @@ final class RunSettingsTest {
         Runs clock = new Runs();
         clock.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, "x", true, TeacherConfig.Guidance.NONE, 0);
         assertDifferent("teacher.is_zero_data is true, was null", any, clock);
-        assertNull(RunSettings.difference(RunSettings.of(any.config()).replace("\"is_zero_data\":null,", ""), clock.config()));
+        assertNull(RunSettings.difference(
+                RunSettings.of(any.config()).replace("\"is_zero_data\":null,", ""), clock.config()));
         // Versions that asked for no clock took the model's, so that saying so is no change.
         for (Runs runs : List.of(any, clock)) {
-            runs.model = new ModelConfig(new TransformerConfig(4, 2, 1, 8, 2, 2, 3, 1, List.of(), List.of(), 4, true, false, false, false,
-                    false), null);
+            runs.model = new ModelConfig(
+                    new TransformerConfig(
+                            4, 2, 1, 8, 2, 2, 3, 1, List.of(), List.of(), 4, true, false, false, false, false),
+                    null);
         }
         assertNull(RunSettings.difference(RunSettings.of(any.config()), clock.config()));
         clock.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, "x", false, TeacherConfig.Guidance.NONE, 0);
         assertDifferent("teacher.is_zero_data is false, was null", any, clock);
-        assertEquals("dropout is not known, was 0.5", RunSettings.difference(saved.replace("\"seed\"",
-                "\"dropout\":0.5,\"seed\""), new Runs().config()));
+        assertEquals(
+                "dropout is not known, was 0.5",
+                RunSettings.difference(saved.replace("\"seed\"", "\"dropout\":0.5,\"seed\""), new Runs().config()));
     }
 
     /** Earlier versions wrote which of several processes a run was; only a run of one goes on as it was. */
@@ -88,8 +92,10 @@ final class RunSettingsTest {
         String before = now.replace("\"data\":{", "\"data\":{\"rank\":0,\"ranks\":1,");
         assertFalse(before.equals(now));
         assertNull(RunSettings.difference(before, new Runs().config()));
-        assertEquals("data.rank is not known, was 1",
-                RunSettings.difference(now.replace("\"data\":{", "\"data\":{\"rank\":1,\"ranks\":2,"), new Runs().config()));
+        assertEquals(
+                "data.rank is not known, was 1",
+                RunSettings.difference(
+                        now.replace("\"data\":{", "\"data\":{\"rank\":1,\"ranks\":2,"), new Runs().config()));
     }
 
     @Test
@@ -103,16 +109,43 @@ final class RunSettingsTest {
     @Test
     void noFolderIsNamed() {
         TrainConfig config = new Runs().config();
-        TrainConfig moved = new TrainConfig(config.seed(), config.steps(), config.batch(), config.accumulate(),
-                config.labelDrop(), config.guidance(), config.guidanceFrom(),
-                "/home/me/first.safetensors", config.logEvery(), config.checkpointEvery(), config.checkpointKeep(),
-                config.checkpointKeepEvery(), config.evaluateEvery(), config.precision(),
-                new DataConfig(config.data().kind(), "/home/me/images", 0, false, DataConfig.OnError.STOP, 0.1, config.data().means(),
-                        config.data().variance(), 1, 1,
-                1, 1, 3),
+        TrainConfig moved = new TrainConfig(
+                config.seed(),
+                config.steps(),
+                config.batch(),
+                config.accumulate(),
+                config.labelDrop(),
+                config.guidance(),
+                config.guidanceFrom(),
+                "/home/me/first.safetensors",
+                config.logEvery(),
+                config.checkpointEvery(),
+                config.checkpointKeep(),
+                config.checkpointKeepEvery(),
+                config.evaluateEvery(),
+                config.precision(),
+                new DataConfig(
+                        config.data().kind(),
+                        "/home/me/images",
+                        0,
+                        false,
+                        DataConfig.OnError.STOP,
+                        0.1,
+                        config.data().means(),
+                        config.data().variance(),
+                        1,
+                        1,
+                        1,
+                        1,
+                        3),
                 config.model(),
-                config.teacher(), config.loss(), config.times(), config.optimizer(), config.average());
-        assertFalse(RunSettings.of(moved).contains("/home/me") || RunSettings.of(moved).contains("workers"));
+                config.teacher(),
+                config.loss(),
+                config.times(),
+                config.optimizer(),
+                config.average());
+        assertFalse(RunSettings.of(moved).contains("/home/me")
+                || RunSettings.of(moved).contains("workers"));
         assertEquals("init is \"given\", was null", RunSettings.difference(RunSettings.of(config), moved));
     }
 }

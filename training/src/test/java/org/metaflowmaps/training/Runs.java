@@ -49,7 +49,10 @@ final class Runs {
     int maxSkipped = 1;
     double averageDecay = 0.9;
     double guidance = 1;
-    @Nullable String init;
+
+    @Nullable
+    String init;
+
     Precision precision = Precision.FLOAT32;
     TeacherConfig teacher = new TeacherConfig(TeacherConfig.Kind.NONE, null, null, TeacherConfig.Guidance.NONE, 0);
     LossConfig.VelocityKind velocity = LossConfig.VelocityKind.DATA;
@@ -69,15 +72,51 @@ final class Runs {
         WeightingConfig plain = new WeightingConfig(weighting, 1, 0.01);
         TimesConfig.Law uniform = new TimesConfig.Law(TimesConfig.LawKind.UNIFORM, 0, 0, 1, 7);
         TimesConfig.Law dyadic = new TimesConfig.Law(TimesConfig.LawKind.DYADIC, 0, 0, 1, 7);
-        return new TrainConfig(seed, steps, batch, accumulate, 0.1, guidance, 0, init, logEvery, checkpointEvery, checkpointKeep,
-                checkpointKeepEvery, evaluateEvery,
-                precision, DataConfig.mixture(MEANS, VARIANCE), model,
-                teacher, new LossConfig(velocity, plain, consistency, plain, consistencyShare, 1, 0, Lagrangian.Through.DERIVATIVE, false, 0, 0,
+        return new TrainConfig(
+                seed,
+                steps,
+                batch,
+                accumulate,
+                0.1,
+                guidance,
+                0,
+                init,
+                logEvery,
+                checkpointEvery,
+                checkpointKeep,
+                checkpointKeepEvery,
+                evaluateEvery,
+                precision,
+                DataConfig.mixture(MEANS, VARIANCE),
+                model,
+                teacher,
+                new LossConfig(
+                        velocity,
+                        plain,
+                        consistency,
+                        plain,
+                        consistencyShare,
+                        1,
+                        0,
+                        Lagrangian.Through.DERIVATIVE,
+                        false,
+                        0,
+                        0,
                         alphaTo == 0 ? 4 : alphaTo),
-                new TimesConfig(2, 0.1, 0, uniform,
-                        consistency == LossConfig.ConsistencyKind.SHORTCUT ? dyadic : uniform, 0),
-                new OptimizerConfig(optimizer, learningRate, warmUp, decay, 0.9, 0.999, 1e-8,
-                        optimizer == OptimizerConfig.Kind.ADAMW ? 0.01 : 0, clip, skipAbove, maxSkipped),
+                new TimesConfig(
+                        2, 0.1, 0, uniform, consistency == LossConfig.ConsistencyKind.SHORTCUT ? dyadic : uniform, 0),
+                new OptimizerConfig(
+                        optimizer,
+                        learningRate,
+                        warmUp,
+                        decay,
+                        0.9,
+                        0.999,
+                        1e-8,
+                        optimizer == OptimizerConfig.Kind.ADAMW ? 0.01 : 0,
+                        clip,
+                        skipAbove,
+                        maxSkipped),
                 new AverageConfig(averageDecay, 2));
     }
 

@@ -58,7 +58,8 @@ final class StagesTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor time = random.uniform(SmallNetworks.BATCH);
             Context context = SmallNetworks.context(map, random);
-            return map.averageVelocity(time, time, SmallNetworks.items(map, random), context).toFloatArray();
+            return map.averageVelocity(time, time, SmallNetworks.items(map, random), context)
+                    .toFloatArray();
         }
     }
 
@@ -96,11 +97,14 @@ final class StagesTest {
     @EnumSource(LossConfig.ConsistencyKind.class)
     void everyLossTakesStepsFromATeacherAndFromData(LossConfig.ConsistencyKind kind) throws IOException {
         long before = NativeMemory.liveTensors();
-        for (LossConfig.VelocityKind velocity : List.of(LossConfig.VelocityKind.DATA, LossConfig.VelocityKind.TEACHER)) {
+        for (LossConfig.VelocityKind velocity :
+                List.of(LossConfig.VelocityKind.DATA, LossConfig.VelocityKind.TEACHER)) {
             Runs runs = new Runs();
             runs.consistency = kind;
             runs.velocity = velocity;
-            runs.weighting = velocity == LossConfig.VelocityKind.DATA ? WeightingConfig.Kind.LEARNED : WeightingConfig.Kind.LEARNED_LOG;
+            runs.weighting = velocity == LossConfig.VelocityKind.DATA
+                    ? WeightingConfig.Kind.LEARNED
+                    : WeightingConfig.Kind.LEARNED_LOG;
             runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
             try (TrainingData data = runs.data();
                     TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
@@ -140,17 +144,25 @@ final class StagesTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"ema., false, true, pt", "module., true, false, pt", "'', false, true, safetensors",
-            "model.dit., false, false, pt", "dit., true, false, safetensors"})
-    void publicFilesAreReadForTheNetworkAtHand(String prefix, boolean zeroData, boolean learnSigma, String ending) throws IOException {
-        TransformerConfig whole = new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 4, zeroData, false,
-                false, false, false);
+    @CsvSource({
+        "ema., false, true, pt",
+        "module., true, false, pt",
+        "'', false, true, safetensors",
+        "model.dit., false, false, pt",
+        "dit., true, false, safetensors"
+    })
+    void publicFilesAreReadForTheNetworkAtHand(String prefix, boolean zeroData, boolean learnSigma, String ending)
+            throws IOException {
+        TransformerConfig whole = new TransformerConfig(
+                4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 4, zeroData, false, false, false, false);
         TransformerConfig stored = prefix.contains("dit") ? whole : whole.withoutContext();
         Path file = folder.resolve("public." + ending);
         try (FlowMapTransformer source = SmallNetworks.transformer(stored.withLearnSigma(learnSigma))) {
             try (TensorScope scope = TensorScope.open()) {
                 List<OutgoingTensor> tensors = new ArrayList<>();
-                source.parameters().parameters().forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
+                source.parameters()
+                        .parameters()
+                        .forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
                 source.buffers().forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
                 TensorFile.write(file, Map.of(), tensors);
             }
@@ -169,12 +181,15 @@ final class StagesTest {
     void aTeacherThatIsNotThereIsNamed() {
         Runs runs = new Runs();
         runs.velocity = LossConfig.VelocityKind.TEACHER;
-        assertTrue(assertThrows(IllegalArgumentException.class, runs::config).toString().contains("teacher.kind is none"));
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, folder.resolve("none.pt").toString(), null,
-                TeacherConfig.Guidance.SIT, 0);
+        assertTrue(assertThrows(IllegalArgumentException.class, runs::config)
+                .toString()
+                .contains("teacher.kind is none"));
+        runs.teacher = new TeacherConfig(
+                TeacherConfig.Kind.NETWORK, folder.resolve("none.pt").toString(), null, TeacherConfig.Guidance.SIT, 0);
         long before = NativeMemory.liveTensors();
         try (TrainingData data = runs.data()) {
-            IOException missing = assertThrows(IOException.class, () -> new TrainingRun(runs.config(), data, Device.CPU, folder));
+            IOException missing =
+                    assertThrows(IOException.class, () -> new TrainingRun(runs.config(), data, Device.CPU, folder));
             assertTrue(missing.toString().contains("none.pt"), missing.toString());
         }
         assertEquals(before, NativeMemory.liveTensors());

@@ -79,7 +79,8 @@ final class TeacherTest {
 
     /** A network for {@link Runs}' images. */
     private static TransformerConfig student(boolean zeroData) {
-        return new TransformerConfig(4, 2, 1, 8, 2, 2, 3, 1, List.of(), List.of(), 4, zeroData, false, false, false, false);
+        return new TransformerConfig(
+                4, 2, 1, 8, 2, 2, 3, 1, List.of(), List.of(), 4, zeroData, false, false, false, false);
     }
 
     private static Runs runs(ModelConfig model, TeacherConfig teacher) {
@@ -99,7 +100,8 @@ final class TeacherTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, given, Device.CPU, folder.resolve("run"))) {
             trainer.initialise();
-            assertTrue(Double.isFinite(Objects.requireNonNull(trainer.step(true)).error("consistency")));
+            assertTrue(
+                    Double.isFinite(Objects.requireNonNull(trainer.step(true)).error("consistency")));
         }
     }
 
@@ -107,8 +109,9 @@ final class TeacherTest {
     @ParameterizedTest
     @CsvSource({"ema., false, true", "module., true, false", "'', true, false", "'', false, true"})
     void aPublicTeacherHasItsOwnSizeAndClock(String prefix, boolean zeroData, boolean students) throws IOException {
-        TransformerConfig large = new TransformerConfig(4, 2, 1, 24, 3, 3, 3, 2, List.of(), List.of(), 2, zeroData, true, true,
-                false, false).withoutContext();
+        TransformerConfig large = new TransformerConfig(
+                        4, 2, 1, 24, 3, 3, 3, 2, List.of(), List.of(), 2, zeroData, true, true, false, false)
+                .withoutContext();
         String name = file(large, prefix);
         ModelConfig like = new ModelConfig(student(students), null);
         try (FlowMapTransformer source = SmallNetworks.transformer(large);
@@ -118,7 +121,8 @@ final class TeacherTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor time = random.uniform(SmallNetworks.BATCH);
             Tensor state = SmallNetworks.items(source, random);
-            assertArrayEquals(new NetworkDrift(source).at(time, state, Condition.none()).toFloatArray(),
+            assertArrayEquals(
+                    new NetworkDrift(source).at(time, state, Condition.none()).toFloatArray(),
                     new NetworkDrift(read).at(time, state, Condition.none()).toFloatArray());
             assertEquals(zeroData, ((FlowMapTransformer) read).config().zeroData());
         }
@@ -131,7 +135,12 @@ final class TeacherTest {
         Runs runs = runs(new ModelConfig(student(true), null), network("unused", null));
         for (String prefix : List.of("ema.", "module.", "")) {
             runs.teacher = network(file(student(false).withoutContext(), prefix), null);
-            assertRefused(() -> step(runs, null), "teacher.file names", "public.pt", "does not say", "set teacher.is_zero_data=true");
+            assertRefused(
+                    () -> step(runs, null),
+                    "teacher.file names",
+                    "public.pt",
+                    "does not say",
+                    "set teacher.is_zero_data=true");
             runs.teacher = network(file(student(false).withoutContext(), prefix), false);
             step(runs, null);
         }
@@ -151,7 +160,11 @@ final class TeacherTest {
         Runs runs = new Runs();
         runs.init = file(student(true).withoutContext(), prefix, "logvar_linear.weight");
         runs.model = new ModelConfig(student(!needed), null);
-        assertRefused(() -> step(runs, null), "init names", "public.pt", "model.transformer.is_zero_data is " + !needed,
+        assertRefused(
+                () -> step(runs, null),
+                "init names",
+                "public.pt",
+                "model.transformer.is_zero_data is " + !needed,
                 "set model.transformer.is_zero_data=" + needed);
         runs.model = new ModelConfig(student(needed), null);
         step(runs, null);
@@ -161,7 +174,10 @@ final class TeacherTest {
             step(runs, null);
         }
         String unclear = runs.init;
-        assertRefused(IOException.class, () -> Networks.requireClock(Path.of(Objects.requireNonNull(unclear))), "does not say",
+        assertRefused(
+                IOException.class,
+                () -> Networks.requireClock(Path.of(Objects.requireNonNull(unclear))),
+                "does not say",
                 "model.transformer.is_zero_data=false");
     }
 
@@ -175,12 +191,16 @@ final class TeacherTest {
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder.resolve("first"))) {
             trainer.run();
         }
-        String checkpoint = folder.resolve("first").resolve(CheckpointFolder.CHECKPOINT).toString();
+        String checkpoint =
+                folder.resolve("first").resolve(CheckpointFolder.CHECKPOINT).toString();
         ModelConfig other = new ModelConfig(student(false), null);
         step(runs(other, network(checkpoint, null)), null);
         step(runs(other, network(checkpoint, true)), null);
-        assertRefused(() -> step(runs(other, network(checkpoint, false)), null), "teacher.is_zero_data is false",
-                "that it is true", "leave the setting null");
+        assertRefused(
+                () -> step(runs(other, network(checkpoint, false)), null),
+                "teacher.is_zero_data is false",
+                "that it is true",
+                "leave the setting null");
     }
 
     /** With four classes the student's "no label", 3, would be one of the teacher's. */
@@ -188,8 +208,10 @@ final class TeacherTest {
     void aTeacherOfOtherItemsOrClassesIsRefused() throws IOException {
         ModelConfig like = new ModelConfig(student(false), null);
         String classes = file(TransformerConfig.of(4, 2, 1, 8, 2, 2, 4).withoutContext(), "");
-        assertRefused(() -> step(runs(like, network(classes, false)), null),
-                "the teacher takes items of shape [1, 4, 4] with 4 classes", "[1, 4, 4] with 3");
+        assertRefused(
+                () -> step(runs(like, network(classes, false)), null),
+                "the teacher takes items of shape [1, 4, 4] with 4 classes",
+                "[1, 4, 4] with 3");
         String items = file(TransformerConfig.of(8, 2, 1, 8, 2, 2, 3).withoutContext(), "");
         assertRefused(() -> step(runs(like, network(items, false)), null), "[1, 8, 8] with 3 classes");
     }
@@ -210,11 +232,15 @@ final class TeacherTest {
 
     @Test
     void guidanceRowsWithoutScalesAreRefused() throws IOException {
-        TransformerConfig guided = new TransformerConfig(4, 2, 1, 8, 2, 2, 3, 1, List.of(2.5), List.of(), 4, false, false, false,
-                false, false);
+        TransformerConfig guided = new TransformerConfig(
+                4, 2, 1, 8, 2, 2, 3, 1, List.of(2.5), List.of(), 4, false, false, false, false, false);
         String name = file(guided, "dit.");
-        assertRefused(IOException.class, () -> step(runs(new ModelConfig(student(false), null), network(name, false)), null),
-                "public.pt", "has 2 rows", "scales for 1");
+        assertRefused(
+                IOException.class,
+                () -> step(runs(new ModelConfig(student(false), null), network(name, false)), null),
+                "public.pt",
+                "has 2 rows",
+                "scales for 1");
         Runs alike = runs(new ModelConfig(guided, null), network(name, false));
         alike.guidance = 2.5;
         step(alike, null);
@@ -223,7 +249,8 @@ final class TeacherTest {
     /** The tilted law's own drift, which no configuration can name, as the teacher of a map of the tilted posteriors. */
     @Test
     void anyDriftCanBeGivenInJava() throws IOException {
-        Runs runs = runs(new ModelConfig(null, new MlpConfig(2, 48, 2, 3)),
+        Runs runs = runs(
+                new ModelConfig(null, new MlpConfig(2, 48, 2, 3)),
                 new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0));
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.optimizer = OptimizerConfig.Kind.ADAMW;
@@ -236,7 +263,8 @@ final class TeacherTest {
                 GaussianMixture tilted = new LinearGaussianReward(new double[] {1.2, -0.8}, -1, 0.5).tilted(mixture);
                 TensorScope scope = TensorScope.open()) {
             try (TrainingData data = runs.data();
-                    TrainingRun trainer = new TrainingRun(runs.config(), data, new Glass(tilted.drift()), Device.CPU, folder)) {
+                    TrainingRun trainer =
+                            new TrainingRun(runs.config(), data, new Glass(tilted.drift()), Device.CPU, folder)) {
                 for (int i = 0; i < runs.steps; i++) {
                     double diagonal = Objects.requireNonNull(trainer.step(true)).error("diagonal");
                     first = i == 0 ? diagonal : first;
@@ -253,7 +281,8 @@ final class TeacherTest {
     /** The teacher is asked twice a step; the second time the first loss's gradient is there, and so its graph is gone. */
     @Test
     void eachLossIsDifferentiatedBeforeTheNextIsComputed() throws IOException {
-        Runs runs = runs(Runs.MLP, new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0));
+        Runs runs =
+                runs(Runs.MLP, new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0));
         List<Double> norms = new ArrayList<>();
         List<TrainingRun> trainers = new ArrayList<>();
         ConditionalDrift watching = (start, state, context) -> {
@@ -273,9 +302,16 @@ final class TeacherTest {
     @Test
     void aTeacherIsGivenWhereItIsAskedForAndOnlyThere() {
         TeacherConfig given = new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0);
-        assertRefused(() -> step(runs(Runs.MLP, given), null), "teacher.kind is given", "in Java", "none, network or mixture");
-        TeacherConfig mixture = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
-        assertRefused(() -> step(runs(Runs.MLP, mixture), (start, state, context) -> state), "was given a teacher",
+        assertRefused(
+                () -> step(runs(Runs.MLP, given), null),
+                "teacher.kind is given",
+                "in Java",
+                "none, network or mixture");
+        TeacherConfig mixture =
+                new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
+        assertRefused(
+                () -> step(runs(Runs.MLP, mixture), (start, state, context) -> state),
+                "was given a teacher",
                 "set it to given");
         assertFalse(folder.resolve("run").toFile().exists());
     }

@@ -46,9 +46,15 @@ final class TrainerResumeTest {
 
     /** A checkpoint is all of the state, so equal files mean equal weights, moments, average, noise and step, bit by bit. */
     @ParameterizedTest
-    @CsvSource({"mlp, RADAM, L2", "mlp, ADAMW, L2", "mlp, ADAMW, LEARNED", "transformer, RADAM, L2", "transformer, ADAMW, L2"})
-    void goingOnAfterAnyStepEndsInTheSameCheckpoint(String kind, OptimizerConfig.Kind optimizer,
-            WeightingConfig.Kind weighting) throws IOException {
+    @CsvSource({
+        "mlp, RADAM, L2",
+        "mlp, ADAMW, L2",
+        "mlp, ADAMW, LEARNED",
+        "transformer, RADAM, L2",
+        "transformer, ADAMW, L2"
+    })
+    void goingOnAfterAnyStepEndsInTheSameCheckpoint(
+            String kind, OptimizerConfig.Kind optimizer, WeightingConfig.Kind weighting) throws IOException {
         Runs runs = new Runs();
         runs.weighting = weighting;
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
@@ -107,7 +113,10 @@ final class TrainerResumeTest {
                     TensorScope scope = TensorScope.open()) {
                 assertFalse(file.entries().containsKey("train/average"), "the average is stored twice");
                 Map<String, Tensor> tensors = new LinkedHashMap<>();
-                file.entries().keySet().forEach(name -> tensors.put(name, Safetensors.view(file, name).clone()));
+                file.entries()
+                        .keySet()
+                        .forEach(name ->
+                                tensors.put(name, Safetensors.view(file, name).clone()));
                 tensors.put("train/average", trainer.average().values());
                 Map<String, String> metadata = new LinkedHashMap<>(file.metadata());
                 metadata.remove("sha256");
@@ -133,7 +142,9 @@ final class TrainerResumeTest {
         runs.steps = 6;
         resumed(runs);
         List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(TrainingRun.METRICS));
-        assertEquals(List.of(1L, 2L, 3L, 4L, 5L, 6L), log.stream().map(MetricsLog.Entry::step).toList());
+        assertEquals(
+                List.of(1L, 2L, 3L, 4L, 5L, 6L),
+                log.stream().map(MetricsLog.Entry::step).toList());
         for (int i = 1; i < log.size(); i++) {
             assertTrue(log.get(i).seconds() > log.get(i - 1).seconds(), "time went on at line " + i);
         }
@@ -182,7 +193,11 @@ final class TrainerResumeTest {
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open()) {
             float[] fresh = trainer.map().parameters().values().toFloatArray();
-            assertRefused(IOException.class, trainer::resume, "step-000000005.safetensors", "another network",
+            assertRefused(
+                    IOException.class,
+                    trainer::resume,
+                    "step-000000005.safetensors",
+                    "another network",
                     "choose another output folder");
             assertArrayEquals(fresh, trainer.map().parameters().values().toFloatArray());
             assertEquals(0, trainer.step());
@@ -207,7 +222,9 @@ final class TrainerResumeTest {
             }
             tensors.put("train/random", random.state());
             Map<String, String> metadata = new LinkedHashMap<>();
-            metadata.put("network", "{\"transformer\":null,\"mlp\":{\"dimension\":2,\"width\":16,\"depth\":1,\"label_dim\":3}}");
+            metadata.put(
+                    "network",
+                    "{\"transformer\":null,\"mlp\":{\"dimension\":2,\"width\":16,\"depth\":1,\"label_dim\":3}}");
             metadata.put("step", "3");
             switch (damage) {
                 case "missing" -> tensors.remove("train/moment/exp_avg_sq");

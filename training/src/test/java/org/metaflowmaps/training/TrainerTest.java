@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -25,6 +24,7 @@ import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
@@ -149,9 +149,16 @@ final class TrainerTest {
         runs.steps = 8;
         runs.logEvery = 3;
         run(runs);
-        assertEquals(List.of(3L, 6L, 8L), MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream().map(MetricsLog.Entry::step).toList());
+        assertEquals(
+                List.of(3L, 6L, 8L),
+                MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream()
+                        .map(MetricsLog.Entry::step)
+                        .toList());
         try (Stream<Path> files = Files.list(folder)) {
-            assertEquals(1, files.filter(file -> file.getFileName().toString().startsWith("events.out.tfevents.")).count());
+            assertEquals(
+                    1,
+                    files.filter(file -> file.getFileName().toString().startsWith("events.out.tfevents."))
+                            .count());
         }
     }
 
@@ -171,7 +178,8 @@ final class TrainerTest {
         runs.learningRate = 1e-3;
         run(runs);
         double[] rates = MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream()
-                .mapToDouble(entry -> entry.values().getOrDefault("learning_rate", Double.NaN)).toArray();
+                .mapToDouble(entry -> entry.values().getOrDefault("learning_rate", Double.NaN))
+                .toArray();
         // The fall of four steps begins at the full rate and would reach zero at the step that is not taken.
         assertArrayEquals(new double[] {1e-4, 5.5e-4, 1e-3, 1e-3, 1e-3, 7.5e-4, 5e-4, 2.5e-4}, rates, 1e-12);
     }
@@ -188,7 +196,9 @@ final class TrainerTest {
             for (int i = 0; i < 6; i++) {
                 Trainer.Report report = trainer.step(true);
                 assertNotNull(report);
-                assertTrue(i < 3 || report.learningRate() == (decay == 0 ? runs.learningRate : 0), "step " + i + ": " + report);
+                assertTrue(
+                        i < 3 || report.learningRate() == (decay == 0 ? runs.learningRate : 0),
+                        "step " + i + ": " + report);
             }
         }
     }
@@ -207,9 +217,17 @@ final class TrainerTest {
         runs.checkpointEvery = 1;
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
-            assertRefused(TrainingException.class, trainer::run, "step 1:", "not finite", "1 steps in a row", "diagonal",
-                    "consistency", "gradient norm",
-                    folder.resolve(CheckpointFolder.CHECKPOINT).toString(), "optimizer.learning_rate");
+            assertRefused(
+                    TrainingException.class,
+                    trainer::run,
+                    "step 1:",
+                    "not finite",
+                    "1 steps in a row",
+                    "diagonal",
+                    "consistency",
+                    "gradient norm",
+                    folder.resolve(CheckpointFolder.CHECKPOINT).toString(),
+                    "optimizer.learning_rate");
             assertEquals(1, trainer.step());
             assertArrayEquals(saved("train/values"), weights(trainer));
         }
@@ -231,7 +249,12 @@ final class TrainerTest {
         Runs runs = exploding();
         runs.learningRate = 1e300;
         runs.checkpointEvery = 1;
-        assertRefused(TrainingException.class, () -> run(runs), "step 0:", "weights are not finite", "optimizer.learning_rate");
+        assertRefused(
+                TrainingException.class,
+                () -> run(runs),
+                "step 0:",
+                "weights are not finite",
+                "optimizer.learning_rate");
         assertFalse(Files.exists(folder.resolve(CheckpointFolder.CHECKPOINT)));
     }
 
@@ -241,7 +264,8 @@ final class TrainerTest {
         try (TrainingData data = spoiled();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             float[] before = weights(trainer);
-            assertRefused(TrainingException.class, () -> trainer.step(true), "step 0:", "diagonal NaN", "check the data");
+            assertRefused(
+                    TrainingException.class, () -> trainer.step(true), "step 0:", "diagonal NaN", "check the data");
             assertArrayEquals(before, weights(trainer));
             assertEquals(0, trainer.step());
         }
@@ -252,7 +276,8 @@ final class TrainerTest {
         trainer.save();
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(CheckpointFolder.CHECKPOINT));
                 TensorScope scope = TensorScope.open()) {
-            Stream<String> network = trainer.map().parameters().parameters().keySet().stream().map(name -> "dit." + name);
+            Stream<String> network =
+                    trainer.map().parameters().parameters().keySet().stream().map(name -> "dit." + name);
             return Stream.concat(Stream.of("train/values", "train/moment/exp_avg", "train/moment/exp_avg_sq"), network)
                     .map(name -> Safetensors.view(file, name).toFloatArray())
                     .toList();
@@ -301,8 +326,11 @@ final class TrainerTest {
             assertEquals(2, report.skipped());
             state(trainer);
             try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(CheckpointFolder.CHECKPOINT))) {
-                assertEquals(List.of("4", "2", "2", "0", "16"), Stream.of("step", "updates", "skipped", "skipped_in_a_row", "data_position")
-                        .map(file.metadata()::get).toList());
+                assertEquals(
+                        List.of("4", "2", "2", "0", "16"),
+                        Stream.of("step", "updates", "skipped", "skipped_in_a_row", "data_position")
+                                .map(file.metadata()::get)
+                                .toList());
             }
         }
     }
@@ -370,7 +398,12 @@ final class TrainerTest {
         try (TrainingData data = spoiled();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
-            assertRefused(TrainingException.class, trainer::run, "step 4:", "3 steps in a row", "The last good checkpoint is");
+            assertRefused(
+                    TrainingException.class,
+                    trainer::run,
+                    "step 4:",
+                    "3 steps in a row",
+                    "The last good checkpoint is");
         }
         assertArrayEquals(good, Files.readAllBytes(folder.resolve(CheckpointFolder.CHECKPOINT)));
     }
@@ -386,7 +419,11 @@ final class TrainerTest {
             trainer.step(true);
             Thread.currentThread().interrupt();
             try {
-                assertRefused(IOException.class, trainer::save, "cannot write " + folder.resolve("checkpoints"), "interrupted");
+                assertRefused(
+                        IOException.class,
+                        trainer::save,
+                        "cannot write " + folder.resolve("checkpoints"),
+                        "interrupted");
             } finally {
                 assertTrue(Thread.interrupted());
             }
@@ -420,9 +457,11 @@ final class TrainerTest {
         Runs runs = new Runs();
         try (TrainingData data = runs.data()) {
             runs.model = new ModelConfig(null, new MlpConfig(3, 4, 1, 3));
-            assertRefused(() -> new TrainingRun(runs.config(), data, Device.CPU, folder), "[3] with 3 classes", "[2] with 3");
+            assertRefused(
+                    () -> new TrainingRun(runs.config(), data, Device.CPU, folder), "[3] with 3 classes", "[2] with 3");
             runs.model = new ModelConfig(null, new MlpConfig(2, 4, 1, 5));
-            assertRefused(() -> new TrainingRun(runs.config(), data, Device.CPU, folder), "[2] with 5 classes", "[2] with 3");
+            assertRefused(
+                    () -> new TrainingRun(runs.config(), data, Device.CPU, folder), "[2] with 5 classes", "[2] with 3");
         }
         assertEquals(before, NativeMemory.liveTensors());
     }

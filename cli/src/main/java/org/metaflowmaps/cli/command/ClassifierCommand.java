@@ -18,16 +18,26 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm classifier}: makes the weights that come with mfm; the list of commands leaves it out, as it is of no other use. */
-@Command(name = "classifier", mixinStandardHelpOptions = true, hidden = true,
+@Command(
+        name = "classifier",
+        mixinStandardHelpOptions = true,
+        hidden = true,
         description = "Train the classifier of Fashion-MNIST whose features the Fréchet distance is measured with.")
 public final class ClassifierCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Option(names = "--data", paramLabel = "DIR", required = true, description = "Folder with the 60,000 training images.")
+    @Option(
+            names = "--data",
+            paramLabel = "DIR",
+            required = true,
+            description = "Folder with the 60,000 training images.")
     private Path data = Path.of("");
 
-    @Option(names = "--out", paramLabel = "FILE", required = true,
+    @Option(
+            names = "--out",
+            paramLabel = "FILE",
+            required = true,
             description = "Where to write the weights, a .safetensors file.")
     private Path out = Path.of("");
 
@@ -44,11 +54,17 @@ public final class ClassifierCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         LabelledImages test = FashionMnist.test();
-        new ClassifierTraining(epochs, seed).run(FashionMnist.train(data), test, device.get(), out, (epoch, loss, correct) -> {
-            terminal.printf(Locale.ROOT, "epoch %d: loss %.4f, %.2f %% of %d test images right%n", epoch, loss,
-                    100.0 * correct / test.count(), test.count());
-            terminal.flush();
-        });
+        new ClassifierTraining(epochs, seed)
+                .run(FashionMnist.train(data), test, device.get(), out, (epoch, loss, correct) -> {
+                    terminal.printf(
+                            Locale.ROOT,
+                            "epoch %d: loss %.4f, %.2f %% of %d test images right%n",
+                            epoch,
+                            loss,
+                            100.0 * correct / test.count(),
+                            test.count());
+                    terminal.flush();
+                });
         terminal.println(out);
         terminal.flush();
         return 0;

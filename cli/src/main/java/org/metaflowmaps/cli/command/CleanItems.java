@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli.command;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -8,7 +7,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.ClassNames;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -18,11 +16,13 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -50,24 +50,45 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
      * @param folder where the data's files are; null for where the configuration says
      * @param chosen which items, by number; the last four, or the first four of an endless stream, if empty
      */
-    static CleanItems of(MetaFlowMap map, ClassNames classes, @Nullable TrainConfig known, @Nullable Path folder, List<Integer> chosen,
-            @Nullable Double scale, long seed, Device device) throws IOException {
-        DataConfig.Kind kind = known != null ? known.data().kind()
+    static CleanItems of(
+            MetaFlowMap map,
+            ClassNames classes,
+            @Nullable TrainConfig known,
+            @Nullable Path folder,
+            List<Integer> chosen,
+            @Nullable Double scale,
+            long seed,
+            Device device)
+            throws IOException {
+        DataConfig.Kind kind = known != null
+                ? known.data().kind()
                 : EvaluateFashionMnistCommand.fits(map) ? DataConfig.Kind.FASHION_MNIST : null;
         if (kind == null) {
             if (folder != null) {
-                throw new IOException("--data " + folder + ": what kind of data it is is not known, because there is no config.yaml beside the "
+                throw new IOException("--data " + folder
+                        + ": what kind of data it is is not known, because there is no config.yaml beside the "
                         + "checkpoint: put it there, or give it as --config");
             }
             return own(map, classes, chosen, scale, seed, device);
         }
         if (kind == DataConfig.Kind.FASHION_MNIST) {
-            return images(map, classes, folder == null ? FashionMnist.test() : FashionMnist.train(folder),
-                    folder == null ? "Fashion-MNIST's test images" : folder.toString(), chosen, device);
+            return images(
+                    map,
+                    classes,
+                    folder == null ? FashionMnist.test() : FashionMnist.train(folder),
+                    folder == null ? "Fashion-MNIST's test images" : folder.toString(),
+                    chosen,
+                    device);
         }
         TrainConfig config = Objects.requireNonNull(known);
         if (kind == DataConfig.Kind.IDX) {
-            return images(map, classes, Datasets.images(config.data()), String.valueOf(config.data().folder()), chosen, device);
+            return images(
+                    map,
+                    classes,
+                    Datasets.images(config.data()),
+                    String.valueOf(config.data().folder()),
+                    chosen,
+                    device);
         }
         try (TrainingData data = Datasets.open(config.data(), config.seed(), device)) {
             requireFit(map, data.itemShape(), data.classes());
@@ -75,9 +96,17 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
         }
     }
 
-    private static CleanItems images(MetaFlowMap map, ClassNames classes, LabelledImages images, String source, List<Integer> chosen,
+    private static CleanItems images(
+            MetaFlowMap map,
+            ClassNames classes,
+            LabelledImages images,
+            String source,
+            List<Integer> chosen,
             Device device) {
-        requireFit(map, Shape.of(images.channels(), images.height(), images.width()), images.classNames().size());
+        requireFit(
+                map,
+                Shape.of(images.channels(), images.height(), images.width()),
+                images.classNames().size());
         int count = images.count();
         List<Integer> wanted = chosen.isEmpty() ? last(count) : chosen;
         requireRange(wanted, count);
@@ -104,11 +133,18 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
         return joined(map, classes, items, labels, held > 0 ? "the data's held-out items" : "the training data");
     }
 
-    private static CleanItems own(MetaFlowMap map, ClassNames classes, List<Integer> chosen, @Nullable Double scale, long seed,
+    private static CleanItems own(
+            MetaFlowMap map,
+            ClassNames classes,
+            List<Integer> chosen,
+            @Nullable Double scale,
+            long seed,
             Device device) {
         if (!chosen.isEmpty()) {
-            throw new IllegalArgumentException("--image " + chosen.getFirst() + ": the map's data is not known, because there is no config.yaml "
-                    + "beside the checkpoint: put it there, give it as --config, or leave the option out to noise the map's own samples");
+            throw new IllegalArgumentException(
+                    "--image " + chosen.getFirst() + ": the map's data is not known, because there is no config.yaml"
+                            + " beside the checkpoint: put it there, give it as --config, or"
+                            + " leave the option out to noise the map's own samples");
         }
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed, device);
@@ -117,21 +153,31 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
             Arrays.setAll(numbers, i -> map.classes() == 0 ? 0 : i % map.classes());
             Tensor labels = Torch.of(numbers).to(device);
             Tensor given = map.classes() == 0 ? null : labels;
-            Tensor samples = new RefinementSampler(map, STEPS).sample(Noise.of(random, map, USUAL), GuidanceOption.of(scale, map, given))
+            Tensor samples = new RefinementSampler(map, STEPS)
+                    .sample(Noise.of(random, map, USUAL), GuidanceOption.of(scale, map, given))
                     .samples();
-            return new CleanItems(scope.keep(samples), given == null ? null : scope.keep(labels), names(map, classes, numbers),
+            return new CleanItems(
+                    scope.keep(samples),
+                    given == null ? null : scope.keep(labels),
+                    names(map, classes, numbers),
                     "samples of the map itself, because its data is not known");
         }
     }
 
-    private static CleanItems joined(MetaFlowMap map, ClassNames classes, List<Tensor> items, List<Tensor> labels, String source) {
+    private static CleanItems joined(
+            MetaFlowMap map, ClassNames classes, List<Tensor> items, List<Tensor> labels, String source) {
         Tensor all = Torch.cat(0, labels.toArray(new Tensor[0]));
-        return new CleanItems(Torch.cat(0, items.toArray(new Tensor[0])), map.classes() == 0 ? null : all,
-                names(map, classes, all.to(DType.INT64).to(Device.CPU).toLongArray()), source);
+        return new CleanItems(
+                Torch.cat(0, items.toArray(new Tensor[0])),
+                map.classes() == 0 ? null : all,
+                names(map, classes, all.to(DType.INT64).to(Device.CPU).toLongArray()),
+                source);
     }
 
     private static List<String> names(MetaFlowMap map, ClassNames classes, long[] labels) {
-        return Arrays.stream(labels).mapToObj(label -> map.classes() == 0 ? "" : classes.of(label)).toList();
+        return Arrays.stream(labels)
+                .mapToObj(label -> map.classes() == 0 ? "" : classes.of(label))
+                .toList();
     }
 
     private static List<Integer> last(int count) {
@@ -145,7 +191,8 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
     private static void requireRange(List<Integer> wanted, int count) {
         for (int item : wanted) {
             if (item < 0 || item >= count) {
-                throw new IllegalArgumentException("--image " + item + " is out of range: the set has images 0 to " + (count - 1));
+                throw new IllegalArgumentException(
+                        "--image " + item + " is out of range: the set has images 0 to " + (count - 1));
             }
         }
     }

@@ -23,8 +23,11 @@ import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm convert}. */
-@Command(name = "convert", mixinStandardHelpOptions = true,
-        description = "Copy a network between .pt and .safetensors files and between the key layouts of SiT, DMF and MFM.")
+@Command(
+        name = "convert",
+        mixinStandardHelpOptions = true,
+        description =
+                "Copy a network between .pt and .safetensors files and between the key layouts of SiT, DMF and MFM.")
 public final class ConvertCommand implements Callable<Integer> {
     private static final int LISTED = 20;
 
@@ -44,7 +47,9 @@ public final class ConvertCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "IN",
+    @Parameters(
+            index = "0",
+            paramLabel = "IN",
             description = "A .safetensors file, one of torch.save, or a folder of shards with an index.")
     private Path in = Path.of("");
 
@@ -54,20 +59,28 @@ public final class ConvertCommand implements Callable<Integer> {
     @Mixin
     private final PrefixOption prefix = new PrefixOption();
 
-    @Option(names = "--out-prefix", paramLabel = "PREFIX",
-            description = "What to put before the names. Default: dit. for meta flow maps and mfm's own checkpoints, else nothing. "
-            + "With ema. a .pt has the network in a dict 'ema', as SiT's training checkpoints have.")
+    @Option(
+            names = "--out-prefix",
+            paramLabel = "PREFIX",
+            description =
+                    "What to put before the names. Default: dit. for meta flow maps and mfm's own checkpoints, else"
+                            + " nothing. With ema. a .pt has the network in a dict 'ema', as SiT's training checkpoints"
+                            + " have.")
     private @Nullable String outPrefix;
 
-    @Option(names = "--dtype", paramLabel = "TYPE",
+    @Option(
+            names = "--dtype",
+            paramLabel = "TYPE",
             description = "${COMPLETION-CANDIDATES}. Default: the file's own, bit for bit.")
     private @Nullable Type type;
 
-    @Option(names = "--allow-infinite",
+    @Option(
+            names = "--allow-infinite",
             description = "Write infinities where a value is too large for --dtype, instead of refusing the file.")
     private boolean infinite;
 
-    @Option(names = "--lenient",
+    @Option(
+            names = "--lenient",
             description = "List missing and unexpected tensors and copy the others, instead of refusing the file.")
     private boolean lenient;
 
@@ -79,8 +92,8 @@ public final class ConvertCommand implements Callable<Integer> {
             String before = outPrefix != null ? outPrefix : CheckpointConversion.usualPrefix(open, layout);
             CheckpointConversion.Result result;
             try {
-                result = CheckpointConversion.convert(open, layout, out, before, type == null ? null : type.type, lenient,
-                        infinite);
+                result = CheckpointConversion.convert(
+                        open, layout, out, before, type == null ? null : type.type, lenient, infinite);
             } catch (IllegalArgumentException e) {
                 throw new IOException(in + ": " + advised(String.valueOf(e.getMessage())), e);
             } catch (IOException e) {
@@ -98,14 +111,16 @@ public final class ConvertCommand implements Callable<Integer> {
 
     /** The library's advice, with the option that follows it. */
     private static String advised(String message) {
-        return message.endsWith("a lenient conversion") ? message + " (--lenient)"
+        return message.endsWith("a lenient conversion")
+                ? message + " (--lenient)"
                 : message.endsWith("allow infinities") ? message + " (--allow-infinite)" : message;
     }
 
     private CheckpointLayout layout(TensorFile open) throws IOException {
         Optional<CheckpointLayout> found = prefix.find(open, in);
         if (found.isEmpty() && !lenient) {
-            throw new IOException(in + " has no network that mfm knows: inspect it, name the network with --prefix, or copy all tensors "
+            throw new IOException(in
+                    + " has no network that mfm knows: inspect it, name the network with --prefix, or copy all tensors "
                     + "with --lenient");
         }
         return found.orElseGet(() -> CheckpointLayout.at(open, ""));

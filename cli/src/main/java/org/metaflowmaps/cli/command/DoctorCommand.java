@@ -16,8 +16,11 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm doctor}. */
-@Command(name = "doctor", mixinStandardHelpOptions = true,
-        description = "Show what was loaded from where, versions, threads and devices, and what is missing with its cure.")
+@Command(
+        name = "doctor",
+        mixinStandardHelpOptions = true,
+        description =
+                "Show what was loaded from where, versions, threads and devices, and what is missing with its cure.")
 public final class DoctorCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
@@ -25,13 +28,26 @@ public final class DoctorCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
-        print(out, "java", System.getProperty("java.vendor") + " " + System.getProperty("java.version") + " ("
-                + System.getProperty("java.home") + ")");
-        print(out, "system", System.getProperty("os.name") + " " + System.getProperty("os.version") + ", "
-                + System.getProperty("os.arch") + ", "
-                + Runtime.getRuntime().availableProcessors() + " processors");
+        print(
+                out,
+                "java",
+                System.getProperty("java.vendor") + " " + System.getProperty("java.version") + " ("
+                        + System.getProperty("java.home") + ")");
+        print(
+                out,
+                "system",
+                System.getProperty("os.name") + " " + System.getProperty("os.version") + ", "
+                        + System.getProperty("os.arch") + ", "
+                        + Runtime.getRuntime().availableProcessors() + " processors");
         Path here = Path.of("").toAbsolutePath();
-        print(out, "disk", String.format(Locale.ROOT, "%.1f GiB free at %s", Files.getFileStore(here).getUsableSpace() / 0x1p30, here));
+        print(
+                out,
+                "disk",
+                String.format(
+                        Locale.ROOT,
+                        "%.1f GiB free at %s",
+                        Files.getFileStore(here).getUsableSpace() / 0x1p30,
+                        here));
         List<String> cures = new ArrayList<>();
         for (Installation.Part part : Installation.parts()) {
             print(out, part.name(), part.found());

@@ -9,13 +9,12 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm evaluate}: its subcommands measure how good a trained map is. */
-@Command(name = "evaluate", mixinStandardHelpOptions = true, description = "Measure how good a trained map is.",
+@Command(
+        name = "evaluate",
+        mixinStandardHelpOptions = true,
+        description = "Measure how good a trained map is.",
         synopsisSubcommandLabel = "COMMAND",
-        subcommands = {
-            EvaluateFashionMnistCommand.class,
-            EvaluateDriftCommand.class,
-            EvaluateMixtureCommand.class
-        })
+        subcommands = {EvaluateFashionMnistCommand.class, EvaluateDriftCommand.class, EvaluateMixtureCommand.class})
 public final class EvaluateCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;

@@ -8,8 +8,6 @@ import java.util.Locale;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.config.Configs;
-import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
@@ -22,8 +20,10 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.DriftDisagreement;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -35,9 +35,12 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm evaluate drift}. */
-@Command(name = "drift", mixinStandardHelpOptions = true,
-        description = "Compare three ways of reading the unconditional drift from a map, on items of its data noised to some times: "
-                + "a perfect map's do not differ but for the chance of the draws.")
+@Command(
+        name = "drift",
+        mixinStandardHelpOptions = true,
+        description =
+                "Compare three ways of reading the unconditional drift from a map, on items of its data noised to some"
+                        + " times: a perfect map's do not differ but for the chance of the draws.")
 final class EvaluateDriftCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
@@ -45,15 +48,21 @@ final class EvaluateDriftCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(names = "--config", paramLabel = "CONFIG",
-            description = "The configuration, a YAML file or one that comes with mfm, whose data gives the items. "
-            + "Of Fashion-MNIST the test images are taken, else training data. Default: config.yaml beside the checkpoint, else Fashion-MNIST.")
+    @Option(
+            names = "--config",
+            paramLabel = "CONFIG",
+            description = "The configuration, a YAML file or one that comes with mfm, whose data gives the items. Of"
+                    + " Fashion-MNIST the test images are taken, else training data. Default: config.yaml beside"
+                    + " the checkpoint, else Fashion-MNIST.")
     private @Nullable String config;
 
     @Mixin
     private final GuidanceOption guidance = new GuidanceOption();
 
-    @Option(names = "--times", paramLabel = "T", split = ",",
+    @Option(
+            names = "--times",
+            paramLabel = "T",
+            split = ",",
             description = "Times of the drift, from 0 to below 1. Default: ${DEFAULT-VALUE}.",
             defaultValue = "0.2,0.5,0.8")
     private List<Double> times = List.of();
@@ -61,7 +70,9 @@ final class EvaluateDriftCommand implements Callable<Integer> {
     @Option(names = "--items", paramLabel = "N", description = "Items, the first N. Default: ${DEFAULT-VALUE}.")
     private int count = 64;
 
-    @Option(names = "--draws", paramLabel = "N",
+    @Option(
+            names = "--draws",
+            paramLabel = "N",
             description = "One-step draws per item, an even number. Default: ${DEFAULT-VALUE}.")
     private int draws = 64;
 
@@ -77,7 +88,9 @@ final class EvaluateDriftCommand implements Callable<Integer> {
             throw new IllegalArgumentException("--items " + count + " is out of range: give at least 1");
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
-        FreeMemory.require("--items " + count + " with --draws " + draws, draws > 0 ? 256L * Math.min(count, 64) * draws + 64L * count : 0,
+        FreeMemory.require(
+                "--items " + count + " with --draws " + draws,
+                draws > 0 ? 256L * Math.min(count, 64) * draws + 64L * count : 0,
                 "lower them");
         try (MetaFlowMap map = checkpoint.loadAny(device);
                 RandomSource random = RandomSource.seeded(seed, device.get());
@@ -86,14 +99,22 @@ final class EvaluateDriftCommand implements Callable<Integer> {
             Condition condition = GuidanceOption.of(guidance.scale(map), map, map.classes() == 0 ? null : items.labels);
             terminal.println(count + " items of " + items.source
                     + ". Root mean square per entry of the drift at an empty context, and of its "
-                    + "differences to the drift from the start of the posterior's flow and from " + draws + " one-step draws:");
-            terminal.printf("%5s %10s %15s %15s %15s %18s%n", "t", "drift", "empty - start", "empty - draws", "start - draws",
-                    "chance of draws");
+                    + "differences to the drift from the start of the posterior's flow and from " + draws
+                    + " one-step draws:");
+            terminal.printf(
+                    "%5s %10s %15s %15s %15s %18s%n",
+                    "t", "drift", "empty - start", "empty - draws", "start - draws", "chance of draws");
             for (double time : times) {
                 DriftDisagreement found = DriftDisagreement.of(map, items.clean, condition, time, draws, random);
-                terminal.printf(Locale.ROOT, "%5s %10.4f %15.4f %15.4f %15.4f %18.4f%n", time, found.drift(),
-                        found.emptyToStart(), found.emptyToDraws(),
-                        found.startToDraws(), found.chance());
+                terminal.printf(
+                        Locale.ROOT,
+                        "%5s %10.4f %15.4f %15.4f %15.4f %18.4f%n",
+                        time,
+                        found.drift(),
+                        found.emptyToStart(),
+                        found.emptyToDraws(),
+                        found.startToDraws(),
+                        found.chance());
                 terminal.flush();
             }
         }
@@ -121,22 +142,29 @@ final class EvaluateDriftCommand implements Callable<Integer> {
             }
             TrainingData.Batch batch = data.batch(0, count);
             // A map that never saw a label has rows for them that were never trained.
-            Tensor labels = known.labelDrop() < 1 ? batch.labels() : Torch.full(map.classes(), DType.INT64, device.get(), count);
+            Tensor labels = known.labelDrop() < 1
+                    ? batch.labels()
+                    : Torch.full(map.classes(), DType.INT64, device.get(), count);
             return new Items(batch.items(), labels, "the training data of " + name);
         }
     }
 
     private Items pictures(MetaFlowMap map, boolean known) throws IOException {
         if (!EvaluateFashionMnistCommand.fits(map)) {
-            throw new IllegalArgumentException(known
-                    ? "the configuration's data is Fashion-MNIST, whose items the map's are not: give another with --config"
-                    : "what data this map is of is not known: there is no config.yaml beside it; give it as --config");
+            throw new IllegalArgumentException(
+                    known
+                            ? "the configuration's data is Fashion-MNIST, whose items the map's are not: give another"
+                                    + " with --config"
+                            : "what data this map is of is not known: there is no config.yaml beside it; give it as"
+                                    + " --config");
         }
         LabelledImages test = FashionMnist.test();
         if (count > test.count()) {
             throw new IllegalArgumentException("--items " + count + " is out of range: give 1 to " + test.count());
         }
-        return new Items(ImageData.items(test, 0, count, device.get()), ImageData.labels(test, 0, count, device.get()),
+        return new Items(
+                ImageData.items(test, 0, count, device.get()),
+                ImageData.labels(test, 0, count, device.get()),
                 "Fashion-MNIST's test set");
     }
 }

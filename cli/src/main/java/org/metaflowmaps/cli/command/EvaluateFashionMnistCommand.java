@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli.command;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -11,8 +10,8 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
-import org.metaflowmaps.cli.report.FrechetReport;
 import org.metaflowmaps.cli.option.NetworkOption;
+import org.metaflowmaps.cli.report.FrechetReport;
 import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.drift.GuidedDrift;
@@ -20,6 +19,7 @@ import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.GlassSampler;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.PosteriorFrechet;
 import org.metaflowmaps.training.data.FashionMnist;
@@ -30,11 +30,13 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm evaluate fashion-mnist}. */
-@Command(name = "fashion-mnist", mixinStandardHelpOptions = true,
-        description = "Fréchet distance of posterior draws to real images of Fashion-MNIST, by the number of network evaluations: "
-                + "of a map's few steps, and of GLASS, which integrates the drift inside the same map, or a teacher's. Real images "
-                + "are the test images, which "
-                + "no map trained on the 60,000 has seen.")
+@Command(
+        name = "fashion-mnist",
+        mixinStandardHelpOptions = true,
+        description = "Fréchet distance of posterior draws to real images of Fashion-MNIST, by the number of network"
+                + " evaluations: of a map's few steps, and of GLASS, which integrates the drift inside the same"
+                + " map, or a teacher's. Real images are the test images, which no map trained on the 60,000 has"
+                + " seen.")
 final class EvaluateFashionMnistCommand implements Callable<Integer> {
     private static final Shape ITEM = Shape.of(1, FashionMnist.SIZE, FashionMnist.SIZE);
 
@@ -44,31 +46,47 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(names = "--teacher", paramLabel = "CHECKPOINT",
-            description = "Integrate the drift of this map instead of the evaluated map's own; with a guidance scale other than 1 "
-                    + "it is guided, by two evaluations per step.")
+    @Option(
+            names = "--teacher",
+            paramLabel = "CHECKPOINT",
+            description =
+                    "Integrate the drift of this map instead of the evaluated map's own; with a guidance scale other"
+                            + " than 1 it is guided, by two evaluations per step.")
     private @Nullable Path teacher;
 
-    @Option(names = "--teacher-model", paramLabel = "FILE",
+    @Option(
+            names = "--teacher-model",
+            paramLabel = "FILE",
             description = "What --model is for the checkpoint, for a teacher from a public file.")
     private @Nullable Path teacherModel;
 
-    @Option(names = "--images", paramLabel = "N",
+    @Option(
+            names = "--images",
+            paramLabel = "N",
             description = "Images that are noised and drawn again, up to 5000; as many others are compared "
-            + "with. Default: ${DEFAULT-VALUE}.")
+                    + "with. Default: ${DEFAULT-VALUE}.")
     private int images = 5000;
 
-    @Option(names = "--steps", paramLabel = "N", split = ",",
+    @Option(
+            names = "--steps",
+            paramLabel = "N",
+            split = ",",
             description = "Flow-map steps of the map. Default: ${DEFAULT-VALUE}.",
             defaultValue = "1,2,4,8")
     private List<Integer> steps = List.of();
 
-    @Option(names = "--glass", paramLabel = "N", split = ",",
+    @Option(
+            names = "--glass",
+            paramLabel = "N",
+            split = ",",
             description = "Euler steps of GLASS; 0 for none. Default: ${DEFAULT-VALUE}.",
             defaultValue = "2,4,8,16,32,64")
     private List<Integer> glass = List.of();
 
-    @Option(names = "--times", paramLabel = "T", split = ",",
+    @Option(
+            names = "--times",
+            paramLabel = "T",
+            split = ",",
             description = "Times that images are noised to. Default: ${DEFAULT-VALUE}.",
             defaultValue = "0,0.2,0.5")
     private List<Double> times = List.of();
@@ -79,7 +97,9 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
-    @Option(names = "--out", paramLabel = "DIR",
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
             description = "Where to leave frechet.csv, frechet.md and frechet.png. Default: ${DEFAULT-VALUE}.")
     private Path out = Path.of("runs", "evaluation");
 
@@ -94,13 +114,19 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
                 Teacher own = teacher(map);
                 FashionClassifier classifier = FashionClassifier.shipped(device.get())) {
             Double scale = guidance.scale(map);
-            PosteriorFrechet frechet = new PosteriorFrechet(classifier, FashionMnist.test(), images, map.classes() > 0,
+            PosteriorFrechet frechet = new PosteriorFrechet(
+                    classifier,
+                    FashionMnist.test(),
+                    images,
+                    map.classes() > 0,
                     map.classes() > 0 ? scale : null,
-                    device.get(), seed);
+                    device.get(),
+                    seed);
             FrechetReport report = new FrechetReport(images, frechet.floor(), terminal);
             for (double time : times) {
                 for (int count : steps) {
-                    report.measure(FrechetReport.MAP, time, count, () -> frechet.of(new PosteriorSampler(map, count), time));
+                    report.measure(
+                            FrechetReport.MAP, time, count, () -> frechet.of(new PosteriorSampler(map, count), time));
                 }
                 for (int count : glass) {
                     if (count > 0) {
@@ -116,8 +142,8 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
 
     private void check() {
         if (images < 2 || images > 5000) {
-            throw new IllegalArgumentException("--images " + images
-                    + " is out of range: give 2 to 5000, half of the test images");
+            throw new IllegalArgumentException(
+                    "--images " + images + " is out of range: give 2 to 5000, half of the test images");
         }
         for (double time : times) {
             if (!(time >= 0 && time <= 1)) {
@@ -153,14 +179,19 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
             }
             return new Teacher(new NetworkDrift(map), null);
         }
-        MetaFlowMap other = fitting(NetworkOption.open(teacher, teacherModel, "--teacher-model", device.get()).map(), teacher.toString());
+        MetaFlowMap other = fitting(
+                NetworkOption.open(teacher, teacherModel, "--teacher-model", device.get())
+                        .map(),
+                teacher.toString());
         if (other.classes() != map.classes()) {
             other.close();
-            throw new IOException(teacher + " has " + other.classes() + " classes, the evaluated map has " + map.classes());
+            throw new IOException(
+                    teacher + " has " + other.classes() + " classes, the evaluated map has " + map.classes());
         }
         Drift drift = new NetworkDrift(other);
         Double scale = guidance.scale(map);
-        return scale == null || scale == 1 || other.classes() == 0 ? new Teacher(drift, other)
+        return scale == null || scale == 1 || other.classes() == 0
+                ? new Teacher(drift, other)
                 : new Teacher(new GuidedDrift(drift, other.classes(), 0), other);
     }
 

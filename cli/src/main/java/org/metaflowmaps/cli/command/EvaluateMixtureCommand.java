@@ -14,7 +14,6 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.report.MixtureTable;
 import org.metaflowmaps.models.checkpoint.Networks;
@@ -25,6 +24,7 @@ import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.training.Checkpoint;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.data.DataConfig;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -34,10 +34,13 @@ import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm evaluate mixture}. */
-@Command(name = "mixture", mixinStandardHelpOptions = true,
-        description = "How far posterior draws of maps of a Gaussian mixture are from exact ones: sliced Wasserstein-2 distances of equally many draws, "
-                + "averaged over contexts, beside those of two exact samples (floor) and of Euler steps on the exact conditional drift (GLASS). "
-                + "No labels are given to the maps.")
+@Command(
+        name = "mixture",
+        mixinStandardHelpOptions = true,
+        description = "How far posterior draws of maps of a Gaussian mixture are from exact ones: sliced Wasserstein-2"
+                + " distances of equally many draws, averaged over contexts, beside those of two exact samples"
+                + " (floor) and of Euler steps on the exact conditional drift (GLASS). No labels are given to the"
+                + " maps.")
 final class EvaluateMixtureCommand implements Callable<Integer> {
     private static final List<Integer> STEPS = List.of(1, 2, 4);
     private static final List<Integer> GLASS = List.of(4, 16, 64);
@@ -45,15 +48,24 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(arity = "1..*", paramLabel = "CHECKPOINT", description = "Files checkpoint.safetensors that mfm wrote, all of one mixture.")
+    @Parameters(
+            arity = "1..*",
+            paramLabel = "CHECKPOINT",
+            description = "Files checkpoint.safetensors that mfm wrote, all of one mixture.")
     private List<Path> files = new ArrayList<>();
 
-    @Option(names = "--config", paramLabel = "CONFIG",
+    @Option(
+            names = "--config",
+            paramLabel = "CONFIG",
             description = "The configuration, a YAML file or one that comes with mfm, whose data is the mixture. "
-            + "Default: config.yaml beside each checkpoint, else 'mixture/distill'.")
+                    + "Default: config.yaml beside each checkpoint, else 'mixture/distill'.")
     private @Nullable String config;
 
-    @Option(names = "--time", paramLabel = "T", split = ",", description = "Context times in [0, 1). Default: 0.1, 0.3, 0.5, 0.8.")
+    @Option(
+            names = "--time",
+            paramLabel = "T",
+            split = ",",
+            description = "Context times in [0, 1). Default: 0.1, 0.3, 0.5, 0.8.")
     private List<Double> times = new ArrayList<>();
 
     @Option(names = "--contexts", paramLabel = "N", description = "Posteriors at each time. Default: ${DEFAULT-VALUE}.")
@@ -62,16 +74,27 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     @Option(names = "--draws", paramLabel = "N", description = "Draws of each posterior. Default: ${DEFAULT-VALUE}.")
     private int draws = 1024;
 
-    @Option(names = "--projections", paramLabel = "N", description = "Directions of the sliced distance. Default: ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--projections",
+            paramLabel = "N",
+            description = "Directions of the sliced distance. Default: ${DEFAULT-VALUE}.")
     private int projections = 64;
 
-    @Option(names = "--mmd", description = "Also the unbiased squared maximum mean discrepancy, which takes far longer.")
+    @Option(
+            names = "--mmd",
+            description = "Also the unbiased squared maximum mean discrepancy, which takes far longer.")
     private boolean discrepancy;
 
-    @Option(names = "--seed", paramLabel = "N", description = "Seed of contexts, noise and exact draws. Default: ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            description = "Seed of contexts, noise and exact draws. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
-    @Option(names = "--out", paramLabel = "FILE", description = "Write the tables there too: .md as printed, .json with all digits.")
+    @Option(
+            names = "--out",
+            paramLabel = "FILE",
+            description = "Write the tables there too: .md as printed, .json with all digits.")
     private @Nullable Path out;
 
     @Mixin
@@ -81,12 +104,15 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         MixtureTable.checkName(out);
         List<Double> at = times.isEmpty() ? List.of(0.1, 0.3, 0.5, 0.8) : times;
-        MixtureEvaluation.Settings settings = new MixtureEvaluation.Settings(at, contexts, draws, projections, discrepancy, seed);
+        MixtureEvaluation.Settings settings =
+                new MixtureEvaluation.Settings(at, contexts, draws, projections, discrepancy, seed);
         DataConfig data = data();
         // Some copies of two coordinates or more of each draw, and all projections of one context's draws.
         double needed = 32.0 * contexts * draws + 16.0 * projections * draws + (discrepancy ? 8.0 * draws * draws : 0);
-        FreeMemory.require("--contexts " + contexts + ", --draws " + draws + " and --projections " + projections,
-                needed < Long.MAX_VALUE ? (long) needed : -1, "lower them");
+        FreeMemory.require(
+                "--contexts " + contexts + ", --draws " + draws + " and --projections " + projections,
+                needed < Long.MAX_VALUE ? (long) needed : -1,
+                "lower them");
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         Device where = device.get();
         try (GaussianMixture mixture = GaussianMixture.isotropic(data.means(), data.variance(), where);
@@ -95,9 +121,12 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
             for (Path file : files) {
                 try (MetaFlowMap map = Networks.load(file, where)) {
                     if (map.classes() > 0 && Checkpoint.alwaysLabelled(file)) {
-                        PrintWriter errors = Objects.requireNonNull(spec).commandLine().getErr();
-                        errors.println("warning: " + file + " was trained with label_drop=0, so it never saw label 'none', which is "
-                                + "what it is evaluated at here: its distances mean little. Train with label_drop above 0 to compare it");
+                        PrintWriter errors =
+                                Objects.requireNonNull(spec).commandLine().getErr();
+                        errors.println("warning: " + file
+                                + " was trained with label_drop=0, so it never saw label 'none', which is what"
+                                + " it is evaluated at here: its distances mean little. Train with label_drop"
+                                + " above 0 to compare it");
                         errors.flush();
                     }
                     rows.put(file.toString(), evaluation.map(map, STEPS));
@@ -108,8 +137,12 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
             MixtureTable table = new MixtureTable(settings, evaluation.floor(), evaluation.glass(GLASS), rows);
             terminal.print(table.markdown());
             if (out != null) {
-                byte[] text = (out.toString().endsWith(".json") ? table.json() : table.markdown()).getBytes(StandardCharsets.UTF_8);
-                AtomicFile.write(out, text.length, channel -> Channels.newOutputStream(channel).write(text));
+                byte[] text = (out.toString().endsWith(".json") ? table.json() : table.markdown())
+                        .getBytes(StandardCharsets.UTF_8);
+                AtomicFile.write(
+                        out,
+                        text.length,
+                        channel -> Channels.newOutputStream(channel).write(text));
                 terminal.println();
                 terminal.println(out);
             }
@@ -137,13 +170,15 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     }
 
     private static boolean same(DataConfig first, DataConfig second) {
-        return first.variance() == second.variance() && Arrays.deepEquals(first.means().toArray(), second.means().toArray());
+        return first.variance() == second.variance()
+                && Arrays.deepEquals(first.means().toArray(), second.means().toArray());
     }
 
     private static DataConfig mixture(String name) throws IOException {
         DataConfig data = Configs.load(name, List.of()).config().data();
         if (data.kind() != DataConfig.Kind.MIXTURE) {
-            throw new IOException(name + " is no configuration of a mixture (data.kind): this command needs one; give it as --config");
+            throw new IOException(name
+                    + " is no configuration of a mixture (data.kind): this command needs one; give it as --config");
         }
         return data;
     }

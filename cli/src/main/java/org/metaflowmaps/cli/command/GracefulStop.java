@@ -17,17 +17,20 @@ public final class GracefulStop implements AutoCloseable {
     private final Thread hook;
 
     GracefulStop(TrainingRun run) {
-        hook = new Thread(() -> {
-            stopped = this;
-            run.stop();
-            try {
-                finished.await();
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
-            // The run's own thread may by now wait for this shutdown to end: only halt leaves from here with a code of its own.
-            Runtime.getRuntime().halt(code);
-        }, "stop");
+        hook = new Thread(
+                () -> {
+                    stopped = this;
+                    run.stop();
+                    try {
+                        finished.await();
+                    } catch (InterruptedException e) {
+                        Thread.currentThread().interrupt();
+                    }
+                    // The run's own thread may by now wait for this shutdown to end: only halt leaves from here with a
+                    // code of its own.
+                    Runtime.getRuntime().halt(code);
+                },
+                "stop");
         Runtime.getRuntime().addShutdownHook(hook);
     }
 

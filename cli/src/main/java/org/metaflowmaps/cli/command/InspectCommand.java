@@ -26,24 +26,39 @@ import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm inspect}. */
-@Command(name = "inspect", mixinStandardHelpOptions = true,
-        description = "Show a file's tensors, what network they are and whether it is whole. Reads no values, runs no code of the file.")
+@Command(
+        name = "inspect",
+        mixinStandardHelpOptions = true,
+        description =
+                "Show a file's tensors, what network they are and whether it is whole. Reads no values, runs no code"
+                        + " of the file.")
 public final class InspectCommand implements Callable<Integer> {
     private static final int TEXT = 60;
 
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "FILE", description = "A .safetensors file, one of torch.save, or a folder of shards with an index; "
-            + "or a folder of data, whose items are all checked.")
+    @Parameters(
+            index = "0",
+            paramLabel = "FILE",
+            description = "A .safetensors file, one of torch.save, or a folder of shards with an index; "
+                    + "or a folder of data, whose items are all checked.")
     private Path file = Path.of("");
 
-    @Option(names = "--channels", paramLabel = "N",
-            description = "For a folder of latents: data.channels of the configuration that trains on it. Separates means from log variances.")
+    @Option(
+            names = "--channels",
+            paramLabel = "N",
+            description =
+                    "For a folder of latents: data.channels of the configuration that trains on it. Separates means"
+                            + " from log variances.")
     private @Nullable Integer channels;
 
-    @Option(names = "--classes", paramLabel = "N",
-            description = "For a folder of latents or IDX files: data.classes of that configuration. Labels from N on count as damaged.")
+    @Option(
+            names = "--classes",
+            paramLabel = "N",
+            description =
+                    "For a folder of latents or IDX files: data.classes of that configuration. Labels from N on count"
+                            + " as damaged.")
     private @Nullable Integer classes;
 
     @Mixin
@@ -66,18 +81,27 @@ public final class InspectCommand implements Callable<Integer> {
                 elements += entry.elements();
                 bytes += entry.byteSize();
             }
-            out.printf(Locale.ROOT, "%,d tensors, %,d numbers, %,d bytes%n", open.entries().size(), elements, bytes);
+            out.printf(
+                    Locale.ROOT,
+                    "%,d tensors, %,d numbers, %,d bytes%n",
+                    open.entries().size(),
+                    elements,
+                    bytes);
             for (Map.Entry<String, String> text : open.metadata().entrySet()) {
                 out.println("metadata " + shown(text.getKey(), TEXT) + " = " + shown(text.getValue(), TEXT));
             }
             out.println();
-            int width = open.entries().keySet().stream().mapToInt(String::length).max().orElse(0);
+            int width = open.entries().keySet().stream()
+                    .mapToInt(String::length)
+                    .max()
+                    .orElse(0);
             String line = "%-" + Math.clamp(width, 1, 80) + "s  %-8s  %s%n";
             for (TensorFile.Entry entry : open.entries().values()) {
                 out.printf(line, shown(entry.name(), Integer.MAX_VALUE), entry.dtype(), entry.shape());
             }
-            open.unreadable().forEach((name, why) ->
-                    out.println(shown(name, Integer.MAX_VALUE) + "  not read: " + shown(why, Integer.MAX_VALUE)));
+            open.unreadable()
+                    .forEach((name, why) -> out.println(
+                            shown(name, Integer.MAX_VALUE) + "  not read: " + shown(why, Integer.MAX_VALUE)));
         }
         out.flush();
         return 0;
@@ -90,12 +114,17 @@ public final class InspectCommand implements Callable<Integer> {
             return;
         }
         CheckpointLayout layout = found.get();
-        long parameters = layout.names(open).entrySet().stream().filter(name -> !name.getKey().endsWith("pos_embed"))
-                .mapToLong(name -> Objects.requireNonNull(open.entries().get(name.getValue())).elements()).sum();
+        long parameters = layout.names(open).entrySet().stream()
+                .filter(name -> !name.getKey().endsWith("pos_embed"))
+                .mapToLong(name -> Objects.requireNonNull(open.entries().get(name.getValue()))
+                        .elements())
+                .sum();
         out.println("layout: " + layout);
         if (layout.family() != CheckpointLayout.Family.OTHER && !open.metadata().containsKey("network")) {
-            out.println("clock: " + layout.zeroData().map(zeroData -> "is_zero_data " + zeroData + ", by its logvar_linear")
-                    .orElse("not in the file: training from it needs the setting is_zero_data"));
+            out.println("clock: "
+                    + layout.zeroData()
+                            .map(zeroData -> "is_zero_data " + zeroData + ", by its logvar_linear")
+                            .orElse("not in the file: training from it needs the setting is_zero_data"));
         }
         out.printf(Locale.ROOT, "parameters: %,d%n", parameters);
         if (layout.family() == CheckpointLayout.Family.OTHER) {
@@ -104,8 +133,10 @@ public final class InspectCommand implements Callable<Integer> {
         try {
             out.println("network: " + InferredConfig.of(open, layout));
             Fit fit = CheckpointConversion.fit(open, layout);
-            out.println(fit.isExact() ? "whole: every tensor of such a network is there, and no other"
-                    : "not whole in " + fit.places() + " places:");
+            out.println(
+                    fit.isExact()
+                            ? "whole: every tensor of such a network is there, and no other"
+                            : "not whole in " + fit.places() + " places:");
             fit.problems().forEach(problem -> out.println("  " + shown(problem, Integer.MAX_VALUE)));
         } catch (IOException e) {
             out.println("not whole: " + e.getMessage());

@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli.command;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -12,7 +11,6 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
@@ -29,10 +27,12 @@ import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -41,7 +41,9 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm posterior}. */
-@Command(name = "posterior", mixinStandardHelpOptions = true,
+@Command(
+        name = "posterior",
+        mixinStandardHelpOptions = true,
         description = "Noise some images and draw what they could have been from a trained map.")
 public final class PosteriorCommand implements Callable<Integer> {
     @Spec
@@ -50,11 +52,20 @@ public final class PosteriorCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(names = "--image", paramLabel = "N", split = ",", description = "Items by number, from 0: of the set, of the data's held-out items, or of the training stream. Default: the last four, or the "
-            + "stream's first.")
+    @Option(
+            names = "--image",
+            paramLabel = "N",
+            split = ",",
+            description =
+                    "Items by number, from 0: of the set, of the data's held-out items, or of the training stream."
+                            + " Default: the last four, or the stream's first.")
     private List<Integer> chosen = new ArrayList<>();
 
-    @Option(names = "--time", paramLabel = "T", split = ",", description = "Context times in (0, 1). Default: 0.1, 0.3, 0.5, 0.8.")
+    @Option(
+            names = "--time",
+            paramLabel = "T",
+            split = ",",
+            description = "Context times in (0, 1). Default: 0.1, 0.3, 0.5, 0.8.")
     private List<Double> times = new ArrayList<>();
 
     @Option(names = "--draws", paramLabel = "N", description = "Draws per image and time. Default: ${DEFAULT-VALUE}.")
@@ -69,15 +80,28 @@ public final class PosteriorCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
-    @Option(names = "--config", paramLabel = "CONFIG", description = "The configuration, a YAML file or one that comes with mfm, whose data is "
-            + "noised. Default: config.yaml beside the checkpoint, else Fashion-MNIST if the map fits it, else samples of the map itself.")
+    @Option(
+            names = "--config",
+            paramLabel = "CONFIG",
+            description = "The configuration, a YAML file or one that comes with mfm, whose data is noised. Default:"
+                    + " config.yaml beside the checkpoint, else Fashion-MNIST if the map fits it, else samples of"
+                    + " the map itself.")
     private @Nullable String config;
 
-    @Option(names = "--data", paramLabel = "DIR", description = "Folder with the data's files. Default: as the configuration says; of Fashion-MNIST the 10,000 images that come with mfm.")
+    @Option(
+            names = "--data",
+            paramLabel = "DIR",
+            description =
+                    "Folder with the data's files. Default: as the configuration says; of Fashion-MNIST the 10,000"
+                            + " images that come with mfm.")
     private @Nullable Path data;
 
-    @Option(names = "--out", paramLabel = "FILE", description = "A .png for a picture (of latents: three channels as colours, a third of their values), a .safetensors for the numbers: "
-            + "clean, noisy, draws, times, one row for each item and time. Default: ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--out",
+            paramLabel = "FILE",
+            description = "A .png for a picture (of latents: three channels as colours, a third of their values), a"
+                    + " .safetensors for the numbers: clean, noisy, draws, times, one row for each item and time."
+                    + " Default: ${DEFAULT-VALUE}.")
     private Path out = Path.of("posterior.png");
 
     @Mixin
@@ -92,10 +116,13 @@ public final class PosteriorCommand implements Callable<Integer> {
         if (!numbers) {
             Png.checkName(out);
         }
-        double[] at = times.isEmpty() ? PosteriorStudy.times() : times.stream().mapToDouble(Double::doubleValue).toArray();
+        double[] at = times.isEmpty()
+                ? PosteriorStudy.times()
+                : times.stream().mapToDouble(Double::doubleValue).toArray();
         for (double time : at) {
             if (!(time > 0 && time < 1)) {
-                throw new IllegalArgumentException("--time " + time + " is out of range: give times above 0 and below 1");
+                throw new IllegalArgumentException(
+                        "--time " + time + " is out of range: give times above 0 and below 1");
             }
         }
         if (draws < 1) {
@@ -108,13 +135,18 @@ public final class PosteriorCommand implements Callable<Integer> {
                 RandomSource random = RandomSource.seeded(seed, device.get())) {
             PosteriorSampler sampler = new PosteriorSampler(map, steps);
             if (!numbers && map.itemShape().dim() != 3) {
-                throw new IOException("the checkpoint holds a map of vectors, which make no picture: give --out FILE.safetensors");
+                throw new IOException(
+                        "the checkpoint holds a map of vectors, which make no picture: give --out FILE.safetensors");
             }
             Double scale = guidance.scale(map);
-            CleanItems clean = CleanItems.of(map, checkpoint.classNames(map), known(), data, chosen, scale, seed, device.get());
+            CleanItems clean =
+                    CleanItems.of(map, checkpoint.classNames(map), known(), data, chosen, scale, seed, device.get());
             long rows = clean.items().size(0) * at.length;
             double size = 4.0 * map.itemShape().numel();
-            FreeMemory.require("--draws " + draws + " of " + rows + " posteriors", (long) (size * (draws + 2.0) * rows), "lower --draws");
+            FreeMemory.require(
+                    "--draws " + draws + " of " + rows + " posteriors",
+                    (long) (size * (draws + 2.0) * rows),
+                    "lower --draws");
             if (numbers) {
                 write(sampler, clean, scale, at, random);
             } else {
@@ -136,26 +168,38 @@ public final class PosteriorCommand implements Callable<Integer> {
     }
 
     /** One item's noisy state and draws: (2 + draws, item shape) with the clean item first. */
-    private Tensor row(PosteriorSampler sampler, CleanItems clean, @Nullable Double scale, long item, double time, RandomSource random) {
+    private Tensor row(
+            PosteriorSampler sampler,
+            CleanItems clean,
+            @Nullable Double scale,
+            long item,
+            double time,
+            RandomSource random) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor one = clean.items().narrow(0, item, 1);
             Tensor label = clean.labels() == null ? null : clean.labels().narrow(0, item, 1);
             Tensor times1 = Torch.full(time, one.dtype(), one.device(), 1);
-            Context context = new Context(times1, LinearInterpolant.state(random.normal(one.shape()), one, times1),
+            Context context = new Context(
+                    times1,
+                    LinearInterpolant.state(random.normal(one.shape()), one, times1),
                     GuidanceOption.of(scale, sampler.map(), label));
             int most = SamplingMemory.itemsAtOnce(sampler.map());
             List<Tensor> parts = new ArrayList<>(List.of(one, context.state()));
             for (int left = draws; left > 0; left -= Math.min(left, most)) {
                 try (TensorScope part = TensorScope.open()) {
-                    parts.add(part.keep(sampler.sample(random, context, Math.min(left, most)).samples().select(0, 0).contiguous()));
+                    parts.add(part.keep(sampler.sample(random, context, Math.min(left, most))
+                            .samples()
+                            .select(0, 0)
+                            .contiguous()));
                 }
             }
             return scope.keep(Torch.cat(0, parts.toArray(new Tensor[0])));
         }
     }
 
-    private ImageGrid picture(PosteriorSampler sampler, CleanItems clean, @Nullable Double scale, double[] at, RandomSource random) {
+    private ImageGrid picture(
+            PosteriorSampler sampler, CleanItems clean, @Nullable Double scale, double[] at, RandomSource random) {
         Shape item = sampler.map().itemShape();
         List<String> columns = new ArrayList<>(List.of("clean", "x_t"));
         for (int i = 1; i <= draws; i++) {
@@ -167,14 +211,17 @@ public final class PosteriorCommand implements Callable<Integer> {
                 try (TensorScope scope = TensorScope.open()) {
                     Tensor row = row(sampler, clean, scale, i, time, random);
                     String name = clean.names().get(i);
-                    grid.row(String.format(Locale.ROOT, "%st = %s", name.isEmpty() ? "" : name + ", ", time), ImageGrid.visible(row).toFloatArray());
+                    grid.row(
+                            String.format(Locale.ROOT, "%st = %s", name.isEmpty() ? "" : name + ", ", time),
+                            ImageGrid.visible(row).toFloatArray());
                 }
             }
         }
         return grid;
     }
 
-    private void write(PosteriorSampler sampler, CleanItems clean, @Nullable Double scale, double[] at, RandomSource random)
+    private void write(
+            PosteriorSampler sampler, CleanItems clean, @Nullable Double scale, double[] at, RandomSource random)
             throws IOException {
         List<Tensor> rows = new ArrayList<>();
         for (int i = 0; i < clean.items().size(0); i++) {
@@ -183,8 +230,20 @@ public final class PosteriorCommand implements Callable<Integer> {
             }
         }
         Tensor all = Torch.stack(0, rows.toArray(new Tensor[0]));
-        Tensor contexts = Torch.of(clean.names().stream().flatMapToDouble(name -> Arrays.stream(at)).toArray());
-        Safetensors.write(out, Map.of("seed", Long.toString(seed)), Map.of("clean", all.narrow(1, 0, 1).contiguous(), "noisy",
-                all.narrow(1, 1, 1).contiguous(), "draws", all.narrow(1, 2, draws).contiguous(), "times", contexts));
+        Tensor contexts = Torch.of(clean.names().stream()
+                .flatMapToDouble(name -> Arrays.stream(at))
+                .toArray());
+        Safetensors.write(
+                out,
+                Map.of("seed", Long.toString(seed)),
+                Map.of(
+                        "clean",
+                        all.narrow(1, 0, 1).contiguous(),
+                        "noisy",
+                        all.narrow(1, 1, 1).contiguous(),
+                        "draws",
+                        all.narrow(1, 2, draws).contiguous(),
+                        "times",
+                        contexts));
     }
 }

@@ -11,21 +11,21 @@ import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.config.Configs;
-import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.DeviceOption;
-import org.metaflowmaps.cli.report.RunProgress;
 import org.metaflowmaps.cli.report.ClassSamples;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.cli.report.PosteriorStudy;
 import org.metaflowmaps.cli.report.QuickstartReport;
+import org.metaflowmaps.cli.report.RunProgress;
 import org.metaflowmaps.models.model.Layout;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.TrainingRun;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
@@ -36,8 +36,11 @@ import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm quickstart}. */
-@Command(name = "quickstart", mixinStandardHelpOptions = true,
-        description = "Train a small meta flow map on images that come with mfm, draw from its posteriors, and write a report.")
+@Command(
+        name = "quickstart",
+        mixinStandardHelpOptions = true,
+        description = "Train a small meta flow map on images that come with mfm, draw from its posteriors, and write a"
+                + " report.")
 public final class QuickstartCommand implements Callable<Integer> {
     private static final Path DEFAULT_FOLDER = Path.of("runs", "quickstart");
     private static final int EVALUATED = 128;
@@ -49,7 +52,10 @@ public final class QuickstartCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0..*", paramLabel = "key=value", description = "Settings that replace those of the quickstart.")
+    @Parameters(
+            index = "0..*",
+            paramLabel = "key=value",
+            description = "Settings that replace those of the quickstart.")
     private List<String> overrides = new ArrayList<>();
 
     @Option(names = "--out", paramLabel = "DIR", description = "Where to leave the results. Default: ${DEFAULT-VALUE}.")
@@ -64,14 +70,18 @@ public final class QuickstartCommand implements Callable<Integer> {
         Configs.Resolved resolved = Configs.load("quickstart", overrides);
         TrainConfig config = resolved.config();
         if (config.data().holdOut() == 0) {
-            throw new IllegalArgumentException("config: data.hold_out is 0: the quickstart needs images that are not trained on, to draw their posteriors");
+            throw new IllegalArgumentException(
+                    "config: data.hold_out is 0: the quickstart needs images that are not trained on, to draw their"
+                            + " posteriors");
         }
         if (config.data().kind() != DataConfig.Kind.FASHION_MNIST) {
             throw new IllegalArgumentException("config: the quickstart draws images; for other data use: mfm train");
         }
         TransformerConfig network = config.model().transformer();
         if (network == null || network.layout() != Layout.META_FLOW_MAP) {
-            throw new IllegalArgumentException("config: the quickstart draws posteriors, which need model.transformer.layout=meta-flow-map; for others use: mfm train");
+            throw new IllegalArgumentException(
+                    "config: the quickstart draws posteriors, which need model.transformer.layout=meta-flow-map; for"
+                            + " others use: mfm train");
         }
         CheckpointFolder checkpoints = new CheckpointFolder(folder);
         if (!folder.equals(DEFAULT_FOLDER) && !checkpoints.isEmpty()) {
@@ -94,14 +104,27 @@ public final class QuickstartCommand implements Callable<Integer> {
                 terminal.flush();
                 return 0;
             }
-            PosteriorStudy study = new PosteriorStudy(run.averaged(), config.guidance(), images,
-                    images.count() - config.data().holdOut(), device.get(), config.seed());
+            PosteriorStudy study = new PosteriorStudy(
+                    run.averaged(),
+                    config.guidance(),
+                    images,
+                    images.count() - config.data().holdOut(),
+                    device.get(),
+                    config.seed());
             QuickstartReport report = new QuickstartReport(folder, resolved, evaluated, DRAWS);
             long started = System.nanoTime();
             List<PosteriorEvaluation> rows = study.evaluate(evaluated, DRAWS, 1);
             report.posterior(rows, (System.nanoTime() - started) * 1e-9);
-            report.pictures(study.grid(shown(images, config), PosteriorStudy.times(), DRAWS_SHOWN, 1),
-                    ClassSamples.grid(run.averaged(), config.guidance(), images.classNames(), SAMPLE_STEPS, 2, config.seed(), device.get()));
+            report.pictures(
+                    study.grid(shown(images, config), PosteriorStudy.times(), DRAWS_SHOWN, 1),
+                    ClassSamples.grid(
+                            run.averaged(),
+                            config.guidance(),
+                            images.classNames(),
+                            SAMPLE_STEPS,
+                            2,
+                            config.seed(),
+                            device.get()));
             report.write();
             report.print(terminal);
         }
@@ -111,7 +134,9 @@ public final class QuickstartCommand implements Callable<Integer> {
     /** The first held-out images. */
     private static List<Integer> shown(LabelledImages images, TrainConfig config) {
         int first = images.count() - config.data().holdOut();
-        return IntStream.range(first, Math.min(images.count(), first + SHOWN)).boxed().toList();
+        return IntStream.range(first, Math.min(images.count(), first + SHOWN))
+                .boxed()
+                .toList();
     }
 
     /** A new quickstart replaces the last one's files, and nothing else that may lie in the folder. */

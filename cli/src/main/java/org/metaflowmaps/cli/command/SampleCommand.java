@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli.command;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -35,6 +34,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -46,7 +46,10 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm sample}. */
-@Command(name = "sample", mixinStandardHelpOptions = true, description = "Draw images of some classes from a trained map.")
+@Command(
+        name = "sample",
+        mixinStandardHelpOptions = true,
+        description = "Draw images of some classes from a trained map.")
 public final class SampleCommand implements Callable<Integer> {
     /** How samples are made. */
     enum Kind {
@@ -73,23 +76,35 @@ public final class SampleCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(names = "--class", paramLabel = "NAME",
-            description = "Classes to draw, by name or number, with commas between; default: all, and none of a map without classes. A name "
-            + "may be cut short if one class only begins with it.")
+    @Option(
+            names = "--class",
+            paramLabel = "NAME",
+            description =
+                    "Classes to draw, by name or number, with commas between; default: all, and none of a map without"
+                            + " classes. A name may be cut short if one class only begins with it.")
     private List<String> chosen = new ArrayList<>();
 
     @Option(names = "--count", paramLabel = "N", description = "Images of each class. Default: ${DEFAULT-VALUE}.")
     private int count = 4;
 
-    @Option(names = "--steps", paramLabel = "N", description = "Steps per image, of one network evaluation each. Default: ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--steps",
+            paramLabel = "N",
+            description = "Steps per image, of one network evaluation each. Default: ${DEFAULT-VALUE}.")
     private int steps = 4;
 
-    @Option(names = "--sampler", description = "${COMPLETION-CANDIDATES}: posterior draws and fresh noise in turn, jumps (of a flow map "
-            + "or a meta flow map), or steps along the drift. Default: refinement, and ode for a map without contexts, which may be a plain flow.")
+    @Option(
+            names = "--sampler",
+            description =
+                    "${COMPLETION-CANDIDATES}: posterior draws and fresh noise in turn, jumps (of a flow map or a meta"
+                            + " flow map), or steps along the drift. Default: refinement, and ode for a map without"
+                            + " contexts, which may be a plain flow.")
     private @Nullable Kind kind;
 
-    @Option(names = "--solver", description = "For --sampler ode: ${COMPLETION-CANDIDATES}. Heun's steps evaluate the network twice each. "
-            + "Default: euler.")
+    @Option(
+            names = "--solver",
+            description = "For --sampler ode: ${COMPLETION-CANDIDATES}. Heun's steps evaluate the network twice each. "
+                    + "Default: euler.")
     private @Nullable Step solver;
 
     @Mixin
@@ -98,8 +113,11 @@ public final class SampleCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
-    @Option(names = "--out", paramLabel = "FILE",
-            description = "A .png for a picture (of latents: three channels as colours, a third of their values), a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--out",
+            paramLabel = "FILE",
+            description = "A .png for a picture (of latents: three channels as colours, a third of their values), a"
+                    + " .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
     private Path out = Path.of("samples.png");
 
     @Mixin
@@ -128,10 +146,15 @@ public final class SampleCommand implements Callable<Integer> {
             if (!numbers) {
                 ImageGrid.requireRoom(classes.size(0), count, map.itemShape(), 2);
             }
-            FreeMemory.require("--count " + count + ": " + total + " results", bytes(map, total), "lower --count, and draw in several runs");
+            FreeMemory.require(
+                    "--count " + count + ": " + total + " results",
+                    bytes(map, total),
+                    "lower --count, and draw in several runs");
             Tensor images = inParts(map, random, classes, total);
             if (numbers) {
-                Safetensors.write(out, Map.of("seed", Long.toString(seed)),
+                Safetensors.write(
+                        out,
+                        Map.of("seed", Long.toString(seed)),
                         Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
             } else {
                 picture(map, names, classes.toLongArray(), images);
@@ -161,7 +184,9 @@ public final class SampleCommand implements Callable<Integer> {
                 long size = Math.min(most, total - from);
                 long first = from / count;
                 long last = (from + size - 1) / count;
-                Tensor labels = classes.narrow(0, first, last - first + 1).repeatInterleave(count, 0).narrow(0, from - first * count, size);
+                Tensor labels = classes.narrow(0, first, last - first + 1)
+                        .repeatInterleave(count, 0)
+                        .narrow(0, from - first * count, size);
                 all.narrow(0, from, size).copy_(draw(map, random, labels.contiguous()));
             }
         }
@@ -177,12 +202,15 @@ public final class SampleCommand implements Callable<Integer> {
     private Sampler<Condition> by(MetaFlowMap map) {
         Kind chosenKind = kind != null ? kind : map.isContextual() ? Kind.refinement : Kind.ode;
         if (solver != null && chosenKind != Kind.ode) {
-            throw new IllegalArgumentException("--solver " + solver + " is for --sampler ode, but the sampler is " + chosenKind);
+            throw new IllegalArgumentException(
+                    "--solver " + solver + " is for --sampler ode, but the sampler is " + chosenKind);
         }
         return switch (chosenKind) {
             case refinement -> new RefinementSampler(map, steps);
             case flow_map -> new FlowMapSampler(map, steps);
-            case ode -> new OdeSampler(new NetworkDrift(map), TimeGrid.uniform(steps), solver == null ? Solver.EULER : solver.solver);
+            case ode ->
+                new OdeSampler(
+                        new NetworkDrift(map), TimeGrid.uniform(steps), solver == null ? Solver.EULER : solver.solver);
         };
     }
 
@@ -194,7 +222,10 @@ public final class SampleCommand implements Callable<Integer> {
         if (map.classes() == 0) {
             throw new IllegalArgumentException("--class was given, but this map has no classes");
         }
-        return chosen.stream().flatMap(text -> names.labels(text).stream()).mapToLong(Long::longValue).toArray();
+        return chosen.stream()
+                .flatMap(text -> names.labels(text).stream())
+                .mapToLong(Long::longValue)
+                .toArray();
     }
 
     private void picture(MetaFlowMap map, ClassNames names, long[] classes, Tensor images) throws IOException {
@@ -206,7 +237,9 @@ public final class SampleCommand implements Callable<Integer> {
         ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item.size(1), (int) item.size(2), columns);
         Tensor shown = ImageGrid.visible(images);
         for (int row = 0; row < classes.length; row++) {
-            grid.row(names.of(classes[row]), shown.narrow(0, (long) row * count, count).toFloatArray());
+            grid.row(
+                    names.of(classes[row]),
+                    shown.narrow(0, (long) row * count, count).toFloatArray());
         }
         Png.write(grid.draw(2), out);
     }

@@ -23,10 +23,14 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm selfcheck}. */
-@Command(name = "selfcheck", mixinStandardHelpOptions = true,
-        description = "Compare this machine's results with reference values: one line per case, exit code 1 if any is off.")
+@Command(
+        name = "selfcheck",
+        mixinStandardHelpOptions = true,
+        description =
+                "Compare this machine's results with reference values: one line per case, exit code 1 if any is off.")
 public final class SelfcheckCommand implements Callable<Integer> {
-    private static final List<String> SHIPPED = List.of("tiny.safetensors", "tiny-qknorm.safetensors", "tiny-joint.safetensors");
+    private static final List<String> SHIPPED =
+            List.of("tiny.safetensors", "tiny-qknorm.safetensors", "tiny-joint.safetensors");
 
     /** Types that results are computed in. */
     enum Type {
@@ -43,15 +47,23 @@ public final class SelfcheckCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Option(names = "--fixtures", paramLabel = "DIR",
+    @Option(
+            names = "--fixtures",
+            paramLabel = "DIR",
             description = "Check the .safetensors files of this folder instead of those that come with mfm.")
     private @Nullable Path fixtures;
 
-    @Option(names = "--only", paramLabel = "NAME", description = "Run only cases whose name contains this (a regular expression).")
+    @Option(
+            names = "--only",
+            paramLabel = "NAME",
+            description = "Run only cases whose name contains this (a regular expression).")
     private String only = "";
 
-    @Option(names = "--dtype", paramLabel = "TYPE", description = "What to compute in, ${COMPLETION-CANDIDATES}; float64 with bounds of 1e-7 for "
-            + "values and 2e-5 for gradients (default: ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--dtype",
+            paramLabel = "TYPE",
+            description = "What to compute in, ${COMPLETION-CANDIDATES}; float64 with bounds of 1e-7 for "
+                    + "values and 2e-5 for gradients (default: ${DEFAULT-VALUE}).")
     private Type dtype = Type.float32;
 
     @Mixin
@@ -84,9 +96,17 @@ public final class SelfcheckCommand implements Callable<Integer> {
 
     private static String line(Selfcheck.Outcome outcome) {
         return switch (outcome.status()) {
-            case PASS, FAIL -> String.format(Locale.ROOT, "  %s  %-40s %.1e  (%s)%s",
-                    outcome.status() == Selfcheck.Status.PASS ? "pass" : "FAIL", outcome.name(), outcome.error(), outcome.worst(),
-                    Double.isNaN(outcome.condition()) ? "" : String.format(Locale.ROOT, "  κ %.1f", outcome.condition()));
+            case PASS, FAIL ->
+                String.format(
+                        Locale.ROOT,
+                        "  %s  %-40s %.1e  (%s)%s",
+                        outcome.status() == Selfcheck.Status.PASS ? "pass" : "FAIL",
+                        outcome.name(),
+                        outcome.error(),
+                        outcome.worst(),
+                        Double.isNaN(outcome.condition())
+                                ? ""
+                                : String.format(Locale.ROOT, "  κ %.1f", outcome.condition()));
             case NOT_COVERED -> String.format(Locale.ROOT, "  -     %-40s not covered yet", outcome.name());
         };
     }
@@ -94,10 +114,13 @@ public final class SelfcheckCommand implements Callable<Integer> {
     private List<Path> files() throws IOException {
         if (fixtures != null) {
             if (!Files.isDirectory(fixtures)) {
-                throw new IOException(fixtures + " is not a folder: --fixtures takes one with .safetensors files of reference values");
+                throw new IOException(fixtures
+                        + " is not a folder: --fixtures takes one with .safetensors files of reference values");
             }
             try (Stream<Path> found = Files.list(fixtures)) {
-                List<Path> files = found.filter(path -> path.toString().endsWith(".safetensors")).sorted().toList();
+                List<Path> files = found.filter(path -> path.toString().endsWith(".safetensors"))
+                        .sorted()
+                        .toList();
                 if (files.isEmpty()) {
                     throw new IOException(fixtures + " holds no .safetensors file");
                 }

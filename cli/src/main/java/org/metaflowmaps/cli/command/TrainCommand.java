@@ -11,15 +11,15 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.config.Configs;
-import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.cli.option.DeviceOption;
-import org.metaflowmaps.cli.report.RunProgress;
 import org.metaflowmaps.cli.report.ImageGrid;
+import org.metaflowmaps.cli.report.RunProgress;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.TrainingRun;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.data.Datasets;
 import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -29,7 +29,10 @@ import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** {@code mfm train}. */
-@Command(name = "train", mixinStandardHelpOptions = true, description = "Train a meta flow map as a configuration file says.")
+@Command(
+        name = "train",
+        mixinStandardHelpOptions = true,
+        description = "Train a meta flow map as a configuration file says.")
 public final class TrainCommand implements Callable<Integer> {
     /** The resolved configuration's name in a run's folder. */
     static final String CONFIG = "config.yaml";
@@ -40,19 +43,29 @@ public final class TrainCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "CONFIG",
-            description = "A YAML file, or a configuration that comes with mfm: quickstart, or mixture, fashion-mnist, sit-b2 or sit-xl2 with "
-            + "/flow, /flow-map, /meta-flow-map or /distill behind it.")
+    @Parameters(
+            index = "0",
+            paramLabel = "CONFIG",
+            description = "A YAML file, or a configuration that comes with mfm: quickstart, or mixture, fashion-mnist,"
+                    + " sit-b2 or sit-xl2 with /flow, /flow-map, /meta-flow-map or /distill behind it.")
     private String config = "";
 
-    @Parameters(index = "1..*", paramLabel = "key=value",
+    @Parameters(
+            index = "1..*",
+            paramLabel = "key=value",
             description = "Settings that replace the file's, such as optimizer.learning_rate=3e-4.")
     private List<String> overrides = new ArrayList<>();
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where to leave checkpoints and metrics. Default: runs/NAME.")
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
+            description = "Where to leave checkpoints and metrics. Default: runs/NAME.")
     private @Nullable Path out;
 
-    @Option(names = "--data", paramLabel = "DIR", description = "Folder with the data's files (the setting data.folder).")
+    @Option(
+            names = "--data",
+            paramLabel = "DIR",
+            description = "Folder with the data's files (the setting data.folder).")
     private @Nullable Path data;
 
     @Option(names = "--resume", description = "Continue from the folder's newest undamaged checkpoint.")
@@ -68,8 +81,16 @@ public final class TrainCommand implements Callable<Integer> {
             settings.add(Configs.setting("data.folder", data.toString()));
         }
         Configs.Resolved resolved = Configs.load(config, settings);
-        Path folder = out != null ? out : Path.of("runs").resolve(
-                Configs.BUILT_IN.contains(config) ? config : Path.of(config).getFileName().toString().replaceAll("\\.ya?ml$", ""));
+        Path folder = out != null
+                ? out
+                : Path.of("runs")
+                        .resolve(
+                                Configs.BUILT_IN.contains(config)
+                                        ? config
+                                        : Path.of(config)
+                                                .getFileName()
+                                                .toString()
+                                                .replaceAll("\\.ya?ml$", ""));
         CheckpointFolder checkpoints = new CheckpointFolder(folder);
         if (!resume && !checkpoints.isEmpty()) {
             throw new IOException("a checkpoint exists in " + folder
@@ -80,7 +101,8 @@ public final class TrainCommand implements Callable<Integer> {
             Networks.requireClock(Path.of(init));
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
-        try (TrainingData source = Datasets.open(resolved.config().data(), resolved.config().seed(), device.get());
+        try (TrainingData source = Datasets.open(
+                        resolved.config().data(), resolved.config().seed(), device.get());
                 TrainingRun run = new TrainingRun(resolved.config(), source, device.get(), folder);
                 GracefulStop stop = new GracefulStop(run)) {
             run.pictures(ImageGrid::png);
@@ -93,10 +115,11 @@ public final class TrainCommand implements Callable<Integer> {
             if (!source.summary().isEmpty()) {
                 terminal.println("data: " + source.summary());
             }
-            terminal.println("training " + run.map().parameters().count() + " parameters on " + device.get() + ", results in " + folder
-                    + (resume ? ", from step " + run.step() : ""));
+            terminal.println("training " + run.map().parameters().count() + " parameters on " + device.get()
+                    + ", results in " + folder + (resume ? ", from step " + run.step() : ""));
             terminal.flush();
-            terminal.println(run.run(new RunProgress()) ? "done: " + checkpoints.newest() : resumption(run, folder, device));
+            terminal.println(
+                    run.run(new RunProgress()) ? "done: " + checkpoints.newest() : resumption(run, folder, device));
             terminal.flush();
         }
         return 0;
@@ -104,14 +127,18 @@ public final class TrainCommand implements Callable<Integer> {
 
     /** Returns the line that is printed after a stop. */
     static String resumption(TrainingRun run, Path folder, DeviceOption device) {
-        List<String> command = new ArrayList<>(List.of(System.getProperty(COMMAND, "./mfm"), "train", folder.resolve(CONFIG).toString(), "--out",
+        List<String> command = new ArrayList<>(List.of(
+                System.getProperty(COMMAND, "./mfm"),
+                "train",
+                folder.resolve(CONFIG).toString(),
+                "--out",
                 folder.toString()));
         if (device.given() != null) {
             command.addAll(List.of("--device", device.given().toString()));
         }
         command.add("--resume");
-        return "stopped at step " + run.step() + "; continue with: " + command.stream().map(TrainCommand::quoted)
-                .collect(Collectors.joining(" "));
+        return "stopped at step " + run.step() + "; continue with: "
+                + command.stream().map(TrainCommand::quoted).collect(Collectors.joining(" "));
     }
 
     /** A word as a shell reads it. */

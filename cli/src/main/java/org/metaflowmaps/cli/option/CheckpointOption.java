@@ -8,12 +8,12 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.models.checkpoint.LoadedNetwork;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.Checkpoint;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import picocli.CommandLine.ArgGroup;
@@ -32,11 +32,16 @@ public final class CheckpointOption {
 
     /** Either of the two. */
     static final class Choice {
-        @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "A checkpoint.safetensors that mfm wrote, or a "
-                + "public file or folder of SiT, DMF or MFM, of safetensors or PyTorch's.")
+        @Parameters(
+                index = "0",
+                paramLabel = "CHECKPOINT",
+                description = "A checkpoint.safetensors that mfm wrote, or a "
+                        + "public file or folder of SiT, DMF or MFM, of safetensors or PyTorch's.")
         private @Nullable Path file;
 
-        @Option(names = "--pretrained", description = "The map of Fashion-MNIST that comes with mfm, instead of a checkpoint.")
+        @Option(
+                names = "--pretrained",
+                description = "The map of Fashion-MNIST that comes with mfm, instead of a checkpoint.")
         private boolean pretrained;
     }
 
@@ -63,7 +68,8 @@ public final class CheckpointOption {
         if (file != null) {
             network.check(file);
         } else if (network.isGiven()) {
-            throw new IllegalArgumentException("--pretrained needs no --model, --set or --prefix: they are for public files");
+            throw new IllegalArgumentException(
+                    "--pretrained needs no --model, --set or --prefix: they are for public files");
         }
     }
 
@@ -99,8 +105,10 @@ public final class CheckpointOption {
         try {
             copy = Resource.copy(resource);
         } catch (FileNotFoundException e) {
-            throw new IOException("--pretrained: " + e.getMessage()
-                    + "; train a map with: mfm train fashion-mnist/distill, and give its checkpoint", e);
+            throw new IOException(
+                    "--pretrained: " + e.getMessage()
+                            + "; train a map with: mfm train fashion-mnist/distill, and give its checkpoint",
+                    e);
         }
         try {
             return images(Networks.load(copy, device), resource);

@@ -68,8 +68,8 @@ public final class ClassNames {
         if (text.matches("-?\\d{1,9}")) {
             long number = Long.parseLong(text);
             if (number < 0 || number > classes) {
-                throw new IllegalArgumentException("--class " + text + " is out of range: this map has classes 0 to " + (classes - 1)
-                        + ", and " + classes + " for no label");
+                throw new IllegalArgumentException("--class " + text + " is out of range: this map has classes 0 to "
+                        + (classes - 1) + ", and " + classes + " for no label");
             }
             return number;
         }
@@ -79,22 +79,29 @@ public final class ClassNames {
         if (begun.size() == 1) {
             return begun.getFirst();
         }
-        throw new IllegalArgumentException("--class '" + text + "' is " + (begun.size() > 1 ? "more than one class: " + listed(begun)
-                : "not known: " + suggestion(wanted)));
+        throw new IllegalArgumentException("--class '" + text + "' is "
+                + (begun.size() > 1 ? "more than one class: " + listed(begun) : "not known: " + suggestion(wanted)));
     }
 
     private List<Integer> matching(Predicate<String> test) {
-        return IntStream.range(0, names.size()).filter(label -> test.test(folded(names.get(label)))).boxed().toList();
+        return IntStream.range(0, names.size())
+                .filter(label -> test.test(folded(names.get(label))))
+                .boxed()
+                .toList();
     }
 
     private String suggestion(String wanted) {
         if (names.isEmpty()) {
-            return "this map's classes have no names, give a number from 0 to " + (classes - 1) + ", or " + classes + " for no label";
+            return "this map's classes have no names, give a number from 0 to " + (classes - 1) + ", or " + classes
+                    + " for no label";
         }
-        List<Integer> nearest = IntStream.range(0, names.size()).boxed()
-                .sorted(Comparator.comparingInt(label -> Suggestions.distance(wanted, folded(names.get(label))))).toList();
-        return "did you mean '" + of(nearest.getFirst()) + "'? Known: " + listed(IntStream.range(0, names.size()).boxed().toList())
-                + "; or a number from 0 to " + (classes - 1) + ", " + classes + " for no label";
+        List<Integer> nearest = IntStream.range(0, names.size())
+                .boxed()
+                .sorted(Comparator.comparingInt(label -> Suggestions.distance(wanted, folded(names.get(label)))))
+                .toList();
+        return "did you mean '" + of(nearest.getFirst()) + "'? Known: "
+                + listed(IntStream.range(0, names.size()).boxed().toList()) + "; or a number from 0 to " + (classes - 1)
+                + ", " + classes + " for no label";
     }
 
     private String listed(List<Integer> labels) {

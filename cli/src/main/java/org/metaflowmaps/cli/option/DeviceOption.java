@@ -3,16 +3,20 @@ package org.metaflowmaps.cli.option;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.internal.Suggestions;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.TypeConversionException;
 
 /** {@code --device}, for every command that computes. */
 public final class DeviceOption {
-    @Option(names = "--device", paramLabel = "DEVICE", converter = Converter.class,
-            description = "Where to compute: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
+    @Option(
+            names = "--device",
+            paramLabel = "DEVICE",
+            converter = Converter.class,
+            description =
+                    "Where to compute: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
     private @Nullable Device device;
 
     private @Nullable Device chosen;
@@ -40,7 +44,8 @@ public final class DeviceOption {
             } catch (IllegalArgumentException e) {
                 // By its letters "gpu" is nearest to "cpu", which nobody means by it.
                 String meant = text.toLowerCase(Locale.ROOT).startsWith("gpu") ? "cuda" : text;
-                throw new TypeConversionException(e.getMessage() + Suggestions.didYouMean(meant, List.of("cpu", "cuda")));
+                throw new TypeConversionException(
+                        e.getMessage() + Suggestions.didYouMean(meant, List.of("cpu", "cuda")));
             }
             try {
                 return named.available();

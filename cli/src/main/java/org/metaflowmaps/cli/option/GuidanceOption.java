@@ -10,9 +10,12 @@ import picocli.CommandLine.Option;
 
 /** The amortised guidance scale of commands that draw. */
 public final class GuidanceOption {
-    @Option(names = "--guidance", paramLabel = "W",
-            description = "Guidance scale of items with labels, one that the map was trained with. Default: the map's one scale beside 1, "
-                    + "if it has one.")
+    @Option(
+            names = "--guidance",
+            paramLabel = "W",
+            description =
+                    "Guidance scale of items with labels, one that the map was trained with. Default: the map's one"
+                            + " scale beside 1, if it has one.")
     private @Nullable Double guidance;
 
     /**
@@ -24,14 +27,16 @@ public final class GuidanceOption {
     public @Nullable Double scale(MetaFlowMap map) {
         if (guidance == null) {
             if (own(map).size() > 1) {
-                throw new IllegalArgumentException("this map has the guidance scales " + own(map) + ": choose one with --guidance");
+                throw new IllegalArgumentException(
+                        "this map has the guidance scales " + own(map) + ": choose one with --guidance");
             }
             return usual(map);
         }
         List<Double> scales = new ArrayList<>(List.of(1.0));
         scales.addAll(own(map));
         if (!scales.contains(guidance)) {
-            throw new IllegalArgumentException("--guidance " + guidance + ": this map was trained with the scales " + scales + " only");
+            throw new IllegalArgumentException(
+                    "--guidance " + guidance + ": this map was trained with the scales " + scales + " only");
         }
         return guidance;
     }
@@ -44,7 +49,10 @@ public final class GuidanceOption {
 
     /** The scales beside 1 that a map has a row for. */
     private static List<Double> own(MetaFlowMap map) {
-        return map.guidanceScales().stream().filter(scale -> scale != 1).distinct().toList();
+        return map.guidanceScales().stream()
+                .filter(scale -> scale != 1)
+                .distinct()
+                .toList();
     }
 
     /** The condition of items; null labels mean that no item has one, a null scale means 1. */

@@ -24,16 +24,26 @@ public final class NetworkOption {
     private static final YAMLMapper YAML = YAMLMapper.builder().build();
     private static final long MOST_BYTES = 1_000_000;
 
-    @Option(names = "--model", paramLabel = "FILE", description = "For a public SiT, DMF or MFM file: a YAML or JSON file of the network's "
-            + "settings that tensors do not show, such as num_heads, is_zero_data, encoder_depth, model_guidance_class_ws.")
+    @Option(
+            names = "--model",
+            paramLabel = "FILE",
+            description =
+                    "For a public SiT, DMF or MFM file: a YAML or JSON file of the network's settings that tensors do"
+                            + " not show, such as num_heads, is_zero_data, encoder_depth, model_guidance_class_ws.")
     private @Nullable Path file;
 
-    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "One such setting, such as is_zero_data=false or "
-            + "model_guidance_class_ws=[1.5,2.5]; it goes before those of --model. May be given several times.")
+    @Option(
+            names = "--set",
+            paramLabel = "KEY=VALUE",
+            description = "One such setting, such as is_zero_data=false or "
+                    + "model_guidance_class_ws=[1.5,2.5]; it goes before those of --model. May be given several times.")
     private List<String> values = new ArrayList<>();
 
-    @Option(names = "--prefix", paramLabel = "PREFIX",
-            description = "For a file of several networks: the text before the names of the one that is meant, such as ema.")
+    @Option(
+            names = "--prefix",
+            paramLabel = "PREFIX",
+            description =
+                    "For a file of several networks: the text before the names of the one that is meant, such as ema.")
     private @Nullable String prefix;
 
     /** True if any of the options was given. */
@@ -61,7 +71,8 @@ public final class NetworkOption {
         for (String value : values) {
             int equals = value.indexOf('=');
             if (equals < 1) {
-                throw new IllegalArgumentException("--set " + value + " is no setting: write KEY=VALUE, such as is_zero_data=false");
+                throw new IllegalArgumentException(
+                        "--set " + value + " is no setting: write KEY=VALUE, such as is_zero_data=false");
             }
             try {
                 tree.set(value.substring(0, equals), YAML.readTree(value.substring(equals + 1)));
@@ -69,7 +80,8 @@ public final class NetworkOption {
                 throw new IllegalArgumentException("--set " + value + ": " + e.getOriginalMessage(), e);
             }
         }
-        NetworkSettings settings = parsed(tree, file == null ? "--set" : values.isEmpty() ? file.toString() : file + " and --set");
+        NetworkSettings settings =
+                parsed(tree, file == null ? "--set" : values.isEmpty() ? file.toString() : file + " and --set");
         return prefix == null ? settings : settings.prefix(prefix);
     }
 
@@ -79,17 +91,26 @@ public final class NetworkOption {
      * @param settings null for none
      * @param option that gives the settings' file, for messages
      */
-    public static LoadedNetwork open(Path checkpoint, @Nullable Path settings, String option, Device device) throws IOException {
+    public static LoadedNetwork open(Path checkpoint, @Nullable Path settings, String option, Device device)
+            throws IOException {
         try {
-            return Networks.open(checkpoint, settings == null ? NetworkSettings.none() : parsed(read(settings), settings.toString()), device);
+            return Networks.open(
+                    checkpoint,
+                    settings == null ? NetworkSettings.none() : parsed(read(settings), settings.toString()),
+                    device);
         } catch (MissingSettingsException e) {
             throw advised(e, null, option);
         }
     }
 
     private static IOException advised(MissingSettingsException missing, @Nullable String single, String option) {
-        return new IOException(missing.getMessage() + ". Give " + (single == null ? "" : "each with " + single + " "
-                + missing.keys().getFirst() + "=VALUE, or ") + "a YAML file of them with " + option + " FILE", missing);
+        return new IOException(
+                missing.getMessage() + ". Give "
+                        + (single == null
+                                ? ""
+                                : "each with " + single + " " + missing.keys().getFirst() + "=VALUE, or ")
+                        + "a YAML file of them with " + option + " FILE",
+                missing);
     }
 
     private static NetworkSettings parsed(ObjectNode tree, String source) {
@@ -103,7 +124,8 @@ public final class NetworkOption {
     /** The settings of a file: they alone, or those of {@code model.transformer} in a run's configuration. */
     private static ObjectNode read(Path file) throws IOException {
         if (Files.size(file) > MOST_BYTES) {
-            throw new IOException(file + " has " + Files.size(file) + " bytes, expected a YAML file of settings of at most " + MOST_BYTES);
+            throw new IOException(file + " has " + Files.size(file)
+                    + " bytes, expected a YAML file of settings of at most " + MOST_BYTES);
         }
         try {
             JsonNode tree = YAML.readTree(Files.readAllBytes(file));

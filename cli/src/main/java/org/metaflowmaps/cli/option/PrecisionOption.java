@@ -19,7 +19,9 @@ public final class PrecisionOption {
         }
     }
 
-    @Option(names = "--precision", paramLabel = "TYPE",
+    @Option(
+            names = "--precision",
+            paramLabel = "TYPE",
             description = "What the network computes in: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
     private Name name = Name.float32;
 

@@ -4,15 +4,19 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.runtime.file.TensorFile;
+import org.metaflowmaps.runtime.internal.Suggestions;
 import picocli.CommandLine.Option;
 
 /** Which of a file's networks is meant. */
 public final class PrefixOption {
-    @Option(names = "--prefix", paramLabel = "PREFIX",
-            description = "The text before the network's names in the file, such as ema. or model.dit. Default: found by itself.")
+    @Option(
+            names = "--prefix",
+            paramLabel = "PREFIX",
+            description =
+                    "The text before the network's names in the file, such as ema. or model.dit. Default: found by"
+                            + " itself.")
     private @Nullable String prefix;
 
     /** The network's place in a file, or nothing if the file has none that is known. */
@@ -21,8 +25,10 @@ public final class PrefixOption {
             try {
                 return Optional.of(CheckpointLayout.chosen(open, prefix));
             } catch (IOException e) {
-                throw new IOException(file + ": --prefix '" + prefix + "': " + e.getMessage()
-                        + Suggestions.didYouMean(prefix, CheckpointLayout.prefixes(open)), e);
+                throw new IOException(
+                        file + ": --prefix '" + prefix + "': " + e.getMessage()
+                                + Suggestions.didYouMean(prefix, CheckpointLayout.prefixes(open)),
+                        e);
             }
         }
         try {

@@ -18,8 +18,14 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** Fréchet distances over network evaluations, both logarithmic: a colour for each time, a line for each sampler. */
 final class FrechetChart {
-    private static final Color[] COLOURS = {new Color(0x1f6feb), new Color(0xd9480f), new Color(0x2b8a3e), new Color(0x862e9c),
-        new Color(0x0b7285), new Color(0xa61e4d)};
+    private static final Color[] COLOURS = {
+        new Color(0x1f6feb),
+        new Color(0xd9480f),
+        new Color(0x2b8a3e),
+        new Color(0x862e9c),
+        new Color(0x0b7285),
+        new Color(0xa61e4d)
+    };
     private static final Color GREY = new Color(0x868e96);
     private static final Color GRID = new Color(0xe9ecef);
     private static final float[] DASHES = {6f, 5f};
@@ -36,26 +42,39 @@ final class FrechetChart {
 
     /** Draws the chart with twice as many pixels as it is to be shown with. */
     BufferedImage draw(int width, int height) {
-        XYChart chart = new XYChartBuilder().title("Fréchet distance of posterior draws").width(width).height(height)
-                .xAxisTitle("network evaluations").build();
+        XYChart chart = new XYChartBuilder()
+                .title("Fréchet distance of posterior draws")
+                .width(width)
+                .height(height)
+                .xAxisTitle("network evaluations")
+                .build();
         style(chart.getStyler());
         int colour = 0;
-        for (double time : rows.stream().mapToDouble(FrechetReport.Row::time).distinct().toArray()) {
+        for (double time :
+                rows.stream().mapToDouble(FrechetReport.Row::time).distinct().toArray()) {
             for (String sampler : List.of(FrechetReport.MAP, FrechetReport.GLASS)) {
-                List<FrechetReport.Row> curve = rows.stream().filter(row -> row.time() == time
-                        && row.sampler().equals(sampler)).toList();
+                List<FrechetReport.Row> curve = rows.stream()
+                        .filter(row -> row.time() == time && row.sampler().equals(sampler))
+                        .toList();
                 if (!curve.isEmpty()) {
-                    line(chart, String.format(Locale.ROOT, "%s, t = %s", sampler, time), curve, COLOURS[colour % COLOURS.length]);
+                    line(
+                            chart,
+                            String.format(Locale.ROOT, "%s, t = %s", sampler, time),
+                            curve,
+                            COLOURS[colour % COLOURS.length]);
                 }
             }
             colour++;
         }
-        double[] ends = rows.stream().mapToDouble(row -> logarithm((double) row.evaluations())).toArray();
+        double[] ends = rows.stream()
+                .mapToDouble(row -> logarithm((double) row.evaluations()))
+                .toArray();
         DoubleSummaryStatistics range = DoubleStream.of(ends).summaryStatistics();
-        XYSeries real = chart.addSeries("real images", new double[] {range.getMin(), range.getMax()},
-                new double[] {floor, floor});
-        real.setMarker(SeriesMarkers.NONE).setLineColor(GREY).setLineStyle(new BasicStroke(2f, BasicStroke.CAP_ROUND,
-                BasicStroke.JOIN_ROUND, 1f, DOTS, 0f));
+        XYSeries real = chart.addSeries(
+                "real images", new double[] {range.getMin(), range.getMax()}, new double[] {floor, floor});
+        real.setMarker(SeriesMarkers.NONE)
+                .setLineColor(GREY)
+                .setLineStyle(new BasicStroke(2f, BasicStroke.CAP_ROUND, BasicStroke.JOIN_ROUND, 1f, DOTS, 0f));
         BufferedImage image = new BufferedImage(DENSITY * width, DENSITY * height, BufferedImage.TYPE_INT_RGB);
         Graphics2D graphics = image.createGraphics();
         graphics.scale(DENSITY, DENSITY);
@@ -69,34 +88,59 @@ final class FrechetChart {
     }
 
     private static void line(XYChart chart, String name, List<FrechetReport.Row> curve, Color colour) {
-        XYSeries series = chart.addSeries(name, curve.stream().mapToDouble(row -> logarithm((double) row.evaluations())).toArray(),
+        XYSeries series = chart.addSeries(
+                name,
+                curve.stream()
+                        .mapToDouble(row -> logarithm((double) row.evaluations()))
+                        .toArray(),
                 curve.stream().mapToDouble(row -> row.distances().toOthers()).toArray());
         boolean map = curve.getFirst().sampler().equals(FrechetReport.MAP);
-        series.setMarker(map ? SeriesMarkers.CIRCLE : SeriesMarkers.DIAMOND).setMarkerColor(colour).setLineColor(colour);
-        series.setLineStyle(new BasicStroke(2f, BasicStroke.CAP_ROUND, BasicStroke.JOIN_ROUND, 1f, map ? null : DASHES, 0f));
+        series.setMarker(map ? SeriesMarkers.CIRCLE : SeriesMarkers.DIAMOND)
+                .setMarkerColor(colour)
+                .setLineColor(colour);
+        series.setLineStyle(
+                new BasicStroke(2f, BasicStroke.CAP_ROUND, BasicStroke.JOIN_ROUND, 1f, map ? null : DASHES, 0f));
     }
 
     private void style(XYStyler styler) {
-        DoubleSummaryStatistics range = DoubleStream.concat(DoubleStream.of(floor), rows.stream()
-                .mapToDouble(row -> row.distances().toOthers()))
+        DoubleSummaryStatistics range = DoubleStream.concat(
+                        DoubleStream.of(floor),
+                        rows.stream().mapToDouble(row -> row.distances().toOthers()))
                 .summaryStatistics();
         if (range.getMin() > 0) {
             double decades = Math.log10(range.getMax() / range.getMin());
-            styler.setYAxisLogarithmic(true).setYAxisLogarithmicDecadeOnly(false)
+            styler.setYAxisLogarithmic(true)
+                    .setYAxisLogarithmicDecadeOnly(false)
                     .setYAxisTickLabelsFormattingFunction(value -> LossChart.logarithmicLabel(value, decades));
         }
         // The axis is that of the logarithm to base 2, with labels at whole numbers only.
-        styler.setXAxisTickLabelsFormattingFunction(value -> Math.abs(value - Math.rint(value)) < 1e-9
-        ? Long.toString(1L << Math.round(value)) : "")
-                .setXAxisMin(0.0).setXAxisTickMarkSpacingHint(60).setYAxisTitleVisible(false)
-                .setPlotGridLinesColor(GRID).setPlotGridLinesStroke(new BasicStroke(1f)).setPlotGridVerticalLinesVisible(false)
-                .setAxisTicksLineVisible(false).setAxisTicksMarksVisible(false).setAxisTickLabelsColor(Text.COLOUR)
-                .setAxisTickLabelsFont(Text.font(12)).setAxisTitleFont(Text.font(12)).setPlotMargin(0);
-        styler.setLocale(Locale.ENGLISH).setBaseFont(Text.font(12)).setChartFontColor(Text.COLOUR)
-                .setChartBackgroundColor(Color.WHITE).setChartTitleFont(new Font(Font.SANS_SERIF, Font.BOLD, 14))
-                .setChartTitleBoxVisible(false).setChartPadding(16).setPlotBorderVisible(false)
+        styler.setXAxisTickLabelsFormattingFunction(value ->
+                        Math.abs(value - Math.rint(value)) < 1e-9 ? Long.toString(1L << Math.round(value)) : "")
+                .setXAxisMin(0.0)
+                .setXAxisTickMarkSpacingHint(60)
+                .setYAxisTitleVisible(false)
+                .setPlotGridLinesColor(GRID)
+                .setPlotGridLinesStroke(new BasicStroke(1f))
+                .setPlotGridVerticalLinesVisible(false)
+                .setAxisTicksLineVisible(false)
+                .setAxisTicksMarksVisible(false)
+                .setAxisTickLabelsColor(Text.COLOUR)
+                .setAxisTickLabelsFont(Text.font(12))
+                .setAxisTitleFont(Text.font(12))
+                .setPlotMargin(0);
+        styler.setLocale(Locale.ENGLISH)
+                .setBaseFont(Text.font(12))
+                .setChartFontColor(Text.COLOUR)
+                .setChartBackgroundColor(Color.WHITE)
+                .setChartTitleFont(new Font(Font.SANS_SERIF, Font.BOLD, 14))
+                .setChartTitleBoxVisible(false)
+                .setChartPadding(16)
+                .setPlotBorderVisible(false)
                 .setPlotBackgroundColor(Color.WHITE)
-                .setLegendPosition(LegendPosition.OutsideE).setLegendFont(Text.font(12)).setLegendBorderColor(Color.WHITE)
-                .setMarkerSize(6).setAntiAlias(true);
+                .setLegendPosition(LegendPosition.OutsideE)
+                .setLegendFont(Text.font(12))
+                .setLegendBorderColor(Color.WHITE)
+                .setMarkerSize(6)
+                .setAntiAlias(true);
     }
 }

@@ -30,22 +30,32 @@ public final class FrechetReport {
      * @param evaluations of a network per image
      * @param seconds of the draws and their features
      */
-    record Row(String sampler, double time, int steps, long evaluations, PosteriorFrechet.Distances distances, double seconds) {}
+    record Row(
+            String sampler,
+            double time,
+            int steps,
+            long evaluations,
+            PosteriorFrechet.Distances distances,
+            double seconds) {}
 
     public FrechetReport(int images, double floor, PrintWriter terminal) {
         this.images = images;
         this.floor = floor;
         this.terminal = terminal;
         terminal.println(caption());
-        terminal.printf("%5s  %-7s %6s %12s %12s %12s %9s%n", "t", "sampler", "steps", "evaluations", "to noised", "to others",
-                "seconds");
+        terminal.printf(
+                "%5s  %-7s %6s %12s %12s %12s %9s%n",
+                "t", "sampler", "steps", "evaluations", "to noised", "to others", "seconds");
         terminal.flush();
     }
 
     private String caption() {
-        return String.format(Locale.ROOT,
+        return String.format(
+                Locale.ROOT,
                 "Fréchet distance of %,d posterior draws to the images that were noised, and to as many others; "
-                + "these two sets of real images are %.3f apart.", images, floor);
+                        + "these two sets of real images are %.3f apart.",
+                images,
+                floor);
     }
 
     /** Measures, prints and keeps a row. */
@@ -54,24 +64,47 @@ public final class FrechetReport {
         PosteriorFrechet.Distances found = measurement.get();
         Row row = new Row(sampler, time, steps, found.evaluations(), found, (System.nanoTime() - started) * 1e-9);
         rows.add(row);
-        terminal.printf(Locale.ROOT, "%5s  %-7s %6d %12d %12.3f %12.3f %9.1f%n", time, sampler, steps, row.evaluations,
-                found.toNoised(), found.toOthers(),
+        terminal.printf(
+                Locale.ROOT,
+                "%5s  %-7s %6d %12d %12.3f %12.3f %9.1f%n",
+                time,
+                sampler,
+                steps,
+                row.evaluations,
+                found.toNoised(),
+                found.toOthers(),
                 row.seconds);
         terminal.flush();
     }
 
     public void write(Path folder) throws IOException {
-        StringBuilder csv = new StringBuilder("time,sampler,steps,evaluations,to_noised,to_others,floor,images,seconds\n");
+        StringBuilder csv =
+                new StringBuilder("time,sampler,steps,evaluations,to_noised,to_others,floor,images,seconds\n");
         StringBuilder markdown = new StringBuilder(caption())
                 .append("\n\n| t | sampler | steps | evaluations | to noised | to others |\n")
                 .append("|---:|---|---:|---:|---:|---:|\n");
         for (Row row : rows) {
-            csv.append(String.format(Locale.ROOT, "%s,%s,%d,%d,%.6f,%.6f,%.6f,%d,%.2f%n", row.time, row.sampler, row.steps,
+            csv.append(String.format(
+                    Locale.ROOT,
+                    "%s,%s,%d,%d,%.6f,%.6f,%.6f,%d,%.2f%n",
+                    row.time,
+                    row.sampler,
+                    row.steps,
                     row.evaluations,
-                    row.distances.toNoised(), row.distances.toOthers(), floor, images, row.seconds));
-            markdown.append(String.format(Locale.ROOT, "| %s | %s | %d | %d | %.3f | %.3f |%n", row.time, row.sampler, row.steps,
+                    row.distances.toNoised(),
+                    row.distances.toOthers(),
+                    floor,
+                    images,
+                    row.seconds));
+            markdown.append(String.format(
+                    Locale.ROOT,
+                    "| %s | %s | %d | %d | %.3f | %.3f |%n",
+                    row.time,
+                    row.sampler,
+                    row.steps,
                     row.evaluations,
-                    row.distances.toNoised(), row.distances.toOthers()));
+                    row.distances.toNoised(),
+                    row.distances.toOthers()));
         }
         text(folder.resolve("frechet.csv"), csv);
         text(folder.resolve("frechet.md"), markdown);

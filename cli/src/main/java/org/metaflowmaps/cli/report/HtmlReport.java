@@ -21,41 +21,41 @@ final class HtmlReport {
     private static final Pattern QUANTITY = Pattern.compile("[<>≈±≤≥~]? ?[-+−]?\\d.*|[-+−]?(NaN|Infinity|∞)|[–—-]|");
 
     private static final String HEAD = """
-            <!doctype html>
-            <html lang="en">
-            <head>
-            <meta charset="utf-8">
-            <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-            <meta name="viewport" content="width=device-width, initial-scale=1">
-            """;
+        <!doctype html>
+        <html lang="en">
+        <head>
+        <meta charset="utf-8">
+        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        """;
 
     private static final String STYLE = """
-            :root { color-scheme: light dark;
-              --text: #1c1c21; --soft: #63636e; --line: #e2e2e7; --page: #fff; --block: #f6f6f8; }
-            @media (prefers-color-scheme: dark) {
-              :root { --text: #e6e6ea; --soft: #a0a0ab; --line: #35353d; --page: #17171b; --block: #212127; }
-            }
-            body { margin: 0 auto; max-width: 52rem; padding: 2rem 1.25rem 4rem; background: var(--page); color: var(--text);
-              font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; overflow-wrap: anywhere;
-              -webkit-text-size-adjust: 100%; }
-            h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 1.25rem; font-weight: 650; letter-spacing: -0.01em; }
-            h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.75rem 0 .75rem; padding-top: 1rem; font-weight: 600;
-              border-top: 1px solid var(--line); }
-            p { margin: .75rem 0; }
-            .scroll { overflow-x: auto; margin: 1rem 0; overflow-wrap: normal; }
-            table { border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; }
-            th, td { padding: .375rem 1.25rem .375rem 0; text-align: left; vertical-align: top;
-              border-bottom: 1px solid var(--line); }
-            th:last-child, td:last-child { padding-right: 0; }
-            th { font-weight: 600; white-space: nowrap; }
-            thead th { color: var(--soft); font-size: .8125rem; vertical-align: bottom; }
-            .facts th { color: var(--soft); font-weight: 400; }
-            .n { text-align: right; white-space: nowrap; }
-            img { display: block; max-width: 100%; height: auto; border-radius: 6px; background: #fff; }
-            @media (prefers-color-scheme: dark) { img { filter: brightness(.9); } }
-            pre { margin: 1rem 0; padding: .875rem 1rem; overflow-x: auto; overflow-wrap: normal; background: var(--block);
-              border-radius: 6px; font: .8125rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
-            """;
+        :root { color-scheme: light dark;
+          --text: #1c1c21; --soft: #63636e; --line: #e2e2e7; --page: #fff; --block: #f6f6f8; }
+        @media (prefers-color-scheme: dark) {
+          :root { --text: #e6e6ea; --soft: #a0a0ab; --line: #35353d; --page: #17171b; --block: #212127; }
+        }
+        body { margin: 0 auto; max-width: 52rem; padding: 2rem 1.25rem 4rem; background: var(--page); color: var(--text);
+          font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; overflow-wrap: anywhere;
+          -webkit-text-size-adjust: 100%; }
+        h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 1.25rem; font-weight: 650; letter-spacing: -0.01em; }
+        h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.75rem 0 .75rem; padding-top: 1rem; font-weight: 600;
+          border-top: 1px solid var(--line); }
+        p { margin: .75rem 0; }
+        .scroll { overflow-x: auto; margin: 1rem 0; overflow-wrap: normal; }
+        table { border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; }
+        th, td { padding: .375rem 1.25rem .375rem 0; text-align: left; vertical-align: top;
+          border-bottom: 1px solid var(--line); }
+        th:last-child, td:last-child { padding-right: 0; }
+        th { font-weight: 600; white-space: nowrap; }
+        thead th { color: var(--soft); font-size: .8125rem; vertical-align: bottom; }
+        .facts th { color: var(--soft); font-weight: 400; }
+        .n { text-align: right; white-space: nowrap; }
+        img { display: block; max-width: 100%; height: auto; border-radius: 6px; background: #fff; }
+        @media (prefers-color-scheme: dark) { img { filter: brightness(.9); } }
+        pre { margin: 1rem 0; padding: .875rem 1rem; overflow-x: auto; overflow-wrap: normal; background: var(--block);
+          border-radius: 6px; font: .8125rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+        """;
 
     private final String title;
     private final StringBuilder body = new StringBuilder();
@@ -81,8 +81,11 @@ final class HtmlReport {
     /** Adds what is known of one thing, as pairs of a name and a value, in the map's order. */
     HtmlReport facts(Map<String, String> facts) {
         body.append("<div class=\"scroll\"><table class=\"facts\"><tbody>\n");
-        facts.forEach((name, value) -> body.append("<tr><th scope=\"row\">").append(escape(name)).append("</th><td>")
-                .append(escape(value)).append("</td></tr>\n"));
+        facts.forEach((name, value) -> body.append("<tr><th scope=\"row\">")
+                .append(escape(name))
+                .append("</th><td>")
+                .append(escape(value))
+                .append("</td></tr>\n"));
         body.append("</tbody></table></div>\n");
         return this;
     }
@@ -96,14 +99,17 @@ final class HtmlReport {
     HtmlReport table(List<String> header, List<List<String>> rows) {
         for (List<String> row : rows) {
             if (row.size() != header.size()) {
-                throw new IllegalArgumentException("a row of %d cells under %d headings; expected a cell for each: %s under %s"
-                        .formatted(row.size(), header.size(), row, header));
+                throw new IllegalArgumentException(
+                        "a row of %d cells under %d headings; expected a cell for each: %s under %s"
+                                .formatted(row.size(), header.size(), row, header));
             }
         }
         boolean[] numbers = new boolean[header.size()];
         for (int i = 0; i < numbers.length; i++) {
             int column = i;
-            numbers[i] = !rows.isEmpty() && rows.stream().allMatch(row -> QUANTITY.matcher(row.get(column)).matches());
+            numbers[i] = !rows.isEmpty()
+                    && rows.stream()
+                            .allMatch(row -> QUANTITY.matcher(row.get(column)).matches());
         }
         body.append("<div class=\"scroll\"><table><thead>\n");
         row("th scope=\"col\"", "th", header, numbers);
@@ -121,13 +127,21 @@ final class HtmlReport {
      */
     HtmlReport image(String description, BufferedImage image) {
         if (description.isBlank()) {
-            throw new IllegalArgumentException("an image needs a description for those who cannot see it; got an empty one");
+            throw new IllegalArgumentException(
+                    "an image needs a description for those who cannot see it; got an empty one");
         }
         // On a narrow screen the labels of a wide image would shrink away: from some width on it scrolls instead.
         int width = image.getWidth();
-        body.append("<div class=\"scroll\"><img style=\"min-width:min(36rem, ").append(width).append("px)\" width=\"")
-                .append(width).append("\" height=\"").append(image.getHeight()).append("\" alt=\"").append(escape(description))
-                .append("\" src=\"data:image/png;base64,").append(Base64.getEncoder().encodeToString(Png.encode(image)))
+        body.append("<div class=\"scroll\"><img style=\"min-width:min(36rem, ")
+                .append(width)
+                .append("px)\" width=\"")
+                .append(width)
+                .append("\" height=\"")
+                .append(image.getHeight())
+                .append("\" alt=\"")
+                .append(escape(description))
+                .append("\" src=\"data:image/png;base64,")
+                .append(Base64.getEncoder().encodeToString(Png.encode(image)))
                 .append("\"></div>\n");
         return this;
     }
@@ -141,8 +155,8 @@ final class HtmlReport {
 
     /** Gives the whole page. */
     String html() {
-        return HEAD + "<title>" + escape(title) + "</title>\n<style>\n" + STYLE + "</style>\n</head>\n<body>\n<main>\n" + body
-                + "</main>\n</body>\n</html>\n";
+        return HEAD + "<title>" + escape(title) + "</title>\n<style>\n" + STYLE + "</style>\n</head>\n<body>\n<main>\n"
+                + body + "</main>\n</body>\n</html>\n";
     }
 
     /**
@@ -152,14 +166,20 @@ final class HtmlReport {
      */
     void write(Path file) throws IOException {
         byte[] page = html().getBytes(StandardCharsets.UTF_8);
-        AtomicFile.write(file, page.length, channel -> Channels.newOutputStream(channel).write(page));
+        AtomicFile.write(
+                file, page.length, channel -> Channels.newOutputStream(channel).write(page));
     }
 
     private void row(String open, String close, List<String> cells, boolean[] numbers) {
         body.append("<tr>");
         for (int i = 0; i < cells.size(); i++) {
-            body.append('<').append(open).append(numbers[i] ? " class=\"n\">" : ">").append(escape(cells.get(i))).append("</")
-                    .append(close).append('>');
+            body.append('<')
+                    .append(open)
+                    .append(numbers[i] ? " class=\"n\">" : ">")
+                    .append(escape(cells.get(i)))
+                    .append("</")
+                    .append(close)
+                    .append('>');
         }
         body.append("</tr>\n");
     }
@@ -177,8 +197,9 @@ final class HtmlReport {
                 // A browser would take a bare carriage return for a line break, and the rest has no place in HTML.
                 case '\r' -> escaped.append("&#13;");
                 case '\n', '\t' -> escaped.appendCodePoint(c);
-                default -> escaped.appendCodePoint(
-                        Character.isISOControl(c) || Character.getType(c) == Character.SURROGATE ? 0xfffd : c);
+                default ->
+                    escaped.appendCodePoint(
+                            Character.isISOControl(c) || Character.getType(c) == Character.SURROGATE ? 0xfffd : c);
             }
         });
         return escaped.toString();

@@ -1,6 +1,5 @@
 package org.metaflowmaps.cli.report;
 
-import org.metaflowmaps.runtime.Shape;
 import java.awt.Color;
 import java.awt.Font;
 import java.awt.FontMetrics;
@@ -8,6 +7,7 @@ import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
 import java.util.ArrayList;
 import java.util.List;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -30,8 +30,7 @@ public final class ImageGrid {
     private final List<String> columns;
     private final List<Row> rows = new ArrayList<>();
 
-    private record Row(String label, List<BufferedImage> images) {
-    }
+    private record Row(String label, List<BufferedImage> images) {}
 
     /**
      * Begins a grid.
@@ -43,8 +42,10 @@ public final class ImageGrid {
      */
     public ImageGrid(int channels, int height, int width, List<String> columns) {
         if ((channels != 1 && channels != 3) || height < 1 || width < 1 || columns.isEmpty()) {
-            throw new IllegalArgumentException(("%d channels of %d x %d in %d columns; expected 1 or 3 channels, at least one "
-                    + "pixel and at least one column").formatted(channels, height, width, columns.size()));
+            throw new IllegalArgumentException(
+                    ("%d channels of %d x %d in %d columns; expected 1 or 3 channels, at least one "
+                                    + "pixel and at least one column")
+                            .formatted(channels, height, width, columns.size()));
         }
         this.channels = channels;
         this.height = height;
@@ -70,7 +71,8 @@ public final class ImageGrid {
         }
         try (TensorScope scope = TensorScope.open()) {
             // Latents of scale 1 reach to about 3.
-            return scope.keep(items.narrow(1, 0, channels >= 3 ? 3 : 1).div(LATENT_RANGE).contiguous());
+            return scope.keep(
+                    items.narrow(1, 0, channels >= 3 ? 3 : 1).div(LATENT_RANGE).contiguous());
         }
     }
 
@@ -94,9 +96,14 @@ public final class ImageGrid {
         long room = java.maxMemory() - java.totalMemory() + java.freeMemory();
         // The picture, its images, and the encoded file.
         if (pixels > Integer.MAX_VALUE || 8 * pixels > room) {
-            throw new IllegalArgumentException("a picture of %d rows of %d images has %.0f million pixels, Java's heap has room for some %d: "
-                    .formatted(rows, columns, pixels / 1e6, Math.min(Integer.MAX_VALUE, room / 8) / 1_000_000)
-                    + "ask for fewer images, or for numbers with --out FILE.safetensors");
+            throw new IllegalArgumentException(
+                    "a picture of %d rows of %d images has %.0f million pixels, Java's heap has room for some %d: "
+                                    .formatted(
+                                            rows,
+                                            columns,
+                                            pixels / 1e6,
+                                            Math.min(Integer.MAX_VALUE, room / 8) / 1_000_000)
+                            + "ask for fewer images, or for numbers with --out FILE.safetensors");
         }
     }
 
@@ -109,8 +116,9 @@ public final class ImageGrid {
     public ImageGrid row(String label, float[] pixels) {
         int size = channels * height * width;
         if (pixels.length == 0 || pixels.length % size != 0 || pixels.length / size > columns.size()) {
-            throw new IllegalArgumentException("row '%s' of %d values, expected 1 to %d images of %d x %d x %d = %d values"
-                    .formatted(label, pixels.length, columns.size(), channels, height, width, size));
+            throw new IllegalArgumentException(
+                    "row '%s' of %d values, expected 1 to %d images of %d x %d x %d = %d values"
+                            .formatted(label, pixels.length, columns.size(), channels, height, width, size));
         }
         List<BufferedImage> images = new ArrayList<>();
         for (int from = 0; from < pixels.length; from += size) {
@@ -128,8 +136,8 @@ public final class ImageGrid {
      */
     public BufferedImage draw(int factor) {
         if (factor < 1 || rows.isEmpty()) {
-            throw new IllegalArgumentException("factor %d for %d rows, expected at least 1 of both"
-                    .formatted(factor, rows.size()));
+            throw new IllegalArgumentException(
+                    "factor %d for %d rows, expected at least 1 of both".formatted(factor, rows.size()));
         }
         int gap = Math.max(2, factor);
         int cellWidth = width * factor + gap;
@@ -142,8 +150,10 @@ public final class ImageGrid {
             left += widest == 0 ? 0 : widest + LABEL_GAP;
             top += columns.stream().allMatch(String::isEmpty) ? 0 : 12 + LABEL_GAP;
         }
-        BufferedImage grid = new BufferedImage(left + columns.size() * cellWidth - gap + MARGIN,
-                top + rows.size() * cellHeight - gap + MARGIN, BufferedImage.TYPE_INT_RGB);
+        BufferedImage grid = new BufferedImage(
+                left + columns.size() * cellWidth - gap + MARGIN,
+                top + rows.size() * cellHeight - gap + MARGIN,
+                BufferedImage.TYPE_INT_RGB);
         Graphics2D graphics = grid.createGraphics();
         graphics.setColor(Color.WHITE);
         graphics.fillRect(0, 0, grid.getWidth(), grid.getHeight());
@@ -151,8 +161,13 @@ public final class ImageGrid {
             List<BufferedImage> images = rows.get(row).images();
             for (int column = 0; column < images.size(); column++) {
                 // Nearest neighbour, which is what drawImage does unless told otherwise: pixels stay pixels.
-                graphics.drawImage(images.get(column), left + column * cellWidth, top + row * cellHeight, width * factor,
-                        height * factor, null);
+                graphics.drawImage(
+                        images.get(column),
+                        left + column * cellWidth,
+                        top + row * cellHeight,
+                        width * factor,
+                        height * factor,
+                        null);
             }
         }
         if (Text.available()) {
@@ -162,7 +177,8 @@ public final class ImageGrid {
         return grid;
     }
 
-    private void drawLabels(Graphics2D graphics, List<String> labels, int left, int top, int cellWidth, int cellHeight, int gap) {
+    private void drawLabels(
+            Graphics2D graphics, List<String> labels, int left, int top, int cellWidth, int cellHeight, int gap) {
         Text.prepare(graphics);
         Font font = Text.fitting(columns, cellWidth - 2);
         graphics.setFont(font);
@@ -178,7 +194,9 @@ public final class ImageGrid {
         for (int row = 0; row < labels.size(); row++) {
             String text = Text.shortened(labels.get(row), font, WIDEST_LABEL);
             int middle = top + row * cellHeight + (cellHeight - gap) / 2;
-            graphics.drawString(text, left - LABEL_GAP - metrics.stringWidth(text),
+            graphics.drawString(
+                    text,
+                    left - LABEL_GAP - metrics.stringWidth(text),
                     middle + (metrics.getAscent() - metrics.getDescent()) / 2);
         }
     }

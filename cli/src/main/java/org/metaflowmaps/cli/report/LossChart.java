@@ -27,8 +27,14 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
  * <p>The value axis is logarithmic if every value is positive. Values that are not finite are left out.
  */
 final class LossChart {
-    private static final Color[] COLOURS = {new Color(0x1f6feb), new Color(0xd9480f), new Color(0x2b8a3e), new Color(0x862e9c),
-        new Color(0x0b7285), new Color(0xa61e4d)};
+    private static final Color[] COLOURS = {
+        new Color(0x1f6feb),
+        new Color(0xd9480f),
+        new Color(0x2b8a3e),
+        new Color(0x862e9c),
+        new Color(0x0b7285),
+        new Color(0xa61e4d)
+    };
     private static final Color GRID = new Color(0xe9ecef);
     /** Twice the size at which it is shown, for screens of twice the usual density. */
     private static final int DENSITY = 2;
@@ -44,7 +50,9 @@ final class LossChart {
         final double[] values;
 
         Curve(long[] steps, double[] values) {
-            int[] finite = IntStream.range(0, values.length).filter(i -> Double.isFinite(values[i])).toArray();
+            int[] finite = IntStream.range(0, values.length)
+                    .filter(i -> Double.isFinite(values[i]))
+                    .toArray();
             this.steps = Arrays.stream(finite).mapToDouble(i -> steps[i]).toArray();
             this.values = Arrays.stream(finite).mapToDouble(i -> values[i]).toArray();
         }
@@ -64,8 +72,9 @@ final class LossChart {
      */
     LossChart curve(String name, long[] steps, double[] values) {
         if (steps.length != values.length || name.isBlank() || curves.containsKey(name)) {
-            throw new IllegalArgumentException("curve '%s' of %d steps and %d values; expected a new name and a value per step"
-                    .formatted(name, steps.length, values.length));
+            throw new IllegalArgumentException(
+                    "curve '%s' of %d steps and %d values; expected a new name and a value per step"
+                            .formatted(name, steps.length, values.length));
         }
         curves.put(name, new Curve(steps, values));
         return this;
@@ -86,13 +95,20 @@ final class LossChart {
      */
     BufferedImage draw(int width, int height) {
         if (isEmpty()) {
-            throw new IllegalStateException("no curve of the chart '" + title + "' has a finite value; leave the chart out");
+            throw new IllegalStateException(
+                    "no curve of the chart '" + title + "' has a finite value; leave the chart out");
         }
         if (!Text.available()) {
-            throw new IllegalStateException("this machine has no font to label a chart with; install fontconfig and a font such "
-                    + "as fonts-dejavu-core");
+            throw new IllegalStateException(
+                    "this machine has no font to label a chart with; install fontconfig and a font such "
+                            + "as fonts-dejavu-core");
         }
-        XYChart chart = new XYChartBuilder().title(title).width(width).height(height).xAxisTitle("step").build();
+        XYChart chart = new XYChartBuilder()
+                .title(title)
+                .width(width)
+                .height(height)
+                .xAxisTitle("step")
+                .build();
         style(chart.getStyler());
         int number = 0;
         for (Map.Entry<String, Curve> entry : curves.entrySet()) {
@@ -101,7 +117,8 @@ final class LossChart {
             int points = curve.values.length;
             if (points >= SMOOTHED_FROM) {
                 Color faint = new Color(colour.getRed(), colour.getGreen(), colour.getBlue(), 56);
-                line(chart, "\0" + entry.getKey(), curve, curve.values, faint, 1f).setShowInLegend(false);
+                line(chart, "\0" + entry.getKey(), curve, curve.values, faint, 1f)
+                        .setShowInLegend(false);
                 line(chart, entry.getKey(), curve, smoothed(curve.values), colour, 2f);
             } else if (points > 0) {
                 line(chart, entry.getKey(), curve, curve.values, colour, 2f).setMarker(SeriesMarkers.CIRCLE);
@@ -143,13 +160,17 @@ final class LossChart {
         if (!shown && decades >= 1) {
             return "";
         }
-        return exponent < -3 || exponent > 4 ? digit + "e" + (int) exponent
+        return exponent < -3 || exponent > 4
+                ? digit + "e" + (int) exponent
                 : BigDecimal.valueOf(digit).scaleByPowerOfTen((int) exponent).toPlainString();
     }
 
     /** Adds an unseen point off the beat: the library else puts ticks at multiples of even steps, such as 3,200 and 6,400. */
     private void hideEvenSpacing(XYChart chart) {
-        Curve curve = curves.values().stream().filter(any -> any.values.length > 0).findFirst().orElseThrow();
+        Curve curve = curves.values().stream()
+                .filter(any -> any.values.length > 0)
+                .findFirst()
+                .orElseThrow();
         double off = curve.steps[0] + (curve.steps[curve.steps.length - 1] - curve.steps[0]) / Math.E;
         XYSeries point = chart.addSeries(" ", new double[] {off}, new double[] {curve.values[0]});
         point.setMarker(SeriesMarkers.NONE);
@@ -166,25 +187,47 @@ final class LossChart {
     }
 
     private void style(XYStyler styler) {
-        DoubleSummaryStatistics range = curves.values().stream().flatMapToDouble(curve -> Arrays.stream(curve.values))
+        DoubleSummaryStatistics range = curves.values().stream()
+                .flatMapToDouble(curve -> Arrays.stream(curve.values))
                 .summaryStatistics();
         if (range.getMin() > 0) {
             double decades = Math.log10(range.getMax() / range.getMin());
-            styler.setYAxisLogarithmic(true).setYAxisLogarithmicDecadeOnly(false)
+            styler.setYAxisLogarithmic(true)
+                    .setYAxisLogarithmicDecadeOnly(false)
                     .setYAxisTickLabelsFormattingFunction(value -> logarithmicLabel(value, decades));
             // The library draws nine lines per decade, which run into each other when there are many.
             styler.setPlotGridHorizontalLinesVisible(decades < 8);
         }
-        styler.setXAxisTickLabelsFormattingFunction(step -> NumberFormat.getInstance(Locale.ENGLISH).format(step))
-                .setXAxisMin(0.0).setXAxisTickMarkSpacingHint(100).setYAxisTitleVisible(false)
-                .setPlotGridLinesColor(GRID).setPlotGridLinesStroke(new BasicStroke(1f)).setPlotGridVerticalLinesVisible(false)
-                .setAxisTicksLineVisible(false).setAxisTicksMarksVisible(false).setAxisTickLabelsColor(Text.COLOUR)
-                .setAxisTickLabelsFont(Text.font(12)).setAxisTitleFont(Text.font(12)).setPlotMargin(0);
-        styler.setLocale(Locale.ENGLISH).setBaseFont(Text.font(12)).setChartFontColor(Text.COLOUR)
-                .setChartBackgroundColor(Color.WHITE).setChartTitleFont(new Font(Font.SANS_SERIF, Font.BOLD, 14))
-                .setChartTitleVisible(!title.isEmpty()).setChartTitleBoxVisible(false).setChartPadding(16)
-                .setPlotBorderVisible(false).setPlotBackgroundColor(Color.WHITE).setLegendPosition(LegendPosition.OutsideS)
-                .setLegendLayout(LegendLayout.Horizontal).setLegendFont(Text.font(12)).setLegendBorderColor(Color.WHITE)
-                .setLegendVisible(curves.size() > 1).setMarkerSize(5).setAntiAlias(true);
+        styler.setXAxisTickLabelsFormattingFunction(
+                        step -> NumberFormat.getInstance(Locale.ENGLISH).format(step))
+                .setXAxisMin(0.0)
+                .setXAxisTickMarkSpacingHint(100)
+                .setYAxisTitleVisible(false)
+                .setPlotGridLinesColor(GRID)
+                .setPlotGridLinesStroke(new BasicStroke(1f))
+                .setPlotGridVerticalLinesVisible(false)
+                .setAxisTicksLineVisible(false)
+                .setAxisTicksMarksVisible(false)
+                .setAxisTickLabelsColor(Text.COLOUR)
+                .setAxisTickLabelsFont(Text.font(12))
+                .setAxisTitleFont(Text.font(12))
+                .setPlotMargin(0);
+        styler.setLocale(Locale.ENGLISH)
+                .setBaseFont(Text.font(12))
+                .setChartFontColor(Text.COLOUR)
+                .setChartBackgroundColor(Color.WHITE)
+                .setChartTitleFont(new Font(Font.SANS_SERIF, Font.BOLD, 14))
+                .setChartTitleVisible(!title.isEmpty())
+                .setChartTitleBoxVisible(false)
+                .setChartPadding(16)
+                .setPlotBorderVisible(false)
+                .setPlotBackgroundColor(Color.WHITE)
+                .setLegendPosition(LegendPosition.OutsideS)
+                .setLegendLayout(LegendLayout.Horizontal)
+                .setLegendFont(Text.font(12))
+                .setLegendBorderColor(Color.WHITE)
+                .setLegendVisible(curves.size() > 1)
+                .setMarkerSize(5)
+                .setAntiAlias(true);
     }
 }

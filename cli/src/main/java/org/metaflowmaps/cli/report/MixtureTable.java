@@ -22,22 +22,32 @@ import tools.jackson.databind.json.JsonMapper;
  * @param maps by checkpoint and number of steps
  */
 public record MixtureTable(
-        Settings settings, List<Distance> floor, Map<Integer, List<Distance>> glass, Map<String, Map<Integer, List<Distance>>> maps) {
-    private static final JsonMapper JSON = JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
+        Settings settings,
+        List<Distance> floor,
+        Map<Integer, List<Distance>> glass,
+        Map<String, Map<Integer, List<Distance>>> maps) {
+    private static final JsonMapper JSON =
+            JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
 
     /** Refuses a file whose name ends in no known format. */
     public static void checkName(@Nullable Path file) {
         if (file != null && !file.toString().endsWith(".md") && !file.toString().endsWith(".json")) {
-            throw new IllegalArgumentException("--out " + file
-                    + ": tables are written as .md or .json, give a name that ends in one of them");
+            throw new IllegalArgumentException(
+                    "--out " + file + ": tables are written as .md or .json, give a name that ends in one of them");
         }
     }
 
     /** The tables in Markdown, which is legible as it is. */
     public String markdown() {
         StringBuilder text = new StringBuilder();
-        text.append(String.format(Locale.ROOT, "Means over %d contexts of distances between %d draws and as many exact ones; %d projections, seed %d, no labels.%n",
-                settings.contexts(), settings.draws(), settings.projections(), settings.seed()));
+        text.append(String.format(
+                Locale.ROOT,
+                "Means over %d contexts of distances between %d draws and as many exact ones; %d projections, seed %d,"
+                        + " no labels.%n",
+                settings.contexts(),
+                settings.draws(),
+                settings.projections(),
+                settings.seed()));
         block(text, "Sliced W2", Distance::slicedWasserstein, "%.4f", true);
         if (settings.discrepancy()) {
             block(text, "Unbiased squared MMD", Distance::squaredDiscrepancy, "%.2e", false);
@@ -45,10 +55,12 @@ public record MixtureTable(
         return text.toString();
     }
 
-    private void block(StringBuilder text, String metric, ToDoubleFunction<Distance> value, String format, boolean ratio) {
+    private void block(
+            StringBuilder text, String metric, ToDoubleFunction<Distance> value, String format, boolean ratio) {
         for (int i = 0; i < settings.times().size(); i++) {
             int index = i;
-            text.append(String.format(Locale.ROOT, "%n%s at t = %s%n%n", metric, settings.times().get(i)));
+            text.append(String.format(
+                    Locale.ROOT, "%n%s at t = %s%n%n", metric, settings.times().get(i)));
             List<List<String>> rows = new ArrayList<>();
             rows.add(header(ratio));
             maps.forEach((name, steps) -> {
@@ -56,7 +68,8 @@ public record MixtureTable(
                 steps.values().forEach(distances -> row.add(number(format, value, distances.get(index))));
                 glass.values().forEach(distances -> row.add(number(format, value, distances.get(index))));
                 if (ratio) {
-                    double first = value.applyAsDouble(steps.values().iterator().next().get(index));
+                    double first =
+                            value.applyAsDouble(steps.values().iterator().next().get(index));
                     row.add(String.format(Locale.ROOT, "%.2f", first / value.applyAsDouble(floor.get(index))));
                 }
                 rows.add(row);
@@ -67,7 +80,11 @@ public record MixtureTable(
 
     private List<String> header(boolean ratio) {
         List<String> header = new ArrayList<>(List.of("map", "floor"));
-        maps.values().iterator().next().keySet().forEach(steps -> header.add(steps + (steps == 1 ? " step" : " steps")));
+        maps.values()
+                .iterator()
+                .next()
+                .keySet()
+                .forEach(steps -> header.add(steps + (steps == 1 ? " step" : " steps")));
         glass.keySet().forEach(steps -> header.add("GLASS " + steps));
         if (ratio) {
             header.add("1 step / floor");
@@ -92,13 +109,17 @@ public record MixtureTable(
             for (int column = 0; column < columns; column++) {
                 String cell = rows.get(i).get(column);
                 String space = " ".repeat(widths[column] - cell.length());
-                text.append(' ').append(column == 0 ? cell + space : space + cell).append(" |");
+                text.append(' ')
+                        .append(column == 0 ? cell + space : space + cell)
+                        .append(" |");
             }
             text.append(System.lineSeparator());
             if (i == 0) {
                 text.append('|');
                 for (int column = 0; column < columns; column++) {
-                    text.append(column == 0 ? ":" : "-").append("-".repeat(widths[column])).append(column == 0 ? "-|" : ":|");
+                    text.append(column == 0 ? ":" : "-")
+                            .append("-".repeat(widths[column]))
+                            .append(column == 0 ? "-|" : ":|");
                 }
                 text.append(System.lineSeparator());
             }
@@ -127,7 +148,8 @@ public record MixtureTable(
         return tree;
     }
 
-    private static Map<Integer, List<Double>> bySteps(Map<Integer, List<Distance>> all, ToDoubleFunction<Distance> value) {
+    private static Map<Integer, List<Double>> bySteps(
+            Map<Integer, List<Distance>> all, ToDoubleFunction<Distance> value) {
         Map<Integer, List<Double>> tree = new LinkedHashMap<>();
         all.forEach((steps, distances) -> tree.put(steps, list(distances, value)));
         return tree;

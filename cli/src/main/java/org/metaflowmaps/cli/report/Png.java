@@ -17,16 +17,15 @@ public final class Png {
         ImageIO.setUseCache(false);
     }
 
-    private Png() {
-    }
+    private Png() {}
 
     /** Encodes an image. */
     static byte[] encode(BufferedImage image) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         try {
             if (!ImageIO.write(image, "png", out)) {
-                throw new IllegalArgumentException("an image of type " + image.getType()
-                        + " cannot be a PNG file; draw it into RGB");
+                throw new IllegalArgumentException(
+                        "an image of type " + image.getType() + " cannot be a PNG file; draw it into RGB");
             }
         } catch (IOException e) {
             throw new UncheckedIOException("encoding a PNG in memory failed", e);
@@ -37,7 +36,8 @@ public final class Png {
     /** Refuses a file name that would make the picture look like something else. */
     public static void checkName(Path file) {
         if (!file.toString().toLowerCase(Locale.ROOT).endsWith(".png")) {
-            throw new IllegalArgumentException("--out " + file + ": pictures are PNG files, give a name that ends in .png");
+            throw new IllegalArgumentException(
+                    "--out " + file + ": pictures are PNG files, give a name that ends in .png");
         }
     }
 
@@ -48,6 +48,7 @@ public final class Png {
      */
     public static void write(BufferedImage image, Path file) throws IOException {
         byte[] png = encode(image);
-        AtomicFile.write(file, png.length, channel -> Channels.newOutputStream(channel).write(png));
+        AtomicFile.write(
+                file, png.length, channel -> Channels.newOutputStream(channel).write(png));
     }
 }

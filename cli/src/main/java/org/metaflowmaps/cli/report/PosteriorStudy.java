@@ -31,7 +31,8 @@ public final class PosteriorStudy {
     private final long seed;
 
     /** Images from {@code trained} on were not trained on; labels have the guidance scale, or none if it is null. */
-    public PosteriorStudy(MetaFlowMap map, @Nullable Double guidance, LabelledImages images, int trained, Device device, long seed) {
+    public PosteriorStudy(
+            MetaFlowMap map, @Nullable Double guidance, LabelledImages images, int trained, Device device, long seed) {
         this.map = map;
         this.guidance = guidance;
         this.images = images;
@@ -50,8 +51,14 @@ public final class PosteriorStudy {
             Tensor labels = ImageData.labels(images, trained, to, device);
             Tensor means = classMeans().indexSelect(0, labels);
             for (double time : TIMES) {
-                rows.add(PosteriorEvaluation.of(new PosteriorSampler(map, steps), items,
-                        GuidanceOption.of(guidance, map, labels), means, time, draws, random));
+                rows.add(PosteriorEvaluation.of(
+                        new PosteriorSampler(map, steps),
+                        items,
+                        GuidanceOption.of(guidance, map, labels),
+                        means,
+                        time,
+                        draws,
+                        random));
             }
         }
         return rows;
@@ -62,9 +69,11 @@ public final class PosteriorStudy {
         int classes = images.classNames().size();
         float[] means = new float[classes * images.imageSize()];
         for (int label = 0; label < classes; label++) {
-            System.arraycopy(images.classMean(label, 0, trained), 0, means, label * images.imageSize(), images.imageSize());
+            System.arraycopy(
+                    images.classMean(label, 0, trained), 0, means, label * images.imageSize(), images.imageSize());
         }
-        return Torch.of(means, classes, images.channels(), images.height(), images.width()).to(device);
+        return Torch.of(means, classes, images.channels(), images.height(), images.width())
+                .to(device);
     }
 
     /** For each image and each time a row: clean image, noisy state, draws of {@code steps} flow-map steps. */
@@ -78,7 +87,9 @@ public final class PosteriorStudy {
             for (int image : chosen) {
                 for (double time : times) {
                     String name = images.classNames().get(images.label(image));
-                    grid.row(String.format(Locale.ROOT, "%s, t = %s", name, time), row(image, time, draws, steps, random));
+                    grid.row(
+                            String.format(Locale.ROOT, "%s, t = %s", name, time),
+                            row(image, time, draws, steps, random));
                 }
             }
         }
@@ -91,7 +102,10 @@ public final class PosteriorStudy {
             Tensor clean = ImageData.items(images, image, image + 1, device);
             Tensor label = ImageData.labels(images, image, image + 1, device);
             Context context = PosteriorEvaluation.noised(clean, GuidanceOption.of(guidance, map, label), time, random);
-            Tensor drawn = new PosteriorSampler(map, steps).sample(random, context, draws).samples().select(0, 0);
+            Tensor drawn = new PosteriorSampler(map, steps)
+                    .sample(random, context, draws)
+                    .samples()
+                    .select(0, 0);
             return Torch.cat(0, clean, context.state(), drawn).toFloatArray();
         }
     }

@@ -22,6 +22,7 @@ final class ProgressDisplay implements AutoCloseable {
     private static final Duration LINE_INTERVAL = Duration.ofSeconds(30);
     /** What rate and time left are taken from: a run may have become slower or faster since it began. */
     private static final Duration WINDOW = Duration.ofMinutes(1);
+
     private static final Duration SAMPLE_INTERVAL = Duration.ofSeconds(1);
     private static final int SHORTEST_BAR = 5;
 
@@ -39,10 +40,11 @@ final class ProgressDisplay implements AutoCloseable {
     private String message = "";
     private boolean told;
 
-    private ProgressDisplay(String task, long total, long resumedAt, boolean terminal, PrintStream lines, LongSupplier nanoTime) {
+    private ProgressDisplay(
+            String task, long total, long resumedAt, boolean terminal, PrintStream lines, LongSupplier nanoTime) {
         if (total < 1 || resumedAt < 0 || resumedAt > total) {
-            throw new IllegalArgumentException("step %d of %d, expected at least one step and a start among them"
-                    .formatted(resumedAt, total));
+            throw new IllegalArgumentException(
+                    "step %d of %d, expected at least one step and a start among them".formatted(resumedAt, total));
         }
         this.task = task;
         this.total = total;
@@ -63,7 +65,9 @@ final class ProgressDisplay implements AutoCloseable {
      * @return the display; the caller closes it
      */
     static ProgressDisplay start(String task, long total, long resumedAt) {
-        boolean terminal = Optional.ofNullable(System.console()).filter(Console::isTerminal).isPresent();
+        boolean terminal = Optional.ofNullable(System.console())
+                .filter(Console::isTerminal)
+                .isPresent();
         return new ProgressDisplay(task, total, resumedAt, terminal, System.err, System::nanoTime);
     }
 
@@ -122,7 +126,8 @@ final class ProgressDisplay implements AutoCloseable {
     private void tell(long now) {
         lastLine = now;
         told = true;
-        lines.println(String.format(Locale.ROOT, "%s %d/%d (%.1f %%)%s", task, step, total, 100.0 * step / total, rest(now)));
+        lines.println(
+                String.format(Locale.ROOT, "%s %d/%d (%.1f %%)%s", task, step, total, 100.0 * step / total, rest(now)));
     }
 
     /** Rate, time left and the note, each behind a comma. */
@@ -134,7 +139,9 @@ final class ProgressDisplay implements AutoCloseable {
         if (rate > 0) {
             text.append(String.format(Locale.ROOT, rate < 10 ? ", %.2f steps/s" : ", %.0f steps/s", rate));
             if (step < total) {
-                text.append(", ").append(span(Math.round((total - step) / rate))).append(" left");
+                text.append(", ")
+                        .append(span(Math.round((total - step) / rate)))
+                        .append(" left");
             }
         }
         return (message.isEmpty() ? text : text.append(", ").append(message)).toString();
@@ -162,8 +169,13 @@ final class ProgressDisplay implements AutoCloseable {
     }
 
     private static ProgressBar bar(String task, long total, long resumedAt) {
-        return new ProgressBarBuilder().setTaskName(task).setInitialMax(total).startsFrom(resumedAt, Duration.ZERO)
-                .setUpdateIntervalMillis(250).setRenderer((state, width) -> line(state.getTaskName(), state.getCurrent(), state.getMax(),
-                        state.getExtraMessage(), width)).build();
+        return new ProgressBarBuilder()
+                .setTaskName(task)
+                .setInitialMax(total)
+                .startsFrom(resumedAt, Duration.ZERO)
+                .setUpdateIntervalMillis(250)
+                .setRenderer((state, width) ->
+                        line(state.getTaskName(), state.getCurrent(), state.getMax(), state.getExtraMessage(), width))
+                .build();
     }
 }

@@ -13,9 +13,9 @@ import java.util.Map;
 import java.util.OptionalLong;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.TrainingRun;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.ProcessMemory;
 
@@ -54,13 +54,18 @@ public final class QuickstartReport {
         List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(TrainingRun.METRICS));
         HtmlReport page = new HtmlReport("Meta flow map: quickstart").facts(facts(log));
         page.section("Posterior draws")
-                .paragraph("Each row is a held-out image, noised to time t, with six one-step draws of what it could have been. At small t "
-                        + "the draws differ, as much of the class is possible; at large t they agree with the clean image.");
+                .paragraph(
+                        "Each row is a held-out image, noised to time t, with six one-step draws of what it could have"
+                            + " been. At small t the draws differ, as much of the class is possible; at large t they"
+                            + " agree with the clean image.");
         picture(page, posterior, "posterior.png", "Clean image, noisy state and six draws for each t");
         page.paragraph("Root mean square errors to the clean image, over " + images + " held-out images with " + draws
-                + " one-step draws each.")
+                        + " one-step draws each.")
                 .table(header(), table());
-        page.section("Samples").paragraph("Two samples of each class, from the same initial noises, by the refinement sampler with 1, 2 and 4 steps.");
+        page.section("Samples")
+                .paragraph(
+                        "Two samples of each class, from the same initial noises, by the refinement sampler with 1, 2"
+                                + " and 4 steps.");
         picture(page, samples, "samples.png", "Samples of each class with 1, 2 and 4 steps");
         page.section("Training");
         for (String loss : List.of("loss/diagonal", "loss/consistency")) {
@@ -69,7 +74,8 @@ public final class QuickstartReport {
         page.section("Configuration").pre(config.yaml()).write(folder.resolve("report.html"));
     }
 
-    private void picture(HtmlReport page, @Nullable ImageGrid grid, String file, String description) throws IOException {
+    private void picture(HtmlReport page, @Nullable ImageGrid grid, String file, String description)
+            throws IOException {
         if (grid != null) {
             BufferedImage image = grid.draw(SCALE);
             Png.write(image, folder.resolve(file));
@@ -78,9 +84,15 @@ public final class QuickstartReport {
     }
 
     private void curve(HtmlReport page, List<MetricsLog.Entry> log, String name) throws IOException {
-        List<MetricsLog.Entry> having = log.stream().filter(entry -> entry.values().containsKey(name)).toList();
-        LossChart chart = new LossChart(name).curve(name, having.stream().mapToLong(MetricsLog.Entry::step).toArray(),
-                having.stream().mapToDouble(entry -> entry.values().getOrDefault(name, Double.NaN)).toArray());
+        List<MetricsLog.Entry> having =
+                log.stream().filter(entry -> entry.values().containsKey(name)).toList();
+        LossChart chart = new LossChart(name)
+                .curve(
+                        name,
+                        having.stream().mapToLong(MetricsLog.Entry::step).toArray(),
+                        having.stream()
+                                .mapToDouble(entry -> entry.values().getOrDefault(name, Double.NaN))
+                                .toArray());
         if (!chart.isEmpty() && Text.available()) {
             BufferedImage image = chart.draw(800, 360);
             Png.write(image, folder.resolve(name.replace('/', '-') + ".png"));
@@ -95,7 +107,11 @@ public final class QuickstartReport {
     private List<List<String>> table() {
         List<List<String>> table = new ArrayList<>();
         for (PosteriorEvaluation row : rows) {
-            table.add(List.of(number(row.time(), 1), number(row.meanOfDraws(), 4), number(row.scaledState(), 4), number(row.reference(), 4),
+            table.add(List.of(
+                    number(row.time(), 1),
+                    number(row.meanOfDraws(), 4),
+                    number(row.scaledState(), 4),
+                    number(row.reference(), 4),
                     number(row.spread(), 4)));
         }
         return table;
@@ -104,19 +120,27 @@ public final class QuickstartReport {
     private Map<String, String> facts(List<MetricsLog.Entry> log) {
         Map<String, String> facts = new LinkedHashMap<>();
         for (String loss : List.of("loss/diagonal", "loss/consistency")) {
-            double[] values = log.stream().flatMap(entry -> Stream.ofNullable(entry.values().get(loss)))
-                    .mapToDouble(Double::doubleValue).toArray();
-            Arrays.stream(values, Math.max(0, values.length - LAST), values.length).average()
-                    .ifPresent(mean -> facts.put("final " + loss + " (mean of the last " + LAST + " lines)", number(mean, 2)));
+            double[] values = log.stream()
+                    .flatMap(entry -> Stream.ofNullable(entry.values().get(loss)))
+                    .mapToDouble(Double::doubleValue)
+                    .toArray();
+            Arrays.stream(values, Math.max(0, values.length - LAST), values.length)
+                    .average()
+                    .ifPresent(mean ->
+                            facts.put("final " + loss + " (mean of the last " + LAST + " lines)", number(mean, 2)));
         }
         if (!log.isEmpty()) {
             MetricsLog.Entry last = log.getLast();
-            facts.put("training", last.step() + " steps in " + number(last.seconds(), 0) + " s, "
-                    + number(last.values().getOrDefault("items_per_second", Double.NaN), 0) + " images/s");
+            facts.put(
+                    "training",
+                    last.step() + " steps in " + number(last.seconds(), 0) + " s, "
+                            + number(last.values().getOrDefault("items_per_second", Double.NaN), 0) + " images/s");
         }
         facts.put("posterior draws", number((double) images * draws * rows.size() / drawSeconds, 0) + " images/s");
         OptionalLong peak = ProcessMemory.peak();
-        facts.put("peak memory", peak.isPresent() ? number(peak.getAsLong() / 1048576.0, 0) + " MiB" : "not reported by this system");
+        facts.put(
+                "peak memory",
+                peak.isPresent() ? number(peak.getAsLong() / 1048576.0, 0) + " MiB" : "not reported by this system");
         return facts;
     }
 

@@ -23,8 +23,12 @@ public final class RunProgress implements RunListener {
 
     private static String note(Trainer.Report report) {
         StringBuilder note = new StringBuilder();
-        report.errors().forEach((name, error) -> note.append(note.isEmpty() ? "" : " ").append(String.format(Locale.ROOT, "%s %.4f", name, error)));
-        return report.skipped() == 0 ? note.toString() : note.append(" skipped ").append(report.skipped()).toString();
+        report.errors()
+                .forEach((name, error) -> note.append(note.isEmpty() ? "" : " ")
+                        .append(String.format(Locale.ROOT, "%s %.4f", name, error)));
+        return report.skipped() == 0
+                ? note.toString()
+                : note.append(" skipped ").append(report.skipped()).toString();
     }
 
     @Override

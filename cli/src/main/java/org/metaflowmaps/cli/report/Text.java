@@ -16,8 +16,7 @@ public final class Text {
     private static final int SMALLEST = 9;
     private static final boolean AVAILABLE = probe();
 
-    private Text() {
-    }
+    private Text() {}
 
     /** Returns whether text can be drawn: a machine without any font, as servers and containers often are, cannot. */
     public static boolean available() {

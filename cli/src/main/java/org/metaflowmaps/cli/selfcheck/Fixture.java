@@ -61,7 +61,9 @@ final class Fixture implements AutoCloseable {
 
     /** Names of the cases, in the file's order. */
     List<String> cases() {
-        return file.metadata().keySet().stream().filter(key -> key.startsWith(CASE)).map(key -> key.substring(CASE.length()))
+        return file.metadata().keySet().stream()
+                .filter(key -> key.startsWith(CASE))
+                .map(key -> key.substring(CASE.length()))
                 .toList();
     }
 
@@ -128,7 +130,9 @@ final class Fixture implements AutoCloseable {
 
         List<String> outputs() {
             String prefix = CASE + name + "/out/";
-            return file.entries().keySet().stream().filter(key -> key.startsWith(prefix)).map(key -> key.substring(prefix.length()))
+            return file.entries().keySet().stream()
+                    .filter(key -> key.startsWith(prefix))
+                    .map(key -> key.substring(prefix.length()))
                     .toList();
         }
     }

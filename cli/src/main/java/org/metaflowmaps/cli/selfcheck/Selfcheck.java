@@ -20,14 +20,15 @@ public final class Selfcheck {
 
     /** In float64 the last place of the sinusoids, which stay float32, is what differs between machines. */
     private static final double EXACT_VALUE_BOUND = 1e-7;
+
     private static final double EXACT_GRADIENT_BOUND = 2e-5;
 
     /** A GPU adds in another order, and its float32 functions are less exact than the CPU's. */
     private static final double GPU_BOUND = 1e-4;
 
     /** Parts of the method that this version does not have yet. */
-    private static final Pattern LATER = Pattern.compile(
-            "value_gradient.*|gradient_free.*|steered.*|search.*|fine_tune.*");
+    private static final Pattern LATER =
+            Pattern.compile("value_gradient.*|gradient_free.*|steered.*|search.*|fine_tune.*");
 
     private Selfcheck() {}
 
@@ -69,7 +70,10 @@ public final class Selfcheck {
     private static Outcome check(Fixture.Case test, Device device, DType type) throws IOException {
         Map<String, Tensor> computed = SelfcheckCases.compute(test);
         if (computed == null) {
-            return new Outcome(test.name(), LATER.matcher(test.name()).matches() ? Status.NOT_COVERED : Status.FAIL, "no counterpart");
+            return new Outcome(
+                    test.name(),
+                    LATER.matcher(test.name()).matches() ? Status.NOT_COVERED : Status.FAIL,
+                    "no counterpart");
         }
         Tensor found = computed.get(SelfcheckCases.CONDITION);
         double condition = found == null ? Double.NaN : found.item();
@@ -89,7 +93,8 @@ public final class Selfcheck {
                 worst = output;
             }
         }
-        return new Outcome(test.name(), pass && !outputs.isEmpty() ? Status.PASS : Status.FAIL, largest, worst, condition);
+        return new Outcome(
+                test.name(), pass && !outputs.isEmpty() ? Status.PASS : Status.FAIL, largest, worst, condition);
     }
 
     private static double bound(String output, Device device, DType type, double condition) {
@@ -98,12 +103,19 @@ public final class Selfcheck {
             return gradient ? EXACT_GRADIENT_BOUND : EXACT_VALUE_BOUND;
         }
         double least = device.type() == Device.Type.CUDA ? GPU_BOUND : 0;
-        return Math.max(least, gradient && !Double.isNaN(condition) ? GRADIENT_BOUND * Math.max(1, condition) : VALUE_BOUND);
+        return Math.max(
+                least, gradient && !Double.isNaN(condition) ? GRADIENT_BOUND * Math.max(1, condition) : VALUE_BOUND);
     }
 
     private static double relativeError(Tensor mine, Tensor reference) {
         Tensor exact = reference.to(DType.FLOAT64);
-        double difference = mine.detach().to(Device.CPU).to(DType.FLOAT64).reshape(exact.shape()).sub(exact).norm().item();
+        double difference = mine.detach()
+                .to(Device.CPU)
+                .to(DType.FLOAT64)
+                .reshape(exact.shape())
+                .sub(exact)
+                .norm()
+                .item();
         double size = exact.norm().item();
         // A reference of zero is met only by zero: a gradient that the loss does not have.
         return size == 0 ? (difference == 0 ? 0 : Double.POSITIVE_INFINITY) : difference / size;

@@ -79,20 +79,31 @@ final class SelfcheckCases {
         if (name.equals("unconditional_drift")) {
             Tensor time = test.in("t");
             Tensor state = test.in("x");
-            return Map.of("b", map.averageVelocity(time, time, state,
-                    Context.unconditional(state, condition(test))));
+            return Map.of("b", map.averageVelocity(time, time, state, Context.unconditional(state, condition(test))));
         }
         if (name.startsWith("jvp_")) {
             return derivative(test, map);
         }
         if (name.matches("posterior_\\d+_step")) {
-            return Map.of("x_1", new PosteriorSampler(map, steps(test)).sample(test.in("noise"), context(test)).samples());
+            return Map.of(
+                    "x_1",
+                    new PosteriorSampler(map, steps(test))
+                            .sample(test.in("noise"), context(test))
+                            .samples());
         }
         if (name.startsWith("kernel_sampler_")) {
-            return Map.of("x_1", new RefinementSampler(map, steps(test)).sample(alternately(test), guided(test)).samples());
+            return Map.of(
+                    "x_1",
+                    new RefinementSampler(map, steps(test))
+                            .sample(alternately(test), guided(test))
+                            .samples());
         }
         if (name.startsWith("flow_map_sampler_")) {
-            return Map.of("x_1", new FlowMapSampler(map, steps(test)).sample(test.in("x_0"), guided(test)).samples());
+            return Map.of(
+                    "x_1",
+                    new FlowMapSampler(map, steps(test))
+                            .sample(test.in("x_0"), guided(test))
+                            .samples());
         }
         return null;
     }
@@ -102,7 +113,11 @@ final class SelfcheckCases {
             return Map.of("v", glass(test).at(test.in("s"), test.in("x_bar"), context(test)));
         }
         if (test.name().startsWith("glass_sampler_")) {
-            return Map.of("x_1", new GlassSampler(glass(test), steps(test)).sample(test.in("noise"), context(test)).samples());
+            return Map.of(
+                    "x_1",
+                    new GlassSampler(glass(test), steps(test))
+                            .sample(test.in("noise"), context(test))
+                            .samples());
         }
         if (!test.name().equals("model_guidance_target")) {
             return null;
@@ -112,21 +127,36 @@ final class SelfcheckCases {
         Tensor start = test.in("s");
         Context context = context(test);
         Condition none = Condition.unlabelled(map.classes(), state.size(0), state.device());
-        // A pair whose noise is -flow_target·s and whose data are flow_target·(1-s), both moved by x, passes through x at s with that velocity.
+        // A pair whose noise is -flow_target·s and whose data are flow_target·(1-s), both moved by x, passes through x
+        // at s with that velocity.
         Tensor flow = test.in("flow_target");
         Tensor wide = MetaFlowMap.perItem(start, state);
-        Pair pair = new Pair(start, start, null, state.sub(flow.mul(wide)), state.add(flow.mul(wide.neg().add(1))), context);
-        return Map.of("v_guided", map.averageVelocity(start, start, state, context),
-                "v_unconditional", map.averageVelocity(start, start, state, context.with(none)),
-                "target", new Velocity.Guided(0).atStart(map, pair));
+        Pair pair = new Pair(
+                start,
+                start,
+                null,
+                state.sub(flow.mul(wide)),
+                state.add(flow.mul(wide.neg().add(1))),
+                context);
+        return Map.of(
+                "v_guided",
+                map.averageVelocity(start, start, state, context),
+                "v_unconditional",
+                map.averageVelocity(start, start, state, context.with(none)),
+                "target",
+                new Velocity.Guided(0).atStart(map, pair));
     }
 
     /** The conditional drift of the file's teacher, guided as the case says. */
     private static ConditionalDrift glass(Fixture.Case test) throws IOException {
         FlowMapTransformer teacher = test.fixture().network("teacher");
-        double builtIn = test.numbers().path("teacher").asString("").equals("dmf") ? test.numbers().path("omega").asDouble() : 0;
+        double builtIn = test.numbers().path("teacher").asString("").equals("dmf")
+                ? test.numbers().path("omega").asDouble()
+                : 0;
         // The public code's floor, where the case names one.
-        return new Glass(new GuidedDrift(new NetworkDrift(teacher), teacher.classes(), builtIn), test.numbers().path("eps").asDouble(1e-6));
+        return new Glass(
+                new GuidedDrift(new NetworkDrift(teacher), teacher.classes(), builtIn),
+                test.numbers().path("eps").asDouble(1e-6));
     }
 
     private static int steps(Fixture.Case test) {
@@ -145,7 +175,9 @@ final class SelfcheckCases {
         int[] calls = {-1};
         return () -> {
             int call = calls[0]++;
-            return call < 0 ? test.in("x_0") : test.in(call % 2 == 0 ? "posterior_noise" : "renoise").select(0, call / 2);
+            return call < 0
+                    ? test.in("x_0")
+                    : test.in(call % 2 == 0 ? "posterior_noise" : "renoise").select(0, call / 2);
         };
     }
 
@@ -240,16 +272,20 @@ final class SelfcheckCases {
             Tensor error = residual.square().reshape(items, -1).sum(false, 1);
             Tensor weight = switch (weighting) {
                 case Weighting.Adaptive adaptive -> error.add(adaptive.c()).pow(-adaptive.p());
-                case Weighting.LogVariance lv -> error.mul((double) items / velocity.numel()).add(1).reciprocal();
+                case Weighting.LogVariance lv ->
+                    error.mul((double) items / velocity.numel()).add(1).reciprocal();
                 default -> Torch.onesLike(error);
             };
             Tensor sizes = velocity.square().reshape(items, -1).sum(false, 1).sqrt();
-            return scope.keep(sizes.mul(weight).norm().div(error.sqrt().mul(weight).norm()));
+            return scope.keep(
+                    sizes.mul(weight).norm().div(error.sqrt().mul(weight).norm()));
         }
     }
 
     private static Weighting adaptive(Fixture.Case test) {
-        return new Weighting.Adaptive(test.numbers().path("adaptive_p").asDouble(), test.numbers().path("adaptive_c").asDouble());
+        return new Weighting.Adaptive(
+                test.numbers().path("adaptive_p").asDouble(),
+                test.numbers().path("adaptive_c").asDouble());
     }
 
     private static Pair pair(Fixture.Case test, Tensor end) {
@@ -270,17 +306,25 @@ final class SelfcheckCases {
         Tensor gradients = test.in("grads");
         Device device = first.device();
         try (ParameterArena arena = new ParameterArena(Map.of("p", first.shape()), device, test.type());
-                RAdam optimizer = new RAdam(arena, test.numbers().path("beta1").asDouble(), test.numbers().path("beta2").asDouble(),
+                RAdam optimizer = new RAdam(
+                        arena,
+                        test.numbers().path("beta1").asDouble(),
+                        test.numbers().path("beta2").asDouble(),
                         test.numbers().path("eps").asDouble());
                 Autograd.Mode off = Autograd.noGrad()) {
             arena.get("p").copy_(first);
-            try (MovingAverage average = new MovingAverage(arena, test.numbers().path("ema_decay").asDouble(), 0)) {
+            try (MovingAverage average =
+                    new MovingAverage(arena, test.numbers().path("ema_decay").asDouble(), 0)) {
                 for (long step = 0; step < gradients.size(0); step++) {
                     arena.view("p", arena.gradients()).copy_(gradients.select(0, step));
                     optimizer.step(test.numbers().path("lr").asDouble());
                     average.update(step);
                 }
-                return Map.of("p", arena.get("p").detach().clone(), "ema", arena.view("p", average.values()).clone());
+                return Map.of(
+                        "p",
+                        arena.get("p").detach().clone(),
+                        "ema",
+                        arena.view("p", average.values()).clone());
             }
         }
     }

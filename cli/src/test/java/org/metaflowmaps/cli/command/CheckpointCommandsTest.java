@@ -66,15 +66,25 @@ final class CheckpointCommandsTest {
     @Test
     void inspectShowsTensorsAndTheNetwork() {
         String out = mfm("inspect", trained).succeeded().out();
-        assertTrue(out.lines().anyMatch(line -> line.matches("dit\\.x_embedder\\.proj\\.weight +float32 +\\[8, 1, 14, 14]")), out);
+        assertTrue(
+                out.lines()
+                        .anyMatch(line -> line.matches("dit\\.x_embedder\\.proj\\.weight +float32 +\\[8, 1, 14, 14]")),
+                out);
         assertTrue(out.lines().anyMatch(line -> line.matches("train/values +float32 +\\[\\d+]")), out);
         assertTrue(out.lines().anyMatch(line -> line.matches("[\\d,]+ tensors, [\\d,]+ numbers, [\\d,]+ bytes")), out);
-        assertTrue(out.contains("metadata step = 4") && out.contains("metadata network = {\"") && out.contains("..."), out);
+        assertTrue(
+                out.contains("metadata step = 4") && out.contains("metadata network = {\"") && out.contains("..."),
+                out);
         assertTrue(out.contains("layout: MFM, names under 'dit.'"), out);
-        assertTrue(out.contains("network: 8 wide, 2 blocks") && out.contains("items 1x28x28 in patches of 14, 10 classes"), out);
+        assertTrue(
+                out.contains("network: 8 wide, 2 blocks") && out.contains("items 1x28x28 in patches of 14, 10 classes"),
+                out);
         assertTrue(out.contains("whole: every tensor"), out);
         assertTrue(out.startsWith("layout: MFM"), "the summary comes first: " + out);
-        assertTrue(out.indexOf("whole: ") < out.indexOf("metadata ") && out.indexOf("metadata ") < out.indexOf("train/values"), out);
+        assertTrue(
+                out.indexOf("whole: ") < out.indexOf("metadata ")
+                        && out.indexOf("metadata ") < out.indexOf("train/values"),
+                out);
         mfm("inspect", trained, "--prefix", "nosuch").failed("--prefix 'nosuch'", "[dit.]");
         mfm("convert", trained, path("nosuch.pt"), "--prefix", "nosuch").failed("--prefix 'nosuch'", "[dit.]");
         assertEquals(out, mfm("inspect", trained, "--prefix", "dit").succeeded().out());
@@ -86,28 +96,41 @@ final class CheckpointCommandsTest {
     @Test
     void aCheckpointIsConvertedThereAndBack() throws IOException {
         String there = mfm("convert", trained, path("there.pt")).succeeded().out();
-        assertTrue(there.contains("no part of the network and were left out:") && there.contains("  train/values"), there);
+        assertTrue(
+                there.contains("no part of the network and were left out:") && there.contains("  train/values"), there);
         String inspected = mfm("inspect", path("there.pt")).succeeded().out();
         assertTrue(inspected.contains("layout: MFM, names under 'dit.'") && inspected.contains("whole: "), inspected);
-        assertFalse(mfm("convert", path("there.pt"), path("back.safetensors"), "--out-prefix", "model.").succeeded().out()
+        assertFalse(mfm("convert", path("there.pt"), path("back.safetensors"), "--out-prefix", "model.")
+                .succeeded()
+                .out()
                 .contains("left out"));
         try (SafetensorsFile before = SafetensorsFile.open(Path.of(trained));
                 SafetensorsFile after = SafetensorsFile.open(folder.resolve("back.safetensors"))) {
-            List<String> names = before.entries().keySet().stream().filter(name -> name.startsWith("dit.")).toList();
+            List<String> names = before.entries().keySet().stream()
+                    .filter(name -> name.startsWith("dit."))
+                    .toList();
             assertEquals(names.size(), after.entries().size());
             for (String name : names) {
                 assertEquals(-1, before.bytes(name).mismatch(after.bytes(name.replaceFirst("dit", "model"))), name);
             }
         }
-        mfm("sample", path("there.pt"), "--device", "cpu", "--count", "1", "--out", path("c.safetensors")).succeeded();
-        mfm("convert", path("there.pt"), path("averaged.pt"), "--out-prefix", "ema.").succeeded();
+        mfm("sample", path("there.pt"), "--device", "cpu", "--count", "1", "--out", path("c.safetensors"))
+                .succeeded();
+        mfm("convert", path("there.pt"), path("averaged.pt"), "--out-prefix", "ema.")
+                .succeeded();
         String averaged = mfm("inspect", path("averaged.pt")).succeeded().out();
         assertTrue(averaged.contains("names under 'ema.'") && averaged.contains("whole: "), averaged);
         mfm("convert", trained, path("slim.safetensors")).succeeded();
-        mfm("sample", trained, "--device", "cpu", "--count", "1", "--out", path("a.safetensors")).succeeded();
-        mfm("sample", path("slim.safetensors"), "--device", "cpu", "--count", "1", "--out", path("b.safetensors")).succeeded();
-        assertArrayEquals(Files.readAllBytes(folder.resolve("a.safetensors")), Files.readAllBytes(folder.resolve("b.safetensors")));
-        assertArrayEquals(Files.readAllBytes(folder.resolve("a.safetensors")), Files.readAllBytes(folder.resolve("c.safetensors")));
+        mfm("sample", trained, "--device", "cpu", "--count", "1", "--out", path("a.safetensors"))
+                .succeeded();
+        mfm("sample", path("slim.safetensors"), "--device", "cpu", "--count", "1", "--out", path("b.safetensors"))
+                .succeeded();
+        assertArrayEquals(
+                Files.readAllBytes(folder.resolve("a.safetensors")),
+                Files.readAllBytes(folder.resolve("b.safetensors")));
+        assertArrayEquals(
+                Files.readAllBytes(folder.resolve("a.safetensors")),
+                Files.readAllBytes(folder.resolve("c.safetensors")));
         assertTrue(Files.size(folder.resolve("slim.safetensors")) < Files.size(Path.of(trained)) / 2);
     }
 
@@ -115,7 +138,8 @@ final class CheckpointCommandsTest {
     void typesAreChangedWhereAsked() throws IOException {
         mfm("convert", trained, path("half.pt"), "--dtype", "bf16").succeeded();
         try (PyTorchFile half = PyTorchFile.open(folder.resolve("half.pt"))) {
-            assertTrue(half.entries().values().stream().allMatch(entry -> entry.dtype().toString().equals("bfloat16")));
+            assertTrue(half.entries().values().stream()
+                    .allMatch(entry -> entry.dtype().toString().equals("bfloat16")));
         }
         mfm("convert", trained, path("x.pt"), "--dtype", "int8").refused("--dtype", "f32, f16, bf16");
     }
@@ -132,13 +156,23 @@ final class CheckpointCommandsTest {
             Safetensors.write(partly, Map.of(), tensors);
         }
         List<String> before = files(folder);
-        mfm("convert", partly.toString(), path("whole.pt")).failed(partly.toString(), "dit.final_layer.linear.bias is missing",
-                "dit.more is not part of the network", "--lenient");
+        mfm("convert", partly.toString(), path("whole.pt"))
+                .failed(
+                        partly.toString(),
+                        "dit.final_layer.linear.bias is missing",
+                        "dit.more is not part of the network",
+                        "--lenient");
         assertEquals(before, files(folder));
         String inspected = mfm("inspect", partly.toString()).succeeded().out();
-        assertTrue(inspected.contains("not whole in 2 places:") && inspected.contains("  dit.more is not part of the network"), inspected);
-        String out = mfm("convert", partly.toString(), path("partly.pt"), "--lenient").succeeded().out();
-        assertTrue(out.contains("2 tensors do not fit:") && out.contains("  dit.final_layer.linear.bias is missing"), out);
+        assertTrue(
+                inspected.contains("not whole in 2 places:")
+                        && inspected.contains("  dit.more is not part of the network"),
+                inspected);
+        String out = mfm("convert", partly.toString(), path("partly.pt"), "--lenient")
+                .succeeded()
+                .out();
+        assertTrue(
+                out.contains("2 tensors do not fit:") && out.contains("  dit.final_layer.linear.bias is missing"), out);
     }
 
     @Test
@@ -148,7 +182,8 @@ final class CheckpointCommandsTest {
             Safetensors.write(plain, Map.of(), Map.of("a", Torch.zeros(2), "b", Torch.zeros(3)));
         }
         assertTrue(mfm("inspect", plain.toString()).succeeded().out().contains("layout: none that mfm knows"));
-        mfm("convert", plain.toString(), path("plain.pt")).failed(plain.toString(), "no network that mfm knows", "--lenient");
+        mfm("convert", plain.toString(), path("plain.pt"))
+                .failed(plain.toString(), "no network that mfm knows", "--lenient");
         mfm("convert", plain.toString(), path("plain.pt"), "--lenient").succeeded();
         try (TensorFile copy = TensorFile.open(folder.resolve("plain.pt"))) {
             assertEquals(Set.of("a", "b"), copy.entries().keySet());
@@ -165,7 +200,9 @@ final class CheckpointCommandsTest {
         try (TensorFile file = TensorFile.open(Path.of(trained));
                 TensorScope scope = TensorScope.open()) {
             Map<String, Tensor> tensors = new LinkedHashMap<>();
-            file.entries().keySet().stream().filter(name -> name.startsWith("dit.")).forEach(name -> tensors.put(name, file.view(name)));
+            file.entries().keySet().stream()
+                    .filter(name -> name.startsWith("dit."))
+                    .forEach(name -> tensors.put(name, file.view(name)));
             Safetensors.write(bare, Map.of(), tensors);
         }
         String inspected = mfm("inspect", bare.toString()).succeeded().out();
@@ -173,9 +210,20 @@ final class CheckpointCommandsTest {
         mfm("convert", bare.toString(), path("bare.pt")).succeeded();
         mfm("sample", bare.toString(), "--out", path("bare.png")).failed("is_zero_data");
         String run = path("begun");
-        tiny("train", "quickstart", "--device", "cpu", "--out", run, "init=" + bare).failed("init names", "is_zero_data");
-        tiny("train", "quickstart", "--device", "cpu", "--out", run, "init=" + bare, "model.transformer.is_zero_data=false").succeeded();
-        tiny("train", "quickstart", "--device", "cpu", "--out", path("again"), "init=" + trained).succeeded();
+        tiny("train", "quickstart", "--device", "cpu", "--out", run, "init=" + bare)
+                .failed("init names", "is_zero_data");
+        tiny(
+                        "train",
+                        "quickstart",
+                        "--device",
+                        "cpu",
+                        "--out",
+                        run,
+                        "init=" + bare,
+                        "model.transformer.is_zero_data=false")
+                .succeeded();
+        tiny("train", "quickstart", "--device", "cpu", "--out", path("again"), "init=" + trained)
+                .succeeded();
     }
 
     /** A file whose pickle would delete everything, were it run. */

@@ -47,17 +47,34 @@ final class EvaluateCommandTest {
     void distancesAreATableFilesAndAPicture() throws IOException {
         long live = NativeMemory.liveTensors();
         Path out = folder.resolve("evaluation");
-        String text = mfm("evaluate", "fashion-mnist", checkpoint, "--device", "cpu", "--images", "40", "--steps", "1,2",
-                "--glass", "2", "--times", "0,0.5",
-                "--out", out.toString()).succeeded().out();
+        String text = mfm(
+                        "evaluate",
+                        "fashion-mnist",
+                        checkpoint,
+                        "--device",
+                        "cpu",
+                        "--images",
+                        "40",
+                        "--steps",
+                        "1,2",
+                        "--glass",
+                        "2",
+                        "--times",
+                        "0,0.5",
+                        "--out",
+                        out.toString())
+                .succeeded()
+                .out();
         assertTrue(text.startsWith("Fréchet distance of 40 posterior draws"), text);
         assertTrue(text.endsWith(out + System.lineSeparator()), text);
-        List<String> files = Text.available() ? List.of("frechet.csv", "frechet.md", "frechet.png") : List.of("frechet.csv", "frechet.md");
+        List<String> files = Text.available()
+                ? List.of("frechet.csv", "frechet.md", "frechet.png")
+                : List.of("frechet.csv", "frechet.md");
         assertEquals(files, files(out));
         List<String> rows = rows(out);
         assertEquals("time,sampler,steps,evaluations,to_noised,to_others,floor,images,seconds", rows.getFirst());
-        List<String> begin = List.of("0.0,MFM,1,1,", "0.0,MFM,2,2,", "0.0,GLASS,2,2,", "0.5,MFM,1,1,", "0.5,MFM,2,2,",
-                "0.5,GLASS,2,2,");
+        List<String> begin = List.of(
+                "0.0,MFM,1,1,", "0.0,MFM,2,2,", "0.0,GLASS,2,2,", "0.5,MFM,1,1,", "0.5,MFM,2,2,", "0.5,GLASS,2,2,");
         assertEquals(begin.size() + 1, rows.size());
         for (int i = 0; i < begin.size(); i++) {
             String row = rows.get(i + 1);
@@ -66,24 +83,61 @@ final class EvaluateCommandTest {
             double floor = Double.parseDouble(cells[6]);
             assertTrue(floor > 0 && Double.parseDouble(cells[5]) > floor, row);
         }
-        assertEquals(2 + 2 + begin.size(), Files.readAllLines(out.resolve("frechet.md")).size());
+        assertEquals(
+                2 + 2 + begin.size(),
+                Files.readAllLines(out.resolve("frechet.md")).size());
         if (Text.available()) {
             assertNotNull(ImageIO.read(out.resolve("frechet.png").toFile()));
         }
         // The map as its own teacher: the same drift, the same distances.
         Path again = folder.resolve("again");
-        mfm("evaluate", "fashion-mnist", checkpoint, "--teacher", checkpoint, "--device", "cpu", "--images", "40", "--steps",
-                "1,2", "--glass", "2", "--times",
-                "0,0.5", "--out", again.toString()).succeeded();
+        mfm(
+                        "evaluate",
+                        "fashion-mnist",
+                        checkpoint,
+                        "--teacher",
+                        checkpoint,
+                        "--device",
+                        "cpu",
+                        "--images",
+                        "40",
+                        "--steps",
+                        "1,2",
+                        "--glass",
+                        "2",
+                        "--times",
+                        "0,0.5",
+                        "--out",
+                        again.toString())
+                .succeeded();
         assertEquals(untimed(rows), untimed(rows(again)));
         assertEquals(live, NativeMemory.liveTensors());
     }
 
     private static String evaluations(String map, String... more) throws IOException {
         Path out = folder.resolve("guided");
-        mfm(Stream.concat(Stream.of("evaluate", "fashion-mnist", map, "--teacher", checkpoint, "--device", "cpu", "--images",
-                "4", "--steps", "1",
-                "--glass", "2", "--times", "0.5", "--out", out.toString()), Stream.of(more)).toArray(String[]::new)).succeeded();
+        mfm(Stream.concat(
+                                Stream.of(
+                                        "evaluate",
+                                        "fashion-mnist",
+                                        map,
+                                        "--teacher",
+                                        checkpoint,
+                                        "--device",
+                                        "cpu",
+                                        "--images",
+                                        "4",
+                                        "--steps",
+                                        "1",
+                                        "--glass",
+                                        "2",
+                                        "--times",
+                                        "0.5",
+                                        "--out",
+                                        out.toString()),
+                                Stream.of(more))
+                        .toArray(String[]::new))
+                .succeeded();
         return rows(out).get(2);
     }
 
@@ -91,23 +145,45 @@ final class EvaluateCommandTest {
     @Test
     void guidanceIsOfTheMapsOwnScales() throws IOException {
         Path run = folder.resolve("scaled");
-        tiny("train", "quickstart", "--device", "cpu", "--out", run.toString(),
-                "model.transformer.model_guidance_class_ws=[2.5]", "guidance=2.5",
-                "loss.velocity=guided").succeeded();
+        tiny(
+                        "train",
+                        "quickstart",
+                        "--device",
+                        "cpu",
+                        "--out",
+                        run.toString(),
+                        "model.transformer.model_guidance_class_ws=[2.5]",
+                        "guidance=2.5",
+                        "loss.velocity=guided")
+                .succeeded();
         String scaled = run.resolve("checkpoint.safetensors").toString();
         assertTrue(evaluations(scaled).startsWith("0.5,GLASS,2,4,"));
         assertTrue(evaluations(scaled, "--guidance", "1").startsWith("0.5,GLASS,2,2,"));
         assertTrue(evaluations(checkpoint).startsWith("0.5,GLASS,2,2,"));
-        mfm("evaluate", "fashion-mnist", checkpoint, "--guidance", "2.25", "--device", "cpu").failed("--guidance 2.25", "1.0");
+        mfm("evaluate", "fashion-mnist", checkpoint, "--guidance", "2.25", "--device", "cpu")
+                .failed("--guidance 2.25", "1.0");
     }
 
     @Test
     void driftsOfThreeKindsAreCompared() {
-        String out = mfm("evaluate", "drift", checkpoint, "--device", "cpu", "--items", "3", "--draws", "2", "--times",
-                "0,0.5").succeeded().out();
+        String out = mfm(
+                        "evaluate",
+                        "drift",
+                        checkpoint,
+                        "--device",
+                        "cpu",
+                        "--items",
+                        "3",
+                        "--draws",
+                        "2",
+                        "--times",
+                        "0,0.5")
+                .succeeded()
+                .out();
         List<String> lines = out.lines().toList();
         assertEquals(4, lines.size(), out);
-        assertTrue(lines.get(2).strip().startsWith("0.0 ") && lines.get(3).strip().startsWith("0.5 "), out);
+        assertTrue(
+                lines.get(2).strip().startsWith("0.0 ") && lines.get(3).strip().startsWith("0.5 "), out);
         assertEquals(6, lines.get(3).strip().split(" +", -1).length, out);
     }
 
@@ -117,14 +193,24 @@ final class EvaluateCommandTest {
         mfm("evaluate", "fashion-mnist", checkpoint, "--times", "1.5").failed("--times 1.5", "0 to 1");
         mfm("evaluate", "fashion-mnist", checkpoint, "--steps", "0").failed("--steps [0]");
         mfm("evaluate", "fashion-mnist", checkpoint, "--glass", "-1").failed("--glass [-1]");
-        mfm("evaluate", "fashion-mnist", checkpoint, "--teacher",
-                folder.resolve("missing").toString()).failed("missing does not exist");
+        mfm(
+                        "evaluate",
+                        "fashion-mnist",
+                        checkpoint,
+                        "--teacher",
+                        folder.resolve("missing").toString())
+                .failed("missing does not exist");
         mfm("evaluate", "drift", checkpoint, "--items", "0").failed("--items 0", "at least 1");
         mfm("evaluate", "drift", checkpoint, "--device", "cpu", "--times", "1").failed("time 1.0");
         mfm("evaluate", "drift", checkpoint, "--device", "cpu", "--draws", "3").failed("3 draws");
         mfm("evaluate", "drift").refused("CHECKPOINT", "--pretrained");
-        mfm("classifier", "--data", folder.toString(), "--out",
-                folder.resolve("c.safetensors").toString()).failed("train-images-idx3-ubyte");
+        mfm(
+                        "classifier",
+                        "--data",
+                        folder.toString(),
+                        "--out",
+                        folder.resolve("c.safetensors").toString())
+                .failed("train-images-idx3-ubyte");
         Command none = mfm("evaluate");
         assertEquals(2, none.code());
         assertTrue(none.err().startsWith("Usage: mfm evaluate"), none.err());

@@ -41,16 +41,26 @@ final class EvaluateMixtureTest {
 
     private static String trained(String name, String setting) {
         Path out = folder.resolve(name);
-        mfm("train", "mixture/meta-flow-map", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2",
-                "checkpoint_every=2", "model.mlp.width=8", "optimizer.decay=0",
-                setting).succeeded();
+        mfm(
+                        "train",
+                        "mixture/meta-flow-map",
+                        "--device",
+                        "cpu",
+                        "--out",
+                        out.toString(),
+                        "batch=8",
+                        "steps=2",
+                        "checkpoint_every=2",
+                        "model.mlp.width=8",
+                        "optimizer.decay=0",
+                        setting)
+                .succeeded();
         return out.resolve("checkpoint.safetensors").toString();
     }
 
-
     private static Command evaluate(String... more) {
-        List<String> all = new ArrayList<>(List.of("evaluate", "mixture", "--device", "cpu", "--contexts", "3", "--draws", "20",
-                "--projections", "4"));
+        List<String> all = new ArrayList<>(List.of(
+                "evaluate", "mixture", "--device", "cpu", "--contexts", "3", "--draws", "20", "--projections", "4"));
         all.addAll(List.of(more));
         return mfm(all.toArray(String[]::new));
     }
@@ -70,25 +80,56 @@ final class EvaluateMixtureTest {
     void severalMapsAreOneTable() throws IOException {
         long live = NativeMemory.liveTensors();
         Path json = folder.resolve("table.json");
-        String out = evaluate(first, second, "--time", "0.3,0.8", "--mmd", "--out", json.toString()).succeeded().out();
+        String out = evaluate(first, second, "--time", "0.3,0.8", "--mmd", "--out", json.toString())
+                .succeeded()
+                .out();
         assertEquals(live, NativeMemory.liveTensors());
         List<String> lines = out.lines().toList();
         // Two metrics at two times.
-        assertEquals(4, lines.stream().filter(line -> line.startsWith("| " + first)).count(), out);
-        assertEquals(4, lines.stream().filter(line -> line.startsWith("| " + second)).count(), out);
-        List<String> header = List.of(lines.stream().filter(line -> line.startsWith("| map")).findFirst().orElseThrow()
+        assertEquals(
+                4, lines.stream().filter(line -> line.startsWith("| " + first)).count(), out);
+        assertEquals(
+                4, lines.stream().filter(line -> line.startsWith("| " + second)).count(), out);
+        List<String> header = List.of(lines.stream()
+                .filter(line -> line.startsWith("| map"))
+                .findFirst()
+                .orElseThrow()
                 .split(" *\\| *", -1));
-        assertEquals(List.of("", "map", "floor", "1 step", "2 steps", "4 steps", "GLASS 4", "GLASS 16", "GLASS 64",
-                "1 step / floor", ""), header);
+        assertEquals(
+                List.of(
+                        "",
+                        "map",
+                        "floor",
+                        "1 step",
+                        "2 steps",
+                        "4 steps",
+                        "GLASS 4",
+                        "GLASS 16",
+                        "GLASS 64",
+                        "1 step / floor",
+                        ""),
+                header);
         JsonNode tree = JsonMapper.shared().readTree(Files.readString(json));
         for (String metric : List.of("sliced_w2", "squared_mmd")) {
             assertEquals(2, tree.get(metric).get("maps").size());
             assertEquals(2, tree.get(metric).get("maps").get(first).get("4").size());
             assertEquals(2, tree.get(metric).get("floor").size());
         }
-        String row = lines.stream().filter(line -> line.startsWith("| " + first)).findFirst().orElseThrow();
-        assertTrue(row.contains(String.format(Locale.ROOT, "%.4f", tree.get("sliced_w2").get("maps").get(first).get("1").get(0)
-                .asDouble())), row);
+        String row = lines.stream()
+                .filter(line -> line.startsWith("| " + first))
+                .findFirst()
+                .orElseThrow();
+        assertTrue(
+                row.contains(String.format(
+                        Locale.ROOT,
+                        "%.4f",
+                        tree.get("sliced_w2")
+                                .get("maps")
+                                .get(first)
+                                .get("1")
+                                .get(0)
+                                .asDouble())),
+                row);
     }
 
     @Test
@@ -97,7 +138,8 @@ final class EvaluateMixtureTest {
         String once = evaluate(first, "--time", "0.5").succeeded().out();
         evaluate(first, "--time", "0.5", "--out", page.toString()).succeeded();
         assertEquals(once, Files.readString(page));
-        String other = evaluate(first, "--time", "0.5", "--seed", "2").succeeded().out();
+        String other =
+                evaluate(first, "--time", "0.5", "--seed", "2").succeeded().out();
         assertTrue(!other.equals(once));
     }
 
@@ -114,9 +156,23 @@ final class EvaluateMixtureTest {
     }
 
     private static String drifts(Path checkpoint, String... more) {
-        return mfm(Stream.concat(Stream.of("evaluate", "drift", checkpoint.toString(), "--device", "cpu", "--items", "5",
-                "--draws", "2", "--times", "0.5"),
-                Stream.of(more)).toArray(String[]::new)).succeeded().out();
+        return mfm(Stream.concat(
+                                Stream.of(
+                                        "evaluate",
+                                        "drift",
+                                        checkpoint.toString(),
+                                        "--device",
+                                        "cpu",
+                                        "--items",
+                                        "5",
+                                        "--draws",
+                                        "2",
+                                        "--times",
+                                        "0.5"),
+                                Stream.of(more))
+                        .toArray(String[]::new))
+                .succeeded()
+                .out();
     }
 
     private static List<String> rows(String out) {
@@ -152,8 +208,12 @@ final class EvaluateMixtureTest {
         assertEquals(3, out.lines().count(), out);
         assertTrue(out.lines().toList().getLast().strip().startsWith("0.5 "), out);
         assertTrue(out.startsWith("5 items of the training data of " + folder), out);
-        assertEquals(rows(out), rows(drifts(withOtherLabels())), "labels were dropped in training: their rows are not asked");
-        Path alone = Files.copy(Path.of(first), Files.createDirectory(folder.resolve("alone")).resolve("checkpoint.safetensors"));
+        assertEquals(
+                rows(out),
+                rows(drifts(withOtherLabels())),
+                "labels were dropped in training: their rows are not asked");
+        Path alone = Files.copy(
+                Path.of(first), Files.createDirectory(folder.resolve("alone")).resolve("checkpoint.safetensors"));
         mfm("evaluate", "drift", alone.toString(), "--device", "cpu").failed("no config.yaml beside it", "--config");
         assertEquals(rows(out), rows(drifts(alone, "--config", "mixture/distill")));
         mfm("evaluate", "drift", first, "--config", "quickstart", "--device", "cpu")
@@ -164,8 +224,18 @@ final class EvaluateMixtureTest {
     @Test
     void aFlowHasNoPosteriors() {
         Path out = folder.resolve("flow");
-        mfm("train", "mixture/flow", "--device", "cpu", "--out", out.toString(), "batch=8", "steps=2", "checkpoint_every=2",
-                "model.mlp.width=8", "optimizer.decay=0")
+        mfm(
+                        "train",
+                        "mixture/flow",
+                        "--device",
+                        "cpu",
+                        "--out",
+                        out.toString(),
+                        "batch=8",
+                        "steps=2",
+                        "checkpoint_every=2",
+                        "model.mlp.width=8",
+                        "optimizer.decay=0")
                 .succeeded();
         String flow = out.resolve("checkpoint.safetensors").toString();
         evaluate(flow, "--time", "0.5").failed(flow, "without contexts", "layout meta-flow-map");

@@ -20,12 +20,12 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.cli.Command;
-import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.Checkpoint;
+import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
 /** A folder of images from its check to samples by class name. */
@@ -46,23 +46,42 @@ final class ImageFolderCommandsTest {
                 for (int at = 0; at < 20; at++) {
                     image.setRGB(at % 5, at / 5, random.nextInt());
                 }
-                ImageIO.write(image, "png", data.resolve(name).resolve(i + ".png").toFile());
+                ImageIO.write(
+                        image, "png", data.resolve(name).resolve(i + ".png").toFile());
             }
         }
     }
 
     private Command train(Path run, String... more) {
-        Stream<String> first = Stream.of("train", "quickstart", "--device", "cpu", "--out", run.toString(), "--data", data.toString());
-        Stream<String> settings = Stream.of("data.kind=images", "data.size=4", "data.channels=3", "data.hold_out=3", "data.flip=true",
-                "model.transformer.input_size=4", "model.transformer.in_channels=3", "model.transformer.label_dim=3",
-                        "model.transformer.patch_size=2");
-        return mfm(Stream.of(first, Command.TINY.stream(), settings, Stream.of(more)).flatMap(part -> part).toArray(String[]::new));
+        Stream<String> first =
+                Stream.of("train", "quickstart", "--device", "cpu", "--out", run.toString(), "--data", data.toString());
+        Stream<String> settings = Stream.of(
+                "data.kind=images",
+                "data.size=4",
+                "data.channels=3",
+                "data.hold_out=3",
+                "data.flip=true",
+                "model.transformer.input_size=4",
+                "model.transformer.in_channels=3",
+                "model.transformer.label_dim=3",
+                "model.transformer.patch_size=2");
+        return mfm(Stream.of(first, Command.TINY.stream(), settings, Stream.of(more))
+                .flatMap(part -> part)
+                .toArray(String[]::new));
     }
 
     private static Command resume(Path run, String... more) {
-        return mfm(Stream.concat(Stream.of("train", run.resolve("config.yaml").toString(), "--device", "cpu", "--out", run.toString(),
-                "--resume"),
-                Stream.of(more)).toArray(String[]::new));
+        return mfm(Stream.concat(
+                        Stream.of(
+                                "train",
+                                run.resolve("config.yaml").toString(),
+                                "--device",
+                                "cpu",
+                                "--out",
+                                run.toString(),
+                                "--resume"),
+                        Stream.of(more))
+                .toArray(String[]::new));
     }
 
     private Path damage(String name) throws IOException {
@@ -77,7 +96,10 @@ final class ImageFolderCommandsTest {
     void classesKeepTheirNames() throws IOException {
         Path run = folder.resolve("named");
         String out = train(run).succeeded().out();
-        assertTrue(out.contains("18 images in 3 classes (Café 6, Cat, tabby 6, cattle 6), 3 of them held out; passed over: nothing"), out);
+        assertTrue(
+                out.contains("18 images in 3 classes (Café 6, Cat, tabby 6, cattle 6), 3 of them held out; passed over:"
+                        + " nothing"),
+                out);
         String checkpoint = run.resolve("checkpoint.safetensors").toString();
         assertEquals(List.of("Café", "Cat, tabby", "cattle"), Checkpoint.classNames(Path.of(checkpoint)));
         assertArrayEquals(new long[] {1}, labels(checkpoint, "Cat, tabby"));
@@ -87,14 +109,29 @@ final class ImageFolderCommandsTest {
         mfm("sample", checkpoint, "--class", "cofe").failed("--class 'cofe' is not known: did you mean 'Café'?");
         mfm("sample", checkpoint, "--class", "7").failed("--class 7 is out of range", "0 to 2", "3 for no label");
         Files.move(data.resolve("cattle"), data.resolve("dog"));
-        resume(run, "steps=6").failed("was written with other classes: now 3 (Café, Cat, tabby, dog), then 3 (Café, Cat, tabby, cattle)");
+        resume(run, "steps=6")
+                .failed("was written with other classes: now 3 (Café, Cat, tabby, dog), then 3 (Café, Cat, tabby,"
+                        + " cattle)");
     }
 
     private long[] labels(String checkpoint, String classes) throws IOException {
         Path out = folder.resolve("samples.safetensors");
-        mfm("sample", checkpoint, "--class", classes, "--count", "1", "--steps", "1", "--device", "cpu", "--out", out.toString())
+        mfm(
+                        "sample",
+                        checkpoint,
+                        "--class",
+                        classes,
+                        "--count",
+                        "1",
+                        "--steps",
+                        "1",
+                        "--device",
+                        "cpu",
+                        "--out",
+                        out.toString())
                 .succeeded();
-        try (SafetensorsFile file = SafetensorsFile.open(out); TensorScope scope = TensorScope.open()) {
+        try (SafetensorsFile file = SafetensorsFile.open(out);
+                TensorScope scope = TensorScope.open()) {
             return Safetensors.view(file, "labels").toLongArray();
         }
     }
@@ -112,8 +149,12 @@ final class ImageFolderCommandsTest {
         byte[] good = Files.readAllBytes(data.resolve("cattle/2.png"));
         Path broken = damage("cattle/2.png");
         Path run = folder.resolve("stopped");
-        train(run, "accumulate=2", "batch=2", "steps=6", "data.workers=" + workers).failed(broken + " cannot be read", "it is a GIF image",
-                "set data.on_error=skip", run.resolve("checkpoint.safetensors") + ": continue from it with --resume");
+        train(run, "accumulate=2", "batch=2", "steps=6", "data.workers=" + workers)
+                .failed(
+                        broken + " cannot be read",
+                        "it is a GIF image",
+                        "set data.on_error=skip",
+                        run.resolve("checkpoint.safetensors") + ": continue from it with --resume");
         assertTrue(Files.exists(run.resolve("checkpoint.safetensors")));
         Files.write(broken, good);
         resume(run).succeeded();
@@ -131,13 +172,17 @@ final class ImageFolderCommandsTest {
         assertTrue(replaced == 2 || replaced == 3, "32 items of 15 are two epochs and a bit, replaced: " + replaced);
         Path parts = folder.resolve("parts");
         assertEquals(1, train(parts, "steps=8").code());
-        assertEquals(0, resume(parts, "data.on_error=skip", "data.workers=3", "steps=5").code());
-        assertEquals(0, resume(parts, "data.on_error=skip", "data.workers=0", "steps=8").code());
+        assertEquals(
+                0,
+                resume(parts, "data.on_error=skip", "data.workers=3", "steps=5").code());
+        assertEquals(
+                0,
+                resume(parts, "data.on_error=skip", "data.workers=0", "steps=8").code());
         assertArrayEquals(checkpoint(whole), checkpoint(parts));
         damage("cattle/3.png");
         damage("Café/3.png");
-        train(folder.resolve("many"), "data.on_error=skip", "data.skip_at_most=0.1", "steps=8").failed("of 15 items are damaged",
-                "data.skip_at_most = 0.1");
+        train(folder.resolve("many"), "data.on_error=skip", "data.skip_at_most=0.1", "steps=8")
+                .failed("of 15 items are damaged", "data.skip_at_most = 0.1");
     }
 
     @Test
@@ -149,7 +194,10 @@ final class ImageFolderCommandsTest {
         Command found = mfm("inspect", data.toString());
         assertEquals(1, found.code());
         assertTrue(found.out().contains("6 damaged:"), found.out());
-        assertTrue(found.out().contains(data.resolve("cattle/4.png") + " cannot be read as a PNG or JPEG image (it is a GIF image)"),
+        assertTrue(
+                found.out()
+                        .contains(data.resolve("cattle/4.png")
+                                + " cannot be read as a PNG or JPEG image (it is a GIF image)"),
                 found.out());
         assertFalse(mfm("inspect", folder.resolve("missing").toString()).code() == 0);
     }
@@ -157,7 +205,8 @@ final class ImageFolderCommandsTest {
     @Test
     void aFolderIsCheckedWithTheSettingsOfTraining() throws IOException {
         Path set = Files.createDirectories(folder.resolve("idx"));
-        Files.write(set.resolve("train-images-idx3-ubyte"), new byte[] {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7});
+        Files.write(
+                set.resolve("train-images-idx3-ubyte"), new byte[] {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7});
         Files.write(set.resolve("train-labels-idx1-ubyte"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 4});
         mfm("inspect", set.toString(), "--classes", "5").succeeded();
         Command found = mfm("inspect", set.toString(), "--classes", "4");
@@ -171,15 +220,27 @@ final class ImageFolderCommandsTest {
         assertEquals(500, Configs.load("quickstart", List.of()).config().data().holdOut());
         List<String> images = List.of("data.kind=images", "data.folder=" + data);
         assertEquals(0, Configs.load("quickstart", images).config().data().holdOut());
-        Configs.Resolved now = Configs.load("quickstart", Stream.concat(images.stream(), Stream.of("data.hold_out=7")).toList());
+        Configs.Resolved now = Configs.load(
+                "quickstart",
+                Stream.concat(images.stream(), Stream.of("data.hold_out=7")).toList());
         assertEquals(7, now.config().data().holdOut());
         Path file = Files.writeString(folder.resolve("now.yaml"), now.yaml());
         assertEquals(7, Configs.load(file.toString(), List.of()).config().data().holdOut());
         // What a version wrote that did not know flips: hold_out had no effect on image files.
-        Path old = Files.writeString(folder.resolve("old.yaml"),
-                now.yaml().replaceAll("\n  (flip|on_error|skip_at_most):[^\n]*", "").replace("hold_out: 7", "hold_out: 500"));
+        Path old = Files.writeString(
+                folder.resolve("old.yaml"),
+                now.yaml()
+                        .replaceAll("\n  (flip|on_error|skip_at_most):[^\n]*", "")
+                        .replace("hold_out: 7", "hold_out: 500"));
         assertEquals(0, Configs.load(old.toString(), List.of()).config().data().holdOut());
-        mfm("train", "quickstart", "--out", folder.resolve("x").toString(), "data.kind=latents", "data.folder=x", "data.flip=true")
+        mfm(
+                        "train",
+                        "quickstart",
+                        "--out",
+                        folder.resolve("x").toString(),
+                        "data.kind=latents",
+                        "data.folder=x",
+                        "data.flip=true")
                 .failed("data.flip is true", "data.kind is latents");
     }
 }

@@ -41,13 +41,19 @@ final class SelfcheckCommandTest {
     void everyShippedCaseHasALineAndNoneFails() throws IOException {
         Command run = mfm("selfcheck", "--device", "cpu").succeeded();
         List<String> lines = cases(run.out());
-        assertTrue(lines.stream().allMatch(line -> line.startsWith("  pass  ") || line.endsWith("not covered yet")), run.out());
+        assertTrue(
+                lines.stream().allMatch(line -> line.startsWith("  pass  ") || line.endsWith("not covered yet")),
+                run.out());
         long passed = lines.stream().filter(line -> line.startsWith("  pass  ")).count();
-        assertTrue(run.out().contains(passed + " passed, 0 failed, " + (lines.size() - passed) + " not covered yet"), run.out());
+        assertTrue(
+                run.out().contains(passed + " passed, 0 failed, " + (lines.size() - passed) + " not covered yet"),
+                run.out());
         long inFiles = 0;
         try (SafetensorsFile file = SafetensorsFile.open(copy())) {
-            for (String name : file.metadata().keySet().stream().filter(key -> key.startsWith("case/"))
-                    .map(key -> key.substring(5)).toList()) {
+            for (String name : file.metadata().keySet().stream()
+                    .filter(key -> key.startsWith("case/"))
+                    .map(key -> key.substring(5))
+                    .toList()) {
                 inFiles++;
                 assertTrue(lines.stream().anyMatch(line -> line.contains("  " + name + " ")), "no line for " + name);
             }
@@ -57,9 +63,13 @@ final class SelfcheckCommandTest {
 
     @Test
     void theSameCasesHoldInFloat64WithinSmallerBounds() {
-        String out = mfm("selfcheck", "--device", "cpu", "--dtype", "float64").succeeded().out();
+        String out = mfm("selfcheck", "--device", "cpu", "--dtype", "float64")
+                .succeeded()
+                .out();
         assertTrue(out.contains("62 passed, 0 failed"), out);
-        List<String> gradients = cases(out).stream().filter(line -> line.matches("  pass  (diagonal|consistency)_.*")).toList();
+        List<String> gradients = cases(out).stream()
+                .filter(line -> line.matches("  pass  (diagonal|consistency)_.*"))
+                .toList();
         assertEquals(16, gradients.size(), out);
         gradients.forEach(line -> assertTrue(line.contains("κ"), line));
         mfm("selfcheck", "--dtype", "float16").refused("float16", "float32", "float64");
@@ -74,7 +84,9 @@ final class SelfcheckCommandTest {
         int count;
         try (SafetensorsFile open = SafetensorsFile.open(file)) {
             SafetensorsFile.Entry entry = open.entries().values().stream()
-                    .filter(candidate -> candidate.name().matches("case/flow_map/out/.*")).findFirst().orElseThrow();
+                    .filter(candidate -> candidate.name().matches("case/flow_map/out/.*"))
+                    .findFirst()
+                    .orElseThrow();
             output = entry.name();
             assertEquals(DType.FLOAT64, entry.dtype());
             begin = entry.begin();
@@ -91,17 +103,26 @@ final class SelfcheckCommandTest {
         Files.write(file, bytes);
         Command run = mfm("selfcheck", "--device", "cpu", "--fixtures", folder.toString());
         assertEquals(1, run.code(), run.out());
-        List<String> failed = cases(run.out()).stream().filter(line -> line.startsWith("  FAIL  ")).toList();
+        List<String> failed = cases(run.out()).stream()
+                .filter(line -> line.startsWith("  FAIL  "))
+                .toList();
         assertEquals(1, failed.size(), run.out());
-        assertTrue(failed.getFirst().contains("flow_map") && failed.getFirst().contains("1.0e-03")
-                && failed.getFirst().contains(output.substring(output.lastIndexOf('/') + 1)), failed.getFirst());
+        assertTrue(
+                failed.getFirst().contains("flow_map")
+                        && failed.getFirst().contains("1.0e-03")
+                        && failed.getFirst().contains(output.substring(output.lastIndexOf('/') + 1)),
+                failed.getFirst());
         assertTrue(run.out().contains(" 1 failed"), run.out());
     }
 
     @Test
     void onlyTheChosenCasesRun() {
-        List<String> lines = cases(mfm("selfcheck", "--device", "cpu", "--only", "^radam").succeeded().out());
-        assertTrue(!lines.isEmpty() && lines.stream().allMatch(line -> line.startsWith("  pass  radam")), lines.toString());
+        List<String> lines = cases(mfm("selfcheck", "--device", "cpu", "--only", "^radam")
+                .succeeded()
+                .out());
+        assertTrue(
+                !lines.isEmpty() && lines.stream().allMatch(line -> line.startsWith("  pass  radam")),
+                lines.toString());
     }
 
     @Test

@@ -33,15 +33,25 @@ final class PretrainedTest {
         tiny("train", "quickstart", "--device", "cpu", "--out", run.toString()).succeeded();
         Path checkpoint = run.resolve("checkpoint.safetensors");
         for (DType type : new DType[] {DType.FLOAT16, DType.BFLOAT16}) {
-            Path here = Path.of(Objects.requireNonNull(PretrainedTest.class.getResource("PretrainedTest.class")).toURI());
+            Path here = Path.of(Objects.requireNonNull(PretrainedTest.class.getResource("PretrainedTest.class"))
+                    .toURI());
             Path classes = Objects.requireNonNull(here.getParent()).resolveSibling("pretrained");
             Path resource = Files.createDirectories(classes).resolve("test-" + type + ".safetensors");
-            mfm("convert", checkpoint.toString(), resource.toString(), "--dtype", type == DType.FLOAT16 ? "f16" : "bf16").succeeded();
+            mfm(
+                            "convert",
+                            checkpoint.toString(),
+                            resource.toString(),
+                            "--dtype",
+                            type == DType.FLOAT16 ? "f16" : "bf16")
+                    .succeeded();
             try (MetaFlowMap whole = Networks.load(checkpoint, Device.CPU);
-                    MetaFlowMap half = CheckpointOption.pretrained("pretrained/" + resource.getFileName(), Device.CPU)) {
+                    MetaFlowMap half =
+                            CheckpointOption.pretrained("pretrained/" + resource.getFileName(), Device.CPU)) {
                 assertEquals(DType.FLOAT32, half.parameters().values().dtype());
                 double error = type == DType.FLOAT16 ? 1e-3 : 1e-2;
-                assertArrayEquals(whole.parameters().values().toFloatArray(), half.parameters().values().toFloatArray(),
+                assertArrayEquals(
+                        whole.parameters().values().toFloatArray(),
+                        half.parameters().values().toFloatArray(),
                         (float) error);
             } finally {
                 Files.delete(resource);
@@ -53,18 +63,33 @@ final class PretrainedTest {
     @Test
     void theMapThatComesAlongDraws() throws IOException {
         Path picture = folder.resolve("pretrained.png");
-        mfm("posterior", "--pretrained", "--device", "cpu", "--image", "3", "--time", "0.5", "--draws", "2", "--out",
-                picture.toString()).succeeded();
+        mfm(
+                        "posterior",
+                        "--pretrained",
+                        "--device",
+                        "cpu",
+                        "--image",
+                        "3",
+                        "--time",
+                        "0.5",
+                        "--draws",
+                        "2",
+                        "--out",
+                        picture.toString())
+                .succeeded();
         assertTrue(Files.size(picture) > 1000);
     }
 
     @Test
     void whatThisBuildCameWithoutIsSaid() {
-        String message = String.valueOf(
-                assertThrows(IOException.class, () -> CheckpointOption.pretrained("pretrained/none.safetensors", Device.CPU))
-                        .getMessage());
-        assertTrue(message.contains("--pretrained") && message.contains("without pretrained/none.safetensors")
-                && message.contains("mfm train"), message);
+        String message = String.valueOf(assertThrows(
+                        IOException.class, () -> CheckpointOption.pretrained("pretrained/none.safetensors", Device.CPU))
+                .getMessage());
+        assertTrue(
+                message.contains("--pretrained")
+                        && message.contains("without pretrained/none.safetensors")
+                        && message.contains("mfm train"),
+                message);
     }
 
     @Test

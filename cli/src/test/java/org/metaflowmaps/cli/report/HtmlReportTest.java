@@ -28,7 +28,8 @@ class HtmlReportTest {
     @Test
     void aReportFetchesNothingAndRunsNothing() {
         String html = SampleReport.report().html();
-        Pattern reaching = Pattern.compile("<(script|link|iframe|object|base|form)\\b|https?:|href=|url\\(|@import| on\\w+=");
+        Pattern reaching =
+                Pattern.compile("<(script|link|iframe|object|base|form)\\b|https?:|href=|url\\(|@import| on\\w+=");
         assertFalse(reaching.matcher(html).find());
         Matcher sources = Pattern.compile("src=\"([^\"]{0,22})").matcher(html);
         while (sources.find()) {
@@ -40,20 +41,27 @@ class HtmlReportTest {
 
     @Test
     void textIsNeverTakenAsHtmlWhereverItComesFrom() {
-        String html = new HtmlReport(HOSTILE).section(HOSTILE).paragraph(HOSTILE).pre(HOSTILE).facts(Map.of(HOSTILE, HOSTILE))
+        String html = new HtmlReport(HOSTILE)
+                .section(HOSTILE)
+                .paragraph(HOSTILE)
+                .pre(HOSTILE)
+                .facts(Map.of(HOSTILE, HOSTILE))
                 .table(List.of(HOSTILE), List.of(List.of(HOSTILE)))
-                .image(HOSTILE, new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB)).html();
+                .image(HOSTILE, new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB))
+                .html();
         assertFalse(html.contains("<script"));
         assertFalse(html.contains("<img src"));
         // Title twice, section, paragraph, pre, fact twice, heading, cell, image.
-        assertEquals(10, html.split(Pattern.quote("&lt;script&gt;x&lt;/script&gt;&quot;&#39;&amp;amp;"), -1).length - 1);
+        assertEquals(
+                10, html.split(Pattern.quote("&lt;script&gt;x&lt;/script&gt;&quot;&#39;&amp;amp;"), -1).length - 1);
     }
 
     @Test
     void elementsAreBalanced() {
         String html = SampleReport.report().html();
-        for (String element : List.of("html", "head", "body", "main", "h1", "h2", "p", "div", "table", "thead", "tbody", "tr",
-                "th", "td", "pre", "style", "title")) {
+        for (String element : List.of(
+                "html", "head", "body", "main", "h1", "h2", "p", "div", "table", "thead", "tbody", "tr", "th", "td",
+                "pre", "style", "title")) {
             int open = html.split("<" + element + "[ >]", -1).length;
             assertEquals(open, html.split("</" + element + ">", -1).length, element);
             assertTrue(open > 1, element);
@@ -64,12 +72,17 @@ class HtmlReportTest {
     void escapingIsUndoneByReadingIt() {
         Random random = new Random(4);
         for (int round = 0; round < 2000; round++) {
-            String text = random.ints(random.nextInt(20), 0, round % 2 == 0 ? 0x80 : 0x11000).collect(StringBuilder::new,
-                    StringBuilder::appendCodePoint, StringBuilder::append).toString();
+            String text = random.ints(random.nextInt(20), 0, round % 2 == 0 ? 0x80 : 0x11000)
+                    .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append)
+                    .toString();
             String escaped = HtmlReport.escape(text);
             assertTrue(escaped.chars().noneMatch(c -> "<>\"'\r".indexOf(c) >= 0), escaped);
-            String shown = escaped.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'")
-                    .replace("&#13;", "\r").replace("&amp;", "&");
+            String shown = escaped.replace("&lt;", "<")
+                    .replace("&gt;", ">")
+                    .replace("&quot;", "\"")
+                    .replace("&#39;", "'")
+                    .replace("&#13;", "\r")
+                    .replace("&amp;", "&");
             String expected = text.replaceAll("[\\p{Cc}&&[^\\n\\t\\r]]|[\\x{d800}-\\x{dfff}]", "\ufffd");
             assertEquals(expected, shown);
         }
@@ -77,9 +90,14 @@ class HtmlReportTest {
 
     @Test
     void columnsOfQuantitiesAreSetRight() {
-        List<List<String>> rows = List.of(List.of("4th", "x", "-1.5e-3 ms"), List.of("b", "2", "NaN"), List.of("c", "3", "–"),
+        List<List<String>> rows = List.of(
+                List.of("4th", "x", "-1.5e-3 ms"),
+                List.of("b", "2", "NaN"),
+                List.of("c", "3", "–"),
                 List.of("d", "4", ""));
-        String html = new HtmlReport("t").table(List.of("name", "mixed", "number"), rows).html();
+        String html = new HtmlReport("t")
+                .table(List.of("name", "mixed", "number"), rows)
+                .html();
         assertEquals(1, html.split("<th scope=\"col\" class=\"n\">number</th>", -1).length - 1);
         assertEquals(5, html.split("class=\"n\"", -1).length - 1);
         assertTrue(html.contains("<td class=\"n\">-1.5e-3 ms</td>"));
@@ -92,10 +110,13 @@ class HtmlReportTest {
         int[] pixels = random.ints(13 * 7, 0xff000000, 0).toArray();
         image.setRGB(0, 0, 13, 7, pixels, 0, 13);
         String html = new HtmlReport("t").image("noise", image).html();
-        Matcher matcher = Pattern.compile("<img [^>]*width=\"13\" height=\"7\" alt=\"noise\" src=\"data:image/png;base64,"
-                + "([^\"]+)\">").matcher(html);
+        Matcher matcher = Pattern.compile(
+                        "<img [^>]*width=\"13\" height=\"7\" alt=\"noise\" src=\"data:image/png;base64,"
+                                + "([^\"]+)\">")
+                .matcher(html);
         assertTrue(matcher.find());
-        BufferedImage read = ImageIO.read(new ByteArrayInputStream(Base64.getDecoder().decode(matcher.group(1))));
+        BufferedImage read =
+                ImageIO.read(new ByteArrayInputStream(Base64.getDecoder().decode(matcher.group(1))));
         assertNotNull(read);
         assertArrayEquals(pixels, read.getRGB(0, 0, 13, 7, null, 0, 13));
     }
@@ -109,7 +130,8 @@ class HtmlReportTest {
     void badInputIsRefused() {
         HtmlReport report = new HtmlReport("t");
         assertThrows(IllegalArgumentException.class, () -> report.table(List.of("a", "b"), List.of(List.of("1"))));
-        assertThrows(IllegalArgumentException.class,
+        assertThrows(
+                IllegalArgumentException.class,
                 () -> report.image(" ", new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB)));
     }
 
@@ -125,7 +147,9 @@ class HtmlReportTest {
         Png.write(new BufferedImage(2, 3, BufferedImage.TYPE_BYTE_GRAY), folder.resolve("run/a.png"));
         assertEquals(3, ImageIO.read(folder.resolve("run/a.png").toFile()).getHeight());
         try (var files = Files.list(folder.resolve("run"))) {
-            assertEquals(List.of("a.png", "report.html", "taken"), files.map(f -> f.getFileName().toString()).sorted().toList());
+            assertEquals(
+                    List.of("a.png", "report.html", "taken"),
+                    files.map(f -> f.getFileName().toString()).sorted().toList());
         }
     }
 }

@@ -26,7 +26,10 @@ class ImageGridTest {
         Random random = new Random(channels);
         float[] first = values(random, 2 * channels * plane);
         float[] second = values(random, channels * plane);
-        BufferedImage grid = new ImageGrid(channels, height, width, List.of("", "")).row("", first).row("", second).draw(factor);
+        BufferedImage grid = new ImageGrid(channels, height, width, List.of("", ""))
+                .row("", first)
+                .row("", second)
+                .draw(factor);
         int gap = Math.max(2, factor);
         assertEquals(2 * MARGIN + 2 * width * factor + gap, grid.getWidth());
         assertEquals(2 * MARGIN + 2 * height * factor + gap, grid.getHeight());
@@ -42,7 +45,8 @@ class ImageGridTest {
                     float[] source = row == 0 ? first : second;
                     int at = column * channels * plane + py * width + px;
                     int step = channels == 1 ? 0 : plane;
-                    expected = byteOf(source[at]) << 16 | byteOf(source[at + step]) << 8 | byteOf(source[at + 2 * step]);
+                    expected =
+                            byteOf(source[at]) << 16 | byteOf(source[at + step]) << 8 | byteOf(source[at + 2 * step]);
                 }
                 assertEquals(expected, grid.getRGB(x, y) & WHITE, x + ", " + y);
             }
@@ -65,7 +69,8 @@ class ImageGridTest {
         float[] black = new float[4 * 4];
         Arrays.fill(black, -1);
         BufferedImage bare = new ImageGrid(1, 4, 4, List.of("")).row("", black).draw(8);
-        BufferedImage labelled = new ImageGrid(1, 4, 4, List.of("Bag")).row("one step", black).draw(8);
+        BufferedImage labelled =
+                new ImageGrid(1, 4, 4, List.of("Bag")).row("one step", black).draw(8);
         int left = labelled.getWidth() - bare.getWidth();
         int top = labelled.getHeight() - bare.getHeight();
         assertTrue(left > 20 && top > 10, left + ", " + top);
@@ -82,7 +87,8 @@ class ImageGridTest {
         assertTrue(cut.endsWith("…") && Text.width(List.of(cut), Text.font(12)) <= 100, cut);
         assertTrue(text.startsWith(cut.substring(0, cut.length() - 1)), cut);
         assertEquals("short", Text.shortened("short", Text.font(12), 100));
-        BufferedImage grid = new ImageGrid(1, 2, 2, List.of(text)).row(text, new float[4]).draw(2);
+        BufferedImage grid =
+                new ImageGrid(1, 2, 2, List.of(text)).row(text, new float[4]).draw(2);
         assertTrue(grid.getWidth() < 300, "width " + grid.getWidth());
     }
 

@@ -35,7 +35,10 @@ class LossChartTest {
             assertTrue(smooth[i] >= lowest - 1e-12 && smooth[i] <= highest + 1e-12);
         }
         // The average of n uniform draws has a variance of 1/(12 n); here n is about 2 * 33.
-        double spread = Arrays.stream(smooth, 500, 1000).map(v -> (v - 0.5) * (v - 0.5)).average().orElseThrow();
+        double spread = Arrays.stream(smooth, 500, 1000)
+                .map(v -> (v - 0.5) * (v - 0.5))
+                .average()
+                .orElseThrow();
         assertTrue(spread < 1.0 / 12 / 20, "variance " + spread);
     }
 
@@ -50,7 +53,8 @@ class LossChartTest {
         assumeTrue(Text.available(), "this machine has no font");
         long[] steps = LongStream.range(0, 100).map(i -> i * 10).toArray();
         // Exponential decay: straight on the logarithmic axis that positive values get.
-        double[] values = Arrays.stream(steps).mapToDouble(s -> Math.exp(-s / 100.0)).toArray();
+        double[] values =
+                Arrays.stream(steps).mapToDouble(s -> Math.exp(-s / 100.0)).toArray();
         BufferedImage image = new LossChart("").curve("loss", steps, values).draw(400, 200);
         assertEquals(800, image.getWidth());
         assertEquals(400, image.getHeight());
@@ -62,11 +66,24 @@ class LossChartTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"0.3", "0,0", "0.3,0.3,0.3", "-1,NaN,2", "NaN,NaN,5", "1e-300,1,1e300", "Infinity,1,-Infinity",
-        "-3,-2", "4.9e-324,1", "1e-5,2e-5,9e-5"})
+    @ValueSource(
+            strings = {
+                "0.3",
+                "0,0",
+                "0.3,0.3,0.3",
+                "-1,NaN,2",
+                "NaN,NaN,5",
+                "1e-300,1,1e300",
+                "Infinity,1,-Infinity",
+                "-3,-2",
+                "4.9e-324,1",
+                "1e-5,2e-5,9e-5"
+            })
     void oddValuesAreDrawn(String text) {
         assumeTrue(Text.available(), "this machine has no font");
-        double[] values = Arrays.stream(text.split(",", -1)).mapToDouble(Double::parseDouble).toArray();
+        double[] values = Arrays.stream(text.split(",", -1))
+                .mapToDouble(Double::parseDouble)
+                .toArray();
         long[] steps = LongStream.range(0, values.length).map(i -> 1000 * i + 1).toArray();
         LossChart chart = new LossChart("odd").curve("a", steps, values).curve("none", new long[0], new double[0]);
         BufferedImage image = chart.draw(300, 200);
@@ -75,7 +92,8 @@ class LossChartTest {
 
     @Test
     void nothingToDrawIsKnownAndRefused() {
-        LossChart chart = new LossChart("empty").curve("a", new long[] {1, 2}, new double[] {NAN, Double.NEGATIVE_INFINITY});
+        LossChart chart =
+                new LossChart("empty").curve("a", new long[] {1, 2}, new double[] {NAN, Double.NEGATIVE_INFINITY});
         assertTrue(chart.isEmpty());
         assertThrows(IllegalStateException.class, () -> chart.draw(100, 100));
         assertFalse(chart.curve("b", new long[] {1}, new double[] {1}).isEmpty());
@@ -92,7 +110,9 @@ class LossChartTest {
     /** Finds the row at which the first curve crosses a column of pixels. */
     private static double rowOf(BufferedImage image, double place) {
         int x = (int) (image.getWidth() * place);
-        return IntStream.range(0, image.getHeight()).filter(y -> (image.getRGB(x, y) & 0xffffff) == FIRST_COLOUR).average()
+        return IntStream.range(0, image.getHeight())
+                .filter(y -> (image.getRGB(x, y) & 0xffffff) == FIRST_COLOUR)
+                .average()
                 .orElseThrow();
     }
 

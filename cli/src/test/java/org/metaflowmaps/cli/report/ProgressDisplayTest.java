@@ -26,10 +26,12 @@ class ProgressDisplayTest {
                 progress.update(step, "loss " + step);
             }
         }
-        assertEquals(List.of(
-                "train 130/1000 (13.0 %), 1.00 steps/s, 15 min left, loss 130",
-                "train 160/1000 (16.0 %), 1.00 steps/s, 14 min left, loss 160",
-                "train 180/1000 (18.0 %), 1.00 steps/s, 14 min left, loss 180"), lines());
+        assertEquals(
+                List.of(
+                        "train 130/1000 (13.0 %), 1.00 steps/s, 15 min left, loss 130",
+                        "train 160/1000 (16.0 %), 1.00 steps/s, 14 min left, loss 160",
+                        "train 180/1000 (18.0 %), 1.00 steps/s, 14 min left, loss 180"),
+                lines());
     }
 
     @Test
@@ -49,8 +51,11 @@ class ProgressDisplayTest {
             now.addAndGet(3 * SECOND);
             progress.update(99_900, "");
         }
-        assertEquals(List.of("train 100/100000 (0.1 %), 1.67 steps/s, 16 h 39 min left",
-                "train 99900/100000 (99.9 %), 1586 steps/s, 0 s left"), lines());
+        assertEquals(
+                List.of(
+                        "train 100/100000 (0.1 %), 1.67 steps/s, 16 h 39 min left",
+                        "train 99900/100000 (99.9 %), 1586 steps/s, 0 s left"),
+                lines());
     }
 
     @Test

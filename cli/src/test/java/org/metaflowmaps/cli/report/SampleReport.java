@@ -11,8 +11,7 @@ import org.metaflowmaps.training.data.LabelledImages;
 
 /** A report with every kind of part, made of invented numbers. */
 final class SampleReport {
-    private SampleReport() {
-    }
+    private SampleReport() {}
 
     static HtmlReport report() {
         Map<String, String> facts = new LinkedHashMap<>();
@@ -20,18 +19,25 @@ final class SampleReport {
         facts.put("Data", "Fashion-MNIST, 60,000 images");
         facts.put("Steps", "50,000");
         facts.put("Device", "CPU <b>not bold</b>");
-        HtmlReport report = new HtmlReport("Meta flow map & friends").facts(facts).section("Loss")
+        HtmlReport report = new HtmlReport("Meta flow map & friends")
+                .facts(facts)
+                .section("Loss")
                 .paragraph("Faint: each logged step. Strong: a moving average.");
         if (Text.available()) {
             report.image("Losses falling over 50,000 steps", chart());
         }
-        return report.section("Samples").paragraph("One column per class.").image("Clothes in a grid of three rows", grid())
+        return report.section("Samples")
+                .paragraph("One column per class.")
+                .image("Clothes in a grid of three rows", grid())
                 .section("Numbers")
-                .table(List.of("Sampler", "Steps", "Reward", "Time per image"), List.of(
-                        List.of("one step", "1", "0.412 ± 0.010", "1.2 ms"),
-                        List.of("refined <script>alert(1)</script>", "4", "0.538 ± 0.009", "4.9 ms"),
-                        List.of("chained", "16", "0.561 ± 0.011", "19.0 ms")))
-                .section("Configuration").pre("model:\n  width: 384\n  # \"quoted\" & <angled>\nseed: 1\n");
+                .table(
+                        List.of("Sampler", "Steps", "Reward", "Time per image"),
+                        List.of(
+                                List.of("one step", "1", "0.412 ± 0.010", "1.2 ms"),
+                                List.of("refined <script>alert(1)</script>", "4", "0.538 ± 0.009", "4.9 ms"),
+                                List.of("chained", "16", "0.561 ± 0.011", "19.0 ms")))
+                .section("Configuration")
+                .pre("model:\n  width: 384\n  # \"quoted\" & <angled>\nseed: 1\n");
     }
 
     static BufferedImage chart() {
@@ -41,7 +47,8 @@ final class SampleReport {
         for (String name : List.of("total", "diagonal", "consistency")) {
             double scale = 0.4 + random.nextDouble();
             double[] values = LongStream.of(steps)
-                    .mapToDouble(s -> scale * (0.05 + Math.exp(-s / 6000.0)) * Math.exp(0.15 * random.nextGaussian())).toArray();
+                    .mapToDouble(s -> scale * (0.05 + Math.exp(-s / 6000.0)) * Math.exp(0.15 * random.nextGaussian()))
+                    .toArray();
             chart.curve(name, steps, values);
         }
         return chart.draw(832, 360);

@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.cli.Command.mfm;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,6 +26,7 @@ import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
@@ -49,16 +49,28 @@ final class PublicNetworksTest {
         Path file = folder.resolve(name);
         String prefix = "weights/dit.";
         try (TensorFile open = TensorFile.open(reference)) {
-            TensorFile.write(file, Map.of(), open.entries().values().stream().filter(entry -> entry.name().startsWith(prefix))
-                    .map(entry -> new OutgoingTensor.Deferred("model.dit." + entry.name().substring(prefix.length()), entry.dtype(),
-                            entry.shape(), () -> open.view(entry.name()))).toList());
+            TensorFile.write(
+                    file,
+                    Map.of(),
+                    open.entries().values().stream()
+                            .filter(entry -> entry.name().startsWith(prefix))
+                            .map(entry -> new OutgoingTensor.Deferred(
+                                    "model.dit." + entry.name().substring(prefix.length()),
+                                    entry.dtype(),
+                                    entry.shape(),
+                                    () -> open.view(entry.name())))
+                            .toList());
         }
         return file;
     }
 
     private static NetworkSettings settings(TransformerConfig config) {
-        return NetworkSettings.none().numHeads(config.numHeads()).zeroData(config.zeroData()).encoderDepth(config.encoderDepth())
-                .guidanceScales(config.classScales(), config.contextScales()).preserveContextAtZero(config.preserveContextAtZero());
+        return NetworkSettings.none()
+                .numHeads(config.numHeads())
+                .zeroData(config.zeroData())
+                .encoderDepth(config.encoderDepth())
+                .guidanceScales(config.classScales(), config.contextScales())
+                .preserveContextAtZero(config.preserveContextAtZero());
     }
 
     /** Against values that were made independently of this project. */
@@ -71,8 +83,16 @@ final class PublicNetworksTest {
             Fixture.Case test = fixture.of("average_velocity");
             TransformerConfig config = fixture.network("weights").config();
             try (LoadedNetwork loaded = Networks.open(file, settings(config).prefix("weights/dit."), Device.CPU)) {
-                double[] found = loaded.map().averageVelocity(test.in("s"), test.in("u"), test.in("x"), new Context(test.in("t"),
-                        test.in("x_t"), Condition.labelled(test.in("labels")).guided(test.in("guidance")))).toDoubleArray();
+                double[] found = loaded.map()
+                        .averageVelocity(
+                                test.in("s"),
+                                test.in("u"),
+                                test.in("x"),
+                                new Context(
+                                        test.in("t"),
+                                        test.in("x_t"),
+                                        Condition.labelled(test.in("labels")).guided(test.in("guidance"))))
+                        .toDoubleArray();
                 double[] wanted = test.out("v").toDoubleArray();
                 for (int i = 0; i < wanted.length; i++) {
                     assertEquals(wanted[i], found[i], 1e-5 * Math.max(1, Math.abs(wanted[i])), "number " + i);
@@ -84,8 +104,15 @@ final class PublicNetworksTest {
     @Test
     void commandsNameTheSettingsAndHowToGiveThem() throws IOException {
         String file = network("map.pt").toString();
-        mfm("sample", file, "--out", folder.resolve("x.safetensors").toString()).failed("map.pt", "num_heads (attention heads",
-                "is_zero_data (", "encoder_depth (", "model_guidance_class_ws (", "--set num_heads=VALUE", "--model FILE");
+        mfm("sample", file, "--out", folder.resolve("x.safetensors").toString())
+                .failed(
+                        "map.pt",
+                        "num_heads (attention heads",
+                        "is_zero_data (",
+                        "encoder_depth (",
+                        "model_guidance_class_ws (",
+                        "--set num_heads=VALUE",
+                        "--model FILE");
         mfm("posterior", file, "--set", "num_heads=2", "--set", "nonsense").failed("--set nonsense", "KEY=VALUE");
         mfm("posterior", file, "--set", "heads=2").failed("--set", "unknown setting 'heads'");
         mfm("sample", "--pretrained", "--set", "num_heads=2").failed("--pretrained", "--set");
@@ -98,32 +125,73 @@ final class PublicNetworksTest {
     @Test
     void samplesAndPosteriorsComeFromAPublicFile() throws IOException {
         Path model = Files.writeString(folder.resolve("model.yaml"), """
-                model:
-                  transformer:
-                    input_size: null
-                    num_heads: 2
-                    is_zero_data: false
-                    encoder_depth: 2
-                    model_guidance_class_ws: [2.5]
-                """);
+            model:
+              transformer:
+                input_size: null
+                num_heads: 2
+                is_zero_data: false
+                encoder_depth: 2
+                model_guidance_class_ws: [2.5]
+            """);
         for (String name : List.of("map.pt", "map.safetensors")) {
             String file = network(name).toString();
             Path samples = folder.resolve("samples.safetensors");
-            Command sampled = mfm("sample", file, "--model", model.toString(), "--set", "is_zero_data=true", "--count", "2", "--class", "1,3",
-                    "--out", samples.toString());
+            Command sampled = mfm(
+                    "sample",
+                    file,
+                    "--model",
+                    model.toString(),
+                    "--set",
+                    "is_zero_data=true",
+                    "--count",
+                    "2",
+                    "--class",
+                    "1,3",
+                    "--out",
+                    samples.toString());
             assertEquals(0, sampled.code(), sampled::toString);
-            assertTrue(sampled.err().contains(name + ": MFM, names under 'model.dit.': 32 wide") && sampled.err().contains("time 0 is data"),
+            assertTrue(
+                    sampled.err().contains(name + ": MFM, names under 'model.dit.': 32 wide")
+                            && sampled.err().contains("time 0 is data"),
                     sampled.err());
             assertEquals(Shape.of(4, 4, 4, 4), shape(samples, "images"));
-            Command heun = mfm("sample", file, "--model", model.toString(), "--set", "is_zero_data=true", "--sampler", "ode", "--solver", "heun",
-                    "--out", samples.toString());
+            Command heun = mfm(
+                    "sample",
+                    file,
+                    "--model",
+                    model.toString(),
+                    "--set",
+                    "is_zero_data=true",
+                    "--sampler",
+                    "ode",
+                    "--solver",
+                    "heun",
+                    "--out",
+                    samples.toString());
             assertEquals(0, heun.code(), heun::toString);
             Path draws = folder.resolve("draws.safetensors");
-            Command drawn = mfm("posterior", file, "--model", model.toString(), "--set", "is_zero_data=true", "--draws", "2", "--time", "0.5",
-                    "--out", draws.toString());
+            Command drawn = mfm(
+                    "posterior",
+                    file,
+                    "--model",
+                    model.toString(),
+                    "--set",
+                    "is_zero_data=true",
+                    "--draws",
+                    "2",
+                    "--time",
+                    "0.5",
+                    "--out",
+                    draws.toString());
             assertEquals(0, drawn.code(), drawn::toString);
             assertEquals(Shape.of(4, 2, 4, 4, 4), shape(draws, "draws"));
-            Command picture = mfm("sample", file, "--model", model.toString(), "--out", folder.resolve("picture.png").toString());
+            Command picture = mfm(
+                    "sample",
+                    file,
+                    "--model",
+                    model.toString(),
+                    "--out",
+                    folder.resolve("picture.png").toString());
             assertEquals(0, picture.code(), picture::toString);
         }
         try (Stream<Path> left = Files.list(folder)) {

@@ -41,12 +41,15 @@ public final class CheckpointConversion {
         if (layout.family() == CheckpointLayout.Family.OTHER) {
             return layout.prefix();
         }
-        return layout.family() == CheckpointLayout.Family.MFM || file.metadata().containsKey("network") ? NetworkFile.PREFIX : "";
+        return layout.family() == CheckpointLayout.Family.MFM || file.metadata().containsKey("network")
+                ? NetworkFile.PREFIX
+                : "";
     }
 
     /** How a file's network compares with a whole one of its kind; exact for networks whose shapes are not known here. */
     public static Fit fit(TensorFile file, CheckpointLayout layout) throws IOException {
-        return layout.family() == CheckpointLayout.Family.OTHER ? new Fit(List.of(), List.of(), List.of())
+        return layout.family() == CheckpointLayout.Family.OTHER
+                ? new Fit(List.of(), List.of(), List.of())
                 : Fit.of(file, layout, InferredConfig.of(file, layout).shapes());
     }
 
@@ -64,10 +67,18 @@ public final class CheckpointConversion {
      * @throws IllegalArgumentException if the new file's name says no format, the type is not one of floating-point numbers, or it
      *     has no finite number for a value and {@code infinite} is false; no file is written then
      */
-    public static Result convert(TensorFile from, CheckpointLayout layout, Path to, String prefix, @Nullable DType type, boolean lenient,
-            boolean infinite) throws IOException {
+    public static Result convert(
+            TensorFile from,
+            CheckpointLayout layout,
+            Path to,
+            String prefix,
+            @Nullable DType type,
+            boolean lenient,
+            boolean infinite)
+            throws IOException {
         if (type != null && !type.isFloatingPoint()) {
-            throw new IllegalArgumentException(type + " would lose the weights: expected float32, float16, bfloat16 or float64");
+            throw new IllegalArgumentException(
+                    type + " would lose the weights: expected float32, float16, bfloat16 or float64");
         }
         Fit fit;
         try {
@@ -79,8 +90,8 @@ public final class CheckpointConversion {
             fit = new Fit(List.of(), List.of(), List.of());
         }
         if (!lenient && !fit.isExact()) {
-            throw new IOException("the " + layout.family() + " network is not whole in " + fit.places() + " places: " + fit
-                    + ". Copy it as it is by a lenient conversion");
+            throw new IOException("the " + layout.family() + " network is not whole in " + fit.places() + " places: "
+                    + fit + ". Copy it as it is by a lenient conversion");
         }
         Map<String, String> names = layout.names(from);
         if (names.isEmpty()) {
@@ -94,7 +105,10 @@ public final class CheckpointConversion {
                 throw new IllegalStateException(name.getValue() + " vanished");
             }
             DType wanted = type != null && entry.dtype().isFloatingPoint() ? type : entry.dtype();
-            OutgoingTensor.Deferred tensor = new OutgoingTensor.Deferred(prefix + name.getKey(), wanted, entry.shape(),
+            OutgoingTensor.Deferred tensor = new OutgoingTensor.Deferred(
+                    prefix + name.getKey(),
+                    wanted,
+                    entry.shape(),
                     () -> typed(from.view(entry.name()), wanted, infinite ? null : entry.name()));
             tensors.add(tensor);
             bytes += tensor.byteSize();
@@ -103,7 +117,8 @@ public final class CheckpointConversion {
         metadata.keySet().retainAll(KEPT);
         TensorFile.write(to, metadata, tensors);
         List<String> left = Stream.concat(from.entries().keySet().stream(), layout.unreadable(from).keySet().stream())
-                .filter(name -> !names.containsValue(name)).toList();
+                .filter(name -> !names.containsValue(name))
+                .toList();
         return new Result(layout, fit, tensors.size(), bytes, left);
     }
 
@@ -113,8 +128,14 @@ public final class CheckpointConversion {
             return tensor;
         }
         Tensor converted = tensor.to(type);
-        if (name != null && tensor.numel() > 0
-                && tensor.isFinite().to(DType.FLOAT32).sub(converted.isFinite().to(DType.FLOAT32)).max().item() > 0) {
+        if (name != null
+                && tensor.numel() > 0
+                && tensor.isFinite()
+                                .to(DType.FLOAT32)
+                                .sub(converted.isFinite().to(DType.FLOAT32))
+                                .max()
+                                .item()
+                        > 0) {
             requireFinite(tensor, converted, type, name);
         }
         return converted;
@@ -132,8 +153,9 @@ public final class CheckpointConversion {
             }
         }
         if (count > 0) {
-            throw new IllegalArgumentException(name + " has " + count + (count == 1 ? " value that has" : " values that have") + " no finite "
-                    + type + ", such as " + largest + ": nothing was written. Choose bfloat16 or float32, or allow infinities");
+            throw new IllegalArgumentException(name + " has " + count
+                    + (count == 1 ? " value that has" : " values that have") + " no finite " + type + ", such as "
+                    + largest + ": nothing was written. Choose bfloat16 or float32, or allow infinities");
         }
     }
 }

@@ -27,25 +27,47 @@ import org.metaflowmaps.runtime.file.TensorFile;
 public record CheckpointLayout(Family family, String prefix) {
     /** The first layer of every transformer here: the text before its name is before all names. */
     private static final String FIRST = "x_embedder.proj.weight";
+
     private static final String FIRST_PART = "x_embedder.";
     /** What compares networks takes time in proportion to their number squared. */
     private static final int MOST_NETWORKS = 64;
     /** A part of DMF's training loss that its files have and no sampler needs; no other family's files have it. */
     private static final String LOSS_PART = "logvar_linear";
     /** What PyTorch's and Lightning's wrappers of modules put anywhere into a name. */
-    private static final Set<String> WRAPPERS = Set.of("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
-            "_forward_module", "_fpw_module");
+    private static final Set<String> WRAPPERS = Set.of(
+            "_orig_mod",
+            "module",
+            "_fsdp_wrapped_module",
+            "_checkpoint_wrapped_module",
+            "_forward_module",
+            "_fpw_module");
     /** First parts of the names of all families' tensors. */
-    private static final Set<String> PARTS = Set.of("x_embedder", "s_embedder", "t_embedder", "s_embedder_second", "t_embedder_second",
-            "t_cond_embedder", "y_embedder", "guidance_embedder", "x_cond_embedder", "x_cond_adaLN", "blocks", "final_layer", "pos_embed");
+    private static final Set<String> PARTS = Set.of(
+            "x_embedder",
+            "s_embedder",
+            "t_embedder",
+            "s_embedder_second",
+            "t_embedder_second",
+            "t_cond_embedder",
+            "y_embedder",
+            "guidance_embedder",
+            "x_cond_embedder",
+            "x_cond_adaLN",
+            "blocks",
+            "final_layer",
+            "pos_embed");
     /** Where Lightning's WeightAveraging puts the weights that are trained, and where the average. */
     private static final String RAW = "current_model_state.";
+
     private static final String AVERAGE = "state_dict.";
     /** Parts of paths to what belongs to training. */
-    private static final Pattern STATE = Pattern.compile("(^|[._])(optim|optims|optimizer|optimizers|optimizer_states|opt|exp_avg|exp_avg_sq|"
-            + "momentum|grad|grads|scheduler|lr_scheduler|lr_schedulers|callbacks|scaler|rng)([._]|$)");
+    private static final Pattern STATE =
+            Pattern.compile("(^|[._])(optim|optims|optimizer|optimizers|optimizer_states|opt|exp_avg|exp_avg_sq|"
+                    + "momentum|grad|grads|scheduler|lr_scheduler|lr_schedulers|callbacks|scaler|rng)([._]|$)");
     /** Between words: anything but letters and digits, and a change to upper case. */
-    private static final Pattern WORD = Pattern.compile("[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])");
+    private static final Pattern WORD =
+            Pattern.compile("[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])");
+
     private static final Pattern EMA = Pattern.compile("(?i)ema\\d*");
 
     /** Families of networks. */
@@ -104,14 +126,18 @@ public record CheckpointLayout(Family family, String prefix) {
      * @throws IOException if no tensor's name begins with it
      */
     public static CheckpointLayout chosen(TensorFile file, String prefix) throws IOException {
-        Set<String> names = Sets.union(file.entries().keySet(), file.unreadable().keySet());
+        Set<String> names =
+                Sets.union(file.entries().keySet(), file.unreadable().keySet());
         String dotted = prefix + ".";
-        boolean asGiven = prefix.isEmpty() || prefix.endsWith(".") || names.stream().noneMatch(name -> name.startsWith(dotted));
+        boolean asGiven =
+                prefix.isEmpty() || prefix.endsWith(".") || names.stream().noneMatch(name -> name.startsWith(dotted));
         String before = asGiven ? prefix : dotted;
         if (names.stream().noneMatch(name -> name.startsWith(before))) {
             List<String> networks = prefixes(file);
-            throw new IOException("no tensor's name begins with the prefix '" + prefix + "'; " + (networks.isEmpty()
-                    ? "the file has no network of a known layout" : "its networks are under the prefixes " + networks));
+            throw new IOException("no tensor's name begins with the prefix '" + prefix + "'; "
+                    + (networks.isEmpty()
+                            ? "the file has no network of a known layout"
+                            : "its networks are under the prefixes " + networks));
         }
         return at(file, before);
     }
@@ -119,7 +145,8 @@ public record CheckpointLayout(Family family, String prefix) {
     /** Returns the text before each network's names in a file, also for a network whose tensors cannot be read. */
     public static List<String> prefixes(TensorFile file) {
         List<String> found = new ArrayList<>();
-        for (String name : Iterables.concat(file.entries().keySet(), file.unreadable().keySet())) {
+        for (String name :
+                Iterables.concat(file.entries().keySet(), file.unreadable().keySet())) {
             int at = name.lastIndexOf(FIRST_PART);
             boolean begins = at >= 0 && (at == 0 || name.charAt(at - 1) == '.');
             if (begins && bare(name.substring(at)).equals(FIRST)) {
@@ -130,7 +157,8 @@ public record CheckpointLayout(Family family, String prefix) {
             }
         }
         // An optimiser may keep its moments under the parameters' names.
-        List<String> networks = found.stream().filter(prefix -> !STATE.matcher(prefix).find()).toList();
+        List<String> networks =
+                found.stream().filter(prefix -> !STATE.matcher(prefix).find()).toList();
         return networks.isEmpty() ? found : networks;
     }
 
@@ -141,13 +169,18 @@ public record CheckpointLayout(Family family, String prefix) {
         int shared = common.lastIndexOf('.') + 1;
         // If all paths have the word, compare what follows it.
         for (int from : shared > 0 && left.size() > 1 ? new int[] {shared, 0} : new int[] {0}) {
-            List<String> named = left.stream().filter(prefix -> hasWord(prefix.substring(from))).toList();
+            List<String> named = left.stream()
+                    .filter(prefix -> hasWord(prefix.substring(from)))
+                    .toList();
             if (!named.isEmpty()) {
                 return named;
             }
         }
-        List<String> counted = left.stream().filter(prefix -> prefix.endsWith("module.")
-                && file.entries().containsKey(prefix.substring(0, prefix.length() - "module.".length()) + "n_averaged")).toList();
+        List<String> counted = left.stream()
+                .filter(prefix -> prefix.endsWith("module.")
+                        && file.entries()
+                                .containsKey(prefix.substring(0, prefix.length() - "module.".length()) + "n_averaged"))
+                .toList();
         return counted.isEmpty() ? left : counted;
     }
 
@@ -160,31 +193,39 @@ public record CheckpointLayout(Family family, String prefix) {
     private static boolean same(TensorFile file, String prefix, String other) {
         Map<String, String> names = at(file, prefix).names(file);
         Map<String, String> others = at(file, other).names(file);
-        return names.keySet().equals(others.keySet()) && names.entrySet().stream().allMatch(name ->
-                file.entries().get(name.getValue()) instanceof PyTorchFile.Entry one
-                && file.entries().get(others.get(name.getKey())) instanceof PyTorchFile.Entry two
-                && one.begin() == two.begin() && one.dtype() == two.dtype() && one.shape().equals(two.shape())
-                && one.strides().equals(two.strides()) && one.negated() == two.negated());
+        return names.keySet().equals(others.keySet())
+                && names.entrySet().stream()
+                        .allMatch(name -> file.entries().get(name.getValue()) instanceof PyTorchFile.Entry one
+                                && file.entries().get(others.get(name.getKey())) instanceof PyTorchFile.Entry two
+                                && one.begin() == two.begin()
+                                && one.dtype() == two.dtype()
+                                && one.shape().equals(two.shape())
+                                && one.strides().equals(two.strides())
+                                && one.negated() == two.negated());
     }
 
     /** A name without what wrappers of modules put into it. */
     private static String bare(String name) {
-        return Splitter.on('.').splitToStream(name).filter(part -> !WRAPPERS.contains(part)).collect(Collectors.joining("."));
+        return Splitter.on('.')
+                .splitToStream(name)
+                .filter(part -> !WRAPPERS.contains(part))
+                .collect(Collectors.joining("."));
     }
 
     /** The layout of the tensors under a prefix. */
     public static CheckpointLayout at(TensorFile file, String prefix) {
         Set<String> names = new HashSet<>();
         boolean dmf = false;
-        for (String name : Iterables.concat(file.entries().keySet(), file.unreadable().keySet())) {
+        for (String name :
+                Iterables.concat(file.entries().keySet(), file.unreadable().keySet())) {
             dmf |= Splitter.on('.').splitToStream(name).anyMatch(LOSS_PART::equals);
             if (name.startsWith(prefix)) {
                 names.add(bare(name.substring(prefix.length())));
             }
         }
-        Family family = !names.contains(FIRST) ? Family.OTHER
-                : names.contains("t_cond_embedder.mlp.0.weight") ? Family.MFM
-                : dmf ? Family.DMF : Family.SIT;
+        Family family = !names.contains(FIRST)
+                ? Family.OTHER
+                : names.contains("t_cond_embedder.mlp.0.weight") ? Family.MFM : dmf ? Family.DMF : Family.SIT;
         return new CheckpointLayout(family, prefix);
     }
 
@@ -205,14 +246,18 @@ public record CheckpointLayout(Family family, String prefix) {
     /** The network's tensors that cannot be read: the names in the file and the reasons, by names in the network. */
     public Map<String, String> unreadable(TensorFile file) {
         Map<String, String> reasons = new LinkedHashMap<>();
-        under(file, file.unreadable().keySet()).forEach((name, inFile) ->
-                reasons.put(name, inFile + " cannot be read: " + file.unreadable().get(inFile)));
+        under(file, file.unreadable().keySet())
+                .forEach((name, inFile) -> reasons.put(
+                        name, inFile + " cannot be read: " + file.unreadable().get(inFile)));
         return reasons;
     }
 
     private Map<String, String> under(TensorFile file, Set<String> all) {
-        List<String> inner = family == Family.OTHER ? List.of() : prefixes(file).stream().filter(other ->
-                other.length() > prefix.length() && other.startsWith(prefix)).toList();
+        List<String> inner = family == Family.OTHER
+                ? List.of()
+                : prefixes(file).stream()
+                        .filter(other -> other.length() > prefix.length() && other.startsWith(prefix))
+                        .toList();
         Map<String, String> names = new LinkedHashMap<>();
         for (String name : all) {
             if (!name.startsWith(prefix) || inner.stream().anyMatch(name::startsWith)) {
@@ -221,7 +266,8 @@ public record CheckpointLayout(Family family, String prefix) {
             String given = name.substring(prefix.length());
             String plain = family == Family.OTHER ? given : bare(given);
             String first = plain.substring(0, Math.max(0, (plain + ".").indexOf('.')));
-            if (first.equals(LOSS_PART) || (family != Family.OTHER && !PARTS.contains(first) && isBeside(file, name, first))) {
+            if (first.equals(LOSS_PART)
+                    || (family != Family.OTHER && !PARTS.contains(first) && isBeside(file, name, first))) {
                 continue;
             }
             // Of two names for one place the second is a tensor that the network does not have.

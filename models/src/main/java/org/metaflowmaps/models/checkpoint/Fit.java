@@ -1,9 +1,9 @@
 package org.metaflowmaps.models.checkpoint;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
@@ -41,8 +41,10 @@ public record Fit(List<String> missing, List<String> unexpected, List<String> mi
                 misshapen.add(found.name() + " has shape " + found.shape() + ", the network needs " + shape);
             }
         });
-        List<String> unexpected = names.entrySet().stream().filter(name -> !wanted.containsKey(name.getKey()))
-                .map(Map.Entry::getValue).toList();
+        List<String> unexpected = names.entrySet().stream()
+                .filter(name -> !wanted.containsKey(name.getKey()))
+                .map(Map.Entry::getValue)
+                .toList();
         return new Fit(missing, unexpected, misshapen);
     }
 
@@ -68,6 +70,7 @@ public record Fit(List<String> missing, List<String> unexpected, List<String> mi
     @Override
     public String toString() {
         List<String> problems = problems();
-        return String.join("; ", problems.subList(0, Math.min(SHOWN, problems.size()))) + (problems.size() > SHOWN ? "; ..." : "");
+        return String.join("; ", problems.subList(0, Math.min(SHOWN, problems.size())))
+                + (problems.size() > SHOWN ? "; ..." : "");
     }
 }

@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.checkpoint;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.util.Collections;
 import java.util.List;
@@ -9,6 +8,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import org.metaflowmaps.models.model.Layout;
 import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
@@ -29,8 +29,20 @@ import org.metaflowmaps.runtime.file.TensorFile;
  * @param qkNorm true if queries and keys are normalised
  * @param jointAttention true if every block attends to the context's tokens
  */
-public record InferredConfig(CheckpointLayout.Family family, int inputSize, int patchSize, int inChannels, int hiddenSize, int depth,
-        OptionalInt numHeads, int labelDim, int guidanceRows, int hiddenWidth, boolean learnSigma, boolean qkNorm, boolean jointAttention) {
+public record InferredConfig(
+        CheckpointLayout.Family family,
+        int inputSize,
+        int patchSize,
+        int inChannels,
+        int hiddenSize,
+        int depth,
+        OptionalInt numHeads,
+        int labelDim,
+        int guidanceRows,
+        int hiddenWidth,
+        boolean learnSigma,
+        boolean qkNorm,
+        boolean jointAttention) {
     private static final int MOST_ROWS = 1 << 16;
     private static final Map<Integer, Integer> USUAL_HEADS = Map.of(384, 6, 768, 12, 1024, 16, 1152, 16);
     private static final Map<Integer, Integer> USUAL_ENCODER_DEPTH = Map.of(12, 8, 28, 20);
@@ -56,27 +68,44 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         boolean normed = shapes.has(norm);
         int headWidth = normed ? size(shapes.get(norm, 1).size(0)) : 0;
         Integer usual = USUAL_HEADS.get(width);
-        OptionalInt heads = headWidth > 0 && width % headWidth == 0 ? OptionalInt.of(width / headWidth)
+        OptionalInt heads = headWidth > 0 && width % headWidth == 0
+                ? OptionalInt.of(width / headWidth)
                 : usual == null ? OptionalInt.empty() : OptionalInt.of(usual);
         int labels = size(shapes.get("y_embedder.embedding_table.weight", 2).size(0)) - 1;
         String guidance = "guidance_embedder.embedding_table.weight";
         int rows = shapes.has(guidance) ? size(shapes.get(guidance, 2).size(0)) : 0;
         if (rows > MOST_ROWS) {
-            throw new IOException("a guidance table of " + rows + " rows makes no transformer, expected at most " + MOST_ROWS);
+            throw new IOException(
+                    "a guidance table of " + rows + " rows makes no transformer, expected at most " + MOST_ROWS);
         }
         long tokens = shapes.get("pos_embed", 3).size(1);
         long outputs = shapes.get("final_layer.linear.weight", 2).size(0);
         long plain = (long) patch * patch * channels;
         int hidden = size(shapes.get("blocks.0.mlp.fc1.weight", 2).size(0));
         int grid = (int) Math.sqrt((double) tokens);
-        if ((long) grid * grid != tokens || grid == 0 || patch == 0 || labels < 0 || (outputs != plain && outputs != 2 * plain)
+        if ((long) grid * grid != tokens
+                || grid == 0
+                || patch == 0
+                || labels < 0
+                || (outputs != plain && outputs != 2 * plain)
                 || (long) grid * patch > Integer.MAX_VALUE) {
-            throw new IOException("the shapes make no transformer: " + tokens + " positions, patches of " + patches + ", " + outputs
-                    + " outputs per token, " + (labels + 1) + " rows of labels");
+            throw new IOException("the shapes make no transformer: " + tokens + " positions, patches of " + patches
+                    + ", " + outputs + " outputs per token, " + (labels + 1) + " rows of labels");
         }
-        InferredConfig config = new InferredConfig(layout.family(), grid * patch, patch, channels, width, depth, heads, labels,
-                rows, hidden, outputs != plain,
-                normed, joint);
+        InferredConfig config = new InferredConfig(
+                layout.family(),
+                grid * patch,
+                patch,
+                channels,
+                width,
+                depth,
+                heads,
+                labels,
+                rows,
+                hidden,
+                outputs != plain,
+                normed,
+                joint);
         try {
             config.shapes();
         } catch (IllegalArgumentException | ArithmeticException e) {
@@ -86,7 +115,8 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
     }
 
     /** The shapes of a network's tensors in a file. */
-    private record Shapes(TensorFile file, CheckpointLayout layout, Map<String, String> names, Map<String, String> unreadable) {
+    private record Shapes(
+            TensorFile file, CheckpointLayout layout, Map<String, String> names, Map<String, String> unreadable) {
         boolean has(String name) {
             return names.containsKey(name) || unreadable.containsKey(name);
         }
@@ -102,7 +132,8 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
                 throw new IOException(layout.prefix() + name + " is missing, so the network's shape is not known");
             }
             if (entry.shape().dim() != dimensions) {
-                throw new IOException(entry.name() + " has shape " + entry.shape() + ", expected " + dimensions + " dimensions");
+                throw new IOException(
+                        entry.name() + " has shape " + entry.shape() + ", expected " + dimensions + " dimensions");
             }
             return entry.shape();
         }
@@ -146,20 +177,50 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
         boolean known = context && guidanceRows == like.guidanceRows();
         if (context && !known && guidanceRows > 1) {
             throw new IllegalArgumentException("the guidance table has " + guidanceRows + " rows, the model's settings "
-                    + "name scales for " + like.guidanceRows() + ": which scales the rows stand for the file does not say, so give "
+                    + "name scales for " + like.guidanceRows()
+                    + ": which scales the rows stand for the file does not say, so give "
                     + "the model the same ones");
         }
-        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, stage,
-                known ? like.classScales() : List.of(), known ? like.contextScales() : List.of(), ratio(), zeroData, learnSigma,
-                qkNorm, context && like.preserveContextAtZero(), jointAttention,
+        return new TransformerConfig(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                depth,
+                heads,
+                labelDim,
+                stage,
+                known ? like.classScales() : List.of(),
+                known ? like.contextScales() : List.of(),
+                ratio(),
+                zeroData,
+                learnSigma,
+                qkNorm,
+                context && like.preserveContextAtZero(),
+                jointAttention,
                 context ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
     }
 
     /** The network as far as it is known, with usual or plain values for the rest: see {@link NetworkSettings}. */
     TransformerConfig partly() {
-        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads.orElse(1), labelDim,
-                encoderDepth().orElse(depth), List.of(), List.of(), ratio(), zeroData().orElse(false), learnSigma, qkNorm, false,
-                jointAttention, family == CheckpointLayout.Family.MFM ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
+        return new TransformerConfig(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                depth,
+                numHeads.orElse(1),
+                labelDim,
+                encoderDepth().orElse(depth),
+                List.of(),
+                List.of(),
+                ratio(),
+                zeroData().orElse(false),
+                learnSigma,
+                qkNorm,
+                false,
+                jointAttention,
+                family == CheckpointLayout.Family.MFM ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
     }
 
     /** Half a unit more than the width, to keep it when the ratio is multiplied out and cut off. */
@@ -171,18 +232,35 @@ public record InferredConfig(CheckpointLayout.Family family, int inputSize, int 
     public Map<String, Shape> shapes() {
         int heads = numHeads.orElse(1);
         // Scales and stages change no name and no shape but the table's rows, so any will do.
-        TransformerConfig any = new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, heads, labelDim, 0,
-                Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0), List.of(), ratio(), false, learnSigma, qkNorm,
-                false, jointAttention);
+        TransformerConfig any = new TransformerConfig(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                depth,
+                heads,
+                labelDim,
+                0,
+                Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0),
+                List.of(),
+                ratio(),
+                false,
+                learnSigma,
+                qkNorm,
+                false,
+                jointAttention);
         TransformerConfig whole = family == CheckpointLayout.Family.MFM ? any : any.withoutContext();
         return whole.shapes();
     }
 
     @Override
     public String toString() {
-        return hiddenSize + " wide, " + depth + " blocks, " + (numHeads.isPresent() ? numHeads.getAsInt() + " heads" : "heads unknown")
-                + ", items " + inChannels + "x" + inputSize + "x" + inputSize + " in patches of " + patchSize + ", " + labelDim + " classes"
-                + (guidanceRows > 0 ? ", " + guidanceRows + " guidance rows" : "") + (learnSigma ? ", learned variance" : "")
+        return hiddenSize + " wide, " + depth + " blocks, "
+                + (numHeads.isPresent() ? numHeads.getAsInt() + " heads" : "heads unknown")
+                + ", items " + inChannels + "x" + inputSize + "x" + inputSize + " in patches of " + patchSize + ", "
+                + labelDim + " classes"
+                + (guidanceRows > 0 ? ", " + guidanceRows + " guidance rows" : "")
+                + (learnSigma ? ", learned variance" : "")
                 + (qkNorm ? ", normalised queries and keys" : "") + (jointAttention ? ", joint attention" : "");
     }
 }

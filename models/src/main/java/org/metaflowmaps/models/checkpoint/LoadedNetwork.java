@@ -16,8 +16,9 @@ import org.metaflowmaps.models.model.TransformerConfig;
  * @param described true if the file says itself what network it holds, false if its tensors and the given settings show it
  * @param classNames names of the classes by label; empty if the file has none
  */
-public record LoadedNetwork(MetaFlowMap map, NetworkConfig config, CheckpointLayout layout, boolean described,
-        List<String> classNames) implements AutoCloseable {
+public record LoadedNetwork(
+        MetaFlowMap map, NetworkConfig config, CheckpointLayout layout, boolean described, List<String> classNames)
+        implements AutoCloseable {
     /** Keeps its own copy of the names. */
     public LoadedNetwork {
         Preconditions.checkNotNull(map, "loaded network: map is null");
@@ -28,16 +29,21 @@ public record LoadedNetwork(MetaFlowMap map, NetworkConfig config, CheckpointLay
 
     /** Says in one line what was found, for people. */
     public String found() {
-        return layout + ": " + switch (config) {
-            case TransformerConfig image -> image.hiddenSize() + " wide, " + image.depth() + " blocks, " + image.encoderDepth()
-                    + " of them in the first stage, " + image.numHeads() + " heads, items " + image.inChannels() + "x" + image.inputSize() + "x"
-                    + image.inputSize() + " in patches of " + image.patchSize() + ", " + image.labelDim() + " classes, time 0 is "
-                    + (image.zeroData() ? "data" : "noise")
-                    + (image.classScales().isEmpty() ? "" : ", guidance scales " + image.classScales())
-                    + (image.contextScales().isEmpty() ? "" : ", context scales " + image.contextScales());
-            case MlpConfig vector -> vector.width() + " wide, " + vector.depth() + " blocks, items of " + vector.dimension() + " numbers, "
-                    + vector.labelDim() + " classes";
-        };
+        return layout + ": "
+                + switch (config) {
+                    case TransformerConfig image ->
+                        image.hiddenSize() + " wide, " + image.depth() + " blocks, " + image.encoderDepth()
+                                + " of them in the first stage, " + image.numHeads() + " heads, items "
+                                + image.inChannels() + "x" + image.inputSize() + "x"
+                                + image.inputSize() + " in patches of " + image.patchSize() + ", " + image.labelDim()
+                                + " classes, time 0 is "
+                                + (image.zeroData() ? "data" : "noise")
+                                + (image.classScales().isEmpty() ? "" : ", guidance scales " + image.classScales())
+                                + (image.contextScales().isEmpty() ? "" : ", context scales " + image.contextScales());
+                    case MlpConfig vector ->
+                        vector.width() + " wide, " + vector.depth() + " blocks, items of " + vector.dimension()
+                                + " numbers, " + vector.labelDim() + " classes";
+                };
     }
 
     /** Frees the network. */

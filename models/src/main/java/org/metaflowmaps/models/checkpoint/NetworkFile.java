@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.checkpoint;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
@@ -13,6 +12,7 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.NetworkConfig;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.Safetensors;
@@ -41,7 +41,8 @@ public final class NetworkFile {
      * @return owned by the caller
      * @throws IOException if names or shapes do not fit, or this machine has no memory for the network
      */
-    public static MetaFlowMap read(NetworkConfig config, TensorFile file, Path path, CheckpointLayout layout, Device device)
+    public static MetaFlowMap read(
+            NetworkConfig config, TensorFile file, Path path, CheckpointLayout layout, Device device)
             throws IOException {
         check(config, file, path, layout);
         MetaFlowMap map;
@@ -65,7 +66,8 @@ public final class NetworkFile {
      * @param path of the file, for its size
      * @throws IOException if names or shapes do not fit
      */
-    public static void check(NetworkConfig config, TensorFile file, Path path, CheckpointLayout layout) throws IOException {
+    public static void check(NetworkConfig config, TensorFile file, Path path, CheckpointLayout layout)
+            throws IOException {
         long parameters;
         try {
             parameters = config.parameterCount();
@@ -73,26 +75,42 @@ public final class NetworkFile {
             throw new IOException(e.getMessage(), e);
         }
         Map<String, String> names = layout.names(file);
-        double held = names.values().stream().mapToDouble(name -> Objects.requireNonNull(file.entries().get(name)).elements()).sum();
+        double held = names.values().stream()
+                .mapToDouble(
+                        name -> Objects.requireNonNull(file.entries().get(name)).elements())
+                .sum();
         long tensors = config.tensorCount();
         // The list of shapes grows with the depth: make it only for a file that has as many tensors.
         if (tensors > 2L * names.size() + FEW || parameters > 2 * held + FEW) {
-            throw new IOException(String.format(Locale.ROOT, "its settings describe a network of %,d parameters in %,d tensors, but under '%s' "
-                    + "it holds %,.0f numbers in %,d tensors: the settings are not those of this file", parameters, tensors, layout.prefix(),
-                    held, names.size()));
+            throw new IOException(String.format(
+                    Locale.ROOT,
+                    "its settings describe a network of %,d parameters in %,d tensors, but under '%s' "
+                            + "it holds %,.0f numbers in %,d tensors: the settings are not those of this file",
+                    parameters,
+                    tensors,
+                    layout.prefix(),
+                    held,
+                    names.size()));
         }
         requireExact(Fit.of(file, layout, config.shapes()));
         // Tensors that repeat one stored number have any shape for a few bytes.
         long stored = storedBytes(path);
         if (parameters > MOST_PER_BYTE * stored + FEW * FEW) {
-            throw new IOException(String.format(Locale.ROOT, "its network has %,d parameters, which repeat what %,d bytes hold: expected at "
-                    + "most %d for each byte", parameters, stored, MOST_PER_BYTE));
+            throw new IOException(String.format(
+                    Locale.ROOT,
+                    "its network has %,d parameters, which repeat what %,d bytes hold: expected at "
+                            + "most %d for each byte",
+                    parameters,
+                    stored,
+                    MOST_PER_BYTE));
         }
     }
 
     /** Bytes of a file, or of all files of a folder. */
     private static long storedBytes(Path path) throws IOException {
-        Path folder = Files.isDirectory(path) ? path : path.toString().endsWith(".json") ? path.toAbsolutePath().getParent() : null;
+        Path folder = Files.isDirectory(path)
+                ? path
+                : path.toString().endsWith(".json") ? path.toAbsolutePath().getParent() : null;
         if (folder == null) {
             return Files.size(path);
         }
@@ -134,7 +152,8 @@ public final class NetworkFile {
      * @return what did not fit
      * @throws IOException if not lenient and names or shapes do not fit, or if nothing fits; the network is then unchanged
      */
-    public static Fit load(MetaFlowMap map, TensorFile file, CheckpointLayout layout, boolean lenient) throws IOException {
+    public static Fit load(MetaFlowMap map, TensorFile file, CheckpointLayout layout, boolean lenient)
+            throws IOException {
         Map<String, Tensor> wanted = new LinkedHashMap<>(map.parameters().parameters());
         wanted.putAll(map.buffers());
         Map<String, Shape> shapes = new LinkedHashMap<>();
@@ -148,7 +167,10 @@ public final class NetworkFile {
         try (Autograd.Mode off = Autograd.noGrad()) {
             for (Map.Entry<String, Tensor> entry : wanted.entrySet()) {
                 String name = names.get(entry.getKey());
-                if (name == null || !Objects.requireNonNull(file.entries().get(name)).shape().equals(shapes.get(entry.getKey()))) {
+                if (name == null
+                        || !Objects.requireNonNull(file.entries().get(name))
+                                .shape()
+                                .equals(shapes.get(entry.getKey()))) {
                     continue;
                 }
                 try (TensorScope scope = TensorScope.open()) {

@@ -74,17 +74,35 @@ public final class NetworkSettings {
         Set<String> known = Set.copyOf(probe.propertyNames());
         ObjectNode settings = JsonNodeFactory.instance.objectNode();
         for (String key : tree.propertyNames()) {
-            Preconditions.checkArgument(known.contains(key) || key.equals(OLDER_CONTEXT_SCALES), "unknown setting '%s': known here are %s", key,
+            Preconditions.checkArgument(
+                    known.contains(key) || key.equals(OLDER_CONTEXT_SCALES),
+                    "unknown setting '%s': known here are %s",
+                    key,
                     known.stream().sorted().collect(Collectors.joining(", ")));
             JsonNode like = probe.get(key.equals(OLDER_CONTEXT_SCALES) ? CONTEXT_SCALES : key);
             JsonNode value = tree.get(key);
             if (value.isNull()) {
                 continue;
             }
-            boolean fits = like.isIntegralNumber() ? value.isIntegralNumber() : like.isNumber() ? value.isNumber() : like.isArray()
-                    ? value.isArray() && value.valueStream().allMatch(JsonNode::isNumber) : like.getNodeType() == value.getNodeType();
-            Preconditions.checkArgument(fits, "setting '%s' is %s, expected %s", key, value, like.isIntegralNumber() ? "a whole number"
-                    : like.isNumber() ? "a number" : like.isArray() ? "a list of numbers" : like.isBoolean() ? "true or false" : "a text");
+            boolean fits = like.isIntegralNumber()
+                    ? value.isIntegralNumber()
+                    : like.isNumber()
+                            ? value.isNumber()
+                            : like.isArray()
+                                    ? value.isArray() && value.valueStream().allMatch(JsonNode::isNumber)
+                                    : like.getNodeType() == value.getNodeType();
+            Preconditions.checkArgument(
+                    fits,
+                    "setting '%s' is %s, expected %s",
+                    key,
+                    value,
+                    like.isIntegralNumber()
+                            ? "a whole number"
+                            : like.isNumber()
+                                    ? "a number"
+                                    : like.isArray()
+                                            ? "a list of numbers"
+                                            : like.isBoolean() ? "true or false" : "a text");
             settings.set(key, value);
         }
         return new NetworkSettings(settings, null);
@@ -163,7 +181,8 @@ public final class NetworkSettings {
     TransformerConfig completed(InferredConfig shown, String where) throws IOException {
         ObjectNode network = JSON.valueToTree(shown.partly());
         for (Map.Entry<String, JsonNode> setting : renamed().properties()) {
-            boolean free = OPEN.contains(setting.getKey()) || (setting.getKey().equals(CLOCK) && shown.zeroData().isEmpty());
+            boolean free = OPEN.contains(setting.getKey())
+                    || (setting.getKey().equals(CLOCK) && shown.zeroData().isEmpty());
             if (!free) {
                 requireSame(setting, network.get(setting.getKey()), "the file's tensors show ");
             }
@@ -171,14 +190,29 @@ public final class NetworkSettings {
         }
         requireAll(missing(shown), where, shown);
         TransformerConfig whole = StrictJson.read(network.toString(), TransformerConfig.class);
-        Preconditions.checkArgument(whole.hiddenSize() * whole.mlpRatio() - shown.hiddenWidth() < 1
-                && whole.hiddenSize() * whole.mlpRatio() >= shown.hiddenWidth(), "setting '%s' is %s, but the file's tensors show %s hidden units "
-                + "for a width of %s: leave it out", RATIO, whole.mlpRatio(), shown.hiddenWidth(), shown.hiddenSize());
-        Preconditions.checkArgument(shown.headsOfNorms().isEmpty() || shown.headsOfNorms().getAsInt() == whole.numHeads(),
-                "setting '%s' is %s, but the file's tensors show %s: leave it out", HEADS, whole.numHeads(), shown.headsOfNorms());
-        Preconditions.checkArgument(shown.guidanceRows() == 0 || shown.guidanceRows() == whole.guidanceRows(),
-                "settings '%s' %s and '%s' %s make a guidance table of %s rows, but the file's has %s", CLASS_SCALES, whole.classScales(),
-                CONTEXT_SCALES, whole.contextScales(), whole.guidanceRows(), shown.guidanceRows());
+        Preconditions.checkArgument(
+                whole.hiddenSize() * whole.mlpRatio() - shown.hiddenWidth() < 1
+                        && whole.hiddenSize() * whole.mlpRatio() >= shown.hiddenWidth(),
+                "setting '%s' is %s, but the file's tensors show %s hidden units " + "for a width of %s: leave it out",
+                RATIO,
+                whole.mlpRatio(),
+                shown.hiddenWidth(),
+                shown.hiddenSize());
+        Preconditions.checkArgument(
+                shown.headsOfNorms().isEmpty() || shown.headsOfNorms().getAsInt() == whole.numHeads(),
+                "setting '%s' is %s, but the file's tensors show %s: leave it out",
+                HEADS,
+                whole.numHeads(),
+                shown.headsOfNorms());
+        Preconditions.checkArgument(
+                shown.guidanceRows() == 0 || shown.guidanceRows() == whole.guidanceRows(),
+                "settings '%s' %s and '%s' %s make a guidance table of %s rows, but the file's has %s",
+                CLASS_SCALES,
+                whole.classScales(),
+                CONTEXT_SCALES,
+                whole.contextScales(),
+                whole.guidanceRows(),
+                shown.guidanceRows());
         return whole;
     }
 
@@ -199,14 +233,24 @@ public final class NetworkSettings {
             missing.put(HEADS, "attention heads per block, a divisor of the width " + shown.hiddenSize());
         }
         if (shown.zeroData().isEmpty() && !given.has(CLOCK)) {
-            missing.put(CLOCK, "true for data at time 0 and noise at 1, as DMF has it; false for noise at 0, as SiT has it");
+            missing.put(
+                    CLOCK,
+                    "true for data at time 0 and noise at 1, as DMF has it; false for noise at 0, as SiT has it");
         }
-        if (shown.family() != CheckpointLayout.Family.SIT && shown.encoderDepth().isEmpty() && !given.has(STAGE)) {
+        if (shown.family() != CheckpointLayout.Family.SIT
+                && shown.encoderDepth().isEmpty()
+                && !given.has(STAGE)) {
             missing.put(STAGE, "blocks of the first stage, 0 to " + shown.depth());
         }
-        if (meta && shown.guidanceRows() > 1 && !given.has(CLASS_SCALES) && !renamed().has(CONTEXT_SCALES)) {
-            missing.put(CLASS_SCALES, "list of the class guidance scales beside 1; with " + CONTEXT_SCALES + ", those of the context, they make "
-                    + "the table's " + shown.guidanceRows() + " rows: (1 + classes')·(1 + contexts')");
+        if (meta
+                && shown.guidanceRows() > 1
+                && !given.has(CLASS_SCALES)
+                && !renamed().has(CONTEXT_SCALES)) {
+            missing.put(
+                    CLASS_SCALES,
+                    "list of the class guidance scales beside 1; with " + CONTEXT_SCALES
+                            + ", those of the context, they make " + "the table's " + shown.guidanceRows()
+                            + " rows: (1 + classes')·(1 + contexts')");
         }
         return missing;
     }
@@ -215,15 +259,23 @@ public final class NetworkSettings {
         if (!missing.isEmpty()) {
             List<String> lines = new ArrayList<>();
             missing.forEach((key, meaning) -> lines.add(key + " (" + meaning + ")"));
-            throw new MissingSettingsException(where + " does not show " + (missing.size() == 1 ? "a setting" : missing.size() + " settings")
-                    + " of its " + shown.family() + " network, which " + (missing.size() == 1 ? "has" : "have") + " to be given: "
-                    + String.join("; ", lines) + ". Its tensors show: " + shown, List.copyOf(missing.keySet()));
+            throw new MissingSettingsException(
+                    where + " does not show " + (missing.size() == 1 ? "a setting" : missing.size() + " settings")
+                            + " of its " + shown.family() + " network, which " + (missing.size() == 1 ? "has" : "have")
+                            + " to be given: "
+                            + String.join("; ", lines) + ". Its tensors show: " + shown,
+                    List.copyOf(missing.keySet()));
         }
     }
 
     private static void requireSame(Map.Entry<String, JsonNode> setting, @Nullable JsonNode shown, String source) {
         JsonNode value = setting.getValue();
-        Preconditions.checkArgument(shown != null && same(value, shown), "setting '%s' is %s, but %s%s: leave it out", setting.getKey(), value, source,
+        Preconditions.checkArgument(
+                shown != null && same(value, shown),
+                "setting '%s' is %s, but %s%s: leave it out",
+                setting.getKey(),
+                value,
+                source,
                 shown == null ? "a network without it" : shown);
     }
 
@@ -235,7 +287,8 @@ public final class NetworkSettings {
         if (!left.isArray() || !right.isArray()) {
             return left.equals(right);
         }
-        return left.size() == right.size() && IntStream.range(0, left.size()).allMatch(i -> same(left.get(i), right.get(i)));
+        return left.size() == right.size()
+                && IntStream.range(0, left.size()).allMatch(i -> same(left.get(i), right.get(i)));
     }
 
     @Override

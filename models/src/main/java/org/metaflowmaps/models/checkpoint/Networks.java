@@ -55,7 +55,8 @@ public final class Networks {
             CheckpointLayout layout = layout(file, open, settings);
             NetworkConfig config = config(file, open, layout, settings);
             List<String> names = classNames(open, file);
-            return new LoadedNetwork(read(file, open, layout, config, device), config, layout, saysItself(open, layout), names);
+            return new LoadedNetwork(
+                    read(file, open, layout, config, device), config, layout, saysItself(open, layout), names);
         }
     }
 
@@ -79,7 +80,8 @@ public final class Networks {
         }
     }
 
-    private static NetworkConfig config(Path path, TensorFile file, CheckpointLayout layout, NetworkSettings settings) throws IOException {
+    private static NetworkConfig config(Path path, TensorFile file, CheckpointLayout layout, NetworkSettings settings)
+            throws IOException {
         try {
             if (saysItself(file, layout)) {
                 return settings.agreed(settings(file, path).network());
@@ -104,8 +106,10 @@ public final class Networks {
                 throw new IOException(path + ": " + e.getMessage(), e);
             }
         }
-        return saysNetwork(file) && file.entries().keySet().stream().anyMatch(name -> name.startsWith(NetworkFile.PREFIX))
-                ? CheckpointLayout.at(file, NetworkFile.PREFIX) : layout(path, file);
+        return saysNetwork(file)
+                        && file.entries().keySet().stream().anyMatch(name -> name.startsWith(NetworkFile.PREFIX))
+                ? CheckpointLayout.at(file, NetworkFile.PREFIX)
+                : layout(path, file);
     }
 
     /**
@@ -121,7 +125,8 @@ public final class Networks {
         try {
             return text == null ? List.of() : StrictJson.texts(text);
         } catch (IllegalArgumentException e) {
-            throw new IOException(file + ": metadata '" + CLASS_NAMES + "' is not understood, expected a JSON list of texts", e);
+            throw new IOException(
+                    file + ": metadata '" + CLASS_NAMES + "' is not understood, expected a JSON list of texts", e);
         }
     }
 
@@ -142,7 +147,12 @@ public final class Networks {
             TransformerConfig wanted = transformer(path, layout, like);
             requireClock(path, layout, wanted.zeroData(), "init", "model.transformer.is_zero_data");
             TransformerConfig plain = layout.family() == CheckpointLayout.Family.MFM ? wanted : wanted.withoutContext();
-            return read(path, file, layout, plain.withLearnSigma(InferredConfig.of(file, layout).learnSigma()), device);
+            return read(
+                    path,
+                    file,
+                    layout,
+                    plain.withLearnSigma(InferredConfig.of(file, layout).learnSigma()),
+                    device);
         }
     }
 
@@ -155,12 +165,14 @@ public final class Networks {
      * @throws IOException if the file is missing or damaged, or holds no network of a known layout
      * @throws IllegalArgumentException if the clock can be seen to run the other way, or is not known
      */
-    public static MetaFlowMap teacher(Path path, ModelConfig like, @Nullable Boolean zeroData, Device device) throws IOException {
+    public static MetaFlowMap teacher(Path path, ModelConfig like, @Nullable Boolean zeroData, Device device)
+            throws IOException {
         try (TensorFile file = TensorFile.open(path)) {
             CheckpointLayout layout = layout(path, file);
             if (saysItself(file, layout)) {
                 MetaFlowMap network = load(path, device);
-                boolean own = network instanceof FlowMapTransformer transformer && transformer.config().zeroData();
+                boolean own = network instanceof FlowMapTransformer transformer
+                        && transformer.config().zeroData();
                 if (zeroData != null && zeroData != own) {
                     network.close();
                     throw new IllegalArgumentException("config: teacher.is_zero_data is " + zeroData + ", but " + path
@@ -169,9 +181,14 @@ public final class Networks {
                 return network;
             }
             TransformerConfig wanted = transformer(path, layout, like);
-            boolean clock = zeroData != null ? zeroData : layout.zeroData().orElseThrow(() -> new IllegalArgumentException(
-                    "config: teacher.file names " + path + " (" + layout + "), which does not say which way its clock runs: set "
-                    + "teacher.is_zero_data=true if it has data at time 0 and noise at 1, as DMF's, or false if it has noise at 0"));
+            boolean clock = zeroData != null
+                    ? zeroData
+                    : layout.zeroData()
+                            .orElseThrow(() ->
+                                    new IllegalArgumentException("config: teacher.file names " + path + " (" + layout
+                                            + "), which does not say which way its clock runs: set"
+                                            + " teacher.is_zero_data=true if it has data at time 0 and noise"
+                                            + " at 1, as DMF's, or false if it has noise at 0"));
             TransformerConfig found;
             try {
                 found = InferredConfig.of(file, layout).config(wanted, clock);
@@ -182,16 +199,19 @@ public final class Networks {
         }
     }
 
-    private static TransformerConfig transformer(Path path, CheckpointLayout layout, ModelConfig like) throws IOException {
+    private static TransformerConfig transformer(Path path, CheckpointLayout layout, ModelConfig like)
+            throws IOException {
         if (like.transformer() == null) {
-            throw new IOException(path + " (" + layout + ") holds a transformer, but the settings are those of model.mlp");
+            throw new IOException(
+                    path + " (" + layout + ") holds a transformer, but the settings are those of model.mlp");
         }
         return like.transformer();
     }
 
     static CheckpointLayout layout(Path path, TensorFile file) throws IOException {
         try {
-            return CheckpointLayout.detect(file).orElseThrow(() -> new IOException("the file holds no network of a known layout"));
+            return CheckpointLayout.detect(file)
+                    .orElseThrow(() -> new IOException("the file holds no network of a known layout"));
         } catch (IOException e) {
             throw new IOException(path + ": " + e.getMessage(), e);
         }
@@ -202,17 +222,20 @@ public final class Networks {
         return layout.family() == CheckpointLayout.Family.OTHER || saysNetwork(file);
     }
 
-    private static void requireClock(Path path, CheckpointLayout layout, boolean zeroData, String setting, String cure) {
+    private static void requireClock(
+            Path path, CheckpointLayout layout, boolean zeroData, String setting, String cure) {
         boolean known = layout.zeroData().orElse(zeroData);
         if (known != zeroData) {
-            throw new IllegalArgumentException("config: " + setting + " names " + path + ", which by its names (" + layout
-                    + ") is a network whose clock runs from " + (known ? "data to noise" : "noise to data")
-                    + ", but model.transformer.is_zero_data is " + zeroData + ": set " + cure + "=" + known
-                    + ", or, if the names mislead, copy the network to a file without its logvar_linear");
+            throw new IllegalArgumentException(
+                    "config: " + setting + " names " + path + ", which by its names (" + layout
+                            + ") is a network whose clock runs from " + (known ? "data to noise" : "noise to data")
+                            + ", but model.transformer.is_zero_data is " + zeroData + ": set " + cure + "=" + known
+                            + ", or, if the names mislead, copy the network to a file without its logvar_linear");
         }
     }
 
-    private static MetaFlowMap read(Path path, TensorFile file, CheckpointLayout layout, NetworkConfig config, Device device)
+    private static MetaFlowMap read(
+            Path path, TensorFile file, CheckpointLayout layout, NetworkConfig config, Device device)
             throws IOException {
         try {
             return NetworkFile.read(config, file, path, layout, device);
@@ -267,8 +290,10 @@ public final class Networks {
         try (TensorFile open = TensorFile.open(file)) {
             CheckpointLayout layout = layout(file, open);
             if (!saysItself(open, layout) && layout.zeroData().isEmpty()) {
-                throw new IOException("config: init names " + file + " (" + layout + "), which does not say which way its clock runs: set "
-                        + "model.transformer.is_zero_data=false if it has noise at time 0 and data at 1, as SiT's, or true if it has data at 0");
+                throw new IOException("config: init names " + file + " (" + layout
+                        + "), which does not say which way its clock runs: set"
+                        + " model.transformer.is_zero_data=false if it has noise at time 0 and data at 1, as"
+                        + " SiT's, or true if it has data at 0");
             }
         }
     }
@@ -281,7 +306,8 @@ public final class Networks {
     public static ModelConfig settings(TensorFile open, Path file) throws IOException {
         String network = open.metadata().get(SETTINGS);
         if (network == null) {
-            throw new IOException(file + " does not say what network it holds (metadata '" + SETTINGS + "'): it is not a checkpoint of a run");
+            throw new IOException(file + " does not say what network it holds (metadata '" + SETTINGS
+                    + "'): it is not a checkpoint of a run");
         }
         try {
             return StrictJson.read(network, ModelConfig.class);

@@ -20,8 +20,9 @@ public final class StrictJson {
 
     private static final int SHOWN = 200;
 
-    private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            .build())
+    private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
+                    .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+                    .build())
             .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
             .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
@@ -73,7 +74,8 @@ public final class StrictJson {
     static List<String> texts(String text) {
         try {
             JsonNode list = JSON.readTree(bounded(text));
-            Preconditions.checkArgument(list.isArray() && list.valueStream().allMatch(JsonNode::isString), "it is no list of texts");
+            Preconditions.checkArgument(
+                    list.isArray() && list.valueStream().allMatch(JsonNode::isString), "it is no list of texts");
             return list.valueStream().map(JsonNode::stringValue).toList();
         } catch (JacksonException e) {
             throw new IllegalArgumentException(explanation(e), e);
@@ -81,7 +83,10 @@ public final class StrictJson {
     }
 
     private static String bounded(String text) {
-        Preconditions.checkArgument(text.length() <= MOST_CHARACTERS, "it has %s characters, expected at most %s", text.length(),
+        Preconditions.checkArgument(
+                text.length() <= MOST_CHARACTERS,
+                "it has %s characters, expected at most %s",
+                text.length(),
                 MOST_CHARACTERS);
         return text;
     }
@@ -93,12 +98,14 @@ public final class StrictJson {
         StringBuilder path = new StringBuilder();
         if (failure instanceof DatabindException databind) {
             for (JacksonException.Reference step : databind.getPath()) {
-                path.append(path.isEmpty() ? "" : ".").append(step.getPropertyName() == null ? "[" + step.getIndex() + "]"
-                        : step.getPropertyName());
+                path.append(path.isEmpty() ? "" : ".")
+                        .append(step.getPropertyName() == null ? "[" + step.getIndex() + "]" : step.getPropertyName());
             }
         }
-        String message = String.valueOf(failure.getOriginalMessage()).replaceAll("\\s*\\R\\s*", " ")
+        String message = String.valueOf(failure.getOriginalMessage())
+                .replaceAll("\\s*\\R\\s*", " ")
                 .replaceAll("\\s*\\((start marker )?at \\[Source.*", "");
-        return (path.isEmpty() ? "" : "'" + path + "': ") + (message.length() <= SHOWN ? message : message.substring(0, SHOWN) + "...");
+        return (path.isEmpty() ? "" : "'" + path + "': ")
+                + (message.length() <= SHOWN ? message : message.substring(0, SHOWN) + "...");
     }
 }

@@ -48,13 +48,25 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
             Tensor t = context.time().to(DType.FLOAT64);
             Tensor restS = s.neg().add(1);
             Tensor restT = t.neg().add(1);
-            Tensor root = t.mul(restS).square().add(restT.mul(s).square()).clampMin(floor).sqrt();
+            Tensor root = t.mul(restS)
+                    .square()
+                    .add(restT.mul(s).square())
+                    .clampMin(floor)
+                    .sqrt();
             Tensor total = root.add(restS.mul(restT));
             Tensor product = root.mul(total);
             Tensor time = root.div(total);
-            Tensor point = weighted(t.mul(restS.square()).div(product), context.state(), s.mul(restT.square()).div(product), state);
+            Tensor point = weighted(
+                    t.mul(restS.square()).div(product),
+                    context.state(),
+                    s.mul(restT.square()).div(product),
+                    state);
             Tensor velocity = drift.at(time.to(start.dtype()), point, context.condition());
-            Tensor own = restT.square().mul(s).sub(t.square().mul(restS)).sub(root.mul(restT)).div(product);
+            Tensor own = restT.square()
+                    .mul(s)
+                    .sub(t.square().mul(restS))
+                    .sub(root.mul(restT))
+                    .div(product);
             Tensor linear = weighted(t.mul(restS).div(product), context.state(), own, state);
             return scope.keep(linear.add(scale(restT.div(total), velocity).mul(velocity)));
         }

@@ -27,8 +27,10 @@ public record GlassTransition(Drift drift, double from, double to, double correl
     /** Checks the ranges. */
     public GlassTransition {
         checkTimes(from, to);
-        Preconditions.checkArgument(correlation >= -1 && correlation <= 1,
-                "glass transition: correlation is %s, expected -1 to 1", correlation);
+        Preconditions.checkArgument(
+                correlation >= -1 && correlation <= 1,
+                "glass transition: correlation is %s, expected -1 to 1",
+                correlation);
     }
 
     /** With the correlation of {@link #ddpm}. */
@@ -48,8 +50,11 @@ public record GlassTransition(Drift drift, double from, double to, double correl
     }
 
     private static void checkTimes(double from, double to) {
-        Preconditions.checkArgument(from >= 0 && from < to && to <= 1,
-                "glass transition: from time %s to %s, expected 0 <= from < to <= 1", from, to);
+        Preconditions.checkArgument(
+                from >= 0 && from < to && to <= 1,
+                "glass transition: from time %s to %s, expected 0 <= from < to <= 1",
+                from,
+                to);
     }
 
     /** γ, the share of x_t that stays. */
@@ -92,11 +97,18 @@ public record GlassTransition(Drift drift, double from, double to, double correl
             Tensor root = noise.mul(from).square().add(known.mul(rest).square()).sqrt();
             Tensor total = root.add(noise.mul(rest));
             Tensor product = root.mul(total);
-            Tensor point = Glass.weighted(noise.square().mul(from).div(product), state, known.mul(rest * rest).div(product), own);
+            Tensor point = Glass.weighted(
+                    noise.square().mul(from).div(product),
+                    state,
+                    known.mul(rest * rest).div(product),
+                    own);
             Tensor velocity = drift.at(root.div(total).to(start.dtype()), point, condition);
-            Tensor pull = known.mul(gain * rest * rest).sub(noise.mul(from * from).add(root.mul(rest)).mul(shrink)).div(product);
+            Tensor pull = known.mul(gain * rest * rest)
+                    .sub(noise.mul(from * from).add(root.mul(rest)).mul(shrink))
+                    .div(product);
             Tensor linear = Glass.weighted(noise.mul(gain * from).div(product), state, pull, own);
-            return scope.keep(linear.add(Glass.scale(total.reciprocal().mul(gain * rest), velocity).mul(velocity)));
+            return scope.keep(linear.add(
+                    Glass.scale(total.reciprocal().mul(gain * rest), velocity).mul(velocity)));
         }
     }
 }

@@ -20,9 +20,12 @@ public record GuidedDrift(Drift drift, int classes, double builtIn) implements D
 
     /** Checks the ranges. */
     public GuidedDrift {
-        Preconditions.checkArgument(classes > 0,
-                "guided drift: %s classes, expected at least 1: without labels there is no guidance", classes);
-        Preconditions.checkArgument(builtIn >= 0 && builtIn < 1, "guided drift: built-in guidance is %s, expected 0 to below 1", builtIn);
+        Preconditions.checkArgument(
+                classes > 0,
+                "guided drift: %s classes, expected at least 1: without labels there is no guidance",
+                classes);
+        Preconditions.checkArgument(
+                builtIn >= 0 && builtIn < 1, "guided drift: built-in guidance is %s, expected 0 to below 1", builtIn);
     }
 
     /**
@@ -34,7 +37,9 @@ public record GuidedDrift(Drift drift, int classes, double builtIn) implements D
      */
     public static Drift ofScale(Drift drift, int classes, double builtIn, double scale) {
         GuidedDrift guided = new GuidedDrift(drift, classes, builtIn);
-        return isBuiltIn(scale, builtIn) ? (time, state, condition) -> drift.at(time, state, condition.withoutGuidance()) : guided;
+        return isBuiltIn(scale, builtIn)
+                ? (time, state, condition) -> drift.at(time, state, condition.withoutGuidance())
+                : guided;
     }
 
     /** True if a scale is 1/(1-ω), also as it is written with a few digits. */

@@ -21,7 +21,8 @@ public record NetworkDrift(MetaFlowMap map, boolean checked) implements Drift {
 
     @Override
     public Tensor at(Tensor time, Tensor state, Condition condition) {
-        Context nothing = checked ? Context.unconditional(state, condition)
+        Context nothing = checked
+                ? Context.unconditional(state, condition)
                 : Context.unchecked(Torch.zerosLike(time), Torch.zerosLike(state), condition);
         return map.averageVelocity(time, time, state, nothing);
     }

@@ -1,8 +1,8 @@
 package org.metaflowmaps.models.layer;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
 /** Multi-head self-attention over tokens (B, L, D), optionally also attending to the tokens of a context. */
@@ -48,7 +48,8 @@ final class Attention {
         Dual query = normalised(own[0], queryGain);
         Dual key = normalised(own[1], keyGain);
         Dual otherKey = normalised(other[0], contextKeyGain);
-        Dual otherValue = other[1].mul(gate.permute(0, 2, 1, 3)).to(own[2].primal().dtype());
+        Dual otherValue =
+                other[1].mul(gate.permute(0, 2, 1, 3)).to(own[2].primal().dtype());
         Dual mixed = Dual.attention(query, Dual.cat(2, key, otherKey), Dual.cat(2, own[2], otherValue));
         return projection.forward(join(mixed));
     }
@@ -62,7 +63,8 @@ final class Attention {
         Shape shape = joined.primal().shape();
         Dual[] split = joined.chunk(parts, 2);
         for (int i = 0; i < parts; i++) {
-            split[i] = split[i].reshape(shape.size(0), shape.size(1), heads, shape.size(2) / parts / heads).transpose(1, 2);
+            split[i] = split[i].reshape(shape.size(0), shape.size(1), heads, shape.size(2) / parts / heads)
+                    .transpose(1, 2);
         }
         return split;
     }

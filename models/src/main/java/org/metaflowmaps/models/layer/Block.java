@@ -56,7 +56,8 @@ public final class Block {
                 return attention.forward(input).keptFrom(scope);
             }
             Dual seen = contextPatches.forward(context).add(Dual.constant(positions));
-            Dual gate = m[6].reshape(m[6].primal().size(0), 1, heads, input.primal().size(2) / heads);
+            Dual gate =
+                    m[6].reshape(m[6].primal().size(0), 1, heads, input.primal().size(2) / heads);
             return attention.forward(input, seen, gate).keptFrom(scope);
         }
     }

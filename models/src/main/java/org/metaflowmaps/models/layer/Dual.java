@@ -132,7 +132,9 @@ public final class Dual {
     /** A linear map of this value: its tangent goes the same way. */
     private Dual linearly(UnaryOperator<Tensor> map) {
         Tensor direction = tangent;
-        return direction == null ? constant(map.apply(primal)) : result(map.apply(primal), () -> map.apply(direction), this);
+        return direction == null
+                ? constant(map.apply(primal))
+                : result(map.apply(primal), () -> map.apply(direction), this);
     }
 
     private static @Nullable Tensor sum(@Nullable Tensor left, @Nullable Tensor right) {
@@ -160,14 +162,20 @@ public final class Dual {
 
     /** this - other, broadcast. */
     public Dual sub(Dual other) {
-        return result(primal.sub(other.primal), () -> sum(tangent, other.tangent == null ? null : other.tangent.neg()), this,
+        return result(
+                primal.sub(other.primal),
+                () -> sum(tangent, other.tangent == null ? null : other.tangent.neg()),
+                this,
                 other);
     }
 
     /** this · other, broadcast. */
     public Dual mul(Dual other) {
-        return result(primal.mul(other.primal), () -> merged(product(tangent, other.primal), product(other.tangent, primal)),
-                this, other);
+        return result(
+                primal.mul(other.primal),
+                () -> merged(product(tangent, other.primal), product(other.tangent, primal)),
+                this,
+                other);
     }
 
     /** this · factor. */
@@ -183,16 +191,24 @@ public final class Dual {
     /** this + left · right, broadcast, in one pass over memory. */
     public Dual addcmul(Dual left, Dual right) {
         Tensor value = Torch.addcmul(primal, left.primal, right.primal);
-        return result(value, () -> {
-            Tensor rate = left.tangent == null ? tangent : addProduct(tangent, left.tangent, right.primal);
-            if (right.tangent == null) {
-                return rate;
-            }
-            // A sum made here may be added to, if it has the whole shape already.
-            return rate != null && left.tangent != null && rate.numel() == value.numel() && !Autograd.isRecording()
-                    ? rate.addcmul_(left.primal, right.tangent, 1)
-                    : addProduct(rate, left.primal, right.tangent);
-        }, this, left, right);
+        return result(
+                value,
+                () -> {
+                    Tensor rate = left.tangent == null ? tangent : addProduct(tangent, left.tangent, right.primal);
+                    if (right.tangent == null) {
+                        return rate;
+                    }
+                    // A sum made here may be added to, if it has the whole shape already.
+                    return rate != null
+                                    && left.tangent != null
+                                    && rate.numel() == value.numel()
+                                    && !Autograd.isRecording()
+                            ? rate.addcmul_(left.primal, right.tangent, 1)
+                            : addProduct(rate, left.primal, right.tangent);
+                },
+                this,
+                left,
+                right);
     }
 
     private static Tensor addProduct(@Nullable Tensor base, Tensor left, Tensor right) {
@@ -212,8 +228,11 @@ public final class Dual {
     /** This value in another element type; itself if it has that type. */
     public Dual to(DType type) {
         Tensor direction = tangent;
-        return primal.dtype() == type ? this
-                : direction == null ? constant(primal.to(type)) : result(primal.to(type), () -> direction.to(type), this);
+        return primal.dtype() == type
+                ? this
+                : direction == null
+                        ? constant(primal.to(type))
+                        : result(primal.to(type), () -> direction.to(type), this);
     }
 
     // ---- layers ----
@@ -253,7 +272,9 @@ public final class Dual {
     public Dual geluTanh() {
         Tensor direction = tangent;
         Tensor output = Torch.geluTanh(primal);
-        return direction == null ? constant(output) : result(output, () -> Torch.geluTanhBackward(direction, primal), this);
+        return direction == null
+                ? constant(output)
+                : result(output, () -> Torch.geluTanhBackward(direction, primal), this);
     }
 
     /** Layer normalisation over the last dimension, without gain or offset; float32 at least. */
@@ -263,8 +284,11 @@ public final class Dual {
         Torch.Normalised normal = Torch.layerNorm(value, eps);
         return direction == null
                 ? constant(normal.output())
-                : result(normal.output(), () -> Torch.layerNormBackward(wide(direction).contiguous(), value, normal.mean(),
-                        normal.rstd()), this);
+                : result(
+                        normal.output(),
+                        () -> Torch.layerNormBackward(
+                                wide(direction).contiguous(), value, normal.mean(), normal.rstd()),
+                        this);
     }
 
     /** this / √(mean(this²) + eps) · gain over the last dimension, computed in float32 at least, in this value's type. */
@@ -272,11 +296,14 @@ public final class Dual {
         Tensor value = wide(primal);
         Tensor inverse = value.square().mean(true, -1).add(eps).rsqrt();
         Tensor unit = value.mul(inverse);
-        return result(narrowed(unit.mul(gain), primal), () -> {
-            Tensor direction = wide(tangentOrZero());
-            Tensor radial = unit.mul(direction).mean(true, -1);
-            return direction.sub(unit.mul(radial)).mul(inverse).mul(gain);
-        }, this);
+        return result(
+                narrowed(unit.mul(gain), primal),
+                () -> {
+                    Tensor direction = wide(tangentOrZero());
+                    Tensor radial = unit.mul(direction).mean(true, -1);
+                    return direction.sub(unit.mul(radial)).mul(inverse).mul(gain);
+                },
+                this);
     }
 
     /**
@@ -287,10 +314,18 @@ public final class Dual {
      */
     public static Dual attention(Dual query, Dual key, Dual value) {
         if (query.through || key.through || value.through) {
-            return query.mul(attentionScale(query)).matmul(key.transpose(-2, -1)).softmax().to(value.primal.dtype()).matmul(value);
+            return query.mul(attentionScale(query))
+                    .matmul(key.transpose(-2, -1))
+                    .softmax()
+                    .to(value.primal.dtype())
+                    .matmul(value);
         }
-        return result(Torch.scaledDotProductAttention(query.primal, key.primal, value.primal),
-                () -> attentionTangent(query, key, value), query, key, value);
+        return result(
+                Torch.scaledDotProductAttention(query.primal, key.primal, value.primal),
+                () -> attentionTangent(query, key, value),
+                query,
+                key,
+                value);
     }
 
     private static double attentionScale(Dual query) {
@@ -303,7 +338,8 @@ public final class Dual {
         try (TensorScope scope = TensorScope.open()) {
             Tensor rows = Torch.cat(-1, query.tangentOrZero(), query.primal).mul_(attentionScale(query));
             Tensor columns = Torch.cat(-1, key.primal, key.tangentOrZero());
-            Tensor scores = rows.narrow(-1, width, width).matmul(columns.narrow(-1, 0, width).transpose(-2, -1));
+            Tensor scores = rows.narrow(-1, width, width)
+                    .matmul(columns.narrow(-1, 0, width).transpose(-2, -1));
             Tensor weights = wide(scores).softmax(-1);
             Tensor rates = Torch.softmaxBackward(wide(rows.matmul(columns.transpose(-2, -1))), weights, -1);
             Tensor both = narrowed(Torch.cat(-1, rates, weights), value.primal);
@@ -315,14 +351,20 @@ public final class Dual {
     public Dual softmax() {
         Tensor direction = tangent;
         Tensor output = wide(primal).softmax(-1);
-        return direction == null ? constant(output) : result(output, () -> Torch.softmaxBackward(wide(direction), output, -1), this);
+        return direction == null
+                ? constant(output)
+                : result(output, () -> Torch.softmaxBackward(wide(direction), output, -1), this);
     }
 
     /** The matrix product; leading dimensions broadcast; bfloat16 under autocast. */
     public Dual matmul(Dual other) {
-        return result(primal.matmul(other.primal), () -> merged(
-                tangent == null ? null : tangent.matmul(other.primal),
-                other.tangent == null ? null : primal.matmul(other.tangent)), this, other);
+        return result(
+                primal.matmul(other.primal),
+                () -> merged(
+                        tangent == null ? null : tangent.matmul(other.primal),
+                        other.tangent == null ? null : primal.matmul(other.tangent)),
+                this,
+                other);
     }
 
     // ---- shape ----
@@ -401,7 +443,10 @@ public final class Dual {
     /** Values one after the other along a dimension; they must agree in all other sizes. */
     public static Dual cat(long dim, Dual... parts) {
         Tensor[] values = Arrays.stream(parts).map(Dual::primal).toArray(Tensor[]::new);
-        return result(Torch.cat(dim, values),
-                () -> Torch.cat(dim, Arrays.stream(parts).map(Dual::tangentOrZero).toArray(Tensor[]::new)), parts);
+        return result(
+                Torch.cat(dim, values),
+                () -> Torch.cat(
+                        dim, Arrays.stream(parts).map(Dual::tangentOrZero).toArray(Tensor[]::new)),
+                parts);
     }
 }

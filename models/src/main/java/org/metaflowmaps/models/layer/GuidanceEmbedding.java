@@ -42,10 +42,14 @@ public final class GuidanceEmbedding {
         if (scale.isEmpty() || steps.isEmpty()) {
             return Dual.constant(Embeddings.wide(table.narrow(0, 0, 1).expand(batch, -1)));
         }
-        // The scales are not read back from the device: each midpoint between neighbours that the scale exceeds moves one row up.
+        // The scales are not read back from the device: each midpoint between neighbours that the scale exceeds moves
+        // one row up.
         Tensor row = Torch.full((double) lowestRow, DType.INT64, table.device(), batch);
         for (Step step : steps) {
-            row = Torch.where(scale.get().gt(step.midpoint), Torch.full((double) step.row, DType.INT64, table.device(), batch), row);
+            row = Torch.where(
+                    scale.get().gt(step.midpoint),
+                    Torch.full((double) step.row, DType.INT64, table.device(), batch),
+                    row);
         }
         return Dual.constant(Embeddings.wide(Torch.embedding(table, row)));
     }

@@ -26,7 +26,8 @@ public final class TimeEmbedding {
 
     /** Times (B) as vectors (B, D). */
     public Dual forward(Dual time) {
-        // In float32 also for a float64 network: the public checkpoints were trained with sinusoids rounded like that. In bfloat16 times
+        // In float32 also for a float64 network: the public checkpoints were trained with sinusoids rounded like that.
+        // In bfloat16 times
         // near each other would be one time.
         Dual phase = time.to(DType.FLOAT32).unsqueeze(1).mul(frequencies);
         Dual sinusoids = Dual.cat(1, phase.cos(), phase.sin()).to(type);

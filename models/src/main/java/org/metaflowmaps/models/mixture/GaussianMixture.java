@@ -56,14 +56,20 @@ public final class GaussianMixture implements AutoCloseable {
     public GaussianMixture(List<Double> weights, List<double[]> means, List<double[][]> covariances, Device device) {
         int count = means.size();
         Preconditions.checkArgument(count > 0, "a mixture needs at least one component");
-        Preconditions.checkArgument(weights.size() == count && covariances.size() == count,
-                "mixture: %s means, %s weights and %s covariances, expected as many of each", count, weights.size(), covariances.size());
+        Preconditions.checkArgument(
+                weights.size() == count && covariances.size() == count,
+                "mixture: %s means, %s weights and %s covariances, expected as many of each",
+                count,
+                weights.size(),
+                covariances.size());
         int dimension = means.getFirst().length;
         Preconditions.checkArgument(dimension > 0, "mixture: the first mean has no coordinates, expected at least one");
         double total = 0;
         for (double weight : weights) {
-            Preconditions.checkArgument(weight > 0 && weight < Double.POSITIVE_INFINITY,
-                    "mixture: weight %s, expected more than 0", weight);
+            Preconditions.checkArgument(
+                    weight > 0 && weight < Double.POSITIVE_INFINITY,
+                    "mixture: weight %s, expected more than 0",
+                    weight);
             total += weight;
         }
         this.weights = new double[count];
@@ -87,7 +93,8 @@ public final class GaussianMixture implements AutoCloseable {
         try (TensorScope scope = TensorScope.open()) {
             Torch.Eigen eigen = Torch.linalgEigh(Torch.of(flat, count, dimension, dimension));
             for (double value : eigen.values().toDoubleArray()) {
-                Preconditions.checkArgument(value > 0, "mixture: a covariance has the eigenvalue %s, expected all of them above 0", value);
+                Preconditions.checkArgument(
+                        value > 0, "mixture: a covariance has the eigenvalue %s, expected all of them above 0", value);
             }
             Tensor own = Torch.of(points, count, 1, dimension).matmul(eigen.vectors());
             Tensor joined = eigen.vectors().permute(1, 0, 2).reshape(dimension, (long) count * dimension);
@@ -107,8 +114,13 @@ public final class GaussianMixture implements AutoCloseable {
      */
     public static GaussianMixture isotropic(List<double[]> means, double variance, Device device) {
         Preconditions.checkArgument(variance > 0, "mixture: variance is %s, expected more than 0", variance);
-        return new GaussianMixture(Collections.nCopies(means.size(), 1.0), means, means.stream()
-                .map(mean -> scaledIdentity(mean.length, variance)).toList(), device);
+        return new GaussianMixture(
+                Collections.nCopies(means.size(), 1.0),
+                means,
+                means.stream()
+                        .map(mean -> scaledIdentity(mean.length, variance))
+                        .toList(),
+                device);
     }
 
     private static double[][] scaledIdentity(int dimension, double scale) {
@@ -120,23 +132,34 @@ public final class GaussianMixture implements AutoCloseable {
     }
 
     private static double[] checkedMean(double[] mean, int dimension, int component) {
-        Preconditions.checkArgument(mean.length == dimension, "mixture: mean %s has %s coordinates, the first has %s", component,
-                mean.length, dimension);
+        Preconditions.checkArgument(
+                mean.length == dimension,
+                "mixture: mean %s has %s coordinates, the first has %s",
+                component,
+                mean.length,
+                dimension);
         for (double value : mean) {
-            Preconditions.checkArgument(Double.isFinite(value), "mixture: a mean has the coordinate %s, expected finite numbers", value);
+            Preconditions.checkArgument(
+                    Double.isFinite(value), "mixture: a mean has the coordinate %s, expected finite numbers", value);
         }
         return mean.clone();
     }
 
     private static double[][] checkedCovariance(double[][] covariance, int dimension, int component) {
         double[][] copy = new double[dimension][];
-        boolean square = covariance.length == dimension && Arrays.stream(covariance).allMatch(row -> row.length == dimension);
-        Preconditions.checkArgument(square, "mixture: covariance %s is no square matrix of %s rows", component, dimension);
+        boolean square =
+                covariance.length == dimension && Arrays.stream(covariance).allMatch(row -> row.length == dimension);
+        Preconditions.checkArgument(
+                square, "mixture: covariance %s is no square matrix of %s rows", component, dimension);
         for (int i = 0; i < dimension; i++) {
             for (int j = 0; j < i; j++) {
                 double size = Math.sqrt(Math.abs(covariance[i][i] * covariance[j][j]));
-                Preconditions.checkArgument(Math.abs(covariance[i][j] - covariance[j][i]) <= SYMMETRY * size,
-                        "mixture: covariance %s is not symmetric at row %s, column %s", component, i, j);
+                Preconditions.checkArgument(
+                        Math.abs(covariance[i][j] - covariance[j][i]) <= SYMMETRY * size,
+                        "mixture: covariance %s is not symmetric at row %s, column %s",
+                        component,
+                        i,
+                        j);
             }
             copy[i] = covariance[i].clone();
         }
@@ -165,7 +188,9 @@ public final class GaussianMixture implements AutoCloseable {
 
     /** A component's covariance matrix; a copy. */
     public double[][] covariance(int component) {
-        return Arrays.stream(covariances[Objects.checkIndex(component, covariances.length)]).map(double[]::clone).toArray(double[][]::new);
+        return Arrays.stream(covariances[Objects.checkIndex(component, covariances.length)])
+                .map(double[]::clone)
+                .toArray(double[][]::new);
     }
 
     /** The mean of the whole mixture, D_0. */
@@ -191,7 +216,10 @@ public final class GaussianMixture implements AutoCloseable {
      */
     public Tensor logDensity(Tensor time, Tensor state) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor constant = observe(time, state, Condition.none()).logEvidence().logsumexp(false, 1).sub(0.5 * dimension() * Math.log(2 * Math.PI));
+            Tensor constant = observe(time, state, Condition.none())
+                    .logEvidence()
+                    .logsumexp(false, 1)
+                    .sub(0.5 * dimension() * Math.log(2 * Math.PI));
             return scope.keep(constant.to(state.dtype()));
         }
     }
@@ -223,7 +251,9 @@ public final class GaussianMixture implements AutoCloseable {
             try (TensorScope scope = TensorScope.open()) {
                 Observation seen = checked ? observe(time, state, condition) : observeUnchecked(time, state, condition);
                 Tensor rate = seen.time().mul(variances).sub(seen.rest()).div(seen.variance());
-                return scope.keep(average(seen.responsibilities(), rate.mul(seen.offset()).add(centres)).to(state.dtype()));
+                return scope.keep(
+                        average(seen.responsibilities(), rate.mul(seen.offset()).add(centres))
+                                .to(state.dtype()));
             }
         };
     }
@@ -258,9 +288,11 @@ public final class GaussianMixture implements AutoCloseable {
             Tensor apart = statistic.sub(precision.mul(centres));
             // (c - Pm)² / P is finite at P = 0, where c is 0 too.
             Tensor distance = apart.square().div(precision.clampMin(TINY)).div(total);
-            Tensor evidence = distance.add(total.log()).sum(false, 2).mul(-0.5).add(priors(context.condition(), start.size(0)));
+            Tensor evidence =
+                    distance.add(total.log()).sum(false, 2).mul(-0.5).add(priors(context.condition(), start.size(0)));
             Tensor drawn = squareT.mul(restS).mul(centres.sub(own));
-            Tensor pulled = t.mul(restS).mul(x.sub(t.mul(own))).add(s.mul(squareT).mul(own));
+            Tensor pulled =
+                    t.mul(restS).mul(x.sub(t.mul(own))).add(s.mul(squareT).mul(own));
             Tensor velocity = drawn.add(variances.mul(pulled)).div(total);
             return scope.keep(average(evidence.softmax(1), velocity).to(inner.dtype()));
         }
@@ -274,7 +306,8 @@ public final class GaussianMixture implements AutoCloseable {
     public Tensor sample(RandomSource random, int count) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor nothing = Torch.zeros(DType.FLOAT32, device(), 1, dimension());
-            return scope.keep(posterior(random, new Context(Torch.zeros(DType.FLOAT32, device(), 1), nothing), count).squeeze(0));
+            return scope.keep(posterior(random, new Context(Torch.zeros(DType.FLOAT32, device(), 1), nothing), count)
+                    .squeeze(0));
         }
     }
 
@@ -297,11 +330,14 @@ public final class GaussianMixture implements AutoCloseable {
             Tensor chosen = random.categorical(seen.responsibilities(), draws).reshape(batch, draws, 1);
             Tensor wide = chosen.expand(batch, draws, width);
             Tensor noise = random.normal(batch, draws, width).to(DType.FLOAT64);
-            Tensor own = seen.means().gather(1, wide).add(deviations.gather(1, wide).mul(noise));
-            // Each draw stands in its own component's eigenbasis: zero in the others, so that one product turns them all back.
+            Tensor own =
+                    seen.means().gather(1, wide).add(deviations.gather(1, wide).mul(noise));
+            // Each draw stands in its own component's eigenbasis: zero in the others, so that one product turns them
+            // all back.
             Tensor mask = chosen.eq(Torch.arange(count).to(device())).to(DType.FLOAT64);
             Tensor spread = mask.unsqueeze(3).mul(own.unsqueeze(2)).reshape(batch, draws, count * width);
-            return scope.keep(spread.matmul(axes.transpose(0, 1)).to(context.state().dtype()));
+            return scope.keep(
+                    spread.matmul(axes.transpose(0, 1)).to(context.state().dtype()));
         }
     }
 
@@ -318,7 +354,13 @@ public final class GaussianMixture implements AutoCloseable {
      * @param responsibilities posterior weights: (B, K)
      * @param means of I_1: (B, K, d)
      */
-    record Observation(Tensor time, Tensor rest, Tensor offset, Tensor variance, Tensor logEvidence, Tensor responsibilities,
+    record Observation(
+            Tensor time,
+            Tensor rest,
+            Tensor offset,
+            Tensor variance,
+            Tensor logEvidence,
+            Tensor responsibilities,
             Tensor means) {}
 
     Observation observe(Tensor time, Tensor state, Condition condition) {
@@ -331,7 +373,12 @@ public final class GaussianMixture implements AutoCloseable {
         Tensor rest = t.neg().add(1);
         Tensor offset = project(state).sub(t.mul(centres));
         Tensor variance = rest.square().add(t.square().mul(variances));
-        Tensor evidence = offset.square().div(variance).add(variance.log()).sum(false, 2).mul(-0.5).add(priors(condition, time.size(0)));
+        Tensor evidence = offset.square()
+                .div(variance)
+                .add(variance.log())
+                .sum(false, 2)
+                .mul(-0.5)
+                .add(priors(condition, time.size(0)));
         Tensor inner = t.mul(variances).div(variance).mul(offset).add(centres);
         return new Observation(t, rest, offset, variance, evidence, evidence.softmax(1), inner);
     }
@@ -348,7 +395,10 @@ public final class GaussianMixture implements AutoCloseable {
 
     /** Σ_k weight_k · vector_k of vectors given in the components' eigenbases: (B, K) and (B, K, d) to (B, d). */
     Tensor average(Tensor shares, Tensor vectors) {
-        return shares.unsqueeze(2).mul(vectors).reshape(shares.size(0), (long) components() * dimension()).matmul(axes.transpose(0, 1));
+        return shares.unsqueeze(2)
+                .mul(vectors)
+                .reshape(shares.size(0), (long) components() * dimension())
+                .matmul(axes.transpose(0, 1));
     }
 
     private Tensor project(Tensor state) {
@@ -361,28 +411,52 @@ public final class GaussianMixture implements AutoCloseable {
 
     private Tensor priors(Condition condition, long batch) {
         Tensor labels = condition.labels().orElse(null);
-        return labels == null ? logWeights.narrow(0, components(), 1).expand(batch, components()) : logWeights.indexSelect(0, labels);
+        return labels == null
+                ? logWeights.narrow(0, components(), 1).expand(batch, components())
+                : logWeights.indexSelect(0, labels);
     }
 
     private void check(Tensor time, Tensor state, Condition condition) {
-        Preconditions.checkArgument(state.dim() == 2 && state.size(1) == dimension() && state.dtype()
-                .isFloatingPoint() && state.device().equals(device()),
-                "mixture: state is %s, expected floating point (B, %s) on %s", state, dimension(), device());
-        Preconditions.checkArgument(time.dim() == 1 && time.size(0) == state.size(0) && time.dtype()
-                .isFloatingPoint() && time.device().equals(device()),
-                "mixture: time is %s, expected floating point (%s) on %s", time, state.size(0), device());
+        Preconditions.checkArgument(
+                state.dim() == 2
+                        && state.size(1) == dimension()
+                        && state.dtype().isFloatingPoint()
+                        && state.device().equals(device()),
+                "mixture: state is %s, expected floating point (B, %s) on %s",
+                state,
+                dimension(),
+                device());
+        Preconditions.checkArgument(
+                time.dim() == 1
+                        && time.size(0) == state.size(0)
+                        && time.dtype().isFloatingPoint()
+                        && time.device().equals(device()),
+                "mixture: time is %s, expected floating point (%s) on %s",
+                time,
+                state.size(0),
+                device());
         Tensor labels = condition.labels().orElse(null);
         if (labels == null) {
             return;
         }
-        Preconditions.checkArgument(labels.dim() == 1 && labels.size(0) == state.size(0) && labels.dtype() == DType.INT64
-                && labels.device().equals(device()),
-                "mixture: labels are %s, expected int64 (%s) on %s", labels, state.size(0), device());
+        Preconditions.checkArgument(
+                labels.dim() == 1
+                        && labels.size(0) == state.size(0)
+                        && labels.dtype() == DType.INT64
+                        && labels.device().equals(device()),
+                "mixture: labels are %s, expected int64 (%s) on %s",
+                labels,
+                state.size(0),
+                device());
         // Reading a GPU's labels back would stall it.
         if (device().type() == Device.Type.CPU && labels.numel() > 0) {
-            Preconditions.checkArgument(labels.min().item() >= 0 && labels.max().item() <= components(),
-                    "mixture: labels from %s to %s, expected 0 to %s, and %s for all components", labels.min().item(), labels.max().item(),
-                    components() - 1, components());
+            Preconditions.checkArgument(
+                    labels.min().item() >= 0 && labels.max().item() <= components(),
+                    "mixture: labels from %s to %s, expected 0 to %s, and %s for all components",
+                    labels.min().item(),
+                    labels.max().item(),
+                    components() - 1,
+                    components());
         }
     }
 

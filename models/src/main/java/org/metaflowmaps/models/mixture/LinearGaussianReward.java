@@ -25,7 +25,8 @@ public final class LinearGaussianReward {
      * @param deviation σ, above 0
      */
     public LinearGaussianReward(double[] direction, double observation, double deviation) {
-        Preconditions.checkArgument(direction.length > 0, "reward: the direction has no coordinates, expected at least one");
+        Preconditions.checkArgument(
+                direction.length > 0, "reward: the direction has no coordinates, expected at least one");
         Preconditions.checkArgument(deviation > 0, "reward: deviation is %s, expected more than 0", deviation);
         this.direction = direction.clone();
         this.observation = observation;
@@ -40,7 +41,8 @@ public final class LinearGaussianReward {
      */
     public Tensor at(Tensor state) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor seen = state.mul(Torch.of(direction).to(state.device()).to(state.dtype())).sum(false, -1);
+            Tensor seen = state.mul(Torch.of(direction).to(state.device()).to(state.dtype()))
+                    .sum(false, -1);
             return scope.keep(seen.sub(observation).square().mul(-0.5 / (deviation * deviation)));
         }
     }
@@ -58,7 +60,10 @@ public final class LinearGaussianReward {
         try (TensorScope scope = TensorScope.open()) {
             GaussianMixture.Observation seen = data.observe(time, state, Condition.none());
             Tensor gain = predict(data, seen).logLikelihood;
-            Tensor value = seen.logEvidence().add(gain).logsumexp(false, 1).sub(seen.logEvidence().logsumexp(false, 1));
+            Tensor value = seen.logEvidence()
+                    .add(gain)
+                    .logsumexp(false, 1)
+                    .sub(seen.logEvidence().logsumexp(false, 1));
             return scope.keep(value.to(state.dtype()));
         }
     }
@@ -78,9 +83,12 @@ public final class LinearGaussianReward {
             Prediction ahead = predict(data, seen);
             Tensor tilted = seen.logEvidence().add(ahead.logLikelihood).softmax(1);
             Tensor score = seen.offset().div(seen.variance()).neg();
-            Tensor pull = ahead.missing.div(ahead.variance).unsqueeze(2)
+            Tensor pull = ahead.missing
+                    .div(ahead.variance)
+                    .unsqueeze(2)
                     .mul(seen.time().mul(data.variances()).div(seen.variance()).mul(ahead.direction));
-            Tensor gradient = data.average(tilted.sub(seen.responsibilities()), score).add(data.average(tilted, pull));
+            Tensor gradient =
+                    data.average(tilted.sub(seen.responsibilities()), score).add(data.average(tilted, pull));
             return scope.keep(gradient.to(state.dtype()));
         }
     }
@@ -98,9 +106,16 @@ public final class LinearGaussianReward {
     private Prediction predict(GaussianMixture data, GaussianMixture.Observation seen) {
         Tensor own = data.project(direction);
         Tensor missing = own.mul(seen.means()).sum(false, 2).neg().add(observation);
-        Tensor spread = own.mul(seen.rest()).square().mul(data.variances()).div(seen.variance()).sum(false, 2);
+        Tensor spread = own.mul(seen.rest())
+                .square()
+                .mul(data.variances())
+                .div(seen.variance())
+                .sum(false, 2);
         Tensor variance = spread.add(deviation * deviation);
-        Tensor logLikelihood = missing.square().div(variance).add(variance.div(deviation * deviation).log()).mul(-0.5);
+        Tensor logLikelihood = missing.square()
+                .div(variance)
+                .add(variance.div(deviation * deviation).log())
+                .mul(-0.5);
         return new Prediction(own, missing, variance, logLikelihood);
     }
 
@@ -147,8 +162,10 @@ public final class LinearGaussianReward {
     }
 
     private void checkDimension(GaussianMixture data) {
-        Preconditions.checkArgument(data.dimension() == direction.length,
-                "reward: the direction has %s coordinates, the mixture %s", direction.length,
+        Preconditions.checkArgument(
+                data.dimension() == direction.length,
+                "reward: the direction has %s coordinates, the mixture %s",
+                direction.length,
                 data.dimension());
     }
 }

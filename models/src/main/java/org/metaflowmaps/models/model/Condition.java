@@ -37,7 +37,9 @@ public final class Condition {
      * @param labels the class of each item: (B) int64; the number of classes means "no label". A map checks them.
      */
     public static Condition labelled(Tensor labels) {
-        return new Condition(Preconditions.checkNotNull(labels, "condition: the labels are null; for no labels, call Condition.none()"),
+        return new Condition(
+                Preconditions.checkNotNull(
+                        labels, "condition: the labels are null; for no labels, call Condition.none()"),
                 null);
     }
 
@@ -58,8 +60,10 @@ public final class Condition {
      * @param scales w: (B), finite, in the map's element type
      */
     public Condition guided(Tensor scales) {
-        return new Condition(labels,
-                Preconditions.checkNotNull(scales, "condition: the guidance scales are null; for scale 1, call withoutGuidance()"));
+        return new Condition(
+                labels,
+                Preconditions.checkNotNull(
+                        scales, "condition: the guidance scales are null; for scale 1, call withoutGuidance()"));
     }
 
     /**
@@ -71,13 +75,17 @@ public final class Condition {
      * @throws IllegalArgumentException if the scale is not finite
      */
     public Condition guided(double scale, int classes) {
-        Preconditions.checkArgument(Double.isFinite(scale), "guidance is %s, expected a finite number: give 1 for none", scale);
+        Preconditions.checkArgument(
+                Double.isFinite(scale), "guidance is %s, expected a finite number: give 1 for none", scale);
         Tensor given = labels;
         if (given == null) {
             return this;
         }
         try (TensorScope scope = TensorScope.open()) {
-            return new Condition(given, scope.keep(given.ge(classes).to(DType.FLOAT32).mul(1 - scale).add(scale)));
+            return new Condition(
+                    given,
+                    scope.keep(
+                            given.ge(classes).to(DType.FLOAT32).mul(1 - scale).add(scale)));
         }
     }
 
@@ -121,7 +129,9 @@ public final class Condition {
     }
 
     private Condition map(UnaryOperator<Tensor> change) {
-        return labels == null && guidance == null ? this
-                : new Condition(labels == null ? null : change.apply(labels), guidance == null ? null : change.apply(guidance));
+        return labels == null && guidance == null
+                ? this
+                : new Condition(
+                        labels == null ? null : change.apply(labels), guidance == null ? null : change.apply(guidance));
     }
 }

@@ -63,7 +63,11 @@ public final class Context {
      */
     public static Context unconditional(Tensor state, Condition condition) {
         requireFinite(condition);
-        return new Context(Torch.zeros(state.dtype(), state.device(), state.size(0)), Dual.constant(Torch.zerosLike(state)), condition, true);
+        return new Context(
+                Torch.zeros(state.dtype(), state.device(), state.size(0)),
+                Dual.constant(Torch.zerosLike(state)),
+                condition,
+                true);
     }
 
     private static void requireFinite(Condition condition) {
@@ -132,7 +136,8 @@ public final class Context {
 
     /** The context of {@code length} items from {@code start} on. */
     public Context slice(long start, long length) {
-        return new Context(time.narrow(0, start, length), state.narrow(0, start, length), condition.slice(start, length), checked);
+        return new Context(
+                time.narrow(0, start, length), state.narrow(0, start, length), condition.slice(start, length), checked);
     }
 
     /** The context of the first items of the batch. */
@@ -142,7 +147,11 @@ public final class Context {
 
     /** Repeats each item this many times in a row: a batch of B becomes one of B·times. */
     public Context repeatInterleave(long times) {
-        return new Context(time.repeatInterleave(times, 0), state.repeatInterleave(times, 0), condition.repeatInterleave(times), checked);
+        return new Context(
+                time.repeatInterleave(times, 0),
+                state.repeatInterleave(times, 0),
+                condition.repeatInterleave(times),
+                checked);
     }
 
     /**
@@ -151,7 +160,8 @@ public final class Context {
      * @param index numbers of items: (N) int64, in any order, also repeated
      */
     public Context indexSelect(Tensor index) {
-        return new Context(time.indexSelect(0, index), state.indexSelect(0, index), condition.indexSelect(index), checked);
+        return new Context(
+                time.indexSelect(0, index), state.indexSelect(0, index), condition.indexSelect(index), checked);
     }
 
     /** Hands the tensors to the scope around {@code scope}. */

@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.model;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -19,6 +18,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -55,7 +55,8 @@ public final class FlowMapTransformer implements MetaFlowMap {
         this.start = contextual ? new TimeEmbedding(frequencies, weights.in("s_embedder")) : end;
         this.contextLayers = contextual ? new ContextLayers(config, frequencies, weights) : null;
         for (int i = 0; i < config.depth(); i++) {
-            blocks.add(new Block(config.numHeads(), config.patchSize(), config.jointAttention(), weights.in("blocks." + i)));
+            blocks.add(new Block(
+                    config.numHeads(), config.patchSize(), config.jointAttention(), weights.in("blocks." + i)));
         }
         this.headModulation = weights.linear("final_layer.adaLN_modulation.1");
         this.head = weights.linear("final_layer.linear");
@@ -86,7 +87,10 @@ public final class FlowMapTransformer implements MetaFlowMap {
         ParameterArena arena = new ParameterArena(TransformerLayout.shapes(config), device, type);
         try (TensorScope scope = TensorScope.open()) {
             float[] table = Embeddings.positions(config.grid(), config.hiddenSize());
-            Tensor positions = Torch.of(table, 1, config.tokens(), config.hiddenSize()).to(type).to(device).retain();
+            Tensor positions = Torch.of(table, 1, config.tokens(), config.hiddenSize())
+                    .to(type)
+                    .to(device)
+                    .retain();
             return new FlowMapTransformer(config, arena, Embeddings.frequencies(device), positions);
         }
     }
@@ -97,7 +101,10 @@ public final class FlowMapTransformer implements MetaFlowMap {
         DType type = flat.dtype() == DType.BFLOAT16 ? DType.FLOAT32 : flat.dtype();
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            return new FlowMapTransformer(config, bound, frequencies.to(flat.device()).detach().retain(),
+            return new FlowMapTransformer(
+                    config,
+                    bound,
+                    frequencies.to(flat.device()).detach().retain(),
                     positions.to(type).to(flat.device()).detach().retain());
         }
     }
@@ -169,7 +176,12 @@ public final class FlowMapTransformer implements MetaFlowMap {
                 Dual contextTime = contextLayers.time(context);
                 Dual shared = contextTime.add(label);
                 Dual guidance = contextLayers.guidance(context, batch);
-                first = this.start.forward(from).add(this.end.forward(to)).add(shared).add(guidance).silu();
+                first = this.start
+                        .forward(from)
+                        .add(this.end.forward(to))
+                        .add(shared)
+                        .add(guidance)
+                        .silu();
                 second = contextLayers.secondTimes(from, to).add(shared).silu();
                 tokens = tokens.add(contextLayers.tokens(context, contextTime));
             } else {
@@ -178,7 +190,8 @@ public final class FlowMapTransformer implements MetaFlowMap {
             }
             for (int i = 0; i < config.depth(); i++) {
                 Dual before = tokens;
-                tokens = blocks.get(i).forward(before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
+                tokens = blocks.get(i)
+                        .forward(before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
                 // A pass that records no graph then holds the tokens of one block, not of all.
                 before.close();
             }

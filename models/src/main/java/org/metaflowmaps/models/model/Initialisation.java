@@ -29,9 +29,10 @@ public final class Initialisation {
             switch (target) {
                 case FlowMapTransformer to when source instanceof FlowMapTransformer from -> transformer(from, to);
                 case MlpFlowMap to when source instanceof MlpFlowMap from -> mlp(from, to);
-                default -> throw new IllegalArgumentException("initialisation: the source is a " + source.getClass()
-                        .getSimpleName() + ", the target a "
-                        + target.getClass().getSimpleName() + ": expected networks of one kind");
+                default ->
+                    throw new IllegalArgumentException("initialisation: the source is a "
+                            + source.getClass().getSimpleName() + ", the target a "
+                            + target.getClass().getSimpleName() + ": expected networks of one kind");
             }
         }
     }
@@ -60,15 +61,16 @@ public final class Initialisation {
             requireAlike("preserve_t_cond_0", from.config().preserveContextAtZero(), config.preserveContextAtZero());
         }
         if (config.zeroData() != from.config().zeroData()) {
-            throw new IllegalArgumentException("initialisation: is_zero_data is " + from.config()
-                    .zeroData() + " for the source and " + config.zeroData()
+            throw new IllegalArgumentException("initialisation: is_zero_data is "
+                    + from.config().zeroData() + " for the source and " + config.zeroData()
                     + " for the target: the clock belongs to the weights, set it alike");
         }
         Map<String, Tensor> source = from.parameters().parameters();
         boolean added = to.isContextual() && !from.isContextual();
         if (added && config.jointAttention()) {
-            throw new IllegalArgumentException("initialisation: attention to the context's tokens cannot begin as none, since they take part in "
-                    + "every softmax: set use_joint_attention to false");
+            throw new IllegalArgumentException(
+                    "initialisation: attention to the context's tokens cannot begin as none, since they take part in "
+                            + "every softmax: set use_joint_attention to false");
         }
         requireRoom(from, to);
         to.parameters().parameters().forEach((name, parameter) -> {
@@ -112,15 +114,16 @@ public final class Initialisation {
         long channels = config.inChannels();
         long pixels = (long) config.patchSize() * config.patchSize();
         long inner = head.numel() / (pixels * 2 * channels);
-        return head.reshape(pixels, 2 * channels, inner).narrow(1, 0, channels).reshape(head.dim() == 1
-                ? new long[] {pixels * channels} : new long[] {pixels * channels, inner});
+        return head.reshape(pixels, 2 * channels, inner)
+                .narrow(1, 0, channels)
+                .reshape(head.dim() == 1 ? new long[] {pixels * channels} : new long[] {pixels * channels, inner});
     }
 
     /** Settings that no shape shows, but with which the same weights compute something else. */
     private static void requireAlike(String setting, Object source, Object target) {
         if (!source.equals(target)) {
-            throw new IllegalArgumentException("initialisation: " + setting + " is " + source + " for the source and " + target
-                    + " for the target: give the target the source's");
+            throw new IllegalArgumentException("initialisation: " + setting + " is " + source + " for the source and "
+                    + target + " for the target: give the target the source's");
         }
     }
 
@@ -135,7 +138,9 @@ public final class Initialisation {
 
     private static void requireLayouts(MetaFlowMap from, MetaFlowMap to) {
         if (from.isContextual() && !to.isContextual()) {
-            throw new IllegalArgumentException("initialisation: the source is a meta flow map, the target has no context: set layout to meta-flow-map");
+            throw new IllegalArgumentException(
+                    "initialisation: the source is a meta flow map, the target has no context: set layout to"
+                            + " meta-flow-map");
         }
     }
 
@@ -152,7 +157,8 @@ public final class Initialisation {
     private static Tensor source(Map<String, Tensor> source, String name) {
         Tensor values = source.get(name);
         if (values == null) {
-            throw new IllegalArgumentException("initialisation: the source has no " + name + ": give the target the source's options");
+            throw new IllegalArgumentException(
+                    "initialisation: the source has no " + name + ": give the target the source's options");
         }
         return values;
     }

@@ -16,8 +16,12 @@ public final class InputValues {
      * @throws IllegalArgumentException that names the first such item
      */
     public static void requireTimes(String name, Tensor times) {
-        require(times, 0, 1, (item, value) -> name + " of item " + item + " is " + value
-                + ", expected 0 (noise) to 1 (data): divide or clamp it to that range");
+        require(
+                times,
+                0,
+                1,
+                (item, value) -> name + " of item " + item + " is " + value
+                        + ", expected 0 (noise) to 1 (data): divide or clamp it to that range");
     }
 
     /**
@@ -27,8 +31,13 @@ public final class InputValues {
      * @throws IllegalArgumentException that names the first such item
      */
     public static void requireTimesBelowOne(String name, Tensor times) {
-        require(times, 0, Math.nextDown(1f), (item, value) -> name + " of item " + item + " is " + value
-                + ", expected 0 (noise) to below 1: at 1 the posterior mean is the state and says nothing of the drift");
+        require(
+                times,
+                0,
+                Math.nextDown(1f),
+                (item, value) -> name + " of item " + item + " is " + value
+                        + ", expected 0 (noise) to below 1: at 1 the posterior mean is the state and says nothing of"
+                        + " the drift");
     }
 
     /**
@@ -38,8 +47,12 @@ public final class InputValues {
      * @throws IllegalArgumentException that names the first such item
      */
     public static void requireFinite(String name, Tensor values) {
-        require(values, -Double.MAX_VALUE, Double.MAX_VALUE, (item, value) -> name + " of item " + item + " is " + value
-                + ", expected a finite number: give 1 for none");
+        require(
+                values,
+                -Double.MAX_VALUE,
+                Double.MAX_VALUE,
+                (item, value) ->
+                        name + " of item " + item + " is " + value + ", expected a finite number: give 1 for none");
     }
 
     /**
@@ -49,9 +62,14 @@ public final class InputValues {
      * @throws IllegalArgumentException that names the first such item
      */
     public static void requireLabels(Tensor labels, int classes) {
-        require(labels, 0, classes, (item, value) -> "label " + (long) value + " of item " + item + " is out of range: this map has "
-                + (classes == 0 ? "no classes, so give no labels" : "classes 0 to " + (classes - 1) + ", and "
-                + classes + " for no label"));
+        require(
+                labels,
+                0,
+                classes,
+                (item, value) -> "label " + (long) value + " of item " + item + " is out of range: this map has "
+                        + (classes == 0
+                                ? "no classes, so give no labels"
+                                : "classes 0 to " + (classes - 1) + ", and " + classes + " for no label"));
     }
 
     /** How a value out of range is reported. */

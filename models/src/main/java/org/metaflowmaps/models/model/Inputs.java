@@ -1,8 +1,8 @@
 package org.metaflowmaps.models.model;
 
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
 /** Checks the inputs of every network, so that bad ones are refused before they reach native code. */
@@ -13,8 +13,8 @@ final class Inputs {
         Shape shape = state.shape();
         Shape item = map.itemShape();
         if (shape.dim() != item.dim() + 1 || !shape.from(1).equals(item)) {
-            throw new IllegalArgumentException("state has shape " + shape + ", this map takes a batch of " + item + ": (B"
-                    + item.toString().replace('[', ',').replace("]", ")"));
+            throw new IllegalArgumentException("state has shape " + shape + ", this map takes a batch of " + item
+                    + ": (B" + item.toString().replace('[', ',').replace("]", ")"));
         }
         Device device = map.parameters().values().device();
         // A bfloat16 copy takes and gives float32: times in bfloat16 would be too coarse.
@@ -41,8 +41,8 @@ final class Inputs {
             throw new IllegalArgumentException(name + " has shape " + tensor.shape() + ", expected " + shape);
         }
         if (tensor.dtype() != type) {
-            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type + ", in which this network computes: call "
-                    + "to(DType." + type.name() + ")");
+            throw new IllegalArgumentException(name + " is " + tensor.dtype() + ", expected " + type
+                    + ", in which this network computes: call " + "to(DType." + type.name() + ")");
         }
         if (!tensor.device().equals(device)) {
             throw new IllegalArgumentException(name + " is on " + tensor.device() + ", the network on " + device
@@ -54,7 +54,10 @@ final class Inputs {
         if (classes == 0) {
             throw new IllegalArgumentException("labels were given to a map without classes: pass Condition.none()");
         }
-        if (labels.dim() != 1 || labels.size(0) != batch || labels.dtype() != DType.INT64 || !labels.device().equals(device)) {
+        if (labels.dim() != 1
+                || labels.size(0) != batch
+                || labels.dtype() != DType.INT64
+                || !labels.device().equals(device)) {
             throw new IllegalArgumentException("labels are " + labels + ", expected int64[" + batch + "] on " + device);
         }
     }

@@ -1,12 +1,12 @@
 package org.metaflowmaps.models.model;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.Arrays;
 import java.util.List;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -67,7 +67,8 @@ public interface MetaFlowMap extends Network {
      * @throws UnsupportedOperationException if this map is no network over one buffer
      */
     default MetaFlowMap boundTo(Tensor flat) {
-        throw new UnsupportedOperationException("a " + getClass().getSimpleName() + " cannot be bound to another buffer");
+        throw new UnsupportedOperationException(
+                "a " + getClass().getSimpleName() + " cannot be bound to another buffer");
     }
 
     /** This map without gradients of its weights, over the same memory: see {@link #boundTo}. Owned by the caller. */
@@ -93,7 +94,8 @@ public interface MetaFlowMap extends Network {
 
     /** The average velocity v(s, u, x̄; context): see {@link #averageVelocity(Dual, Dual, Dual, Context)}. */
     default Tensor averageVelocity(Tensor start, Tensor end, Tensor state, Context context) {
-        return averageVelocity(Dual.constant(start), Dual.constant(end), Dual.constant(state), context).primal();
+        return averageVelocity(Dual.constant(start), Dual.constant(end), Dual.constant(state), context)
+                .primal();
     }
 
     /** The flow map X(s, u, x̄) = x̄ + (u - s)·v(s, u, x̄; context). */
@@ -104,7 +106,8 @@ public interface MetaFlowMap extends Network {
     /** A vector (B) reshaped so that it broadcasts over the items of {@code like} (B, ...). */
     static Tensor perItem(Tensor vector, Tensor like) {
         if (vector.dim() != 1 || like.dim() == 0) {
-            throw new IllegalArgumentException("perItem: vector " + vector + " and like " + like + ", expected (B) and (B, ...)");
+            throw new IllegalArgumentException(
+                    "perItem: vector " + vector + " and like " + like + ", expected (B) and (B, ...)");
         }
         long[] shape = new long[like.dim()];
         Arrays.fill(shape, 1);

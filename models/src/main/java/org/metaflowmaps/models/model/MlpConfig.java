@@ -1,11 +1,11 @@
 package org.metaflowmaps.models.model;
 
-import org.metaflowmaps.runtime.Shape;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
 import java.util.Map;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 
 /**
  * The shape of an {@link MlpFlowMap}.
@@ -21,7 +21,8 @@ public record MlpConfig(
         @JsonProperty("width") int width,
         @JsonProperty("depth") int depth,
         @JsonProperty("label_dim") int labelDim,
-        @JsonProperty("layout") Layout layout) implements NetworkConfig {
+        @JsonProperty("layout") Layout layout)
+        implements NetworkConfig {
     /** Fills in what a file may leave out, and checks the ranges. */
     @SuppressWarnings("ConstantValue")
     public MlpConfig {
@@ -29,7 +30,8 @@ public record MlpConfig(
         Preconditions.checkArgument(dimension > 0, "mlp: dimension is %s, expected at least 1", dimension);
         Preconditions.checkArgument(width > 0, "mlp: width is %s, expected at least 1", width);
         Preconditions.checkArgument(depth >= 0, "mlp: depth is %s, expected 0 or more", depth);
-        Preconditions.checkArgument(labelDim >= 0 && labelDim < Integer.MAX_VALUE, "mlp: label_dim is %s, expected 0 to 2^31-2", labelDim);
+        Preconditions.checkArgument(
+                labelDim >= 0 && labelDim < Integer.MAX_VALUE, "mlp: label_dim is %s, expected 0 to 2^31-2", labelDim);
     }
 
     /** A meta flow map's network. */
@@ -45,11 +47,14 @@ public record MlpConfig(
     @Override
     public long parameterCount() {
         try {
-            return Math.addExact(NetworkConfig.count(MlpFlowMap.outside(this)),
+            return Math.addExact(
+                    NetworkConfig.count(MlpFlowMap.outside(this)),
                     Math.multiplyExact((long) depth, NetworkConfig.count(MlpFlowMap.block("", width))));
         } catch (ArithmeticException | IllegalArgumentException e) {
-            throw new IllegalArgumentException("mlp: width " + width + " with depth " + depth
-                    + " makes more parameters than 64 bits can count: lower them", e);
+            throw new IllegalArgumentException(
+                    "mlp: width " + width + " with depth " + depth
+                            + " makes more parameters than 64 bits can count: lower them",
+                    e);
         }
     }
 
@@ -60,7 +65,8 @@ public record MlpConfig(
 
     @Override
     public long tensorCount() {
-        return MlpFlowMap.outside(this).size() + (long) depth * MlpFlowMap.block("", width).size();
+        return MlpFlowMap.outside(this).size()
+                + (long) depth * MlpFlowMap.block("", width).size();
     }
 
     @Override

@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.model;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -15,6 +14,7 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -193,7 +193,8 @@ public final class MlpFlowMap implements MetaFlowMap {
             }
             hidden = hidden.add(times);
             if (labels != null) {
-                hidden = hidden.add(labels.forward(context.condition().labels(), state.primal().size(0)));
+                hidden = hidden.add(labels.forward(
+                        context.condition().labels(), state.primal().size(0)));
             }
             Dual condition = times.silu();
             for (Residual block : blocks) {

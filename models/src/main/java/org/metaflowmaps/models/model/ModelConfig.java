@@ -12,10 +12,13 @@ import org.jspecify.annotations.Nullable;
  * @param mlp for vectors of a few dimensions
  */
 public record ModelConfig(
-        @JsonProperty("transformer") @Nullable TransformerConfig transformer, @JsonProperty("mlp") @Nullable MlpConfig mlp) {
+        @JsonProperty("transformer") @Nullable TransformerConfig transformer,
+        @JsonProperty("mlp") @Nullable MlpConfig mlp) {
     /** Checks that there is exactly one, and that its parameters can be counted. */
     public ModelConfig {
-        Preconditions.checkArgument((transformer == null) != (mlp == null), "config: model needs either 'transformer' or 'mlp' and null for the other, %s given",
+        Preconditions.checkArgument(
+                (transformer == null) != (mlp == null),
+                "config: model needs either 'transformer' or 'mlp' and null for the other, %s given",
                 transformer == null ? "neither is" : "both are");
         if (transformer != null) {
             transformer.parameterCount();

@@ -1,11 +1,11 @@
 package org.metaflowmaps.models.model;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 
 /** The shape of a network, and what a network of this shape takes; asking for it allocates nothing. */
 public sealed interface NetworkConfig permits TransformerConfig, MlpConfig {
@@ -54,7 +54,9 @@ public sealed interface NetworkConfig permits TransformerConfig, MlpConfig {
         long parameters = parameterCount();
         if (device.type() == Device.Type.CPU) {
             double needed = 4.0 * parameters + (double) BYTES_PER_TENSOR * tensorCount();
-            FreeMemory.require("a network of " + parameters + " parameters", needed < Long.MAX_VALUE ? (long) needed : -1,
+            FreeMemory.require(
+                    "a network of " + parameters + " parameters",
+                    needed < Long.MAX_VALUE ? (long) needed : -1,
                     "lower its width or depth");
         }
     }

@@ -132,8 +132,23 @@ public final class TransformerBuilder {
      * @throws IllegalArgumentException if a size is missing, or settings do not fit together
      */
     public TransformerConfig build() {
-        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim,
-                encoderDepth < 0 ? depth * 2 / 3 : encoderDepth, classScales, contextScales, mlpRatio, zeroData, learnSigma, qkNorm,
-                preserveContextAtZero, jointAttention, layout);
+        return new TransformerConfig(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                depth,
+                numHeads,
+                labelDim,
+                encoderDepth < 0 ? depth * 2 / 3 : encoderDepth,
+                classScales,
+                contextScales,
+                mlpRatio,
+                zeroData,
+                learnSigma,
+                qkNorm,
+                preserveContextAtZero,
+                jointAttention,
+                layout);
     }
 }

@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.model;
 
-import org.metaflowmaps.runtime.Shape;
 import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.google.common.base.Preconditions;
@@ -11,6 +10,7 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 
 /**
  * The shape of a {@link FlowMapTransformer}; names in files are those of the public checkpoints' configurations.
@@ -50,7 +50,8 @@ public record TransformerConfig(
         @JsonProperty("qk_norm") boolean qkNorm,
         @JsonProperty("preserve_t_cond_0") boolean preserveContextAtZero,
         @JsonProperty("use_joint_attention") boolean jointAttention,
-        @JsonProperty("layout") Layout layout) implements NetworkConfig {
+        @JsonProperty("layout") Layout layout)
+        implements NetworkConfig {
 
     /** Fills in what a file may leave out, and refuses what does not fit together. */
     @SuppressWarnings("ConstantValue")
@@ -61,24 +62,51 @@ public record TransformerConfig(
         contextScales = contextScales == null ? List.of() : List.copyOf(contextScales);
         mlpRatio = mlpRatio == 0 ? 4 : mlpRatio;
         layout = layout == null ? Layout.META_FLOW_MAP : layout;
-        require(inputSize > 0 && patchSize > 0 && inputSize % patchSize == 0,
-                "input_size %s must be a multiple of patch_size %s", inputSize, patchSize);
+        require(
+                inputSize > 0 && patchSize > 0 && inputSize % patchSize == 0,
+                "input_size %s must be a multiple of patch_size %s",
+                inputSize,
+                patchSize);
         require(inChannels > 0, "in_channels is %s, expected at least 1", inChannels);
         require(hiddenSize > 0 && hiddenSize % 4 == 0, "hidden_size is %s, expected a multiple of 4", hiddenSize);
-        require(numHeads > 0 && hiddenSize % numHeads == 0, "hidden_size %s must be a multiple of num_heads %s", hiddenSize,
+        require(
+                numHeads > 0 && hiddenSize % numHeads == 0,
+                "hidden_size %s must be a multiple of num_heads %s",
+                hiddenSize,
                 numHeads);
         require(depth > 0, "depth is %s, expected at least 1", depth);
-        require(encoderDepth >= 0 && encoderDepth <= depth, "encoder_depth is %s, expected 0 to depth %s", encoderDepth, depth);
+        require(
+                encoderDepth >= 0 && encoderDepth <= depth,
+                "encoder_depth is %s, expected 0 to depth %s",
+                encoderDepth,
+                depth);
         require(labelDim >= 0, "label_dim is %s, expected 0 or more", labelDim);
-        require(classScales.stream().allMatch(Double::isFinite), "model_guidance_class_ws are %s, expected finite numbers",
+        require(
+                classScales.stream().allMatch(Double::isFinite),
+                "model_guidance_class_ws are %s, expected finite numbers",
                 classScales);
-        require(contextScales.stream().allMatch(Double::isFinite), "model_guidance_x_cond_ws are %s, expected finite numbers",
+        require(
+                contextScales.stream().allMatch(Double::isFinite),
+                "model_guidance_x_cond_ws are %s, expected finite numbers",
                 contextScales);
-        requireSizes(inputSize, patchSize, inChannels, hiddenSize, labelDim, (1.0 + classScales.size()) * (1.0 + contextScales.size()), mlpRatio);
-        require(layout == Layout.META_FLOW_MAP || (!jointAttention && !preserveContextAtZero && classScales.isEmpty()
-                && contextScales.isEmpty()),
-                "a flow-map layout has no context and no guidance: leave out use_joint_attention, preserve_t_cond_0, %s and %s",
-                "model_guidance_class_ws", "model_guidance_x_cond_ws");
+        requireSizes(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                labelDim,
+                (1.0 + classScales.size()) * (1.0 + contextScales.size()),
+                mlpRatio);
+        require(
+                layout == Layout.META_FLOW_MAP
+                        || (!jointAttention
+                                && !preserveContextAtZero
+                                && classScales.isEmpty()
+                                && contextScales.isEmpty()),
+                "a flow-map layout has no context and no guidance: leave out use_joint_attention, preserve_t_cond_0,"
+                        + " %s and %s",
+                "model_guidance_class_ws",
+                "model_guidance_x_cond_ws");
     }
 
     /** From a file, which may name the context's scales by their older name too. */
@@ -102,13 +130,30 @@ public record TransformerConfig(
             @JsonProperty("preserve_t_cond_0") boolean preserveContextAtZero,
             @JsonProperty("use_joint_attention") boolean jointAttention,
             @JsonProperty("layout") @Nullable Layout layout) {
-        require(contextScales == null || olderScales == null || contextScales.equals(olderScales),
+        require(
+                contextScales == null || olderScales == null || contextScales.equals(olderScales),
                 "model_guidance_x_cond_ws is %s, but model_guidance_x_ws, its older name, is %s: give one of them",
-                contextScales, olderScales);
+                contextScales,
+                olderScales);
         List<Double> scales = contextScales != null ? contextScales : olderScales;
-        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth,
-                classScales == null ? List.of() : classScales, scales == null ? List.of() : scales, mlpRatio, zeroData, learnSigma, qkNorm,
-                preserveContextAtZero, jointAttention, layout == null ? Layout.META_FLOW_MAP : layout);
+        return new TransformerConfig(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                depth,
+                numHeads,
+                labelDim,
+                encoderDepth,
+                classScales == null ? List.of() : classScales,
+                scales == null ? List.of() : scales,
+                mlpRatio,
+                zeroData,
+                learnSigma,
+                qkNorm,
+                preserveContextAtZero,
+                jointAttention,
+                layout == null ? Layout.META_FLOW_MAP : layout);
     }
 
     @SuppressWarnings("ConstantValue")
@@ -117,31 +162,93 @@ public record TransformerConfig(
     }
 
     /** Bounds that keep every size of a tensor within 32 bits, and the table of positions within a Java array. */
-    private static void requireSizes(double inputSize, double patchSize, double inChannels, double hiddenSize, int labelDim, double rows,
+    private static void requireSizes(
+            double inputSize,
+            double patchSize,
+            double inChannels,
+            double hiddenSize,
+            int labelDim,
+            double rows,
             double mlpRatio) {
         double hidden = hiddenSize * mlpRatio;
-        require(mlpRatio > 0 && hidden >= 1 && hidden < Integer.MAX_VALUE,
-                "mlp_ratio is %s, expected a number above 0 that makes 1 to 2^31-2 of hidden_size %s", mlpRatio, hiddenSize);
-        require(2 * patchSize * patchSize * inChannels < Integer.MAX_VALUE,
-                "a patch of patch_size %s and in_channels %s has 2^30 numbers or more", patchSize, inChannels);
-        require(inputSize / patchSize * (inputSize / patchSize) * hiddenSize < Integer.MAX_VALUE,
-                "positions of input_size %s, patch_size %s and hidden_size %s are 2^31 numbers or more", inputSize, patchSize, hiddenSize);
+        require(
+                mlpRatio > 0 && hidden >= 1 && hidden < Integer.MAX_VALUE,
+                "mlp_ratio is %s, expected a number above 0 that makes 1 to 2^31-2 of hidden_size %s",
+                mlpRatio,
+                hiddenSize);
+        require(
+                2 * patchSize * patchSize * inChannels < Integer.MAX_VALUE,
+                "a patch of patch_size %s and in_channels %s has 2^30 numbers or more",
+                patchSize,
+                inChannels);
+        require(
+                inputSize / patchSize * (inputSize / patchSize) * hiddenSize < Integer.MAX_VALUE,
+                "positions of input_size %s, patch_size %s and hidden_size %s are 2^31 numbers or more",
+                inputSize,
+                patchSize,
+                hiddenSize);
         require(labelDim < Integer.MAX_VALUE, "label_dim is %s, expected less than 2^31-1", labelDim);
         require(rows < Integer.MAX_VALUE, "the guidance table has %s rows, expected less than 2^31-1", rows);
     }
 
     /** A meta flow map's network. */
-    public TransformerConfig(int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim,
-            int encoderDepth, List<Double> classScales, List<Double> contextScales, double mlpRatio, boolean zeroData, boolean learnSigma,
-            boolean qkNorm, boolean preserveContextAtZero, boolean jointAttention) {
-        this(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth, classScales, contextScales, mlpRatio,
-                zeroData, learnSigma, qkNorm, preserveContextAtZero, jointAttention, Layout.META_FLOW_MAP);
+    public TransformerConfig(
+            int inputSize,
+            int patchSize,
+            int inChannels,
+            int hiddenSize,
+            int depth,
+            int numHeads,
+            int labelDim,
+            int encoderDepth,
+            List<Double> classScales,
+            List<Double> contextScales,
+            double mlpRatio,
+            boolean zeroData,
+            boolean learnSigma,
+            boolean qkNorm,
+            boolean preserveContextAtZero,
+            boolean jointAttention) {
+        this(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                depth,
+                numHeads,
+                labelDim,
+                encoderDepth,
+                classScales,
+                contextScales,
+                mlpRatio,
+                zeroData,
+                learnSigma,
+                qkNorm,
+                preserveContextAtZero,
+                jointAttention,
+                Layout.META_FLOW_MAP);
     }
 
     /** The network of a flow or a flow map with these blocks: no context, no guidance. */
     public TransformerConfig withoutContext() {
-        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth, List.of(),
-                List.of(), mlpRatio, zeroData, learnSigma, qkNorm, false, false, Layout.FLOW_MAP);
+        return new TransformerConfig(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                depth,
+                numHeads,
+                labelDim,
+                encoderDepth,
+                List.of(),
+                List.of(),
+                mlpRatio,
+                zeroData,
+                learnSigma,
+                qkNorm,
+                false,
+                false,
+                Layout.FLOW_MAP);
     }
 
     private static void require(boolean holds, String template, @Nullable Object... values) {
@@ -154,26 +261,60 @@ public record TransformerConfig(
     }
 
     /** A class-conditional network for square images, with the usual choices for everything else. */
-    public static TransformerConfig of(int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads,
-            int labelDim) {
-        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, depth * 2 / 3,
-                List.of(), List.of(), 4, false, false, false, false, false);
+    public static TransformerConfig of(
+            int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim) {
+        return new TransformerConfig(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                depth,
+                numHeads,
+                labelDim,
+                depth * 2 / 3,
+                List.of(),
+                List.of(),
+                4,
+                false,
+                false,
+                false,
+                false,
+                false);
     }
 
     /** This network with or without a head that predicts a variance too. */
     public TransformerConfig withLearnSigma(boolean learned) {
-        return new TransformerConfig(inputSize, patchSize, inChannels, hiddenSize, depth, numHeads, labelDim, encoderDepth, classScales,
-                contextScales, mlpRatio, zeroData, learned, qkNorm, preserveContextAtZero, jointAttention, layout);
+        return new TransformerConfig(
+                inputSize,
+                patchSize,
+                inChannels,
+                hiddenSize,
+                depth,
+                numHeads,
+                labelDim,
+                encoderDepth,
+                classScales,
+                contextScales,
+                mlpRatio,
+                zeroData,
+                learned,
+                qkNorm,
+                preserveContextAtZero,
+                jointAttention,
+                layout);
     }
 
     @Override
     public long parameterCount() {
         try {
-            return Math.addExact(NetworkConfig.count(TransformerLayout.outside(this)),
+            return Math.addExact(
+                    NetworkConfig.count(TransformerLayout.outside(this)),
                     Math.multiplyExact((long) depth, NetworkConfig.count(TransformerLayout.block("", this))));
         } catch (ArithmeticException | IllegalArgumentException e) {
-            throw new IllegalArgumentException("transformer: hidden_size " + hiddenSize + " with depth " + depth
-                    + " makes more parameters than 64 bits can count: lower them", e);
+            throw new IllegalArgumentException(
+                    "transformer: hidden_size " + hiddenSize + " with depth " + depth
+                            + " makes more parameters than 64 bits can count: lower them",
+                    e);
         }
     }
 
@@ -201,7 +342,8 @@ public record TransformerConfig(
 
     @Override
     public double trainingFloats() {
-        // Of each block: two norms with their modulation, queries, keys, values, attention, its projection, the hidden layer before
+        // Of each block: two norms with their modulation, queries, keys, values, attention, its projection, the hidden
+        // layer before
         // and after GELU, the second layer, two gated sums.
         return (double) tokens() * depth * (16.0 * hiddenSize + 2.0 * hiddenWidth());
     }

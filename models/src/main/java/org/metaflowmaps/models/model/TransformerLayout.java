@@ -1,12 +1,12 @@
 package org.metaflowmaps.models.model;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -34,7 +34,11 @@ final class TransformerLayout {
     private static void head(Map<String, Shape> shapes, TransformerConfig config) {
         int width = config.hiddenSize();
         linear(shapes, "final_layer.adaLN_modulation.1", width, 2L * width);
-        linear(shapes, "final_layer.linear", width, (long) config.patchSize() * config.patchSize() * config.outChannels());
+        linear(
+                shapes,
+                "final_layer.linear",
+                width,
+                (long) config.patchSize() * config.patchSize() * config.outChannels());
     }
 
     /** Everything but the blocks. */
@@ -83,8 +87,9 @@ final class TransformerLayout {
     }
 
     private static void patchEmbedder(Map<String, Shape> shapes, String name, TransformerConfig config) {
-        shapes.put(name + ".proj.weight", Shape.of(config.hiddenSize(), config.inChannels(), config.patchSize(),
-                config.patchSize()));
+        shapes.put(
+                name + ".proj.weight",
+                Shape.of(config.hiddenSize(), config.inChannels(), config.patchSize(), config.patchSize()));
         shapes.put(name + ".proj.bias", Shape.of(config.hiddenSize()));
     }
 
@@ -108,7 +113,9 @@ final class TransformerLayout {
         Shape shape = parameter.shape();
         if (name.endsWith("_norm.scale")) {
             parameter.fill_(1);
-        } else if (name.startsWith("y_embedder.") || name.contains("embedder.mlp.") || name.contains("embedder_second.mlp.")) {
+        } else if (name.startsWith("y_embedder.")
+                || name.contains("embedder.mlp.")
+                || name.contains("embedder_second.mlp.")) {
             if (name.endsWith(".weight")) {
                 parameter.copy_(random.normal(shape).mul(TABLE_STD));
             }

@@ -29,7 +29,8 @@ public record FlowMapSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<
         try (TensorScope scope = TensorScope.open()) {
             Tensor initial = noise.next();
             Tensor never = Torch.zeros(initial.dtype(), initial.device(), initial.size(0));
-            SampleResult result = PosteriorSampler.chain(map, grid, Noise.of(initial), new Context(never, initial, condition), listener);
+            SampleResult result = PosteriorSampler.chain(
+                    map, grid, Noise.of(initial), new Context(never, initial, condition), listener);
             scope.keep(result.samples());
             return result;
         }

@@ -22,6 +22,12 @@ public record GlassSampler(ConditionalDrift drift, TimeGrid grid, Solver solver)
 
     @Override
     public SampleResult sample(Noise noise, Context context, SamplingListener listener) {
-        return Sampling.solve(grid, solver, noise, listener, drift.evaluations(context), (start, state) -> drift.at(start, state, context));
+        return Sampling.solve(
+                grid,
+                solver,
+                noise,
+                listener,
+                drift.evaluations(context),
+                (start, state) -> drift.at(start, state, context));
     }
 }

@@ -1,10 +1,10 @@
 package org.metaflowmaps.models.sampler;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
 /** Where a sampler takes its standard normal numbers from: what it starts at, and fresh noise if it adds some on its way. */
@@ -50,7 +50,9 @@ public interface Noise {
         List<Tensor> given = List.of(tensors);
         int[] used = {0};
         return () -> {
-            Preconditions.checkArgument(used[0] < given.size(), "noise: only %s given, but the sampler needs more: it adds noise at each step",
+            Preconditions.checkArgument(
+                    used[0] < given.size(),
+                    "noise: only %s given, but the sampler needs more: it adds noise at each step",
                     given.size());
             return given.get(used[0]++);
         };

@@ -23,6 +23,12 @@ public record OdeSampler(Drift drift, TimeGrid grid, Solver solver) implements S
     @Override
     public SampleResult sample(Noise noise, Condition condition, SamplingListener listener) {
         condition.guidance().ifPresent(scales -> InputValues.requireFinite("guidance", scales));
-        return Sampling.solve(grid, solver, noise, listener, drift.evaluations(condition), (time, state) -> drift.at(time, state, condition));
+        return Sampling.solve(
+                grid,
+                solver,
+                noise,
+                listener,
+                drift.evaluations(condition),
+                (time, state) -> drift.at(time, state, condition));
     }
 }

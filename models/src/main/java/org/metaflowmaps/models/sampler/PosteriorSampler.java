@@ -54,16 +54,22 @@ public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sample
 
     /** A map without contexts would give draws that have nothing to do with the noisy state, and nothing would tell. */
     static void requireContexts(MetaFlowMap map, String what) {
-        Preconditions.checkArgument(map.isContextual(),
+        Preconditions.checkArgument(
+                map.isContextual(),
                 "%s: this map is one of a flow, without contexts, and knows no posteriors: a meta flow map is "
-                + "needed (layout meta-flow-map). A flow map can be sampled by its jumps, a flow by its ODE", what);
+                        + "needed (layout meta-flow-map). A flow map can be sampled by its jumps, a flow by its ODE",
+                what);
     }
 
     /** Flow-map steps from 0 to 1. */
     static SampleResult chain(MetaFlowMap map, TimeGrid grid, Noise noise, Context context, SamplingListener listener) {
         Context known = context.checkedFor(map);
-        return Sampling.run(grid, noise, listener, 1, (step, state) ->
-                map.flowMap(time(grid, step, state), time(grid, step + 1, state), state, known));
+        return Sampling.run(
+                grid,
+                noise,
+                listener,
+                1,
+                (step, state) -> map.flowMap(time(grid, step, state), time(grid, step + 1, state), state, known));
     }
 
     /** A grid's time for each item. */

@@ -34,8 +34,11 @@ public record RefinementSampler(MetaFlowMap map, TimeGrid grid) implements Sampl
     public SampleResult sample(Noise noise, Condition condition, SamplingListener listener) {
         return Sampling.run(grid, noise, listener, 1, (step, state) -> {
             Tensor time = PosteriorSampler.time(grid, step, state);
-            Context context = step == 0 ? new Context(time, state, condition).checkedFor(map) : Context.unchecked(time, state, condition);
-            Tensor clean = PosteriorSampler.chain(map, ONE_STEP, noise, context, SamplingListener.NONE).samples();
+            Context context = step == 0
+                    ? new Context(time, state, condition).checkedFor(map)
+                    : Context.unchecked(time, state, condition);
+            Tensor clean = PosteriorSampler.chain(map, ONE_STEP, noise, context, SamplingListener.NONE)
+                    .samples();
             return LinearInterpolant.state(noise.next(), clean, PosteriorSampler.time(grid, step + 1, state));
         });
     }

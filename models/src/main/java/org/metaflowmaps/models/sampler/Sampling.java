@@ -42,13 +42,24 @@ final class Sampling {
                 }
                 listener.stepDone(i + 1, steps);
             }
-            return new SampleResult(scope.keep(state), evaluations * steps, Duration.ofNanos(System.nanoTime() - begin));
+            return new SampleResult(
+                    scope.keep(state), evaluations * steps, Duration.ofNanos(System.nanoTime() - begin));
         }
     }
 
     /** Follows a velocity; {@code evaluations} is what one evaluation of it costs. */
-    static SampleResult solve(TimeGrid grid, Solver solver, Noise noise, SamplingListener listener, int evaluations,
+    static SampleResult solve(
+            TimeGrid grid,
+            Solver solver,
+            Noise noise,
+            SamplingListener listener,
+            int evaluations,
             BinaryOperator<Tensor> velocity) {
-        return run(grid, noise, listener, (long) solver.evaluations() * evaluations, (step, state) -> solver.step(velocity, state, grid, step));
+        return run(
+                grid,
+                noise,
+                listener,
+                (long) solver.evaluations() * evaluations,
+                (step, state) -> solver.step(velocity, state, grid, step));
     }
 }

@@ -9,7 +9,8 @@ public enum Solver {
     EULER(1) {
         @Override
         Tensor step(BinaryOperator<Tensor> velocity, Tensor state, TimeGrid grid, int step) {
-            return state.add(velocity.apply(PosteriorSampler.time(grid, step, state), state).mul(grid.length(step)));
+            return state.add(velocity.apply(PosteriorSampler.time(grid, step, state), state)
+                    .mul(grid.length(step)));
         }
     },
     /** Heun's method, of second order: the mean of the velocities at the beginning and, after a step of Euler's, at the end. */

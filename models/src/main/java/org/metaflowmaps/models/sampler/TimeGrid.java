@@ -40,12 +40,18 @@ public final class TimeGrid {
      * @throws IllegalArgumentException if they do not begin with 0, end with 1 and rise
      */
     public static TimeGrid of(double... times) {
-        Preconditions.checkArgument(times.length >= 2 && times[0] == 0 && times[times.length - 1] == 1,
-                "time grid: %s, expected times from 0 to 1, with both", Arrays.toString(times));
+        Preconditions.checkArgument(
+                times.length >= 2 && times[0] == 0 && times[times.length - 1] == 1,
+                "time grid: %s, expected times from 0 to 1, with both",
+                Arrays.toString(times));
         double[] lengths = new double[times.length - 1];
         for (int i = 0; i < lengths.length; i++) {
             lengths[i] = times[i + 1] - times[i];
-            Preconditions.checkArgument(lengths[i] > 0, "time grid: time %s follows time %s, expected rising times", times[i + 1], times[i]);
+            Preconditions.checkArgument(
+                    lengths[i] > 0,
+                    "time grid: time %s follows time %s, expected rising times",
+                    times[i + 1],
+                    times[i]);
         }
         return new TimeGrid(times.clone(), lengths);
     }

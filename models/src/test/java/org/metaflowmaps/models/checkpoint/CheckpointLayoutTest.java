@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
@@ -31,6 +30,7 @@ import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -40,8 +40,14 @@ import org.metaflowmaps.runtime.file.TensorFile;
 /** SmallNetworks in files of every layout: found, compared with a whole one, loaded and converted. */
 final class CheckpointLayoutTest {
     /** What only a meta flow map has. */
-    private static final List<String> META = List.of("s_embedder.", "s_embedder_second.", "t_embedder_second.", "t_cond_embedder.",
-            "x_cond_embedder.", "x_cond_adaLN.", "guidance_embedder.");
+    private static final List<String> META = List.of(
+            "s_embedder.",
+            "s_embedder_second.",
+            "t_embedder_second.",
+            "t_cond_embedder.",
+            "x_cond_embedder.",
+            "x_cond_adaLN.",
+            "guidance_embedder.");
 
     @TempDir
     private Path folder;
@@ -61,8 +67,8 @@ final class CheckpointLayoutTest {
     private Path write(String name, Map<String, Tensor> tensors) throws IOException {
         Path file = folder.resolve(name);
         List<OutgoingTensor> outgoing = new ArrayList<>();
-        tensors.forEach((title, tensor) -> outgoing.add(new OutgoingTensor.Deferred(title, tensor.dtype(),
-                tensor.shape(), () -> tensor)));
+        tensors.forEach((title, tensor) ->
+                outgoing.add(new OutgoingTensor.Deferred(title, tensor.dtype(), tensor.shape(), () -> tensor)));
         TensorFile.write(file, name.startsWith("bare") ? Map.of() : Map.of("network", "described"), outgoing);
         return file;
     }
@@ -91,7 +97,8 @@ final class CheckpointLayoutTest {
 
     @Test
     void everyLayoutIsFound() throws IOException {
-        try (FlowMapTransformer network = SmallNetworks.transformer(SmallNetworks.config(SmallNetworks.Option.QK_NORM));
+        try (FlowMapTransformer network =
+                        SmallNetworks.transformer(SmallNetworks.config(SmallNetworks.Option.QK_NORM));
                 TensorScope scope = TensorScope.open()) {
             for (String prefix : List.of("model.", "dit.", "model.dit.", "module.", "_orig_mod.module.")) {
                 found("MFM, names under '" + prefix + "'", tensors(network, true, prefix));
@@ -114,11 +121,12 @@ final class CheckpointLayoutTest {
         try (FlowMapTransformer network = SmallNetworks.transformer();
                 MlpFlowMap other = SmallNetworks.mlp(new MlpConfig(3, 12, 2, 0));
                 TensorScope scope = TensorScope.open()) {
-            try (TensorFile file = TensorFile.open(write("none.pt",
-                    Map.of("a", Torch.zeros(1), "not_x_embedder.proj.weight", Torch.zeros(1))))) {
+            try (TensorFile file = TensorFile.open(
+                    write("none.pt", Map.of("a", Torch.zeros(1), "not_x_embedder.proj.weight", Torch.zeros(1))))) {
                 assertEquals(Optional.empty(), CheckpointLayout.detect(file));
             }
-            try (TensorFile file = TensorFile.open(write("mlp.pt", NetworkFile.tensors(other, other.parameters().values())))) {
+            try (TensorFile file = TensorFile.open(write(
+                    "mlp.pt", NetworkFile.tensors(other, other.parameters().values())))) {
                 assertEquals(Optional.of(new CheckpointLayout(Family.OTHER, "dit.")), CheckpointLayout.detect(file));
             }
             Map<String, Tensor> two = tensors(network, true, "student.");
@@ -135,9 +143,18 @@ final class CheckpointLayoutTest {
     void theAveragedCopyIsFound() throws IOException {
         try (FlowMapTransformer network = SmallNetworks.transformer();
                 TensorScope scope = TensorScope.open()) {
-            for (String[] names : new String[][] {{"state_dict_ema.", "state_dict."}, {"modelEMA.", "model."}, {"ema_model.", "model."},
-                {"state_dict.net.", "current_model_state.net."}, {"ema.ema_model.", "ema.online_model."}, {"EMA.", "cinema."},
-                {"ema.", ""}, {"state_dict.ema0.", "state_dict.model."}, {"model.", "optimizer.exp_avg."}, {"net.", "callbacks.x."}}) {
+            for (String[] names : new String[][] {
+                {"state_dict_ema.", "state_dict."},
+                {"modelEMA.", "model."},
+                {"ema_model.", "model."},
+                {"state_dict.net.", "current_model_state.net."},
+                {"ema.ema_model.", "ema.online_model."},
+                {"EMA.", "cinema."},
+                {"ema.", ""},
+                {"state_dict.ema0.", "state_dict.model."},
+                {"model.", "optimizer.exp_avg."},
+                {"net.", "callbacks.x."}
+            }) {
                 Map<String, Tensor> both = tensors(network, false, names[1]);
                 both.putAll(tensors(network, false, names[0]));
                 found("SiT, names under '" + names[0] + "'", both);
@@ -150,7 +167,11 @@ final class CheckpointLayoutTest {
             averages.putAll(tensors(network, false, "ema_0.999."));
             averages.putAll(tensors(network, false, "model."));
             try (TensorFile file = TensorFile.open(write("averages.pt", averages))) {
-                assertRefused(IOException.class, () -> CheckpointLayout.detect(file), "2 averaged networks", "[ema_0.99., ema_0.999.]",
+                assertRefused(
+                        IOException.class,
+                        () -> CheckpointLayout.detect(file),
+                        "2 averaged networks",
+                        "[ema_0.99., ema_0.999.]",
                         "choose one by its prefix");
                 CheckpointLayout chosen = CheckpointLayout.at(file, "ema_0.99.");
                 assertTrue(CheckpointConversion.fit(file, chosen).isExact());
@@ -164,8 +185,12 @@ final class CheckpointLayoutTest {
         try (FlowMapTransformer network = SmallNetworks.transformer();
                 TensorScope scope = TensorScope.open()) {
             Map<String, Tensor> wrapped = new LinkedHashMap<>();
-            tensors(network, true, "").forEach((name, tensor) -> wrapped.put("_fsdp_wrapped_module." + name
-                    .replace("blocks.0.", "blocks.0._checkpoint_wrapped_module._orig_mod.").replace("mlp.fc1", "mlp.module.fc1"), tensor));
+            tensors(network, true, "")
+                    .forEach((name, tensor) -> wrapped.put(
+                            "_fsdp_wrapped_module."
+                                    + name.replace("blocks.0.", "blocks.0._checkpoint_wrapped_module._orig_mod.")
+                                            .replace("mlp.fc1", "mlp.module.fc1"),
+                            tensor));
             found("MFM, names under '_fsdp_wrapped_module.'", wrapped);
             Map<String, Tensor> beside = tensors(network, false, "");
             beside.put("optimizer.state.0.exp_avg", Torch.zeros(3));
@@ -173,27 +198,48 @@ final class CheckpointLayoutTest {
             found("SiT, names without a prefix", beside);
             beside.put("blocks.0._orig_mod.mlp.fc1.bias", Torch.zeros(16));
             try (TensorFile file = TensorFile.open(write("twice.pt", beside))) {
-                assertEquals(List.of("blocks.0._orig_mod.mlp.fc1.bias"),
-                        CheckpointConversion.fit(file, CheckpointLayout.at(file, "")).unexpected());
+                assertEquals(
+                        List.of("blocks.0._orig_mod.mlp.fc1.bias"),
+                        CheckpointConversion.fit(file, CheckpointLayout.at(file, ""))
+                                .unexpected());
             }
         }
     }
 
     @Test
     void shapesTellTheConfig() throws IOException {
-        for (SmallNetworks.Option[] options : new SmallNetworks.Option[][] {{}, {SmallNetworks.Option.LEARN_SIGMA}, {SmallNetworks.Option.QK_NORM},
-            {SmallNetworks.Option.JOINT, SmallNetworks.Option.QK_NORM}, {SmallNetworks.Option.CONTEXT_SCALES}}) {
+        for (SmallNetworks.Option[] options : new SmallNetworks.Option[][] {
+            {},
+            {SmallNetworks.Option.LEARN_SIGMA},
+            {SmallNetworks.Option.QK_NORM},
+            {SmallNetworks.Option.JOINT, SmallNetworks.Option.QK_NORM},
+            {SmallNetworks.Option.CONTEXT_SCALES}
+        }) {
             TransformerConfig config = SmallNetworks.config(options);
             try (FlowMapTransformer network = SmallNetworks.transformer(config);
                     TensorScope scope = TensorScope.open();
                     TensorFile file = TensorFile.open(write("config.pt", whole(network)))) {
-                InferredConfig found = InferredConfig.of(file, CheckpointLayout.detect(file).orElseThrow());
+                InferredConfig found =
+                        InferredConfig.of(file, CheckpointLayout.detect(file).orElseThrow());
                 Set<SmallNetworks.Option> on = Set.of(options);
-                assertEquals(new InferredConfig(Family.MFM, 4, 2, 2, 8, 3, on.contains(SmallNetworks.Option.QK_NORM) ? OptionalInt.of(2)
-                        : OptionalInt.empty(), 3, on.contains(SmallNetworks.Option.CONTEXT_SCALES) ? 6 : 2, 16,
-                        on.contains(SmallNetworks.Option.LEARN_SIGMA), on.contains(SmallNetworks.Option.QK_NORM),
-                        on.contains(SmallNetworks.Option.JOINT)), found);
-                assertTrue(CheckpointConversion.fit(file, CheckpointLayout.at(file, "dit.")).isExact());
+                assertEquals(
+                        new InferredConfig(
+                                Family.MFM,
+                                4,
+                                2,
+                                2,
+                                8,
+                                3,
+                                on.contains(SmallNetworks.Option.QK_NORM) ? OptionalInt.of(2) : OptionalInt.empty(),
+                                3,
+                                on.contains(SmallNetworks.Option.CONTEXT_SCALES) ? 6 : 2,
+                                16,
+                                on.contains(SmallNetworks.Option.LEARN_SIGMA),
+                                on.contains(SmallNetworks.Option.QK_NORM),
+                                on.contains(SmallNetworks.Option.JOINT)),
+                        found);
+                assertTrue(CheckpointConversion.fit(file, CheckpointLayout.at(file, "dit."))
+                        .isExact());
             }
         }
     }
@@ -203,7 +249,9 @@ final class CheckpointLayoutTest {
         Map<String, Tensor> tensors = tensors(network, true, "dit.");
         TransformerConfig config = network.config();
         int width = config.hiddenSize();
-        tensors.putIfAbsent("dit.x_cond_embedder.proj.weight", Torch.zeros(width, config.inChannels(), config.patchSize(), config.patchSize()));
+        tensors.putIfAbsent(
+                "dit.x_cond_embedder.proj.weight",
+                Torch.zeros(width, config.inChannels(), config.patchSize(), config.patchSize()));
         tensors.putIfAbsent("dit.x_cond_embedder.proj.bias", Torch.zeros(width));
         tensors.putIfAbsent("dit.x_cond_adaLN.1.weight", Torch.zeros(2L * width, width));
         tensors.putIfAbsent("dit.x_cond_adaLN.1.bias", Torch.zeros(2L * width));
@@ -213,14 +261,18 @@ final class CheckpointLayoutTest {
     /** B/2 and XL/2 as published, from their shapes alone. */
     @Test
     void usualSizesHaveUsualHeadsAndStages() {
-        InferredConfig base = new InferredConfig(Family.SIT, 32, 2, 4, 768, 12, OptionalInt.of(12), 1000, 0, 3072, true, false, false);
+        InferredConfig base = new InferredConfig(
+                Family.SIT, 32, 2, 4, 768, 12, OptionalInt.of(12), 1000, 0, 3072, true, false, false);
         assertEquals(OptionalInt.of(8), base.encoderDepth());
         assertEquals(Shape.of(32, 768), base.shapes().get("final_layer.linear.weight"));
         assertEquals(Shape.of(1, 256, 768), base.shapes().get("pos_embed"));
-        InferredConfig large = new InferredConfig(Family.MFM, 32, 2, 4, 1152, 28, OptionalInt.of(16), 1000, 2, 4608, false, true, false);
+        InferredConfig large = new InferredConfig(
+                Family.MFM, 32, 2, 4, 1152, 28, OptionalInt.of(16), 1000, 2, 4608, false, true, false);
         assertEquals(OptionalInt.of(20), large.encoderDepth());
-        long parameters = large.shapes().entrySet().stream().filter(shape -> !shape.getKey().equals("pos_embed"))
-                .mapToLong(shape -> shape.getValue().numel()).sum();
+        long parameters = large.shapes().entrySet().stream()
+                .filter(shape -> !shape.getKey().equals("pos_embed"))
+                .mapToLong(shape -> shape.getValue().numel())
+                .sum();
         // The method's count of 684.0 million.
         assertEquals(684.0, Math.round(parameters / 1e5) / 10.0);
     }
@@ -236,10 +288,16 @@ final class CheckpointLayoutTest {
                 for (String name : List.of("typed.pt", "typed.safetensors")) {
                     try (FlowMapTransformer target = FlowMapTransformer.zeros(SmallNetworks.config(), Device.CPU);
                             TensorFile file = TensorFile.open(write(name, tensors))) {
-                        Fit fit = NetworkFile.load(target, file, CheckpointLayout.detect(file).orElseThrow(), false);
+                        Fit fit = NetworkFile.load(
+                                target, file, CheckpointLayout.detect(file).orElseThrow(), false);
                         assertTrue(fit.isExact());
-                        float[] wanted = type == DType.FLOAT64 ? expected
-                                : source.parameters().values().to(type).to(DType.FLOAT32).toFloatArray();
+                        float[] wanted = type == DType.FLOAT64
+                                ? expected
+                                : source.parameters()
+                                        .values()
+                                        .to(type)
+                                        .to(DType.FLOAT32)
+                                        .toFloatArray();
                         assertArrayEquals(wanted, target.parameters().values().toFloatArray());
                     }
                 }
@@ -259,20 +317,43 @@ final class CheckpointLayoutTest {
             tensors.put("model.logvar_linear.bias", Torch.zeros(2));
             try (TensorFile file = TensorFile.open(write("partly.pt", tensors))) {
                 CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
-                assertRefused(IOException.class, () -> NetworkFile.load(target, file, layout, false), "3 places",
+                assertRefused(
+                        IOException.class,
+                        () -> NetworkFile.load(target, file, layout, false),
+                        "3 places",
                         "model.final_layer.linear.bias is missing",
-                        "model.extra is not part of the network", "has shape [2], the network needs [16]");
+                        "model.extra is not part of the network",
+                        "has shape [2], the network needs [16]");
                 assertEquals(0, target.parameters().values().abs().max().item());
                 Fit fit = NetworkFile.load(target, file, layout, true);
-                assertEquals(new Fit(List.of("model.final_layer.linear.bias"), List.of("model.extra"),
-                        List.of("model.blocks.1.mlp.fc1.bias has shape [2], the network needs [16]")), fit);
-                assertArrayEquals(source.parameters().get("final_layer.linear.weight").toFloatArray(),
+                assertEquals(
+                        new Fit(
+                                List.of("model.final_layer.linear.bias"),
+                                List.of("model.extra"),
+                                List.of("model.blocks.1.mlp.fc1.bias has shape [2], the network needs [16]")),
+                        fit);
+                assertArrayEquals(
+                        source.parameters().get("final_layer.linear.weight").toFloatArray(),
                         target.parameters().get("final_layer.linear.weight").toFloatArray());
-                assertEquals(0, target.parameters().get("final_layer.linear.bias").abs().max().item());
-                assertEquals(0, target.parameters().get("blocks.1.mlp.fc1.bias").abs().max().item());
+                assertEquals(
+                        0,
+                        target.parameters()
+                                .get("final_layer.linear.bias")
+                                .abs()
+                                .max()
+                                .item());
+                assertEquals(
+                        0,
+                        target.parameters()
+                                .get("blocks.1.mlp.fc1.bias")
+                                .abs()
+                                .max()
+                                .item());
             }
             try (TensorFile file = TensorFile.open(write("nothing.pt", Map.of("model.extra", Torch.zeros(2))))) {
-                assertRefused(IOException.class, () -> NetworkFile.load(target, file, CheckpointLayout.at(file, "model."), true),
+                assertRefused(
+                        IOException.class,
+                        () -> NetworkFile.load(target, file, CheckpointLayout.at(file, "model."), true),
                         "missing");
             }
         }
@@ -289,7 +370,10 @@ final class CheckpointLayoutTest {
     void conversionKeepsEveryBit() throws IOException {
         try (FlowMapTransformer network = SmallNetworks.transformer();
                 TensorScope scope = TensorScope.open()) {
-            network.parameters().get("final_layer.linear.bias").segment().setAtIndex(ValueLayout.JAVA_INT, 0, 0x7fc12345);
+            network.parameters()
+                    .get("final_layer.linear.bias")
+                    .segment()
+                    .setAtIndex(ValueLayout.JAVA_INT, 0, 0x7fc12345);
             Map<String, Tensor> tensors = tensors(network, true, "model.");
             tensors.put("model.logvar_linear.weight", Torch.zeros(2));
             tensors.put("train/values", Torch.zeros(5));
@@ -303,7 +387,8 @@ final class CheckpointLayoutTest {
                 Map<String, Tensor> read = read(after, name -> name.replaceFirst("^dit\\.", "model."));
                 assertEquals(Map.of("network", "described", "format", "pt"), after.metadata());
                 assertEquals(before.entries().size() - 2, read.size());
-                read.forEach((name, tensor) -> assertEquals(-1, before.view(name).segment().mismatch(tensor.segment()), name));
+                read.forEach((name, tensor) ->
+                        assertEquals(-1, before.view(name).segment().mismatch(tensor.segment()), name));
             }
         }
     }
@@ -311,7 +396,8 @@ final class CheckpointLayoutTest {
     private static void convert(Path from, Path to, String prefix, Set<String> left) throws IOException {
         try (TensorFile file = TensorFile.open(from)) {
             CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
-            CheckpointConversion.Result result = CheckpointConversion.convert(file, layout, to, prefix, null, false, false);
+            CheckpointConversion.Result result =
+                    CheckpointConversion.convert(file, layout, to, prefix, null, false, false);
             assertEquals(left, Set.copyOf(result.left()));
             assertEquals(file.entries().size() - left.size(), result.tensors());
         }
@@ -327,21 +413,31 @@ final class CheckpointLayoutTest {
             Path to = folder.resolve("to.safetensors");
             try (TensorFile file = TensorFile.open(write("from.pt", tensors))) {
                 CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
-                assertRefused(IOException.class, () -> CheckpointConversion.convert(file, layout, to, "", null, false, false),
+                assertRefused(
+                        IOException.class,
+                        () -> CheckpointConversion.convert(file, layout, to, "", null, false, false),
                         "dit.blocks.2.mlp.fc2.bias is missing",
                         "dit.surplus is not part");
-                CheckpointConversion.Result result = CheckpointConversion.convert(file, layout, to, "", DType.BFLOAT16, true, false);
-                assertEquals(new Fit(List.of("dit.blocks.2.mlp.fc2.bias"), List.of("dit.surplus"), List.of()), result.fit());
+                CheckpointConversion.Result result =
+                        CheckpointConversion.convert(file, layout, to, "", DType.BFLOAT16, true, false);
+                assertEquals(
+                        new Fit(List.of("dit.blocks.2.mlp.fc2.bias"), List.of("dit.surplus"), List.of()), result.fit());
             }
             try (TensorFile file = TensorFile.open(to)) {
                 assertEquals(tensors.size(), file.entries().size());
-                file.entries().forEach((name, entry) ->
-                        assertEquals(name.equals("surplus") ? DType.INT64 : DType.BFLOAT16, entry.dtype(), name));
-                assertArrayEquals(Objects.requireNonNull(tensors.get("dit.pos_embed")).to(DType.BFLOAT16).toFloatArray(),
+                file.entries()
+                        .forEach((name, entry) -> assertEquals(
+                                name.equals("surplus") ? DType.INT64 : DType.BFLOAT16, entry.dtype(), name));
+                assertArrayEquals(
+                        Objects.requireNonNull(tensors.get("dit.pos_embed"))
+                                .to(DType.BFLOAT16)
+                                .toFloatArray(),
                         file.view("pos_embed").toFloatArray());
-                assertRefused(IllegalArgumentException.class, () -> CheckpointConversion.convert(file, CheckpointLayout.at(file,
-                        ""), to, "", DType.INT64,
-                        true, false), "int64");
+                assertRefused(
+                        IllegalArgumentException.class,
+                        () -> CheckpointConversion.convert(
+                                file, CheckpointLayout.at(file, ""), to, "", DType.INT64, true, false),
+                        "int64");
             }
         }
     }

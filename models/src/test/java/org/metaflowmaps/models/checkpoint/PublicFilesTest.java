@@ -49,7 +49,8 @@ final class PublicFilesTest {
 
     private static Path file(String name) {
         try {
-            Path list = Path.of(Objects.requireNonNull(PublicFilesTest.class.getResource(LIST)).toURI());
+            Path list = Path.of(Objects.requireNonNull(PublicFilesTest.class.getResource(LIST))
+                    .toURI());
             return list.resolveSibling(name);
         } catch (URISyntaxException e) {
             throw new AssertionError(e);
@@ -63,14 +64,17 @@ final class PublicFilesTest {
      */
     @ParameterizedTest
     @CsvFileSource(resources = LIST, delimiter = '\t')
-    void aNetworkIsReadAsPyTorchReadsIt(String name, String family, String prefix, int tensors, String digest) throws IOException {
+    void aNetworkIsReadAsPyTorchReadsIt(String name, String family, String prefix, int tensors, String digest)
+            throws IOException {
         Path out = folder.resolve("out.safetensors");
         try (TensorFile file = TensorFile.open(file(name))) {
             CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
             assertEquals(family, layout.family().toString());
             assertEquals(Objects.requireNonNullElse(prefix, ""), layout.prefix());
             assertEquals(layout.family() == Family.DMF, layout.zeroData().orElse(false));
-            assertTrue(CheckpointConversion.fit(file, layout).isExact(), () -> file.entries().keySet().toString());
+            assertTrue(
+                    CheckpointConversion.fit(file, layout).isExact(),
+                    () -> file.entries().keySet().toString());
             CheckpointConversion.convert(file, layout, out, "", null, false, false);
         }
         try (SafetensorsFile written = SafetensorsFile.open(out)) {
@@ -84,7 +88,8 @@ final class PublicFilesTest {
         try {
             MessageDigest sha = MessageDigest.getInstance("SHA-256");
             new TreeMap<>(file.entries()).forEach((name, entry) -> {
-                sha.update((name + " " + entry.dtype().safetensorsName() + " " + entry.shape() + "\n").getBytes(StandardCharsets.UTF_8));
+                sha.update((name + " " + entry.dtype().safetensorsName() + " " + entry.shape() + "\n")
+                        .getBytes(StandardCharsets.UTF_8));
                 sha.update(file.bytes(name).toArray(ValueLayout.JAVA_BYTE));
             });
             return HexFormat.of().formatHex(sha.digest());
@@ -96,14 +101,25 @@ final class PublicFilesTest {
     @Test
     void partsOfANetworkSayWhereTheRestIs() throws IOException {
         Path shard = file("accelerate_sharded/model-00002-of-00003.safetensors");
-        assertRefused(IOException.class, () -> TensorFile.open(shard), "one of 3 shards", "model.safetensors.index.json");
+        assertRefused(
+                IOException.class, () -> TensorFile.open(shard), "one of 3 shards", "model.safetensors.index.json");
         try (TensorFile file = TensorFile.open(shard.resolveSibling("model.safetensors.index.json"))) {
             assertEquals(22, file.entries().size());
         }
         Path alone = Files.copy(shard, folder.resolve(shard.getFileName().toString()));
-        assertRefused(IOException.class, () -> TensorFile.open(alone), "one of 3 shards", "model.safetensors.index.json", "missing");
-        Path index = Files.copy(shard.resolveSibling("model.safetensors.index.json"), folder.resolve("model.safetensors.index.json"));
-        assertRefused(IOException.class, () -> TensorFile.open(folder), "shard model-00003-of-00003", "is missing from the folder");
+        assertRefused(
+                IOException.class,
+                () -> TensorFile.open(alone),
+                "one of 3 shards",
+                "model.safetensors.index.json",
+                "missing");
+        Path index = Files.copy(
+                shard.resolveSibling("model.safetensors.index.json"), folder.resolve("model.safetensors.index.json"));
+        assertRefused(
+                IOException.class,
+                () -> TensorFile.open(folder),
+                "shard model-00003-of-00003",
+                "is missing from the folder");
         Files.writeString(index, "{\"weight_map\": {\"a\": \"../a.safetensors\"}}");
         assertRefused(IOException.class, () -> TensorFile.open(index), "'../a.safetensors'", "beside the index");
         Files.writeString(index, "{\"weight_map\": {\"a\": \"" + alone.getFileName() + "\"}}");
@@ -122,8 +138,13 @@ final class PublicFilesTest {
         Path out = folder.resolve("half.safetensors");
         try (TensorFile file = TensorFile.open(file("above_float16.pt"))) {
             CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
-            assertRefused(IllegalArgumentException.class, () -> CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, false,
-                    false), "final_layer.linear.bias has 1 value", "no finite float16", "70000", "allow infinities");
+            assertRefused(
+                    IllegalArgumentException.class,
+                    () -> CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, false, false),
+                    "final_layer.linear.bias has 1 value",
+                    "no finite float16",
+                    "70000",
+                    "allow infinities");
             assertFalse(Files.exists(out));
             CheckpointConversion.convert(file, layout, out, "", DType.BFLOAT16, false, false);
             CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, false, true);

@@ -54,10 +54,18 @@ final class GlassTransitionTest {
             Tensor inner = random.normal(count, 2);
             Tensor labels = Torch.full(1, DType.INT64, Device.CPU, count);
             for (double time : new double[] {0, 0.25, 0.5, 0.9}) {
-                Tensor expected = new Glass(mixture.drift()).at(start, inner, new Context(times(time, count), x, Condition.labelled(labels)));
-                assertClose(expected, new GlassTransition(mixture.drift(), time, 1, 0).at(start, inner, x, Condition.labelled(labels)), 1e-5,
+                Tensor expected = new Glass(mixture.drift())
+                        .at(start, inner, new Context(times(time, count), x, Condition.labelled(labels)));
+                assertClose(
+                        expected,
+                        new GlassTransition(mixture.drift(), time, 1, 0)
+                                .at(start, inner, x, Condition.labelled(labels)),
+                        1e-5,
                         "t = " + time);
-                assertClose(expected, new GlassTransition(mixture.drift(), time, 1).at(start, inner, x, Condition.labelled(labels)), 1e-5,
+                assertClose(
+                        expected,
+                        new GlassTransition(mixture.drift(), time, 1).at(start, inner, x, Condition.labelled(labels)),
+                        1e-5,
                         "DDPM's, t = " + time);
             }
         }
@@ -65,8 +73,15 @@ final class GlassTransitionTest {
 
     /** Σ, S and t* as they are first written, with the inverse of the 2×2 matrix and the weights w1 and w2 that divide by σ̄. */
     @ParameterizedTest
-    @CsvSource({"0.3, 0.6, 0.4", "0.3, 0.6, -0.8", "0.05, 0.95, 0.9", "0.6, 0.61, 0.5", "0.5, 1, 0", "0.4, 0.8, 1",
-        "0.7, 0.9, 0"})
+    @CsvSource({
+        "0.3, 0.6, 0.4",
+        "0.3, 0.6, -0.8",
+        "0.05, 0.95, 0.9",
+        "0.6, 0.61, 0.5",
+        "0.5, 1, 0",
+        "0.4, 0.8, 1",
+        "0.7, 0.9, 0"
+    })
     void itIsTheFormulaBeforeCancelling(double t, double to, double rho) {
         try (TensorScope scope = TensorScope.open();
                 GaussianMixture mixture = Mixtures.line()) {
@@ -87,12 +102,17 @@ final class GlassTransitionTest {
                 double inner = -0.7;
                 double star = 1 / (1 + 1 / Math.sqrt(precision));
                 double seen = (row[0] * x + row[1] * inner) / precision;
-                double z = mixture.denoiser(times(star, 1), Torch.of(new double[] {star * seen}, 1, 1)).item();
+                double z = mixture.denoiser(times(star, 1), Torch.of(new double[] {star * seen}, 1, 1))
+                        .item();
                 double first = (tau - 1) / noise;
                 double second = to - gamma * t - gain * first;
                 double expected = first * inner + second * z - gamma * first * x;
-                Tensor actual = new GlassTransition(mixture.drift(), t, to, rho).at(times(s, 1),
-                        Torch.of(new double[] {inner}, 1, 1), Torch.of(new double[] {x}, 1, 1), Condition.none());
+                Tensor actual = new GlassTransition(mixture.drift(), t, to, rho)
+                        .at(
+                                times(s, 1),
+                                Torch.of(new double[] {inner}, 1, 1),
+                                Torch.of(new double[] {x}, 1, 1),
+                                Condition.none());
                 assertEquals(expected, actual.item(), 1e-5 * (1 + Math.abs(expected)), "s = " + s);
             }
         }
@@ -120,9 +140,13 @@ final class GlassTransitionTest {
             expected[i] = gain * mean + gamma * states[i] + spread * noises[i];
         }
         try (TensorScope scope = TensorScope.open();
-                GaussianMixture data = new GaussianMixture(List.of(1.0), List.of(new double[] {centre}),
-                        List.<double[][]>of(new double[][] {{variance}}), Device.CPU)) {
-            Tensor end = end(new GlassTransition(data.drift(), t, to, rho), Torch.of(states, 4, 1), Torch.of(noises, 4, 1), 100);
+                GaussianMixture data = new GaussianMixture(
+                        List.of(1.0),
+                        List.of(new double[] {centre}),
+                        List.<double[][]>of(new double[][] {{variance}}),
+                        Device.CPU)) {
+            Tensor end = end(
+                    new GlassTransition(data.drift(), t, to, rho), Torch.of(states, 4, 1), Torch.of(noises, 4, 1), 100);
             assertClose(Torch.of(expected, 4, 1), end, 1e-5, t + " to " + to);
         }
     }
@@ -139,9 +163,13 @@ final class GlassTransitionTest {
                 GaussianMixture mixture = Mixtures.line()) {
             double rho = GlassTransition.ddpm(t, to);
             assertEquals(0.4 * 0.3 / (0.7 * 0.6), rho, 1e-12);
-            Tensor end = end(new GlassTransition(mixture.drift(), t, to), times(x, draws).unsqueeze(1),
-                    random.normal(draws, 1).to(DType.FLOAT64), 20);
-            double[] around = mixture.denoiser(times(t, 3), Torch.of(new double[] {x - 1e-4, x, x + 1e-4}, 3, 1)).toDoubleArray();
+            Tensor end = end(
+                    new GlassTransition(mixture.drift(), t, to),
+                    times(x, draws).unsqueeze(1),
+                    random.normal(draws, 1).to(DType.FLOAT64),
+                    20);
+            double[] around = mixture.denoiser(times(t, 3), Torch.of(new double[] {x - 1e-4, x, x + 1e-4}, 3, 1))
+                    .toDoubleArray();
             double left = (around[2] - around[0]) / 2e-4 * (1 - t) * (1 - t) / t;
             double gamma = rho * (1 - to) / (1 - t);
             double gain = to - gamma * t;
@@ -161,16 +189,21 @@ final class GlassTransitionTest {
             Tensor start = Torch.of(starts);
             for (double[] times : new double[][] {{0, 1e-6}, {0, 1}, {0.5, 1}, {0.999, 1}}) {
                 for (double rho : new double[] {-1, 0, 0.3, 1}) {
-                    GlassTransition transition = new GlassTransition((time, point, condition) -> {
-                        if (times[0] == 0) {
-                            assertEquals(1, point.narrow(0, 0, 1).item(), 1e-6, "x* at s = t = 0");
-                        }
-                        assertTrue(time.min().item() >= 0 && time.max().item() <= 1);
-                        return point.mul(0.5);
-                    }, times[0], times[1], rho);
+                    GlassTransition transition = new GlassTransition(
+                            (time, point, condition) -> {
+                                if (times[0] == 0) {
+                                    assertEquals(1, point.narrow(0, 0, 1).item(), 1e-6, "x* at s = t = 0");
+                                }
+                                assertTrue(time.min().item() >= 0 && time.max().item() <= 1);
+                                return point.mul(0.5);
+                            },
+                            times[0],
+                            times[1],
+                            rho);
                     long before = NativeMemory.liveTensors();
                     Tensor velocity = transition.at(start, transition.start(state, noise), state, Condition.none());
-                    assertEquals(before + 2, NativeMemory.liveTensors(), "the start and the velocity are all that is kept");
+                    assertEquals(
+                            before + 2, NativeMemory.liveTensors(), "the start and the velocity are all that is kept");
                     assertEquals(1, velocity.isFinite().all().item(), times[0] + " to " + times[1]);
                 }
             }
@@ -180,7 +213,8 @@ final class GlassTransitionTest {
     @Test
     void whatMakesNoSenseIsRefused() {
         Drift none = (time, state, condition) -> state;
-        for (double[] times : new double[][] {{-0.1, 0.5}, {0.5, 0.5}, {0.6, 0.5}, {0.5, 1.1}, {1, 1}, {Double.NaN, 1}}) {
+        for (double[] times :
+                new double[][] {{-0.1, 0.5}, {0.5, 0.5}, {0.6, 0.5}, {0.5, 1.1}, {1, 1}, {Double.NaN, 1}}) {
             assertRefused(() -> new GlassTransition(none, times[0], times[1], 0), "0 <= from < to <= 1");
             assertRefused(() -> GlassTransition.ddpm(times[0], times[1]), "0 <= from < to <= 1");
         }

@@ -3,7 +3,6 @@ package org.metaflowmaps.models.layer;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -19,6 +18,7 @@ import org.metaflowmaps.runtime.Close;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -32,12 +32,26 @@ final class AttentionTest {
     private static final int HEAD = WIDTH / HEADS;
 
     private static ParameterArena weights(boolean norms, RandomSource random) {
-        Map<String, Shape> shapes = new LinkedHashMap<>(Map.of("qkv.weight", Shape.of(3 * WIDTH, WIDTH), "qkv.bias",
+        Map<String, Shape> shapes = new LinkedHashMap<>(Map.of(
+                "qkv.weight",
+                Shape.of(3 * WIDTH, WIDTH),
+                "qkv.bias",
                 Shape.of(3 * WIDTH),
-                "kv_cond.weight", Shape.of(2 * WIDTH, WIDTH), "kv_cond.bias", Shape.of(2 * WIDTH),
-                "proj.weight", Shape.of(WIDTH, WIDTH), "proj.bias", Shape.of(WIDTH)));
+                "kv_cond.weight",
+                Shape.of(2 * WIDTH, WIDTH),
+                "kv_cond.bias",
+                Shape.of(2 * WIDTH),
+                "proj.weight",
+                Shape.of(WIDTH, WIDTH),
+                "proj.bias",
+                Shape.of(WIDTH)));
         if (norms) {
-            shapes.putAll(Map.of("q_norm.scale", Shape.of(HEAD), "k_norm.scale", Shape.of(HEAD), "k_cond_norm.scale",
+            shapes.putAll(Map.of(
+                    "q_norm.scale",
+                    Shape.of(HEAD),
+                    "k_norm.scale",
+                    Shape.of(HEAD),
+                    "k_cond_norm.scale",
                     Shape.of(HEAD)));
         }
         ParameterArena arena = new ParameterArena(shapes, Device.CPU);
@@ -57,15 +71,22 @@ final class AttentionTest {
             Tensor tokens = random.normal(BATCH, TOKENS, WIDTH);
             Tensor seen = random.normal(BATCH, SEEN, WIDTH);
             Tensor gate = random.normal(BATCH, 1, HEADS, HEAD);
-            double[] alone = new Attention(HEADS, false, weights).forward(Dual.constant(tokens)).primal().toDoubleArray();
+            double[] alone = new Attention(HEADS, false, weights)
+                    .forward(Dual.constant(tokens))
+                    .primal()
+                    .toDoubleArray();
             double[] joint = new Attention(HEADS, true, weights)
-                    .forward(Dual.constant(tokens), Dual.constant(seen), Dual.constant(gate)).primal().toDoubleArray();
+                    .forward(Dual.constant(tokens), Dual.constant(seen), Dual.constant(gate))
+                    .primal()
+                    .toDoubleArray();
             Plain plain = new Plain(arena, norms);
             for (int item = 0; item < BATCH; item++) {
                 double[][] own = rows(tokens, item, TOKENS);
                 assertArrayEquals(plain.attend(own, new double[0][], new double[WIDTH]), part(alone, item), 1e-5);
-                assertArrayEquals(plain.attend(own, rows(seen, item, SEEN), rows(gate.reshape(BATCH, 1, WIDTH), item, 1)[0]),
-                        part(joint, item), 1e-5);
+                assertArrayEquals(
+                        plain.attend(own, rows(seen, item, SEEN), rows(gate.reshape(BATCH, 1, WIDTH), item, 1)[0]),
+                        part(joint, item),
+                        1e-5);
             }
         }
     }
@@ -98,7 +119,8 @@ final class AttentionTest {
 
         /** A head's slice of a projection, normalised by the root of its mean square if a norm is named. */
         private double[] head(double[] projected, int part, int head, String norm) {
-            double[] slice = Arrays.copyOfRange(projected, part * WIDTH + head * HEAD, part * WIDTH + (head + 1) * HEAD);
+            double[] slice =
+                    Arrays.copyOfRange(projected, part * WIDTH + head * HEAD, part * WIDTH + (head + 1) * HEAD);
             if (norms && !norm.isEmpty()) {
                 double[] gain = arena.get(norm + ".scale").toDoubleArray();
                 double square = Arrays.stream(slice).map(x -> x * x).sum() / HEAD;
@@ -118,7 +140,8 @@ final class AttentionTest {
                     double total = 0;
                     for (int j = 0; j < tokens.length + seen.length; j++) {
                         boolean own = j < tokens.length;
-                        double[] projected = own ? linear("qkv", tokens[j]) : linear("kv_cond", seen[j - tokens.length]);
+                        double[] projected =
+                                own ? linear("qkv", tokens[j]) : linear("kv_cond", seen[j - tokens.length]);
                         double[] key = own ? head(projected, 1, h, "k_norm") : head(projected, 0, h, "k_cond_norm");
                         double[] value = head(projected, own ? 2 : 1, h, "");
                         double score = 0;
@@ -153,27 +176,41 @@ final class AttentionTest {
                 RandomSource random = RandomSource.seeded(3);
                 Autograd.Mode off = Autograd.noGrad()) {
             map.parameters().get("x_cond_adaLN.1.weight").zero_();
-            map.parameters().get("x_cond_adaLN.1.bias").zero_().narrow(0, width, width).fill_(-1);
+            map.parameters()
+                    .get("x_cond_adaLN.1.bias")
+                    .zero_()
+                    .narrow(0, width, width)
+                    .fill_(-1);
             for (int i = 0; i < config.depth(); i++) {
                 String block = "blocks." + i + ".";
-                map.parameters().get(block + "joint_attn.kv_cond.weight").narrow(0, 0, width).zero_();
+                map.parameters()
+                        .get(block + "joint_attn.kv_cond.weight")
+                        .narrow(0, 0, width)
+                        .zero_();
                 gate(map, block, width, 0);
             }
             Context context = SmallNetworks.context(map, random);
             Tensor time = context.time();
             Tensor state = SmallNetworks.items(map, random);
             Context other = new Context(time, context.state().flip(2), context.condition());
-            assertArrayEquals(map.averageVelocity(time, time, state, context).toFloatArray(), map.averageVelocity(time, time,
-                    state, other).toFloatArray());
+            assertArrayEquals(
+                    map.averageVelocity(time, time, state, context).toFloatArray(),
+                    map.averageVelocity(time, time, state, other).toFloatArray());
             gate(map, "blocks.1.", width, 1);
-            double apart = Close.farthest(map.averageVelocity(time, time, state, context), map.averageVelocity(time, time,
-                    state, other));
+            double apart = Close.farthest(
+                    map.averageVelocity(time, time, state, context), map.averageVelocity(time, time, state, other));
             assertTrue(apart > 1e-3, "the context does not come in: " + apart);
         }
     }
 
     private static void gate(FlowMapTransformer map, String block, int width, double value) {
-        map.parameters().get(block + "adaLN_modulation.1.weight").narrow(0, 6L * width, width).zero_();
-        map.parameters().get(block + "adaLN_modulation.1.bias").narrow(0, 6L * width, width).fill_(value);
+        map.parameters()
+                .get(block + "adaLN_modulation.1.weight")
+                .narrow(0, 6L * width, width)
+                .zero_();
+        map.parameters()
+                .get(block + "adaLN_modulation.1.bias")
+                .narrow(0, 6L * width, width)
+                .fill_(value);
     }
 }

@@ -65,9 +65,11 @@ final class DualTest {
                 new Operation("mul by number", d -> d[0].mul(-1.7), of(2, 3)),
                 new Operation("add number", d -> d[0].add(0.3).mul(d[0]), of(2, 3)),
                 new Operation("addcmul", d -> d[0].addcmul(d[1], d[2]), of(2, 3), of(2, 3), of(2, 3)),
-                new Operation("addcmul, modulation", d -> d[0].addcmul(d[1], d[2]), of(2, 1, 4), of(2, 3, 4), of(2, 1, 4)),
+                new Operation(
+                        "addcmul, modulation", d -> d[0].addcmul(d[1], d[2]), of(2, 1, 4), of(2, 3, 4), of(2, 1, 4)),
                 new Operation("addcmul, gate", d -> d[0].addcmul(d[1], d[2]), of(2, 3, 4), of(2, 1, 4), of(2, 3, 4)),
-                new Operation("addcmul, all broadcast", d -> d[0].addcmul(d[1], d[2]), of(2, 1, 1), of(1, 3, 1), of(1, 1, 4)),
+                new Operation(
+                        "addcmul, all broadcast", d -> d[0].addcmul(d[1], d[2]), of(2, 1, 1), of(1, 3, 1), of(1, 1, 4)),
                 new Operation("sin", d -> d[0].sin(), of(2, 3)),
                 new Operation("cos", d -> d[0].cos(), of(2, 3)),
                 new Operation("silu", d -> d[0].silu(), of(2, 3)),
@@ -82,7 +84,12 @@ final class DualTest {
                 new Operation("softmax", d -> d[0].softmax(), of(2, 3, 5)),
                 new Operation("matmul", d -> d[0].matmul(d[1]), of(2, 3, 4), of(2, 4, 5)),
                 new Operation("matmul, broadcast", d -> d[0].matmul(d[1]), of(2, 3, 4), of(4, 5)),
-                new Operation("attention", d -> Dual.attention(d[0], d[1], d[2]), of(2, 2, 3, 4), of(2, 2, 5, 4), of(2, 2, 5, 4)),
+                new Operation(
+                        "attention",
+                        d -> Dual.attention(d[0], d[1], d[2]),
+                        of(2, 2, 3, 4),
+                        of(2, 2, 5, 4),
+                        of(2, 2, 5, 4)),
                 new Operation("attention over one projection", d -> attention(d[0]), of(2, 3, 24)),
                 new Operation("reshape", d -> d[0].reshape(3, -1), of(2, 6)),
                 new Operation("permute", d -> d[0].permute(2, 0, 1), of(2, 3, 4)),
@@ -97,7 +104,9 @@ final class DualTest {
 
     private static Dual attention(Dual joined) {
         Dual all = joined.reshape(2, 3, 3, 2, 4).permute(2, 0, 3, 1, 4);
-        return Dual.attention(all.select(0, 0), all.select(0, 1), all.select(0, 2)).transpose(1, 2).reshape(2, 3, 8);
+        return Dual.attention(all.select(0, 0), all.select(0, 1), all.select(0, 2))
+                .transpose(1, 2)
+                .reshape(2, 3, 8);
     }
 
     private static Tensor layerNorm(Tensor input) {
@@ -149,11 +158,15 @@ final class DualTest {
                 List<Tensor> tangents = new ArrayList<>();
                 Dual[] operands = new Dual[operation.shapes.size()];
                 for (int i = 0; i < operands.length; i++) {
-                    Tensor value = random.normal(operation.shapes.get(i)).to(DType.FLOAT64).requiresGrad_(true);
+                    Tensor value = random.normal(operation.shapes.get(i))
+                            .to(DType.FLOAT64)
+                            .requiresGrad_(true);
                     values.add(value);
                     operands[i] = Dual.constant(value);
                     if ((choice >> i & 1) == 1) {
-                        Tensor tangent = random.normal(operation.shapes.get(i)).to(DType.FLOAT64).requiresGrad_(true);
+                        Tensor tangent = random.normal(operation.shapes.get(i))
+                                .to(DType.FLOAT64)
+                                .requiresGrad_(true);
                         varying.add(value);
                         tangents.add(tangent);
                         operands[i] = Dual.through(value, tangent);
@@ -163,14 +176,24 @@ final class DualTest {
                 Tensor weights = random.normal(result.primal().shape()).to(DType.FLOAT64);
                 Tensor ours = result.tangentOrZero().mul(weights).sum();
 
-                Tensor output = operation.elementary.apply(values.stream().map(Dual::constant).toArray(Dual[]::new)).primal();
-                Tensor theirs = ReverseTwice.tangent(output, varying, tangents).mul(weights).sum();
+                Tensor output = operation
+                        .elementary
+                        .apply(values.stream().map(Dual::constant).toArray(Dual[]::new))
+                        .primal();
+                Tensor theirs = ReverseTwice.tangent(output, varying, tangents)
+                        .mul(weights)
+                        .sum();
 
-                List<Tensor> sources = Stream.concat(values.stream(), tangents.stream()).toList();
+                List<Tensor> sources =
+                        Stream.concat(values.stream(), tangents.stream()).toList();
                 List<Tensor> expected = Autograd.gradients(touching(theirs, sources), sources);
                 List<Tensor> actual = Autograd.gradients(touching(ours, sources), sources);
                 for (int i = 0; i < sources.size(); i++) {
-                    assertClose(expected.get(i), actual.get(i), EXACT, operation + ", operands " + choice + ", gradient " + i);
+                    assertClose(
+                            expected.get(i),
+                            actual.get(i),
+                            EXACT,
+                            operation + ", operands " + choice + ", gradient " + i);
                 }
             }
         }
@@ -201,7 +224,10 @@ final class DualTest {
             Dual through = Dual.through(value, constant(2, 2, 3)).add(1).silu().mul(Dual.constant(value));
             assertTrue(through.tangentOrZero().requiresGrad());
             try (Autograd.Mode off = Autograd.noGrad()) {
-                assertFalse(Dual.through(value, constant(2, 2, 3)).silu().tangentOrZero().requiresGrad());
+                assertFalse(Dual.through(value, constant(2, 2, 3))
+                        .silu()
+                        .tangentOrZero()
+                        .requiresGrad());
             }
         }
     }

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -18,6 +17,7 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -39,8 +39,8 @@ final class EmbeddingsTest {
                 }
             }
         }
-        Map<String, Shape> shapes = Map.of("proj.weight", Shape.of(entries, channels, patch, patch), "proj.bias",
-                Shape.of(entries));
+        Map<String, Shape> shapes =
+                Map.of("proj.weight", Shape.of(entries, channels, patch, patch), "proj.bias", Shape.of(entries));
         try (ParameterArena arena = new ParameterArena(shapes, Device.CPU);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(1);
@@ -50,9 +50,16 @@ final class EmbeddingsTest {
             Dual tokens = new PatchEmbedding(patch, new Weights(arena, "")).forward(Dual.constant(image));
             assertEquals(Shape.of(2, 9, entries), tokens.primal().shape());
             // Token 5 of a 3 × 3 grid is the patch at row 1, column 2.
-            assertArrayEquals(image.narrow(2, 2, 2).narrow(3, 4, 2).permute(0, 2, 3, 1).reshape(2, entries).toFloatArray(),
+            assertArrayEquals(
+                    image.narrow(2, 2, 2)
+                            .narrow(3, 4, 2)
+                            .permute(0, 2, 3, 1)
+                            .reshape(2, entries)
+                            .toFloatArray(),
                     tokens.primal().select(1, 5).toFloatArray());
-            assertArrayEquals(image.toFloatArray(), Embeddings.unpatch(tokens, grid, patch, channels).primal().toFloatArray());
+            assertArrayEquals(
+                    image.toFloatArray(),
+                    Embeddings.unpatch(tokens, grid, patch, channels).primal().toFloatArray());
         }
     }
 
@@ -78,17 +85,27 @@ final class EmbeddingsTest {
 
     @Test
     void timesEnterAsCosinesThenSines() {
-        Map<String, Shape> shapes = Map.of("mlp.0.weight", Shape.of(256, 256), "mlp.0.bias", Shape.of(256),
-                "mlp.2.weight", Shape.of(256, 256), "mlp.2.bias", Shape.of(256));
+        Map<String, Shape> shapes = Map.of(
+                "mlp.0.weight",
+                Shape.of(256, 256),
+                "mlp.0.bias",
+                Shape.of(256),
+                "mlp.2.weight",
+                Shape.of(256, 256),
+                "mlp.2.bias",
+                Shape.of(256));
         try (ParameterArena arena = new ParameterArena(shapes, Device.CPU);
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            Tensor identity = Torch.arange(256).unsqueeze(1).eq(Torch.arange(256).unsqueeze(0));
+            Tensor identity =
+                    Torch.arange(256).unsqueeze(1).eq(Torch.arange(256).unsqueeze(0));
             arena.get("mlp.0.weight").copy_(identity);
             arena.get("mlp.2.weight").copy_(identity);
             Tensor frequencies = Embeddings.frequencies(Device.CPU);
             double[] values = new TimeEmbedding(frequencies, new Weights(arena, ""))
-                    .forward(Dual.constant(Torch.of(new float[] {0.7f}))).primal().toDoubleArray();
+                    .forward(Dual.constant(Torch.of(new float[] {0.7f})))
+                    .primal()
+                    .toDoubleArray();
             for (int i = 0; i < 128; i++) {
                 double phase = 0.7 * Math.pow(10_000, -i / 128.0);
                 assertEquals(silu(Math.cos(phase)), values[i], 1e-6);
@@ -117,8 +134,12 @@ final class EmbeddingsTest {
                     assertTrue(Math.abs(chosen - scales[i]) <= Math.abs(other - scales[i]) + 1e-6);
                 }
             }
-            assertArrayEquals(new float[] {0, 0}, layer.forward(Optional.empty(), 2).primal().toFloatArray());
-            assertArrayEquals(new float[] {0}, rows(new GuidanceEmbedding(List.of(1.0), new Weights(arena, "")), Torch.of(new float[] {9})));
+            assertArrayEquals(
+                    new float[] {0, 0},
+                    layer.forward(Optional.empty(), 2).primal().toFloatArray());
+            assertArrayEquals(
+                    new float[] {0},
+                    rows(new GuidanceEmbedding(List.of(1.0), new Weights(arena, "")), Torch.of(new float[] {9})));
         }
     }
 
@@ -141,8 +162,14 @@ final class EmbeddingsTest {
         try (ParameterArena arena = table(4);
                 TensorScope scope = TensorScope.open()) {
             LabelEmbedding layer = new LabelEmbedding(3, new Weights(arena, ""));
-            assertArrayEquals(new float[] {2, 3, 0}, layer.forward(Optional.of(Torch.of(new long[] {2, 3, 0})), 3).primal().toFloatArray());
-            assertArrayEquals(new float[] {3, 3}, layer.forward(Optional.empty(), 2).primal().toFloatArray());
+            assertArrayEquals(
+                    new float[] {2, 3, 0},
+                    layer.forward(Optional.of(Torch.of(new long[] {2, 3, 0})), 3)
+                            .primal()
+                            .toFloatArray());
+            assertArrayEquals(
+                    new float[] {3, 3},
+                    layer.forward(Optional.empty(), 2).primal().toFloatArray());
         }
     }
 
@@ -158,11 +185,16 @@ final class EmbeddingsTest {
             assertEquals((1 + 1) * (1 + 2), table.size(0));
             Context context = SmallNetworks.context(map, random);
             Tensor state = SmallNetworks.items(map, random);
-            float[] before = map.averageVelocity(context.time(), context.time(), state, context).toFloatArray();
+            float[] before = map.averageVelocity(context.time(), context.time(), state, context)
+                    .toFloatArray();
             table.narrow(0, 2, 4).fill_(5);
-            assertArrayEquals(before, map.averageVelocity(context.time(), context.time(), state, context).toFloatArray());
+            assertArrayEquals(
+                    before,
+                    map.averageVelocity(context.time(), context.time(), state, context)
+                            .toFloatArray());
             table.narrow(0, 1, 1).fill_(5);
-            float[] after = map.averageVelocity(context.time(), context.time(), state, context).toFloatArray();
+            float[] after = map.averageVelocity(context.time(), context.time(), state, context)
+                    .toFloatArray();
             int item = before.length / SmallNetworks.BATCH;
             assertEquals(before[0], after[0]);
             assertNotEquals(before[item], after[item]);

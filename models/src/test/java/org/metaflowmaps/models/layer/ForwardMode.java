@@ -46,7 +46,11 @@ public final class ForwardMode implements AutoCloseable {
 
     /** A value that carries a tangent. */
     public Tensor dual(Tensor value, Tensor tangent) {
-        long handle = MAKE.call().tensor(value.unwrap().address()).tensor(tangent.unwrap().address()).int64(level).invoke();
+        long handle = MAKE.call()
+                .tensor(value.unwrap().address())
+                .tensor(tangent.unwrap().address())
+                .int64(level)
+                .invoke();
         try {
             return Tensor.wrap(new Borrowed(handle));
         } finally {
@@ -56,7 +60,8 @@ public final class ForwardMode implements AutoCloseable {
 
     /** The tangent that a value carries; zeros if it carries none. */
     public Tensor tangent(Tensor value) {
-        long[] handles = UNPACK.call().tensor(value.unwrap().address()).int64(level).invokeAll();
+        long[] handles =
+                UNPACK.call().tensor(value.unwrap().address()).int64(level).invokeAll();
         try {
             Borrowed tangent = new Borrowed(handles[1]);
             return tangent.defined() ? Tensor.wrap(tangent) : Torch.zerosLike(value);

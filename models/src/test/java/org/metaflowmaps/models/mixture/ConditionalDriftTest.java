@@ -50,12 +50,17 @@ final class ConditionalDriftTest {
             for (double[] point : points) {
                 double s = point[0];
                 double t = point[1];
-                List<Mixtures.Component> both = Mixtures.observed(Mixtures.observed(Mixtures.components(mixture), t, 1 - t, x),
-                        s, 1 - s, own);
+                List<Mixtures.Component> both =
+                        Mixtures.observed(Mixtures.observed(Mixtures.components(mixture), t, 1 - t, x), s, 1 - s, own);
                 double[] mean = Mixtures.moments(both).mean();
-                Tensor expected = Torch.of(new double[] {(mean[0] - own[0]) / (1 - s), (mean[1] - own[1]) / (1 - s)}, 1, 2);
+                Tensor expected =
+                        Torch.of(new double[] {(mean[0] - own[0]) / (1 - s), (mean[1] - own[1]) / (1 - s)}, 1, 2);
                 Context context = new Context(Torch.of(new double[] {t}), Torch.of(x, 1, 2));
-                assertClose(expected, exact.at(Torch.of(new double[] {s}), Torch.of(own, 1, 2), context), 1e-9, "s = " + s + ", t = " + t);
+                assertClose(
+                        expected,
+                        exact.at(Torch.of(new double[] {s}), Torch.of(own, 1, 2), context),
+                        1e-9,
+                        "s = " + s + ", t = " + t);
             }
         }
     }
@@ -76,9 +81,16 @@ final class ConditionalDriftTest {
                 Tensor s = Torch.of(inner);
                 Tensor t = Torch.of(outer);
                 Tensor data = mixture.sample(random, count);
-                Tensor x = onLaw ? LinearInterpolant.state(random.normal(count, 2), data, t) : random.normal(count, 2).mul(3);
-                Tensor own = onLaw ? LinearInterpolant.state(random.normal(count, 2), data, s) : random.normal(count, 2).mul(3);
-                return new Grid(s, own, new Context(t, x, seed % 2 == 0 ? Condition.labelled(Torch.of(labels)) : Condition.none()));
+                Tensor x = onLaw
+                        ? LinearInterpolant.state(random.normal(count, 2), data, t)
+                        : random.normal(count, 2).mul(3);
+                Tensor own = onLaw
+                        ? LinearInterpolant.state(random.normal(count, 2), data, s)
+                        : random.normal(count, 2).mul(3);
+                return new Grid(
+                        s,
+                        own,
+                        new Context(t, x, seed % 2 == 0 ? Condition.labelled(Torch.of(labels)) : Condition.none()));
             }
         }
     }
@@ -92,18 +104,28 @@ final class ConditionalDriftTest {
                 Grid at = Grid.random(mixture, seed, onLaw);
                 double[] actual = glass.at(at.start, at.state, at.context).toDoubleArray();
                 double[] expected = exact.at(at.start, at.state, at.context).toDoubleArray();
-                double[] wide = exact.at(at.start.to(DType.FLOAT64), at.state.to(DType.FLOAT64),
-                        new Context(at.context.time().to(DType.FLOAT64), at.context.state().to(DType.FLOAT64),
-                        at.context.condition())).toDoubleArray();
+                double[] wide = exact.at(
+                                at.start.to(DType.FLOAT64),
+                                at.state.to(DType.FLOAT64),
+                                new Context(
+                                        at.context.time().to(DType.FLOAT64),
+                                        at.context.state().to(DType.FLOAT64),
+                                        at.context.condition()))
+                        .toDoubleArray();
                 double worst = 0;
                 for (int i = 0; i < expected.length; i++) {
-                    assertTrue(Double.isFinite(actual[i]) && Double.isFinite(expected[i]),
+                    assertTrue(
+                            Double.isFinite(actual[i]) && Double.isFinite(expected[i]),
                             "item " + i + ": " + actual[i] + " and " + expected[i]);
                     if (i / 2 == GRID * GRID - 1) {
                         continue;
                     }
                     worst = Math.max(worst, Math.abs(actual[i] - expected[i]) / (1 + Math.abs(expected[i])));
-                    assertEquals(wide[i], expected[i], 1e-6 * (1 + Math.abs(wide[i])), "float32 is float64 rounded, item " + i);
+                    assertEquals(
+                            wide[i],
+                            expected[i],
+                            1e-6 * (1 + Math.abs(wide[i])),
+                            "float32 is float64 rounded, item " + i);
                 }
                 assertTrue(worst < 1e-5, "apart by " + worst + (onLaw ? " on the law" : " off the law"));
             }
@@ -120,9 +142,10 @@ final class ConditionalDriftTest {
             Tensor start = Torch.of(starts);
             Tensor own = random.normal(starts.length, 2);
             NetworkDrift drift = new NetworkDrift(network);
-            for (Context empty : List.of(Context.unconditional(own, Condition.none()),
-                    new Context(Torch.zerosLike(start), own.mul(-7)))) {
-                assertClose(drift.at(start, own, Condition.none()), new Glass(drift).at(start, own, empty), 1e-6, "t = 0");
+            for (Context empty : List.of(
+                    Context.unconditional(own, Condition.none()), new Context(Torch.zerosLike(start), own.mul(-7)))) {
+                assertClose(
+                        drift.at(start, own, Condition.none()), new Glass(drift).at(start, own, empty), 1e-6, "t = 0");
             }
         }
     }
@@ -160,11 +183,22 @@ final class ConditionalDriftTest {
                 // GLASS passes times on as float32.
                 double rounding = way.equals(exact) ? 1e-12 : 1e-6;
                 assertClose(drift, way.at(inside, own, new Context(zero, x)), rounding, "t = 0");
-                assertClose(mixture.denoiser(inside, x).sub(own), way.at(zero, own, new Context(inside, x)), rounding, "s = 0");
+                assertClose(
+                        mixture.denoiser(inside, x).sub(own),
+                        way.at(zero, own, new Context(inside, x)),
+                        rounding,
+                        "s = 0");
                 assertClose(own, way.at(one, own, new Context(inside, x)), rounding, "s = 1");
                 assertClose(straight, way.at(inside, own, new Context(one, x)), rounding, "t = 1");
-                assertClose(Torch.of(mixture.mean(), 1, 2).sub(own), way.at(zero, own, new Context(zero, x)), rounding, "s = t = 0");
-                assertEquals(1, way.at(one, own, new Context(one, x)).isFinite().all().item(), "s = t = 1");
+                assertClose(
+                        Torch.of(mixture.mean(), 1, 2).sub(own),
+                        way.at(zero, own, new Context(zero, x)),
+                        rounding,
+                        "s = t = 0");
+                assertEquals(
+                        1,
+                        way.at(one, own, new Context(one, x)).isFinite().all().item(),
+                        "s = t = 1");
             }
         }
     }

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Close.assertClose;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
@@ -20,6 +19,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -57,7 +57,8 @@ final class GaussianMixtureTest {
 
     private static Tensor score(GaussianMixture law, Context at) {
         Tensor state = at.state().clone().requiresGrad_(true);
-        return Autograd.gradients(law.logDensity(at.time(), state).sum(), List.of(state)).getFirst();
+        return Autograd.gradients(law.logDensity(at.time(), state).sum(), List.of(state))
+                .getFirst();
     }
 
     @Test
@@ -94,7 +95,8 @@ final class GaussianMixtureTest {
             assertClose(normal, mixture.logDensity(start, x), 1e-12, "density at 0");
             double[] expected = new double[5];
             for (int i = 0; i < 5; i++) {
-                expected[i] = Math.log(Mixtures.density(mixture, new double[] {x.toDoubleArray()[2 * i], x.toDoubleArray()[2 * i + 1]}));
+                expected[i] = Math.log(Mixtures.density(
+                        mixture, new double[] {x.toDoubleArray()[2 * i], x.toDoubleArray()[2 * i + 1]}));
             }
             assertClose(Torch.of(expected), mixture.logDensity(end, x), 1e-10, "density at 1");
         }
@@ -108,11 +110,19 @@ final class GaussianMixtureTest {
             Tensor time = at.time().clone().requiresGrad_(true);
             Tensor state = at.state().clone().requiresGrad_(true);
             Tensor score = score(mixture, at);
-            Tensor rate = Autograd.gradients(mixture.logDensity(time, at.state()).sum(), List.of(time)).getFirst();
+            Tensor rate = Autograd.gradients(
+                            mixture.logDensity(time, at.state()).sum(), List.of(time))
+                    .getFirst();
             Tensor b = mixture.drift().at(at.time(), state, Condition.none());
             Tensor divergence = Torch.zerosLike(at.time());
             for (int i = 0; i < 2; i++) {
-                divergence = divergence.add(Autograd.gradients(b.select(1, i).sum(), List.of(state), Torch.scalar(1).to(DType.FLOAT64), true).getFirst().select(1, i));
+                divergence = divergence.add(Autograd.gradients(
+                                b.select(1, i).sum(),
+                                List.of(state),
+                                Torch.scalar(1).to(DType.FLOAT64),
+                                true)
+                        .getFirst()
+                        .select(1, i));
             }
             assertClose(divergence.add(b.mul(score).sum(false, 1)).neg(), rate, 1e-9, "continuity");
         }
@@ -125,10 +135,16 @@ final class GaussianMixtureTest {
             Context at = random(4);
             Tensor labels = Torch.full(1, DType.INT64, Device.CPU, ITEMS);
             Tensor none = Torch.full(mixture.components(), DType.INT64, Device.CPU, ITEMS);
-            assertClose(second.drift().at(at.time(), at.state(), Condition.none()), mixture.drift()
-                    .at(at.time(), at.state(), Condition.labelled(labels)), 1e-10, "drift");
-            assertClose(mixture.drift().at(at.time(), at.state(), Condition.none()), mixture.drift()
-                    .at(at.time(), at.state(), Condition.labelled(none)), 0, "no label");
+            assertClose(
+                    second.drift().at(at.time(), at.state(), Condition.none()),
+                    mixture.drift().at(at.time(), at.state(), Condition.labelled(labels)),
+                    1e-10,
+                    "drift");
+            assertClose(
+                    mixture.drift().at(at.time(), at.state(), Condition.none()),
+                    mixture.drift().at(at.time(), at.state(), Condition.labelled(none)),
+                    0,
+                    "no label");
         }
     }
 
@@ -165,7 +181,11 @@ final class GaussianMixtureTest {
                     assertEquals(expected.mean()[a], actual.mean()[a], 5 * deviation / Math.sqrt(draws), "mean");
                     for (int b = 0; b < 2; b++) {
                         double size = Math.sqrt(expected.covariance()[a][a] * expected.covariance()[b][b]);
-                        assertEquals(expected.covariance()[a][b], actual.covariance()[a][b], 5 * 2 * size / Math.sqrt(draws), "covariance");
+                        assertEquals(
+                                expected.covariance()[a][b],
+                                actual.covariance()[a][b],
+                                5 * 2 * size / Math.sqrt(draws),
+                                "covariance");
                     }
                 }
                 Tensor mean = mixture.denoiser(times(time), Torch.of(new double[] {x[2 * i], x[2 * i + 1]}, 1, 2));
@@ -190,7 +210,8 @@ final class GaussianMixtureTest {
         int draws = 20_000;
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(8)) {
-            Context prior = new Context(Torch.zeros(3), Torch.zeros(3, 2), Condition.labelled(Torch.of(new long[] {0, 1, 2})));
+            Context prior =
+                    new Context(Torch.zeros(3), Torch.zeros(3, 2), Condition.labelled(Torch.of(new long[] {0, 1, 2})));
             Tensor drawn = mixture.posterior(random, prior, draws);
             for (int k = 0; k < 3; k++) {
                 Mixtures.Moments actual = Mixtures.moments(drawn.select(0, k).toDoubleArray());
@@ -211,30 +232,47 @@ final class GaussianMixtureTest {
                 RandomSource random = RandomSource.seeded(9)) {
             int before = scope.size();
             own.posterior(random, new Context(Torch.zeros(2), Torch.zeros(2, 2)), 3);
-            own.conditionalDrift().at(Torch.zeros(2), Torch.zeros(2, 2), new Context(Torch.zeros(2), Torch.zeros(2, 2)));
+            own.conditionalDrift()
+                    .at(Torch.zeros(2), Torch.zeros(2, 2), new Context(Torch.zeros(2), Torch.zeros(2, 2)));
             assertTrue(scope.size() - before <= 10, "only arguments and results stay: " + (scope.size() - before));
             assertRefused(() -> own.denoiser(Torch.zeros(2), Torch.zeros(2, 3)), "state is", "(B, 2)");
             assertRefused(() -> own.denoiser(Torch.zeros(3), Torch.zeros(2, 2)), "time is", "(2)");
-            assertRefused(() -> own.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Condition.labelled(Torch.of(new long[] {4}))),
-                    "labels from 4", "0 to 2, and 3");
-            assertRefused(() -> own.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Condition.labelled(Torch.of(new long[] {0, 1}))), "labels are");
+            assertRefused(
+                    () -> own.drift()
+                            .at(Torch.zeros(1), Torch.zeros(1, 2), Condition.labelled(Torch.of(new long[] {4}))),
+                    "labels from 4",
+                    "0 to 2, and 3");
+            assertRefused(
+                    () -> own.drift()
+                            .at(Torch.zeros(1), Torch.zeros(1, 2), Condition.labelled(Torch.of(new long[] {0, 1}))),
+                    "labels are");
             assertRefused(() -> own.sample(random, 0), "0 posterior draws");
         }
         List<double[]> one = List.of(new double[] {0, 0});
         double[][] unit = {{1, 0}, {0, 1}};
         assertRefused(() -> new GaussianMixture(List.of(), List.of(), List.of(), Device.CPU), "at least one component");
-        assertRefused(() -> new GaussianMixture(List.of(0.0), one, List.<double[][]>of(unit), Device.CPU), "weight 0.0");
+        assertRefused(
+                () -> new GaussianMixture(List.of(0.0), one, List.<double[][]>of(unit), Device.CPU), "weight 0.0");
         assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.of(), Device.CPU), "0 covariances");
-        assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 0}}), Device.CPU),
+        assertRefused(
+                () -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 0}}), Device.CPU),
                 "square matrix of 2 rows");
-        assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 0.5}, {0, 1}}),
-                Device.CPU), "not symmetric");
-        assertRefused(() -> new GaussianMixture(List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 2}, {2, 1}}),
-                Device.CPU), "eigenvalue");
-        assertRefused(() -> new GaussianMixture(List.of(1.0, 1.0), List.of(new double[2], new double[3]), List.of(unit, unit),
-                Device.CPU), "mean 1 has 3");
-        assertRefused(() -> new GaussianMixture(List.of(1.0), List.of(new double[] {0, Double.NaN}), List.<double[][]>of(unit),
-                Device.CPU), "NaN");
+        assertRefused(
+                () -> new GaussianMixture(
+                        List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 0.5}, {0, 1}}), Device.CPU),
+                "not symmetric");
+        assertRefused(
+                () -> new GaussianMixture(
+                        List.of(1.0), one, List.<double[][]>of(new double[][] {{1, 2}, {2, 1}}), Device.CPU),
+                "eigenvalue");
+        assertRefused(
+                () -> new GaussianMixture(
+                        List.of(1.0, 1.0), List.of(new double[2], new double[3]), List.of(unit, unit), Device.CPU),
+                "mean 1 has 3");
+        assertRefused(
+                () -> new GaussianMixture(
+                        List.of(1.0), List.of(new double[] {0, Double.NaN}), List.<double[][]>of(unit), Device.CPU),
+                "NaN");
         assertEquals(live, NativeMemory.liveTensors());
     }
 }

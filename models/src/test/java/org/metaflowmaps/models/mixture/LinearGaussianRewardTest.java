@@ -37,7 +37,8 @@ final class LinearGaussianRewardTest {
 
     private static Context random(double least, double most) {
         try (RandomSource random = RandomSource.seeded(1)) {
-            Tensor time = random.uniform(ITEMS).to(DType.FLOAT64).mul(most - least).add(least);
+            Tensor time =
+                    random.uniform(ITEMS).to(DType.FLOAT64).mul(most - least).add(least);
             return new Context(time, random.normal(ITEMS, 2).to(DType.FLOAT64).mul(2));
         }
     }
@@ -63,11 +64,13 @@ final class LinearGaussianRewardTest {
             Tensor gains = reward.at(mixture.posterior(random, at, draws)).exp();
             Tensor mean = gains.mean(false, 1);
             Tensor error = gains.var(false, 1).div(draws).sqrt().div(mean);
-            Tensor apart = reward.value(mixture, at.time(), at.state()).sub(mean.log()).abs();
+            Tensor apart =
+                    reward.value(mixture, at.time(), at.state()).sub(mean.log()).abs();
             // Where a few rare draws decide, the mean is far from normal and its error not known.
             Tensor known = error.lt(0.01);
             assertTrue(known.to(DType.FLOAT64).mean().item() > 0.5, "most means are known to one per cent");
-            double worst = apart.div(error).maskedFill(known.logicalNot(), 0).max().item();
+            double worst =
+                    apart.div(error).maskedFill(known.logicalNot(), 0).max().item();
             assertTrue(worst < 5, "V against log-mean-exp: " + worst + " standard errors");
         }
     }
@@ -78,7 +81,9 @@ final class LinearGaussianRewardTest {
             Context at = random(0, 1);
             Tensor zero = Torch.zeros(DType.FLOAT64, mixture.device(), 1);
             Tensor normaliser = reward.value(mixture, zero, Torch.zeros(DType.FLOAT64, mixture.device(), 1, 2));
-            Tensor expected = mixture.logDensity(at.time(), at.state()).add(reward.value(mixture, at.time(), at.state())).sub(normaliser);
+            Tensor expected = mixture.logDensity(at.time(), at.state())
+                    .add(reward.value(mixture, at.time(), at.state()))
+                    .sub(normaliser);
             assertClose(expected, tilted.logDensity(at.time(), at.state()), 1e-10, "log p*");
             Tensor end = Torch.onesLike(at.time());
             assertClose(reward.at(at.state()), reward.value(mixture, end, at.state()), 1e-10, "V at 1 is r");
@@ -90,7 +95,9 @@ final class LinearGaussianRewardTest {
         try (TensorScope scope = TensorScope.open()) {
             for (Context at : List.of(random(0, 1), random(0, 0), random(1, 1))) {
                 Tensor state = at.state().clone().requiresGrad_(true);
-                Tensor expected = Autograd.gradients(reward.value(mixture, at.time(), state).sum(), List.of(state)).getFirst();
+                Tensor expected = Autograd.gradients(
+                                reward.value(mixture, at.time(), state).sum(), List.of(state))
+                        .getFirst();
                 assertClose(expected, reward.valueGradient(mixture, at.time(), at.state()), 1e-10, "∇V");
             }
         }
@@ -103,9 +110,14 @@ final class LinearGaussianRewardTest {
             Context at = random(0.01, 0.99);
             Tensor t = at.time().unsqueeze(1);
             Tensor rest = t.neg().add(1);
-            Tensor correction = tilted.drift().at(at.time(), at.state(), Condition.none())
+            Tensor correction = tilted.drift()
+                    .at(at.time(), at.state(), Condition.none())
                     .sub(mixture.drift().at(at.time(), at.state(), Condition.none()));
-            assertClose(correction, rest.div(t).mul(reward.valueGradient(mixture, at.time(), at.state())), 1e-9, "(1-t)/t ∇V");
+            assertClose(
+                    correction,
+                    rest.div(t).mul(reward.valueGradient(mixture, at.time(), at.state())),
+                    1e-9,
+                    "(1-t)/t ∇V");
             Tensor change = tilted.denoiser(at.time(), at.state()).sub(mixture.denoiser(at.time(), at.state()));
             assertClose(rest.mul(correction), change, 1e-10, "D* - D");
         }

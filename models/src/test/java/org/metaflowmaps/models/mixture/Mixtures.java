@@ -10,25 +10,35 @@ public final class Mixtures {
 
     /** The paper's: three equal components of covariance 0.5·I; the caller closes it. */
     public static GaussianMixture paper() {
-        return GaussianMixture.isotropic(List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3}), 0.5, Device.CPU);
+        return GaussianMixture.isotropic(
+                List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3}), 0.5, Device.CPU);
     }
 
     /** Three components with nothing equal; the caller closes it. */
     public static GaussianMixture skewed() {
-        return new GaussianMixture(List.of(1.0, 2.0, 0.5), List.of(new double[] {-2, 1}, new double[] {0.5, -1}, new double[] {2, 2}),
-                List.of(new double[][] {{0.5, 0.2}, {0.2, 0.3}}, new double[][] {{1.5, -0.9}, {-0.9, 0.8}},
-                new double[][] {{0.2, 0}, {0, 0.6}}), Device.CPU);
+        return new GaussianMixture(
+                List.of(1.0, 2.0, 0.5),
+                List.of(new double[] {-2, 1}, new double[] {0.5, -1}, new double[] {2, 2}),
+                List.of(
+                        new double[][] {{0.5, 0.2}, {0.2, 0.3}},
+                        new double[][] {{1.5, -0.9}, {-0.9, 0.8}},
+                        new double[][] {{0.2, 0}, {0, 0.6}}),
+                Device.CPU);
     }
 
     /** Three components on a line; the caller closes it. */
     public static GaussianMixture line() {
-        return new GaussianMixture(List.of(0.3, 0.5, 0.2), List.of(new double[] {-2}, new double[] {0.5}, new double[] {2.5}),
-                List.of(new double[][] {{0.3}}, new double[][] {{0.5}}, new double[][] {{0.1}}), Device.CPU);
+        return new GaussianMixture(
+                List.of(0.3, 0.5, 0.2),
+                List.of(new double[] {-2}, new double[] {0.5}, new double[] {2.5}),
+                List.of(new double[][] {{0.3}}, new double[][] {{0.5}}, new double[][] {{0.1}}),
+                Device.CPU);
     }
 
     /** One component of a mixture as a mixture of its own; the caller closes it. */
     public static GaussianMixture component(GaussianMixture mixture, int k) {
-        return new GaussianMixture(List.of(1.0), List.of(mixture.mean(k)), List.<double[][]>of(mixture.covariance(k)), Device.CPU);
+        return new GaussianMixture(
+                List.of(1.0), List.of(mixture.mean(k)), List.<double[][]>of(mixture.covariance(k)), Device.CPU);
     }
 
     /** Mean and covariance of a law in the plane. */
@@ -49,7 +59,9 @@ public final class Mixtures {
 
     static double[][] inverse(double[][] m) {
         double determinant = m[0][0] * m[1][1] - m[0][1] * m[1][0];
-        return new double[][] {{m[1][1] / determinant, -m[0][1] / determinant}, {-m[1][0] / determinant, m[0][0] / determinant}};
+        return new double[][] {
+            {m[1][1] / determinant, -m[0][1] / determinant}, {-m[1][0] / determinant, m[0][0] / determinant}
+        };
     }
 
     private static double density(double[] x, double[] mean, double[][] covariance) {
@@ -103,7 +115,9 @@ public final class Mixtures {
             posterior.add(new Component(weight, mean, rest));
         }
         double sum = total;
-        return posterior.stream().map(one -> new Component(one.weight / sum, one.mean, one.covariance)).toList();
+        return posterior.stream()
+                .map(one -> new Component(one.weight / sum, one.mean, one.covariance))
+                .toList();
     }
 
     static Moments moments(List<Component> law) {
@@ -113,7 +127,8 @@ public final class Mixtures {
             for (int i = 0; i < 2; i++) {
                 mean[i] += component.weight * component.mean[i];
                 for (int j = 0; j < 2; j++) {
-                    covariance[i][j] += component.weight * (component.covariance[i][j] + component.mean[i] * component.mean[j]);
+                    covariance[i][j] +=
+                            component.weight * (component.covariance[i][j] + component.mean[i] * component.mean[j]);
                 }
             }
         }

@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.mixture;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -11,6 +10,7 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -53,7 +53,9 @@ public final class QuantileFlow implements MetaFlowMap {
 
         private Tensor logEvidence(Tensor time, Tensor state) {
             Tensor deviations = deviations(time);
-            return logWeights.sub(deviations.log()).sub(offsets(time, state).div(deviations).square().mul(0.5));
+            return logWeights
+                    .sub(deviations.log())
+                    .sub(offsets(time, state).div(deviations).square().mul(0.5));
         }
 
         Tensor logDensity(Tensor time, Tensor state) {
@@ -62,8 +64,13 @@ public final class QuantileFlow implements MetaFlowMap {
 
         /** b̄ at (B, 1), as the mean of the components' velocities. */
         Tensor velocity(Tensor time, Tensor state) {
-            Tensor rate = time.mul(variances).sub(time.neg().add(1)).div(deviations(time).square());
-            return logEvidence(time, state).softmax(1).mul(means.add(rate.mul(offsets(time, state)))).sum(true, 1);
+            Tensor rate = time.mul(variances)
+                    .sub(time.neg().add(1))
+                    .div(deviations(time).square());
+            return logEvidence(time, state)
+                    .softmax(1)
+                    .mul(means.add(rate.mul(offsets(time, state))))
+                    .sum(true, 1);
         }
 
         /** The probability beyond a state: above it where side is 1, below it where side is -1. */
@@ -110,13 +117,16 @@ public final class QuantileFlow implements MetaFlowMap {
                 double seen = rest * rest + times[i] * times[i] * variance;
                 double apart = states[i] - times[i] * mixture.mean(k)[0];
                 boolean possible = labels == null || labels[i] == count || labels[i] == k;
-                logs[i * count + k] = possible ? Math.log(mixture.weights()[k]) - 0.5 * (apart * apart / seen + Math.log(seen))
+                logs[i * count + k] = possible
+                        ? Math.log(mixture.weights()[k]) - 0.5 * (apart * apart / seen + Math.log(seen))
                         : Double.NEGATIVE_INFINITY;
                 means[i * count + k] = mixture.mean(k)[0] + times[i] * variance / seen * apart;
                 variances[i * count + k] = variance * rest * rest / seen;
             }
         }
-        return new Law(Torch.of(logs, times.length, count).logSoftmax(1), Torch.of(means, times.length, count),
+        return new Law(
+                Torch.of(logs, times.length, count).logSoftmax(1),
+                Torch.of(means, times.length, count),
                 Torch.of(variances, times.length, count));
     }
 
@@ -127,11 +137,19 @@ public final class QuantileFlow implements MetaFlowMap {
             Tensor velocity;
             @Nullable Tensor rate;
             try (Autograd.Mode off = Autograd.noGrad()) {
-                Jump jump = new Jump(posterior(context), column(start.primal()), column(end.primal()), state.primal().to(DType.FLOAT64));
+                Jump jump = new Jump(
+                        posterior(context),
+                        column(start.primal()),
+                        column(end.primal()),
+                        state.primal().to(DType.FLOAT64));
                 velocity = jump.velocity().to(type);
                 boolean varies = start.tangent() != null || end.tangent() != null || state.tangent() != null;
-                rate = varies ? jump.along(column(start.tangentOrZero()), column(end.tangentOrZero()), state.tangentOrZero()
-                        .to(DType.FLOAT64)).to(type)
+                rate = varies
+                        ? jump.along(
+                                        column(start.tangentOrZero()),
+                                        column(end.tangentOrZero()),
+                                        state.tangentOrZero().to(DType.FLOAT64))
+                                .to(type)
                         : null;
             }
             Tensor value = scope.keep(velocity.add(arena.get("offset").to(type)));
@@ -156,6 +174,7 @@ public final class QuantileFlow implements MetaFlowMap {
         private final Tensor perState;
         /** Half the acceleration, dv/du at u = s. */
         private final Tensor bend;
+
         private final Tensor there;
         private final Tensor velocity;
 
@@ -178,7 +197,8 @@ public final class QuantileFlow implements MetaFlowMap {
             near = exact.abs().lt(NEAR);
             length = Torch.where(near, Torch.onesLike(exact), exact);
             there = law.carried(start, end, state);
-            velocity = Torch.where(near, first.add(exact.mul(bend)), there.sub(state).div(length));
+            velocity = Torch.where(
+                    near, first.add(exact.mul(bend)), there.sub(state).div(length));
         }
 
         Tensor velocity() {
@@ -186,7 +206,8 @@ public final class QuantileFlow implements MetaFlowMap {
         }
 
         Tensor along(Tensor ds, Tensor du, Tensor dx) {
-            Tensor stretch = law.logDensity(start, state).sub(law.logDensity(end, there)).exp();
+            Tensor stretch =
+                    law.logDensity(start, state).sub(law.logDensity(end, there)).exp();
             Tensor moved = law.velocity(end, there).mul(du).add(stretch.mul(dx.sub(first.mul(ds))));
             Tensor far = moved.sub(dx).sub(velocity.mul(du.sub(ds))).div(length);
             Tensor close = perTime.sub(bend).mul(ds).add(bend.mul(du)).add(perState.mul(dx));

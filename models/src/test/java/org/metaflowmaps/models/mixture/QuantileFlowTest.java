@@ -43,10 +43,15 @@ final class QuantileFlowTest {
                 for (int i = 0; i < ITEMS; i++) {
                     labels[i] = i % 3;
                 }
-                Context context = new Context(random.uniform(ITEMS).to(DType.FLOAT64).mul(0.95), random.normal(ITEMS, 1)
-                        .to(DType.FLOAT64).mul(2),
+                Context context = new Context(
+                        random.uniform(ITEMS).to(DType.FLOAT64).mul(0.95),
+                        random.normal(ITEMS, 1).to(DType.FLOAT64).mul(2),
                         Condition.labelled(Torch.of(labels)));
-                return new Given(both.select(0, 0), both.select(0, 1), random.normal(ITEMS, 1).to(DType.FLOAT64).mul(1.5), context);
+                return new Given(
+                        both.select(0, 0),
+                        both.select(0, 1),
+                        random.normal(ITEMS, 1).to(DType.FLOAT64).mul(1.5),
+                        context);
             }
         }
     }
@@ -67,7 +72,8 @@ final class QuantileFlowTest {
                 Tensor third = velocity(middle, x.add(width.mul(0.5).mul(second)), at.context);
                 s = at.start.add(step.mul(i + 1));
                 Tensor fourth = velocity(s, x.add(width.mul(third)), at.context);
-                x = x.add(width.div(6).mul(first.add(second.mul(2)).add(third.mul(2)).add(fourth)));
+                x = x.add(width.div(6)
+                        .mul(first.add(second.mul(2)).add(third.mul(2)).add(fourth)));
             }
             assertClose(x, flow.flowMap(at.start, at.end, at.state, at.context), 1e-7, "where the flow leads");
         }
@@ -93,11 +99,17 @@ final class QuantileFlowTest {
     void theDiagonalIsTheConditionalDrift() {
         try (TensorScope scope = TensorScope.open()) {
             Given at = Given.random(3);
-            assertClose(velocity(at.start, at.state, at.context), flow.averageVelocity(at.start, at.start, at.state, at.context),
-                    1e-10, "v(s, s)");
+            assertClose(
+                    velocity(at.start, at.state, at.context),
+                    flow.averageVelocity(at.start, at.start, at.state, at.context),
+                    1e-10,
+                    "v(s, s)");
             Tensor nearly = at.start.add(2e-5);
-            assertClose(flow.averageVelocity(at.start, at.start.add(4e-5), at.state, at.context),
-                    flow.averageVelocity(at.start, nearly, at.state, at.context), 1e-3, "no jump where the series ends");
+            assertClose(
+                    flow.averageVelocity(at.start, at.start.add(4e-5), at.state, at.context),
+                    flow.averageVelocity(at.start, nearly, at.state, at.context),
+                    1e-3,
+                    "no jump where the series ends");
         }
     }
 
@@ -112,21 +124,32 @@ final class QuantileFlowTest {
                 Tensor ds = random.normal(ITEMS).to(DType.FLOAT64);
                 Tensor du = random.normal(ITEMS).to(DType.FLOAT64);
                 Tensor dx = random.normal(ITEMS, 1).to(DType.FLOAT64);
-                Dual v = flow.averageVelocity(Dual.of(jump.start, ds), Dual.of(last, du), Dual.of(jump.state, dx), jump.context);
-                // Wide enough that both ends of a difference on the diagonal are jumps; the error shrinks with its square.
+                Dual v = flow.averageVelocity(
+                        Dual.of(jump.start, ds), Dual.of(last, du), Dual.of(jump.state, dx), jump.context);
+                // Wide enough that both ends of a difference on the diagonal are jumps; the error shrinks with its
+                // square.
                 double wide = 5e-4;
                 Tensor ahead = moved(jump, last, ds, du, dx, wide);
                 Tensor behind = moved(jump, last, ds, du, dx, -wide);
                 assertClose(ahead.sub(behind).div(2 * wide), v.tangentOrZero(), 2e-4, "along a direction");
             }
-            assertEquals(0, flow.averageVelocity(Dual.constant(jump.start), Dual.of(end, Torch.zerosLike(end)),
-                    Dual.constant(jump.state), jump.context)
-                    .tangentOrZero().abs().max().item());
+            assertEquals(
+                    0,
+                    flow.averageVelocity(
+                                    Dual.constant(jump.start),
+                                    Dual.of(end, Torch.zerosLike(end)),
+                                    Dual.constant(jump.state),
+                                    jump.context)
+                            .tangentOrZero()
+                            .abs()
+                            .max()
+                            .item());
         }
     }
 
     private Tensor moved(Given jump, Tensor end, Tensor ds, Tensor du, Tensor dx, double by) {
-        return flow.averageVelocity(jump.start.add(ds.mul(by)), end.add(du.mul(by)), jump.state.add(dx.mul(by)), jump.context);
+        return flow.averageVelocity(
+                jump.start.add(ds.mul(by)), end.add(du.mul(by)), jump.state.add(dx.mul(by)), jump.context);
     }
 
     @Test
@@ -135,15 +158,17 @@ final class QuantileFlowTest {
         try (TensorScope scope = TensorScope.open();
                 QuantileFlow own = new QuantileFlow(mixture)) {
             Given at = Given.random(5);
-            Context single = new Context(at.context.time().to(DType.FLOAT32), at.context.state().to(DType.FLOAT32),
-                    at.context.condition());
-            Tensor v = own.averageVelocity(at.start.to(DType.FLOAT32), at.end.to(DType.FLOAT32), at.state.to(DType.FLOAT32), single);
+            Context single = new Context(
+                    at.context.time().to(DType.FLOAT32), at.context.state().to(DType.FLOAT32), at.context.condition());
+            Tensor v = own.averageVelocity(
+                    at.start.to(DType.FLOAT32), at.end.to(DType.FLOAT32), at.state.to(DType.FLOAT32), single);
             assertEquals(DType.FLOAT32, v.dtype());
             assertTrue(v.isFinite().all().item() == 1);
             Autograd.backward(v.sum());
             assertEquals(ITEMS, own.parameters().gradients().sum().item(), 1e-3);
             try (Autograd.Mode off = Autograd.noGrad()) {
-                assertFalse(own.averageVelocity(at.start, at.end, at.state, at.context).requiresGrad());
+                assertFalse(own.averageVelocity(at.start, at.end, at.state, at.context)
+                        .requiresGrad());
             }
         }
         assertEquals(live, NativeMemory.liveTensors());

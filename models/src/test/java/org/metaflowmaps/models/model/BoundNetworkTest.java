@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -26,6 +25,7 @@ import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -58,7 +58,10 @@ final class BoundNetworkTest {
 
     private record Point(Tensor start, Tensor end, Tensor state, Context context) {
         static Point random(MetaFlowMap map, RandomSource random) {
-            return new Point(random.uniform(SmallNetworks.BATCH), random.uniform(SmallNetworks.BATCH), SmallNetworks.items(map, random),
+            return new Point(
+                    random.uniform(SmallNetworks.BATCH),
+                    random.uniform(SmallNetworks.BATCH),
+                    SmallNetworks.items(map, random),
                     SmallNetworks.context(map, random));
         }
 
@@ -88,7 +91,9 @@ final class BoundNetworkTest {
                     assertArrayEquals(half, at.at(again).toFloatArray());
                 }
                 assertEquals(map.buffers().keySet(), bound.buffers().keySet());
-                assertEquals(List.copyOf(map.parameters().parameters().keySet()), List.copyOf(bound.parameters().parameters().keySet()));
+                assertEquals(
+                        List.copyOf(map.parameters().parameters().keySet()),
+                        List.copyOf(bound.parameters().parameters().keySet()));
             }
             assertArrayEquals(expected, at.at(map).toFloatArray());
         }
@@ -113,7 +118,9 @@ final class BoundNetworkTest {
     private static float[] gradient(MetaFlowMap map, Point at) {
         Tensor leaf = at.state.clone().requiresGrad_(true);
         Tensor velocity = map.averageVelocity(at.start, at.end, leaf, at.context);
-        return Autograd.gradients(velocity.square().sum(), List.of(leaf)).getFirst().toFloatArray();
+        return Autograd.gradients(velocity.square().sum(), List.of(leaf))
+                .getFirst()
+                .toFloatArray();
     }
 
     @Test
@@ -152,8 +159,10 @@ final class BoundNetworkTest {
             Tensor rate = random.normal(at.state.shape());
             assertEquals(DType.BFLOAT16, copy.parameters().values().dtype());
             for (Context context : List.of(at.context, at.context.along(rate))) {
-                Dual exact = map.averageVelocity(Dual.constant(at.start), Dual.constant(at.end), Dual.of(at.state, rate), context);
-                Dual rounded = copy.averageVelocity(Dual.constant(at.start), Dual.constant(at.end), Dual.of(at.state, rate), context);
+                Dual exact = map.averageVelocity(
+                        Dual.constant(at.start), Dual.constant(at.end), Dual.of(at.state, rate), context);
+                Dual rounded = copy.averageVelocity(
+                        Dual.constant(at.start), Dual.constant(at.end), Dual.of(at.state, rate), context);
                 assertNear(exact.primal(), rounded.primal(), BFLOAT16, name + ": velocity");
                 assertNear(exact.tangentOrZero(), rounded.tangentOrZero(), 2 * BFLOAT16, name + ": tangent");
             }
@@ -185,9 +194,15 @@ final class BoundNetworkTest {
                 MetaFlowMap copy = map.copy(DType.BFLOAT16)) {
             Point at = Point.random(map, random);
             Tensor one = Torch.onesLike(at.end);
-            Dual exact = map.averageVelocity(Dual.constant(at.start), Dual.of(at.end, one), Dual.constant(at.state), at.context);
-            Dual rounded = copy.averageVelocity(Dual.constant(at.start), Dual.of(at.end, one), Dual.constant(at.state), at.context);
-            assertNear(exact.tangentOrZero(), rounded.tangentOrZero(), 2 * BFLOAT16, name + ": derivative in the end time");
+            Dual exact = map.averageVelocity(
+                    Dual.constant(at.start), Dual.of(at.end, one), Dual.constant(at.state), at.context);
+            Dual rounded = copy.averageVelocity(
+                    Dual.constant(at.start), Dual.of(at.end, one), Dual.constant(at.state), at.context);
+            assertNear(
+                    exact.tangentOrZero(),
+                    rounded.tangentOrZero(),
+                    2 * BFLOAT16,
+                    name + ": derivative in the end time");
         }
     }
 
@@ -197,7 +212,9 @@ final class BoundNetworkTest {
         try (TensorScope scope = TensorScope.open()) {
             long size = map.parameters().values().numel();
             Refusal.illegalArgument("does not have this arena's layout", () -> map.boundTo(Torch.zeros(size + 1)));
-            Refusal.illegalArgument("expected float32, float64 or bfloat16", () -> map.boundTo(Torch.zeros(DType.INT64, Device.CPU, size)));
+            Refusal.illegalArgument(
+                    "expected float32, float64 or bfloat16",
+                    () -> map.boundTo(Torch.zeros(DType.INT64, Device.CPU, size)));
             Refusal.illegalArgument("expected one contiguous dimension", () -> map.boundTo(Torch.zeros(size, 1)));
             Refusal.illegalArgument("expected float32, float64 or bfloat16", () -> map.copy(DType.INT64));
         }
@@ -208,10 +225,18 @@ final class BoundNetworkTest {
         try (TensorScope scope = TensorScope.open();
                 ParameterArena arena = new ParameterArena(Map.of("name", Shape.of(2, 2)), Device.CPU)) {
             Tensor both = Torch.arange(2 * arena.values().numel()).to(DType.FLOAT32);
-            try (ParameterArena second = arena.over(both.narrow(0, arena.values().numel(), arena.values().numel()));
+            try (ParameterArena second = arena.over(both.narrow(
+                            0, arena.values().numel(), arena.values().numel()));
                     ParameterArena third = second.over(second.values())) {
-                assertEquals((double) arena.values().numel(), second.get("name").reshape(-1).select(0, 0).item());
-                assertEquals((double) arena.values().numel(), third.view("name", third.values()).reshape(-1).select(0, 0).item());
+                assertEquals(
+                        (double) arena.values().numel(),
+                        second.get("name").reshape(-1).select(0, 0).item());
+                assertEquals(
+                        (double) arena.values().numel(),
+                        third.view("name", third.values())
+                                .reshape(-1)
+                                .select(0, 0)
+                                .item());
             }
         }
     }

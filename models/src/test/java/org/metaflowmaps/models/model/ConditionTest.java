@@ -32,7 +32,8 @@ final class ConditionTest {
             // A labelled item has the scale as it was given, not one that was rounded on the way.
             assertEquals(1.9f, scales(labelled.guided(1.9, CLASSES))[0]);
             assertTrue(Condition.none().guided(2.5, CLASSES).guidance().isEmpty());
-            assertTrue(labelled.guided(2.5, CLASSES).withoutGuidance().guidance().isEmpty());
+            assertTrue(
+                    labelled.guided(2.5, CLASSES).withoutGuidance().guidance().isEmpty());
             Refusal.illegalArgument("guidance is NaN", () -> labelled.guided(Double.NaN, CLASSES));
         }
     }
@@ -40,7 +41,8 @@ final class ConditionTest {
     @Test
     void itemsAreCutRepeatedAndChosen() {
         try (TensorScope scope = TensorScope.open()) {
-            Condition condition = Condition.labelled(Torch.of(new long[] {0, 1, 2})).guided(Torch.of(new float[] {1, 2, 3}));
+            Condition condition =
+                    Condition.labelled(Torch.of(new long[] {0, 1, 2})).guided(Torch.of(new float[] {1, 2, 3}));
             Condition cut = condition.slice(1, 2);
             assertArrayEquals(new long[] {1, 2}, labels(cut));
             assertArrayEquals(new float[] {2, 3}, scales(cut));
@@ -72,7 +74,8 @@ final class ConditionTest {
     @Test
     void mapsTellTheirScales() {
         try (MetaFlowMap guided = SmallNetworks.transformer(SmallNetworks.config());
-                MetaFlowMap flow = SmallNetworks.transformer(SmallNetworks.config().withoutContext());
+                MetaFlowMap flow =
+                        SmallNetworks.transformer(SmallNetworks.config().withoutContext());
                 MetaFlowMap mlp = SmallNetworks.mlp(new MlpConfig(2, 4, 1, 3))) {
             assertEquals(List.of(1.0, 2.5), guided.guidanceScales());
             assertEquals(List.of(), flow.guidanceScales());

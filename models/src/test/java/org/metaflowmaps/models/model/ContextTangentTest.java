@@ -52,8 +52,13 @@ final class ContextTangentTest {
     private record Point(Tensor start, Tensor end, Tensor state, Context context, Tensor rate, Tensor stateRate) {
         static Point random(MetaFlowMap map, RandomSource random) {
             Tensor state = SmallNetworks.items(map, random);
-            return new Point(random.uniform(SmallNetworks.BATCH), random.uniform(SmallNetworks.BATCH), state,
-                    SmallNetworks.context(map, random), random.normal(state.shape()), random.normal(state.shape()));
+            return new Point(
+                    random.uniform(SmallNetworks.BATCH),
+                    random.uniform(SmallNetworks.BATCH),
+                    state,
+                    SmallNetworks.context(map, random),
+                    random.normal(state.shape()),
+                    random.normal(state.shape()));
         }
 
         Dual along(MetaFlowMap map, Dual moved) {
@@ -70,8 +75,12 @@ final class ContextTangentTest {
                     RandomSource random = RandomSource.seeded(5);
                     ForwardMode oracle = new ForwardMode()) {
                 Point at = Point.random(map, random);
-                Tensor expected = map.averageVelocity(at.start, at.end, both ? oracle.dual(at.state, at.stateRate) : at.state,
-                        Context.unchecked(at.context.time(), oracle.dual(at.context.state(), at.rate), at.context.condition()));
+                Tensor expected = map.averageVelocity(
+                        at.start,
+                        at.end,
+                        both ? oracle.dual(at.state, at.stateRate) : at.state,
+                        Context.unchecked(
+                                at.context.time(), oracle.dual(at.context.state(), at.rate), at.context.condition()));
                 Dual actual = at.along(map, both ? Dual.of(at.state, at.stateRate) : Dual.constant(at.state));
                 assertClose(expected, actual.primal(), ROUNDING, name + ": value");
                 assertClose(oracle.tangent(expected), actual.tangentOrZero(), ROUNDING, name);
@@ -98,9 +107,10 @@ final class ContextTangentTest {
             }
             Tensor weight = random.normal(at.state.shape());
             Tensor leaf = at.context.state().clone().requiresGrad_(true);
-            Tensor velocity = map.averageVelocity(at.start, at.end, at.state,
-                    new Context(at.context.time(), leaf, at.context.condition()));
-            Tensor backward = Autograd.gradients(velocity.mul(weight).sum(), List.of(leaf)).getFirst();
+            Tensor velocity = map.averageVelocity(
+                    at.start, at.end, at.state, new Context(at.context.time(), leaf, at.context.condition()));
+            Tensor backward = Autograd.gradients(velocity.mul(weight).sum(), List.of(leaf))
+                    .getFirst();
             double expected = backward.mul(at.rate).sum().item();
             double scale = backward.norm().item() * at.rate.norm().item();
             assertEquals(expected, forward.tangentOrZero().mul(weight).sum().item(), 1e-5 * scale, name);
@@ -117,7 +127,9 @@ final class ContextTangentTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             Point at = Point.random(map, random);
             Tensor plain = map.averageVelocity(at.start, at.end, at.state, at.context);
-            assertArrayEquals(plain.toFloatArray(), at.along(map, Dual.constant(at.state)).primal().toFloatArray());
+            assertArrayEquals(
+                    plain.toFloatArray(),
+                    at.along(map, Dual.constant(at.state)).primal().toFloatArray());
         }
     }
 

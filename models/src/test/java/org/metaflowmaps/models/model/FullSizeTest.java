@@ -31,8 +31,23 @@ final class FullSizeTest {
     private static final Path STATUS = Path.of("/proc/self/status");
 
     private static TransformerConfig config(int hiddenSize, int depth, int heads, int encoderDepth) {
-        return new TransformerConfig(32, 2, 4, hiddenSize, depth, heads, 1000, encoderDepth, List.of(2.5), List.of(), 4, false, false,
-                false, false, false);
+        return new TransformerConfig(
+                32,
+                2,
+                4,
+                hiddenSize,
+                depth,
+                heads,
+                1000,
+                encoderDepth,
+                List.of(2.5),
+                List.of(),
+                4,
+                false,
+                false,
+                false,
+                false,
+                false);
     }
 
     private static final TransformerConfig XL = config(1152, 28, 16, 20);
@@ -63,11 +78,15 @@ final class FullSizeTest {
                 perturb(map, random);
             }
             assertEquals(XL.parameterCount(), map.parameters().count());
-            report(millions(map.parameters().count()) + " parameters (" + map.parameters().count() + ") initialised");
+            report(millions(map.parameters().count()) + " parameters ("
+                    + map.parameters().count() + ") initialised");
             before = forward(map);
             report("run");
             try (TensorScope scope = TensorScope.open()) {
-                Safetensors.write(file, Map.of(), NetworkFile.tensors(map, map.parameters().values()));
+                Safetensors.write(
+                        file,
+                        Map.of(),
+                        NetworkFile.tensors(map, map.parameters().values()));
             }
             report("saved, " + Files.size(file) + " bytes");
         }
@@ -88,7 +107,9 @@ final class FullSizeTest {
     private static void perturb(FlowMapTransformer map, RandomSource random) {
         try (Autograd.Mode off = Autograd.noGrad()) {
             map.parameters().parameters().forEach((name, parameter) -> {
-                if (name.contains("adaLN") || name.startsWith("final_layer.") || name.startsWith("guidance_embedder.")) {
+                if (name.contains("adaLN")
+                        || name.startsWith("final_layer.")
+                        || name.startsWith("guidance_embedder.")) {
                     try (TensorScope scope = TensorScope.open()) {
                         parameter.copy_(random.normal(parameter.shape()).mul(0.02));
                     }
@@ -102,10 +123,12 @@ final class FullSizeTest {
                 RandomSource random = RandomSource.seeded(2);
                 Autocast on = Autocast.bfloat16(Device.Type.CPU);
                 Autograd.Mode off = Autograd.inference()) {
-            Context context = new Context(random.uniform(1), random.normal(1, 4, 32, 32),
+            Context context = new Context(
+                    random.uniform(1),
+                    random.normal(1, 4, 32, 32),
                     Condition.labelled(Torch.of(new long[] {281})).guided(Torch.of(new float[] {2.5f})));
-            Tensor output = map.averageVelocity(Torch.of(new float[] {0.2f}), Torch.of(new float[] {0.9f}),
-                    random.normal(1, 4, 32, 32), context);
+            Tensor output = map.averageVelocity(
+                    Torch.of(new float[] {0.2f}), Torch.of(new float[] {0.9f}), random.normal(1, 4, 32, 32), context);
             assertEquals(DType.FLOAT32, output.dtype());
             assertEquals(1, output.isFinite().all().item());
             assertTrue(output.abs().mean().item() > 0.01, "the output is about zero: it tells nothing");
@@ -115,9 +138,14 @@ final class FullSizeTest {
 
     @SuppressWarnings("SystemOut")
     private static void report(String what) throws IOException {
-        String memory = !Files.exists(STATUS) ? "" : Files.readAllLines(STATUS).stream()
-                .filter(line -> line.startsWith("VmRSS:") || line.startsWith("RssAnon:") || line.startsWith("VmHWM:"))
-                .map(line -> line.replaceAll("\\s+", " ")).toList().toString();
+        String memory = !Files.exists(STATUS)
+                ? ""
+                : Files.readAllLines(STATUS).stream()
+                        .filter(line ->
+                                line.startsWith("VmRSS:") || line.startsWith("RssAnon:") || line.startsWith("VmHWM:"))
+                        .map(line -> line.replaceAll("\\s+", " "))
+                        .toList()
+                        .toString();
         System.out.println("XL/2: " + what + " " + memory);
     }
 }

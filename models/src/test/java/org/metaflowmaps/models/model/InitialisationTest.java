@@ -21,7 +21,8 @@ import org.metaflowmaps.runtime.Torch;
 /** A meta flow map that begins at another network's weights computes what that one computes, to the last bit. */
 final class InitialisationTest {
     private static TransformerConfig config(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
-        return new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 2, zeroData, learnSigma, norms, preserve, false);
+        return new TransformerConfig(
+                4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 2, zeroData, learnSigma, norms, preserve, false);
     }
 
     /** A target whose every weight is something else before. */
@@ -45,10 +46,17 @@ final class InitialisationTest {
         }
     }
 
-    private static void assertSame(MetaFlowMap source, MetaFlowMap target, Tensor start, Tensor end, Tensor state, Context context,
+    private static void assertSame(
+            MetaFlowMap source,
+            MetaFlowMap target,
+            Tensor start,
+            Tensor end,
+            Tensor state,
+            Context context,
             float rounding) {
         float[] expected = source.averageVelocity(start, end, state, context).toFloatArray();
-        assertArrayEquals(expected, target.averageVelocity(start, end, state, context).toFloatArray(), rounding);
+        assertArrayEquals(
+                expected, target.averageVelocity(start, end, state, context).toFloatArray(), rounding);
         double size = 0;
         for (float value : expected) {
             size = Math.max(size, Math.abs(value));
@@ -57,9 +65,15 @@ final class InitialisationTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"false, false, false, false", "true, false, false, false", "false, true, true, false", "true, false, true, true",
-            "false, false, false, true"})
-    void aMetaFlowMapBeginsAtAFlowMapForEveryContext(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
+    @CsvSource({
+        "false, false, false, false",
+        "true, false, false, false",
+        "false, true, true, false",
+        "true, false, true, true",
+        "false, false, false, true"
+    })
+    void aMetaFlowMapBeginsAtAFlowMapForEveryContext(
+            boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
         long before = NativeMemory.liveTensors();
         TransformerConfig config = config(zeroData, learnSigma, norms, preserve);
         try (FlowMapTransformer source = SmallNetworks.transformer(config.withoutContext());
@@ -72,7 +86,8 @@ final class InitialisationTest {
     /** Half as many columns: some processors' products of matrices round otherwise for another shape. */
     @Test
     void ofAHeadWithVariancesTheMeansAreTaken() {
-        try (FlowMapTransformer source = SmallNetworks.transformer(config(false, true, false, false).withoutContext());
+        try (FlowMapTransformer source = SmallNetworks.transformer(
+                        config(false, true, false, false).withoutContext());
                 FlowMapTransformer target = SmallNetworks.transformer(config(false, false, false, false))) {
             assertBeginsAt(source, target, 1e-6f);
         }
@@ -80,7 +95,8 @@ final class InitialisationTest {
 
     @Test
     void aFlowMapBeginsAtAFlowAndAMetaFlowMapAtAnother() {
-        try (FlowMapTransformer flow = SmallNetworks.transformer(config(false, false, false, false).withoutContext());
+        try (FlowMapTransformer flow = SmallNetworks.transformer(
+                        config(false, false, false, false).withoutContext());
                 FlowMapTransformer flowMap = FlowMapTransformer.zeros(flow.config(), Device.CPU);
                 FlowMapTransformer meta = SmallNetworks.transformer(config(false, false, false, false));
                 FlowMapTransformer other = FlowMapTransformer.zeros(meta.config(), Device.CPU)) {
@@ -101,20 +117,34 @@ final class InitialisationTest {
     /** What begins closed must be able to open: the first step has a gradient for it. */
     @Test
     void theContextsGatesHaveGradients() {
-        try (FlowMapTransformer source = SmallNetworks.transformer(config(false, false, false, false).withoutContext());
+        try (FlowMapTransformer source = SmallNetworks.transformer(
+                        config(false, false, false, false).withoutContext());
                 FlowMapTransformer target = SmallNetworks.transformer(config(false, false, false, false));
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(6)) {
             Initialisation.from(source, target);
             target.parameters().gradients().zero_();
             Tensor start = random.uniform(SmallNetworks.BATCH);
-            Tensor output = target.averageVelocity(start, Torch.onesLike(start), SmallNetworks.items(target, random),
+            Tensor output = target.averageVelocity(
+                    start,
+                    Torch.onesLike(start),
+                    SmallNetworks.items(target, random),
                     SmallNetworks.context(target, random));
             Autograd.backward(output.square().sum());
             // Not yet x_cond_adaLN's weight: the embedded context time in front of it is 0, and opens first.
-            for (String name : List.of("x_cond_adaLN.1.bias", "t_cond_embedder.mlp.2.weight", "t_embedder.mlp.2.weight",
-                    "s_embedder_second.mlp.2.weight", "guidance_embedder.embedding_table.weight")) {
-                assertTrue(target.parameters().view(name, target.parameters().gradients()).norm().item() > 0, name + " has no gradient");
+            for (String name : List.of(
+                    "x_cond_adaLN.1.bias",
+                    "t_cond_embedder.mlp.2.weight",
+                    "t_embedder.mlp.2.weight",
+                    "s_embedder_second.mlp.2.weight",
+                    "guidance_embedder.embedding_table.weight")) {
+                assertTrue(
+                        target.parameters()
+                                        .view(name, target.parameters().gradients())
+                                        .norm()
+                                        .item()
+                                > 0,
+                        name + " has no gradient");
             }
         }
     }
@@ -141,26 +171,28 @@ final class InitialisationTest {
     void aSourceWithMoreIsRefused() {
         TransformerConfig plain = config(false, false, false, false);
         try (FlowMapTransformer target = SmallNetworks.transformer(plain);
-                FlowMapTransformer norms = SmallNetworks.transformer(config(false, false, true, false).withoutContext());
-                FlowMapTransformer deeper = SmallNetworks.transformer(new TransformerConfig(4, 2, 2, 8, 4, 2, 3, 2, List.of(),
-                        List.of(), 2, false, false,
-                        false, false, false).withoutContext());
-                FlowMapTransformer heads = SmallNetworks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 4, 3, 2, List.of(),
-                        List.of(), 2, false, false,
-                        false, false, false).withoutContext());
-                FlowMapTransformer stages = SmallNetworks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 1, List.of(),
-                        List.of(), 2, false, false,
-                        false, false, false).withoutContext());
-                FlowMapTransformer scales = SmallNetworks.transformer(new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(1.5),
-                        List.of(), 2, false, false,
-                        false, false, false));
+                FlowMapTransformer norms = SmallNetworks.transformer(
+                        config(false, false, true, false).withoutContext());
+                FlowMapTransformer deeper = SmallNetworks.transformer(new TransformerConfig(
+                                4, 2, 2, 8, 4, 2, 3, 2, List.of(), List.of(), 2, false, false, false, false, false)
+                        .withoutContext());
+                FlowMapTransformer heads = SmallNetworks.transformer(new TransformerConfig(
+                                4, 2, 2, 8, 3, 4, 3, 2, List.of(), List.of(), 2, false, false, false, false, false)
+                        .withoutContext());
+                FlowMapTransformer stages = SmallNetworks.transformer(new TransformerConfig(
+                                4, 2, 2, 8, 3, 2, 3, 1, List.of(), List.of(), 2, false, false, false, false, false)
+                        .withoutContext());
+                FlowMapTransformer scales = SmallNetworks.transformer(new TransformerConfig(
+                        4, 2, 2, 8, 3, 2, 3, 2, List.of(1.5), List.of(), 2, false, false, false, false, false));
                 MlpFlowMap thin = SmallNetworks.mlp(new MlpConfig(2, 12, 1, 4));
                 MlpFlowMap thick = SmallNetworks.mlp(new MlpConfig(2, 12, 2, 4))) {
             assertRefused(() -> Initialisation.from(norms, target), "the target has no blocks.0.attn.q_norm.scale");
             assertRefused(() -> Initialisation.from(deeper, target), "the target has no blocks.3.");
             assertRefused(() -> Initialisation.from(heads, target), "num_heads is 4 for the source and 2");
             assertRefused(() -> Initialisation.from(stages, target), "encoder_depth is 1 for the source and 2");
-            assertRefused(() -> Initialisation.from(scales, target), "model_guidance_class_ws is [1.5] for the source and [2.5]");
+            assertRefused(
+                    () -> Initialisation.from(scales, target),
+                    "model_guidance_class_ws is [1.5] for the source and [2.5]");
             assertRefused(() -> Initialisation.from(thick, thin), "the target has no ");
         }
     }

@@ -33,7 +33,10 @@ final class InputValuesTest {
             Context context = new Context(good, state);
             assertRefused(() -> map.averageVelocity(bad, good, state, context), "start time of item 1");
             assertRefused(() -> map.flowMap(good, bad, state, context), "end time of item 1");
-            assertEquals(3, map.averageVelocity(bad, good, state, Context.unchecked(good, state, Condition.none())).size(0));
+            assertEquals(
+                    3,
+                    map.averageVelocity(bad, good, state, Context.unchecked(good, state, Condition.none()))
+                            .size(0));
         }
         assertEquals(before, NativeMemory.liveTensors());
     }
@@ -48,19 +51,27 @@ final class InputValuesTest {
             Tensor time = Torch.of(new float[] {0, 0.5f, 1});
             for (float wrong : new float[] {Float.NaN, Float.NEGATIVE_INFINITY}) {
                 Tensor scale = Torch.of(new float[] {1, 1, wrong});
-                assertRefused(() -> new Context(time, state, Condition.none().guided(scale)), "guidance of item 2", "finite");
-                assertRefused(() -> Context.unconditional(state, Condition.none().guided(scale)), "guidance of item 2");
-                assertRefused(() -> new Context(time, state).with(Condition.none().guided(scale)), "guidance of item 2");
+                assertRefused(
+                        () -> new Context(time, state, Condition.none().guided(scale)), "guidance of item 2", "finite");
+                assertRefused(
+                        () -> Context.unconditional(state, Condition.none().guided(scale)), "guidance of item 2");
+                assertRefused(
+                        () -> new Context(time, state).with(Condition.none().guided(scale)), "guidance of item 2");
             }
             for (long wrong : new long[] {-1, 4}) {
                 Context context = new Context(time, state, Condition.labelled(Torch.of(new long[] {0, wrong, 1})));
-                assertRefused(() -> map.averageVelocity(time, time, state, context), "label " + wrong + " of item 1",
-                        "classes 0 to 2", "3 for no label");
+                assertRefused(
+                        () -> map.averageVelocity(time, time, state, context),
+                        "label " + wrong + " of item 1",
+                        "classes 0 to 2",
+                        "3 for no label");
                 assertRefused(() -> context.checkedFor(map), "label " + wrong + " of item 1");
             }
             Context context = new Context(time, state, Condition.labelled(Torch.of(LABELS)));
-            assertArrayEquals(map.averageVelocity(time, time, state, context).toFloatArray(),
-                    map.averageVelocity(time, time, state, context.checkedFor(map)).toFloatArray());
+            assertArrayEquals(
+                    map.averageVelocity(time, time, state, context).toFloatArray(),
+                    map.averageVelocity(time, time, state, context.checkedFor(map))
+                            .toFloatArray());
         }
     }
 }

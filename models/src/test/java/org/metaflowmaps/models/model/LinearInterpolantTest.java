@@ -18,8 +18,13 @@ final class LinearInterpolantTest {
                 RandomSource random = RandomSource.seeded(1)) {
             Tensor noise = random.normal(4, 2, 3, 3);
             Tensor data = random.normal(4, 2, 3, 3).mul(100);
-            assertArrayEquals(noise.toFloatArray(), LinearInterpolant.state(noise, data, Torch.zeros(4)).toFloatArray());
-            assertArrayEquals(data.toFloatArray(), LinearInterpolant.state(noise, data, Torch.onesLike(Torch.zeros(4))).toFloatArray());
+            assertArrayEquals(
+                    noise.toFloatArray(),
+                    LinearInterpolant.state(noise, data, Torch.zeros(4)).toFloatArray());
+            assertArrayEquals(
+                    data.toFloatArray(),
+                    LinearInterpolant.state(noise, data, Torch.onesLike(Torch.zeros(4)))
+                            .toFloatArray());
         }
     }
 

@@ -53,20 +53,28 @@ final class MixedPrecisionTest {
     private record Point(Tensor start, Tensor end, Tensor state, Tensor rate, Context context) {
         static Point random(MetaFlowMap map, RandomSource random) {
             Tensor state = SmallNetworks.items(map, random);
-            return new Point(random.uniform(SmallNetworks.BATCH), random.uniform(SmallNetworks.BATCH), state, random.normal(state.shape()),
+            return new Point(
+                    random.uniform(SmallNetworks.BATCH),
+                    random.uniform(SmallNetworks.BATCH),
+                    state,
+                    random.normal(state.shape()),
                     SmallNetworks.context(map, random));
         }
 
         /** Along (1, 0, x̄'). */
         Dual alongStart(MetaFlowMap map) {
-            return map.averageVelocity(Dual.of(start, Torch.onesLike(start)), Dual.constant(end), Dual.of(state, rate), context);
+            return map.averageVelocity(
+                    Dual.of(start, Torch.onesLike(start)), Dual.constant(end), Dual.of(state, rate), context);
         }
 
         /** Along (0, 1, 0). */
         Dual alongEnd(MetaFlowMap map, boolean through) {
             Tensor one = Torch.onesLike(end);
-            return map.averageVelocity(Dual.constant(start), through ? Dual.through(end, one) : Dual.of(end, one),
-                    Dual.constant(state), context);
+            return map.averageVelocity(
+                    Dual.constant(start),
+                    through ? Dual.through(end, one) : Dual.of(end, one),
+                    Dual.constant(state),
+                    context);
         }
     }
 
@@ -103,10 +111,13 @@ final class MixedPrecisionTest {
                 assertNear(start.tangentOrZero(), mixed.tangentOrZero(), name + ": tangent along the start");
                 assertTrue(mixed.primal().requiresGrad());
                 assertFalse(mixed.tangentOrZero().requiresGrad());
-                assertNear(end.tangentOrZero(), at.alongEnd(map, false).tangentOrZero(), name + ": tangent along the end");
-                assertNear(end.tangentOrZero(), at.alongEnd(map, true).tangentOrZero(), name + ": differentiable tangent");
+                assertNear(
+                        end.tangentOrZero(), at.alongEnd(map, false).tangentOrZero(), name + ": tangent along the end");
+                assertNear(
+                        end.tangentOrZero(), at.alongEnd(map, true).tangentOrZero(), name + ": differentiable tangent");
                 try (Autograd.Mode off = Autograd.noGrad()) {
-                    assertEquals(0, apart(mixed.primal(), at.alongStart(map).primal()), "the same numbers without a graph");
+                    assertEquals(
+                            0, apart(mixed.primal(), at.alongStart(map).primal()), "the same numbers without a graph");
                 }
             }
         }
@@ -143,7 +154,9 @@ final class MixedPrecisionTest {
 
     private static Tensor loss(MetaFlowMap map, Point at, Tensor weights, boolean through) {
         Dual velocity = at.alongEnd(map, through);
-        return (through ? velocity.tangentOrZero() : velocity.primal()).mul(weights).sum();
+        return (through ? velocity.tangentOrZero() : velocity.primal())
+                .mul(weights)
+                .sum();
     }
 
     /** Each parameter that float32 trains is trained, with about the same gradient; none is cut off. */

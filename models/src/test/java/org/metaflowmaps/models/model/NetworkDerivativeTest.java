@@ -52,20 +52,29 @@ final class NetworkDerivativeTest {
     private record Point(Tensor start, Tensor end, Tensor state, Tensor startRate, Tensor endRate, Tensor stateRate) {
         static Point random(MetaFlowMap map, RandomSource random) {
             Tensor state = SmallNetworks.items(map, random);
-            return new Point(random.uniform(SmallNetworks.BATCH), random.uniform(SmallNetworks.BATCH), state,
-                    random.normal(SmallNetworks.BATCH), random.normal(SmallNetworks.BATCH), random.normal(state.shape()));
+            return new Point(
+                    random.uniform(SmallNetworks.BATCH),
+                    random.uniform(SmallNetworks.BATCH),
+                    state,
+                    random.normal(SmallNetworks.BATCH),
+                    random.normal(SmallNetworks.BATCH),
+                    random.normal(state.shape()));
         }
 
         Tensor at(MetaFlowMap map, Context context, boolean[] moves, double distance) {
             return map.averageVelocity(
                     moves[0] ? start.add(startRate.mul(distance)) : start,
                     moves[1] ? end.add(endRate.mul(distance)) : end,
-                    moves[2] ? state.add(stateRate.mul(distance)) : state, context);
+                    moves[2] ? state.add(stateRate.mul(distance)) : state,
+                    context);
         }
 
         Dual dual(MetaFlowMap map, Context context, boolean[] moves) {
-            return map.averageVelocity(one(start, startRate, moves[0]), one(end, endRate, moves[1]), one(state, stateRate,
-                    moves[2]), context);
+            return map.averageVelocity(
+                    one(start, startRate, moves[0]),
+                    one(end, endRate, moves[1]),
+                    one(state, stateRate, moves[2]),
+                    context);
         }
 
         private static Dual one(Tensor value, Tensor rate, boolean moves) {
@@ -86,7 +95,8 @@ final class NetworkDerivativeTest {
                 Tensor expected = map.averageVelocity(
                         moves[0] ? oracle.dual(at.start, at.startRate) : at.start,
                         moves[1] ? oracle.dual(at.end, at.endRate) : at.end,
-                        moves[2] ? oracle.dual(at.state, at.stateRate) : at.state, context);
+                        moves[2] ? oracle.dual(at.state, at.stateRate) : at.state,
+                        context);
                 Dual actual = at.dual(map, context, moves);
                 String what = name + " along " + Arrays.toString(moves);
                 assertClose(expected, actual.primal(), ROUNDING, what + ": value");
@@ -109,9 +119,12 @@ final class NetworkDerivativeTest {
             Point at = Point.random(map, random);
             Context context = SmallNetworks.context(map, random);
             // Of the fourth order: what is left is the networks' float32 rounding over the step.
-            Tensor near = at.at(map, context, moves, STEP).sub(at.at(map, context, moves, -STEP)).mul(8);
+            Tensor near = at.at(map, context, moves, STEP)
+                    .sub(at.at(map, context, moves, -STEP))
+                    .mul(8);
             Tensor far = at.at(map, context, moves, 2 * STEP).sub(at.at(map, context, moves, -2 * STEP));
-            assertClose(near.sub(far).div(12 * STEP), at.dual(map, context, moves).tangentOrZero(), 1e-3, name);
+            assertClose(
+                    near.sub(far).div(12 * STEP), at.dual(map, context, moves).tangentOrZero(), 1e-3, name);
         }
     }
 
@@ -124,9 +137,15 @@ final class NetworkDerivativeTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             Point at = Point.random(map, random);
             for (Context context : new Context[] {
-                SmallNetworks.context(map, random), SmallNetworks.context(map, random).with(Condition.none()),
-                Context.unconditional(at.state, Condition.none())}) {
-                assertClose(at.at(map, context, DIRECTIONS[0], 0), at.dual(map, context, DIRECTIONS[0]).primal(), 1e-6, name);
+                SmallNetworks.context(map, random),
+                SmallNetworks.context(map, random).with(Condition.none()),
+                Context.unconditional(at.state, Condition.none())
+            }) {
+                assertClose(
+                        at.at(map, context, DIRECTIONS[0], 0),
+                        at.dual(map, context, DIRECTIONS[0]).primal(),
+                        1e-6,
+                        name);
             }
         }
     }
@@ -144,8 +163,11 @@ final class NetworkDerivativeTest {
             Tensor values = map.parameters().values();
             map.parameters().gradients().zero_();
             Tensor state = at.state.clone().requiresGrad_(true);
-            Dual through = map.averageVelocity(Dual.through(at.start, at.startRate), Dual.constant(at.end),
-                    Dual.through(state, at.stateRate), context);
+            Dual through = map.averageVelocity(
+                    Dual.through(at.start, at.startRate),
+                    Dual.constant(at.end),
+                    Dual.through(state, at.stateRate),
+                    context);
             Autograd.backward(through.tangentOrZero().mul(weights).sum());
             try (Autograd.Mode off = Autograd.noGrad()) {
                 Tensor gradient = map.parameters().gradients().clone();
@@ -159,14 +181,18 @@ final class NetworkDerivativeTest {
                 Tensor before = values.clone();
                 for (int i = 0; i < steps.length; i++) {
                     values.copy_(before.add(parameterStep.mul(steps[i])));
-                    Dual moved = map.averageVelocity(Dual.of(at.start, at.startRate), Dual.constant(at.end),
-                            Dual.of(at.state.add(stateStep.mul(steps[i])), at.stateRate), context);
+                    Dual moved = map.averageVelocity(
+                            Dual.of(at.start, at.startRate),
+                            Dual.constant(at.end),
+                            Dual.of(at.state.add(stateStep.mul(steps[i])), at.stateRate),
+                            context);
                     ends[i] = moved.tangentOrZero().mul(weights).sum().item();
                 }
                 values.copy_(before);
                 double slope = (8 * (ends[0] - ends[1]) - (ends[2] - ends[3])) / (6 * STEP);
                 double promised = gradient.norm().item() + stateGradient.norm().item();
-                assertTrue(Math.abs(slope - promised) < 2e-3 * promised, name + ": " + slope + " instead of " + promised);
+                assertTrue(
+                        Math.abs(slope - promised) < 2e-3 * promised, name + ": " + slope + " instead of " + promised);
             }
         }
     }

@@ -22,13 +22,20 @@ import org.metaflowmaps.runtime.Torch;
 final class NetworkTest {
     /** SmallNetworks as training begins with them. */
     enum Kind {
-        TRANSFORMER, QK_NORM, JOINT, MLP;
+        TRANSFORMER,
+        QK_NORM,
+        JOINT,
+        MLP;
 
         MetaFlowMap make(RandomSource random) {
             return switch (this) {
                 case TRANSFORMER -> FlowMapTransformer.initialised(SmallNetworks.config(), Device.CPU, random);
-                case QK_NORM -> FlowMapTransformer.initialised(SmallNetworks.config(SmallNetworks.Option.QK_NORM), Device.CPU, random);
-                case JOINT -> FlowMapTransformer.initialised(SmallNetworks.config(SmallNetworks.Option.JOINT), Device.CPU, random);
+                case QK_NORM ->
+                    FlowMapTransformer.initialised(
+                            SmallNetworks.config(SmallNetworks.Option.QK_NORM), Device.CPU, random);
+                case JOINT ->
+                    FlowMapTransformer.initialised(
+                            SmallNetworks.config(SmallNetworks.Option.JOINT), Device.CPU, random);
                 case MLP -> MlpFlowMap.initialised(new MlpConfig(2, 64, 3, 3), Device.CPU, random);
             };
         }
@@ -42,13 +49,19 @@ final class NetworkTest {
                 MetaFlowMap map = kind.make(random)) {
             Context context = SmallNetworks.context(map, random);
             Tensor state = SmallNetworks.items(map, random);
-            Dual velocity = map.averageVelocity(Dual.of(context.time(), Torch.onesLike(context.time())),
+            Dual velocity = map.averageVelocity(
+                    Dual.of(context.time(), Torch.onesLike(context.time())),
                     Dual.constant(context.time()),
-                    Dual.of(state, state), context);
+                    Dual.of(state, state),
+                    context);
             assertEquals(0, velocity.primal().abs().max().item());
             assertEquals(0, velocity.tangentOrZero().abs().max().item());
             Autograd.backward(velocity.primal().sub(1).square().sum());
-            assertTrue(map.parameters().view("final_layer.linear.weight", map.parameters().gradients()).norm().item() > 1e-3);
+            assertTrue(map.parameters()
+                            .view("final_layer.linear.weight", map.parameters().gradients())
+                            .norm()
+                            .item()
+                    > 1e-3);
         }
     }
 
@@ -62,8 +75,12 @@ final class NetworkTest {
                 MetaFlowMap first = kind.make(one);
                 MetaFlowMap second = kind.make(two);
                 MetaFlowMap third = kind.make(three)) {
-            assertArrayEquals(first.parameters().values().toFloatArray(), second.parameters().values().toFloatArray());
-            assertTrue(Close.farthest(first.parameters().values(), third.parameters().values()) > 0.01);
+            assertArrayEquals(
+                    first.parameters().values().toFloatArray(),
+                    second.parameters().values().toFloatArray());
+            assertTrue(Close.farthest(
+                            first.parameters().values(), third.parameters().values())
+                    > 0.01);
         }
     }
 
@@ -74,9 +91,14 @@ final class NetworkTest {
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad();
                 MlpFlowMap map = MlpFlowMap.initialised(new MlpConfig(2, 128, 4, 0), Device.CPU, random)) {
-            map.parameters().get("final_layer.linear.weight").copy_(random.normal(2, 128).div(Math.sqrt(128)));
+            map.parameters()
+                    .get("final_layer.linear.weight")
+                    .copy_(random.normal(2, 128).div(Math.sqrt(128)));
             Tensor state = random.normal(256, 2);
-            Tensor velocity = map.averageVelocity(random.uniform(256), random.uniform(256), state,
+            Tensor velocity = map.averageVelocity(
+                    random.uniform(256),
+                    random.uniform(256),
+                    state,
                     new Context(random.uniform(256), random.normal(256, 2)));
             double size = Math.sqrt(velocity.square().mean().item());
             assertTrue(size > 0.3 && size < 10, "size " + size);
@@ -86,16 +108,18 @@ final class NetworkTest {
     @Test
     void parameterCountsAreThoseOfThePublishedSizes() {
         List<Double> scales = List.of(2.5);
-        TransformerConfig xl = new TransformerConfig(32, 2, 4, 1152, 28, 16, 1000, 20, scales, List.of(), 4, true, false,
-                false, false, false);
-        TransformerConfig base = new TransformerConfig(32, 2, 4, 768, 12, 12, 1000, 8, scales, List.of(), 4, false, false,
-                false, false, false);
+        TransformerConfig xl = new TransformerConfig(
+                32, 2, 4, 1152, 28, 16, 1000, 20, scales, List.of(), 4, true, false, false, false, false);
+        TransformerConfig base = new TransformerConfig(
+                32, 2, 4, 768, 12, 12, 1000, 8, scales, List.of(), 4, false, false, false, false, false);
         assertEquals(684.0, Math.round(xl.parameterCount() / 1e5) / 10.0);
         assertEquals(134.7, Math.round(base.parameterCount() / 1e5) / 10.0);
         // What a meta flow map has more than the network it begins as: four times, modulation, patches, guidance.
         long width = 1152;
-        long added = 4 * (256 * width + width + width * width + width) + 2 * width * (width + 1)
-                + (4 * 4 * width + width) + 2 * width;
+        long added = 4 * (256 * width + width + width * width + width)
+                + 2 * width * (width + 1)
+                + (4 * 4 * width + width)
+                + 2 * width;
         assertEquals(9.18, Math.round(added / 1e4) / 100.0);
         try (FlowMapTransformer map = SmallNetworks.transformer()) {
             assertEquals(map.parameters().count(), SmallNetworks.config().parameterCount());
@@ -112,31 +136,66 @@ final class NetworkTest {
             Tensor state = SmallNetworks.items(map, random);
             Tensor time = good.time();
             Tensor guidance = time;
-            assertRefused(() -> map.averageVelocity(time, time, state.narrow(2, 0, 3), good), "state", "[3, 2, 3, 4]",
+            assertRefused(
+                    () -> map.averageVelocity(time, time, state.narrow(2, 0, 3), good),
+                    "state",
+                    "[3, 2, 3, 4]",
                     "[2, 4, 4]");
             assertRefused(() -> map.averageVelocity(time, time, state.select(0, 0), good), "state", "[2, 4, 4]");
-            assertRefused(() -> map.averageVelocity(time.narrow(0, 0, 2), time, state, good), "start time", "[2]", "[3]");
+            assertRefused(
+                    () -> map.averageVelocity(time.narrow(0, 0, 2), time, state, good), "start time", "[2]", "[3]");
             assertRefused(() -> map.averageVelocity(time, time.unsqueeze(1), state, good), "end time", "[3, 1]", "[3]");
-            assertRefused(() -> map.averageVelocity(time, time, state.to(DType.FLOAT64), good), "state", "float64", "float32");
-            assertRefused(() -> map.averageVelocity(time.to(DType.INT64), time, state, good), "start time", "int64", "float32");
-            assertRefused(() -> map.averageVelocity(time, time, state, new Context(time.narrow(0, 0, 1), good.state())),
-                    "context time", "[1]");
-            assertRefused(() -> map.averageVelocity(time, time, state, new Context(time, state.narrow(0, 0, 2))),
-                    "context state", "[2, 2, 4, 4]");
-            assertRefused(() -> map.averageVelocity(time, time, state, good.with(Condition.none().guided(guidance.narrow(0, 0, 2)))), "guidance",
-                    "[2]", "[3]");
+            assertRefused(
+                    () -> map.averageVelocity(time, time, state.to(DType.FLOAT64), good),
+                    "state",
+                    "float64",
+                    "float32");
+            assertRefused(
+                    () -> map.averageVelocity(time.to(DType.INT64), time, state, good),
+                    "start time",
+                    "int64",
+                    "float32");
+            assertRefused(
+                    () -> map.averageVelocity(time, time, state, new Context(time.narrow(0, 0, 1), good.state())),
+                    "context time",
+                    "[1]");
+            assertRefused(
+                    () -> map.averageVelocity(time, time, state, new Context(time, state.narrow(0, 0, 2))),
+                    "context state",
+                    "[2, 2, 4, 4]");
+            assertRefused(
+                    () -> map.averageVelocity(
+                            time, time, state, good.with(Condition.none().guided(guidance.narrow(0, 0, 2)))),
+                    "guidance",
+                    "[2]",
+                    "[3]");
             for (long label : new long[] {-1, 4}) {
-                assertRefused(() -> map.averageVelocity(time, time, state, good.with(Condition.labelled(Torch.of(new long[] {0, label, 1})))),
-                        "label " + label, "0 to 2", "3 for no label");
+                assertRefused(
+                        () -> map.averageVelocity(
+                                time, time, state, good.with(Condition.labelled(Torch.of(new long[] {0, label, 1})))),
+                        "label " + label,
+                        "0 to 2",
+                        "3 for no label");
             }
-            assertRefused(() -> map.averageVelocity(time, time, state, good.with(Condition.labelled(Torch.of(new long[] {0, 1})))), "labels",
+            assertRefused(
+                    () -> map.averageVelocity(
+                            time, time, state, good.with(Condition.labelled(Torch.of(new long[] {0, 1})))),
+                    "labels",
                     "int64[3]");
-            assertRefused(() -> map.averageVelocity(time, time, state, good.with(Condition.labelled(time))), "labels", "float32", "int64[3]");
+            assertRefused(
+                    () -> map.averageVelocity(time, time, state, good.with(Condition.labelled(time))),
+                    "labels",
+                    "float32",
+                    "int64[3]");
             Tensor pair = random.normal(3, 2);
-            assertRefused(() -> unlabelled.averageVelocity(time, time, pair, new Context(time, pair,
-                    Condition.labelled(Torch.of(new long[] {0, 0, 0})))),
+            assertRefused(
+                    () -> unlabelled.averageVelocity(
+                            time, time, pair, new Context(time, pair, Condition.labelled(Torch.of(new long[] {0, 0, 0
+                            })))),
                     "without classes");
-            assertRefused(() -> unlabelled.averageVelocity(time, time, random.normal(3, 3), new Context(time, pair)), "[3, 3]",
+            assertRefused(
+                    () -> unlabelled.averageVelocity(time, time, random.normal(3, 3), new Context(time, pair)),
+                    "[3, 3]",
                     "[2]");
         }
     }
@@ -148,11 +207,16 @@ final class NetworkTest {
         assertRefused(() -> TransformerConfig.of(28, 4, 1, 16, 2, 3, 10), "hidden_size 16", "num_heads 3");
         assertRefused(() -> TransformerConfig.of(28, 4, 1, 16, 0, 2, 10), "depth is 0");
         assertRefused(() -> TransformerConfig.of(28, 4, 1, 16, 2, 2, -1), "label_dim is -1");
-        assertRefused(() -> new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 4, List.of(), List.of(), 2, false, false, false, false,
-                false), "encoder_depth is 4", "0 to depth 3");
-        assertRefused(() -> new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(Double.NaN), List.of(), 2, false, false,
-                false, false, false),
-                "model_guidance_class_ws", "NaN");
+        assertRefused(
+                () -> new TransformerConfig(
+                        4, 2, 2, 8, 3, 2, 3, 4, List.of(), List.of(), 2, false, false, false, false, false),
+                "encoder_depth is 4",
+                "0 to depth 3");
+        assertRefused(
+                () -> new TransformerConfig(
+                        4, 2, 2, 8, 3, 2, 3, 2, List.of(Double.NaN), List.of(), 2, false, false, false, false, false),
+                "model_guidance_class_ws",
+                "NaN");
         assertRefused(() -> new MlpConfig(0, 4, 1, 0), "dimension is 0");
         assertRefused(() -> new MlpConfig(2, 0, 1, 0), "width is 0");
         assertRefused(() -> new MlpConfig(2, 4, -1, 0), "depth is -1");

@@ -25,6 +25,7 @@ public final class ReverseTwice {
         for (int i = 1; i < products.size(); i++) {
             sum = sum.add(products.get(i).mul(direction.get(i)).sum());
         }
-        return Autograd.gradients(sum, List.of(cotangent), Torch.onesLike(sum), true).getFirst();
+        return Autograd.gradients(sum, List.of(cotangent), Torch.onesLike(sum), true)
+                .getFirst();
     }
 }

@@ -18,15 +18,35 @@ public final class SmallNetworks {
     private SmallNetworks() {}
 
     /** The options of a transformer that are on or off. */
-    public enum Option { ZERO_DATA, LEARN_SIGMA, QK_NORM, PRESERVE, JOINT, CONTEXT_SCALES }
+    public enum Option {
+        ZERO_DATA,
+        LEARN_SIGMA,
+        QK_NORM,
+        PRESERVE,
+        JOINT,
+        CONTEXT_SCALES
+    }
 
     /** Items of 2×4×4 in patches of 2, width 8, 3 blocks of which 2 in the first stage, 2 heads, 3 classes, scale 2.5. */
     public static TransformerConfig config(Option... options) {
         List<Option> on = List.of(options);
-        return new TransformerConfig(4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), on.contains(Option.CONTEXT_SCALES) ? List.of(1.0,
-                4.0) : List.of(), 2,
-                on.contains(Option.ZERO_DATA), on.contains(Option.LEARN_SIGMA), on.contains(Option.QK_NORM),
-                on.contains(Option.PRESERVE), on.contains(Option.JOINT));
+        return new TransformerConfig(
+                4,
+                2,
+                2,
+                8,
+                3,
+                2,
+                3,
+                2,
+                List.of(2.5),
+                on.contains(Option.CONTEXT_SCALES) ? List.of(1.0, 4.0) : List.of(),
+                2,
+                on.contains(Option.ZERO_DATA),
+                on.contains(Option.LEARN_SIGMA),
+                on.contains(Option.QK_NORM),
+                on.contains(Option.PRESERVE),
+                on.contains(Option.JOINT));
     }
 
     /** Every variant of every network by name, with random weights; the caller closes them. */
@@ -36,16 +56,20 @@ public final class SmallNetworks {
         for (Option option : Option.values()) {
             networks.put("transformer with " + option, transformer(config(option)));
         }
-        networks.put("transformer with everything",
-                transformer(config(Option.ZERO_DATA, Option.LEARN_SIGMA, Option.QK_NORM, Option.PRESERVE,
-                        Option.CONTEXT_SCALES)));
-        networks.put("transformer with joint attention and norms",
+        networks.put(
+                "transformer with everything",
+                transformer(config(
+                        Option.ZERO_DATA, Option.LEARN_SIGMA, Option.QK_NORM, Option.PRESERVE, Option.CONTEXT_SCALES)));
+        networks.put(
+                "transformer with joint attention and norms",
                 transformer(config(Option.JOINT, Option.QK_NORM, Option.LEARN_SIGMA, Option.ZERO_DATA)));
         networks.put("transformer without a first stage", transformer(stages(0)));
         networks.put("transformer without a second stage", transformer(stages(2)));
         networks.put("transformer without classes", transformer(TransformerConfig.of(4, 2, 2, 8, 2, 2, 0)));
-        networks.put("transformer of a flow map", transformer(config(Option.LEARN_SIGMA, Option.QK_NORM, Option.ZERO_DATA)
-                .withoutContext()));
+        networks.put(
+                "transformer of a flow map",
+                transformer(config(Option.LEARN_SIGMA, Option.QK_NORM, Option.ZERO_DATA)
+                        .withoutContext()));
         networks.put("mlp", mlp(new MlpConfig(3, 12, 2, 0)));
         networks.put("mlp with classes", mlp(new MlpConfig(2, 12, 2, 4)));
         networks.put("mlp of a flow map", mlp(new MlpConfig(2, 12, 2, 4).withoutContext()));
@@ -53,8 +77,8 @@ public final class SmallNetworks {
     }
 
     private static TransformerConfig stages(int encoderDepth) {
-        return new TransformerConfig(4, 2, 1, 8, 2, 2, 3, encoderDepth, List.of(), List.of(), 4, false, false, false, false,
-                false);
+        return new TransformerConfig(
+                4, 2, 1, 8, 2, 2, 3, encoderDepth, List.of(), List.of(), 4, false, false, false, false, false);
     }
 
     /** A transformer with random weights, owned by the caller. */
@@ -93,8 +117,10 @@ public final class SmallNetworks {
 
     /** A random context for a map, with one unlabelled item and a guidance scale on each side of the midpoint. */
     public static Context context(MetaFlowMap map, RandomSource random) {
-        Condition labels = map.classes() == 0 ? Condition.none()
+        Condition labels = map.classes() == 0
+                ? Condition.none()
                 : Condition.labelled(Torch.of(new long[] {0, map.classes(), map.classes() - 1}));
-        return new Context(random.uniform(BATCH), items(map, random), labels.guided(Torch.of(new float[] {1, 2.5f, 2})));
+        return new Context(
+                random.uniform(BATCH), items(map, random), labels.guided(Torch.of(new float[] {1, 2.5f, 2})));
     }
 }

@@ -39,7 +39,8 @@ final class SolverTest {
     private final long live = NativeMemory.liveTensors();
     private final TensorScope scope = TensorScope.open();
     private final RandomSource random = RandomSource.seeded(5);
-    private final GaussianMixture mixture = GaussianMixture.isotropic(List.of(new double[] {-1}, new double[] {0.8}), 0.2, Device.CPU);
+    private final GaussianMixture mixture =
+            GaussianMixture.isotropic(List.of(new double[] {-1}, new double[] {0.8}), 0.2, Device.CPU);
 
     @AfterEach
     void nothingIsLeft() {
@@ -90,10 +91,24 @@ final class SolverTest {
                 double[] before = {0, 0};
                 for (int steps : new int[] {32, 64, 128}) {
                     TimeGrid grid = uniform ? TimeGrid.uniform(steps) : bent(steps);
-                    double[] now = {error(new OdeSampler(mixture.drift(), grid, solver).sample(noise, Condition.none()).samples(), exact),
-                        error(new GlassSampler(mixture.conditionalDrift(), grid, solver).sample(noise, seen).samples(), exactPosterior)};
+                    double[] now = {
+                        error(
+                                new OdeSampler(mixture.drift(), grid, solver)
+                                        .sample(noise, Condition.none())
+                                        .samples(),
+                                exact),
+                        error(
+                                new GlassSampler(mixture.conditionalDrift(), grid, solver)
+                                        .sample(noise, seen)
+                                        .samples(),
+                                exactPosterior)
+                    };
                     for (int i = 0; i < 2 && before[i] > 0; i++) {
-                        assertEquals(order, Math.log(before[i] / now[i]) / Math.log(2), 0.25, solver + " with " + steps + " steps: " + now[i]);
+                        assertEquals(
+                                order,
+                                Math.log(before[i] / now[i]) / Math.log(2),
+                                0.25,
+                                solver + " with " + steps + " steps: " + now[i]);
                     }
                     before = now;
                 }
@@ -113,7 +128,12 @@ final class SolverTest {
                 Tensor time = Torch.full((double) step / steps, noise.dtype(), noise.device(), BATCH);
                 state = state.add(drift.at(time, state, Condition.none()).mul(1.0 / steps));
             }
-            assertArrayEquals(state.toDoubleArray(), new OdeSampler(drift, steps).sample(noise, Condition.none()).samples().toDoubleArray());
+            assertArrayEquals(
+                    state.toDoubleArray(),
+                    new OdeSampler(drift, steps)
+                            .sample(noise, Condition.none())
+                            .samples()
+                            .toDoubleArray());
         }
     }
 
@@ -132,10 +152,16 @@ final class SolverTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             Context context = SmallNetworks.context(map, random);
             Tensor noise = SmallNetworks.items(map, random);
-            Tensor first = map.flowMap(context.time().mul(0), context.time().mul(0).add(0.25), noise, context);
-            Tensor second = map.flowMap(context.time().mul(0).add(0.25), context.time().mul(0).add(1), first, context);
-            assertArrayEquals(second.toFloatArray(), new PosteriorSampler(map, TimeGrid.of(0, 0.25, 1)).sample(noise, context).samples()
-                    .toFloatArray());
+            Tensor first =
+                    map.flowMap(context.time().mul(0), context.time().mul(0).add(0.25), noise, context);
+            Tensor second = map.flowMap(
+                    context.time().mul(0).add(0.25), context.time().mul(0).add(1), first, context);
+            assertArrayEquals(
+                    second.toFloatArray(),
+                    new PosteriorSampler(map, TimeGrid.of(0, 0.25, 1))
+                            .sample(noise, context)
+                            .samples()
+                            .toFloatArray());
         }
     }
 
@@ -153,17 +179,34 @@ final class SolverTest {
             Tensor noise = SmallNetworks.items(map, random);
             Drift guided = new GuidedDrift(counted, map.classes(), 0);
             TimeGrid grid = TimeGrid.uniform(3);
-            for (Condition condition : List.of(context.condition(), context.condition().withoutGuidance(), Condition.none())) {
+            for (Condition condition :
+                    List.of(context.condition(), context.condition().withoutGuidance(), Condition.none())) {
                 for (Solver solver : Solver.values()) {
                     calls[0] = 0;
-                    assertEquals(new OdeSampler(guided, grid, solver).sample(noise, condition).evaluations(), calls[0]);
+                    assertEquals(
+                            new OdeSampler(guided, grid, solver)
+                                    .sample(noise, condition)
+                                    .evaluations(),
+                            calls[0]);
                     calls[0] = 0;
-                    assertEquals(new GlassSampler(new Glass(guided), grid, solver).sample(noise, context.with(condition)).evaluations(), calls[0]);
+                    assertEquals(
+                            new GlassSampler(new Glass(guided), grid, solver)
+                                    .sample(noise, context.with(condition))
+                                    .evaluations(),
+                            calls[0]);
                 }
             }
-            assertEquals(12, new OdeSampler(guided, grid, Solver.HEUN).sample(noise, context.condition()).evaluations());
+            assertEquals(
+                    12,
+                    new OdeSampler(guided, grid, Solver.HEUN)
+                            .sample(noise, context.condition())
+                            .evaluations());
             assertEquals(5, new DrawsDrift(map, 5, random).evaluations(Condition.none()));
-            assertEquals(3, new RefinementSampler(map, grid).sample(Noise.of(random, map, SmallNetworks.BATCH), context.condition()).evaluations());
+            assertEquals(
+                    3,
+                    new RefinementSampler(map, grid)
+                            .sample(Noise.of(random, map, SmallNetworks.BATCH), context.condition())
+                            .evaluations());
             SampleResult several = new PosteriorSampler(map, grid).sample(random, context, 4);
             assertEquals(3, several.evaluations());
             assertTrue(several.time().toNanos() > 0);
@@ -187,8 +230,8 @@ final class SolverTest {
         Tensor noise = noise();
         OdeSampler sampler = new OdeSampler(mixture.drift(), 4);
         long before = NativeMemory.liveTensors();
-        CancellationException cancelled = assertThrows(CancellationException.class, () ->
-                sampler.sample(Noise.of(noise), Condition.none(), stopping));
+        CancellationException cancelled = assertThrows(
+                CancellationException.class, () -> sampler.sample(Noise.of(noise), Condition.none(), stopping));
         assertEquals("sampling was cancelled after 2 of 4 steps", cancelled.getMessage());
         assertEquals(before, NativeMemory.liveTensors());
         assertEquals(List.of("1/4", "2/4"), heard);
@@ -212,8 +255,10 @@ final class SolverTest {
             Tensor given = sampler.sample(Noise.of(noises), condition).samples();
             try (RandomSource same = RandomSource.seeded(11);
                     RandomSource again = RandomSource.seeded(11)) {
-                Tensor one = sampler.sample(Noise.of(same, map, SmallNetworks.BATCH), condition).samples();
-                Tensor two = sampler.sample(Noise.of(again, noises[0].shape()), condition).samples();
+                Tensor one = sampler.sample(Noise.of(same, map, SmallNetworks.BATCH), condition)
+                        .samples();
+                Tensor two = sampler.sample(Noise.of(again, noises[0].shape()), condition)
+                        .samples();
                 assertArrayEquals(one.toFloatArray(), two.toFloatArray());
             }
             // The second posterior is of time 0.3.
@@ -221,8 +266,15 @@ final class SolverTest {
             Tensor clean = new PosteriorSampler(map, 1).sample(noises[1], start).samples();
             Tensor noisy = noises[2].mul(1 - 0.3).add(clean.mul(0.3));
             Context later = new Context(Torch.zeros(SmallNetworks.BATCH).add(0.3), noisy, condition);
-            assertArrayEquals(new PosteriorSampler(map, 1).sample(noises[3], later).samples().toFloatArray(), given.toFloatArray(), 1e-5f);
-            String message = assertThrows(IllegalArgumentException.class, () -> sampler.sample(noises[0], condition)).getMessage();
+            assertArrayEquals(
+                    new PosteriorSampler(map, 1)
+                            .sample(noises[3], later)
+                            .samples()
+                            .toFloatArray(),
+                    given.toFloatArray(),
+                    1e-5f);
+            String message = assertThrows(IllegalArgumentException.class, () -> sampler.sample(noises[0], condition))
+                    .getMessage();
             assertTrue(String.valueOf(message).contains("only 1 given"), message);
             assertThrows(IllegalArgumentException.class, () -> Noise.of(random, map, 0));
         }

@@ -31,16 +31,22 @@ final class TimeGridTest {
         assertEquals(0.1, grid.time(1));
         assertEquals(0.4, grid.length(1), 1e-15);
         assertEquals(TimeGrid.of(0, 0.25, 0.5, 0.75, 1), TimeGrid.uniform(4));
-        assertEquals(TimeGrid.of(0, 0.25, 0.5, 0.75, 1).hashCode(), TimeGrid.uniform(4).hashCode());
+        assertEquals(
+                TimeGrid.of(0, 0.25, 0.5, 0.75, 1).hashCode(),
+                TimeGrid.uniform(4).hashCode());
         assertNotEquals(TimeGrid.uniform(4), TimeGrid.uniform(2));
     }
 
     @Test
     void timesThatAreNoGridAreRefused() {
         assertRefused(IllegalArgumentException.class, () -> TimeGrid.uniform(0), "0 steps, expected at least 1");
-        assertRefused(IllegalArgumentException.class, () -> TimeGrid.uniform(Integer.MAX_VALUE), "2147483647 steps, expected at most 1000000");
+        assertRefused(
+                IllegalArgumentException.class,
+                () -> TimeGrid.uniform(Integer.MAX_VALUE),
+                "2147483647 steps, expected at most 1000000");
         for (double[] wrong : new double[][] {{}, {0}, {1}, {0.1, 1}, {0, 0.9}, {Double.NaN, 1}}) {
-            assertRefused(IllegalArgumentException.class, () -> TimeGrid.of(wrong), "expected times from 0 to 1, with both");
+            assertRefused(
+                    IllegalArgumentException.class, () -> TimeGrid.of(wrong), "expected times from 0 to 1, with both");
         }
         for (double[] wrong : new double[][] {{0, 0.5, 0.5, 1}, {0, 0.7, 0.5, 1}, {0, Double.NaN, 1}, {0, 2, 1}}) {
             assertRefused(IllegalArgumentException.class, () -> TimeGrid.of(wrong), "expected rising times");

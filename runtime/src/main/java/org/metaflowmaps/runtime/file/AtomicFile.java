@@ -36,8 +36,7 @@ public final class AtomicFile {
     /** The temporary files of this process that are being written. */
     private static final Set<Path> BEGUN = ConcurrentHashMap.newKeySet();
 
-    private AtomicFile() {
-    }
+    private AtomicFile() {}
 
     /** Produces a file's content. */
     @FunctionalInterface
@@ -60,7 +59,9 @@ public final class AtomicFile {
      */
     public static void write(Path target, long bytes, Body body) throws IOException {
         try {
-            Path file = Files.isSymbolicLink(target) && Files.exists(target) ? target.toRealPath() : target.toAbsolutePath();
+            Path file = Files.isSymbolicLink(target) && Files.exists(target)
+                    ? target.toRealPath()
+                    : target.toAbsolutePath();
             if (Files.isDirectory(file)) {
                 throw new IOException("it is a folder");
             }
@@ -139,7 +140,9 @@ public final class AtomicFile {
         try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, ".*.tmp")) {
             for (Path file : files) {
                 Matcher matcher = TEMPORARY.matcher(String.valueOf(file.getFileName()));
-                if (matcher.matches() && isAbandoned(file, Long.parseLong(matcher.group(1))) && Files.deleteIfExists(file)) {
+                if (matcher.matches()
+                        && isAbandoned(file, Long.parseLong(matcher.group(1)))
+                        && Files.deleteIfExists(file)) {
                     deleted.add(file);
                 }
             }
@@ -149,7 +152,9 @@ public final class AtomicFile {
 
     /** In containers the next process often has the number of the one that was killed. */
     private static boolean isAbandoned(Path file, long pid) {
-        return pid == ProcessHandle.current().pid() ? !BEGUN.contains(file.toAbsolutePath()) : ProcessHandle.of(pid).isEmpty();
+        return pid == ProcessHandle.current().pid()
+                ? !BEGUN.contains(file.toAbsolutePath())
+                : ProcessHandle.of(pid).isEmpty();
     }
 
     /** Creates what is missing of a folder's path; returns the folders whose lists of names change, the folder itself first. */
@@ -181,7 +186,8 @@ public final class AtomicFile {
             try {
                 return Files.createFile(temporary);
             } catch (FileAlreadyExistsException e) {
-                // Left by a process of the same number, on this machine or on one that shares the folder: take the next name.
+                // Left by a process of the same number, on this machine or on one that shares the folder: take the next
+                // name.
                 BEGUN.remove(temporary);
             } catch (IOException e) {
                 BEGUN.remove(temporary);
@@ -213,8 +219,10 @@ public final class AtomicFile {
         }
         // The system's words may be in any language, so the numbers count as well.
         if (saysNoSpace(e) || bytes > free) {
-            return new IOException("no space left: " + (bytes > 0 ? bytes + " bytes needed, " : "") + free
-                    + " free in " + folder + ": delete something there or write elsewhere", e);
+            return new IOException(
+                    "no space left: " + (bytes > 0 ? bytes + " bytes needed, " : "") + free + " free in " + folder
+                            + ": delete something there or write elsewhere",
+                    e);
         }
         return e;
     }

@@ -20,7 +20,8 @@ final class FileProbe {
 
     static void readBoth() throws IOException {
         FileMapping.isAvailable();
-        byte[] header = "{\"__metadata__\":{},\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}".getBytes(UTF_8);
+        byte[] header =
+                "{\"__metadata__\":{},\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}".getBytes(UTF_8);
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment whole = arena.allocate(Long.BYTES + header.length);
             whole.set(ValueLayout.JAVA_BYTE, 0, (byte) header.length);
@@ -30,7 +31,9 @@ final class FileProbe {
             FileKind.of(Path.of("probe"), whole);
             ShardedFile.index(Path.of("probe"), "{\"weight_map\":{}}");
         }
-        try (ZipFile zip = ZipFile.builder().setSeekableByteChannel(new SeekableInMemoryByteChannel(EMPTY_ARCHIVE)).get()) {
+        try (ZipFile zip = ZipFile.builder()
+                .setSeekableByteChannel(new SeekableInMemoryByteChannel(EMPTY_ARCHIVE))
+                .get()) {
             Collections.list(zip.getEntries());
         }
     }

@@ -3,9 +3,9 @@ package org.metaflowmaps.runtime.file;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.function.Supplier;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -57,7 +57,8 @@ public sealed interface OutgoingTensor permits SafetensorsWriter.Item, OutgoingT
             try (TensorScope scope = TensorScope.open()) {
                 Tensor tensor = values.get().detach().to(Device.CPU).contiguous();
                 if (tensor.dtype() != dtype || tensor.numel() * dtype.bytes() != byteSize()) {
-                    throw new IllegalStateException("tensor " + name + " was announced as " + dtype + shape + " and came as " + tensor);
+                    throw new IllegalStateException(
+                            "tensor " + name + " was announced as " + dtype + shape + " and came as " + tensor);
                 }
                 sink.accept(tensor.segment());
             }

@@ -31,20 +31,25 @@ import org.jspecify.annotations.Nullable;
 final class Pickle {
     /** Values that take memory; bounds what a hostile file can ask for. */
     private static final int MAX_OBJECTS = 3_000_000;
+
     private static final int MAX_INSTRUCTIONS = 20_000_000;
     /** Longer texts are passed over. */
     private static final int MAX_TEXT = 1_000_000;
+
     private static final int MAX_LINE = 1_000_000;
     /** More digits than any size has; a longer number takes time that grows with the square of its length. */
     private static final int MAX_NUMBER = 1_000;
+
     private static final int NEWEST = 5;
     /** Characters of a name in messages. */
     private static final int MAX_NAME = 100;
     /** Characters of a key that is a tuple or an object. */
     private static final int MAX_KEY = 1_000;
+
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
+    private static final ValueLayout.OfDouble DOUBLE =
+            ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
 
     private final String file;
     private final MemorySegment bytes;
@@ -71,10 +76,12 @@ final class Pickle {
          * @return a {@link Made} if the name is not known
          * @throws IllegalArgumentException if the name is known and the arguments are wrong
          */
-        @Nullable Object call(Name name, Object[] arguments);
+        @Nullable
+        Object call(Name name, Object[] arguments);
 
         /** Returns the value of an identifier that the pickle refers to. */
-        @Nullable Object persistent(@Nullable Object id);
+        @Nullable
+        Object persistent(@Nullable Object id);
     }
 
     /** A name of Python; two parts, because joined with a dot they would be ambiguous. */
@@ -98,7 +105,8 @@ final class Pickle {
         private static final long serialVersionUID = 1L;
         private transient @Nullable Object attributes;
 
-        @Nullable Object attributes() {
+        @Nullable
+        Object attributes() {
             return attributes;
         }
     }
@@ -156,7 +164,8 @@ final class Pickle {
             return elements;
         }
 
-        @Nullable Object state() {
+        @Nullable
+        Object state() {
             return state;
         }
     }
@@ -181,16 +190,20 @@ final class Pickle {
             throw e;
         } catch (IOException | RuntimeException e) {
             // A damaged pickle fails in whatever way its nonsense makes a collection or a parser fail.
-            throw new PyTorchException(file, "the pickle is not understood at byte " + (pickle.position - begin) + " ("
-                    + clean(String.valueOf(e.getMessage()), 200) + ")",
-                    "one that torch.save wrote: the file is damaged, fetch it again", e);
+            throw new PyTorchException(
+                    file,
+                    "the pickle is not understood at byte " + (pickle.position - begin) + " ("
+                            + clean(String.valueOf(e.getMessage()), 200) + ")",
+                    "one that torch.save wrote: the file is damaged, fetch it again",
+                    e);
         }
     }
 
     private void count() throws PyTorchException {
         if (++instructions > MAX_INSTRUCTIONS || objects > MAX_OBJECTS) {
-            throw new PyTorchException(file, "the pickle has more than " + MAX_OBJECTS + " objects or " + MAX_INSTRUCTIONS
-                    + " instructions",
+            throw new PyTorchException(
+                    file,
+                    "the pickle has more than " + MAX_OBJECTS + " objects or " + MAX_INSTRUCTIONS + " instructions",
                     "fewer");
         }
     }
@@ -240,7 +253,9 @@ final class Pickle {
             case 0x84 -> push(new Name("extension", Long.toString(length(Integer.BYTES))));
             case 'P' -> push(names.persistent(line()));
             case 'Q' -> push(names.persistent(pop()));
-            case 0x97 -> throw new PyTorchException(file, "the pickle's data are in buffers outside the file", "a file of torch.save");
+            case 0x97 ->
+                throw new PyTorchException(
+                        file, "the pickle's data are in buffers outside the file", "a file of torch.save");
             // The buffer on the stack is read-only already.
             case 0x98 -> top();
             default -> container(code);
@@ -296,16 +311,21 @@ final class Pickle {
                 push(called(type, sinceMark().toArray()));
             }
             case 'b' -> build(pop());
-            default -> throw new PyTorchException(file, "the pickle has instruction " + code
-                    + (code > ' ' && code < 127 ? " ('" + (char) code + "')" : ""), "those of protocols 0 to " + NEWEST
-                    + ": the file is damaged, fetch it again");
+            default ->
+                throw new PyTorchException(
+                        file,
+                        "the pickle has instruction " + code
+                                + (code > ' ' && code < 127 ? " ('" + (char) code + "')" : ""),
+                        "those of protocols 0 to " + NEWEST + ": the file is damaged, fetch it again");
         }
     }
 
     private void requireProtocol(int protocol) throws PyTorchException {
         if (protocol > NEWEST) {
-            throw new PyTorchException(file, "the pickle is of protocol " + protocol, "at most " + NEWEST
-                    + ": save it again with torch.save, whose pickle_protocol is 2 by default");
+            throw new PyTorchException(
+                    file,
+                    "the pickle is of protocol " + protocol,
+                    "at most " + NEWEST + ": save it again with torch.save, whose pickle_protocol is 2 by default");
         }
     }
 
@@ -405,7 +425,8 @@ final class Pickle {
             case Number number -> out.append(number);
             case Boolean truth -> out.append(truth);
             case Name name -> out.append(name);
-            case Object[] tuple when depth < 3 -> {
+            case Object[] tuple
+            when depth < 3 -> {
                 for (int i = 0; i < tuple.length && out.length() <= MAX_KEY; i++) {
                     out.append(i == 0 ? "" : ".");
                     name(out, tuple[i], depth + 1);
@@ -437,7 +458,7 @@ final class Pickle {
             case String text -> throw unexpected("attributes for " + kind(text), "attributes of objects");
             case null -> throw unexpected("attributes for None", "attributes of objects");
             // Attributes of a tensor are not values: skip them.
-            default -> { }
+            default -> {}
         }
     }
 
@@ -510,7 +531,8 @@ final class Pickle {
     private Object text(int width, Charset charset) throws IOException {
         long length = length(width);
         long begin = take(length);
-        return length > MAX_TEXT ? new Opaque("a text of " + length + " bytes")
+        return length > MAX_TEXT
+                ? new Opaque("a text of " + length + " bytes")
                 : new String(bytes.asSlice(begin, length).toArray(ValueLayout.JAVA_BYTE), charset);
     }
 
@@ -521,7 +543,8 @@ final class Pickle {
                 throw new EOFException("a line of more than " + MAX_LINE + " bytes");
             }
         }
-        return new String(bytes.asSlice(begin, position - begin - 1).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8);
+        return new String(
+                bytes.asSlice(begin, position - begin - 1).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8);
     }
 
     private int unsigned(int width) throws IOException {
@@ -531,14 +554,18 @@ final class Pickle {
     }
 
     private long length(int width) throws IOException {
-        return width == 1 ? unsigned(1) : width == Integer.BYTES ? Integer.toUnsignedLong(bytes.get(INT, take(width)))
-                : bytes.get(LONG, take(width));
+        return width == 1
+                ? unsigned(1)
+                : width == Integer.BYTES
+                        ? Integer.toUnsignedLong(bytes.get(INT, take(width)))
+                        : bytes.get(LONG, take(width));
     }
 
     /** Returns the position of the next {@code count} bytes; throws if fewer are left. */
     private long take(long count) throws IOException {
         if (count < 0 || count > bytes.byteSize() - position) {
-            throw unexpected("a text or number of " + Long.toUnsignedString(count) + " bytes", "one that ends with the pickle");
+            throw unexpected(
+                    "a text or number of " + Long.toUnsignedString(count) + " bytes", "one that ends with the pickle");
         }
         long begin = position;
         position += count;

@@ -24,7 +24,8 @@ final class PyTorchArchive implements PyTorchStorages {
     private static final int MAX_ORDER = 64;
     private static final long BLOCK = 1 << 24;
     private static final String PICKLE = "/data.pkl";
-    private static final String WHOLE = "a whole file as torch.save writes it: it is damaged or truncated, fetch it again";
+    private static final String WHOLE =
+            "a whole file as torch.save writes it: it is damaged or truncated, fetch it again";
 
     private final String file;
     private final MemorySegment whole;
@@ -46,8 +47,12 @@ final class PyTorchArchive implements PyTorchStorages {
         if (kind != null) {
             throw new PyTorchException(file, kind.found(), kind.cure());
         }
-        if (whole.byteSize() < 4 || whole.get(ValueLayout.JAVA_BYTE, 0) != 'P' || whole.get(ValueLayout.JAVA_BYTE, 1) != 'K') {
-            throw new PyTorchException(file, "the file does not begin as an archive",
+        if (whole.byteSize() < 4
+                || whole.get(ValueLayout.JAVA_BYTE, 0) != 'P'
+                || whole.get(ValueLayout.JAVA_BYTE, 1) != 'K') {
+            throw new PyTorchException(
+                    file,
+                    "the file does not begin as an archive",
                     "a file of torch.save: it is damaged, or of another kind");
         }
         List<ZipArchiveEntry> all;
@@ -64,20 +69,25 @@ final class PyTorchArchive implements PyTorchStorages {
             }
         }
         if (roots.size() != 1) {
-            FileKind other = FileKind.ofArchive(all.stream().map(ZipArchiveEntry::getName).toList());
+            FileKind other = FileKind.ofArchive(
+                    all.stream().map(ZipArchiveEntry::getName).toList());
             if (other != null) {
                 throw new PyTorchException(file, other.found(), other.cure());
             }
-            throw new PyTorchException(file, "the archive has " + (roots.isEmpty() ? "no" : "several") + " NAME/data.pkl",
+            throw new PyTorchException(
+                    file,
+                    "the archive has " + (roots.isEmpty() ? "no" : "several") + " NAME/data.pkl",
                     "one, as torch.save writes it");
         }
         for (ZipArchiveEntry entry : all) {
             String name = entry.getName();
-            if (name.startsWith(roots.getFirst()) && archive.records.put(name.substring(roots.getFirst().length()), entry) != null) {
+            if (name.startsWith(roots.getFirst())
+                    && archive.records.put(name.substring(roots.getFirst().length()), entry) != null) {
                 throw new PyTorchException(file, "the archive has two records " + quote(name), "each name once");
             }
         }
-        if (archive.records.containsKey("constants.pkl") || archive.records.keySet().stream().anyMatch(name -> name.startsWith("code/"))) {
+        if (archive.records.containsKey("constants.pkl")
+                || archive.records.keySet().stream().anyMatch(name -> name.startsWith("code/"))) {
             throw new PyTorchException(file, FileKind.TORCH_SCRIPT.found(), FileKind.TORCH_SCRIPT.cure());
         }
         return archive;
@@ -88,7 +98,8 @@ final class PyTorchArchive implements PyTorchStorages {
             return Collections.list(zip.getEntries());
         } catch (IOException | RuntimeException e) {
             // What a damaged directory makes the library throw is not only what it declares.
-            throw new PyTorchException(file, "the archive cannot be read (" + clean(String.valueOf(e.getMessage()), 200) + ")", WHOLE, e);
+            throw new PyTorchException(
+                    file, "the archive cannot be read (" + clean(String.valueOf(e.getMessage()), 200) + ")", WHOLE, e);
         }
     }
 
@@ -98,7 +109,10 @@ final class PyTorchArchive implements PyTorchStorages {
             return false;
         }
         if (entry("byteorder").getSize() > MAX_ORDER) {
-            throw new PyTorchException(file, "record 'byteorder' has " + entry("byteorder").getSize() + " bytes", "the word little or big");
+            throw new PyTorchException(
+                    file,
+                    "record 'byteorder' has " + entry("byteorder").getSize() + " bytes",
+                    "the word little or big");
         }
         String order = new String(checked("byteorder").toArray(ValueLayout.JAVA_BYTE), US_ASCII);
         if (!order.equals("little") && !order.equals("big")) {
@@ -125,14 +139,18 @@ final class PyTorchArchive implements PyTorchStorages {
     /** Where a record begins in the file, once it is known to be whole and as it is. */
     private long place(String name) throws PyTorchException {
         ZipArchiveEntry entry = entry(name);
-        if (entry.getMethod() != ZipArchiveEntry.STORED || entry.getGeneralPurposeBit().usesEncryption()
+        if (entry.getMethod() != ZipArchiveEntry.STORED
+                || entry.getGeneralPurposeBit().usesEncryption()
                 || entry.getCompressedSize() != entry.getSize()) {
-            throw new PyTorchException(file, "record " + quote(name) + " is compressed or encrypted",
+            throw new PyTorchException(
+                    file,
+                    "record " + quote(name) + " is compressed or encrypted",
                     "records stored as they are: unpack the archive and pack it again without compression (zip -0 -r)");
         }
         long begin = entry.getDataOffset();
         if (begin < 0 || entry.getSize() < 0 || entry.getSize() > whole.byteSize() - begin) {
-            throw new PyTorchException(file, "record " + quote(name) + " reaches beyond the file's " + whole.byteSize() + " bytes", WHOLE);
+            throw new PyTorchException(
+                    file, "record " + quote(name) + " reaches beyond the file's " + whole.byteSize() + " bytes", WHOLE);
         }
         return begin;
     }
@@ -141,7 +159,8 @@ final class PyTorchArchive implements PyTorchStorages {
         MemorySegment bytes = whole.asSlice(place(name), entry(name).getSize());
         CRC32 checksum = new CRC32();
         for (long at = 0; at < bytes.byteSize(); at += BLOCK) {
-            checksum.update(bytes.asSlice(at, Math.min(BLOCK, bytes.byteSize() - at)).asByteBuffer());
+            checksum.update(
+                    bytes.asSlice(at, Math.min(BLOCK, bytes.byteSize() - at)).asByteBuffer());
         }
         if (checksum.getValue() != entry(name).getCrc()) {
             throw new PyTorchException(file, "record " + quote(name) + " does not have its checksum", WHOLE);

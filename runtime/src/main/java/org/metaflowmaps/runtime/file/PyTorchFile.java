@@ -16,8 +16,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Pickle.Dict;
@@ -44,6 +44,7 @@ public final class PyTorchFile implements TensorFile {
     private static final int MAX_DEPTH = 64;
     /** For all names together, so that dicts that hold each other many times come to an end. */
     private static final long MAX_CHARACTERS = 20_000_000;
+
     private static final int MAX_TEXT = 10_000;
     /** A tensor with a stride of 0 may be larger than its file up to this size. */
     private static final long MAX_EXPANDED = 256L << 20;
@@ -61,6 +62,7 @@ public final class PyTorchFile implements TensorFile {
     private final Set<Object> path = Collections.newSetFromMap(new IdentityHashMap<>());
     /** Why things are unreadable, by what made them: a small file can have one of them under millions of names. */
     private final Map<Object, String> reasons = new HashMap<>();
+
     private final Set<Made> objects = Collections.newSetFromMap(new IdentityHashMap<>());
     private long characters;
     private boolean bigEndian;
@@ -151,11 +153,15 @@ public final class PyTorchFile implements TensorFile {
             root = Pickle.read(file, archive.pickle(), 0, names).value();
         }
         if (!isContainer(root)) {
-            throw new PyTorchException(file, "the file holds " + Pickle.kind(root), "a dict of tensors by name: save the network in "
-                    + "Python with torch.save(model.state_dict(), FILE)");
+            throw new PyTorchException(
+                    file,
+                    "the file holds " + Pickle.kind(root),
+                    "a dict of tensors by name: save the network in "
+                            + "Python with torch.save(model.state_dict(), FILE)");
         }
         collect("", root, 0, true, storages);
-        if (root instanceof Dict dict && dict.attributes() instanceof Map<?, ?> attributes
+        if (root instanceof Dict dict
+                && dict.attributes() instanceof Map<?, ?> attributes
                 && attributes.get(TEXTS) instanceof Map<?, ?> texts) {
             // Other values are not made into texts: those of nested lists can be endless.
             texts.forEach((key, text) -> {
@@ -179,13 +185,16 @@ public final class PyTorchFile implements TensorFile {
     private void count(long length, String name) throws PyTorchException {
         characters += length + 1;
         if (characters > MAX_CHARACTERS) {
-            throw new PyTorchException(file, "dicts and lists are nested too often or have too long keys, such as under " + quote(name),
+            throw new PyTorchException(
+                    file,
+                    "dicts and lists are nested too often or have too long keys, such as under " + quote(name),
                     "at most " + MAX_CHARACTERS + " characters of names");
         }
     }
 
     /** Collects what is under a name; texts only where {@code texts} says so. */
-    private void collect(String name, @Nullable Object value, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
+    private void collect(String name, @Nullable Object value, int depth, boolean texts, PyTorchStorages storages)
+            throws PyTorchException {
         if (value instanceof Described tensor) {
             add(name, tensor, storages);
         }
@@ -194,8 +203,11 @@ public final class PyTorchFile implements TensorFile {
             return;
         }
         if (depth > MAX_DEPTH) {
-            refuse(name, "it is inside more than " + MAX_DEPTH + " dicts, lists and objects: save its tensors in a dict by name, such as "
-                    + "model.state_dict()");
+            refuse(
+                    name,
+                    "it is inside more than " + MAX_DEPTH
+                            + " dicts, lists and objects: save its tensors in a dict by name, such as "
+                            + "model.state_dict()");
             return;
         }
         path.add(value);
@@ -205,16 +217,19 @@ public final class PyTorchFile implements TensorFile {
             case List<?> list -> elements(prefix, list, depth, texts, storages);
             case Object[] tuple -> elements(prefix, Arrays.asList(tuple), depth, texts, storages);
             case Made made -> object(name, made, depth, storages);
-            default -> { }
+            default -> {}
         }
         path.remove(value);
     }
 
-    private void items(String prefix, Map<?, ?> dict, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
+    private void items(String prefix, Map<?, ?> dict, int depth, boolean texts, PyTorchStorages storages)
+            throws PyTorchException {
         for (Map.Entry<?, ?> item : dict.entrySet()) {
             Object inner = item.getValue();
             String key = inside(prefix, item.getKey().toString());
-            if ((inner instanceof String text && text.length() <= MAX_TEXT) || inner instanceof Long || inner instanceof Double
+            if ((inner instanceof String text && text.length() <= MAX_TEXT)
+                    || inner instanceof Long
+                    || inner instanceof Double
                     || inner instanceof Boolean) {
                 if (texts && !unreadable.containsKey(key)) {
                     metadata.put(key, String.valueOf(inner));
@@ -225,7 +240,8 @@ public final class PyTorchFile implements TensorFile {
         }
     }
 
-    private void elements(String prefix, List<?> list, int depth, boolean texts, PyTorchStorages storages) throws PyTorchException {
+    private void elements(String prefix, List<?> list, int depth, boolean texts, PyTorchStorages storages)
+            throws PyTorchException {
         int index = 0;
         for (Object element : list) {
             collect(inside(prefix, String.valueOf(index++)), element, depth + 1, texts, storages);
@@ -254,7 +270,8 @@ public final class PyTorchFile implements TensorFile {
         items(prefix, made.items(), depth, true, storages);
         elements(prefix, made.elements(), depth, false, storages);
         if (state instanceof Map<?, ?> attributes) {
-            boolean plain = attributes.keySet().stream().noneMatch(key -> key.toString().startsWith("_"));
+            boolean plain =
+                    attributes.keySet().stream().noneMatch(key -> key.toString().startsWith("_"));
             items(prefix, attributes, depth, plain, storages);
         }
     }
@@ -274,8 +291,9 @@ public final class PyTorchFile implements TensorFile {
             case "torch._utils._rebuild_nested_tensor" -> "it is a nested tensor: save its to_padded_tensor(0.0)";
             case "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct" ->
                 "it is an array of NumPy: save torch.from_numpy(array)";
-            default -> "it depends on '" + by + "', which would have to be run: save a plain tensor in its place, "
-                    + "such as model.state_dict() has";
+            default ->
+                "it depends on '" + by + "', which would have to be run: save a plain tensor in its place, "
+                        + "such as model.state_dict() has";
         };
     }
 
@@ -285,12 +303,21 @@ public final class PyTorchFile implements TensorFile {
         }
         Storage storage = tensor.storage();
         if (storage == null || storage.whole() == PyTorchObjects.NO_VALUES) {
-            refuse(name, "it has no values, because it was saved on the device 'meta': save the network after loading its weights");
+            refuse(
+                    name,
+                    "it has no values, because it was saved on the device 'meta': save the network after loading its"
+                            + " weights");
             return;
         }
         if (tensor.dtype() == null) {
-            refuse(name, reasons.computeIfAbsent(tensor, key -> "its elements are of type " + Texts.clean(tensor.type(), 40)
-                    + ", shape " + tensor.shape() + ", which is not supported: save it as one of float32, float16, bfloat16 and float64"));
+            refuse(
+                    name,
+                    reasons.computeIfAbsent(
+                            tensor,
+                            key -> "its elements are of type " + Texts.clean(tensor.type(), 40) + ", shape "
+                                    + tensor.shape()
+                                    + ", which is not supported: save it as one of float32, float16, bfloat16 and"
+                                    + " float64"));
             return;
         }
         Entry entry = entry(name, tensor, tensor.dtype(), storage, storages);
@@ -300,37 +327,54 @@ public final class PyTorchFile implements TensorFile {
         }
     }
 
-    private Entry entry(String name, Described tensor, DType dtype, Storage storage, PyTorchStorages storages) throws PyTorchException {
+    private Entry entry(String name, Described tensor, DType dtype, Storage storage, PyTorchStorages storages)
+            throws PyTorchException {
         String what = "tensor " + quote(name) + " of shape " + tensor.shape();
         long begin = storages.begin(storage.key());
         long size = storages.size(storage.key());
         if (size != storage.whole() * storage.width() || storage.whole() > Long.MAX_VALUE / storage.width()) {
-            throw new PyTorchException(file, what + " lies in a storage of " + size + " bytes", storage.whole() + " elements of "
-                    + storage.type() + " as the pickle says: the file is damaged, fetch it again");
+            throw new PyTorchException(
+                    file,
+                    what + " lies in a storage of " + size + " bytes",
+                    storage.whole() + " elements of " + storage.type()
+                            + " as the pickle says: the file is damaged, fetch it again");
         }
         if (tensor.strides().size() != tensor.shape().size()) {
             throw new PyTorchException(file, what + " has strides " + tensor.strides(), "a stride for each size");
         }
         try {
-            long first = Math.addExact(Math.multiplyExact(storage.begin(), storage.width()),
+            long first = Math.addExact(
+                    Math.multiplyExact(storage.begin(), storage.width()),
                     Math.multiplyExact(tensor.offset(), dtype.bytes()));
             long end = Math.multiplyExact(Math.addExact(storage.begin(), storage.elements()), storage.width());
             long[] sizes = sizes(tensor.shape());
             SafetensorsHeader.byteCount(dtype, sizes);
-            Entry entry = new Entry(name, dtype, Shape.of(sizes), tensor.strides(), begin + Math.min(first, size), tensor.negated());
+            Entry entry = new Entry(
+                    name, dtype, Shape.of(sizes), tensor.strides(), begin + Math.min(first, size), tensor.negated());
             long bytes = entry.byteSize();
-            if (end > size || (bytes > 0 && Math.addExact(first, Math.multiplyExact(entry.extent(), dtype.bytes())) > end)) {
-                throw new PyTorchException(file, what + ", strides " + tensor.strides() + " and offset " + tensor.offset()
-                        + " does not fit its storage of " + storage.elements() + " elements", "a tensor inside its storage");
+            if (end > size
+                    || (bytes > 0 && Math.addExact(first, Math.multiplyExact(entry.extent(), dtype.bytes())) > end)) {
+                throw new PyTorchException(
+                        file,
+                        what + ", strides " + tensor.strides() + " and offset " + tensor.offset()
+                                + " does not fit its storage of " + storage.elements() + " elements",
+                        "a tensor inside its storage");
             }
             if (bytes > Math.max(MAX_EXPANDED, fileSize)) {
-                throw new PyTorchException(file, what + " and strides " + tensor.strides() + " repeats a storage of " + size
-                        + " bytes to " + bytes, "at most " + MAX_EXPANDED + " bytes, or as many as the file has: save it contiguous()");
+                throw new PyTorchException(
+                        file,
+                        what + " and strides " + tensor.strides() + " repeats a storage of " + size + " bytes to "
+                                + bytes,
+                        "at most " + MAX_EXPANDED + " bytes, or as many as the file has: save it contiguous()");
             }
             return entry;
         } catch (ArithmeticException e) {
-            throw new PyTorchException(file, what + ", strides " + tensor.strides() + " and offset " + tensor.offset()
-                    + " has too many bytes for a 64-bit number", "a smaller shape", e);
+            throw new PyTorchException(
+                    file,
+                    what + ", strides " + tensor.strides() + " and offset " + tensor.offset()
+                            + " has too many bytes for a 64-bit number",
+                    "a smaller shape",
+                    e);
         }
     }
 
@@ -355,8 +399,11 @@ public final class PyTorchFile implements TensorFile {
         Entry entry = entries.get(name);
         if (entry == null) {
             String why = unreadable.get(name);
-            throw new IllegalArgumentException(why != null ? file + ": tensor " + quote(name) + " cannot be read: " + why
-                    : file + " has no tensor " + quote(name) + " among its " + entries.size() + ": entries() lists them");
+            throw new IllegalArgumentException(
+                    why != null
+                            ? file + ": tensor " + quote(name) + " cannot be read: " + why
+                            : file + " has no tensor " + quote(name) + " among its " + entries.size()
+                                    + ": entries() lists them");
         }
         if (!entry.negated()) {
             return stored(entry);

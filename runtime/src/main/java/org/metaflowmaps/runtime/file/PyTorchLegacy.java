@@ -19,12 +19,14 @@ import org.jspecify.annotations.Nullable;
  */
 final class PyTorchLegacy implements PyTorchStorages {
     /** The magic number's pickle, without what protocols from 2 on put before it. */
-    private static final byte[] MAGIC = {(byte) 0x8a, 10, 0x6c, (byte) 0xfc, (byte) 0x9c, 0x46, (byte) 0xf9, 0x20, 0x6a, (byte) 0xa8, 0x50,
-        0x19, '.'};
+    private static final byte[] MAGIC = {
+        (byte) 0x8a, 10, 0x6c, (byte) 0xfc, (byte) 0x9c, 0x46, (byte) 0xf9, 0x20, 0x6a, (byte) 0xa8, 0x50, 0x19, '.'
+    };
     /** The same in protocols 0 and 1. */
     private static final byte[] DIGITS = "L119547037146038801333356L\n.".getBytes(StandardCharsets.US_ASCII);
     /** Bytes before the magic number: the protocol, and from protocol 4 on the length of a frame. */
     private static final int PROTOCOL = 2;
+
     private static final int FRAMED = PROTOCOL + 1 + Long.BYTES;
     private static final long VERSION = 1001;
     private static final ValueLayout.OfLong COUNT = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -47,20 +49,27 @@ final class PyTorchLegacy implements PyTorchStorages {
 
     private static long end(MemorySegment whole, long at, byte[] text) {
         return whole.byteSize() >= at + text.length
-                && MemorySegment.mismatch(whole, at, at + text.length, MemorySegment.ofArray(text), 0, text.length) < 0
-                ? at + text.length : 0;
+                        && MemorySegment.mismatch(
+                                        whole, at, at + text.length, MemorySegment.ofArray(text), 0, text.length)
+                                < 0
+                ? at + text.length
+                : 0;
     }
 
     static PyTorchLegacy read(String file, MemorySegment whole, PyTorchObjects objects) throws PyTorchException {
         PyTorchLegacy legacy = new PyTorchLegacy();
         Pickle.Result version = Pickle.read(file, whole, first(whole), objects);
         if (!Long.valueOf(VERSION).equals(version.value())) {
-            throw new PyTorchException(file, "the format's version is " + Pickle.kind(version.value()), String.valueOf(VERSION));
+            throw new PyTorchException(
+                    file, "the format's version is " + Pickle.kind(version.value()), String.valueOf(VERSION));
         }
         Pickle.Result machine = Pickle.read(file, whole, version.end(), objects);
         if (machine.value() instanceof Map<?, ?> facts && Boolean.FALSE.equals(facts.get("little_endian"))) {
-            throw new PyTorchException(file, "the numbers are not in little-endian order",
-                    "a file written on a little-endian machine: load it there with torch.load and save it again with torch.save");
+            throw new PyTorchException(
+                    file,
+                    "the numbers are not in little-endian order",
+                    "a file written on a little-endian machine: load it there with torch.load and save it again with"
+                            + " torch.save");
         }
         Pickle.Result value = Pickle.read(file, whole, machine.end(), objects);
         legacy.root = value.value();
@@ -72,14 +81,18 @@ final class PyTorchLegacy implements PyTorchStorages {
         for (Object key : list) {
             PyTorchObjects.Storage storage = objects.storagesByKey().get(String.valueOf(key));
             if (storage == null) {
-                throw new PyTorchException(file, "no tensor lies in storage " + quote(String.valueOf(key)), "storages of tensors only");
+                throw new PyTorchException(
+                        file, "no tensor lies in storage " + quote(String.valueOf(key)), "storages of tensors only");
             }
             long elements = at <= whole.byteSize() - Long.BYTES ? whole.get(COUNT, at) : -1;
             at += Long.BYTES;
             if (elements != storage.whole() || elements > (whole.byteSize() - at) / storage.width()) {
-                throw new PyTorchException(file, "storage " + quote(String.valueOf(key)) + " has " + elements + " elements at byte " + at
-                        + " of " + whole.byteSize(), storage.whole() + " elements of " + storage.width()
-                        + " bytes: the file is damaged or truncated, fetch it again");
+                throw new PyTorchException(
+                        file,
+                        "storage " + quote(String.valueOf(key)) + " has " + elements + " elements at byte " + at
+                                + " of " + whole.byteSize(),
+                        storage.whole() + " elements of " + storage.width()
+                                + " bytes: the file is damaged or truncated, fetch it again");
             }
             legacy.ranges.put(String.valueOf(key), new long[] {at, elements * storage.width()});
             at += elements * storage.width();
@@ -87,7 +100,8 @@ final class PyTorchLegacy implements PyTorchStorages {
         return legacy;
     }
 
-    @Nullable Object root() {
+    @Nullable
+    Object root() {
         return root;
     }
 

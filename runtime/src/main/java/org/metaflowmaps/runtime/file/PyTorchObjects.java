@@ -14,8 +14,22 @@ import org.metaflowmaps.runtime.file.Pickle.Opaque;
 /** What the names in a file of torch.save mean that describe tensors and dicts; all others stay inert. */
 final class PyTorchObjects implements Pickle.Names {
     /** Storages by their names in PyTorch, other than those of {@link DType}, and bytes of an element. */
-    private static final Map<String, Integer> OTHER_STORAGES = Map.of("ComplexFloatStorage", 8, "ComplexDoubleStorage", 16,
-            "QInt8Storage", 1, "QUInt8Storage", 1, "QInt32Storage", 4, "QUInt4x2Storage", 1, "QUInt2x4Storage", 1);
+    private static final Map<String, Integer> OTHER_STORAGES = Map.of(
+            "ComplexFloatStorage",
+            8,
+            "ComplexDoubleStorage",
+            16,
+            "QInt8Storage",
+            1,
+            "QUInt8Storage",
+            1,
+            "QInt32Storage",
+            4,
+            "QUInt4x2Storage",
+            1,
+            "QUInt2x4Storage",
+            1);
+
     private static final Map<String, Integer> STORAGES = storages();
     private static final Map<String, DType> TYPES = types();
 
@@ -29,6 +43,7 @@ final class PyTorchObjects implements Pickle.Names {
 
     /** The storages that the pickle refers to, by key; filled while it is read. */
     private final Map<String, Storage> storages = new HashMap<>();
+
     private final long allowed;
     private long copied;
 
@@ -63,7 +78,13 @@ final class PyTorchObjects implements Pickle.Names {
      * @param offset the first element, counted from the storage's begin
      * @param negated true if the values are the negatives of what is stored
      */
-    record Described(@Nullable Storage storage, @Nullable DType dtype, String type, long offset, List<Long> shape, List<Long> strides,
+    record Described(
+            @Nullable Storage storage,
+            @Nullable DType dtype,
+            String type,
+            long offset,
+            List<Long> shape,
+            List<Long> strides,
             boolean negated) {}
 
     private static Map<String, Integer> storages() {
@@ -76,8 +97,19 @@ final class PyTorchObjects implements Pickle.Names {
     }
 
     private static Map<String, DType> types() {
-        Map<String, DType> types = new HashMap<>(Map.of("half", DType.FLOAT16, "float", DType.FLOAT32, "double", DType.FLOAT64,
-                "short", DType.INT16, "int", DType.INT32, "long", DType.INT64));
+        Map<String, DType> types = new HashMap<>(Map.of(
+                "half",
+                DType.FLOAT16,
+                "float",
+                DType.FLOAT32,
+                "double",
+                DType.FLOAT64,
+                "short",
+                DType.INT16,
+                "int",
+                DType.INT32,
+                "long",
+                DType.INT64));
         for (DType type : DType.values()) {
             types.put(type.toString(), type);
             types.put(storageName(type), type);
@@ -111,8 +143,12 @@ final class PyTorchObjects implements Pickle.Names {
         Object known = switch (name.module()) {
             case "torch._utils" -> rebuilt(name.name(), arguments);
             case "torch._tensor" -> ofType(name.name(), arguments);
-            case "torch.nn.parameter" -> name.name().equals("Parameter") || name.name().equals("Buffer") ? first(arguments) : null;
-            case "torch" -> name.name().equals("Size") && arguments.length == 1 && arguments[0] instanceof Object[] sizes ? sizes : null;
+            case "torch.nn.parameter" ->
+                name.name().equals("Parameter") || name.name().equals("Buffer") ? first(arguments) : null;
+            case "torch" ->
+                name.name().equals("Size") && arguments.length == 1 && arguments[0] instanceof Object[] sizes
+                        ? sizes
+                        : null;
             case "collections" -> dict(name.name(), arguments);
             case "builtins", "__builtin__" -> builtIn(name.name(), arguments);
             case "_codecs" -> name.name().equals("encode") ? new Opaque("bytes") : null;
@@ -125,15 +161,32 @@ final class PyTorchObjects implements Pickle.Names {
         int count = arguments.length;
         return switch (name) {
             case "_rebuild_tensor" -> count == 4 ? tensor(arguments, null, null) : null;
-            case "_rebuild_tensor_v2" -> count == 6 || count == 7 ? tensor(arguments, null, count == 7 ? arguments[6] : null) : null;
-            case "_rebuild_tensor_v3" -> (count == 7 || count == 8) && arguments[6] instanceof Name type
-                    ? tensor(arguments, type, count == 8 ? arguments[7] : null) : null;
+            case "_rebuild_tensor_v2" ->
+                count == 6 || count == 7 ? tensor(arguments, null, count == 7 ? arguments[6] : null) : null;
+            case "_rebuild_tensor_v3" ->
+                (count == 7 || count == 8) && arguments[6] instanceof Name type
+                        ? tensor(arguments, type, count == 8 ? arguments[7] : null)
+                        : null;
             case "_rebuild_parameter" -> count == 3 ? first(arguments) : null;
             case "_rebuild_parameter_with_state" -> count == 4 ? first(arguments) : null;
-            case "_rebuild_device_tensor_from_cpu_tensor" -> count == 4 && arguments[0] instanceof Described tensor
-                    && arguments[1] instanceof Name type && type.name().equals(tensor.type()) ? tensor : null;
-            case "_rebuild_meta_tensor_no_storage" -> count == 4 && arguments[0] instanceof Name type
-                    ? new Described(null, TYPES.get(type.name()), type.name(), 0, wholes(arguments[1]), wholes(arguments[2]), false) : null;
+            case "_rebuild_device_tensor_from_cpu_tensor" ->
+                count == 4
+                                && arguments[0] instanceof Described tensor
+                                && arguments[1] instanceof Name type
+                                && type.name().equals(tensor.type())
+                        ? tensor
+                        : null;
+            case "_rebuild_meta_tensor_no_storage" ->
+                count == 4 && arguments[0] instanceof Name type
+                        ? new Described(
+                                null,
+                                TYPES.get(type.name()),
+                                type.name(),
+                                0,
+                                wholes(arguments[1]),
+                                wholes(arguments[2]),
+                                false)
+                        : null;
             default -> null;
         };
     }
@@ -149,7 +202,8 @@ final class PyTorchObjects implements Pickle.Names {
         DType dtype = given == null ? storage.dtype : TYPES.get(given.name());
         String type = given != null ? given.name() : dtype != null ? dtype.toString() : storage.type;
         boolean negated = metadata instanceof Map<?, ?> bits && Boolean.TRUE.equals(bits.get("neg"));
-        return new Described(storage, dtype, type, whole(arguments[1]), wholes(arguments[2]), wholes(arguments[3]), negated);
+        return new Described(
+                storage, dtype, type, whole(arguments[1]), wholes(arguments[2]), wholes(arguments[3]), negated);
     }
 
     private static @Nullable Object first(Object[] arguments) {
@@ -161,11 +215,15 @@ final class PyTorchObjects implements Pickle.Names {
      * functions of {@code torch._utils} as {@code func}; a file may nest this function in itself without end.
      */
     private @Nullable Object ofType(String name, Object[] arguments) {
-        if ((name.equals("_rebuild_from_type_v2") || name.equals("_rebuild_from_type")) && arguments.length == 4
-                && arguments[0] instanceof Name function && arguments[1] instanceof Name type && arguments[2] instanceof Object[] inner) {
+        if ((name.equals("_rebuild_from_type_v2") || name.equals("_rebuild_from_type"))
+                && arguments.length == 4
+                && arguments[0] instanceof Name function
+                && arguments[1] instanceof Name type
+                && arguments[2] instanceof Object[] inner) {
             boolean plain = switch (type.module()) {
                 case "torch", "torch._tensor" -> type.name().equals("Tensor");
-                case "torch.nn.parameter" -> type.name().equals("Parameter") || type.name().equals("Buffer");
+                case "torch.nn.parameter" ->
+                    type.name().equals("Parameter") || type.name().equals("Buffer");
                 default -> false;
             };
             if (!plain) {
@@ -199,7 +257,8 @@ final class PyTorchObjects implements Pickle.Names {
             // As Python 2 writes an OrderedDict.
             count(pairs.size());
             for (Object pair : pairs) {
-                Object[] parts = pair instanceof List<?> list && list.size() == 2 ? list.toArray()
+                Object[] parts = pair instanceof List<?> list && list.size() == 2
+                        ? list.toArray()
                         : pair instanceof Object[] tuple ? tuple : new Object[0];
                 if (parts.length != 2 || !(parts[0] instanceof String || parts[0] instanceof Number)) {
                     return null;
@@ -256,14 +315,16 @@ final class PyTorchObjects implements Pickle.Names {
         storages.putIfAbsent(key, storage);
         // Files of PyTorch before 1.6 may refer to a part of a storage.
         return parts.length == 6 && parts[5] instanceof Object[] view && view.length == 3
-                ? new Storage(type.name(), storage.dtype, width, key, whole(view[1]), whole(view[2]), elements) : storage;
+                ? new Storage(type.name(), storage.dtype, width, key, whole(view[1]), whole(view[2]), elements)
+                : storage;
     }
 
     private static List<Long> wholes(@Nullable Object sizes) {
-        Object[] values = sizes instanceof Object[] tuple ? tuple : sizes instanceof List<?> list ? list.toArray() : null;
+        Object[] values =
+                sizes instanceof Object[] tuple ? tuple : sizes instanceof List<?> list ? list.toArray() : null;
         if (values == null || values.length > SafetensorsHeader.MAX_DIMENSIONS) {
-            throw new IllegalArgumentException("sizes or strides are " + Pickle.kind(sizes) + ", not a tuple of at most "
-                    + SafetensorsHeader.MAX_DIMENSIONS + " numbers");
+            throw new IllegalArgumentException("sizes or strides are " + Pickle.kind(sizes)
+                    + ", not a tuple of at most " + SafetensorsHeader.MAX_DIMENSIONS + " numbers");
         }
         List<Long> numbers = new ArrayList<>();
         for (Object value : values) {
@@ -276,6 +337,7 @@ final class PyTorchObjects implements Pickle.Names {
         if (value instanceof Long number && number >= 0) {
             return number;
         }
-        throw new IllegalArgumentException("a size, stride or offset is " + Pickle.kind(value) + ", not a whole number from 0 on");
+        throw new IllegalArgumentException(
+                "a size, stride or offset is " + Pickle.kind(value) + ", not a whole number from 0 on");
     }
 }

@@ -70,7 +70,8 @@ public final class PyTorchWriter {
      * @throws IllegalArgumentException as for {@link #write(Path, List)}
      * @throws IOException as for {@link #write(Path, List)}
      */
-    public static void write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> tensors) throws IOException {
+    public static void write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> tensors)
+            throws IOException {
         byte[] pickle = pickle(metadata, tensors);
         long total = tensors.stream().mapToLong(OutgoingTensor::byteSize).reduce(pickle.length, Math::addExact);
         AtomicFile.write(target, total, channel -> {
@@ -106,7 +107,7 @@ public final class PyTorchWriter {
 
     /** Through an array, because that is what the archive takes. */
     private static void stream(MemorySegment from, byte[] block, ZipArchiveOutputStream to) throws IOException {
-        for (long done = 0; done < from.byteSize();) {
+        for (long done = 0; done < from.byteSize(); ) {
             int count = (int) Math.min(block.length, from.byteSize() - done);
             MemorySegment.copy(from, done, MemorySegment.ofArray(block), 0, count);
             to.write(block, 0, count);
@@ -115,20 +116,28 @@ public final class PyTorchWriter {
     }
 
     /** The dict of tensors, each described by the call that rebuilds it. */
-    private static byte[] pickle(Map<String, String> metadata, List<? extends OutgoingTensor> tensors) throws IOException {
+    private static byte[] pickle(Map<String, String> metadata, List<? extends OutgoingTensor> tensors)
+            throws IOException {
         Map<String, Object> dict = new LinkedHashMap<>();
         Map<String, Object> averaged = new LinkedHashMap<>();
         Set<String> names = new HashSet<>();
         for (OutgoingTensor tensor : tensors) {
             if (!names.add(tensor.name())) {
-                throw new IllegalArgumentException("two tensors are named " + Texts.quote(tensor.name())
-                        + ": give each its own name");
+                throw new IllegalArgumentException(
+                        "two tensors are named " + Texts.quote(tensor.name()) + ": give each its own name");
             }
             long elements = tensor.byteSize() / tensor.dtype().bytes();
             Storage storage = new Storage(tensor.dtype(), Integer.toString(names.size() - 1), elements);
             Object hooks = new Call(new Global("collections", "OrderedDict"), List.of());
-            Call rebuilt = new Call(new Global("torch._utils", "_rebuild_tensor_v2"),
-                    List.of(storage, 0, boxed(tensor.shape().toArray()), boxed(tensor.shape().strides()), false, hooks));
+            Call rebuilt = new Call(
+                    new Global("torch._utils", "_rebuild_tensor_v2"),
+                    List.of(
+                            storage,
+                            0,
+                            boxed(tensor.shape().toArray()),
+                            boxed(tensor.shape().strides()),
+                            false,
+                            hooks));
             if (tensor.name().startsWith(AVERAGED + ".")) {
                 averaged.put(tensor.name().substring(AVERAGED.length() + 1), rebuilt);
                 dict.put(AVERAGED, averaged);
@@ -141,7 +150,12 @@ public final class PyTorchWriter {
                     + ".…', which lie in a dict of that name: rename it");
         }
         ByteArrayOutputStream out = new ByteArrayOutputStream();
-        new Description().dump(metadata.isEmpty() ? dict : new Ordered(dict, Map.of(PyTorchFile.TEXTS, new TreeMap<>(metadata))), out);
+        new Description()
+                .dump(
+                        metadata.isEmpty()
+                                ? dict
+                                : new Ordered(dict, Map.of(PyTorchFile.TEXTS, new TreeMap<>(metadata))),
+                        out);
         return out.toByteArray();
     }
 
@@ -169,8 +183,11 @@ public final class PyTorchWriter {
 
         @Override
         protected IObjectPickler getCustomPickler(Class<?> type) {
-            return type == Global.class ? Description::global : type == Call.class ? Description::call
-                    : type == Ordered.class ? Description::ordered : super.getCustomPickler(type);
+            return type == Global.class
+                    ? Description::global
+                    : type == Call.class
+                            ? Description::call
+                            : type == Ordered.class ? Description::ordered : super.getCustomPickler(type);
         }
 
         private static void global(Object value, OutputStream out, Pickler pickler) throws IOException {

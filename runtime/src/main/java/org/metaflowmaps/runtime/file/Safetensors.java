@@ -32,7 +32,8 @@ public final class Safetensors {
      * @return the checksum of the file as {@link SafetensorsWriter#write} gives it
      * @throws IOException if it cannot be written; what was there before is untouched
      */
-    public static String write(Path target, Map<String, String> metadata, Map<String, Tensor> tensors) throws IOException {
+    public static String write(Path target, Map<String, String> metadata, Map<String, Tensor> tensors)
+            throws IOException {
         return SafetensorsWriter.write(target, metadata, items(tensors));
     }
 
@@ -45,14 +46,15 @@ public final class Safetensors {
      * @return the checksum as {@link SafetensorsWriter#writeSealed} gives it
      * @throws IOException if it cannot be written; what was there before is untouched
      */
-    public static String writeSealed(Path target, Map<String, String> metadata, Map<String, Tensor> tensors) throws IOException {
+    public static String writeSealed(Path target, Map<String, String> metadata, Map<String, Tensor> tensors)
+            throws IOException {
         return SafetensorsWriter.writeSealed(target, metadata, items(tensors));
     }
 
     private static List<OutgoingTensor> items(Map<String, Tensor> tensors) {
         List<OutgoingTensor> items = new ArrayList<>();
-        tensors.forEach((name, tensor) -> items.add(new OutgoingTensor.Deferred(name, tensor.dtype(),
-                tensor.shape(), () -> tensor)));
+        tensors.forEach((name, tensor) ->
+                items.add(new OutgoingTensor.Deferred(name, tensor.dtype(), tensor.shape(), () -> tensor)));
         return items;
     }
 }

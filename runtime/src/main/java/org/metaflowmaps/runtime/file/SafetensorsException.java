@@ -10,6 +10,7 @@ public final class SafetensorsException extends DamagedFileException {
     private static final long serialVersionUID = 1L;
 
     SafetensorsException(String file, @Nullable String tensor, String found, String expected) {
-        super(file + (tensor == null ? "" : ": tensor " + Texts.quote(tensor)) + ": " + found + "; expected " + expected);
+        super(file + (tensor == null ? "" : ": tensor " + Texts.quote(tensor)) + ": " + found + "; expected "
+                + expected);
     }
 }

@@ -14,8 +14,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Map;
 import org.metaflowmaps.bindings.FileMapping;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.internal.Texts;
 
@@ -41,6 +41,7 @@ import org.metaflowmaps.runtime.internal.Texts;
 public final class SafetensorsFile implements TensorFile {
     /** A cache line, and more than any element type needs. */
     private static final long COPY_ALIGNMENT = 64;
+
     private static final long COPY_BLOCK = 1 << 24;
 
     private final String file;
@@ -64,8 +65,7 @@ public final class SafetensorsFile implements TensorFile {
      * @param begin the first byte, counted from the beginning of the file's data (not of the file)
      * @param end one past the last byte, counted likewise
      */
-    public record Entry(String name, DType dtype, Shape shape, long begin, long end)
-            implements TensorFile.Entry {
+    public record Entry(String name, DType dtype, Shape shape, long begin, long end) implements TensorFile.Entry {
         @Override
         public long byteSize() {
             return end - begin;
@@ -123,14 +123,18 @@ public final class SafetensorsFile implements TensorFile {
         try (writable) {
             return writable.map(FileChannel.MapMode.PRIVATE, 0, writable.size(), arena);
         } catch (IOException e) {
-            throw new IOException(path + " could not be memory-mapped: " + e.getMessage() + "; a copy-on-write mapping of its "
-                    + Files.size(path) + " bytes may need that much free memory", e);
+            throw new IOException(
+                    path + " could not be memory-mapped: " + e.getMessage() + "; a copy-on-write mapping of its "
+                            + Files.size(path) + " bytes may need that much free memory",
+                    e);
         }
     }
 
     /** A file that may not be written: the JDK makes no private mapping of it, some systems do. */
     static MemorySegment readOnly(Path path, Arena arena) throws IOException {
-        if (!FileMapping.isAvailable() || !path.getFileSystem().equals(FileSystems.getDefault()) || Files.size(path) == 0) {
+        if (!FileMapping.isAvailable()
+                || !path.getFileSystem().equals(FileSystems.getDefault())
+                || Files.size(path) == 0) {
             return copy(path, arena);
         }
         try {
@@ -149,15 +153,18 @@ public final class SafetensorsFile implements TensorFile {
             try {
                 memory = arena.allocate(size, COPY_ALIGNMENT);
             } catch (OutOfMemoryError e) {
-                throw new IOException(path + " may not be written, so its " + size + " bytes must be read into memory, which "
-                        + "has no room for them: allow writing to the file, or free memory", e);
+                throw new IOException(
+                        path + " may not be written, so its " + size + " bytes must be read into memory, which "
+                                + "has no room for them: allow writing to the file, or free memory",
+                        e);
             }
-            for (long done = 0; done < size;) {
-                ByteBuffer block = memory.asSlice(done, Math.min(COPY_BLOCK, size - done)).asByteBuffer();
+            for (long done = 0; done < size; ) {
+                ByteBuffer block =
+                        memory.asSlice(done, Math.min(COPY_BLOCK, size - done)).asByteBuffer();
                 int read = channel.read(block);
                 if (read < 0) {
-                    throw new EOFException(path + " was shortened to " + done + " bytes while its " + size
-                            + " were read: try again");
+                    throw new EOFException(
+                            path + " was shortened to " + done + " bytes while its " + size + " were read: try again");
                 }
                 done += read;
             }
@@ -198,13 +205,20 @@ public final class SafetensorsFile implements TensorFile {
         String sealed = header.metadata().get(SafetensorsSeal.KEY);
         long place = SafetensorsSeal.place(whole.asSlice(0, header.dataStart()));
         if (sealed == null || place < 0) {
-            throw new SafetensorsException(file, null, "the header has no checksum", "the text '" + SafetensorsSeal.KEY
-                    + "' among its metadata: the file is damaged, or was not written with one");
+            throw new SafetensorsException(
+                    file,
+                    null,
+                    "the header has no checksum",
+                    "the text '" + SafetensorsSeal.KEY
+                            + "' among its metadata: the file is damaged, or was not written with one");
         }
         String found = SafetensorsSeal.of(whole, place);
         if (!found.equals(sealed)) {
-            throw new SafetensorsException(file, null, "the checksum of the content is " + found, sealed
-                    + ", as the header says: the file is damaged, or was changed after it was written");
+            throw new SafetensorsException(
+                    file,
+                    null,
+                    "the checksum of the content is " + found,
+                    sealed + ", as the header says: the file is damaged, or was changed after it was written");
         }
     }
 
@@ -232,14 +246,19 @@ public final class SafetensorsFile implements TensorFile {
      */
     public boolean aligned(String name) {
         Entry entry = entry(name);
-        return (whole.address() + header.dataStart() + entry.begin()) % entry.dtype().bytes() == 0;
+        return (whole.address() + header.dataStart() + entry.begin())
+                        % entry.dtype().bytes()
+                == 0;
     }
 
     @Override
     public Tensor view(String name) {
         memory.requireOpen();
         Entry entry = entry(name);
-        return memory.view(header.dataStart() + entry.begin(), entry.byteSize(), entry.dtype(),
+        return memory.view(
+                header.dataStart() + entry.begin(),
+                entry.byteSize(),
+                entry.dtype(),
                 entry.shape().toArray());
     }
 

@@ -21,8 +21,8 @@ import java.util.Optional;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.SafetensorsFile.Entry;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
@@ -41,6 +41,7 @@ final class SafetensorsHeader {
     static final long MAX_TEXT = 100_000_000;
     /** More than libtorch works on. */
     static final int MAX_DIMENSIONS = 64;
+
     static final String METADATA = "__metadata__";
 
     private static final ValueLayout.OfLong LENGTH = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -48,6 +49,7 @@ final class SafetensorsHeader {
     private static final String ENTRY_FORM = "exactly the fields dtype, shape and data_offsets";
     /** What the names of element types look like. */
     private static final Pattern OTHER_TYPE = Pattern.compile("[A-Z][A-Z0-9_]{0,30}");
+
     private static final String TYPES =
             Arrays.stream(DType.values()).map(DType::safetensorsName).sorted().collect(Collectors.joining(", "));
     private static final JsonFactory JSON = JsonFactory.builder()
@@ -91,32 +93,50 @@ final class SafetensorsHeader {
      */
     static SafetensorsHeader read(String file, MemorySegment whole) throws SafetensorsException {
         if (whole.byteSize() < TEXT_START) {
-            throw new SafetensorsException(file, null, "the file has " + whole.byteSize() + " bytes",
+            throw new SafetensorsException(
+                    file,
+                    null,
+                    "the file has " + whole.byteSize() + " bytes",
                     "at least 8, the header's length: it is empty, truncated or not a safetensors file");
         }
         long length = whole.get(LENGTH, 0);
         if (Long.compareUnsigned(length, MAX_TEXT) > 0) {
-            throw new SafetensorsException(file, null, "the header's length is given as " + Long.toUnsignedString(length)
-                    + " bytes", "at most " + MAX_TEXT + ": this is probably not a safetensors file");
+            throw new SafetensorsException(
+                    file,
+                    null,
+                    "the header's length is given as " + Long.toUnsignedString(length) + " bytes",
+                    "at most " + MAX_TEXT + ": this is probably not a safetensors file");
         }
         if (length > whole.byteSize() - TEXT_START) {
-            throw new SafetensorsException(file, null, "the header's length is given as " + length + " bytes, but only "
-                    + (whole.byteSize() - TEXT_START) + " follow", "the whole header: the file is truncated, fetch it again");
+            throw new SafetensorsException(
+                    file,
+                    null,
+                    "the header's length is given as " + length + " bytes, but only " + (whole.byteSize() - TEXT_START)
+                            + " follow",
+                    "the whole header: the file is truncated, fetch it again");
         }
         ByteBuffer bytes = whole.asSlice(TEXT_START, length).asByteBuffer();
         if (length == 0 || bytes.get(0) != '{') {
-            throw new SafetensorsException(file, null, length == 0 ? "the header is empty"
-                    : "the header begins with byte " + Byte.toUnsignedInt(bytes.get(0)), "'{': this is not a safetensors file");
+            throw new SafetensorsException(
+                    file,
+                    null,
+                    length == 0
+                            ? "the header is empty"
+                            : "the header begins with byte " + Byte.toUnsignedInt(bytes.get(0)),
+                    "'{': this is not a safetensors file");
         }
         CharBuffer text;
         try {
             text = StandardCharsets.UTF_8.newDecoder().decode(bytes);
         } catch (CharacterCodingException e) {
-            throw because(e, new SafetensorsException(file, null,
-                    "the header's byte " + bytes.position() + " is not UTF-8", "JSON in UTF-8"));
+            throw because(
+                    e,
+                    new SafetensorsException(
+                            file, null, "the header's byte " + bytes.position() + " is not UTF-8", "JSON in UTF-8"));
         }
         long dataStart = TEXT_START + length;
-        JsonParser json = JSON.createParser(ObjectReadContext.empty(), text.array(), text.arrayOffset(), text.remaining());
+        JsonParser json =
+                JSON.createParser(ObjectReadContext.empty(), text.array(), text.arrayOffset(), text.remaining());
         try (json) {
             SafetensorsHeader header = new SafetensorsHeader(file, dataStart, whole.byteSize() - dataStart, json);
             header.parse();
@@ -157,8 +177,12 @@ final class SafetensorsHeader {
                 }
             }
         } catch (JacksonException e) {
-            throw because(e, problem("the header is not valid JSON: " + clean(e.getOriginalMessage(), 300) + " (at character "
-                    + json.currentLocation().getCharOffset() + ")", "one JSON object with every name once"));
+            throw because(
+                    e,
+                    problem(
+                            "the header is not valid JSON: " + clean(e.getOriginalMessage(), 300) + " (at character "
+                                    + json.currentLocation().getCharOffset() + ")",
+                            "one JSON object with every name once"));
         }
         long end = json.currentLocation().getCharOffset();
         try {
@@ -166,7 +190,8 @@ final class SafetensorsHeader {
                 throw problem("text follows the header's JSON object at character " + end, "nothing but spaces");
             }
         } catch (JacksonException e) {
-            throw because(e, problem("text follows the header's JSON object at character " + end, "nothing but spaces"));
+            throw because(
+                    e, problem("text follows the header's JSON object at character " + end, "nothing but spaces"));
         }
     }
 
@@ -181,7 +206,9 @@ final class SafetensorsHeader {
             }
             String text = json.getString();
             if (!isUnicode(text)) {
-                throw problem(METADATA + " has half a surrogate pair under " + quote(key), "whole characters, as UTF-8 has them");
+                throw problem(
+                        METADATA + " has half a surrogate pair under " + quote(key),
+                        "whole characters, as UTF-8 has them");
             }
             metadata.put(key, text);
         }
@@ -214,14 +241,17 @@ final class SafetensorsHeader {
         if (known.isPresent()) {
             entries.put(name, checkedEntry(name, known.get(), shape, offsets));
         } else {
-            unreadable.put(name, "its elements are of type " + type + ", shape " + shape + ", which is not supported: expected one of "
-                    + TYPES);
+            unreadable.put(
+                    name,
+                    "its elements are of type " + type + ", shape " + shape
+                            + ", which is not supported: expected one of " + TYPES);
         }
     }
 
     /** A type's name; one that the format may have and this library has not is of no harm until its tensor is needed. */
     private String parseType() throws SafetensorsException {
-        if (json.currentToken() != JsonToken.VALUE_STRING || !OTHER_TYPE.matcher(json.getString()).matches()) {
+        if (json.currentToken() != JsonToken.VALUE_STRING
+                || !OTHER_TYPE.matcher(json.getString()).matches()) {
             throw problem("dtype is " + shown(), "one of " + TYPES);
         }
         return json.getString();
@@ -259,12 +289,14 @@ final class SafetensorsHeader {
             throw problem("data_offsets begin at " + begin + " and end at " + end, "begin <= end");
         }
         if (end > dataBytes) {
-            throw problem("data_offsets end at " + end + ", beyond the " + dataBytes + " bytes of data in the file",
+            throw problem(
+                    "data_offsets end at " + end + ", beyond the " + dataBytes + " bytes of data in the file",
                     "offsets inside the data: the file is truncated, fetch it again, or its header is wrong");
         }
     }
 
-    private Entry checkedEntry(String name, DType type, List<Long> shape, List<Long> offsets) throws SafetensorsException {
+    private Entry checkedEntry(String name, DType type, List<Long> shape, List<Long> offsets)
+            throws SafetensorsException {
         long[] sizes = shape.stream().mapToLong(Long::longValue).toArray();
         long begin = offsets.get(0);
         long end = offsets.get(1);
@@ -272,11 +304,15 @@ final class SafetensorsHeader {
         try {
             bytes = byteCount(type, sizes);
         } catch (ArithmeticException e) {
-            throw because(e, problem("shape " + shape + " of " + type + " has too many bytes for a 64-bit number",
-                    "a smaller shape"));
+            throw because(
+                    e,
+                    problem(
+                            "shape " + shape + " of " + type + " has too many bytes for a 64-bit number",
+                            "a smaller shape"));
         }
         if (bytes != end - begin) {
-            throw problem("data_offsets [" + begin + ", " + end + "] span " + (end - begin) + " bytes",
+            throw problem(
+                    "data_offsets [" + begin + ", " + end + "] span " + (end - begin) + " bytes",
                     bytes + " for shape " + shape + " of " + type);
         }
         return new Entry(name, type, Shape.of(sizes), begin, end);
@@ -290,19 +326,31 @@ final class SafetensorsHeader {
         String previous = "";
         for (Range entry : ordered) {
             if (entry.begin() < reached) {
-                throw new SafetensorsException(file, entry.name(), "its data begin at " + entry.begin() + ", inside tensor "
-                        + quote(previous) + " which ends at " + reached, "tensors that do not overlap");
+                throw new SafetensorsException(
+                        file,
+                        entry.name(),
+                        "its data begin at " + entry.begin() + ", inside tensor " + quote(previous) + " which ends at "
+                                + reached,
+                        "tensors that do not overlap");
             }
             if (entry.begin() > reached) {
-                throw new SafetensorsException(file, entry.name(), "its data begin at " + entry.begin() + ", after "
-                        + (entry.begin() - reached) + " bytes that no tensor has", "data without holes");
+                throw new SafetensorsException(
+                        file,
+                        entry.name(),
+                        "its data begin at " + entry.begin() + ", after " + (entry.begin() - reached)
+                                + " bytes that no tensor has",
+                        "data without holes");
             }
             reached = entry.end();
             previous = entry.name();
         }
         if (reached != dataBytes) {
-            throw new SafetensorsException(file, null, "the tensors end at byte " + reached + " of the data, but the file "
-                    + "has " + (dataBytes - reached) + " more bytes", "data that end with the last tensor");
+            throw new SafetensorsException(
+                    file,
+                    null,
+                    "the tensors end at byte " + reached + " of the data, but the file " + "has "
+                            + (dataBytes - reached) + " more bytes",
+                    "data that end with the last tensor");
         }
     }
 

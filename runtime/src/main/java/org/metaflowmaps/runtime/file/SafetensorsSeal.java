@@ -53,7 +53,7 @@ final class SafetensorsSeal {
     /** Through an array: a buffer over a segment cannot show more than 2 GiB. */
     private static void update(MessageDigest digest, MemorySegment from) {
         byte[] block = new byte[(int) Math.min(BLOCK, from.byteSize())];
-        for (long done = 0; done < from.byteSize();) {
+        for (long done = 0; done < from.byteSize(); ) {
             int count = (int) Math.min(block.length, from.byteSize() - done);
             MemorySegment.copy(from, ValueLayout.JAVA_BYTE, done, block, 0, count);
             digest.update(block, 0, count);

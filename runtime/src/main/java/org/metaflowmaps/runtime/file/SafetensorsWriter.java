@@ -20,8 +20,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import tools.jackson.core.JsonEncoding;
 import tools.jackson.core.JsonGenerator;
 import tools.jackson.core.ObjectWriteContext;
@@ -39,10 +39,10 @@ public final class SafetensorsWriter {
     private static final int BLOCK = 1 << 20;
     /** Accelerate and Transformers refuse files that do not name their framework here. */
     private static final String FORMAT = "format";
+
     private static final JsonFactory JSON = new JsonFactory();
 
-    private SafetensorsWriter() {
-    }
+    private SafetensorsWriter() {}
 
     /**
      * A tensor to be written.
@@ -63,8 +63,8 @@ public final class SafetensorsWriter {
             long expected = checked(name, dtype, shape);
             String what = "tensor " + quote(name) + " of shape " + shape;
             if (bytes.byteSize() != expected) {
-                throw new IllegalArgumentException(what + " of " + dtype + " was given " + bytes.byteSize() + " bytes: expected "
-                        + expected);
+                throw new IllegalArgumentException(
+                        what + " of " + dtype + " was given " + bytes.byteSize() + " bytes: expected " + expected);
             }
         }
 
@@ -82,19 +82,21 @@ public final class SafetensorsWriter {
     /** The bytes of a tensor of that name, type and shape, if a file can hold one. */
     private static long checked(String name, DType dtype, Shape shape) {
         if (name.equals(SafetensorsHeader.METADATA)) {
-            throw new IllegalArgumentException("a tensor cannot be named __metadata__, which safetensors keeps for texts: "
-                    + "choose another name");
+            throw new IllegalArgumentException(
+                    "a tensor cannot be named __metadata__, which safetensors keeps for texts: "
+                            + "choose another name");
         }
         requireUnicode(name);
         String what = "tensor " + quote(name) + " of shape " + shape;
         if (shape.dim() > SafetensorsHeader.MAX_DIMENSIONS) {
-            throw new IllegalArgumentException(what + ": expected at most " + SafetensorsHeader.MAX_DIMENSIONS
-                    + " sizes, each of at least 0");
+            throw new IllegalArgumentException(
+                    what + ": expected at most " + SafetensorsHeader.MAX_DIMENSIONS + " sizes, each of at least 0");
         }
         try {
             return SafetensorsHeader.byteCount(dtype, shape.toArray());
         } catch (ArithmeticException e) {
-            throw new IllegalArgumentException(what + " has too many bytes for a 64-bit number: expected a smaller shape", e);
+            throw new IllegalArgumentException(
+                    what + " has too many bytes for a 64-bit number: expected a smaller shape", e);
         }
     }
 
@@ -108,7 +110,8 @@ public final class SafetensorsWriter {
      * @throws IllegalArgumentException if a name occurs twice, or the header would exceed the format's 100 MB
      * @throws IOException if the file could not be written; the old one is then untouched
      */
-    public static String write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items) throws IOException {
+    public static String write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items)
+            throws IOException {
         List<OutgoingTensor> ordered = ordered(items);
         return write(target, header(target, metadata, ordered), ordered, -1);
     }
@@ -126,7 +129,8 @@ public final class SafetensorsWriter {
      * @throws IllegalArgumentException as for {@link #write}, or if the metadata leave no room for the seal
      * @throws IOException as for {@link #write}
      */
-    public static String writeSealed(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items) throws IOException {
+    public static String writeSealed(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items)
+            throws IOException {
         if (metadata.containsKey(SafetensorsSeal.KEY)) {
             throw new IllegalArgumentException("the metadata have a text under '" + SafetensorsSeal.KEY
                     + "', where the seal goes: expected "
@@ -147,21 +151,25 @@ public final class SafetensorsWriter {
     private static List<OutgoingTensor> ordered(List<? extends OutgoingTensor> items) {
         items.forEach(item -> checked(item.name(), item.dtype(), item.shape()));
         List<OutgoingTensor> ordered = new ArrayList<>(items);
-        ordered.sort(Comparator.comparingInt((OutgoingTensor item) -> item.dtype().bytes()).reversed());
+        ordered.sort(
+                Comparator.comparingInt((OutgoingTensor item) -> item.dtype().bytes())
+                        .reversed());
         return ordered;
     }
 
     private static byte[] header(Path target, Map<String, String> metadata, List<OutgoingTensor> ordered) {
         byte[] header = header(metadata, ordered);
         if (header.length > SafetensorsHeader.TEXT_START + SafetensorsHeader.MAX_TEXT) {
-            throw new IllegalArgumentException("the header of " + target + " would have " + header.length + " bytes: expected at "
-                    + "most " + SafetensorsHeader.MAX_TEXT + "; shorten the metadata or split the file");
+            throw new IllegalArgumentException(
+                    "the header of " + target + " would have " + header.length + " bytes: expected at " + "most "
+                            + SafetensorsHeader.MAX_TEXT + "; shorten the metadata or split the file");
         }
         return header;
     }
 
     /** Streams a file; {@code sealedAt} is where the checksum is to go once it is known, or negative. */
-    private static String write(Path target, byte[] header, List<OutgoingTensor> ordered, long sealedAt) throws IOException {
+    private static String write(Path target, byte[] header, List<OutgoingTensor> ordered, long sealedAt)
+            throws IOException {
         MessageDigest digest = SafetensorsSeal.sha256();
         long total = ordered.stream().mapToLong(OutgoingTensor::byteSize).reduce(header.length, Math::addExact);
         String[] checksum = new String[1];
@@ -199,8 +207,8 @@ public final class SafetensorsWriter {
             long begin = 0;
             for (OutgoingTensor item : ordered) {
                 if (!names.add(item.name())) {
-                    throw new IllegalArgumentException("two tensors are named " + quote(item.name())
-                            + ": give each its own name");
+                    throw new IllegalArgumentException(
+                            "two tensors are named " + quote(item.name()) + ": give each its own name");
                 }
                 long end = Math.addExact(begin, item.byteSize());
                 json.writeObjectPropertyStart(item.name());
@@ -226,8 +234,9 @@ public final class SafetensorsWriter {
     }
 
     /** Through an array, because a digest and a channel both take one whatever kind of memory the segment has. */
-    private static void stream(MemorySegment from, byte[] block, MessageDigest digest, FileChannel to) throws IOException {
-        for (long done = 0; done < from.byteSize();) {
+    private static void stream(MemorySegment from, byte[] block, MessageDigest digest, FileChannel to)
+            throws IOException {
+        for (long done = 0; done < from.byteSize(); ) {
             int count = (int) Math.min(block.length, from.byteSize() - done);
             MemorySegment.copy(from, done, MemorySegment.ofArray(block), 0, count);
             digest.update(block, 0, count);

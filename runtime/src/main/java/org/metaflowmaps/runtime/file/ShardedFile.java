@@ -38,7 +38,9 @@ public final class ShardedFile implements TensorFile {
     private static final String INDEX = ".index.json";
     private static final long MAX_INDEX = 100_000_000;
     private static final Pattern SHARD = Pattern.compile("(.+)-(\\d{5,})-of-(\\d{5,})(\\.[a-z]+)");
-    private static final JsonFactory JSON = JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
+    private static final JsonFactory JSON = JsonFactory.builder()
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            .build();
 
     private final Path index;
     private final List<TensorFile> shards = new ArrayList<>();
@@ -110,7 +112,8 @@ public final class ShardedFile implements TensorFile {
                 unreadable.put(name, why);
             } else {
                 throw new IOException(index + ": tensor " + quote(name) + " is not in " + place.getValue()
-                        + ", where the index says it is: index and shards are of different networks, fetch the folder again");
+                        + ", where the index says it is: index and shards are of different networks, fetch the"
+                        + " folder again");
             }
         }
     }
@@ -120,10 +123,12 @@ public final class ShardedFile implements TensorFile {
         try {
             file = index.resolveSibling(name);
         } catch (InvalidPathException e) {
-            throw new IOException(index + ": the index names the shard " + quote(name) + ", which is no file's name", e);
+            throw new IOException(
+                    index + ": the index names the shard " + quote(name) + ", which is no file's name", e);
         }
         if (name.isEmpty() || !Objects.equals(file.getParent(), index.getParent()) || isIndex(file)) {
-            throw new IOException(index + ": the index names the shard " + quote(name) + ", expected a file beside the index");
+            throw new IOException(
+                    index + ": the index names the shard " + quote(name) + ", expected a file beside the index");
         }
         if (!Files.exists(file)) {
             throw new IOException(index + ": shard " + name + " is missing from the folder: fetch it too");
@@ -133,7 +138,8 @@ public final class ShardedFile implements TensorFile {
 
     private static String text(Path index) throws IOException {
         if (Files.size(index) > MAX_INDEX) {
-            throw new IOException(index + " has " + Files.size(index) + " bytes, expected an index of at most " + MAX_INDEX);
+            throw new IOException(
+                    index + " has " + Files.size(index) + " bytes, expected an index of at most " + MAX_INDEX);
         }
         try {
             return Files.readString(index);
@@ -166,8 +172,10 @@ public final class ShardedFile implements TensorFile {
                 }
             }
         } catch (JacksonException e) {
-            throw new IOException(index + " is no valid JSON: " + Texts.clean(e.getOriginalMessage(), 200)
-                    + "; fetch the index again", e);
+            throw new IOException(
+                    index + " is no valid JSON: " + Texts.clean(e.getOriginalMessage(), 200)
+                            + "; fetch the index again",
+                    e);
         }
         if (!found) {
             throw new IOException(index + " has no 'weight_map', expected an index of shards as Accelerate writes it");
@@ -202,7 +210,9 @@ public final class ShardedFile implements TensorFile {
             }
         }
         if (numbered) {
-            throw new IOException(path + " is one of " + Integer.parseInt(shard.group(3).substring(0, Math.min(9, shard.group(3).length())))
+            throw new IOException(path + " is one of "
+                    + Integer.parseInt(shard.group(3)
+                            .substring(0, Math.min(9, shard.group(3).length())))
                     + " shards of a network, and the index that names them is missing: fetch the other shards and "
                     + shard.group(1) + shard.group(4) + INDEX + " into the same folder, and name the folder");
         }
@@ -215,15 +225,18 @@ public final class ShardedFile implements TensorFile {
             return indices.getFirst();
         }
         if (indices.size() > 1) {
-            throw new IOException(folder + " has " + indices.size() + " indices of shards: name the one that is meant, such as "
-                    + indices.getFirst());
+            throw new IOException(folder + " has " + indices.size()
+                    + " indices of shards: name the one that is meant, such as " + indices.getFirst());
         }
-        if (Files.exists(folder.resolve(".metadata")) || !matching(folder, "*.distcp").isEmpty()) {
-            throw new IOException(folder + " is a distributed checkpoint of PyTorch; expected " + FileKind.distributed(folder.toString()));
+        if (Files.exists(folder.resolve(".metadata"))
+                || !matching(folder, "*.distcp").isEmpty()) {
+            throw new IOException(folder + " is a distributed checkpoint of PyTorch; expected "
+                    + FileKind.distributed(folder.toString()));
         }
         if (Files.exists(folder.resolve("zero_to_fp32.py"))) {
-            throw new IOException(folder + " is a checkpoint of DeepSpeed; expected one file: convert the folder with: python "
-                    + folder.resolve("zero_to_fp32.py") + " " + folder + " FILE");
+            throw new IOException(
+                    folder + " is a checkpoint of DeepSpeed; expected one file: convert the folder with: python "
+                            + folder.resolve("zero_to_fp32.py") + " " + folder + " FILE");
         }
         List<Path> files = new ArrayList<>(matching(folder, "*.safetensors"));
         for (String ending : List.of("pt", "pth", "ckpt", "bin")) {
@@ -236,9 +249,12 @@ public final class ShardedFile implements TensorFile {
             }
         }
         throw new IOException(folder + " is a folder without an index of shards; expected a file"
-                + (!files.isEmpty() ? ": name the one that is meant, such as " + files.getFirst()
-                : !inner.isEmpty() ? ": " + inner.getFirst() + " in it is a distributed checkpoint of PyTorch; make "
-                + FileKind.distributed(inner.getFirst().toString()) : " of torch.save or safetensors"));
+                + (!files.isEmpty()
+                        ? ": name the one that is meant, such as " + files.getFirst()
+                        : !inner.isEmpty()
+                                ? ": " + inner.getFirst() + " in it is a distributed checkpoint of PyTorch; make "
+                                        + FileKind.distributed(inner.getFirst().toString())
+                                : " of torch.save or safetensors"));
     }
 
     /**
@@ -263,8 +279,11 @@ public final class ShardedFile implements TensorFile {
 
     private static IOException unlisted(Path folder, IOException cause) {
         String why = cause.getClass().getSimpleName().replace("Exception", "");
-        return new IOException(folder + " cannot be listed (" + why + "), so an index of shards in it cannot be found: allow reading the "
-                + "folder (chmod u+rx), or copy the file to another folder", cause);
+        return new IOException(
+                folder + " cannot be listed (" + why
+                        + "), so an index of shards in it cannot be found: allow reading the "
+                        + "folder (chmod u+rx), or copy the file to another folder",
+                cause);
     }
 
     @Override
@@ -287,8 +306,11 @@ public final class ShardedFile implements TensorFile {
         TensorFile owner = owners.get(name);
         if (owner == null) {
             String why = unreadable.get(name);
-            throw new IllegalArgumentException(index + (why != null ? ": tensor " + quote(name) + " cannot be read: " + why
-                    : " has no tensor " + quote(name) + " among its " + entries.size() + ": entries() lists them"));
+            throw new IllegalArgumentException(index
+                    + (why != null
+                            ? ": tensor " + quote(name) + " cannot be read: " + why
+                            : " has no tensor " + quote(name) + " among its " + entries.size()
+                                    + ": entries() lists them"));
         }
         return owner.view(name);
     }

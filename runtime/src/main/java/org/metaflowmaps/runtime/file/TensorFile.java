@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
@@ -114,7 +114,8 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
      * @throws IllegalArgumentException if the name ends in neither, or two tensors have the same name
      * @throws IOException if it cannot be written; what was there before is untouched
      */
-    static void write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> tensors) throws IOException {
+    static void write(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> tensors)
+            throws IOException {
         if (isPyTorchName(target)) {
             PyTorchWriter.write(target, metadata, tensors);
         } else if (String.valueOf(target.getFileName()).toLowerCase(Locale.ROOT).endsWith(".safetensors")) {

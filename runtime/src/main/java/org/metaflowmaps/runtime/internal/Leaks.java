@@ -20,6 +20,7 @@ import org.slf4j.LoggerFactory;
 public final class Leaks {
     /** The system property that chooses between counting and tracing. */
     public static final String PROPERTY = "org.metaflowmaps.leaks";
+
     private static final Logger LOG = LoggerFactory.getLogger(Leaks.class);
     private static final boolean TRACE = traced(System.getProperty(PROPERTY));
     private static final Cleaner CLEANER = Cleaner.create();
@@ -27,6 +28,7 @@ public final class Leaks {
     private static final AtomicLong BYTES = new AtomicLong();
     /** Stay reachable, because JavaCPP would free them if its own collection is on. */
     private static final Queue<Object> LOST = new ConcurrentLinkedQueue<>();
+
     private static final Set<String> PLACES = ConcurrentHashMap.newKeySet();
 
     private Leaks() {}
@@ -74,14 +76,24 @@ public final class Leaks {
         if (made != null) {
             StackTraceElement[] frames = made.getStackTrace();
             if (PLACES.add(Arrays.toString(frames))) {
-                LOG.warn("{} of {} bytes was lost: it became unreachable before it was closed, so its native memory stays taken"
-                        + " ({} lost so far; each place is shown once)", what, bytes, count, made);
+                LOG.warn(
+                        "{} of {} bytes was lost: it became unreachable before it was closed, so its native memory"
+                                + " stays taken ({} lost so far; each place is shown once)",
+                        what,
+                        bytes,
+                        count,
+                        made);
             }
         } else if (Long.bitCount(count) == 1) {
             // The 1st, 2nd, 4th, 8th …: a leak in a loop does not fill the log.
-            LOG.warn("{} of {} bytes was lost: it became unreachable before it was closed, so its native memory stays taken ({} lost"
-                    + " so far). Close what was retained or kept out of all scopes; start Java with -D{}=trace to see where it was"
-                    + " made", what, bytes, count, PROPERTY);
+            LOG.warn(
+                    "{} of {} bytes was lost: it became unreachable before it was closed, so its native memory stays"
+                        + " taken ({} lost so far). Close what was retained or kept out of all scopes; start Java with"
+                        + " -D{}=trace to see where it was made",
+                    what,
+                    bytes,
+                    count,
+                    PROPERTY);
         }
     }
 

@@ -13,14 +13,17 @@ public final class Suggestions {
     public static Optional<String> nearest(String word, Collection<String> known) {
         String lower = word.toLowerCase(Locale.ROOT);
         int most = word.length() < 4 ? 1 : Math.max(2, word.length() / 3);
-        return known.stream().filter(candidate -> distance(lower, candidate.toLowerCase(Locale.ROOT)) <= most)
+        return known.stream()
+                .filter(candidate -> distance(lower, candidate.toLowerCase(Locale.ROOT)) <= most)
                 .min(Comparator.<String>comparingInt(candidate -> distance(lower, candidate.toLowerCase(Locale.ROOT)))
                         .thenComparing(candidate -> !candidate.startsWith(word)));
     }
 
     /** Returns {@code : did you mean 'WORD'?}, or nothing if no known word is near. */
     public static String didYouMean(String word, Collection<String> known) {
-        return nearest(word, known).map(candidate -> ": did you mean '" + candidate + "'?").orElse("");
+        return nearest(word, known)
+                .map(candidate -> ": did you mean '" + candidate + "'?")
+                .orElse("");
     }
 
     /** The least number of edits from one word to the other: a character more, less or another, or two neighbours swapped. */
@@ -36,7 +39,10 @@ public final class Suggestions {
             for (int j = 1; j <= to.length(); j++) {
                 int change = row[j - 1] + (from.charAt(i - 1) == to.charAt(j - 1) ? 0 : 1);
                 next[j] = Math.min(change, 1 + Math.min(row[j], next[j - 1]));
-                if (i > 1 && j > 1 && from.charAt(i - 1) == to.charAt(j - 2) && from.charAt(i - 2) == to.charAt(j - 1)) {
+                if (i > 1
+                        && j > 1
+                        && from.charAt(i - 1) == to.charAt(j - 2)
+                        && from.charAt(i - 2) == to.charAt(j - 1)) {
                     next[j] = Math.min(next[j], before[j - 2] + 1);
                 }
             }

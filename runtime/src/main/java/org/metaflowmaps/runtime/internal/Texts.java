@@ -14,8 +14,10 @@ public final class Texts {
     /** Returns at most {@code length} characters of a text, with question marks for what would break a line or a terminal. */
     public static String clean(String text, int length) {
         StringBuilder out = new StringBuilder();
-        text.chars().limit(length).forEach(c ->
-                out.append(Character.isISOControl(c) || Character.isSurrogate((char) c) ? '?' : (char) c));
+        text.chars()
+                .limit(length)
+                .forEach(
+                        c -> out.append(Character.isISOControl(c) || Character.isSurrogate((char) c) ? '?' : (char) c));
         return text.length() <= length ? out.toString() : out.append("...").toString();
     }
 

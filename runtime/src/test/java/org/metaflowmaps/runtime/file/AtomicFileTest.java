@@ -61,7 +61,10 @@ class AtomicFileTest {
             assertEquals("old", Files.readString(target));
             String temporary = names().getFirst();
             assertEquals(2, names().size());
-            assertTrue(temporary.matches("\\.model\\.bin\\." + ProcessHandle.current().pid() + "-\\d+\\.tmp"), temporary);
+            assertTrue(
+                    temporary.matches(
+                            "\\.model\\.bin\\." + ProcessHandle.current().pid() + "-\\d+\\.tmp"),
+                    temporary);
         });
         assertEquals("new", Files.readString(target));
         assertEquals(List.of("model.bin"), names());
@@ -77,10 +80,12 @@ class AtomicFileTest {
     @Test
     void aFailureMidwayLeavesNothing() throws IOException {
         IOException thrown = new IOException("the source went away");
-        IOException e = assertThrows(IOException.class, () -> AtomicFile.write(target, 0, channel -> {
-            put(channel, "half");
-            throw thrown;
-        }));
+        IOException e = assertThrows(
+                IOException.class,
+                () -> AtomicFile.write(target, 0, channel -> {
+                    put(channel, "half");
+                    throw thrown;
+                }));
         assertEquals("cannot write " + target + ": the source went away", e.getMessage());
         assertSame(thrown, e.getCause());
         assertUntouched();
@@ -89,23 +94,33 @@ class AtomicFileTest {
     @Test
     void errorsOfTheCallerPassUnchangedAndLeaveNothing() throws IOException {
         IllegalStateException bug = new IllegalStateException("bug");
-        assertSame(bug, assertThrows(IllegalStateException.class, () -> AtomicFile.write(target, 0, channel -> {
-            put(channel, "half");
-            throw bug;
-        })));
+        assertSame(
+                bug,
+                assertThrows(
+                        IllegalStateException.class,
+                        () -> AtomicFile.write(target, 0, channel -> {
+                            put(channel, "half");
+                            throw bug;
+                        })));
         StackOverflowError error = new StackOverflowError();
-        assertSame(error, assertThrows(StackOverflowError.class, () -> AtomicFile.write(target, 0, channel -> {
-            throw error;
-        })));
+        assertSame(
+                error,
+                assertThrows(
+                        StackOverflowError.class,
+                        () -> AtomicFile.write(target, 0, channel -> {
+                            throw error;
+                        })));
         assertUntouched();
     }
 
     @Test
     void anInterruptedWriterLeavesNothing() throws IOException {
-        IOException e = assertThrows(IOException.class, () -> AtomicFile.write(target, 0, channel -> {
-            Thread.currentThread().interrupt();
-            put(channel, "half");
-        }));
+        IOException e = assertThrows(
+                IOException.class,
+                () -> AtomicFile.write(target, 0, channel -> {
+                    Thread.currentThread().interrupt();
+                    put(channel, "half");
+                }));
         assertTrue(Thread.interrupted(), "the interrupt is still there to see");
         assertTrue(String.valueOf(e.getMessage()).contains("interrupted"), e.getMessage());
         assertUntouched();
@@ -115,35 +130,46 @@ class AtomicFileTest {
     void aFullDiskIsNamed() throws IOException {
         Path full = Path.of("/dev/full");
         assumeTrue(Files.exists(full), "this system has no /dev/full");
-        IOException e = assertThrows(IOException.class, () -> AtomicFile.write(target, 5, channel -> {
-            put(channel, "half");
-            // The kernel's own failure, as the destination's device would give it.
-            try (FileChannel device = FileChannel.open(full, StandardOpenOption.WRITE)) {
-                put(device, "more");
-            }
-        }));
-        assertTrue(String.valueOf(e.getMessage()).matches("cannot write \\Q" + target
-                + "\\E: no space left: 5 bytes needed, \\d+ free in "
-                + "\\Q" + folder + "\\E: delete something there or write elsewhere"), e.getMessage());
+        IOException e = assertThrows(
+                IOException.class,
+                () -> AtomicFile.write(target, 5, channel -> {
+                    put(channel, "half");
+                    // The kernel's own failure, as the destination's device would give it.
+                    try (FileChannel device = FileChannel.open(full, StandardOpenOption.WRITE)) {
+                        put(device, "more");
+                    }
+                }));
+        assertTrue(
+                String.valueOf(e.getMessage())
+                        .matches("cannot write \\Q" + target
+                                + "\\E: no space left: 5 bytes needed, \\d+ free in "
+                                + "\\Q" + folder + "\\E: delete something there or write elsewhere"),
+                e.getMessage());
         assertUntouched();
     }
 
     @Test
     void aFullDiskIsToldFromNumbersInAnyLanguage() throws IOException {
         long bytes = Long.MAX_VALUE;
-        IOException e = assertThrows(IOException.class, () -> AtomicFile.write(target, bytes, channel -> {
-            throw new IOException("Auf dem Medium ist kein Platz");
-        }));
-        assertTrue(String.valueOf(e.getMessage()).contains("no space left: " + bytes + " bytes needed, "), e.getMessage());
+        IOException e = assertThrows(
+                IOException.class,
+                () -> AtomicFile.write(target, bytes, channel -> {
+                    throw new IOException("Auf dem Medium ist kein Platz");
+                }));
+        assertTrue(
+                String.valueOf(e.getMessage()).contains("no space left: " + bytes + " bytes needed, "), e.getMessage());
         assertUntouched();
     }
 
     @Test
     void aFullDiskIsToldFromWordsWhereTheSizeIsUnknown() throws IOException {
-        for (String words : List.of("No space left on device", "There is not enough space on the disk", "Disk quota exceeded")) {
-            IOException e = assertThrows(IOException.class, () -> AtomicFile.write(target, 0, channel -> {
-                throw new IOException(words);
-            }));
+        for (String words :
+                List.of("No space left on device", "There is not enough space on the disk", "Disk quota exceeded")) {
+            IOException e = assertThrows(
+                    IOException.class,
+                    () -> AtomicFile.write(target, 0, channel -> {
+                        throw new IOException(words);
+                    }));
             assertTrue(String.valueOf(e.getMessage()).matches(".*: no space left: \\d+ free in .*"), e.getMessage());
         }
         assertUntouched();
@@ -153,8 +179,8 @@ class AtomicFileTest {
     void aFolderThatMayNotBeWrittenIsNamed() throws IOException {
         Path locked = Files.createDirectory(folder.resolve("locked"));
         assumeTrue(locked.toFile().setWritable(false) && !Files.isWritable(locked), "this user may write everywhere");
-        IOException e = assertThrows(IOException.class, () -> AtomicFile.write(locked.resolve("x"), 0, channel -> put(channel,
-                "x")));
+        IOException e = assertThrows(
+                IOException.class, () -> AtomicFile.write(locked.resolve("x"), 0, channel -> put(channel, "x")));
         assertInstanceOf(AccessDeniedException.class, e.getCause());
         assertTrue(String.valueOf(e.getMessage()).contains("no permission for " + locked), e.getMessage());
         assertTrue(String.valueOf(e.getMessage()).contains("allow writing there or write elsewhere"), e.getMessage());
@@ -162,20 +188,24 @@ class AtomicFileTest {
 
     @Test
     void missingPermissionIsExplained() throws IOException {
-        IOException e = assertThrows(IOException.class, () -> AtomicFile.write(target, 0, channel -> {
-            throw new AccessDeniedException("/there");
-        }));
-        assertEquals("cannot write " + target + ": no permission for /there: allow writing there or write elsewhere",
+        IOException e = assertThrows(
+                IOException.class,
+                () -> AtomicFile.write(target, 0, channel -> {
+                    throw new AccessDeniedException("/there");
+                }));
+        assertEquals(
+                "cannot write " + target + ": no permission for /there: allow writing there or write elsewhere",
                 e.getMessage());
         assertUntouched();
     }
 
     @Test
     void aFileInPlaceOfAFolderIsNamed() throws IOException {
-        IOException e = assertThrows(IOException.class, () -> AtomicFile.write(target.resolve("x"), 0, channel -> put(channel,
-                "x")));
+        IOException e = assertThrows(
+                IOException.class, () -> AtomicFile.write(target.resolve("x"), 0, channel -> put(channel, "x")));
         assertTrue(String.valueOf(e.getMessage()).contains(target + " is a file, not a folder"), e.getMessage());
-        IOException onto = assertThrows(IOException.class, () -> AtomicFile.write(folder, 0, channel -> put(channel, "x")));
+        IOException onto =
+                assertThrows(IOException.class, () -> AtomicFile.write(folder, 0, channel -> put(channel, "x")));
         assertTrue(String.valueOf(onto.getMessage()).contains("it is a folder"), onto.getMessage());
         assertUntouched();
     }
@@ -239,13 +269,17 @@ class AtomicFileTest {
         Process dead = new ProcessBuilder("true").start();
         dead.waitFor();
         Path abandoned = Files.writeString(folder.resolve(".model.bin." + dead.pid() + "-3.tmp"), "half");
-        Path namesake = Files.writeString(folder.resolve(".model.bin." + ProcessHandle.current().pid() + "-0.tmp"), "half");
-        Path alive = Files.writeString(folder.resolve(".model.bin." + ProcessHandle.current().parent().orElseThrow()
-                .pid() + "-1.tmp"), "half");
+        Path namesake = Files.writeString(
+                folder.resolve(".model.bin." + ProcessHandle.current().pid() + "-0.tmp"), "half");
+        Path alive = Files.writeString(
+                folder.resolve(".model.bin."
+                        + ProcessHandle.current().parent().orElseThrow().pid() + "-1.tmp"),
+                "half");
         Path other = Files.writeString(folder.resolve(".notes.tmp"), "mine");
         AtomicFile.write(target, 3, channel -> {
-            assertEquals(List.of(namesake, abandoned).stream().sorted().toList(), AtomicFile.deleteAbandoned(folder).stream()
-                    .sorted().toList());
+            assertEquals(
+                    List.of(namesake, abandoned).stream().sorted().toList(),
+                    AtomicFile.deleteAbandoned(folder).stream().sorted().toList());
             put(channel, "new");
         });
         assertEquals("new", Files.readString(target));

@@ -26,8 +26,14 @@ final class FileDescriptorsTest {
     private Path folder;
 
     private static byte[] archive() {
-        return PyTorchSamples.file(new Pickle(2).items().text("t").tensor("FloatStorage", "0", 1, 0, PyTorchSamples.sizes(1), 1).endItems()
-                .stop(), Map.of("0", PyTorchSamples.floats(1)));
+        return PyTorchSamples.file(
+                new Pickle(2)
+                        .items()
+                        .text("t")
+                        .tensor("FloatStorage", "0", 1, 0, PyTorchSamples.sizes(1), 1)
+                        .endItems()
+                        .stop(),
+                Map.of("0", PyTorchSamples.floats(1)));
     }
 
     private static int open() {
@@ -38,9 +44,13 @@ final class FileDescriptorsTest {
     void damagedFilesAreClosed() throws IOException {
         assumeTrue(Files.isDirectory(OPEN));
         byte[] whole = archive();
-        List<byte[]> damaged = List.of(new byte[0], Arrays.copyOf(whole, whole.length - 30), Arrays.copyOf(whole, whole.length / 2),
+        List<byte[]> damaged = List.of(
+                new byte[0],
+                Arrays.copyOf(whole, whole.length - 30),
+                Arrays.copyOf(whole, whole.length / 2),
                 "PK and nothing else, not at all, but more than an archive needs\0".getBytes(StandardCharsets.UTF_8),
-                SafetensorsSamples.file("{\"a\":1}", 0), new Pickle(2).stop());
+                SafetensorsSamples.file("{\"a\":1}", 0),
+                new Pickle(2).stop());
         int before = 0;
         for (int round = 0; round < 20; round++) {
             for (byte[] content : damaged) {
@@ -61,10 +71,21 @@ final class FileDescriptorsTest {
         Path torch = Files.write(folder.resolve("a.pt"), archive());
         Path plain = Files.write(folder.resolve("a.safetensors"), SafetensorsSamples.file("{}", 0));
         Path log = folder.resolve("log");
-        Process child = new ProcessBuilder("/bin/sh", "-c", "ulimit -n 150; exec \"$@\"", "sh",
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(), "--enable-native-access=ALL-UNNAMED", "-cp",
-                System.getProperty("java.class.path"), Exhausted.class.getName(), torch.toString(), plain.toString())
-                .redirectErrorStream(true).redirectOutput(log.toFile()).start();
+        Process child = new ProcessBuilder(
+                        "/bin/sh",
+                        "-c",
+                        "ulimit -n 150; exec \"$@\"",
+                        "sh",
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "--enable-native-access=ALL-UNNAMED",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Exhausted.class.getName(),
+                        torch.toString(),
+                        plain.toString())
+                .redirectErrorStream(true)
+                .redirectOutput(log.toFile())
+                .start();
         assertEquals(0, child.waitFor(), Files.readString(log));
     }
 

@@ -31,10 +31,25 @@ class PyTorchFuzzTest {
     private int refused;
 
     private static byte[] pickle() {
-        return new Pickle(2).items().text("ema").orderedDict().op('(').text("a")
-                .tensor("FloatStorage", "0", 6, 0, sizes(2, 3), 3, 1).text("b")
-                .tensor("HalfStorage", "1", 4, 1, sizes(1, 2), 1, 1).op('u').text("epoch").number(3).text("opt").op(']', '(')
-                .tensor("FloatStorage", "0", 6, 0, sizes(3, 2), 1, 3).number(1000).op('e').endItems().stop();
+        return new Pickle(2)
+                .items()
+                .text("ema")
+                .orderedDict()
+                .op('(')
+                .text("a")
+                .tensor("FloatStorage", "0", 6, 0, sizes(2, 3), 3, 1)
+                .text("b")
+                .tensor("HalfStorage", "1", 4, 1, sizes(1, 2), 1, 1)
+                .op('u')
+                .text("epoch")
+                .number(3)
+                .text("opt")
+                .op(']', '(')
+                .tensor("FloatStorage", "0", 6, 0, sizes(3, 2), 1, 3)
+                .number(1000)
+                .op('e')
+                .endItems()
+                .stop();
     }
 
     private static byte[] file(byte[] pickle) {
@@ -49,8 +64,15 @@ class PyTorchFuzzTest {
                 try (TensorScope scope = TensorScope.open()) {
                     Tensor tensor = file.view(entry.name());
                     assertEquals(entry.elements(), tensor.toFloatArray().length);
-                    assertTrue(entry.begin() >= 0 && (entry.byteSize() == 0
-                            || entry.begin() + entry.extent() * entry.dtype().bytes() <= content.length), entry.toString());
+                    assertTrue(
+                            entry.begin() >= 0
+                                    && (entry.byteSize() == 0
+                                            || entry.begin()
+                                                            + entry.extent()
+                                                                    * entry.dtype()
+                                                                            .bytes()
+                                                    <= content.length),
+                            entry.toString());
                 }
             }
         } catch (PyTorchException e) {
@@ -99,7 +121,8 @@ class PyTorchFuzzTest {
         for (int i = 0; i < PICKLES; i++) {
             try {
                 byte[] pickle = damaged(new Random(i));
-                org.metaflowmaps.runtime.file.Pickle.read("test.pt", MemorySegment.ofArray(pickle), 0, new PyTorchObjects(pickle.length));
+                org.metaflowmaps.runtime.file.Pickle.read(
+                        "test.pt", MemorySegment.ofArray(pickle), 0, new PyTorchObjects(pickle.length));
                 accepted++;
             } catch (PyTorchException e) {
                 refused++;

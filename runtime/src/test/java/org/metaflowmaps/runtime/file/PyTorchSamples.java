@@ -34,7 +34,10 @@ final class PyTorchSamples {
         }
 
         Pickle int32(long value) {
-            out.writeBytes(ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt((int) value).array());
+            out.writeBytes(ByteBuffer.allocate(4)
+                    .order(ByteOrder.LITTLE_ENDIAN)
+                    .putInt((int) value)
+                    .array());
             return this;
         }
 
@@ -48,7 +51,10 @@ final class PyTorchSamples {
 
         Pickle long64(long value) {
             op(0x8a, 8);
-            out.writeBytes(ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(value).array());
+            out.writeBytes(ByteBuffer.allocate(8)
+                    .order(ByteOrder.LITTLE_ENDIAN)
+                    .putLong(value)
+                    .array());
             return this;
         }
 
@@ -75,13 +81,25 @@ final class PyTorchSamples {
         }
 
         Pickle storage(String type, String key, long elements) {
-            return op('(').text("storage").global("torch", type).text(key).text("cuda:0").number(elements).op('t', 'Q');
+            return op('(').text("storage")
+                    .global("torch", type)
+                    .text(key)
+                    .text("cuda:0")
+                    .number(elements)
+                    .op('t', 'Q');
         }
 
         /** A tensor on a storage of its own or of another. */
         Pickle tensor(String type, String key, long elements, long offset, long[] shape, long... strides) {
-            return global("torch._utils", "_rebuild_tensor_v2").op('(').storage(type, key, elements).number(offset).tuple(shape)
-                    .tuple(strides).op(0x89).orderedDict().op('t', 'R');
+            return global("torch._utils", "_rebuild_tensor_v2")
+                    .op('(')
+                    .storage(type, key, elements)
+                    .number(offset)
+                    .tuple(shape)
+                    .tuple(strides)
+                    .op(0x89)
+                    .orderedDict()
+                    .op('t', 'R');
         }
 
         /** The beginning of a dict's items, to be ended by {@link #endItems}. */
@@ -149,21 +167,38 @@ final class PyTorchSamples {
             byte[] line = new byte[46 + title.length];
             ByteBuffer central = little(line).putInt(0x02014b50).putShort((short) 20);
             common(central, content.length, (int) crc.getValue(), title.length, 0);
-            central.putShort((short) 0).putShort((short) 0).putShort((short) 0).putInt(0).putInt(begin).put(title);
+            central.putShort((short) 0)
+                    .putShort((short) 0)
+                    .putShort((short) 0)
+                    .putInt(0)
+                    .putInt(begin)
+                    .put(title);
             directory.writeBytes(line);
         });
         int start = out.size();
         out.writeBytes(directory.toByteArray());
         byte[] end = new byte[22];
-        little(end).putInt(0x06054b50).putInt(0).putShort((short) records.size()).putShort((short) records.size())
-                .putInt(directory.size()).putInt(start);
+        little(end)
+                .putInt(0x06054b50)
+                .putInt(0)
+                .putShort((short) records.size())
+                .putShort((short) records.size())
+                .putInt(directory.size())
+                .putInt(start);
         out.writeBytes(end);
         return out.toByteArray();
     }
 
     private static void common(ByteBuffer header, int size, int crc, int name, int extra) {
-        header.putShort((short) 20).putShort((short) 0x800).putShort((short) 0).putInt(0x00210000).putInt(crc).putInt(size).putInt(size)
-                .putShort((short) name).putShort((short) extra);
+        header.putShort((short) 20)
+                .putShort((short) 0x800)
+                .putShort((short) 0)
+                .putInt(0x00210000)
+                .putInt(crc)
+                .putInt(size)
+                .putInt(size)
+                .putShort((short) name)
+                .putShort((short) extra);
     }
 
     private static ByteBuffer little(byte[] bytes) {

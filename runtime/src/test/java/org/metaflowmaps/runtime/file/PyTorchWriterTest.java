@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.file.PyTorchSamples.floats;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -28,6 +27,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -65,14 +65,26 @@ class PyTorchWriterTest {
                         assertEquals(entry.getSize(), in.readAllBytes().length);
                     }
                 }
-                assertEquals(List.of("archive/data.pkl", "archive/byteorder", "archive/data/0", "archive/version"), names);
+                assertEquals(
+                        List.of("archive/data.pkl", "archive/byteorder", "archive/data/0", "archive/version"), names);
                 assertArrayEquals("3\n".getBytes(UTF_8), content(zip, "version"));
                 assertArrayEquals("little".getBytes(UTF_8), content(zip, "byteorder"));
                 assertArrayEquals(floats(1, 2, 3, 4, 5, 6), content(zip, "data/0"));
-                byte[] expected = new Pickle(2).items().text("w").global("torch._utils", "_rebuild_tensor_v2").op('(', '(').text("storage")
-                        .global("torch", "FloatStorage").text("0").text("cpu").number(6)
-                        .op('t', 'Q', 'K', 0, 'K', 2, 'K', 3, 0x86, 'K', 3, 'K', 1,
-                                0x86, 0x89).orderedDict().op('t', 'R').endItems().stop();
+                byte[] expected = new Pickle(2)
+                        .items()
+                        .text("w")
+                        .global("torch._utils", "_rebuild_tensor_v2")
+                        .op('(', '(')
+                        .text("storage")
+                        .global("torch", "FloatStorage")
+                        .text("0")
+                        .text("cpu")
+                        .number(6)
+                        .op('t', 'Q', 'K', 0, 'K', 2, 'K', 3, 0x86, 'K', 3, 'K', 1, 0x86, 0x89)
+                        .orderedDict()
+                        .op('t', 'R')
+                        .endItems()
+                        .stop();
                 assertArrayEquals(expected, content(zip, "data.pkl"));
             }
         }
@@ -105,13 +117,24 @@ class PyTorchWriterTest {
     void textsAreKept() throws IOException {
         try (TensorScope scope = TensorScope.open()) {
             Path file = folder.resolve("texts.pt");
-            PyTorchWriter.write(file, Map.of("network", "{\"depth\": 2}", "step", "7"), List.of(outgoing("ema.w", Torch.zeros(2)),
-                    outgoing("b", Torch.zeros(1))));
+            PyTorchWriter.write(
+                    file,
+                    Map.of("network", "{\"depth\": 2}", "step", "7"),
+                    List.of(outgoing("ema.w", Torch.zeros(2)), outgoing("b", Torch.zeros(1))));
             Pickle expected = new Pickle(2).orderedDict().op('(').text("ema").items();
             vector(expected, "w", "0", 2);
             vector(expected.endItems(), "b", "1", 1);
-            expected.op('u').items().text("_mfm").items().text("network").text("{\"depth\": 2}").text("step").text("7").endItems()
-                    .endItems().op('b');
+            expected.op('u')
+                    .items()
+                    .text("_mfm")
+                    .items()
+                    .text("network")
+                    .text("{\"depth\": 2}")
+                    .text("step")
+                    .text("7")
+                    .endItems()
+                    .endItems()
+                    .op('b');
             try (ZipFile zip = new ZipFile(file.toFile())) {
                 assertArrayEquals(expected.stop(), content(zip, "data.pkl"));
             }
@@ -123,9 +146,17 @@ class PyTorchWriterTest {
     }
 
     private static void vector(Pickle pickle, String name, String storage, int size) {
-        pickle.text(name).global("torch._utils", "_rebuild_tensor_v2").op('(', '(').text("storage")
-                .global("torch", "FloatStorage").text(storage)
-                .text("cpu").number(size).op('t', 'Q', 'K', 0, 'K', size, 0x85, 'K', 1, 0x85, 0x89).orderedDict().op('t', 'R');
+        pickle.text(name)
+                .global("torch._utils", "_rebuild_tensor_v2")
+                .op('(', '(')
+                .text("storage")
+                .global("torch", "FloatStorage")
+                .text(storage)
+                .text("cpu")
+                .number(size)
+                .op('t', 'Q', 'K', 0, 'K', size, 0x85, 'K', 1, 0x85, 0x89)
+                .orderedDict()
+                .op('t', 'R');
     }
 
     private static byte[] content(ZipFile zip, String name) throws IOException {
@@ -139,13 +170,19 @@ class PyTorchWriterTest {
         try (TensorScope scope = TensorScope.open()) {
             for (DType type : DType.values()) {
                 Tensor original = Torch.of(new float[] {0, 1, 1, 0, 1, 1}, 2, 3).to(type);
-                Path file = write(Map.of("t", original.transpose(0, 1), "one", original.select(0, 0).select(0, 1), "none",
+                Path file = write(Map.of(
+                        "t",
+                        original.transpose(0, 1),
+                        "one",
+                        original.select(0, 0).select(0, 1),
+                        "none",
                         Torch.empty(type, Device.CPU, 0, 2)));
                 try (PyTorchFile read = PyTorchFile.open(file);
                         TensorScope inner = TensorScope.open()) {
                     assertEquals(type, read.view("t").dtype());
                     assertEquals(Shape.of(3, 2), read.view("t").shape());
-                    assertArrayEquals(new double[] {0, 0, 1, 1, 1, 1}, read.view("t").toDoubleArray());
+                    assertArrayEquals(
+                            new double[] {0, 0, 1, 1, 1, 1}, read.view("t").toDoubleArray());
                     assertEquals(Shape.of(), read.view("one").shape());
                     assertEquals(1, read.view("one").item());
                     assertEquals(Shape.of(0, 2), read.view("none").shape());
@@ -173,9 +210,12 @@ class PyTorchWriterTest {
             assertArrayEquals(first, Files.readAllBytes(file));
             try (PyTorchFile read = PyTorchFile.open(file);
                     TensorScope inner = TensorScope.open()) {
-                assertEquals(List.copyOf(tensors.keySet()), List.copyOf(read.entries().keySet()));
+                assertEquals(
+                        List.copyOf(tensors.keySet()),
+                        List.copyOf(read.entries().keySet()));
                 assertEquals(299, read.view("blocks.299.weight").mean().item());
-                assertEquals(0, read.view("large").ne(Torch.arange(300_000)).sum().item());
+                assertEquals(
+                        0, read.view("large").ne(Torch.arange(300_000)).sum().item());
             }
         }
     }
@@ -187,14 +227,21 @@ class PyTorchWriterTest {
             Path file = write(Map.of("w", Torch.zeros(1)));
             byte[] before = Files.readAllBytes(file);
             Tensor one = Torch.zeros(1);
-            assertThrows(IllegalArgumentException.class, () -> PyTorchWriter.write(file, List.of(outgoing("a", one), outgoing("a", one))));
-            assertThrows(IllegalArgumentException.class, () -> PyTorchWriter.write(file, List.of(outgoing("ema", one),
-                    outgoing("ema.a", one))));
+            assertThrows(
+                    IllegalArgumentException.class,
+                    () -> PyTorchWriter.write(file, List.of(outgoing("a", one), outgoing("a", one))));
+            assertThrows(
+                    IllegalArgumentException.class,
+                    () -> PyTorchWriter.write(file, List.of(outgoing("ema", one), outgoing("ema.a", one))));
             Deferred liar = new Deferred("a", DType.FLOAT32, Shape.of(2), () -> one);
             assertThrows(IllegalStateException.class, () -> PyTorchWriter.write(file, List.of(liar)));
-            assertThrows(IllegalArgumentException.class, () -> TensorFile.write(folder.resolve("a.npz"), Map.of(), List.of()));
+            assertThrows(
+                    IllegalArgumentException.class,
+                    () -> TensorFile.write(folder.resolve("a.npz"), Map.of(), List.of()));
             assertArrayEquals(before, Files.readAllBytes(file));
-            assertEquals(List.of("written.pt"), Arrays.asList(Objects.requireNonNull(folder.toFile().list())));
+            assertEquals(
+                    List.of("written.pt"),
+                    Arrays.asList(Objects.requireNonNull(folder.toFile().list())));
             assertFalse(Files.exists(folder.resolve("a.npz")));
         }
         assertEquals(live, NativeMemory.liveTensors());
@@ -218,7 +265,8 @@ class PyTorchWriterTest {
             assertEquals(Collections.nCopies(20, 0L), seen);
             try (TensorFile file = TensorFile.open(folder.resolve(name))) {
                 assertEquals(20, file.entries().size());
-                assertTrue(file.entries().values().stream().allMatch(entry -> entry.elements() == 1000 && entry.dtype() == DType.FLOAT16));
+                assertTrue(file.entries().values().stream()
+                        .allMatch(entry -> entry.elements() == 1000 && entry.dtype() == DType.FLOAT16));
             }
         }
         assertEquals(live, NativeMemory.liveTensors());

@@ -31,13 +31,51 @@ class SafetensorsFuzzTest {
     private static final List<DType> TYPES = List.of(DType.values());
     private static final Pattern NUMBER = Pattern.compile("\\d+");
     private static final Pattern PIECE = Pattern.compile("\"[^\"]*\"|[\\[\\]{}:,]");
-    private static final List<String> NUMBERS = List.of("0", "1", "-1", "1.5", "1e3", "00", "2147483648", "4294967296",
-            "9223372036854775807", "9223372036854775808", "18446744073709551615", "18446744073709551616", "9".repeat(60),
-            "1" + "0".repeat(2000), "null", "[]", "\"1\"");
-    private static final List<String> PIECES = List.of("\"dtype\"", "\"shape\"", "\"data_offsets\"", "\"__metadata__\"",
+    private static final List<String> NUMBERS = List.of(
+            "0",
+            "1",
+            "-1",
+            "1.5",
+            "1e3",
+            "00",
+            "2147483648",
+            "4294967296",
+            "9223372036854775807",
+            "9223372036854775808",
+            "18446744073709551615",
+            "18446744073709551616",
+            "9".repeat(60),
+            "1" + "0".repeat(2000),
+            "null",
+            "[]",
+            "\"1\"");
+    private static final List<String> PIECES = List.of(
+            "\"dtype\"",
+            "\"shape\"",
+            "\"data_offsets\"",
+            "\"__metadata__\"",
             "\"F32\"",
-            "\"F16\"", "\"I64\"", "\"Q4\"", "\"t0\"", "\"t1\"", "\"\\u0074\\u0030\"", "\"\\ud800\"", "[", "]", "{", "}", ":", ",",
-            "[[[[", "{\"a\":{\"a\":", "", " ", "\u0000", "//", "NaN", "true");
+            "\"F16\"",
+            "\"I64\"",
+            "\"Q4\"",
+            "\"t0\"",
+            "\"t1\"",
+            "\"\\u0074\\u0030\"",
+            "\"\\ud800\"",
+            "[",
+            "]",
+            "{",
+            "}",
+            ":",
+            ",",
+            "[[[[",
+            "{\"a\":{\"a\":",
+            "",
+            " ",
+            "\u0000",
+            "//",
+            "NaN",
+            "true");
 
     @Test
     void damagedFilesInMemory() throws SafetensorsException {
@@ -54,12 +92,31 @@ class SafetensorsFuzzTest {
         assertTrue(tally.accepted > CASES / 20, () -> "too few pass to test what passes: " + tally.accepted);
         assertTrue(tally.refused > CASES / 2, () -> "too few are damaged: " + tally.refused);
         assertTrue(tally.tensors > CASES / 20, () -> "too few tensors: " + tally.tensors);
-        for (String reason : List.of("not valid JSON", "Duplicate", "not UTF-8", "begins with byte", "follow",
+        for (String reason : List.of(
+                "not valid JSON",
+                "Duplicate",
+                "not UTF-8",
+                "begins with byte",
+                "follow",
                 "at most 100000000",
-                "text follows", "dtype is", "unexpected field", "is missing", "too large", "64-bit", "a whole number",
+                "text follows",
+                "dtype is",
+                "unexpected field",
+                "is missing",
+                "too large",
+                "64-bit",
+                "a whole number",
                 "begin <= end",
-                "beyond the", "span", "inside tensor", "that no tensor has", "more bytes", "an array", "__metadata__ ")) {
-            assertTrue(tally.reasons.stream().anyMatch(text -> text.contains(reason)), () -> "never refused for: " + reason);
+                "beyond the",
+                "span",
+                "inside tensor",
+                "that no tensor has",
+                "more bytes",
+                "an array",
+                "__metadata__ ")) {
+            assertTrue(
+                    tally.reasons.stream().anyMatch(text -> text.contains(reason)),
+                    () -> "never refused for: " + reason);
         }
     }
 
@@ -75,7 +132,9 @@ class SafetensorsFuzzTest {
                 tally.refuse(e);
             }
         }
-        assertTrue(tally.accepted > 10 && tally.refused > 100, () -> tally.accepted + " passed, " + tally.refused + " refused");
+        assertTrue(
+                tally.accepted > 10 && tally.refused > 100,
+                () -> tally.accepted + " passed, " + tally.refused + " refused");
     }
 
     /** Counts, and checks what passes. */
@@ -99,7 +158,8 @@ class SafetensorsFuzzTest {
             for (SafetensorsFile.Entry entry : file.entries().values()) {
                 tensors++;
                 assertTrue(UTF_8.newEncoder().canEncode(entry.name()), "the name is whole characters");
-                BigInteger expected = entry.shape().sizes().asList().stream().map(BigInteger::valueOf)
+                BigInteger expected = entry.shape().sizes().asList().stream()
+                        .map(BigInteger::valueOf)
                         .reduce(BigInteger.valueOf(entry.dtype().bytes()), BigInteger::multiply);
                 var bytes = file.bytes(entry.name());
                 assertEquals(expected, BigInteger.valueOf(bytes.byteSize()), entry.name());
@@ -127,8 +187,8 @@ class SafetensorsFuzzTest {
             int rows = random.nextInt(4);
             int columns = 1 + random.nextInt(3);
             int end = data + rows * columns * type.bytes();
-            entries.add(SafetensorsSamples.entry("t" + i, type.safetensorsName(), "[" + rows + "," + columns + "]",
-                    "[" + data + "," + end + "]"));
+            entries.add(SafetensorsSamples.entry(
+                    "t" + i, type.safetensorsName(), "[" + rows + "," + columns + "]", "[" + data + "," + end + "]"));
             data = end;
         }
         if (random.nextBoolean()) {

@@ -26,7 +26,8 @@ class SafetensorsRefusalTest {
     private static final String RIGHT = "{" + entry("w", "F32", "[2,3]", "[0,24]") + "}";
 
     private static void refused(byte[] file, String... parts) {
-        SafetensorsException e = assertThrows(SafetensorsException.class, () -> inMemory(file).close());
+        SafetensorsException e =
+                assertThrows(SafetensorsException.class, () -> inMemory(file).close());
         String message = String.valueOf(e.getMessage());
         assertTrue(message.startsWith("test.safetensors: "), message);
         for (String part : parts) {
@@ -62,7 +63,10 @@ class SafetensorsRefusalTest {
 
     @Test
     void headerLength() {
-        refused(withLength(1000), "given as 1000 bytes", "only " + (RIGHT.length() + 24) + " follow",
+        refused(
+                withLength(1000),
+                "given as 1000 bytes",
+                "only " + (RIGHT.length() + 24) + " follow",
                 "truncated, fetch it again");
         refused(withLength(100_000_001), "given as 100000001 bytes", "at most 100000000");
         refused(withLength(-1), "given as 18446744073709551615 bytes", "at most 100000000", "not a safetensors file");
@@ -82,10 +86,23 @@ class SafetensorsRefusalTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"{", "{]", "{\"w\"}", "{\"w\":}", "{\"__metadata__\":{},}", "{'w':{}}", "{\"w\":nul}", "{//\n}",
-            "{\"w\\x\":{}}",
-        "{\"w\":{\"shape\":[01]}}", "{\"w\":{\"shape\":[+1]}}", "{\"w\":{\"shape\":[1,]}}", "{\"w\":{\"shape\":[NaN]}}",
-        "{\u0000}"})
+    @ValueSource(
+            strings = {
+                "{",
+                "{]",
+                "{\"w\"}",
+                "{\"w\":}",
+                "{\"__metadata__\":{},}",
+                "{'w':{}}",
+                "{\"w\":nul}",
+                "{//\n}",
+                "{\"w\\x\":{}}",
+                "{\"w\":{\"shape\":[01]}}",
+                "{\"w\":{\"shape\":[+1]}}",
+                "{\"w\":{\"shape\":[1,]}}",
+                "{\"w\":{\"shape\":[NaN]}}",
+                "{\u0000}"
+            })
     void json(String header) {
         refused(header, "the header is not valid JSON: ", "(at character ", "one JSON object with every name once");
     }
@@ -99,7 +116,10 @@ class SafetensorsRefusalTest {
     @ParameterizedTest
     @ValueSource(strings = {"x", "}", "{}", " {}", "\u0000", ",", " 1", "\"\""})
     void trailingText(String tail) {
-        refused(RIGHT + tail, "text follows the header's JSON object at character " + RIGHT.length(), "nothing but spaces");
+        refused(
+                RIGHT + tail,
+                "text follows the header's JSON object at character " + RIGHT.length(),
+                "nothing but spaces");
     }
 
     @Test
@@ -120,7 +140,9 @@ class SafetensorsRefusalTest {
         String header = "{" + entry("w", type, "[2,3]", "[0,24]") + "," + entry("v", "F32", "[1]", "[24,28]") + "}";
         try (SafetensorsFile file = inMemory(file(header, 28))) {
             assertEquals(Set.of("v"), file.entries().keySet());
-            assertTrue(file.unreadable().getOrDefault("w", "").contains("type " + type + ", shape [2, 3]"), file.unreadable().toString());
+            assertTrue(
+                    file.unreadable().getOrDefault("w", "").contains("type " + type + ", shape [2, 3]"),
+                    file.unreadable().toString());
             IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> file.bytes("w"));
             assertTrue(String.valueOf(e.getMessage()).contains(type), e.getMessage());
         }
@@ -130,24 +152,47 @@ class SafetensorsRefusalTest {
     @ParameterizedTest
     @ValueSource(strings = {"f32", "", "F 8", "8F"})
     void unknownType(String type) {
-        refused("{" + entry("w", type, "[2,3]", "[0,24]") + "}", "tensor 'w'", "dtype is '" + type + "'",
+        refused(
+                "{" + entry("w", type, "[2,3]", "[0,24]") + "}",
+                "tensor 'w'",
+                "dtype is '" + type + "'",
                 "one of BF16, BOOL, F16,");
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"-1", "-0", "1.5", "2.0", "1e3", "9223372036854775808", "18446744073709551616", "\"2\"", "null",
-            "true"})
+    @ValueSource(
+            strings = {
+                "-1",
+                "-0",
+                "1.5",
+                "2.0",
+                "1e3",
+                "9223372036854775808",
+                "18446744073709551616",
+                "\"2\"",
+                "null",
+                "true"
+            })
     void badNumber(String number) {
         String shown = "holds '" + number.replace("\"", "") + "'";
-        refused("{" + entry("w", "F32", "[" + number + ",3]", "[0,24]") + "}", "tensor 'w'", "shape " + shown,
+        refused(
+                "{" + entry("w", "F32", "[" + number + ",3]", "[0,24]") + "}",
+                "tensor 'w'",
+                "shape " + shown,
                 "a whole number from 0 to");
         refused("{" + entry("w", "F32", "[2,3]", "[0," + number + "]") + "}", "tensor 'w'", "data_offsets " + shown);
     }
 
     @Test
     void hugeNumbers() {
-        refused("{" + entry("w", "F32", "[" + "9".repeat(50) + "]", "[0,24]") + "}", "tensor 'w'", "which is too large");
-        refused("{" + entry("w", "F32", "[" + "9".repeat(5000) + "]", "[0,24]") + "}", "tensor 'w'", "Number value length");
+        refused(
+                "{" + entry("w", "F32", "[" + "9".repeat(50) + "]", "[0,24]") + "}",
+                "tensor 'w'",
+                "which is too large");
+        refused(
+                "{" + entry("w", "F32", "[" + "9".repeat(5000) + "]", "[0,24]") + "}",
+                "tensor 'w'",
+                "Number value length");
     }
 
     @Test
@@ -161,18 +206,34 @@ class SafetensorsRefusalTest {
 
     @Test
     void overflowingShape() {
-        for (String shape : new String[] {"[9223372036854775807]", "[4294967296,4294967296]", "[3037000500,3037000500,0]"}) {
+        for (String shape :
+                new String[] {"[9223372036854775807]", "[4294967296,4294967296]", "[3037000500,3037000500,0]"}) {
             refused("{" + entry("w", "F32", shape, "[0,24]") + "}", "tensor 'w'", shape.replace(",", ", "), "64-bit");
         }
     }
 
     @Test
     void offsets() {
-        refused("{" + entry("w", "F32", "[2,3]", "[24,0]") + "}", "tensor 'w'", "begin at 24 and end at 0", "begin <= end");
-        refused("{" + entry("w", "F32", "[2,3]", "[0,20]") + "}", "tensor 'w'", "span 20 bytes",
+        refused(
+                "{" + entry("w", "F32", "[2,3]", "[24,0]") + "}",
+                "tensor 'w'",
+                "begin at 24 and end at 0",
+                "begin <= end");
+        refused(
+                "{" + entry("w", "F32", "[2,3]", "[0,20]") + "}",
+                "tensor 'w'",
+                "span 20 bytes",
                 "24 for shape [2, 3] of float32");
-        refused("{" + entry("w", "F32", "[]", "[0,24]") + "}", "tensor 'w'", "span 24 bytes", "4 for shape [] of float32");
-        refused("{" + entry("w", "F32", "[7]", "[0,28]") + "}", "tensor 'w'", "end at 28, beyond the 24 bytes", "truncated");
+        refused(
+                "{" + entry("w", "F32", "[]", "[0,24]") + "}",
+                "tensor 'w'",
+                "span 24 bytes",
+                "4 for shape [] of float32");
+        refused(
+                "{" + entry("w", "F32", "[7]", "[0,28]") + "}",
+                "tensor 'w'",
+                "end at 28, beyond the 24 bytes",
+                "truncated");
         refused("{" + entry("w", "F32", "[2,3]", "[0]") + "}", "tensor 'w'", "holds 1 numbers", "two");
         refused("{" + entry("w", "F32", "[2,3]", "[0,24,48]") + "}", "tensor 'w'", "holds 3 numbers", "two");
         refused("{" + entry("w", "F32", "6", "[0,24]") + "}", "tensor 'w'", "shape is '6'", "an array");
@@ -186,15 +247,28 @@ class SafetensorsRefusalTest {
 
     @Test
     void layout() {
-        refused("{" + entry("a", "U8", "[16]", "[0,16]") + "," + entry("b", "U8", "[16]", "[8,24]") + "}",
-                "tensor 'b'", "begin at 8, inside tensor 'a' which ends at 16", "do not overlap");
-        refused("{" + entry("b", "U8", "[24]", "[0,24]") + "," + entry("a", "U8", "[24]", "[0,24]") + "}", "inside tensor");
-        refused("{" + entry("a", "U8", "[0]", "[8,8]") + "," + entry("b", "U8", "[24]", "[0,24]") + "}", "tensor 'a'",
+        refused(
+                "{" + entry("a", "U8", "[16]", "[0,16]") + "," + entry("b", "U8", "[16]", "[8,24]") + "}",
+                "tensor 'b'",
+                "begin at 8, inside tensor 'a' which ends at 16",
+                "do not overlap");
+        refused(
+                "{" + entry("b", "U8", "[24]", "[0,24]") + "," + entry("a", "U8", "[24]", "[0,24]") + "}",
+                "inside tensor");
+        refused(
+                "{" + entry("a", "U8", "[0]", "[8,8]") + "," + entry("b", "U8", "[24]", "[0,24]") + "}",
+                "tensor 'a'",
                 "inside tensor 'b'");
-        refused("{" + entry("a", "U8", "[8]", "[0,8]") + "," + entry("b", "U8", "[8]", "[16,24]") + "}",
-                "tensor 'b'", "begin at 16, after 8 bytes that no tensor has", "without holes");
+        refused(
+                "{" + entry("a", "U8", "[8]", "[0,8]") + "," + entry("b", "U8", "[8]", "[16,24]") + "}",
+                "tensor 'b'",
+                "begin at 16, after 8 bytes that no tensor has",
+                "without holes");
         refused("{" + entry("b", "U8", "[16]", "[8,24]") + "}", "tensor 'b'", "after 8 bytes that no tensor has");
-        refused("{" + entry("a", "U8", "[16]", "[0,16]") + "}", "end at byte 16", "has 8 more bytes",
+        refused(
+                "{" + entry("a", "U8", "[16]", "[0,16]") + "}",
+                "end at byte 16",
+                "has 8 more bytes",
                 "end with the last tensor");
         refused("{}", "end at byte 0", "has 24 more bytes");
     }
@@ -211,7 +285,10 @@ class SafetensorsRefusalTest {
 
     @Test
     void fields() {
-        refused(RIGHT.replace("\"dtype\"", "\"extra\":1,\"dtype\""), "tensor 'w'", "unexpected field 'extra'",
+        refused(
+                RIGHT.replace("\"dtype\"", "\"extra\":1,\"dtype\""),
+                "tensor 'w'",
+                "unexpected field 'extra'",
                 "exactly the fields");
         refused(RIGHT.replace("\"dtype\":\"F32\",", ""), "tensor 'w'", "field dtype is missing", "exactly the fields");
         refused(RIGHT.replace("\"shape\":[2,3],", ""), "tensor 'w'", "field shape is missing");
@@ -224,20 +301,33 @@ class SafetensorsRefusalTest {
     void manyDimensions() {
         String ones = "1" + ",1".repeat(63);
         assertEquals(64, ones.split(",").length);
-        refused("{" + entry("w", "F32", "[" + ones + ",1]", "[0,24]") + "}", "tensor 'w'", "shape holds more than 64 numbers");
-        refused("{" + entry("w", "F32", "[1]", "[" + ones + ",1]") + "}", "tensor 'w'",
+        refused(
+                "{" + entry("w", "F32", "[" + ones + ",1]", "[0,24]") + "}",
+                "tensor 'w'",
+                "shape holds more than 64 numbers");
+        refused(
+                "{" + entry("w", "F32", "[1]", "[" + ones + ",1]") + "}",
+                "tensor 'w'",
                 "data_offsets holds more than 64 numbers");
-        refused("{" + entry("w", "F32", "[" + ones + "]", "[0,24]") + "}", "tensor 'w'", "span 24 bytes", "expected 4 for shape");
+        refused(
+                "{" + entry("w", "F32", "[" + ones + "]", "[0,24]") + "}",
+                "tensor 'w'",
+                "span 24 bytes",
+                "expected 4 for shape");
     }
 
     @Test
     void namesFromTheFileCannotBreakTheMessage() {
         String name = "n\\n\\u001b[31m" + "x".repeat(5000);
-        SafetensorsException e = assertThrows(SafetensorsException.class,
-                () -> inMemory(file("{" + entry(name, "f99", "[6]", "[0,24]") + "}", 24)).close());
+        SafetensorsException e = assertThrows(
+                SafetensorsException.class,
+                () -> inMemory(file("{" + entry(name, "f99", "[6]", "[0,24]") + "}", 24))
+                        .close());
         assertShortLine(String.valueOf(e.getMessage()));
-        SafetensorsException twice = assertThrows(SafetensorsException.class,
-                () -> inMemory(file("{\"__metadata__\":{\"" + name + "\":\"\",\"" + name + "\":\"\"}}", 0)).close());
+        SafetensorsException twice = assertThrows(
+                SafetensorsException.class,
+                () -> inMemory(file("{\"__metadata__\":{\"" + name + "\":\"\",\"" + name + "\":\"\"}}", 0))
+                        .close());
         assertShortLine(String.valueOf(twice.getMessage()));
     }
 
@@ -249,12 +339,17 @@ class SafetensorsRefusalTest {
     @Test
     void notAFile(@TempDir Path folder) throws IOException {
         Path missing = folder.resolve("missing.safetensors");
-        NoSuchFileException absent = assertThrows(NoSuchFileException.class, () -> SafetensorsFile.open(missing).close());
-        assertTrue(String.valueOf(absent.getMessage()).contains(missing + ": there is no such file"), absent.getMessage());
-        IOException e = assertThrows(IOException.class, () -> SafetensorsFile.open(folder).close());
+        NoSuchFileException absent = assertThrows(
+                NoSuchFileException.class, () -> SafetensorsFile.open(missing).close());
+        assertTrue(
+                String.valueOf(absent.getMessage()).contains(missing + ": there is no such file"), absent.getMessage());
+        IOException e = assertThrows(
+                IOException.class, () -> SafetensorsFile.open(folder).close());
         assertTrue(String.valueOf(e.getMessage()).contains(folder + " is not a regular file"), e.getMessage());
         Path empty = Files.createFile(folder.resolve("empty.safetensors"));
-        SafetensorsException nothing = assertThrows(SafetensorsException.class, () -> SafetensorsFile.open(empty).close());
-        assertTrue(String.valueOf(nothing.getMessage()).startsWith(empty + ": the file is empty"), nothing.getMessage());
+        SafetensorsException nothing = assertThrows(
+                SafetensorsException.class, () -> SafetensorsFile.open(empty).close());
+        assertTrue(
+                String.valueOf(nothing.getMessage()).startsWith(empty + ": the file is empty"), nothing.getMessage());
     }
 }

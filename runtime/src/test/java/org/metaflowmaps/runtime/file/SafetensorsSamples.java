@@ -10,8 +10,7 @@ import java.nio.ByteOrder;
 
 /** Safetensors files made by hand, right and wrong ones. */
 final class SafetensorsSamples {
-    private SafetensorsSamples() {
-    }
+    private SafetensorsSamples() {}
 
     /** A file of a header and that many bytes of data, which count 0, 1, 2, ... */
     static byte[] file(String header, int dataBytes) {
@@ -29,7 +28,8 @@ final class SafetensorsSamples {
 
     /** A tensor's description. */
     static String entry(String name, String dtype, String shape, String offsets) {
-        return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
+        return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets
+                + "}";
     }
 
     /** Opens a file held in memory; the caller closes it. */

@@ -21,9 +21,9 @@ import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.SafetensorsWriter.Item;
 
 /** A file that carries its own checksum tells any change of it. */
@@ -59,7 +59,8 @@ class SafetensorsSealTest {
         int place = text.indexOf("\"sha256\":\"") + 10;
         byte[] blank = file.clone();
         Arrays.fill(blank, place, place + 64, (byte) '0');
-        String expected = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(blank));
+        String expected =
+                HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(blank));
         assertEquals(expected, text.substring(place, place + 64));
         try (SafetensorsFile open = inMemory(file)) {
             assertTrue(open.isSealed());

@@ -35,8 +35,8 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.SafetensorsWriter.Item;
 
 class SafetensorsWriterTest {
@@ -74,8 +74,8 @@ class SafetensorsWriterTest {
     @Test
     void whatIsWrittenIsRead() throws IOException {
         Path path = folder.resolve("all.safetensors");
-        Map<String, String> metadata = Map.of("config", "{\"width\": 32}", "пояснение", "line\nbreak \"quoted\" \\ \u0007 🎲",
-                "", "");
+        Map<String, String> metadata =
+                Map.of("config", "{\"width\": 32}", "пояснение", "line\nbreak \"quoted\" \\ \u0007 🎲", "", "");
         List<Item> items = everything();
         SafetensorsWriter.write(path, metadata, items);
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
@@ -90,10 +90,16 @@ class SafetensorsWriterTest {
                 assertTrue(file.aligned(item.name()), item.name());
                 assertArrayEquals(item.bytes().toArray(ValueLayout.JAVA_BYTE), bytes(file, item.name()), item.name());
             }
-            List<Integer> sizes = file.entries().values().stream().map(entry -> entry.dtype().bytes()).toList();
+            List<Integer> sizes = file.entries().values().stream()
+                    .map(entry -> entry.dtype().bytes())
+                    .toList();
             assertEquals(sizes.stream().sorted((a, b) -> b - a).toList(), sizes);
-            assertEquals(List.of("int64.one", "int64.empty", "int64.matrix"),
-                    file.entries().keySet().stream().filter(name -> name.startsWith("int64")).toList(), "the given order stays");
+            assertEquals(
+                    List.of("int64.one", "int64.empty", "int64.matrix"),
+                    file.entries().keySet().stream()
+                            .filter(name -> name.startsWith("int64"))
+                            .toList(),
+                    "the given order stays");
         }
     }
 
@@ -103,7 +109,8 @@ class SafetensorsWriterTest {
         List<Item> items = everything();
         String digest = SafetensorsWriter.write(path, Map.of("b", "2", "a", "1"), items);
         byte[] file = Files.readAllBytes(path);
-        assertEquals(HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(file)), digest);
+        assertEquals(
+                HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(file)), digest);
 
         long length = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).getLong();
         assertEquals(0, length % 8);
@@ -121,8 +128,10 @@ class SafetensorsWriterTest {
             assertEquals(item.shape().toString().replaceAll("[\\[\\] ]", ""), matcher.group(3));
             assertEquals(reached, Long.parseLong(matcher.group(4)));
             reached = Long.parseLong(matcher.group(5));
-            assertArrayEquals(item.bytes().toArray(ValueLayout.JAVA_BYTE),
-                    Arrays.copyOfRange(file, data + Integer.parseInt(matcher.group(4)), data + Math.toIntExact(reached)));
+            assertArrayEquals(
+                    item.bytes().toArray(ValueLayout.JAVA_BYTE),
+                    Arrays.copyOfRange(
+                            file, data + Integer.parseInt(matcher.group(4)), data + Math.toIntExact(reached)));
         }
         assertTrue(left.isEmpty(), () -> "not found: " + left.keySet());
         assertEquals(file.length, data + reached);
@@ -139,8 +148,12 @@ class SafetensorsWriterTest {
             byte[] raw = random(5, 3_500_001);
             MemorySegment outside = arena.allocate(raw.length);
             outside.copyFrom(MemorySegment.ofArray(raw));
-            SafetensorsWriter.write(path, Map.of(), List.of(new Item("raw", DType.UINT8, Shape.of(raw.length), outside),
-                    new Item("floats", DType.FLOAT32, Shape.of(700, 1000), MemorySegment.ofArray(floats))));
+            SafetensorsWriter.write(
+                    path,
+                    Map.of(),
+                    List.of(
+                            new Item("raw", DType.UINT8, Shape.of(raw.length), outside),
+                            new Item("floats", DType.FLOAT32, Shape.of(700, 1000), MemorySegment.ofArray(floats))));
             try (SafetensorsFile file = SafetensorsFile.open(path)) {
                 assertArrayEquals(raw, bytes(file, "raw"));
                 assertArrayEquals(floats, file.bytes("floats").toArray(ValueLayout.JAVA_FLOAT));
@@ -158,16 +171,30 @@ class SafetensorsWriterTest {
         }
         Path one = folder.resolve("1");
         Path two = folder.resolve("2");
-        assertEquals(SafetensorsWriter.write(one, forward, everything()), SafetensorsWriter.write(two, backward, everything()));
+        assertEquals(
+                SafetensorsWriter.write(one, forward, everything()),
+                SafetensorsWriter.write(two, backward, everything()));
         assertEquals(-1, Files.mismatch(one, two));
     }
 
     @Test
     void unusualNamesSurvive() throws IOException {
         Path path = folder.resolve("names.safetensors");
-        List<String> names = List.of("", "a/b.c", "\"quoted\"", "back\\slash", "tab\t", "\u0000", "层.權重", "🎲", "_metadata_",
+        List<String> names = List.of(
+                "",
+                "a/b.c",
+                "\"quoted\"",
+                "back\\slash",
+                "tab\t",
+                "\u0000",
+                "层.權重",
+                "🎲",
+                "_metadata_",
                 "long".repeat(50_000));
-        SafetensorsWriter.write(path, Map.of(), names.stream().map(name -> item(name, DType.BOOL, new byte[1])).toList());
+        SafetensorsWriter.write(
+                path,
+                Map.of(),
+                names.stream().map(name -> item(name, DType.BOOL, new byte[1])).toList());
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
             assertEquals(names, List.copyOf(file.entries().keySet()));
         }
@@ -175,24 +202,36 @@ class SafetensorsWriterTest {
 
     @Test
     void wrongItemsAreRefused() {
-        assertRefused("tensor 'w' of shape [2] of float32 was given 7 bytes: expected 8", () -> item("w", DType.FLOAT32,
-                new byte[7], 2L));
+        assertRefused(
+                "tensor 'w' of shape [2] of float32 was given 7 bytes: expected 8",
+                () -> item("w", DType.FLOAT32, new byte[7], 2L));
         assertRefused("was given 0 bytes: expected 4", () -> item("w", DType.FLOAT32, new byte[0]));
         assertRefused("[-1, -1] has a negative size", () -> item("w", DType.FLOAT32, new byte[4], -1L, -1L));
-        assertRefused("[4611686018427387904, 2] has more elements than memory can hold", () -> item("w", DType.UINT8, new byte[0], 1L << 62, 2L));
-        assertRefused("at most 64 sizes",
-                () -> item("w", DType.UINT8, new byte[1], Collections.nCopies(65, 1L).toArray(Long[]::new)));
+        assertRefused(
+                "[4611686018427387904, 2] has more elements than memory can hold",
+                () -> item("w", DType.UINT8, new byte[0], 1L << 62, 2L));
+        assertRefused(
+                "at most 64 sizes",
+                () -> item(
+                        "w",
+                        DType.UINT8,
+                        new byte[1],
+                        Collections.nCopies(65, 1L).toArray(Long[]::new)));
         assertRefused("cannot be named __metadata__", () -> item("__metadata__", DType.UINT8, new byte[1]));
         assertRefused("half a surrogate pair", () -> item("\ud800", DType.UINT8, new byte[1]));
         Item w = item("w", DType.UINT8, new byte[1]);
-        assertRefused("two tensors are named 'w'", () -> SafetensorsWriter.write(folder.resolve("x"), Map.of(), List.of(w, w)));
-        assertRefused("half a surrogate pair", () -> SafetensorsWriter.write(folder.resolve("x"), Map.of("k", "\udc00"),
-                List.of(w)));
+        assertRefused(
+                "two tensors are named 'w'",
+                () -> SafetensorsWriter.write(folder.resolve("x"), Map.of(), List.of(w, w)));
+        assertRefused(
+                "half a surrogate pair",
+                () -> SafetensorsWriter.write(folder.resolve("x"), Map.of("k", "\udc00"), List.of(w)));
         assertFalse(Files.exists(folder.resolve("x")));
     }
 
     private static void assertRefused(String part, Executable action) {
-        String message = String.valueOf(assertThrows(IllegalArgumentException.class, action).getMessage());
+        String message = String.valueOf(
+                assertThrows(IllegalArgumentException.class, action).getMessage());
         assertTrue(message.contains(part), message);
     }
 
@@ -205,8 +244,9 @@ class SafetensorsWriterTest {
         try (Arena arena = Arena.ofConfined()) {
             dead = new Item("dead", DType.UINT8, Shape.of(3_000_000), arena.allocate(3_000_000));
         }
-        assertThrows(IllegalStateException.class, () -> SafetensorsWriter.write(path, Map.of(),
-                List.of(item("w", DType.INT64, new byte[8]), dead)));
+        assertThrows(
+                IllegalStateException.class,
+                () -> SafetensorsWriter.write(path, Map.of(), List.of(item("w", DType.INT64, new byte[8]), dead)));
         assertArrayEquals(old, Files.readAllBytes(path));
         try (Stream<Path> files = Files.list(folder)) {
             assertEquals(List.of(path), files.toList());
@@ -220,7 +260,9 @@ class SafetensorsWriterTest {
         byte[] before = Files.readAllBytes(path);
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
             file.bytes("float32.matrix").fill((byte) 0x55);
-            assertEquals((byte) 0x55, file.bytes("float32.matrix").get(ValueLayout.JAVA_BYTE, 59),
+            assertEquals(
+                    (byte) 0x55,
+                    file.bytes("float32.matrix").get(ValueLayout.JAVA_BYTE, 59),
                     "this view sees what was written");
             assertArrayEquals(before, Files.readAllBytes(path));
         }
@@ -256,15 +298,18 @@ class SafetensorsWriterTest {
     @Test
     void misalignmentIsTold() throws IOException {
         String header = "{" + SafetensorsSamples.entry("byte", "U8", "[4]", "[0,4]") + ","
-                + SafetensorsSamples.entry("four", "F32", "[1]", "[4,8]") + "," + SafetensorsSamples.entry("wide", "I64", "[1]",
-                "[8,16]")
-                + "," + SafetensorsSamples.entry("odd", "U8", "[1]", "[16,17]") + "," + SafetensorsSamples.entry("half", "F16",
-                "[1]", "[17,19]")
+                + SafetensorsSamples.entry("four", "F32", "[1]", "[4,8]") + ","
+                + SafetensorsSamples.entry("wide", "I64", "[1]", "[8,16]")
+                + "," + SafetensorsSamples.entry("odd", "U8", "[1]", "[16,17]") + ","
+                + SafetensorsSamples.entry("half", "F16", "[1]", "[17,19]")
                 + "}";
         String padded = header + " ".repeat(4 + (8 - header.length() % 8) % 8);
         try (SafetensorsFile file = SafetensorsSamples.inMemory(SafetensorsSamples.file(padded, 19))) {
-            assertEquals(List.of(true, true, false, true, false), file.entries().keySet().stream().map(file::aligned).toList());
-            assertArrayEquals(new byte[] {8, 9, 10, 11, 12, 13, 14, 15}, bytes(file, "wide"), "bytes are served all the same");
+            assertEquals(
+                    List.of(true, true, false, true, false),
+                    file.entries().keySet().stream().map(file::aligned).toList());
+            assertArrayEquals(
+                    new byte[] {8, 9, 10, 11, 12, 13, 14, 15}, bytes(file, "wide"), "bytes are served all the same");
         }
     }
 
@@ -286,12 +331,14 @@ class SafetensorsWriterTest {
     }
 
     @Test
-    @EnabledOnOs(value = {OS.LINUX, OS.MAC}, disabledReason = "needs files with holes, not 3 GB of zeros")
+    @EnabledOnOs(
+            value = {OS.LINUX, OS.MAC},
+            disabledReason = "needs files with holes, not 3 GB of zeros")
     void filesBeyondTwoGigabytesAreMapped() throws IOException {
         Path path = folder.resolve("sparse.safetensors");
         long count = 3L << 30;
-        byte[] head = SafetensorsSamples.file("{" + SafetensorsSamples.entry("big", "U8", "[" + count + "]", "[0," + count
-                + "]") + "}", 0);
+        byte[] head = SafetensorsSamples.file(
+                "{" + SafetensorsSamples.entry("big", "U8", "[" + count + "]", "[0," + count + "]") + "}", 0);
         try (RandomAccessFile raw = new RandomAccessFile(path.toFile(), "rw")) {
             raw.write(head);
             raw.setLength(head.length + count);

@@ -24,7 +24,8 @@ class ShardedFileTest {
             String header = "{" + SafetensorsSamples.entry(name, "U8", "[3]", "[0,3]") + "}";
             Files.write(folder.resolve(name + ".safetensors"), SafetensorsSamples.file(header, 3));
         }
-        return Files.writeString(folder.resolve("model.safetensors.index.json"),
+        return Files.writeString(
+                folder.resolve("model.safetensors.index.json"),
                 "{\"weight_map\":{\"a\":\"a.safetensors\",\"b\":\"b.safetensors\"}}");
     }
 
@@ -33,14 +34,17 @@ class ShardedFileTest {
         Path index = twoShards();
         List<TensorFile> opened = new ArrayList<>();
         Error error = new StackOverflowError("while the second shard is read");
-        Error thrown = assertThrows(StackOverflowError.class, () -> ShardedFile.open(index, file -> {
-            if (!opened.isEmpty()) {
-                throw error;
-            }
-            TensorFile shard = TensorFile.openOne(file);
-            opened.add(shard);
-            return shard;
-        }).close());
+        Error thrown = assertThrows(
+                StackOverflowError.class,
+                () -> ShardedFile.open(index, file -> {
+                            if (!opened.isEmpty()) {
+                                throw error;
+                            }
+                            TensorFile shard = TensorFile.openOne(file);
+                            opened.add(shard);
+                            return shard;
+                        })
+                        .close());
         assertSame(error, thrown);
         assertEquals(1, opened.size());
         assertThrows(IllegalStateException.class, () -> opened.getFirst().view("a"));

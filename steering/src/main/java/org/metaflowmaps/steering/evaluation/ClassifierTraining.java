@@ -17,10 +17,10 @@ import org.metaflowmaps.training.Checkpoints;
 import org.metaflowmaps.training.RunListener;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.TrainerSettings;
-import org.metaflowmaps.training.data.Loader;
-import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
+import org.metaflowmaps.training.data.Loader;
+import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.optim.AdamW;
 
@@ -66,23 +66,32 @@ public record ClassifierTraining(int epochs, long seed) {
      * @return the number of test images that the written weights classify right
      * @throws IOException if the file cannot be written
      */
-    public long run(LabelledImages images, LabelledImages test, Device device, Path file, Listener listener) throws IOException {
+    public long run(LabelledImages images, LabelledImages test, Device device, Path file, Listener listener)
+            throws IOException {
         try (RandomSource random = RandomSource.seeded(seed, device);
                 TrainingData data = new Loader(new ImageData(images), seed, Reading.of(0), device);
                 FashionClassifier classifier = FashionClassifier.initialised(device, random);
                 AdamW optimizer = new AdamW(classifier.parameters(), 0.9, 0.99, 1e-8, WEIGHT_DECAY)) {
             long batches = Math.ceilDiv(images.count(), BATCH);
             double steps = (double) epochs * batches;
-            TrainerSettings settings = TrainerSettings.of(epochs * batches, BATCH, step -> LEARNING_RATE * share((step + 1) / steps));
+            TrainerSettings settings =
+                    TrainerSettings.of(epochs * batches, BATCH, step -> LEARNING_RATE * share((step + 1) / steps));
             Epochs told = new Epochs(classifier, test, device, batches, epochs, listener);
-            try (Trainer<TrainingData.Batch> trainer = new Trainer<>(new CrossEntropy(classifier, SMOOTHING), data, List.of(optimizer), null,
-                    settings, Checkpoints.NONE)) {
+            try (Trainer<TrainingData.Batch> trainer = new Trainer<>(
+                    new CrossEntropy(classifier, SMOOTHING),
+                    data,
+                    List.of(optimizer),
+                    null,
+                    settings,
+                    Checkpoints.NONE)) {
                 trainer.run(told);
             }
             long correct = told.correct;
             Map<String, String> description = new LinkedHashMap<>();
-            description.put("command", String.format(Locale.ROOT, "mfm classifier --data DIR --out FILE --epochs %d --seed %d",
-                    epochs, seed));
+            description.put(
+                    "command",
+                    String.format(
+                            Locale.ROOT, "mfm classifier --data DIR --out FILE --epochs %d --seed %d", epochs, seed));
             description.put("trained_on", images.count() + " images");
             description.put("test_images", Integer.toString(test.count()));
             description.put(FashionClassifier.CORRECT, Long.toString(correct));
@@ -107,7 +116,13 @@ public record ClassifierTraining(int epochs, long seed) {
         private double loss;
         private long correct;
 
-        Epochs(FashionClassifier classifier, LabelledImages test, Device device, long batches, int epochs, Listener listener) {
+        Epochs(
+                FashionClassifier classifier,
+                LabelledImages test,
+                Device device,
+                long batches,
+                int epochs,
+                Listener listener) {
             this.classifier = classifier;
             this.test = test;
             this.device = device;
@@ -139,8 +154,12 @@ public record ClassifierTraining(int epochs, long seed) {
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.inference()) {
                 int to = Math.min(count, from + CHUNK);
-                Tensor guess = classifier.logits(classifier.features(ImageData.items(images, from, to, device))).argmax(1);
-                correct += (long) guess.eq(ImageData.labels(images, from, to, device)).sum().item();
+                Tensor guess = classifier
+                        .logits(classifier.features(ImageData.items(images, from, to, device)))
+                        .argmax(1);
+                correct += (long) guess.eq(ImageData.labels(images, from, to, device))
+                        .sum()
+                        .item();
             }
         }
         return correct;

@@ -27,7 +27,8 @@ record CrossEntropy(FashionClassifier classifier, double smoothing) implements O
     @Override
     public List<Loss> losses(TrainingData.Batch batch) {
         return List.of(new Loss(NAME, () -> {
-            Tensor loss = Torch.crossEntropy(classifier.logits(classifier.features(batch.items())), batch.labels(), smoothing);
+            Tensor loss = Torch.crossEntropy(
+                    classifier.logits(classifier.features(batch.items())), batch.labels(), smoothing);
             return new LossValue(loss, loss.detach());
         }));
     }

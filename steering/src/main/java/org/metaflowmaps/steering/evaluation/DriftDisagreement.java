@@ -28,8 +28,8 @@ import org.metaflowmaps.steering.PosteriorEvaluation;
  * @param startToDraws difference of the second and the third way
  * @param chance the third way's own error by the number of its draws: how large differences to it are for a perfect map
  */
-public record DriftDisagreement(double time, double drift, double emptyToStart, double emptyToDraws, double startToDraws,
-        double chance) {
+public record DriftDisagreement(
+        double time, double drift, double emptyToStart, double emptyToDraws, double startToDraws, double chance) {
     /** Items evaluated at once. */
     private static final int CHUNK = 64;
 
@@ -44,13 +44,15 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
      * @param random draws all noise
      * @throws IllegalArgumentException if one of these is out of its range
      */
-    public static DriftDisagreement of(MetaFlowMap map, Tensor items, Condition condition, double time, int draws,
-            RandomSource random) {
-        Preconditions.checkArgument(map.isContextual(),
+    public static DriftDisagreement of(
+            MetaFlowMap map, Tensor items, Condition condition, double time, int draws, RandomSource random) {
+        Preconditions.checkArgument(
+                map.isContextual(),
                 "drift disagreement: this map is one of a flow, without contexts, and has one drift only");
-        Preconditions.checkArgument(time >= 0 && time < 1, "drift disagreement: time %s, expected at least 0 and below 1", time);
-        Preconditions.checkArgument(draws >= 2 && draws % 2 == 0,
-                "drift disagreement: %s draws, expected an even number from 2 on", draws);
+        Preconditions.checkArgument(
+                time >= 0 && time < 1, "drift disagreement: time %s, expected at least 0 and below 1", time);
+        Preconditions.checkArgument(
+                draws >= 2 && draws % 2 == 0, "drift disagreement: %s draws, expected an even number from 2 on", draws);
         Preconditions.checkArgument(items.size(0) > 0, "drift disagreement: no items, expected at least one");
         double[] sums = new double[5];
         for (long from = 0; from < items.size(0); from += CHUNK) {
@@ -60,7 +62,8 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
                 Condition given = map.classes() == 0 ? Condition.none() : condition.slice(from, count);
                 Context context = PosteriorEvaluation.noised(items.narrow(0, from, count), given, time, random);
                 Tensor empty = at(new NetworkDrift(map), context);
-                Tensor start = at(new StartDrift(map, random.normal(context.state().shape())), context);
+                Tensor start =
+                        at(new StartDrift(map, random.normal(context.state().shape())), context);
                 // Two halves of the draws, whose difference tells how far off their mean is.
                 Tensor half = at(new DrawsDrift(map, draws / 2, random), context);
                 Tensor other = at(new DrawsDrift(map, draws / 2, random), context);
@@ -73,9 +76,13 @@ public record DriftDisagreement(double time, double drift, double emptyToStart, 
             }
         }
         double elements = items.numel();
-        return new DriftDisagreement(time, Math.sqrt(sums[0] / elements), Math.sqrt(sums[1] / elements),
+        return new DriftDisagreement(
+                time,
+                Math.sqrt(sums[0] / elements),
+                Math.sqrt(sums[1] / elements),
                 Math.sqrt(sums[2] / elements),
-                Math.sqrt(sums[3] / elements), Math.sqrt(sums[4] / elements));
+                Math.sqrt(sums[3] / elements),
+                Math.sqrt(sums[4] / elements));
     }
 
     private static Tensor at(Drift drift, Context context) {

@@ -1,6 +1,5 @@
 package org.metaflowmaps.steering.evaluation;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.io.InputStream;
@@ -16,6 +15,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -94,7 +94,8 @@ public final class FashionClassifier implements Network {
                 Files.delete(copy);
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("the classifier that comes with this library cannot be read: " + e.getMessage(), e);
+            throw new UncheckedIOException(
+                    "the classifier that comes with this library cannot be read: " + e.getMessage(), e);
         }
     }
 
@@ -114,7 +115,8 @@ public final class FashionClassifier implements Network {
                     Shape shape = parameter.getValue().shape();
                     if (found == null || !found.shape().equals(shape)) {
                         throw new IOException(file + " is not a classifier of this kind: " + parameter.getKey() + " is "
-                                + (found == null ? "missing" : "of shape " + found.shape()) + ", expected shape " + shape);
+                                + (found == null ? "missing" : "of shape " + found.shape()) + ", expected shape "
+                                + shape);
                     }
                     parameter.getValue().copy_(Safetensors.view(open, parameter.getKey()));
                 }
@@ -163,17 +165,30 @@ public final class FashionClassifier implements Network {
      * @throws IllegalArgumentException if the images are of another shape
      */
     public Tensor features(Tensor images) {
-        Preconditions.checkArgument(images.dim() == 4 && images.size(1) == 1 && images.size(2) == FashionMnist.SIZE
-                && images.size(3) == FashionMnist.SIZE,
-                "classifier: images are %s, expected a shape of (B, 1, %s, %s)", images, FashionMnist.SIZE, FashionMnist.SIZE);
+        Preconditions.checkArgument(
+                images.dim() == 4
+                        && images.size(1) == 1
+                        && images.size(2) == FashionMnist.SIZE
+                        && images.size(3) == FashionMnist.SIZE,
+                "classifier: images are %s, expected a shape of (B, 1, %s, %s)",
+                images,
+                FashionMnist.SIZE,
+                FashionMnist.SIZE);
         try (TensorScope scope = TensorScope.open()) {
             Tensor state = images;
             for (int i = 1; i < CHANNELS.length; i++) {
-                state = Torch.maxPool2d(Torch.conv2d(state, arena.get("conv" + i + ".weight"), arena.get("conv" + i + ".bias"),
-                        KERNEL / 2).relu(), POOL);
+                state = Torch.maxPool2d(
+                        Torch.conv2d(
+                                        state,
+                                        arena.get("conv" + i + ".weight"),
+                                        arena.get("conv" + i + ".bias"),
+                                        KERNEL / 2)
+                                .relu(),
+                        POOL);
             }
             Tensor flat = state.reshape(images.size(0), -1);
-            return scope.keep(Torch.linear(flat, arena.get("hidden.weight"), arena.get("hidden.bias")).relu());
+            return scope.keep(Torch.linear(flat, arena.get("hidden.weight"), arena.get("hidden.bias"))
+                    .relu());
         }
     }
 

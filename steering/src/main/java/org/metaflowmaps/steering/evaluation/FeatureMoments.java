@@ -25,7 +25,8 @@ public final class FeatureMoments {
      * @param width numbers per feature vector, 1 to 16,384
      */
     public FeatureMoments(int width) {
-        Preconditions.checkArgument(width >= 1 && width <= MOST, "feature moments: a width of %s, expected 1 to %s", width, MOST);
+        Preconditions.checkArgument(
+                width >= 1 && width <= MOST, "feature moments: a width of %s, expected 1 to %s", width, MOST);
         this.mean = new double[width];
         this.scatter = new double[width * width];
     }
@@ -38,9 +39,11 @@ public final class FeatureMoments {
      */
     public void add(Tensor features) {
         int width = mean.length;
-        Preconditions.checkArgument(features.dim() == 2 && features.size(1) == width,
+        Preconditions.checkArgument(
+                features.dim() == 2 && features.size(1) == width,
                 "feature moments: features are %s, expected a shape of (B, %s)",
-                features, width);
+                features,
+                width);
         long more = features.size(0);
         if (more == 0) {
             return;
@@ -55,7 +58,8 @@ public final class FeatureMoments {
             spread = centred.transpose(0, 1).matmul(centred).toDoubleArray();
         }
         for (double value : other) {
-            Preconditions.checkArgument(Double.isFinite(value),
+            Preconditions.checkArgument(
+                    Double.isFinite(value),
                     "feature moments: a feature is not finite, so the images are not: the samples have diverged");
         }
         long total = count + more;

@@ -29,9 +29,11 @@ public final class FrechetDistance {
      * @throws IllegalStateException if a set has fewer than two vectors
      */
     public static double between(FeatureMoments first, FeatureMoments second) {
-        Preconditions.checkArgument(first.width() == second.width(),
+        Preconditions.checkArgument(
+                first.width() == second.width(),
                 "Fréchet distance: features of widths %s and %s cannot be compared",
-                first.width(), second.width());
+                first.width(),
+                second.width());
         int width = first.width();
         double[] mean = first.mean();
         double[] otherMean = second.mean();
@@ -45,11 +47,20 @@ public final class FrechetDistance {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             Torch.Eigen eigen = Torch.linalgEigh(Torch.of(covariance, width, width));
-            Tensor root = eigen.vectors().mul(eigen.values().clampMin(0).sqrt()).matmul(eigen.vectors().transpose(0, 1));
-            Tensor product = root.matmul(Torch.of(otherCovariance, width, width)).matmul(root);
+            Tensor root = eigen.vectors()
+                    .mul(eigen.values().clampMin(0).sqrt())
+                    .matmul(eigen.vectors().transpose(0, 1));
+            Tensor product =
+                    root.matmul(Torch.of(otherCovariance, width, width)).matmul(root);
             // Rounding leaves it a little unsymmetric, and only one triangle would be read.
             Tensor symmetric = product.add(product.transpose(0, 1)).mul(0.5);
-            distance -= 2 * Torch.linalgEigh(symmetric).values().clampMin(0).sqrt().sum().item();
+            distance -= 2
+                    * Torch.linalgEigh(symmetric)
+                            .values()
+                            .clampMin(0)
+                            .sqrt()
+                            .sum()
+                            .item();
         }
         return Math.max(0, distance);
     }

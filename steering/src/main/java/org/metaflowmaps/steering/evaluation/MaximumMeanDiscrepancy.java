@@ -18,8 +18,10 @@ import org.metaflowmaps.runtime.TensorScope;
 public record MaximumMeanDiscrepancy(List<Double> multiples) {
     /** Checks the multiples. */
     public MaximumMeanDiscrepancy {
-        Preconditions.checkArgument(!multiples.isEmpty() && multiples.stream().allMatch(multiple -> multiple > 0),
-                "MMD: kernel widths are %s times the scale, expected at least one, all above 0", multiples);
+        Preconditions.checkArgument(
+                !multiples.isEmpty() && multiples.stream().allMatch(multiple -> multiple > 0),
+                "MMD: kernel widths are %s times the scale, expected at least one, all above 0",
+                multiples);
         multiples = List.copyOf(multiples);
     }
 
@@ -41,7 +43,10 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor points = samples.to(DType.FLOAT64);
             // Sorted, the n distances of points to themselves come first, then every pair twice.
-            Tensor sorted = squaredDistances(points, points).reshape(groups, n * n).sort(1).values();
+            Tensor sorted = squaredDistances(points, points)
+                    .reshape(groups, n * n)
+                    .sort(1)
+                    .values();
             long middle = n + (n * (n - 1) - 1) / 2;
             return scope.keep(sorted.select(1, middle).clampMin(0).sqrt());
         }
@@ -63,7 +68,10 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
             Tensor right = second.to(DType.FLOAT64);
             Tensor rate = scale.to(DType.FLOAT64).square().mul(-2).reciprocal().reshape(first.size(0), 1, 1);
             // A point's kernel with itself is 1: n of them leave each of the two sums within a sample.
-            Tensor within = kernels(left, left, rate).add(kernels(right, right, rate)).sub(2 * n).div(n * (n - 1));
+            Tensor within = kernels(left, left, rate)
+                    .add(kernels(right, right, rate))
+                    .sub(2 * n)
+                    .div(n * (n - 1));
             return scope.keep(within.sub(kernels(left, right, rate).mul(2 / (n * n))));
         }
     }
@@ -72,7 +80,9 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
     private Tensor kernels(Tensor left, Tensor right, Tensor rate) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor exponent = squaredDistances(left, right).mul(rate);
-            Tensor sum = exponent.div(multiples.getFirst() * multiples.getFirst()).exp().sum(false, 1, 2);
+            Tensor sum = exponent.div(multiples.getFirst() * multiples.getFirst())
+                    .exp()
+                    .sum(false, 1, 2);
             for (double multiple : multiples.subList(1, multiples.size())) {
                 sum = sum.add(exponent.div(multiple * multiple).exp().sum(false, 1, 2));
             }
@@ -81,7 +91,8 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
     }
 
     private static Tensor squaredDistances(Tensor left, Tensor right) {
-        Tensor sizes = left.square().sum(true, 2).add(right.square().sum(true, 2).transpose(1, 2));
+        Tensor sizes =
+                left.square().sum(true, 2).add(right.square().sum(true, 2).transpose(1, 2));
         return sizes.sub(left.matmul(right.transpose(1, 2)).mul(2)).clampMin(0);
     }
 }

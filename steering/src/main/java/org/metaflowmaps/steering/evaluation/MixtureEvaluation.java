@@ -50,14 +50,19 @@ public final class MixtureEvaluation implements AutoCloseable {
      * @param discrepancy also the maximum mean discrepancy, which takes far longer
      * @param seed of contexts, noise and exact draws
      */
-    public record Settings(List<Double> times, int contexts, int draws, int projections, boolean discrepancy, long seed) {
+    public record Settings(
+            List<Double> times, int contexts, int draws, int projections, boolean discrepancy, long seed) {
         /** Checks the ranges. */
         public Settings {
-            Preconditions.checkArgument(!times.isEmpty() && times.stream().allMatch(time -> time >= 0 && time < 1),
-                    "mixture evaluation: times are %s, expected at least one, all from 0 to below 1", times);
-            Preconditions.checkArgument(contexts >= 1, "mixture evaluation: %s contexts, expected at least 1", contexts);
+            Preconditions.checkArgument(
+                    !times.isEmpty() && times.stream().allMatch(time -> time >= 0 && time < 1),
+                    "mixture evaluation: times are %s, expected at least one, all from 0 to below 1",
+                    times);
+            Preconditions.checkArgument(
+                    contexts >= 1, "mixture evaluation: %s contexts, expected at least 1", contexts);
             Preconditions.checkArgument(draws >= 2, "mixture evaluation: %s draws, expected at least 2", draws);
-            Preconditions.checkArgument(projections >= 1, "mixture evaluation: %s projections, expected at least 1", projections);
+            Preconditions.checkArgument(
+                    projections >= 1, "mixture evaluation: %s projections, expected at least 1", projections);
             times = List.copyOf(times);
         }
     }
@@ -71,7 +76,8 @@ public final class MixtureEvaluation implements AutoCloseable {
     public record Distance(double slicedWasserstein, double squaredDiscrepancy) {}
 
     /** All that is fixed at one time; the tensors belong to the evaluation. */
-    private record Case(double time, Context context, Tensor noise, Tensor exact, Tensor sorted, Tensor scale, Distance floor) {}
+    private record Case(
+            double time, Context context, Tensor noise, Tensor exact, Tensor sorted, Tensor scale, Distance floor) {}
 
     /**
      * Draws contexts, noise and exact posteriors.
@@ -81,7 +87,8 @@ public final class MixtureEvaluation implements AutoCloseable {
     public MixtureEvaluation(GaussianMixture mixture, Settings settings) {
         this.mixture = mixture;
         this.settings = settings;
-        this.wasserstein = new SlicedWasserstein(mixture.dimension(), settings.projections, PROJECTION_SEED, mixture.device());
+        this.wasserstein =
+                new SlicedWasserstein(mixture.dimension(), settings.projections, PROJECTION_SEED, mixture.device());
         try (RandomSource random = RandomSource.seeded(settings.seed, mixture.device());
                 Autograd.Mode off = Autograd.noGrad()) {
             for (double time : settings.times) {
@@ -125,8 +132,11 @@ public final class MixtureEvaluation implements AutoCloseable {
      * @return by number of steps, each in the order of the times
      */
     public Map<Integer, List<Distance>> map(MetaFlowMap map, List<Integer> steps) {
-        Preconditions.checkArgument(map.itemShape().dim() == 1 && map.itemShape().size(0) == mixture.dimension(),
-                "mixture evaluation: the map takes items of the shape %s, the mixture has %s coordinates: give the one it was trained on", map.itemShape(),
+        Preconditions.checkArgument(
+                map.itemShape().dim() == 1 && map.itemShape().size(0) == mixture.dimension(),
+                "mixture evaluation: the map takes items of the shape %s, the mixture has %s coordinates: give the one"
+                        + " it was trained on",
+                map.itemShape(),
                 mixture.dimension());
         Map<Integer, List<Distance>> all = new LinkedHashMap<>();
         for (int count : steps) {
@@ -155,7 +165,8 @@ public final class MixtureEvaluation implements AutoCloseable {
         for (Case at : cases) {
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {
-                Tensor drawn = sampler.sample(at.noise, at.context.repeatInterleave(settings.draws)).samples();
+                Tensor drawn = sampler.sample(at.noise, at.context.repeatInterleave(settings.draws))
+                        .samples();
                 distances.add(distance(at, drawn.reshape(at.exact.shape())));
             }
         }
@@ -164,7 +175,9 @@ public final class MixtureEvaluation implements AutoCloseable {
 
     private Distance distance(Case at, Tensor drawn) {
         try (TensorScope scope = TensorScope.open()) {
-            double sliced = SlicedWasserstein.between(wasserstein.projected(drawn), at.sorted).mean().item();
+            double sliced = SlicedWasserstein.between(wasserstein.projected(drawn), at.sorted)
+                    .mean()
+                    .item();
             if (!settings.discrepancy) {
                 return new Distance(sliced, Double.NaN);
             }
@@ -173,8 +186,13 @@ public final class MixtureEvaluation implements AutoCloseable {
             for (long from = 0; from < settings.contexts; from += chunk) {
                 try (TensorScope inner = TensorScope.open()) {
                     long count = Math.min(chunk, settings.contexts - from);
-                    sum += discrepancy.squared(drawn.narrow(0, from, count), at.exact.narrow(0, from, count),
-                            at.scale.narrow(0, from, count)).sum().item();
+                    sum += discrepancy
+                            .squared(
+                                    drawn.narrow(0, from, count),
+                                    at.exact.narrow(0, from, count),
+                                    at.scale.narrow(0, from, count))
+                            .sum()
+                            .item();
                 }
             }
             return new Distance(sliced, sum / settings.contexts);
@@ -198,7 +216,8 @@ public final class MixtureEvaluation implements AutoCloseable {
     public void close() {
         wasserstein.close();
         for (Case at : cases) {
-            for (Tensor kept : List.of(at.context.time(), at.context.state(), at.noise, at.exact, at.sorted, at.scale)) {
+            for (Tensor kept :
+                    List.of(at.context.time(), at.context.state(), at.noise, at.exact, at.sorted, at.scale)) {
                 kept.close();
             }
         }

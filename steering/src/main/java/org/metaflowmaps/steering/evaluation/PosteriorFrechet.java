@@ -59,12 +59,19 @@ public final class PosteriorFrechet {
      * @param device where to compute, the classifier's
      * @param seed of all noise
      */
-    public PosteriorFrechet(FashionClassifier classifier, LabelledImages images, int count, boolean labelled,
-            @Nullable Double guidance, Device device,
+    public PosteriorFrechet(
+            FashionClassifier classifier,
+            LabelledImages images,
+            int count,
+            boolean labelled,
+            @Nullable Double guidance,
+            Device device,
             long seed) {
-        Preconditions.checkArgument(count >= 2 && count <= images.count() / 2,
-                "posterior Fréchet distance: %s images, expected 2 to %s: as many others "
-                + "are compared with", count, images.count() / 2);
+        Preconditions.checkArgument(
+                count >= 2 && count <= images.count() / 2,
+                "posterior Fréchet distance: %s images, expected 2 to %s: as many others " + "are compared with",
+                count,
+                images.count() / 2);
         this.classifier = classifier;
         this.images = images;
         this.count = count;
@@ -81,7 +88,8 @@ public final class PosteriorFrechet {
         for (int from = first; from < first + count; from += CHUNK) {
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.inference()) {
-                moments.add(classifier.features(ImageData.items(images, from, Math.min(first + count, from + CHUNK), device)));
+                moments.add(classifier.features(
+                        ImageData.items(images, from, Math.min(first + count, from + CHUNK), device)));
             }
         }
         return moments;
@@ -100,7 +108,8 @@ public final class PosteriorFrechet {
      * @throws IllegalArgumentException if the time is out of range, or samples are not finite
      */
     public Distances of(Sampler<Context> sampler, double time) {
-        Preconditions.checkArgument(time >= 0 && time <= 1, "posterior Fréchet distance: time %s, expected 0 to 1", time);
+        Preconditions.checkArgument(
+                time >= 0 && time <= 1, "posterior Fréchet distance: time %s, expected 0 to 1", time);
         FeatureMoments drawn = new FeatureMoments(FashionClassifier.FEATURES);
         long evaluations = 0;
         try (RandomSource random = RandomSource.seeded(seed, device)) {
@@ -108,17 +117,22 @@ public final class PosteriorFrechet {
                 try (TensorScope scope = TensorScope.open();
                         Autograd.Mode off = Autograd.inference()) {
                     int to = Math.min(count, from + CHUNK);
-                    Condition condition = labelled ? Condition.labelled(ImageData.labels(images, from, to, device)) : Condition.none();
+                    Condition condition = labelled
+                            ? Condition.labelled(ImageData.labels(images, from, to, device))
+                            : Condition.none();
                     if (guidance != null) {
                         condition = condition.guided(Torch.full(guidance, DType.FLOAT32, device, to - from));
                     }
-                    Context context = PosteriorEvaluation.noised(ImageData.items(images, from, to, device), condition, time, random);
-                    SampleResult result = sampler.sample(Noise.of(random, context.state().shape()), context);
+                    Context context = PosteriorEvaluation.noised(
+                            ImageData.items(images, from, to, device), condition, time, random);
+                    SampleResult result =
+                            sampler.sample(Noise.of(random, context.state().shape()), context);
                     drawn.add(classifier.features(result.samples()));
                     evaluations = Math.max(evaluations, result.evaluations());
                 }
             }
         }
-        return new Distances(FrechetDistance.between(noised, drawn), FrechetDistance.between(others, drawn), evaluations);
+        return new Distances(
+                FrechetDistance.between(noised, drawn), FrechetDistance.between(others, drawn), evaluations);
     }
 }

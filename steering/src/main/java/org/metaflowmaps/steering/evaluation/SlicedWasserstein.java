@@ -27,8 +27,10 @@ public final class SlicedWasserstein implements AutoCloseable {
      * @param device where samples are compared
      */
     public SlicedWasserstein(int dimension, int count, long seed, Device device) {
-        Preconditions.checkArgument(dimension >= 1 && count >= 1,
-                "sliced Wasserstein: %s directions in %s dimensions, expected at least 1 of each", count,
+        Preconditions.checkArgument(
+                dimension >= 1 && count >= 1,
+                "sliced Wasserstein: %s directions in %s dimensions, expected at least 1 of each",
+                count,
                 dimension);
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed)) {
@@ -54,11 +56,16 @@ public final class SlicedWasserstein implements AutoCloseable {
 
     /** Samples projected and sorted, (groups, directions, n) float64, for a sample that is compared with several. */
     Tensor projected(Tensor samples) {
-        Preconditions.checkArgument(samples.size(2) == directions.size(1),
+        Preconditions.checkArgument(
+                samples.size(2) == directions.size(1),
                 "sliced Wasserstein: samples have %s coordinates, the directions %s",
-                samples.size(2), directions.size(1));
+                samples.size(2),
+                directions.size(1));
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(directions.matmul(samples.to(DType.FLOAT64).transpose(1, 2)).sort(2).values());
+            return scope.keep(directions
+                    .matmul(samples.to(DType.FLOAT64).transpose(1, 2))
+                    .sort(2)
+                    .values());
         }
     }
 

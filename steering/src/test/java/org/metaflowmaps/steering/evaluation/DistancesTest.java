@@ -25,10 +25,17 @@ final class DistancesTest {
         try (TensorScope scope = TensorScope.open();
                 SlicedWasserstein distance = new SlicedWasserstein(1, 10, 1, Device.CPU)) {
             // 0, 1, 3 against 1, 3, 5: squares 1, 4, 4.
-            assertEquals(Math.sqrt(3), distance.distances(group(3, 0, 1), group(1, 5, 3)).item(), 1e-12);
+            assertEquals(
+                    Math.sqrt(3),
+                    distance.distances(group(3, 0, 1), group(1, 5, 3)).item(),
+                    1e-12);
             assertEquals(0, distance.distances(group(3, 0, 1), group(0, 1, 3)).item(), 1e-12);
             Tensor two = Torch.cat(0, group(0, 0), group(1, 2));
-            assertArrayEquals(new double[] {2, 0}, distance.distances(two, Torch.cat(0, group(2, 2), group(2, 1))).toDoubleArray(), 1e-12);
+            assertArrayEquals(
+                    new double[] {2, 0},
+                    distance.distances(two, Torch.cat(0, group(2, 2), group(2, 1)))
+                            .toDoubleArray(),
+                    1e-12);
         }
     }
 
@@ -43,7 +50,8 @@ final class DistancesTest {
             Tensor moved = points.add(Torch.of(new float[] {3, -4}));
             double expected = 5 / Math.sqrt(2);
             // cos² has the mean 1/2 and the variance 1/8.
-            assertEquals(expected, distance.distances(points, moved).item(), 5 * expected * 0.5 * Math.sqrt(0.5 / 4_000));
+            assertEquals(
+                    expected, distance.distances(points, moved).item(), 5 * expected * 0.5 * Math.sqrt(0.5 / 4_000));
             double apart = distance.distances(points, random.normal(1, 50, 2)).item();
             Tensor shuffled = points.indexSelect(1, random.permutation(50));
             assertEquals(0, distance.distances(points, shuffled).item(), 1e-6);
@@ -52,7 +60,8 @@ final class DistancesTest {
             double once = distance.distances(points, other).item();
             assertEquals(once, distance.distances(other, points).item(), 1e-12);
             assertEquals(once, distance.distances(points.add(7), other.add(7)).item(), 1e-5);
-            assertEquals(3 * once, distance.distances(points.mul(3), other.mul(3)).item(), 1e-5);
+            assertEquals(
+                    3 * once, distance.distances(points.mul(3), other.mul(3)).item(), 1e-5);
         }
         assertEquals(live, NativeMemory.liveTensors());
     }
@@ -63,7 +72,10 @@ final class DistancesTest {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(4);
                 SlicedWasserstein distance = new SlicedWasserstein(1, 1, 1, Device.CPU)) {
-            double actual = distance.distances(random.normal(1, 100_000, 1), random.normal(1, 100_000, 1).mul(2).add(1)).item();
+            double actual = distance.distances(
+                            random.normal(1, 100_000, 1),
+                            random.normal(1, 100_000, 1).mul(2).add(1))
+                    .item();
             assertEquals(Math.sqrt(2), actual, 0.03);
         }
     }
@@ -76,11 +88,18 @@ final class DistancesTest {
             double across = (Math.exp(-9.0 / 8) + Math.exp(-25.0 / 8) + Math.exp(-4.0 / 8) + Math.exp(-16.0 / 8)) / 4;
             Tensor scale = Torch.of(new double[] {1});
             MaximumMeanDiscrepancy one = new MaximumMeanDiscrepancy(List.of(2.0));
-            assertEquals(within - 2 * across, one.squared(group(0, 1), group(3, 5), scale).item(), 1e-12);
-            double narrow = Math.exp(-1.0 / 2) + Math.exp(-4.0 / 2)
+            assertEquals(
+                    within - 2 * across,
+                    one.squared(group(0, 1), group(3, 5), scale).item(),
+                    1e-12);
+            double narrow = Math.exp(-1.0 / 2)
+                    + Math.exp(-4.0 / 2)
                     - (Math.exp(-9.0 / 2) + Math.exp(-25.0 / 2) + Math.exp(-4.0 / 2) + Math.exp(-16.0 / 2)) / 2;
             MaximumMeanDiscrepancy both = new MaximumMeanDiscrepancy(List.of(1.0, 2.0));
-            assertEquals((within - 2 * across + narrow) / 2, both.squared(group(0, 1), group(3, 5), scale).item(), 1e-12);
+            assertEquals(
+                    (within - 2 * across + narrow) / 2,
+                    both.squared(group(0, 1), group(3, 5), scale).item(),
+                    1e-12);
             // Distances 1, 3, 7, 2, 6, 4 of four points: the lower of the two in the middle is 3.
             assertEquals(3, MaximumMeanDiscrepancy.scale(group(0, 1, 3, 7)).item(), 1e-12);
             assertEquals(2, MaximumMeanDiscrepancy.scale(group(0, 1, 3)).item(), 1e-12);
@@ -99,7 +118,8 @@ final class DistancesTest {
             assertMean(0, same);
             assertTrue(same.lt(0).any().item() == 1, "an unbiased estimate of 0 is sometimes negative");
             // For X - Y ~ N(m, v) the kernel of width 1 has the mean exp(-m²/(2(1+v))) / √(1+v).
-            Tensor apart = kernel.squared(random.normal(groups, 5, 1), random.normal(groups, 5, 1).add(1), scale);
+            Tensor apart = kernel.squared(
+                    random.normal(groups, 5, 1), random.normal(groups, 5, 1).add(1), scale);
             assertMean(2 / Math.sqrt(3) - 2 * Math.exp(-1.0 / 6) / Math.sqrt(3), apart);
         }
     }
@@ -115,8 +135,12 @@ final class DistancesTest {
                 SlicedWasserstein distance = new SlicedWasserstein(2, 3, 1, Device.CPU)) {
             assertSays(() -> distance.distances(Torch.zeros(1, 3, 2), Torch.zeros(1, 4, 2)), "of one shape");
             assertSays(() -> distance.distances(Torch.zeros(3, 2), Torch.zeros(3, 2)), "(groups, n, d)");
-            assertSays(() -> distance.distances(Torch.zeros(1, 3, 1), Torch.zeros(1, 3, 1)), "1 coordinates, the directions 2");
-            assertSays(() -> new MaximumMeanDiscrepancy().squared(Torch.zeros(1, 1, 2), Torch.zeros(1, 1, 2), Torch.zeros(1)),
+            assertSays(
+                    () -> distance.distances(Torch.zeros(1, 3, 1), Torch.zeros(1, 3, 1)),
+                    "1 coordinates, the directions 2");
+            assertSays(
+                    () -> new MaximumMeanDiscrepancy()
+                            .squared(Torch.zeros(1, 1, 2), Torch.zeros(1, 1, 2), Torch.zeros(1)),
                     "at least 2");
             assertSays(() -> new MaximumMeanDiscrepancy(List.of()), "kernel widths");
             assertSays(() -> new SlicedWasserstein(2, 0, 1, Device.CPU), "0 directions");
@@ -124,7 +148,8 @@ final class DistancesTest {
     }
 
     private static void assertSays(Runnable action, String part) {
-        String message = String.valueOf(assertThrows(IllegalArgumentException.class, action::run).getMessage());
+        String message = String.valueOf(
+                assertThrows(IllegalArgumentException.class, action::run).getMessage());
         assertTrue(message.contains(part), message);
     }
 }

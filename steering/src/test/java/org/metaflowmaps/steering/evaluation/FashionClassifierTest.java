@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
@@ -18,6 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -58,9 +58,12 @@ final class FashionClassifierTest {
             Tensor images = ImageData.items(test, 0, 5, Device.CPU);
             Tensor features = classifier.features(images).detach();
             assertEquals(Shape.of(5, FashionClassifier.FEATURES), features.shape());
-            assertTrue(features.min().item() >= 0 && features.var(false, 0).max().item() > 0);
+            assertTrue(
+                    features.min().item() >= 0 && features.var(false, 0).max().item() > 0);
             assertEquals(Shape.of(5, 10), classifier.logits(features).shape());
-            assertArrayEquals(features.select(0, 3).toFloatArray(), classifier.features(images.narrow(0, 3, 1)).toFloatArray(),
+            assertArrayEquals(
+                    features.select(0, 3).toFloatArray(),
+                    classifier.features(images.narrow(0, 3, 1)).toFloatArray(),
                     1e-4f);
             assertThrows(IllegalArgumentException.class, () -> classifier.features(Torch.zeros(1, 28, 28)));
             assertThrows(IllegalArgumentException.class, () -> classifier.features(Torch.zeros(1, 1, 32, 32)));
@@ -79,7 +82,8 @@ final class FashionClassifierTest {
         LabelledImages some = new LabelledImages(pixels, 1, 28, 28, labels, FashionMnist.CLASSES);
         List<Double> losses = new ArrayList<>();
         Path file = folder.resolve("classifier.safetensors");
-        long correct = new ClassifierTraining(4, 5).run(some, some, Device.CPU, file, (epoch, loss, right) -> losses.add(loss));
+        long correct = new ClassifierTraining(4, 5)
+                .run(some, some, Device.CPU, file, (epoch, loss, right) -> losses.add(loss));
         assertEquals(4, losses.size());
         assertTrue(losses.getLast() < losses.getFirst(), losses.toString());
         assertTrue(correct > 300, correct + " of 600 right");
@@ -88,7 +92,7 @@ final class FashionClassifierTest {
             assertEquals(Long.toString(correct), classifier.metadata().get(FashionClassifier.CORRECT));
         }
         Path again = folder.resolve("again.safetensors");
-        new ClassifierTraining(4, 5).run(some, some, Device.CPU, again, (epoch, loss, right) -> { });
+        new ClassifierTraining(4, 5).run(some, some, Device.CPU, again, (epoch, loss, right) -> {});
         assertArrayEquals(Files.readAllBytes(file), Files.readAllBytes(again));
     }
 
@@ -98,8 +102,8 @@ final class FashionClassifierTest {
         try (TensorScope scope = TensorScope.open()) {
             Safetensors.write(file, Map.of(), Map.of("conv1.weight", Torch.zeros(3)));
         }
-        String message = String.valueOf(assertThrows(IOException.class,
-                () -> FashionClassifier.load(file, Device.CPU)).getMessage());
+        String message = String.valueOf(assertThrows(IOException.class, () -> FashionClassifier.load(file, Device.CPU))
+                .getMessage());
         assertTrue(message.contains("conv1.weight is of shape [3]") && message.contains("[16, 1, 3, 3]"), message);
         assertThrows(IllegalArgumentException.class, () -> new ClassifierTraining(0, 1));
     }

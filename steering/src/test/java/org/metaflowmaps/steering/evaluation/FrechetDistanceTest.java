@@ -68,7 +68,10 @@ final class FrechetDistanceTest {
         double cosine = Math.cos(angle) * Math.cos(angle);
         double product = cosine * (a[0] * b[0] + a[1] * b[1]) + (1 - cosine) * (a[0] * b[1] + a[1] * b[0]);
         double root = Math.sqrt(product + 2 * Math.sqrt(a[0] * a[1] * b[0] * b[1]));
-        assertEquals(a[0] + a[1] + b[0] + b[1] - 2 * root, FrechetDistance.between(moments(first), moments(second)), ROUNDING);
+        assertEquals(
+                a[0] + a[1] + b[0] + b[1] - 2 * root,
+                FrechetDistance.between(moments(first), moments(second)),
+                ROUNDING);
     }
 
     @Test
@@ -81,7 +84,9 @@ final class FrechetDistanceTest {
         assertTrue(distance > 0.1);
         assertEquals(distance, FrechetDistance.between(moments(second), moments(first)), ROUNDING);
         Tensor rotation = Torch.linalgEigh(mixing.add(mixing.transpose(0, 1))).vectors();
-        assertEquals(distance, FrechetDistance.between(moments(first.matmul(rotation)), moments(second.matmul(rotation))),
+        assertEquals(
+                distance,
+                FrechetDistance.between(moments(first.matmul(rotation)), moments(second.matmul(rotation))),
                 ROUNDING);
     }
 
@@ -125,12 +130,15 @@ final class FrechetDistanceTest {
     @Test
     void whatHasNoDistanceIsRefused() {
         FeatureMoments one = moments(Torch.zeros(1, 3));
-        assertTrue(String.valueOf(assertThrows(IllegalStateException.class,
-                one::covariance).getMessage()).contains("at least 2"));
+        assertTrue(String.valueOf(assertThrows(IllegalStateException.class, one::covariance)
+                        .getMessage())
+                .contains("at least 2"));
         FeatureMoments narrow = moments(Torch.zeros(2, 2));
         assertThrows(IllegalArgumentException.class, () -> FrechetDistance.between(narrow, moments(Torch.zeros(2, 3))));
         assertThrows(IllegalArgumentException.class, () -> narrow.add(Torch.zeros(2, 3)));
-        assertThrows(IllegalArgumentException.class, () -> narrow.add(Torch.zeros(2, 2).log().neg()));
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> narrow.add(Torch.zeros(2, 2).log().neg()));
         assertEquals(2, narrow.count(), "a refused batch changes nothing");
         assertThrows(IllegalArgumentException.class, () -> new FeatureMoments(0));
     }

@@ -43,14 +43,18 @@ final class PosteriorFrechetTest {
             PosteriorFrechet frechet = new PosteriorFrechet(classifier, images, COUNT, true, null, Device.CPU, 1);
             assertTrue(frechet.floor() > 0);
             // At t = 1 the state is the clean image.
-            PosteriorFrechet.Distances perfect = frechet.of(given((noise, context) -> context.state().clone()), 1);
+            PosteriorFrechet.Distances perfect =
+                    frechet.of(given((noise, context) -> context.state().clone()), 1);
             assertEquals(1, perfect.evaluations());
             assertEquals(0, perfect.toNoised(), 1e-4 * frechet.floor());
             assertEquals(frechet.floor(), perfect.toOthers(), 1e-4 * frechet.floor());
-            PosteriorFrechet.Distances noisy = frechet.of(given((noise, context) -> context.state().clone()), 0.5);
+            PosteriorFrechet.Distances noisy =
+                    frechet.of(given((noise, context) -> context.state().clone()), 0.5);
             PosteriorFrechet.Distances noise = frechet.of(given((start, context) -> start.clone()), 0.5);
             assertTrue(noisy.toOthers() > 2 * frechet.floor(), noisy + " over " + frechet.floor());
-            assertTrue(noise.toOthers() > noisy.toOthers() && noise.toNoised() > noisy.toNoised(), noise + " over " + noisy);
+            assertTrue(
+                    noise.toOthers() > noisy.toOthers() && noise.toNoised() > noisy.toNoised(),
+                    noise + " over " + noisy);
         }
     }
 
@@ -59,24 +63,42 @@ final class PosteriorFrechetTest {
         try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
             List<float[]> seen = new ArrayList<>();
             for (int run = 0; run < 2; run++) {
-                new PosteriorFrechet(classifier, images, 4, true, 2.5, Device.CPU, 1).of(given((noise, context) -> {
-                    seen.add(noise.toFloatArray());
-                    seen.add(context.state().toFloatArray());
-                    assertArrayEquals(new float[] {0.25f, 0.25f, 0.25f, 0.25f}, context.time().toFloatArray());
-                    assertArrayEquals(new long[] {images.label(0), images.label(1), images.label(2), images.label(3)},
-                            context.condition().labels().orElseThrow().toLongArray());
-                    assertArrayEquals(new float[] {2.5f, 2.5f, 2.5f, 2.5f},
-                            context.condition().guidance().orElseThrow().toFloatArray());
-                    return noise.clone();
-                }), 0.25);
+                new PosteriorFrechet(classifier, images, 4, true, 2.5, Device.CPU, 1)
+                        .of(
+                                given((noise, context) -> {
+                                    seen.add(noise.toFloatArray());
+                                    seen.add(context.state().toFloatArray());
+                                    assertArrayEquals(
+                                            new float[] {0.25f, 0.25f, 0.25f, 0.25f},
+                                            context.time().toFloatArray());
+                                    assertArrayEquals(
+                                            new long[] {
+                                                images.label(0), images.label(1), images.label(2), images.label(3)
+                                            },
+                                            context.condition()
+                                                    .labels()
+                                                    .orElseThrow()
+                                                    .toLongArray());
+                                    assertArrayEquals(
+                                            new float[] {2.5f, 2.5f, 2.5f, 2.5f},
+                                            context.condition()
+                                                    .guidance()
+                                                    .orElseThrow()
+                                                    .toFloatArray());
+                                    return noise.clone();
+                                }),
+                                0.25);
             }
             assertArrayEquals(seen.get(0), seen.get(2));
             assertArrayEquals(seen.get(1), seen.get(3));
-            new PosteriorFrechet(classifier, images, 4, false, null, Device.CPU, 1).of(given((noise, context) -> {
-                assertTrue(context.condition().labels().isEmpty());
-                assertTrue(context.condition().guidance().isEmpty());
-                return noise.clone();
-            }), 0.25);
+            new PosteriorFrechet(classifier, images, 4, false, null, Device.CPU, 1)
+                    .of(
+                            given((noise, context) -> {
+                                assertTrue(context.condition().labels().isEmpty());
+                                assertTrue(context.condition().guidance().isEmpty());
+                                return noise.clone();
+                            }),
+                            0.25);
         }
     }
 
@@ -84,12 +106,15 @@ final class PosteriorFrechetTest {
     void whatCannotBeMeasuredIsRefused() {
         try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
             for (int count : new int[] {1, 5001}) {
-                assertThrows(IllegalArgumentException.class, () -> new PosteriorFrechet(classifier, images, count, true, null,
-                        Device.CPU, 1));
+                assertThrows(
+                        IllegalArgumentException.class,
+                        () -> new PosteriorFrechet(classifier, images, count, true, null, Device.CPU, 1));
             }
             PosteriorFrechet frechet = new PosteriorFrechet(classifier, images, 2, true, null, Device.CPU, 1);
-            assertThrows(IllegalArgumentException.class, () -> frechet.of(given((noise, context) -> noise.clone()), 1.5));
-            assertThrows(IllegalArgumentException.class, () -> frechet.of(given((noise, context) -> noise.div(0)), 0.5));
+            assertThrows(
+                    IllegalArgumentException.class, () -> frechet.of(given((noise, context) -> noise.clone()), 1.5));
+            assertThrows(
+                    IllegalArgumentException.class, () -> frechet.of(given((noise, context) -> noise.div(0)), 0.5));
         }
     }
 }

@@ -8,7 +8,9 @@ import com.fasterxml.jackson.annotation.JsonProperty;
  * @param decay share of the average that stays at each step
  * @param start step from which to average
  */
-public record AverageConfig(@JsonProperty("decay") double decay, @JsonProperty("start") long start) {
+public record AverageConfig(
+        @JsonProperty("decay") double decay,
+        @JsonProperty("start") long start) {
     /** Checks the ranges. */
     public AverageConfig {
         Check.require(decay >= 0 && decay < 1, "average.decay is %s, expected 0 to below 1", decay);

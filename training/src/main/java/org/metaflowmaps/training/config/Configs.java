@@ -48,9 +48,12 @@ public final class Configs {
     private static final long MOST_BYTES = 1_000_000;
 
     /** The names of the built-in configurations: a subject and a stage, {@code mixture/distill}, or {@code quickstart}. */
-    public static final List<String> BUILT_IN = Stream.concat(Stream.of("quickstart"),
-            Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2").flatMap(subject ->
-                    Stream.of("flow", "flow-map", "meta-flow-map", "distill").map(stage -> subject + "/" + stage))).toList();
+    public static final List<String> BUILT_IN = Stream.concat(
+                    Stream.of("quickstart"),
+                    Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2")
+                            .flatMap(subject -> Stream.of("flow", "flow-map", "meta-flow-map", "distill")
+                                    .map(stage -> subject + "/" + stage)))
+            .toList();
 
     private static final String CLOCK = "is_zero_data";
 
@@ -81,7 +84,8 @@ public final class Configs {
         try (InputStream shipped = BUILT_IN.contains(name) ? Configs.class.getResourceAsStream(name + ".yaml") : null) {
             if (shipped == null) {
                 throw new IOException(name + (Files.exists(file) ? " is not a file" : " does not exist")
-                        + Suggestions.didYouMean(name, BUILT_IN) + ": give a YAML file, or one of the built-in configurations: "
+                        + Suggestions.didYouMean(name, BUILT_IN)
+                        + ": give a YAML file, or one of the built-in configurations: "
                         + String.join(", ", BUILT_IN));
             }
             return resolve(name, new String(shipped.readAllBytes(), StandardCharsets.UTF_8), overrides);
@@ -90,7 +94,8 @@ public final class Configs {
 
     private static String read(Path file) throws IOException {
         if (Files.size(file) > MOST_BYTES) {
-            throw new IOException(file + " has " + Files.size(file) + " bytes, expected a YAML file of at most " + MOST_BYTES);
+            throw new IOException(
+                    file + " has " + Files.size(file) + " bytes, expected a YAML file of at most " + MOST_BYTES);
         }
         try {
             return Files.readString(file);
@@ -180,7 +185,9 @@ public final class Configs {
      * said; that it names {@code variance} shows that no person wrote it.
      */
     private static void withoutOldHoldOut(ObjectNode tree, ObjectNode given) {
-        if (tree.get("data") instanceof ObjectNode data && given.path("data").has("variance") && !given.path("data").has("flip")
+        if (tree.get("data") instanceof ObjectNode data
+                && given.path("data").has("variance")
+                && !given.path("data").has("flip")
                 && streams(data)) {
             data.put("hold_out", 0);
         }
@@ -195,7 +202,8 @@ public final class Configs {
 
     /** Whether items are read from a folder as their turn comes, as all kinds of data do but these. */
     private static boolean streams(ObjectNode data) {
-        return !List.of("fashion-mnist", "idx", "mixture").contains(data.path("kind").asString(""));
+        return !List.of("fashion-mnist", "idx", "mixture")
+                .contains(data.path("kind").asString(""));
     }
 
     private static void merge(ObjectNode base, ObjectNode over) {
@@ -216,7 +224,8 @@ public final class Configs {
         }
         int equals = override.indexOf('=');
         if (equals < 1) {
-            throw new IOException("'" + override + "' is no setting: write key=value, such as optimizer.learning_rate=3e-4");
+            throw new IOException(
+                    "'" + override + "' is no setting: write key=value, such as optimizer.learning_rate=3e-4");
         }
         List<String> path = Splitter.on('.').splitToList(override.substring(0, equals));
         ObjectNode parent = tree;
@@ -229,9 +238,11 @@ public final class Configs {
         String key = path.getLast();
         if (!parent.has(key)) {
             List<String> elsewhere = paths("", key, tree);
-            throw new IOException(Suggestions.nearest(key, parent.propertyNames()).isPresent() || elsewhere.isEmpty()
-                    ? unknown(override.substring(0, equals), key, parent.propertyNames())
-                    : "unknown setting '" + override.substring(0, equals) + "': did you mean '" + String.join("' or '", elsewhere) + "'?");
+            throw new IOException(
+                    Suggestions.nearest(key, parent.propertyNames()).isPresent() || elsewhere.isEmpty()
+                            ? unknown(override.substring(0, equals), key, parent.propertyNames())
+                            : "unknown setting '" + override.substring(0, equals) + "': did you mean '"
+                                    + String.join("' or '", elsewhere) + "'?");
         }
         parent.set(key, YAML.readTree(override.substring(equals + 1)));
     }
@@ -253,17 +264,25 @@ public final class Configs {
     private static String explain(JacksonException failure) {
         if (failure instanceof UnrecognizedPropertyException unrecognised) {
             List<String> known = Objects.requireNonNullElse(unrecognised.getKnownPropertyIds(), List.of()).stream()
-                    .map(String::valueOf).toList();
+                    .map(String::valueOf)
+                    .toList();
             return unknown(path(unrecognised), unrecognised.getPropertyName(), known);
         }
         if (failure instanceof InvalidFormatException invalid && invalid.getTargetType() != null) {
-            return "setting '" + path(invalid) + "' is '" + invalid.getValue() + "', expected " + expected(invalid.getTargetType())
+            return "setting '" + path(invalid) + "' is '" + invalid.getValue() + "', expected "
+                    + expected(invalid.getTargetType())
                     + Suggestions.didYouMean(String.valueOf(invalid.getValue()), values(invalid.getTargetType()));
         }
-        String where = failure instanceof DatabindException databind && !databind.getPath().isEmpty() ? path(databind) + ": " : "";
-        if (failure instanceof MismatchedInputException mismatch && mismatch.getTargetType() != null && mismatch.getTargetType().isRecord()
+        String where = failure instanceof DatabindException databind
+                        && !databind.getPath().isEmpty()
+                ? path(databind) + ": "
+                : "";
+        if (failure instanceof MismatchedInputException mismatch
+                && mismatch.getTargetType() != null
+                && mismatch.getTargetType().isRecord()
                 && !(failure.getCause() instanceof IllegalArgumentException)) {
-            return "setting '" + path(mismatch) + "' needs settings of its own, such as {name: value}, not a single value or a list";
+            return "setting '" + path(mismatch)
+                    + "' needs settings of its own, such as {name: value}, not a single value or a list";
         }
         // A record that refuses its values does so by an exception of its own, which Jackson wraps.
         return failure.getCause() instanceof IllegalArgumentException refused
@@ -276,28 +295,38 @@ public final class Configs {
         if (type == boolean.class || type == Boolean.class) {
             return List.of("true", "false");
         }
-        return type.isEnum() ? Arrays.stream(type.getEnumConstants()).map(value -> YAML.valueToTree(value).asString()).toList() : List.of();
+        return type.isEnum()
+                ? Arrays.stream(type.getEnumConstants())
+                        .map(value -> YAML.valueToTree(value).asString())
+                        .toList()
+                : List.of();
     }
 
     private static String expected(Class<?> type) {
         if (type.isEnum()) {
             return "one of " + String.join(", ", values(type));
         }
-        return type == int.class || type == long.class ? "a whole number" : type == double.class ? "a number"
-                : type == boolean.class || type == Boolean.class ? "true or false" : type == String.class ? "a text" : "another kind of value";
+        return type == int.class || type == long.class
+                ? "a whole number"
+                : type == double.class
+                        ? "a number"
+                        : type == boolean.class || type == Boolean.class
+                                ? "true or false"
+                                : type == String.class ? "a text" : "another kind of value";
     }
 
     private static String path(JacksonException failure) {
         StringBuilder path = new StringBuilder();
         for (JacksonException.Reference step : failure.getPath()) {
-            path.append(path.isEmpty() ? "" : ".").append(step.getPropertyName() == null ? "[" + step.getIndex() + "]"
-                    : step.getPropertyName());
+            path.append(path.isEmpty() ? "" : ".")
+                    .append(step.getPropertyName() == null ? "[" + step.getIndex() + "]" : step.getPropertyName());
         }
         return path.toString();
     }
 
     private static String unknown(String path, String key, Collection<String> known) {
-        return "unknown setting '" + path + "'" + Suggestions.didYouMean(key, known).replaceFirst("^$", ".") + " Known here: "
+        return "unknown setting '" + path + "'"
+                + Suggestions.didYouMean(key, known).replaceFirst("^$", ".") + " Known here: "
                 + String.join(", ", known);
     }
 }

@@ -50,19 +50,30 @@ public record LossConfig(
         Check.given(consistency, "loss.consistency");
         Check.given(consistencyWeighting, "loss.consistency_weighting");
         Check.given(through, "loss.through");
-        Check.require(consistencyShare > 0 && consistencyShare <= 1, "loss.consistency_share is %s, expected above 0 to 1",
+        Check.require(
+                consistencyShare > 0 && consistencyShare <= 1,
+                "loss.consistency_share is %s, expected above 0 to 1",
                 consistencyShare);
-        Check.require(consistencyFactor > 0 && consistencyFactor < Double.POSITIVE_INFINITY,
-                "loss.consistency_factor is %s, expected a number above 0", consistencyFactor);
+        Check.require(
+                consistencyFactor > 0 && consistencyFactor < Double.POSITIVE_INFINITY,
+                "loss.consistency_factor is %s, expected a number above 0",
+                consistencyFactor);
         Check.require(diagonalOnly >= 0, "loss.diagonal_only is %s, expected 0 or more", diagonalOnly);
-        Check.require(consistency != ConsistencyKind.LAGRANGIAN_TEACHER || through != Lagrangian.Through.VELOCITY,
-                "loss.through is velocity, which trains the map's own velocity: for %s take derivative or average", "lagrangian-teacher");
-        Check.require(clipTarget >= 0 && clipTarget < Double.POSITIVE_INFINITY,
-                "loss.clip_target is %s, expected 0 (no bound) or more", clipTarget);
+        Check.require(
+                consistency != ConsistencyKind.LAGRANGIAN_TEACHER || through != Lagrangian.Through.VELOCITY,
+                "loss.through is velocity, which trains the map's own velocity: for %s take derivative or average",
+                "lagrangian-teacher");
+        Check.require(
+                clipTarget >= 0 && clipTarget < Double.POSITIVE_INFINITY,
+                "loss.clip_target is %s, expected 0 (no bound) or more",
+                clipTarget);
         Check.require(alphaFrom >= 0, "loss.alpha_from is %s, expected 0 or more", alphaFrom);
         Check.require(alphaTo >= alphaFrom, "loss.alpha_to is %s, expected no less than loss.alpha_from", alphaTo);
-        Check.require(consistency != ConsistencyKind.ALPHA_FLOW || alphaTo > 0,
-                "loss.alpha_to is %s, which makes alpha-flow mean-flow from the first step: give the steps over which alpha falls from 1 to 0", alphaTo);
+        Check.require(
+                consistency != ConsistencyKind.ALPHA_FLOW || alphaTo > 0,
+                "loss.alpha_to is %s, which makes alpha-flow mean-flow from the first step: give the steps over which"
+                        + " alpha falls from 1 to 0",
+                alphaTo);
     }
 
     boolean needsTeacher() {
@@ -85,7 +96,9 @@ public record LossConfig(
      * @return null if the step has only the diagonal loss
      */
     public @Nullable Consistency consistency(Parts parts, long step) {
-        return consistency == ConsistencyKind.NONE || step < diagonalOnly ? null : consistency.maker.make(this, parts, step);
+        return consistency == ConsistencyKind.NONE || step < diagonalOnly
+                ? null
+                : consistency.maker.make(this, parts, step);
     }
 
     private @Nullable MetaFlowMap shorter(Parts parts) {
@@ -106,7 +119,10 @@ public record LossConfig(
 
     /** What a consistency loss needs beside the trained map. */
     private enum Uses {
-        NOTHING, TEACHER, AVERAGE, AVERAGE_IF_SET
+        NOTHING,
+        TEACHER,
+        AVERAGE,
+        AVERAGE_IF_SET
     }
 
     /** Makes a loss. */
@@ -167,9 +183,12 @@ public record LossConfig(
         TERMINAL_VELOCITY(Uses.AVERAGE, (loss, parts, step) -> new TerminalVelocity(parts.average())),
         /** {@link AlphaFlow}. */
         @JsonProperty("alpha-flow")
-        ALPHA_FLOW(Uses.NOTHING, (loss, parts, step) -> new AlphaFlow(parts.velocity(), AlphaFlow.Stage.of(loss.alpha(step))));
+        ALPHA_FLOW(
+                Uses.NOTHING,
+                (loss, parts, step) -> new AlphaFlow(parts.velocity(), AlphaFlow.Stage.of(loss.alpha(step))));
 
         private final Uses uses;
+
         @SuppressWarnings("ImmutableEnumChecker") // a function without state
         private final Maker maker;
 

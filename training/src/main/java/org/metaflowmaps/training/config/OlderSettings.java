@@ -26,8 +26,8 @@ final class OlderSettings {
             JsonNode older = transformer.remove(OLDER_SCALES);
             JsonNode newer = transformer.get(SCALES);
             if (newer != null && !newer.equals(older)) {
-                throw new IOException(source + ": model.transformer." + SCALES + " is " + newer + ", but " + OLDER_SCALES
-                        + ", its older name, is " + older + ": give one of them");
+                throw new IOException(source + ": model.transformer." + SCALES + " is " + newer + ", but "
+                        + OLDER_SCALES + ", its older name, is " + older + ": give one of them");
             }
             transformer.set(SCALES, older);
         }
@@ -55,8 +55,10 @@ final class OlderSettings {
     private static void requireAlone(String where, String key, @Nullable Object value) throws IOException {
         String only = key.equals("rank") ? "0" : "1";
         if (value != null && !value.toString().equals(only)) {
-            throw new IOException(where + "data." + key + " is " + value + ", but one process trains alone: several that shared "
-                    + "batches would exchange no gradients, so this setting was removed. Leave data.rank and data.ranks out");
+            throw new IOException(
+                    where + "data." + key + " is " + value + ", but one process trains alone: several that shared"
+                            + " batches would exchange no gradients, so this setting"
+                            + " was removed. Leave data.rank and data.ranks out");
         }
     }
 }

@@ -23,13 +23,17 @@ final class OpenSettings {
         for (String kind : List.of("transformer", "mlp")) {
             JsonNode network = model.get(kind);
             for (String key : List.of("input_size", "in_channels", "dimension", "label_dim")) {
-                if (network instanceof ObjectNode settings && settings.has(key) && settings.path(key).isNull()) {
+                if (network instanceof ObjectNode settings
+                        && settings.has(key)
+                        && settings.path(key).isNull()) {
                     shape = shape == null ? DataShape.of(data) : shape;
-                    settings.put(key, switch (key) {
-                        case "input_size" -> shape.size();
-                        case "label_dim" -> shape.classes();
-                        default -> shape.channels();
-                    });
+                    settings.put(
+                            key,
+                            switch (key) {
+                                case "input_size" -> shape.size();
+                                case "label_dim" -> shape.classes();
+                                default -> shape.channels();
+                            });
                 }
             }
         }

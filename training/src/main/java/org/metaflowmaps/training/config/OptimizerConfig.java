@@ -33,18 +33,27 @@ public record OptimizerConfig(
     /** Checks the ranges. */
     public OptimizerConfig {
         Check.given(kind, "optimizer.kind");
-        Check.require(learningRate > 0 && learningRate < Double.POSITIVE_INFINITY,
-                "optimizer.learning_rate is %s, expected a number above 0", learningRate);
+        Check.require(
+                learningRate > 0 && learningRate < Double.POSITIVE_INFINITY,
+                "optimizer.learning_rate is %s, expected a number above 0",
+                learningRate);
         Check.require(warmUp >= 0, "optimizer.warm_up is %s, expected 0 or more", warmUp);
         Check.require(eps > 0 && eps < Double.POSITIVE_INFINITY, "optimizer.eps is %s, expected a number above 0", eps);
-        Check.require(weightDecay >= 0 && weightDecay < Double.POSITIVE_INFINITY,
-                "optimizer.weight_decay is %s, expected a number of 0 or more", weightDecay);
-        Check.require(weightDecay == 0 || kind == Kind.ADAMW,
-                "optimizer.weight_decay is %s, but optimizer.kind is radam, which has none: set it to 0, or optimizer.kind=adamw",
+        Check.require(
+                weightDecay >= 0 && weightDecay < Double.POSITIVE_INFINITY,
+                "optimizer.weight_decay is %s, expected a number of 0 or more",
                 weightDecay);
-        Check.require(clip >= 0 && clip < Double.POSITIVE_INFINITY, "optimizer.clip is %s, expected 0 (off) or more", clip);
-        Check.require(skipAbove >= 0 && skipAbove < Double.POSITIVE_INFINITY,
-                "optimizer.skip_above is %s, expected 0 (no bound) or more", skipAbove);
+        Check.require(
+                weightDecay == 0 || kind == Kind.ADAMW,
+                "optimizer.weight_decay is %s, but optimizer.kind is radam, which has none: set it to 0, or"
+                        + " optimizer.kind=adamw",
+                weightDecay);
+        Check.require(
+                clip >= 0 && clip < Double.POSITIVE_INFINITY, "optimizer.clip is %s, expected 0 (off) or more", clip);
+        Check.require(
+                skipAbove >= 0 && skipAbove < Double.POSITIVE_INFINITY,
+                "optimizer.skip_above is %s, expected 0 (no bound) or more",
+                skipAbove);
         Check.require(maxSkipped > 0, "optimizer.max_skipped is %s, expected at least 1", maxSkipped);
         Check.require(decay >= 0, "optimizer.decay is %s, expected 0 or more", decay);
         Check.require(beta1 >= 0 && beta1 < 1, "optimizer.beta1 is %s, expected 0 to below 1", beta1);

@@ -22,11 +22,15 @@ public record TeacherConfig(
     public TeacherConfig {
         Check.given(kind, "teacher.kind");
         Check.given(guidance, "teacher.guidance");
-        Check.require(kind != Kind.NETWORK || file != null,
+        Check.require(
+                kind != Kind.NETWORK || file != null,
                 "teacher.kind is network, but teacher.file is %s: name its weights, such as teacher.file=FILE",
                 "null");
-        Check.require(kind == Kind.NETWORK || zeroData == null,
-                "teacher.is_zero_data is %s, but only a network's file has a clock: leave it null, or set teacher.kind=network", zeroData);
+        Check.require(
+                kind == Kind.NETWORK || zeroData == null,
+                "teacher.is_zero_data is %s, but only a network's file has a clock: leave it null, or set"
+                        + " teacher.kind=network",
+                zeroData);
         Check.require(builtIn >= 0 && builtIn < 1, "teacher.built_in is %s, expected 0 to below 1", builtIn);
     }
 

@@ -23,14 +23,19 @@ public record TimesConfig(
     public TimesConfig {
         Check.given(diagonal, "times.diagonal");
         Check.given(pair, "times.pair");
-        Check.require(contextPower > 0 && contextPower < Double.POSITIVE_INFINITY,
-                "times.context_power is %s, expected a number above 0", contextPower);
+        Check.require(
+                contextPower > 0 && contextPower < Double.POSITIVE_INFINITY,
+                "times.context_power is %s, expected a number above 0",
+                contextPower);
         Check.require(contextAtom >= 0 && contextAtom <= 1, "times.context_atom is %s, expected 0 to 1", contextAtom);
         Check.require(contextWarmUp >= 0, "times.context_warm_up is %s, expected 0 or more", contextWarmUp);
         Check.require(intervalWarmUp >= 0, "times.interval_warm_up is %s, expected 0 or more", intervalWarmUp);
-        Check.require(intervalWarmUp == 0 || pair.kind() != LawKind.DYADIC,
-                "times.interval_warm_up is %s, expected 0 with times.pair.kind dyadic: jumps that grow leave the grid", intervalWarmUp);
-        Check.require(diagonal.kind() != LawKind.DYADIC, "times.diagonal.kind is %s, which is a law of pairs", "dyadic");
+        Check.require(
+                intervalWarmUp == 0 || pair.kind() != LawKind.DYADIC,
+                "times.interval_warm_up is %s, expected 0 with times.pair.kind dyadic: jumps that grow leave the grid",
+                intervalWarmUp);
+        Check.require(
+                diagonal.kind() != LawKind.DYADIC, "times.diagonal.kind is %s, which is a law of pairs", "dyadic");
     }
 
     /** Laws of times by their names in a file. */
@@ -64,9 +69,15 @@ public record TimesConfig(
         /** Checks the ranges. */
         public Law {
             Check.given(kind, "a time law's kind");
-            Check.require(std > 0 && std < Double.POSITIVE_INFINITY, "a time law's std is %s, expected a number above 0", std);
+            Check.require(
+                    std > 0 && std < Double.POSITIVE_INFINITY,
+                    "a time law's std is %s, expected a number above 0",
+                    std);
             Check.require(Double.isFinite(mean), "a time law's mean is %s, expected a finite number", mean);
-            Check.require(Double.isFinite(secondMean), "a time law's second_mean is %s, expected a finite number", secondMean);
+            Check.require(
+                    Double.isFinite(secondMean),
+                    "a time law's second_mean is %s, expected a finite number",
+                    secondMean);
             Check.require(levels >= 1 && levels <= 20, "a time law's levels are %s, expected 1 to 20", levels);
         }
     }

@@ -68,31 +68,50 @@ public record TrainConfig(
         Check.require(steps > 0, "steps is %s, expected at least 1", steps);
         Check.require(batch > 0, "batch is %s, expected at least 1", batch);
         Check.require(accumulate > 0, "accumulate is %s, expected at least 1", accumulate);
-        Check.require((double) steps * batch * accumulate < 0x1p61,
-                "steps times batch times accumulate is %s items, expected fewer than 2^61: lower steps", (double) steps * batch * accumulate);
+        Check.require(
+                (double) steps * batch * accumulate < 0x1p61,
+                "steps times batch times accumulate is %s items, expected fewer than 2^61: lower steps",
+                (double) steps * batch * accumulate);
         Check.require(labelDrop >= 0 && labelDrop <= 1, "label_drop is %s, expected 0 to 1", labelDrop);
-        Check.require(guidance > 0 && guidance < Double.POSITIVE_INFINITY, "guidance is %s, expected a scale above 0", guidance);
-        Check.require(guidanceFrom >= 0 && guidanceFrom < 1, "guidance_from is %s, expected 0 to below 1", guidanceFrom);
-        Check.require(loss.velocity() != LossConfig.VelocityKind.GUIDED || guidance != 1,
+        Check.require(
+                guidance > 0 && guidance < Double.POSITIVE_INFINITY,
+                "guidance is %s, expected a scale above 0",
+                guidance);
+        Check.require(
+                guidanceFrom >= 0 && guidanceFrom < 1, "guidance_from is %s, expected 0 to below 1", guidanceFrom);
+        Check.require(
+                loss.velocity() != LossConfig.VelocityKind.GUIDED || guidance != 1,
                 "loss.velocity is guided, but guidance is %s: give a scale other than 1",
                 guidance);
-        List<Double> scales = model.transformer() == null ? List.of() : model.transformer().classScales();
-        Check.require(labelDrop == 1 || scales.isEmpty() || scales.contains(guidance), "guidance is %s, expected one of "
-                + "model.transformer.model_guidance_class_ws " + scales
-                + ": the network takes the nearest one's row for any other", guidance);
-        Check.require(!loss.needsTeacher() || teacher.kind() != TeacherConfig.Kind.NONE,
+        List<Double> scales =
+                model.transformer() == null ? List.of() : model.transformer().classScales();
+        Check.require(
+                labelDrop == 1 || scales.isEmpty() || scales.contains(guidance),
+                "guidance is %s, expected one of "
+                        + "model.transformer.model_guidance_class_ws " + scales
+                        + ": the network takes the nearest one's row for any other",
+                guidance);
+        Check.require(
+                !loss.needsTeacher() || teacher.kind() != TeacherConfig.Kind.NONE,
                 "loss.velocity or loss.consistency needs a teacher, but teacher.kind is %s",
                 "none");
-        Check.require(teacher.kind() != TeacherConfig.Kind.MIXTURE || data.kind() == DataConfig.Kind.MIXTURE,
-                "teacher.kind is mixture, but data.kind is %s: an exact "
-                + "drift is known of a mixture only", Check.name(data.kind()));
-        Check.require(loss.consistency() != LossConfig.ConsistencyKind.SHORTCUT || times.pair().kind() == TimesConfig.LawKind.DYADIC,
-                "loss.consistency is shortcut, but times.pair.kind is %s, expected dyadic: halves of a jump have to be jumps that are trained too",
+        Check.require(
+                teacher.kind() != TeacherConfig.Kind.MIXTURE || data.kind() == DataConfig.Kind.MIXTURE,
+                "teacher.kind is mixture, but data.kind is %s: an exact " + "drift is known of a mixture only",
+                Check.name(data.kind()));
+        Check.require(
+                loss.consistency() != LossConfig.ConsistencyKind.SHORTCUT
+                        || times.pair().kind() == TimesConfig.LawKind.DYADIC,
+                "loss.consistency is shortcut, but times.pair.kind is %s, expected dyadic: halves of a jump have to be"
+                        + " jumps that are trained too",
                 Check.name(times.pair().kind()));
         Check.require(logEvery > 0, "log_every is %s, expected at least 1", logEvery);
         Check.require(checkpointEvery > 0, "checkpoint_every is %s, expected at least 1", checkpointEvery);
         Check.require(checkpointKeep > 0, "checkpoint_keep is %s, expected at least 1", checkpointKeep);
-        Check.require(checkpointKeepEvery >= 0, "checkpoint_keep_every is %s, expected 0 (none) or more", checkpointKeepEvery);
+        Check.require(
+                checkpointKeepEvery >= 0,
+                "checkpoint_keep_every is %s, expected 0 (none) or more",
+                checkpointKeepEvery);
         Check.require(evaluateEvery >= 0, "evaluate_every is %s, expected 0 (off) or more", evaluateEvery);
     }
 

@@ -10,7 +10,10 @@ import org.metaflowmaps.training.loss.Weighting;
  * @param p exponent of the adaptive one
  * @param c floor of the adaptive and the learned logarithmic one
  */
-public record WeightingConfig(@JsonProperty("kind") Kind kind, @JsonProperty("p") double p, @JsonProperty("c") double c) {
+public record WeightingConfig(
+        @JsonProperty("kind") Kind kind,
+        @JsonProperty("p") double p,
+        @JsonProperty("c") double c) {
     /** Checks the ranges. */
     public WeightingConfig {
         Check.given(kind, "a weighting's kind");

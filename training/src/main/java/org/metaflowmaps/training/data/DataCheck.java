@@ -34,14 +34,17 @@ public final class DataCheck {
      * @param channels {@code data.channels}, at least 1; null if not known
      * @param classes {@code data.classes}, at least 1; null if not known
      */
-    public record Expected(@Nullable Integer channels, @Nullable Integer classes) {
+    public record Expected(
+            @Nullable Integer channels, @Nullable Integer classes) {
         /** Nothing known. */
         public static final Expected NONE = new Expected(null, null);
 
         /** Checks the ranges. */
         public Expected {
-            Preconditions.checkArgument(channels == null || channels >= 1, "data.channels is %s, expected at least 1", channels);
-            Preconditions.checkArgument(classes == null || classes >= 1, "data.classes is %s, expected at least 1", classes);
+            Preconditions.checkArgument(
+                    channels == null || channels >= 1, "data.channels is %s, expected at least 1", channels);
+            Preconditions.checkArgument(
+                    classes == null || classes >= 1, "data.classes is %s, expected at least 1", classes);
         }
     }
 
@@ -57,7 +60,10 @@ public final class DataCheck {
         }
         boolean folders = false;
         try (Stream<Path> entries = Files.list(folder)) {
-            for (Path entry : entries.filter(entry -> !entry.getFileName().toString().startsWith(".")).sorted().toList()) {
+            for (Path entry : entries.filter(
+                            entry -> !entry.getFileName().toString().startsWith("."))
+                    .sorted()
+                    .toList()) {
                 if (entry.getFileName().toString().endsWith(".safetensors") && Files.isRegularFile(entry)) {
                     return holdsLatents(entry) ? Optional.of("latents") : Optional.empty();
                 }
@@ -69,7 +75,8 @@ public final class DataCheck {
 
     private static boolean holdsImages(Path folder) throws IOException {
         try (Stream<Path> entries = Files.list(folder)) {
-            return entries.anyMatch(entry -> ImageTree.isImage(entry.getFileName().toString()));
+            return entries.anyMatch(
+                    entry -> ImageTree.isImage(entry.getFileName().toString()));
         }
     }
 
@@ -102,9 +109,11 @@ public final class DataCheck {
      * @throws IOException if the folder cannot be listed, or is not such a folder as a whole
      */
     public static Report of(Path folder, int most, Expected expected) throws IOException {
-        String kind = kind(folder).orElseThrow(() -> new IOException(folder
-                + " holds no data that is known: expected a subfolder of PNG or JPEG "
-                + "files per class, .safetensors files with latents and labels, or train-images-idx3-ubyte and train-labels-idx1-ubyte"));
+        String kind = kind(folder)
+                .orElseThrow(() -> new IOException(folder
+                        + " holds no data that is known: expected a subfolder of PNG or JPEG files per"
+                        + " class, .safetensors files with latents and labels, or"
+                        + " train-images-idx3-ubyte and train-labels-idx1-ubyte"));
         return switch (kind) {
             case "images" -> images(folder, most);
             case "latents" -> latents(folder, most, expected);
@@ -115,9 +124,16 @@ public final class DataCheck {
     private static Report images(Path folder, int most) throws IOException {
         ImageTree tree = new ImageTree(folder);
         // In the order of the files, however many threads decode.
-        List<String> problems = IntStream.range(0, tree.count()).parallel().mapToObj(index -> problem(tree.file(index)))
-                .flatMap(Optional::stream).toList();
-        return new Report("images", List.of(tree.summary(0)), problems.subList(0, Math.min(most, problems.size())), problems.size());
+        List<String> problems = IntStream.range(0, tree.count())
+                .parallel()
+                .mapToObj(index -> problem(tree.file(index)))
+                .flatMap(Optional::stream)
+                .toList();
+        return new Report(
+                "images",
+                List.of(tree.summary(0)),
+                problems.subList(0, Math.min(most, problems.size())),
+                problems.size());
     }
 
     private static Optional<String> problem(Path file) {
@@ -143,7 +159,8 @@ public final class DataCheck {
                 if (summary.isEmpty()) {
                     summary.add(found.form());
                 } else if (!found.form().equals(summary.getFirst())) {
-                    throw new IOException(file + ": latents are " + found.form() + ", those of the first file are " + summary.getFirst()
+                    throw new IOException(file + ": latents are " + found.form() + ", those of the first file are "
+                            + summary.getFirst()
                             + ": only the number of latents may differ between the files of a folder");
                 }
                 count += found.count();
@@ -162,11 +179,12 @@ public final class DataCheck {
             problems.add(folder + ": its " + files + " safetensors files hold no latents, expected at least 1");
         }
         List<String> lines = new ArrayList<>();
-        lines.add(folder + ": " + count + " latents" + (summary.isEmpty() ? "" : " of " + summary.getFirst()) + " in " + files
-                + (files == 1 ? " file" : " files"));
+        lines.add(folder + ": " + count + " latents" + (summary.isEmpty() ? "" : " of " + summary.getFirst()) + " in "
+                + files + (files == 1 ? " file" : " files"));
         if (infinite > 0) {
-            lines.add(infinite + " latents hold infinite numbers in the second half of their channels. Training takes them only as log "
-                    + "variances: check with the configuration's data.channels (mfm inspect --channels)");
+            lines.add(infinite
+                    + " latents hold infinite numbers in the second half of their channels. Training takes them only"
+                    + " as log variances: check with the configuration's data.channels (mfm inspect --channels)");
         }
         return new Report("latents", lines, problems.subList(0, Math.min(most, problems.size())), damaged);
     }
@@ -179,11 +197,22 @@ public final class DataCheck {
             for (int i = 0; i < images.count(); i++) {
                 sizes[images.label(i)]++;
             }
-            int classes = 1 + IntStream.range(0, sizes.length).filter(label -> sizes[label] > 0).max().orElse(0);
-            return new Report("idx", List.of(folder + ": " + images.count() + " images of " + images.height() + " x " + images.width()
-                    + ", labels 0 to " + (classes - 1) + " (" + Arrays.stream(sizes).limit(classes).filter(size -> size > 0).count()
+            int classes = 1
+                    + IntStream.range(0, sizes.length)
+                            .filter(label -> sizes[label] > 0)
+                            .max()
+                            .orElse(0);
+            return new Report(
+                    "idx",
+                    List.of(folder + ": " + images.count() + " images of " + images.height() + " x " + images.width()
+                            + ", labels 0 to " + (classes - 1) + " ("
+                            + Arrays.stream(sizes)
+                                    .limit(classes)
+                                    .filter(size -> size > 0)
+                                    .count()
                             + " of them used)"),
-                    List.of(), 0);
+                    List.of(),
+                    0);
         } catch (IdxException e) {
             return new Report("idx", List.of(folder + ": IDX files"), List.of(String.valueOf(e.getMessage())), 1);
         }

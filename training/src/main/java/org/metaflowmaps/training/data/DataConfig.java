@@ -48,32 +48,48 @@ public record DataConfig(
     public DataConfig {
         given(kind, "data.kind");
         given(means, "data.means");
-        require(means.stream().noneMatch(Objects::isNull), "data.means holds null, expected lists of numbers, such as %s",
+        require(
+                means.stream().noneMatch(Objects::isNull),
+                "data.means holds null, expected lists of numbers, such as %s",
                 "[[-3, -3], [3, 3]]");
         for (double[] mean : means) {
-            require(Arrays.stream(mean).allMatch(Double::isFinite), "data.means holds %s, expected finite numbers",
+            require(
+                    Arrays.stream(mean).allMatch(Double::isFinite),
+                    "data.means holds %s, expected finite numbers",
                     Arrays.toString(mean));
         }
-        require(kind != Kind.MIXTURE || (variance > 0 && variance < Double.POSITIVE_INFINITY),
-                "data.variance is %s, expected a number above 0", variance);
+        require(
+                kind != Kind.MIXTURE || (variance > 0 && variance < Double.POSITIVE_INFINITY),
+                "data.variance is %s, expected a number above 0",
+                variance);
         require(holdOut >= 0, "data.hold_out is %s, expected 0 or more", holdOut);
         given(onError, "data.on_error");
-        require(skipAtMost >= 0 && skipAtMost <= 1, "data.skip_at_most is %s, expected a share from 0 to 1", skipAtMost);
-        require(!flip || (kind != Kind.LATENTS && kind != Kind.MIXTURE),
+        require(
+                skipAtMost >= 0 && skipAtMost <= 1,
+                "data.skip_at_most is %s, expected a share from 0 to 1",
+                skipAtMost);
+        require(
+                !flip || (kind != Kind.LATENTS && kind != Kind.MIXTURE),
                 "data.flip is true, but data.kind is %s: only images are mirrored",
                 name(kind));
         require(size >= 1, "data.size is %s, expected at least 1", size);
         require(channels >= 1, "data.channels is %s, expected at least 1", channels);
-        require(kind != Kind.IMAGES || channels == 1 || channels == 3, "data.channels is %s, expected 1 (grey) or 3 (colour)",
+        require(
+                kind != Kind.IMAGES || channels == 1 || channels == 3,
+                "data.channels is %s, expected 1 (grey) or 3 (colour)",
                 channels);
-        require(kind != Kind.IMAGES || (double) channels * size * size < Integer.MAX_VALUE,
-                "data.size is %s, expected a size whose square times data.channels is below 2^31", size);
+        require(
+                kind != Kind.IMAGES || (double) channels * size * size < Integer.MAX_VALUE,
+                "data.size is %s, expected a size whose square times data.channels is below 2^31",
+                size);
         require(classes >= 1, "data.classes is %s, expected at least 1", classes);
         require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
         require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
         boolean folderNeeded = kind != Kind.FASHION_MNIST && kind != Kind.MIXTURE;
-        require(!folderNeeded || folder != null,
-                "data.folder is %s, expected the folder with the data's files: name it with --data DIR", folder);
+        require(
+                !folderNeeded || folder != null,
+                "data.folder is %s, expected the folder with the data's files: name it with --data DIR",
+                folder);
     }
 
     /** An exact mixture, whole. */

@@ -1,11 +1,11 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.stream.Stream;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /**
@@ -24,7 +24,11 @@ public record DataShape(long channels, long size, long classes) {
     public static DataShape of(DataConfig data) throws IOException {
         return switch (data.kind()) {
             case FASHION_MNIST -> new DataShape(1, FashionMnist.SIZE, FashionMnist.CLASSES.size());
-            case MIXTURE -> new DataShape(data.means().isEmpty() ? 1 : data.means().getFirst().length, 1, data.means().size());
+            case MIXTURE ->
+                new DataShape(
+                        data.means().isEmpty() ? 1 : data.means().getFirst().length,
+                        1,
+                        data.means().size());
             case IMAGES -> new DataShape(data.channels(), data.size(), folders(data.path()));
             case IDX -> {
                 LabelledImages images = Datasets.images(data);
@@ -38,34 +42,48 @@ public record DataShape(long channels, long size, long classes) {
     private static DataShape opened(DataConfig data) throws IOException {
         try (TrainingData open = data.open(0, Device.CPU)) {
             Shape shape = open.itemShape();
-            return shape.dim() == 3 ? square(shape.size(0), shape.size(1), shape.size(2), open.classes()) : new DataShape(shape.size(0), 1, open.classes());
+            return shape.dim() == 3
+                    ? square(shape.size(0), shape.size(1), shape.size(2), open.classes())
+                    : new DataShape(shape.size(0), 1, open.classes());
         }
     }
 
     private static DataShape square(long channels, long height, long width, long classes) throws IOException {
         if (height != width) {
-            throw new IOException("the data's items have " + height + " rows and " + width + " columns, expected as many of both: "
-                    + "model.transformer.input_size is one number");
+            throw new IOException("the data's items have " + height + " rows and " + width
+                    + " columns, expected as many of both: " + "model.transformer.input_size is one number");
         }
         return new DataShape(channels, height, classes);
     }
 
     private static long folders(Path folder) throws IOException {
         try (Stream<Path> entries = Files.list(folder)) {
-            return Math.max(1, entries.filter(entry -> Files.isDirectory(entry) && !entry.getFileName().toString().startsWith(".")).count());
+            return Math.max(
+                    1,
+                    entries.filter(entry -> Files.isDirectory(entry)
+                                    && !entry.getFileName().toString().startsWith("."))
+                            .count());
         }
     }
 
     private static DataShape latents(Path folder, DataConfig data) throws IOException {
         try (Stream<Path> entries = Files.list(folder)) {
-            Path first = entries.filter(entry -> entry.toString().endsWith(".safetensors") && !entry.getFileName().toString().startsWith("."))
-                    .sorted().findFirst().orElseThrow(() -> new IOException(folder + " holds no .safetensors file, expected some with latents"));
+            Path first = entries.filter(entry -> entry.toString().endsWith(".safetensors")
+                            && !entry.getFileName().toString().startsWith("."))
+                    .sorted()
+                    .findFirst()
+                    .orElseThrow(
+                            () -> new IOException(folder + " holds no .safetensors file, expected some with latents"));
             try (SafetensorsFile file = SafetensorsFile.open(first)) {
                 SafetensorsFile.Entry latents = file.entries().get("latents");
                 if (latents == null || latents.shape().dim() != 4) {
                     throw new IOException(first + " has no tensor 'latents' of shape (N, C, H, W)");
                 }
-                return square(data.channels(), latents.shape().size(2), latents.shape().size(3), data.classes());
+                return square(
+                        data.channels(),
+                        latents.shape().size(2),
+                        latents.shape().size(3),
+                        data.classes());
             }
         }
     }

@@ -63,7 +63,9 @@ final class EpochOrder implements AutoCloseable {
         for (int i = 0; i < size; i++) {
             long epoch = (position + i) / count;
             if (epoch != numbersOf) {
-                numbers = Arrays.stream(order(epoch).toLongArray()).mapToInt(Math::toIntExact).toArray();
+                numbers = Arrays.stream(order(epoch).toLongArray())
+                        .mapToInt(Math::toIntExact)
+                        .toArray();
                 numbersOf = epoch;
             }
             found[i] = numbers[(int) ((position + i) % count)];
@@ -73,8 +75,12 @@ final class EpochOrder implements AutoCloseable {
 
     /** Refuses a range that is none, or too long. */
     static void require(long position, int size) {
-        Preconditions.checkArgument(position >= 0 && size > 0 && size <= MOST_ITEMS,
-                "%s items from position %s, expected 1 to %s from 0 or more", size, position, MOST_ITEMS);
+        Preconditions.checkArgument(
+                position >= 0 && size > 0 && size <= MOST_ITEMS,
+                "%s items from position %s, expected 1 to %s from 0 or more",
+                size,
+                position,
+                MOST_ITEMS);
     }
 
     /** An epoch's order, drawn once and kept on the device: a batch then copies nothing there and waits for nothing. */

@@ -20,14 +20,13 @@ public final class FashionMnist {
     public static final int SIZE = 28;
 
     /** The name of each class, by label. */
-    public static final List<String> CLASSES = List.of("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
-            "Sneaker", "Bag", "Ankle boot");
+    public static final List<String> CLASSES = List.of(
+            "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot");
 
     private static final String RESOURCES = "fashion-mnist/";
     private static final Path DEBIAN_FOLDER = Path.of("/usr/share/datasets/fashion-mnist");
 
-    private FashionMnist() {
-    }
+    private FashionMnist() {}
 
     /**
      * Reads the 10,000 test images that come with this library.
@@ -36,10 +35,14 @@ public final class FashionMnist {
      */
     public static LabelledImages test() {
         try {
-            return IdxImages.join(resource("t10k-images-idx3-ubyte.gz"), resource("t10k-labels-idx1-ubyte.gz"), CLASSES,
+            return IdxImages.join(
+                    resource("t10k-images-idx3-ubyte.gz"),
+                    resource("t10k-labels-idx1-ubyte.gz"),
+                    CLASSES,
                     "Fashion-MNIST's test set");
         } catch (IOException e) {
-            throw new UncheckedIOException("Fashion-MNIST's test images in this library's jar are damaged; build it again", e);
+            throw new UncheckedIOException(
+                    "Fashion-MNIST's test images in this library's jar are damaged; build it again", e);
         }
     }
 
@@ -54,8 +57,13 @@ public final class FashionMnist {
      * @throws IOException if a file cannot be read
      */
     public static LabelledImages train(Path folder) throws IOException {
-        return checked(IdxImages.train(folder, CLASSES, "install the package dataset-fashion-mnist (Debian, Ubuntu), which puts the "
-                + "files into " + DEBIAN_FOLDER + ", or name the folder that holds them with --data DIR"), folder.toString());
+        return checked(
+                IdxImages.train(
+                        folder,
+                        CLASSES,
+                        "install the package dataset-fashion-mnist (Debian, Ubuntu), which puts the " + "files into "
+                                + DEBIAN_FOLDER + ", or name the folder that holds them with --data DIR"),
+                folder.toString());
     }
 
     /**
@@ -78,8 +86,10 @@ public final class FashionMnist {
 
     private static LabelledImages checked(LabelledImages images, String source) throws IdxException {
         if (images.height() != SIZE || images.width() != SIZE) {
-            throw new IdxException(source, "images of %d x %d, expected 28 x 28; check that both files are Fashion-MNIST's"
-                    .formatted(images.height(), images.width()));
+            throw new IdxException(
+                    source,
+                    "images of %d x %d, expected 28 x 28; check that both files are Fashion-MNIST's"
+                            .formatted(images.height(), images.width()));
         }
         return images;
     }

@@ -33,17 +33,26 @@ final class HoldOut {
         int[] held = count == 0 ? new int[0] : items.heldOut(count);
         boolean[] out = new boolean[all];
         for (int item : held) {
-            Preconditions.checkArgument(item >= 0 && item < all && !out[item], "item %s is held out, expected different ones of the %s there are",
-                    item, all);
+            Preconditions.checkArgument(
+                    item >= 0 && item < all && !out[item],
+                    "item %s is held out, expected different ones of the %s there are",
+                    item,
+                    all);
             out[item] = true;
         }
-        Preconditions.checkArgument(held.length < all, "all %s items are held out, expected at least one to train on", all);
+        Preconditions.checkArgument(
+                held.length < all, "all %s items are held out, expected at least one to train on", all);
         return new HoldOut(IntStream.range(0, all).filter(item -> !out[item]).toArray(), held);
     }
 
     /** A choice of which only every {@code count}th item that is trained on is left, from number {@code index} on. */
     HoldOut shard(int index, int count) {
-        return new HoldOut(IntStream.range(0, trained.length).filter(at -> at % count == index).map(at -> trained[at]).toArray(), held);
+        return new HoldOut(
+                IntStream.range(0, trained.length)
+                        .filter(at -> at % count == index)
+                        .map(at -> trained[at])
+                        .toArray(),
+                held);
     }
 
     /** A number that is the same in every run for an item. */
@@ -74,7 +83,9 @@ final class HoldOut {
         int[] quotas = quotas(sizes, all, count);
         List<List<Integer>> items = new ArrayList<>();
         IntStream.range(0, sizes.length).forEach(label -> items.add(new ArrayList<>()));
-        IntStream.range(0, labels.length).filter(item -> labels[item] >= 0).forEach(item -> items.get(labels[item]).add(item));
+        IntStream.range(0, labels.length)
+                .filter(item -> labels[item] >= 0)
+                .forEach(item -> items.get(labels[item]).add(item));
         boolean[] out = new boolean[labels.length];
         for (int label = 0; label < sizes.length; label++) {
             items.get(label).sort(Comparator.comparingLong(key::of));
@@ -85,14 +96,21 @@ final class HoldOut {
 
     private static int[] quotas(int[] sizes, int all, int count) {
         int most = Arrays.stream(sizes).map(size -> Math.max(0, size - 1)).sum();
-        Preconditions.checkArgument(count <= most, "config: data.hold_out is %s, expected at most %s: of the %s items each class keeps one to train on",
-                count, most, all);
+        Preconditions.checkArgument(
+                count <= most,
+                "config: data.hold_out is %s, expected at most %s: of the %s items each class keeps one to train on",
+                count,
+                most,
+                all);
         int[] quotas = new int[sizes.length];
         for (int label = 0; label < sizes.length; label++) {
             quotas[label] = (int) ((long) count * sizes[label] / all);
         }
-        int[] byRemainder = IntStream.range(0, sizes.length).boxed()
-                .sorted(Comparator.comparingLong(label -> -((long) count * sizes[label] % all))).mapToInt(Integer::intValue).toArray();
+        int[] byRemainder = IntStream.range(0, sizes.length)
+                .boxed()
+                .sorted(Comparator.comparingLong(label -> -((long) count * sizes[label] % all)))
+                .mapToInt(Integer::intValue)
+                .toArray();
         int left = count - Arrays.stream(quotas).sum();
         for (int i = 0; left > 0; i = (i + 1) % byRemainder.length) {
             if (quotas[byRemainder[i]] < sizes[byRemainder[i]] - 1) {
@@ -115,9 +133,12 @@ final class HoldOut {
 
     /** Returns the held-out items of a range. */
     int[] held(int from, int count) {
-        Preconditions.checkArgument(from >= 0 && count > 0 && (long) from + count <= held.length,
+        Preconditions.checkArgument(
+                from >= 0 && count > 0 && (long) from + count <= held.length,
                 "held-out items %s to %s, expected some of the %s there are",
-                from, (long) from + count, held.length);
+                from,
+                (long) from + count,
+                held.length);
         return Arrays.copyOfRange(held, from, from + count);
     }
 }

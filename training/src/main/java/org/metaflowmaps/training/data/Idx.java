@@ -25,8 +25,7 @@ public final class Idx {
     private static final int UNSIGNED_BYTE = 0x08;
     private static final int BUFFER = 1 << 16;
 
-    private Idx() {
-    }
+    private Idx() {}
 
     /**
      * Reads a file.
@@ -64,46 +63,58 @@ public final class Idx {
             Unzipped unzipped = new Unzipped(buffered);
             IdxArray array = readPlain(unzipped, source);
             if (unzipped.hasMore()) {
-                throw new IdxException(source, "bytes follow the end of the gzip data; the file is damaged, fetch it again");
+                throw new IdxException(
+                        source, "bytes follow the end of the gzip data; the file is damaged, fetch it again");
             }
             return array;
         } catch (EOFException e) {
             throw new IdxException(source, "ends inside its gzip data; the file is cut short, fetch it again", e);
         } catch (ZipException e) {
-            throw new IdxException(source, "its gzip data is damaged (" + e.getMessage() + "); fetch the file again", e);
+            throw new IdxException(
+                    source, "its gzip data is damaged (" + e.getMessage() + "); fetch the file again", e);
         }
     }
 
     private static IdxArray readPlain(InputStream in, String source) throws IOException {
         byte[] magic = in.readNBytes(4);
         if (magic.length < 4) {
-            throw new IdxException(source, "only " + magic.length + " bytes, expected an IDX header of at least 8; the file is "
-                    + "cut short, fetch it again");
+            throw new IdxException(
+                    source,
+                    "only " + magic.length + " bytes, expected an IDX header of at least 8; the file is "
+                            + "cut short, fetch it again");
         }
         checkMagic(magic, source);
         int rank = magic[3];
         byte[] header = in.readNBytes(4 * rank);
         if (header.length < 4 * rank) {
-            throw new IdxException(source, "the header ends after " + (4 + header.length) + " bytes, expected " + (4 + 4 * rank)
-                    + " for " + rank + " dimensions; the file is cut short, fetch it again");
+            throw new IdxException(
+                    source,
+                    "the header ends after " + (4 + header.length) + " bytes, expected " + (4 + 4 * rank) + " for "
+                            + rank + " dimensions; the file is cut short, fetch it again");
         }
         int[] shape = new int[rank];
         int size = readShape(ByteBuffer.wrap(header), shape, source);
         Runtime java = Runtime.getRuntime();
         long room = java.maxMemory() - java.totalMemory() + java.freeMemory();
         if (size > room) {
-            throw new IdxException(source, "its header promises " + size + " elements, and Java's heap has room for " + room
-                    + " bytes; give the JVM more with -Xmx, or use fewer images");
+            throw new IdxException(
+                    source,
+                    "its header promises " + size + " elements, and Java's heap has room for " + room
+                            + " bytes; give the JVM more with -Xmx, or use fewer images");
         }
         // Reads piece by piece: a header that claims too much costs no more memory than the stream has bytes.
         byte[] data = in.readNBytes(size);
         if (data.length < size) {
-            throw new IdxException(source, "holds " + data.length + " elements, its header promises " + size + " ("
-                    + describe(shape) + "); the file is cut short, fetch it again");
+            throw new IdxException(
+                    source,
+                    "holds " + data.length + " elements, its header promises " + size + " (" + describe(shape)
+                            + "); the file is cut short, fetch it again");
         }
         if (in.read() >= 0) {
-            throw new IdxException(source, "bytes follow the " + size + " elements that its header promises (" + describe(shape)
-                    + "); the file is damaged or holds something else");
+            throw new IdxException(
+                    source,
+                    "bytes follow the " + size + " elements that its header promises (" + describe(shape)
+                            + "); the file is damaged or holds something else");
         }
         return new IdxArray(shape, data);
     }
@@ -120,12 +131,16 @@ public final class Idx {
             default -> "";
         };
         if (magic[0] != 0 || magic[1] != 0 || type.isEmpty() || magic[3] < 1) {
-            throw new IdxException(source, "begins with " + found + ", expected 00 00 08 and the number of dimensions; this is "
-                    + "not an IDX file of unsigned bytes, check that the right file was named");
+            throw new IdxException(
+                    source,
+                    "begins with " + found + ", expected 00 00 08 and the number of dimensions; this is "
+                            + "not an IDX file of unsigned bytes, check that the right file was named");
         }
         if (magic[2] != UNSIGNED_BYTE) {
-            throw new IdxException(source, "holds elements of type " + type + " (header " + found + "), expected unsigned bytes "
-                    + "(00 00 08); convert the data to unsigned bytes");
+            throw new IdxException(
+                    source,
+                    "holds elements of type " + type + " (header " + found + "), expected unsigned bytes "
+                            + "(00 00 08); convert the data to unsigned bytes");
         }
     }
 
@@ -134,13 +149,16 @@ public final class Idx {
         for (int i = 0; i < shape.length; i++) {
             long dimension = Integer.toUnsignedLong(header.getInt());
             if (dimension == 0) {
-                throw new IdxException(source, "dimension " + i + " has size 0, expected at least 1; the file holds no data");
+                throw new IdxException(
+                        source, "dimension " + i + " has size 0, expected at least 1; the file holds no data");
             }
             // Neither factor reaches 2^32 here, so the product fits.
             size *= dimension;
             if (size > MAX_BYTES) {
-                throw new IdxException(source, "its header promises more than " + MAX_BYTES + " elements (" + dimension
-                        + " in dimension " + i + "), the most that is read; the header is damaged or the data must be split");
+                throw new IdxException(
+                        source,
+                        "its header promises more than " + MAX_BYTES + " elements (" + dimension + " in dimension " + i
+                                + "), the most that is read; the header is damaged or the data must be split");
             }
             shape[i] = (int) dimension;
         }

@@ -29,8 +29,11 @@ public final class IdxImages {
      * @throws IOException if a file cannot be read
      */
     public static LabelledImages train(Path folder, int classes) throws IOException {
-        Preconditions.checkArgument(classes >= 1 && classes <= Byte.MAX_VALUE, "IDX files of %s classes, expected 1 to 127", classes);
-        return train(folder, IntStream.range(0, classes).mapToObj(String::valueOf).toList(),
+        Preconditions.checkArgument(
+                classes >= 1 && classes <= Byte.MAX_VALUE, "IDX files of %s classes, expected 1 to 127", classes);
+        return train(
+                folder,
+                IntStream.range(0, classes).mapToObj(String::valueOf).toList(),
                 "name the folder that holds them with --data DIR");
     }
 
@@ -53,22 +56,28 @@ public final class IdxImages {
     private static Optional<Path> present(Path folder, String name) {
         Path plain = folder.resolve(name);
         Path zipped = folder.resolve(name + ".gz");
-        return Files.isRegularFile(plain) ? Optional.of(plain) : Optional.of(zipped).filter(Files::isRegularFile);
+        return Files.isRegularFile(plain)
+                ? Optional.of(plain)
+                : Optional.of(zipped).filter(Files::isRegularFile);
     }
 
     private static Path find(Path folder, String name, String remedy) throws FileNotFoundException {
-        return present(folder, name).orElseThrow(() -> new FileNotFoundException(folder
-                + (Files.isDirectory(folder) ? " holds neither " : " is not a folder; looked in it for ") + name
-                + (Files.isDirectory(folder) ? " nor " : " or ") + name + ".gz; " + remedy));
+        return present(folder, name)
+                .orElseThrow(() -> new FileNotFoundException(folder
+                        + (Files.isDirectory(folder) ? " holds neither " : " is not a folder; looked in it for ") + name
+                        + (Files.isDirectory(folder) ? " nor " : " or ") + name + ".gz; " + remedy));
     }
 
-    static LabelledImages join(IdxArray images, IdxArray labels, List<String> classNames, String source) throws IdxException {
+    static LabelledImages join(IdxArray images, IdxArray labels, List<String> classNames, String source)
+            throws IdxException {
         int[] imageShape = images.shape();
         int[] labelShape = labels.shape();
         if (imageShape.length != 3 || labelShape.length != 1 || labelShape[0] != imageShape[0]) {
-            throw new IdxException(source, "images of shape " + Arrays.toString(imageShape) + " with labels of shape "
-                    + Arrays.toString(labelShape) + ", expected [N, rows, columns] with [N]; check that both "
-                    + "files belong together");
+            throw new IdxException(
+                    source,
+                    "images of shape " + Arrays.toString(imageShape) + " with labels of shape "
+                            + Arrays.toString(labelShape) + ", expected [N, rows, columns] with [N]; check that both "
+                            + "files belong together");
         }
         try {
             return new LabelledImages(images.data(), 1, imageShape[1], imageShape[2], labels.data(), classNames);

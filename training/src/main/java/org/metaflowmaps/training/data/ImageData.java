@@ -1,6 +1,5 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -10,6 +9,7 @@ import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -39,7 +39,8 @@ public final class ImageData implements Items {
         try (TensorScope scope = TensorScope.open()) {
             range(images, from, to);
             long size = images.imageSize();
-            Tensor bytes = Torch.empty(DType.UINT8, Device.CPU, to - from, images.channels(), images.height(), images.width());
+            Tensor bytes =
+                    Torch.empty(DType.UINT8, Device.CPU, to - from, images.channels(), images.height(), images.width());
             bytes.segment().copyFrom(images.pixels().asSlice(from * size, (to - from) * size));
             return scope.keep(bytes.to(device));
         }
@@ -71,9 +72,12 @@ public final class ImageData implements Items {
     }
 
     private static void range(LabelledImages images, int from, int to) {
-        Preconditions.checkArgument(from >= 0 && from <= to && to <= images.count(),
+        Preconditions.checkArgument(
+                from >= 0 && from <= to && to <= images.count(),
                 "images %s to below %s of %s, expected a range of them",
-                from, to, images.count());
+                from,
+                to,
+                images.count());
     }
 
     /** Bytes as the networks see them. */
@@ -134,13 +138,17 @@ public final class ImageData implements Items {
 
     @Override
     public int[] heldOut(int count) {
-        Preconditions.checkArgument(count >= 0 && count < images.count(), "config: data.hold_out is %s, the set has %s images", count, images.count());
+        Preconditions.checkArgument(
+                count >= 0 && count < images.count(),
+                "config: data.hold_out is %s, the set has %s images",
+                count,
+                images.count());
         return IntStream.range(images.count() - count, images.count()).toArray();
     }
 
     @Override
     public String summary(int heldOut) {
-        return images.count() + " images of " + images.height() + " x " + images.width() + " in " + classes() + " classes"
-                + (heldOut == 0 ? "" : ", the last " + heldOut + " of them held out");
+        return images.count() + " images of " + images.height() + " x " + images.width() + " in " + classes()
+                + " classes" + (heldOut == 0 ? "" : ", the last " + heldOut + " of them held out");
     }
 }

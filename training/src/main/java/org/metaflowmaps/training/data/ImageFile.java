@@ -36,7 +36,8 @@ final class ImageFile {
     private static final long MAX_BYTES = 1 << 29;
 
     /** In what libjpeg says of data that ends before all pixels are there, or that no encoder writes. */
-    private static final Pattern DAMAGE = Pattern.compile("premature end|bad Huffman code|instead of RST", Pattern.CASE_INSENSITIVE);
+    private static final Pattern DAMAGE =
+            Pattern.compile("premature end|bad Huffman code|instead of RST", Pattern.CASE_INSENSITIVE);
 
     private static final int BYTE = 255;
 
@@ -59,8 +60,10 @@ final class ImageFile {
             return new Planes(planes, image.getWidth(), image.getHeight());
         } catch (IOException | RuntimeException e) {
             // Decoders meet damage with exceptions of many kinds.
-            throw new DamagedItemException(file + " cannot be read as a PNG or JPEG image (" + e.getMessage()
-                    + "): convert, repair or remove it", e);
+            throw new DamagedItemException(
+                    file + " cannot be read as a PNG or JPEG image (" + e.getMessage()
+                            + "): convert, repair or remove it",
+                    e);
         } catch (OutOfMemoryError e) {
             throw outOfMemory(file, e);
         }
@@ -74,18 +77,22 @@ final class ImageFile {
                 return Files.readAllBytes(file);
             }
         } catch (NoSuchFileException e) {
-            throw new DamagedItemException(file + " was there when its folder was listed, but does not exist now: restore it", e);
+            throw new DamagedItemException(
+                    file + " was there when its folder was listed, but does not exist now: restore it", e);
         } catch (AccessDeniedException e) {
             throw new DamagedItemException(file + " may not be read: no permission", e);
         } catch (IOException e) {
             throw new IOException(file + " could not be read (" + e.getMessage() + ")", e);
         }
-        throw new DamagedItemException(file + " has " + size + " bytes, expected an image of at most " + MAX_BYTES + ": remove it");
+        throw new DamagedItemException(
+                file + " has " + size + " bytes, expected an image of at most " + MAX_BYTES + ": remove it");
     }
 
     private static OutOfMemoryError outOfMemory(Path file, OutOfMemoryError cause) {
-        OutOfMemoryError named = new OutOfMemoryError(file + " needs more memory to be decoded than Java has left of its "
-                + Runtime.getRuntime().maxMemory() / (1 << 20) + " MiB: give it more (-Xmx), lower data.workers, or shrink the image");
+        OutOfMemoryError named =
+                new OutOfMemoryError(file + " needs more memory to be decoded than Java has left of its "
+                        + Runtime.getRuntime().maxMemory() / (1 << 20)
+                        + " MiB: give it more (-Xmx), lower data.workers, or shrink the image");
         named.initCause(cause);
         return named;
     }
@@ -109,7 +116,8 @@ final class ImageFile {
                 reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
                 BufferedImage image = reader.read(0);
                 // The decoder fills what is missing with grey, and only warns.
-                if (warnings.stream().anyMatch(warning -> DAMAGE.matcher(warning).find())) {
+                if (warnings.stream()
+                        .anyMatch(warning -> DAMAGE.matcher(warning).find())) {
                     throw new IOException("its data is damaged or ends early");
                 }
                 return image;
@@ -130,8 +138,10 @@ final class ImageFile {
     private static void fill(BufferedImage image, byte[][] planes) {
         ColorModel model = image.getColorModel();
         int kind = model.getColorSpace().getType();
-        // Java takes grey levels for linear light and would lighten them; and it passes every pixel through a colour profile.
-        boolean plain = model instanceof ComponentColorModel && (kind == ColorSpace.TYPE_GRAY || kind == ColorSpace.TYPE_RGB);
+        // Java takes grey levels for linear light and would lighten them; and it passes every pixel through a colour
+        // profile.
+        boolean plain =
+                model instanceof ComponentColorModel && (kind == ColorSpace.TYPE_GRAY || kind == ColorSpace.TYPE_RGB);
         Rows rows = plain ? new Rows.Samples(image.getRaster(), model) : new Rows.Colours(image);
         int width = image.getWidth();
         int[][] rgba = new int[4][width];

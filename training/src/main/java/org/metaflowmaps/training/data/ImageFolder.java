@@ -1,6 +1,5 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -9,6 +8,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.function.Supplier;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
@@ -35,8 +35,8 @@ public final class ImageFolder implements Items {
      */
     public ImageFolder(Path folder, int size, int channels) throws IOException {
         Preconditions.checkArgument(size >= 1, "images of size %s, expected at least 1", size);
-        Preconditions.checkArgument(channels == 1 || channels == 3, "images of %s channels, expected 1 (grey) or 3 (colour)",
-                channels);
+        Preconditions.checkArgument(
+                channels == 1 || channels == 3, "images of %s channels, expected 1 (grey) or 3 (colour)", channels);
         this.size = size;
         this.channels = channels;
         this.images = new ImageTree(folder);
@@ -79,7 +79,10 @@ public final class ImageFolder implements Items {
 
     @Override
     public void read(int index, MemorySegment row) throws IOException {
-        row.copyFrom(MemorySegment.ofArray(ImageFile.read(images.file(Objects.checkIndex(index, images.count())), channels).centreCrop(size).bytes()));
+        row.copyFrom(MemorySegment.ofArray(
+                ImageFile.read(images.file(Objects.checkIndex(index, images.count())), channels)
+                        .centreCrop(size)
+                        .bytes()));
     }
 
     @Override

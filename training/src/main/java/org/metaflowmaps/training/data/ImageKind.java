@@ -67,7 +67,10 @@ enum ImageKind {
 
     private static ImageKind simple(String head) {
         String text = head.replace("\u00ef\u00bb\u00bf", "").stripLeading().toLowerCase(Locale.ROOT);
-        if (text.startsWith("<!doctype html") || text.startsWith("<html") || text.startsWith("<head") || text.contains("<html")) {
+        if (text.startsWith("<!doctype html")
+                || text.startsWith("<html")
+                || text.startsWith("<head")
+                || text.contains("<html")) {
             return HTML;
         }
         if (text.startsWith("<svg") || text.startsWith("<?xml")) {
@@ -76,14 +79,20 @@ enum ImageKind {
         if (head.startsWith("version https://git-lfs.github.com/spec/")) {
             return LFS;
         }
-        return head.startsWith("GIF8") ? GIF
-                : head.startsWith("II*\0") || head.startsWith("MM\0*") ? TIFF
-                : head.startsWith("BM") ? BMP
-                : head.startsWith("8BPS") ? PSD
-                : head.startsWith("\0\0\1\0") ? ICON
-                : head.startsWith("PK\3\4") ? ZIP
-                : head.startsWith("\37\u008b") ? GZIP
-                : head.startsWith("%PDF") ? PDF
-                : UNKNOWN;
+        return head.startsWith("GIF8")
+                ? GIF
+                : head.startsWith("II*\0") || head.startsWith("MM\0*")
+                        ? TIFF
+                        : head.startsWith("BM")
+                                ? BMP
+                                : head.startsWith("8BPS")
+                                        ? PSD
+                                        : head.startsWith("\0\0\1\0")
+                                                ? ICON
+                                                : head.startsWith("PK\3\4")
+                                                        ? ZIP
+                                                        : head.startsWith("\37\u008b")
+                                                                ? GZIP
+                                                                : head.startsWith("%PDF") ? PDF : UNKNOWN;
     }
 }

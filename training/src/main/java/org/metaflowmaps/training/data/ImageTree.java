@@ -62,9 +62,10 @@ final class ImageTree {
             }
         }
         if (found.isEmpty()) {
-            throw new IOException(folder + (passedOver.containsKey(EMPTY) ? " has only empty subfolders" : " has no subfolders")
-                    + ", expected one per class, with PNG or JPEG files in each"
-                    + (loose == 0 ? "" : ": move its " + loose + " images into a subfolder"));
+            throw new IOException(
+                    folder + (passedOver.containsKey(EMPTY) ? " has only empty subfolders" : " has no subfolders")
+                            + ", expected one per class, with PNG or JPEG files in each"
+                            + (loose == 0 ? "" : ": move its " + loose + " images into a subfolder"));
         }
         this.files = found.toArray(new String[0]);
         this.labels = new int[files.length];
@@ -101,8 +102,10 @@ final class ImageTree {
         }
         if (nested > 0 || !others.isEmpty()) {
             // Leaving such a class out might surprise; an empty folder cannot.
-            throw new IOException(classFolder + " holds no PNG or JPEG file, but " + (nested > 0 ? nested + " folders" : told(others))
-                    + ": expected the images of one class in each folder, directly. Remove it, or put images into it");
+            throw new IOException(
+                    classFolder + " holds no PNG or JPEG file, but " + (nested > 0 ? nested + " folders" : told(others))
+                            + ": expected the images of one class in each folder, directly. Remove it, or put images"
+                            + " into it");
         }
         count(EMPTY);
     }
@@ -114,7 +117,8 @@ final class ImageTree {
             for (Path entry : (Iterable<Path>) entries::iterator) {
                 String name = entry.getFileName().toString();
                 if (byName.put(name, entry) != null || !isOwnName(folder, name, entry)) {
-                    throw new IOException("the name of " + entry + " cannot be distinguished from others in this locale (its encoding is "
+                    throw new IOException("the name of " + entry
+                            + " cannot be distinguished from others in this locale (its encoding is "
                             + System.getProperty("sun.jnu.encoding") + "): set LC_ALL=C.UTF-8, or rename the file");
                 }
             }
@@ -144,7 +148,9 @@ final class ImageTree {
     }
 
     private static String told(Map<String, Integer> counts) {
-        return counts.entrySet().stream().map(count -> count.getValue() + " " + count.getKey()).collect(Collectors.joining(", "));
+        return counts.entrySet().stream()
+                .map(count -> count.getValue() + " " + count.getKey())
+                .collect(Collectors.joining(", "));
     }
 
     int count() {
@@ -178,11 +184,13 @@ final class ImageTree {
         for (int label : labels) {
             sizes[label]++;
         }
-        String classes = IntStream.range(0, Math.min(NAMED, sizes.length)).mapToObj(label -> printable(classNames.get(label)) + " "
-                + sizes[label])
+        String classes = IntStream.range(0, Math.min(NAMED, sizes.length))
+                .mapToObj(label -> printable(classNames.get(label)) + " " + sizes[label])
                 .collect(Collectors.joining(", "));
-        return folder + ": " + files.length + " images in " + sizes.length + (sizes.length == 1 ? " class (" : " classes (") + classes
-                + (sizes.length > NAMED ? ", ..." : "") + ")" + (heldOut == 0 ? "" : ", " + heldOut + " of them held out")
+        return folder + ": " + files.length + " images in " + sizes.length
+                + (sizes.length == 1 ? " class (" : " classes (") + classes
+                + (sizes.length > NAMED ? ", ..." : "") + ")"
+                + (heldOut == 0 ? "" : ", " + heldOut + " of them held out")
                 + "; passed over: " + (passedOver.isEmpty() ? "nothing" : told(passedOver));
     }
 

@@ -22,6 +22,7 @@ final class JpegStructure {
 
     /** Blocks that the longest run of empty ones covers in a scan of AC coefficients, and its least bits. */
     private static final int LONGEST_RUN = 32767;
+
     private static final int LONGEST_RUN_BITS = 15;
 
     private static final int COEFFICIENTS = 64;
@@ -121,7 +122,8 @@ final class JpegStructure {
             default -> "of an unknown kind";
         };
         if (!unsupported.isEmpty()) {
-            throw new IOException("it is a JPEG " + unsupported + ", expected 8 bits and Huffman coding, baseline or progressive");
+            throw new IOException(
+                    "it is a JPEG " + unsupported + ", expected 8 bits and Huffman coding, baseline or progressive");
         }
         int count = end - body >= 6 ? u8(body + 5) : 0;
         if (components.length > 0 || count < 1 || count > 4 || end - body != 6 + 3 * count) {
@@ -169,8 +171,8 @@ final class JpegStructure {
         scans++;
         long most = Math.min(MAX_SCANS, MAX_WORK / allBlocks());
         if (scans > most) {
-            throw new IOException("it is a JPEG with more than " + most + " scans, the most that are decoded of " + width + " x " + height
-                    + " pixels");
+            throw new IOException("it is a JPEG with more than " + most + " scans, the most that are decoded of "
+                    + width + " x " + height + " pixels");
         }
         if (8 * entropyCoded() < leastBits(blocks, first, high)) {
             throw early();

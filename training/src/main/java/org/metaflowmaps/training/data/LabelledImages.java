@@ -35,16 +35,20 @@ public final class LabelledImages {
      */
     public LabelledImages(byte[] pixels, int channels, int height, int width, byte[] labels, List<String> classNames) {
         if (channels < 1 || height < 1 || width < 1) {
-            throw new IllegalArgumentException("an image of %d channels, %d rows and %d columns; expected at least 1 of each"
-                    .formatted(channels, height, width));
+            throw new IllegalArgumentException(
+                    "an image of %d channels, %d rows and %d columns; expected at least 1 of each"
+                            .formatted(channels, height, width));
         }
         if (classNames.isEmpty() || classNames.size() > Byte.MAX_VALUE) {
-            throw new IllegalArgumentException(classNames.size() + " class names, expected from 1 to " + Byte.MAX_VALUE);
+            throw new IllegalArgumentException(
+                    classNames.size() + " class names, expected from 1 to " + Byte.MAX_VALUE);
         }
         long imageSize = (long) channels * height * width;
         if (labels.length == 0 || pixels.length != labels.length * imageSize) {
-            throw new IllegalArgumentException("%d labels need at least one image and %d bytes of %d x %d x %d each; got %d bytes"
-                    .formatted(labels.length, labels.length * imageSize, channels, height, width, pixels.length));
+            throw new IllegalArgumentException(
+                    "%d labels need at least one image and %d bytes of %d x %d x %d each; got %d bytes"
+                            .formatted(
+                                    labels.length, labels.length * imageSize, channels, height, width, pixels.length));
         }
         for (int i = 0; i < labels.length; i++) {
             if (labels[i] < 0 || labels[i] >= classNames.size()) {
@@ -92,7 +96,8 @@ public final class LabelledImages {
 
     /** Gives the name of each class, or none if they are called by their numbers. */
     List<String> namedClasses() {
-        boolean numbers = IntStream.range(0, classNames.size()).allMatch(label -> classNames.get(label).equals(Integer.toString(label)));
+        boolean numbers = IntStream.range(0, classNames.size())
+                .allMatch(label -> classNames.get(label).equals(Integer.toString(label)));
         return numbers ? List.of() : classNames;
     }
 

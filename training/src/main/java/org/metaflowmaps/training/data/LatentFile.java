@@ -1,6 +1,5 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -12,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /** The numbers of a file of latents, looked at one by one. */
@@ -38,22 +38,28 @@ final class LatentFile {
             Map<String, SafetensorsFile.Entry> entries = file.entries();
             SafetensorsFile.Entry latents = entries.get("latents");
             SafetensorsFile.Entry labels = entries.get("labels");
-            if (latents == null || labels == null || latents.shape().dim() != 4 || !labels.shape().equals(Shape.of(latents.shape().size(0)))
-                    || labels.dtype() != DType.INT64 || !isReal(latents.dtype())) {
-                throw new IOException(path + " holds " + (latents == null ? "no latents" : "latents " + latents.dtype()
-                        + latents.shape()) + " and "
+            if (latents == null
+                    || labels == null
+                    || latents.shape().dim() != 4
+                    || !labels.shape().equals(Shape.of(latents.shape().size(0)))
+                    || labels.dtype() != DType.INT64
+                    || !isReal(latents.dtype())) {
+                throw new IOException(path + " holds "
+                        + (latents == null ? "no latents" : "latents " + latents.dtype() + latents.shape()) + " and "
                         + (labels == null ? "no labels" : "labels " + labels.dtype() + labels.shape())
                         + ", expected latents (N, C, H, W) in float32, float16 or bfloat16 and labels (N) in int64");
             }
             Shape shape = latents.shape();
             long stored = shape.size(1);
             if (stored < 1 || shape.size(2) < 1 || shape.size(3) < 1) {
-                throw new IOException(path + ": latents are " + latents.dtype() + shape + ", expected at least one channel, row and column");
+                throw new IOException(path + ": latents are " + latents.dtype() + shape
+                        + ", expected at least one channel, row and column");
             }
             Integer channels = expected.channels();
             if (channels != null && stored != channels && stored != 2L * channels) {
                 throw new IOException(path + ": latents are " + latents.dtype() + shape + ", expected " + channels
-                        + " channels or, for means and log variances, " + 2 * channels + " (data.channels is " + channels + ")");
+                        + " channels or, for means and log variances, " + 2 * channels + " (data.channels is "
+                        + channels + ")");
             }
             // Without data.channels, an even number of channels may be means and log variances.
             long means = channels != null ? channels : stored % 2 == 0 ? stored / 2 : stored;
@@ -73,9 +79,13 @@ final class LatentFile {
                 if (bad >= 0 || unknown) {
                     damaged++;
                     if (problems.size() < most) {
-                        problems.add(path + ": latent " + i + (unknown ? " has label " + label + ", expected 0 "
-                                + (classes == null ? "or more" : "to " + (classes - 1) + " (data.classes is " + classes + ")")
-                                : " holds " + value(item, bad, latents.dtype()) + ", expected finite numbers"));
+                        problems.add(path + ": latent " + i
+                                + (unknown
+                                        ? " has label " + label + ", expected 0 "
+                                                + (classes == null
+                                                        ? "or more"
+                                                        : "to " + (classes - 1) + " (data.classes is " + classes + ")")
+                                        : " holds " + value(item, bad, latents.dtype()) + ", expected finite numbers"));
                     }
                 } else if (channels == null && firstBad(item, latents.dtype(), Long.MAX_VALUE) >= 0) {
                     infinite++;

@@ -1,6 +1,5 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -15,6 +14,7 @@ import java.util.Objects;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -67,10 +67,13 @@ public final class LatentShards implements Items {
      *
      * @param onError whether a label out of range is refused here, or makes its latent a damaged item
      */
-    public LatentShards(Path folder, int channels, int classes, double scale, DataConfig.OnError onError) throws IOException {
+    public LatentShards(Path folder, int channels, int classes, double scale, DataConfig.OnError onError)
+            throws IOException {
         Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
         Preconditions.checkArgument(classes >= 1, "latents of %s classes, expected at least 1", classes);
-        Preconditions.checkArgument(scale > 0 && scale < Double.POSITIVE_INFINITY, "latents are scaled by %s, expected a number above 0",
+        Preconditions.checkArgument(
+                scale > 0 && scale < Double.POSITIVE_INFINITY,
+                "latents are scaled by %s, expected a number above 0",
                 scale);
         this.channels = channels;
         this.classes = classes;
@@ -94,7 +97,8 @@ public final class LatentShards implements Items {
                 total = Math.addExact(total, own.length);
             }
             if (total == 0) {
-                throw new IOException(folder + ": its " + paths.size() + " safetensors files hold no latents, expected at least 1");
+                throw new IOException(
+                        folder + ": its " + paths.size() + " safetensors files hold no latents, expected at least 1");
             }
             this.labels = found.stream().flatMapToInt(Arrays::stream).toArray();
         } catch (IOException | RuntimeException e) {
@@ -128,18 +132,22 @@ public final class LatentShards implements Items {
     private static SafetensorsFile.Entry entry(Path path, SafetensorsFile file, String name) throws IOException {
         SafetensorsFile.Entry entry = file.entries().get(name);
         if (entry == null) {
-            throw new IOException(path + " has no tensor '" + name + "' among " + file.entries().keySet()
-                    + ": expected latents (N, C, H, W) and labels (N)");
+            throw new IOException(path + " has no tensor '" + name + "' among "
+                    + file.entries().keySet() + ": expected latents (N, C, H, W) and labels (N)");
         }
         return entry;
     }
 
     private void checkForm(Path path, SafetensorsFile.Entry form) throws IOException {
         boolean typed = type == DType.FLOAT32 || type == DType.FLOAT16 || type == DType.BFLOAT16;
-        boolean shaped = shape.dim() == 4 && (shape.size(1) == channels || shape.size(1) == 2L * channels) && shape.size(2) > 0 && shape.size(3) > 0;
+        boolean shaped = shape.dim() == 4
+                && (shape.size(1) == channels || shape.size(1) == 2L * channels)
+                && shape.size(2) > 0
+                && shape.size(3) > 0;
         if (!typed || !shaped) {
             throw new IOException(path + ": latents are " + type + form.shape()
-                    + ", expected float32, float16 or bfloat16 of shape [N, " + channels + " or, for means and log variances, "
+                    + ", expected float32, float16 or bfloat16 of shape [N, " + channels
+                    + " or, for means and log variances, "
                     + 2 * channels + ", H, W] (data.channels is " + channels
                     + ")");
         }
@@ -148,9 +156,12 @@ public final class LatentShards implements Items {
     private static void checkLike(Path path, SafetensorsFile.Entry entry, SafetensorsFile.Entry form, Path of)
             throws IOException {
         Shape shape = entry.shape();
-        if (entry.dtype() != form.dtype() || shape.dim() != 4 || !shape.from(1).equals(form.shape().from(1))) {
-            throw new IOException(path + ": latents are " + entry.dtype() + shape + ", those of " + of.getFileName() + " are "
-                    + form.dtype() + form.shape() + ": only the number of latents may differ between the files of a folder");
+        if (entry.dtype() != form.dtype()
+                || shape.dim() != 4
+                || !shape.from(1).equals(form.shape().from(1))) {
+            throw new IOException(path + ": latents are " + entry.dtype() + shape + ", those of " + of.getFileName()
+                    + " are " + form.dtype() + form.shape()
+                    + ": only the number of latents may differ between the files of a folder");
         }
     }
 
@@ -194,24 +205,27 @@ public final class LatentShards implements Items {
         byte[] bytes = part.latents.asSlice((index - part.first) * size, size).toArray(ValueLayout.JAVA_BYTE);
         int number = index - part.first;
         if (labels[index] < 0) {
-            throw new DamagedItemException(part.file + ": the label of latent " + number + " is out of range, expected 0 to "
-                    + (classes - 1)
-                    + " (data.classes is " + classes + "): repair or remove it");
+            throw new DamagedItemException(
+                    part.file + ": the label of latent " + number + " is out of range, expected 0 to "
+                            + (classes - 1)
+                            + " (data.classes is " + classes + "): repair or remove it");
         }
         int bad = LatentFile.firstBad(bytes, type, channels * shape.size(2) * shape.size(3));
         if (bad >= 0) {
-            throw new DamagedItemException(part.file + ": latent " + number + " holds " + LatentFile.value(bytes, bad, type)
-                    + ", expected finite numbers: repair or remove it");
+            throw new DamagedItemException(part.file + ": latent " + number + " holds "
+                    + LatentFile.value(bytes, bad, type) + ", expected finite numbers: repair or remove it");
         }
         row.copyFrom(MemorySegment.ofArray(bytes));
     }
 
     @Override
     public String summary(int heldOut) {
-        long present = Arrays.stream(labels).filter(label -> label >= 0).distinct().count();
-        return labels.length + " latents of shape " + itemShape() + " in " + files.size() + (files.size() == 1
-                ? " file" : " files")
-                + ", with " + present + " of " + classes + " classes" + (heldOut == 0 ? "" : ", " + heldOut + " of them held out");
+        long present =
+                Arrays.stream(labels).filter(label -> label >= 0).distinct().count();
+        return labels.length + " latents of shape " + itemShape() + " in " + files.size()
+                + (files.size() == 1 ? " file" : " files")
+                + ", with " + present + " of " + classes + " classes"
+                + (heldOut == 0 ? "" : ", " + heldOut + " of them held out");
     }
 
     @Override
@@ -246,7 +260,8 @@ public final class LatentShards implements Items {
 
     @Override
     public void requireMirrorable() {
-        throw new IllegalArgumentException("latents cannot be mirrored: a mirrored image's latent is another one, expected flip false");
+        throw new IllegalArgumentException(
+                "latents cannot be mirrored: a mirrored image's latent is another one, expected flip false");
     }
 
     @Override
@@ -260,7 +275,9 @@ public final class LatentShards implements Items {
 
     private Tensor drawn(Tensor moments, Supplier<Tensor> noise) {
         Tensor mean = moments.narrow(1, 0, channels);
-        Tensor logVariance = moments.narrow(1, channels, channels).clampMin(LEAST_LOG_VARIANCE).clampMax(MOST_LOG_VARIANCE);
+        Tensor logVariance = moments.narrow(1, channels, channels)
+                .clampMin(LEAST_LOG_VARIANCE)
+                .clampMax(MOST_LOG_VARIANCE);
         return Torch.addcmul(mean, logVariance.mul(0.5).exp(), noise.get());
     }
 

@@ -1,6 +1,5 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -9,6 +8,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -52,7 +52,8 @@ public final class Loader implements TrainingData {
         this(items, seed, reading, device, chosen(items, reading), true);
     }
 
-    private Loader(Items items, long seed, Reading reading, Device device, HoldOut choice, boolean isOwner) throws IOException {
+    private Loader(Items items, long seed, Reading reading, Device device, HoldOut choice, boolean isOwner)
+            throws IOException {
         this.items = items;
         this.seed = seed;
         this.reading = reading;
@@ -62,7 +63,8 @@ public final class Loader implements TrainingData {
         this.flips = new Flips(reading.flip(), seed);
         int[] trained = choice.trained();
         try {
-            this.rows = items.isInMemory() ? new ResidentRows(items, trained, seed, device)
+            this.rows = items.isInMemory()
+                    ? new ResidentRows(items, trained, seed, device)
                     : new StreamedRows(items, trained, seed, reading, device);
         } catch (IOException | RuntimeException e) {
             closeItems();
@@ -84,10 +86,18 @@ public final class Loader implements TrainingData {
             int classes = Math.max(1, items.classes());
             for (int i = 0; i < items.count(); i++) {
                 int label = items.label(i);
-                Preconditions.checkArgument(label < classes && (label >= 0 || !items.isInMemory()), "item %s has label %s, expected 0 to %s",
-                        i, label, classes - 1);
+                Preconditions.checkArgument(
+                        label < classes && (label >= 0 || !items.isInMemory()),
+                        "item %s has label %s, expected 0 to %s",
+                        i,
+                        label,
+                        classes - 1);
                 float weight = items.isWeighted() ? items.weight(i) : 1;
-                Preconditions.checkArgument(weight >= 0 && weight < Float.POSITIVE_INFINITY, "item %s has weight %s, expected 0 or more", (Integer) i, (Float) weight);
+                Preconditions.checkArgument(
+                        weight >= 0 && weight < Float.POSITIVE_INFINITY,
+                        "item %s has weight %s, expected 0 or more",
+                        (Integer) i,
+                        (Float) weight);
             }
             return HoldOut.of(items, reading.holdOut());
         } catch (RuntimeException e) {
@@ -107,8 +117,13 @@ public final class Loader implements TrainingData {
      */
     public Loader shard(int index, int count) throws IOException {
         int trained = choice.trained().length;
-        Preconditions.checkArgument(count >= 1 && count <= trained, "%s shards of %s items, expected 1 to as many as items", count, trained);
-        Preconditions.checkArgument(index >= 0 && index < count, "shard %s of %s, expected 0 to %s", index, count, count - 1);
+        Preconditions.checkArgument(
+                count >= 1 && count <= trained,
+                "%s shards of %s items, expected 1 to as many as items",
+                count,
+                trained);
+        Preconditions.checkArgument(
+                index >= 0 && index < count, "shard %s of %s, expected 0 to %s", index, count, count - 1);
         long own = count == 1 ? seed : Seeds.of(Seeds.of(seed, SHARDS), index);
         return new Loader(items, own, reading, device, choice.shard(index, count), false);
     }
@@ -205,7 +220,8 @@ public final class Loader implements TrainingData {
             }
             Tensor decoded = items.decode(stored.to(device), () -> heldOutNoise(numbers));
             Tensor weight = weights(numbers);
-            return new Batch(scope.keep(decoded), scope.keep(labels(numbers)), weight == null ? null : scope.keep(weight));
+            return new Batch(
+                    scope.keep(decoded), scope.keep(labels(numbers)), weight == null ? null : scope.keep(weight));
         } catch (IOException e) {
             throw new UncheckedIOException(e.getMessage(), e);
         }
@@ -225,7 +241,8 @@ public final class Loader implements TrainingData {
     }
 
     private Tensor labels(int[] numbers) {
-        return Torch.of(Arrays.stream(numbers).mapToLong(items::label).toArray()).to(device);
+        return Torch.of(Arrays.stream(numbers).mapToLong(items::label).toArray())
+                .to(device);
     }
 
     private @Nullable Tensor weights(int[] numbers) {

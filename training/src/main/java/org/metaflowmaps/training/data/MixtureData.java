@@ -1,10 +1,10 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -25,16 +25,25 @@ public final class MixtureData implements TrainingData {
      */
     public MixtureData(List<double[]> means, double variance, long seed, Device device) {
         Preconditions.checkArgument(!means.isEmpty(), "a mixture needs at least one component");
-        Preconditions.checkArgument(variance > 0 && variance < Double.POSITIVE_INFINITY,
-                "mixture: variance is %s, expected a number above 0", variance);
+        Preconditions.checkArgument(
+                variance > 0 && variance < Double.POSITIVE_INFINITY,
+                "mixture: variance is %s, expected a number above 0",
+                variance);
         int dimension = means.getFirst().length;
         float[] flat = new float[means.size() * dimension];
         for (int i = 0; i < means.size(); i++) {
-            Preconditions.checkArgument(means.get(i).length == dimension, "mixture: mean %s has %s coordinates, the first has %s", i,
-                    means.get(i).length, dimension);
+            Preconditions.checkArgument(
+                    means.get(i).length == dimension,
+                    "mixture: mean %s has %s coordinates, the first has %s",
+                    i,
+                    means.get(i).length,
+                    dimension);
             for (int j = 0; j < dimension; j++) {
-                Preconditions.checkArgument(Double.isFinite(means.get(i)[j]),
-                        "mixture: mean %s has the coordinate %s, expected a finite number", (Integer) i, (Double) means.get(i)[j]);
+                Preconditions.checkArgument(
+                        Double.isFinite(means.get(i)[j]),
+                        "mixture: mean %s has the coordinate %s, expected a finite number",
+                        (Integer) i,
+                        (Double) means.get(i)[j]);
                 flat[i * dimension + j] = (float) means.get(i)[j];
             }
         }
@@ -65,7 +74,8 @@ public final class MixtureData implements TrainingData {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = Seeds.source(seed, position, means.device())) {
             Tensor labels = random.integers(0, classes(), count);
-            Tensor items = means.indexSelect(0, labels).add(random.normal(count, means.size(1)).mul(deviation));
+            Tensor items = means.indexSelect(0, labels)
+                    .add(random.normal(count, means.size(1)).mul(deviation));
             return new Batch(scope.keep(items), scope.keep(labels));
         }
     }

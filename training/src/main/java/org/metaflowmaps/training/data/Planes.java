@@ -53,7 +53,9 @@ final class Planes {
     }
 
     private Planes resized(int toWidth, int toHeight, double support, Filter filter) {
-        return resampled(weights(width, toWidth, toWidth, support, filter), weights(height, toHeight, toHeight, support, filter));
+        return resampled(
+                weights(width, toWidth, toWidth, support, filter),
+                weights(height, toHeight, toHeight, support, filter));
     }
 
     private Planes resampled(Weights across, Weights down) {

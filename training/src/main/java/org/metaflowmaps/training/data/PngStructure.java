@@ -18,8 +18,9 @@ final class PngStructure {
     private static final int MAX_FILTER = 4;
 
     /** Where interlacing's seven passes begin, and the steps between their pixels. */
-    private static final int[][] PASSES = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1,
-            2}};
+    private static final int[][] PASSES = {
+        {0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}
+    };
 
     private final byte[] file;
     private final long maxPixels;
@@ -96,8 +97,10 @@ final class PngStructure {
     /** Looks at a chunk, and says whether the image needs it. */
     private boolean chunk(String name, int body, int size) throws IOException {
         if (!begun && !name.equals("IHDR")) {
-            throw new IOException(name.equals("CgBI") ? "it is a PNG in Apple's own form, expected the standard one"
-                    : "its data is damaged: it does not begin with a header");
+            throw new IOException(
+                    name.equals("CgBI")
+                            ? "it is a PNG in Apple's own form, expected the standard one"
+                            : "its data is damaged: it does not begin with a header");
         }
         dataEnded |= data && !name.equals("IDAT");
         switch (name) {
@@ -143,8 +146,13 @@ final class PngStructure {
             case 2, 4, 6 -> depth == 8 || depth == 16;
             default -> false;
         };
-        if (!known || width < 1 || height < 1 || file[body + 10] != 0 || file[body + 11] != 0 || file[body + 12] < 0 || file[body
-                + 12] > 1) {
+        if (!known
+                || width < 1
+                || height < 1
+                || file[body + 10] != 0
+                || file[body + 11] != 0
+                || file[body + 12] < 0
+                || file[body + 12] > 1) {
             throw new IOException("its data is damaged: its header is not a PNG's");
         }
         rows = rows();
@@ -190,7 +198,8 @@ final class PngStructure {
                 }
             }
         } catch (DataFormatException e) {
-            throw new IOException("its data is damaged: its compressed rows cannot be unpacked (" + e.getMessage() + ")", e);
+            throw new IOException(
+                    "its data is damaged: its compressed rows cannot be unpacked (" + e.getMessage() + ")", e);
         }
     }
 
@@ -199,7 +208,10 @@ final class PngStructure {
     }
 
     private int u32(int place) {
-        return (file[place] & 0xff) << 24 | (file[place + 1] & 0xff) << 16 | (file[place + 2] & 0xff) << 8 | (file[place + 3] & 0xff);
+        return (file[place] & 0xff) << 24
+                | (file[place + 1] & 0xff) << 16
+                | (file[place + 2] & 0xff) << 8
+                | (file[place + 3] & 0xff);
     }
 
     /** The rows of all passes as they come out of decompression: each is a filter's number and its samples. */
@@ -223,8 +235,8 @@ final class PngStructure {
                         return false;
                     }
                     if (bytes[at] < 0 || bytes[at] > MAX_FILTER) {
-                        throw new IOException("its data is damaged: a row has filter " + (bytes[at] & 0xff) + ", expected 0 to "
-                                + MAX_FILTER);
+                        throw new IOException("its data is damaged: a row has filter " + (bytes[at] & 0xff)
+                                + ", expected 0 to " + MAX_FILTER);
                     }
                 }
                 int step = Math.min(left, count - at);

@@ -76,12 +76,15 @@ final class ReadAhead implements AutoCloseable {
         this.count = count;
         this.seed = seed;
         int workers = reading.workers();
-        ThreadFactory named = Thread.ofPlatform().daemon().name("data-loader-", 0).factory();
-        this.pool = workers == 0 ? null : Executors.newFixedThreadPool(workers, task -> {
-            Thread thread = named.newThread(task);
-            threads.add(thread);
-            return thread;
-        });
+        ThreadFactory named =
+                Thread.ofPlatform().daemon().name("data-loader-", 0).factory();
+        this.pool = workers == 0
+                ? null
+                : Executors.newFixedThreadPool(workers, task -> {
+                    Thread thread = named.newThread(task);
+                    threads.add(thread);
+                    return thread;
+                });
     }
 
     /** Reads one item. */
@@ -201,8 +204,9 @@ final class ReadAhead implements AutoCloseable {
             }
             candidate = (int) Math.floorMod(Seeds.of(draws, attempt), (long) count);
         }
-        throw new IOException("the data's items are damaged, " + passedOver.size() + " of those tried in one place; the first: "
-                + passedOver.values().iterator().next().getMessage());
+        throw new IOException(
+                "the data's items are damaged, " + passedOver.size() + " of those tried in one place; the first: "
+                        + passedOver.values().iterator().next().getMessage());
     }
 
     private void count(Found found) {
@@ -224,12 +228,15 @@ final class ReadAhead implements AutoCloseable {
         }
         long most = (long) Math.ceil(reading.skipAtMost() * count);
         if (damaged.size() > most) {
-            String message = damaged.size() + " of " + count + " items are damaged, more than data.skip_at_most = " + reading.skipAtMost()
-                    + " allows (" + most + "); the last one: " + problem.getMessage();
+            String message = damaged.size() + " of " + count + " items are damaged, more than data.skip_at_most = "
+                    + reading.skipAtMost() + " allows (" + most + "); the last one: " + problem.getMessage();
             throw new UncheckedIOException(message, new IOException(message, problem));
         }
         if (damaged.size() <= LOGGED) {
-            LOG.warn("warning: skipped: {}{}", problem.getMessage(), damaged.size() == LOGGED ? " (more are only counted)" : "");
+            LOG.warn(
+                    "warning: skipped: {}{}",
+                    problem.getMessage(),
+                    damaged.size() == LOGGED ? " (more are only counted)" : "");
         }
     }
 
@@ -247,7 +254,8 @@ final class ReadAhead implements AutoCloseable {
                 throw here;
             }
             // A new exception, so that the trace shows who asked.
-            throw cause instanceof IOException failure ? new UncheckedIOException(failure.getMessage(), failure)
+            throw cause instanceof IOException failure
+                    ? new UncheckedIOException(failure.getMessage(), failure)
                     : new IllegalStateException("a loader thread failed: " + cause, cause);
         }
     }

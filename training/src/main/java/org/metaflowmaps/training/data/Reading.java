@@ -17,7 +17,8 @@ public record Reading(int workers, int holdOut, boolean flip, boolean skip, doub
     public Reading {
         Preconditions.checkArgument(workers >= 0, "%s workers, expected 0 or more", workers);
         Preconditions.checkArgument(holdOut >= 0, "%s items held out, expected 0 or more", holdOut);
-        Preconditions.checkArgument(skipAtMost >= 0 && skipAtMost <= 1, "a share of %s to skip at most, expected 0 to 1", skipAtMost);
+        Preconditions.checkArgument(
+                skipAtMost >= 0 && skipAtMost <= 1, "a share of %s to skip at most, expected 0 to 1", skipAtMost);
     }
 
     /** Every item as it is, with that many threads. */

@@ -1,10 +1,10 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.Shape;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
@@ -41,13 +41,15 @@ final class Slot implements AutoCloseable {
 
     /** The bytes of one stored item. */
     static long bytes(Items items) {
-        return Math.multiplyExact(items.storedShape().numel(), items.storedType().bytes());
+        return Math.multiplyExact(
+                items.storedShape().numel(), items.storedType().bytes());
     }
 
     /** Memory for one stored item, aligned for every type. */
     static MemorySegment row(Items items) {
         long bytes = bytes(items);
-        return MemorySegment.ofArray(new long[Math.toIntExact(Math.ceilDiv(bytes, Long.BYTES))]).asSlice(0, bytes);
+        return MemorySegment.ofArray(new long[Math.toIntExact(Math.ceilDiv(bytes, Long.BYTES))])
+                .asSlice(0, bytes);
     }
 
     /** Room for some items, in the innermost open scope. */
@@ -64,7 +66,8 @@ final class Slot implements AutoCloseable {
             if (kept != null) {
                 kept.close();
             }
-            kept = Torch.empty(items.storedType(), Device.CPU, shape(count, items)).retain();
+            kept = Torch.empty(items.storedType(), Device.CPU, shape(count, items))
+                    .retain();
             memory = kept.segment();
             buffer = kept;
         }

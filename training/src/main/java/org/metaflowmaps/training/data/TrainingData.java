@@ -1,10 +1,10 @@
 package org.metaflowmaps.training.data;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
 /** An endless stream of training items whose every batch is a function of a seed and of how many items came before. */
@@ -27,10 +27,17 @@ public interface TrainingData extends AutoCloseable {
         }
 
         private static void check(String what, Tensor vector, DType type, Tensor items) {
-            boolean fits = vector.dim() == 1 && vector.size(0) == items.size(0) && vector.dtype() == type
+            boolean fits = vector.dim() == 1
+                    && vector.size(0) == items.size(0)
+                    && vector.dtype() == type
                     && vector.device().equals(items.device());
-            Preconditions.checkArgument(fits, "batch: %s are %s, expected one of %s for each of the items, which are %s", what, vector,
-                    type, items);
+            Preconditions.checkArgument(
+                    fits,
+                    "batch: %s are %s, expected one of %s for each of the items, which are %s",
+                    what,
+                    vector,
+                    type,
+                    items);
         }
 
         /** Items that all count alike. */
@@ -40,7 +47,10 @@ public interface TrainingData extends AutoCloseable {
 
         /** The first items, as views. */
         public Batch first(long count) {
-            return new Batch(items.narrow(0, 0, count), labels.narrow(0, 0, count), weights == null ? null : weights.narrow(0, 0, count));
+            return new Batch(
+                    items.narrow(0, 0, count),
+                    labels.narrow(0, 0, count),
+                    weights == null ? null : weights.narrow(0, 0, count));
         }
     }
 
@@ -70,7 +80,8 @@ public interface TrainingData extends AutoCloseable {
      * @throws java.io.UncheckedIOException if one cannot be read
      */
     default Batch heldOut(int from, int count) {
-        throw new IllegalArgumentException("held-out items " + from + " to " + ((long) from + count) + ", but this data holds none out");
+        throw new IllegalArgumentException(
+                "held-out items " + from + " to " + ((long) from + count) + ", but this data holds none out");
     }
 
     /** How many items of the batches so far are others than their turn says, because those are damaged. */

@@ -72,10 +72,15 @@ public record AlphaFlow(Velocity velocity, Stage stage) implements Consistency {
             // As float32 has q - s, which differs from α(u-s): the two passes must differ by a step along one line.
             Tensor step = middle.sub(pair.start());
             Tensor state = pair.state();
-            Tensor rest = silent(map, middle, pair, state.add(MetaFlowMap.perItem(step, state).mul(g)));
+            Tensor rest = silent(
+                    map,
+                    middle,
+                    pair,
+                    state.add(MetaFlowMap.perItem(step, state).mul(g)));
             Tensor prediction = map.averageVelocity(pair.start(), pair.end(), state, pair.context());
             try (Autograd.Mode off = Autograd.noGrad()) {
-                // (τ - v)/α = g - v + (1-α)/α·(v(q,u,·) - v): only the two passes' difference is divided by a small number.
+                // (τ - v)/α = g - v + (1-α)/α·(v(q,u,·) - v): only the two passes' difference is divided by a small
+                // number.
                 Tensor ratio = Torch.where(step.gt(0), pair.end().sub(middle).div(step), Torch.zerosLike(step));
                 Tensor target = Torch.addcmul(g, MetaFlowMap.perItem(ratio, state), rest.sub(prediction));
                 return pair.compare(scope.keep(prediction), scope.keep(target));

@@ -28,7 +28,11 @@ public record Draw(long step, Pair diagonal, @Nullable Pair jump) {
      */
     public Draw slice(long from, long to) {
         long items = items();
-        Preconditions.checkArgument(from >= 0 && from < to && to <= items, "draw: items %s to %s, expected at least one of its %s", from, to,
+        Preconditions.checkArgument(
+                from >= 0 && from < to && to <= items,
+                "draw: items %s to %s, expected at least one of its %s",
+                from,
+                to,
                 items);
         Pair whole = jump;
         if (whole == null) {

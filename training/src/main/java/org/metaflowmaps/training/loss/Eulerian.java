@@ -23,8 +23,11 @@ public record Eulerian(Velocity velocity) implements Consistency {
 
     /** v(s,u,x̄) with its derivative along (1, 0, direction) in (s, u, x̄). */
     static Dual along(MetaFlowMap map, Pair pair, Tensor direction) {
-        return map.averageVelocity(Dual.of(pair.start(), Torch.onesLike(pair.start())), Dual.constant(pair.end()),
-                Dual.of(pair.state(), direction), pair.context());
+        return map.averageVelocity(
+                Dual.of(pair.start(), Torch.onesLike(pair.start())),
+                Dual.constant(pair.end()),
+                Dual.of(pair.state(), direction),
+                pair.context());
     }
 
     private static Tensor advanced(Tensor g, Pair pair, Dual jump) {

@@ -32,7 +32,8 @@ public record Lagrangian(Velocity.Field velocity, Through through) implements Co
     /** Refuses a teacher's velocity to be trained. */
     public Lagrangian {
         if (through == Through.VELOCITY && !(velocity instanceof Velocity.Own)) {
-            throw new IllegalArgumentException("a Lagrangian loss through the velocity trains the map's own: it takes no other velocity");
+            throw new IllegalArgumentException(
+                    "a Lagrangian loss through the velocity trains the map's own: it takes no other velocity");
         }
     }
 
@@ -41,10 +42,14 @@ public record Lagrangian(Velocity.Field velocity, Through through) implements Co
         Tensor length = pair.length();
         Dual jump = alongEnd(map, pair);
         return switch (through) {
-            case DERIVATIVE -> pair.compare(jump.primal().add(length.mul(jump.tangentOrZero())), there(map, pair, length, jump));
-            case VELOCITY -> pair.compare(map.averageVelocity(pair.end(), pair.end(), jumped(pair, length, jump), pair.context()),
-                    rate(length, jump));
-            case AVERAGE -> pair.compare(jump.primal(), there(map, pair, length, jump).sub(length.mul(jump.tangentOrZero())));
+            case DERIVATIVE ->
+                pair.compare(jump.primal().add(length.mul(jump.tangentOrZero())), there(map, pair, length, jump));
+            case VELOCITY ->
+                pair.compare(
+                        map.averageVelocity(pair.end(), pair.end(), jumped(pair, length, jump), pair.context()),
+                        rate(length, jump));
+            case AVERAGE ->
+                pair.compare(jump.primal(), there(map, pair, length, jump).sub(length.mul(jump.tangentOrZero())));
         };
     }
 

@@ -34,9 +34,24 @@ public final class Pair {
      * @param context made from the same data, which is what makes the regression one on the posterior (§4.1 of the method)
      * @param weights what each item's loss is multiplied by: (B); null for 1
      */
-    public Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context,
+    public Pair(
+            Tensor start,
+            Tensor end,
+            @Nullable Tensor fraction,
+            Tensor noise,
+            Tensor data,
+            Context context,
             @Nullable Tensor weights) {
-        this(start, end, fraction, noise, data, context, weights, null, LinearInterpolant.state(noise, data, start),
+        this(
+                start,
+                end,
+                fraction,
+                noise,
+                data,
+                context,
+                weights,
+                null,
+                LinearInterpolant.state(noise, data, start),
                 MetaFlowMap.perItem(end.sub(start), data));
     }
 
@@ -45,8 +60,17 @@ public final class Pair {
         this(start, end, fraction, noise, data, context, null);
     }
 
-    private Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context,
-            @Nullable Tensor weights, @Nullable Tensor alpha, Tensor state, Tensor length) {
+    private Pair(
+            Tensor start,
+            Tensor end,
+            @Nullable Tensor fraction,
+            Tensor noise,
+            Tensor data,
+            Context context,
+            @Nullable Tensor weights,
+            @Nullable Tensor alpha,
+            Tensor state,
+            Tensor length) {
         this.start = start;
         this.end = end;
         this.fraction = fraction;
@@ -65,8 +89,14 @@ public final class Pair {
      * @param alpha a scalar of the data's type and device, above 0 and below 1; not owned
      */
     public Pair withAlpha(Tensor alpha) {
-        Preconditions.checkArgument(alpha.numel() == 1 && alpha.dtype() == data.dtype() && alpha.device().equals(data.device()),
-                "pair: alpha is %s, expected one %s on %s", alpha, data.dtype(), data.device());
+        Preconditions.checkArgument(
+                alpha.numel() == 1
+                        && alpha.dtype() == data.dtype()
+                        && alpha.device().equals(data.device()),
+                "pair: alpha is %s, expected one %s on %s",
+                alpha,
+                data.dtype(),
+                data.device());
         return new Pair(start, end, fraction, noise, data, context, weights, alpha, state, length);
     }
 
@@ -78,12 +108,24 @@ public final class Pair {
      * @throws IllegalArgumentException unless 0 ≤ from &lt; to ≤ {@link #items}
      */
     public Pair slice(long from, long to) {
-        Preconditions.checkArgument(from >= 0 && from < to && to <= items(), "pair: items %s to %s, expected at least one of its %s", from,
-                to, items());
+        Preconditions.checkArgument(
+                from >= 0 && from < to && to <= items(),
+                "pair: items %s to %s, expected at least one of its %s",
+                from,
+                to,
+                items());
         long count = to - from;
-        return new Pair(start.narrow(0, from, count), end.narrow(0, from, count), fraction == null ? null : fraction.narrow(0, from, count),
-                noise.narrow(0, from, count), data.narrow(0, from, count), context.slice(from, count),
-                weights == null ? null : weights.narrow(0, from, count), alpha, state.narrow(0, from, count), length.narrow(0, from, count));
+        return new Pair(
+                start.narrow(0, from, count),
+                end.narrow(0, from, count),
+                fraction == null ? null : fraction.narrow(0, from, count),
+                noise.narrow(0, from, count),
+                data.narrow(0, from, count),
+                context.slice(from, count),
+                weights == null ? null : weights.narrow(0, from, count),
+                alpha,
+                state.narrow(0, from, count),
+                length.narrow(0, from, count));
     }
 
     /** The number of items, B. */

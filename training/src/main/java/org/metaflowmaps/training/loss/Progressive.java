@@ -29,7 +29,8 @@ public record Progressive(@Nullable MetaFlowMap average) implements Consistency 
             Tensor state = pair.state();
             Tensor middle = pair.start().add(fraction.mul(pair.end().sub(pair.start())));
             Tensor first = map.averageVelocity(pair.start(), middle, state, pair.context());
-            Tensor between = state.add(MetaFlowMap.perItem(middle.sub(pair.start()), state).mul(first));
+            Tensor between = state.add(
+                    MetaFlowMap.perItem(middle.sub(pair.start()), state).mul(first));
             Tensor second = map.averageVelocity(middle, pair.end(), between, pair.context());
             return scope.keep(second.lerp(first, MetaFlowMap.perItem(fraction, state)));
         }

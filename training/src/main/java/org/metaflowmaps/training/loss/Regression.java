@@ -10,7 +10,8 @@ import org.metaflowmaps.runtime.Tensor;
  * @param target (B, ...), a constant
  * @param weights what each item's loss is multiplied by: (B); null for 1
  */
-public record Regression(Tensor prediction, Tensor target, @Nullable Tensor weights) {
+public record Regression(
+        Tensor prediction, Tensor target, @Nullable Tensor weights) {
     /** Items that all count alike. */
     public Regression(Tensor prediction, Tensor target) {
         this(prediction, target, null);

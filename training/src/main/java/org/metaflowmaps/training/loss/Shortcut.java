@@ -24,7 +24,8 @@ public record Shortcut(@Nullable MetaFlowMap average, double bound) implements C
     public Regression of(MetaFlowMap map, Pair pair) {
         Tensor half = Torch.onesLike(pair.start()).mul(0.5);
         Tensor target = Progressive.composed(average == null ? map : average, pair, half);
-        return pair.compare(map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()),
+        return pair.compare(
+                map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context()),
                 bound == 0 ? target : target.clampMin(-bound).clampMax(bound));
     }
 }

@@ -1,6 +1,5 @@
 package org.metaflowmaps.training.loss;
 
-import org.metaflowmaps.runtime.Shape;
 import com.google.common.base.Preconditions;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -12,6 +11,7 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -34,8 +34,11 @@ public final class TimeWeight implements AutoCloseable {
      * @param random where its hidden layer is drawn, on the same device
      */
     public TimeWeight(Device device, RandomSource random) {
-        Preconditions.checkArgument(random.device().equals(device), "time weight: the random source is on %s, expected %s",
-                random.device(), device);
+        Preconditions.checkArgument(
+                random.device().equals(device),
+                "time weight: the random source is on %s, expected %s",
+                random.device(),
+                device);
         Map<String, Shape> shapes = new LinkedHashMap<>();
         shapes.put("fc1.weight", Shape.of(WIDTH, 3L * TimeSeries.TERMS));
         shapes.put("fc1.bias", Shape.of(WIDTH));
@@ -48,7 +51,8 @@ public final class TimeWeight implements AutoCloseable {
         this.output = weights.linear("fc2");
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            arena.get("fc1.weight").copy_(random.uniform(WIDTH, 3L * TimeSeries.TERMS).mul(2).sub(1));
+            arena.get("fc1.weight")
+                    .copy_(random.uniform(WIDTH, 3L * TimeSeries.TERMS).mul(2).sub(1));
         }
     }
 
@@ -61,7 +65,10 @@ public final class TimeWeight implements AutoCloseable {
      * @return (B), with a gradient graph
      */
     public Tensor of(Tensor start, Tensor end, Tensor time) {
-        Tensor times = Torch.cat(1, series.of(Dual.constant(start)).primal(), series.of(Dual.constant(end)).primal(),
+        Tensor times = Torch.cat(
+                1,
+                series.of(Dual.constant(start)).primal(),
+                series.of(Dual.constant(end)).primal(),
                 series.of(Dual.constant(time)).primal());
         return output.exact(hidden.exact(Dual.constant(times)).silu()).primal().squeeze(1);
     }

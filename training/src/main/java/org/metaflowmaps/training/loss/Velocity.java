@@ -67,19 +67,24 @@ public sealed interface Velocity {
             if (condition.labels().isEmpty()) {
                 throw new IllegalArgumentException("model guidance needs labels: the pair's context has none");
             }
-            Tensor guidance = condition.guidance()
-                    .orElseThrow(() -> new IllegalArgumentException("model guidance needs guidance scales: the pair's context has none"));
+            Tensor guidance = condition
+                    .guidance()
+                    .orElseThrow(() -> new IllegalArgumentException(
+                            "model guidance needs guidance scales: the pair's context has none"));
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {
                 Tensor state = pair.state();
                 Condition none = Condition.unlabelled(map.classes(), state.size(0), state.device());
-                Tensor guided = own != null ? own : map.averageVelocity(pair.start(), pair.start(), state, pair.context());
-                Tensor plain = map.averageVelocity(pair.start(), pair.start(), state, pair.context().with(none));
+                Tensor guided =
+                        own != null ? own : map.averageVelocity(pair.start(), pair.start(), state, pair.context());
+                Tensor plain = map.averageVelocity(
+                        pair.start(), pair.start(), state, pair.context().with(none));
                 Tensor share = guidance.reciprocal().neg().add(1);
                 if (from > 0) {
                     share = share.mul(pair.start().ge(from).to(state.dtype()));
                 }
-                return scope.keep(pair.velocity().add(MetaFlowMap.perItem(share, state).mul(guided.sub(plain))));
+                return scope.keep(
+                        pair.velocity().add(MetaFlowMap.perItem(share, state).mul(guided.sub(plain))));
             }
         }
     }

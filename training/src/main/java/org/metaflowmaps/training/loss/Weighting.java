@@ -67,7 +67,10 @@ public sealed interface Weighting {
         public LossValue apply(Regression regression, Pair pair) {
             Tensor omega = weight.of(pair.start(), pair.end(), pair.context().time());
             Tensor squares = regression.squares();
-            return regression.value(regression.mean(omega.neg().exp().mul(regression.perEntry(squares)).add(omega)), squares);
+            return regression.value(
+                    regression.mean(
+                            omega.neg().exp().mul(regression.perEntry(squares)).add(omega)),
+                    squares);
         }
     }
 
@@ -88,7 +91,14 @@ public sealed interface Weighting {
         public LossValue apply(Regression regression, Pair pair) {
             Tensor omega = weight.of(pair.start(), pair.end(), pair.context().time());
             Tensor squares = regression.squares();
-            return regression.value(regression.mean(omega.neg().exp().mul(regression.perEntry(squares)).add(c).log().add(omega)), squares);
+            return regression.value(
+                    regression.mean(omega.neg()
+                            .exp()
+                            .mul(regression.perEntry(squares))
+                            .add(c)
+                            .log()
+                            .add(omega)),
+                    squares);
         }
     }
 }

@@ -48,12 +48,13 @@ public final class MetricsLog implements AutoCloseable {
         /** Copies the values, keeping their order. */
         public Entry {
             if (step < 0 || !Double.isFinite(seconds)) {
-                throw new IllegalArgumentException("step %d after %s seconds, expected a step from 0 and a finite time"
-                        .formatted(step, seconds));
+                throw new IllegalArgumentException(
+                        "step %d after %s seconds, expected a step from 0 and a finite time".formatted(step, seconds));
             }
             if (values.containsKey(STEP) || values.containsKey(SECONDS)) {
-                throw new IllegalArgumentException("a metric is called 'step' or 'seconds', which name the line's own fields; "
-                        + "rename it: " + values.keySet());
+                throw new IllegalArgumentException(
+                        "a metric is called 'step' or 'seconds', which name the line's own fields; " + "rename it: "
+                                + values.keySet());
             }
             values = Collections.unmodifiableMap(new LinkedHashMap<>(values));
         }
@@ -75,7 +76,10 @@ public final class MetricsLog implements AutoCloseable {
             text.append(format(entry));
         }
         byte[] content = text.toString().getBytes(StandardCharsets.UTF_8);
-        AtomicFile.write(file, content.length, channel -> Channels.newOutputStream(channel).write(content));
+        AtomicFile.write(
+                file,
+                content.length,
+                channel -> Channels.newOutputStream(channel).write(content));
         return new MetricsLog(Files.newOutputStream(file, StandardOpenOption.APPEND));
     }
 
@@ -99,8 +103,10 @@ public final class MetricsLog implements AutoCloseable {
                     entries.add(parse(bytes));
                 } catch (JacksonException | IllegalArgumentException e) {
                     if (line != null) {
-                        throw new IOException("%s: line %d is not an object with a step, seconds and numbers; mend or delete it"
-                                .formatted(file, number), e);
+                        throw new IOException(
+                                "%s: line %d is not an object with a step, seconds and numbers; mend or delete it"
+                                        .formatted(file, number),
+                                e);
                     }
                 }
             }
@@ -150,7 +156,9 @@ public final class MetricsLog implements AutoCloseable {
                 if (!value.isNumber() && !value.isString()) {
                     throw new IllegalArgumentException(property.getKey() + " is not a number");
                 }
-                values.put(property.getKey(), value.isNumber() ? value.doubleValue() : Double.valueOf(value.stringValue()));
+                values.put(
+                        property.getKey(),
+                        value.isNumber() ? value.doubleValue() : Double.valueOf(value.stringValue()));
             }
         }
         return new Entry(step.longValue(), seconds.doubleValue(), values);

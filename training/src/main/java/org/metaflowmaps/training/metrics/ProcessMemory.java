@@ -25,8 +25,10 @@ public final class ProcessMemory {
     private static OptionalLong field(String name) {
         try {
             return Files.exists(STATUS)
-                    ? Files.readAllLines(STATUS).stream().filter(line -> line.startsWith(name))
-                            .mapToLong(line -> Long.parseLong(line.replaceAll("[^0-9]", "")) * 1024).findFirst()
+                    ? Files.readAllLines(STATUS).stream()
+                            .filter(line -> line.startsWith(name))
+                            .mapToLong(line -> Long.parseLong(line.replaceAll("[^0-9]", "")) * 1024)
+                            .findFirst()
                     : OptionalLong.empty();
         } catch (IOException e) {
             return OptionalLong.empty();

@@ -87,7 +87,8 @@ public final class TensorBoardWriter implements AutoCloseable {
         }
         try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, PREFIX + "*")) {
             for (Path file : files) {
-                String name = "earlier-events." + String.valueOf(file.getFileName()).substring(PREFIX.length());
+                String name =
+                        "earlier-events." + String.valueOf(file.getFileName()).substring(PREFIX.length());
                 Files.move(file, folder.resolve(name), StandardCopyOption.REPLACE_EXISTING);
             }
         }
@@ -126,8 +127,8 @@ public final class TensorBoardWriter implements AutoCloseable {
     public void image(String tag, long step, byte[] png) throws IOException {
         ByteBuffer header = ByteBuffer.wrap(png);
         if (png.length < 33 || header.getLong() != PNG_SIGNATURE) {
-            throw new IllegalArgumentException("image '%s' of %d bytes is not a PNG file; encode it first"
-                    .formatted(tag, png.length));
+            throw new IllegalArgumentException(
+                    "image '%s' of %d bytes is not a PNG file; encode it first".formatted(tag, png.length));
         }
         int width = header.getInt(16);
         int height = header.getInt(20);
@@ -138,7 +139,11 @@ public final class TensorBoardWriter implements AutoCloseable {
             case 6 -> 4;
             default -> 3;
         };
-        Proto image = new Proto().varint(1, height).varint(2, width).varint(3, channels).bytes(4, png);
+        Proto image = new Proto()
+                .varint(1, height)
+                .varint(2, width)
+                .varint(3, channels)
+                .bytes(4, png);
         writeValue(tag, step, new Proto().text(1, tag).message(4, image));
     }
 
@@ -221,7 +226,7 @@ public final class TensorBoardWriter implements AutoCloseable {
     }
 
     private FileChannel create(String name) throws IOException {
-        for (int attempt = 0;; attempt++) {
+        for (int attempt = 0; ; attempt++) {
             // Two files begun within one second; a suffix keeps their order.
             Path place = folder.resolve(attempt == 0 ? name : name + "." + attempt);
             try {
@@ -240,7 +245,9 @@ public final class TensorBoardWriter implements AutoCloseable {
     public static String hostName() {
         String name = System.getenv().getOrDefault("HOSTNAME", System.getenv().getOrDefault("COMPUTERNAME", ""));
         try {
-            name = name.isEmpty() ? Files.readString(Path.of("/proc/sys/kernel/hostname")).strip() : name;
+            name = name.isEmpty()
+                    ? Files.readString(Path.of("/proc/sys/kernel/hostname")).strip()
+                    : name;
         } catch (IOException e) {
             name = "";
         }

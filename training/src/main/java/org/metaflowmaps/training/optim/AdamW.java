@@ -40,9 +40,15 @@ public final class AdamW implements Optimizer {
                 Autograd.Mode off = Autograd.noGrad()) {
             updates.advance(skip);
             // Only libtorch's CPU kernel takes a float64 rate.
-            Tensor rate = learningRate.device().type() == Device.Type.CPU ? learningRate : learningRate.to(DType.FLOAT32);
-            Torch.fusedAdamW_(arena.values(), arena.gradients(), moments.average(), moments.squareAverage(),
-                    new Torch.AdamScalars(updates.step(), rate, skip), rates);
+            Tensor rate =
+                    learningRate.device().type() == Device.Type.CPU ? learningRate : learningRate.to(DType.FLOAT32);
+            Torch.fusedAdamW_(
+                    arena.values(),
+                    arena.gradients(),
+                    moments.average(),
+                    moments.squareAverage(),
+                    new Torch.AdamScalars(updates.step(), rate, skip),
+                    rates);
         }
     }
 

@@ -27,7 +27,8 @@ public final class Clipping {
      * @return the norm before, a scalar in the innermost open scope
      */
     public static Tensor clip(List<ParameterArena> arenas, double largest) {
-        Preconditions.checkArgument(!arenas.isEmpty(), "clipping: no parameters were given, expected at least one arena");
+        Preconditions.checkArgument(
+                !arenas.isEmpty(), "clipping: no parameters were given, expected at least one arena");
         Preconditions.checkArgument(largest > 0, "clipping: the largest norm is %s, expected more than 0", largest);
         try (Autograd.Mode off = Autograd.noGrad()) {
             Tensor norm = arenas.getFirst().gradients().norm();

@@ -18,7 +18,8 @@ record Moments(Tensor average, Tensor squareAverage) {
 
     static Moments like(Tensor flat) {
         try (TensorScope scope = TensorScope.open()) {
-            return new Moments(Torch.zerosLike(flat).retain(), Torch.zerosLike(flat).retain());
+            return new Moments(
+                    Torch.zerosLike(flat).retain(), Torch.zerosLike(flat).retain());
         }
     }
 

@@ -20,7 +20,8 @@ public final class MovingAverage implements AutoCloseable {
      * @param start the step from which to average
      */
     public MovingAverage(ParameterArena arena, double decay, long start) {
-        Preconditions.checkArgument(decay >= 0 && decay < 1, "moving average: decay is %s, expected 0 to below 1", decay);
+        Preconditions.checkArgument(
+                decay >= 0 && decay < 1, "moving average: decay is %s, expected 0 to below 1", decay);
         this.arena = arena;
         this.decay = decay;
         this.start = start;

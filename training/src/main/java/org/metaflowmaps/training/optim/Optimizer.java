@@ -34,7 +34,8 @@ public sealed interface Optimizer extends AutoCloseable permits AdamW, RAdam {
     default void step(double learningRate) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            step(Torch.full(learningRate, DType.FLOAT64, arena().values().device()),
+            step(
+                    Torch.full(learningRate, DType.FLOAT64, arena().values().device()),
                     Torch.zeros(DType.FLOAT32, arena().values().device()));
         }
     }

@@ -48,8 +48,13 @@ public final class RAdam implements Optimizer {
                 Autograd.Mode off = Autograd.noGrad()) {
             updates.advance(skip);
             // Adam's fused step at rate 0 is its moments' update alone, and leaves them alone where it is skipped.
-            Torch.fusedAdamW_(arena.values(), arena.gradients(), moments.average(), moments.squareAverage(),
-                    new Torch.AdamScalars(updates.step(), still, skip), new Torch.AdamRates(beta1, beta2, 0, eps));
+            Torch.fusedAdamW_(
+                    arena.values(),
+                    arena.gradients(),
+                    moments.average(),
+                    moments.squareAverage(),
+                    new Torch.AdamScalars(updates.step(), still, skip),
+                    new Torch.AdamRates(beta1, beta2, 0, eps));
             Denominator denominator = denominator(learningRate, skip);
             Tensor root = moments.squareAverage().sqrt().mul_(denominator.slope).add_(denominator.offset);
             arena.values().addcdiv_(moments.average(), root, -1);
@@ -70,16 +75,24 @@ public final class RAdam implements Optimizer {
         Tensor correction2 = left2.neg().add(1);
         double limit = 2 / (1 - beta2) - 1;
         Tensor length = count.mul(left2).div(correction2).mul(-2).add(limit);
-        Tensor trust = length.sub(4).mul(length.sub(2)).mul(limit).div(length).div((limit - 4) * (limit - 2)).sqrt();
+        Tensor trust = length.sub(4)
+                .mul(length.sub(2))
+                .mul(limit)
+                .div(length)
+                .div((limit - 4) * (limit - 2))
+                .sqrt();
         Tensor zero = Torch.zerosLike(count);
         Tensor rectified = length.gt(5);
         Tensor moving = learningRate.mul(skip.neg().add(1)).gt(0);
         Tensor plain = correction1.div(learningRate);
         Tensor adaptive = plain.div(trust.mul(correction2.sqrt()));
         Tensor slope = Torch.where(moving, Torch.where(rectified, adaptive, zero), zero);
-        Tensor offset = Torch.where(moving, Torch.where(rectified, adaptive.mul(eps), plain), zero.add(Double.POSITIVE_INFINITY));
+        Tensor offset = Torch.where(
+                moving, Torch.where(rectified, adaptive.mul(eps), plain), zero.add(Double.POSITIVE_INFINITY));
         // An infinite slope times a root of 0 would be NaN.
-        return new Denominator(slope.clampMax(LARGEST_SLOPE).to(arena.values().dtype()), offset.to(arena.values().dtype()));
+        return new Denominator(
+                slope.clampMax(LARGEST_SLOPE).to(arena.values().dtype()),
+                offset.to(arena.values().dtype()));
     }
 
     @Override

@@ -41,7 +41,9 @@ final class BatchReferenceTest {
             for (int at = 0; at < 63; at++) {
                 image.setRGB(at % 9, at / 9, random.nextInt());
             }
-            Path file = folder.resolve("images").resolve("abc".substring(i % 3, i % 3 + 1)).resolve(i + ".png");
+            Path file = folder.resolve("images")
+                    .resolve("abc".substring(i % 3, i % 3 + 1))
+                    .resolve(i + ".png");
             Files.createDirectories(file.getParent());
             ImageIO.write(image, "png", file.toFile());
         }
@@ -64,8 +66,10 @@ final class BatchReferenceTest {
                 labels[5] = 9;
             }
             try (TensorScope scope = TensorScope.open()) {
-                Safetensors.write(place.resolve(part + ".safetensors"), Map.of(), Map.of("latents", Torch.of(values, count, channels, 2, 2),
-                        "labels", Torch.of(labels)));
+                Safetensors.write(
+                        place.resolve(part + ".safetensors"),
+                        Map.of(),
+                        Map.of("latents", Torch.of(values, count, channels, 2, 2), "labels", Torch.of(labels)));
             }
         }
     }
@@ -87,7 +91,10 @@ final class BatchReferenceTest {
             }
             add(sum, Objects.requireNonNull(data.examples(4)));
         }
-        sum.update(ByteBuffer.allocate(16).putLong(data.heldOut()).putLong(data.replaced()).flip());
+        sum.update(ByteBuffer.allocate(16)
+                .putLong(data.heldOut())
+                .putLong(data.replaced())
+                .flip());
         return sum.getValue();
     }
 
@@ -113,8 +120,10 @@ final class BatchReferenceTest {
 
     @Test
     void imagesInMemory() throws IOException {
-        try (TrainingData data = new Loader(new ImageData(set()), 3, Reading.of(0).holdingOut(3), Device.CPU);
-                TrainingData flipped = new Loader(new ImageData(set()), -8, new Reading(0, 0, true, false, 0), Device.CPU)) {
+        try (TrainingData data =
+                        new Loader(new ImageData(set()), 3, Reading.of(0).holdingOut(3), Device.CPU);
+                TrainingData flipped =
+                        new Loader(new ImageData(set()), -8, new Reading(0, 0, true, false, 0), Device.CPU)) {
             assertEquals(493668471L, sum(data));
             assertEquals(3506123111L, sum(flipped));
         }
@@ -123,8 +132,16 @@ final class BatchReferenceTest {
     @ParameterizedTest
     @ValueSource(ints = {0, 3})
     void imageFiles(int workers) throws IOException {
-        try (TrainingData data = new Loader(new ImageFolder(folder.resolve("images"), 6, 3), 3, new Reading(workers, 0, false, true, 0.5), Device.CPU);
-                TrainingData held = new Loader(new ImageFolder(folder.resolve("images"), 4, 1), 9, new Reading(workers, 5, true, true, 0.5), Device.CPU)) {
+        try (TrainingData data = new Loader(
+                        new ImageFolder(folder.resolve("images"), 6, 3),
+                        3,
+                        new Reading(workers, 0, false, true, 0.5),
+                        Device.CPU);
+                TrainingData held = new Loader(
+                        new ImageFolder(folder.resolve("images"), 4, 1),
+                        9,
+                        new Reading(workers, 5, true, true, 0.5),
+                        Device.CPU)) {
             assertEquals(2770445324L, sum(data));
             assertEquals(3490197274L, sum(held));
         }
@@ -133,8 +150,16 @@ final class BatchReferenceTest {
     @ParameterizedTest
     @ValueSource(ints = {0, 3})
     void latentFiles(int workers) throws IOException {
-        try (TrainingData data = new Loader(new LatentShards(folder.resolve("plain"), 3, 4, 0.3, DataConfig.OnError.SKIP), 3, new Reading(workers, 0, false, true, 0.5), Device.CPU);
-                TrainingData held = new Loader(new LatentShards(folder.resolve("plain"), 3, 4, 0.3, DataConfig.OnError.SKIP), 3, new Reading(workers, 4, false, true, 0.5), Device.CPU)) {
+        try (TrainingData data = new Loader(
+                        new LatentShards(folder.resolve("plain"), 3, 4, 0.3, DataConfig.OnError.SKIP),
+                        3,
+                        new Reading(workers, 0, false, true, 0.5),
+                        Device.CPU);
+                TrainingData held = new Loader(
+                        new LatentShards(folder.resolve("plain"), 3, 4, 0.3, DataConfig.OnError.SKIP),
+                        3,
+                        new Reading(workers, 4, false, true, 0.5),
+                        Device.CPU)) {
             assertEquals(2109167717L, sum(data));
             assertEquals(505077074L, sum(held));
         }
@@ -143,8 +168,16 @@ final class BatchReferenceTest {
     @ParameterizedTest
     @ValueSource(ints = {0, 3})
     void moments(int workers) throws IOException {
-        try (TrainingData data = new Loader(new LatentShards(folder.resolve("moments"), 3, 4, 0.3, DataConfig.OnError.SKIP), 3, new Reading(workers, 0, false, true, 0.5), Device.CPU);
-                TrainingData held = new Loader(new LatentShards(folder.resolve("moments"), 3, 4, 0.3, DataConfig.OnError.SKIP), 3, new Reading(workers, 4, false, true, 0.5), Device.CPU)) {
+        try (TrainingData data = new Loader(
+                        new LatentShards(folder.resolve("moments"), 3, 4, 0.3, DataConfig.OnError.SKIP),
+                        3,
+                        new Reading(workers, 0, false, true, 0.5),
+                        Device.CPU);
+                TrainingData held = new Loader(
+                        new LatentShards(folder.resolve("moments"), 3, 4, 0.3, DataConfig.OnError.SKIP),
+                        3,
+                        new Reading(workers, 4, false, true, 0.5),
+                        Device.CPU)) {
             assertEquals(3080046659L, sum(data));
             assertEquals(4170513250L, sum(held));
         }

@@ -66,8 +66,11 @@ class FashionMnistTest {
     void missingFilesAreNamedWithTheRemedy(@TempDir Path folder) throws IOException {
         Files.write(folder.resolve("train-images-idx3-ubyte"), IdxTest.idx(new byte[28 * 28], 1, 28, 28));
         String labels = messageOf(FileNotFoundException.class, folder);
-        assertTrue(labels.contains("train-labels-idx1-ubyte.gz") && labels.contains("dataset-fashion-mnist")
-                && labels.contains("--data"), labels);
+        assertTrue(
+                labels.contains("train-labels-idx1-ubyte.gz")
+                        && labels.contains("dataset-fashion-mnist")
+                        && labels.contains("--data"),
+                labels);
         String nowhere = messageOf(FileNotFoundException.class, folder.resolve("none"));
         assertTrue(nowhere.contains("none is not a folder"), nowhere);
     }
@@ -91,7 +94,8 @@ class FashionMnistTest {
     }
 
     private static String messageOf(Class<? extends IOException> type, Path folder) {
-        return String.valueOf(assertThrows(type, () -> FashionMnist.train(folder)).getMessage());
+        return String.valueOf(
+                assertThrows(type, () -> FashionMnist.train(folder)).getMessage());
     }
 
     private static int[] labels(LabelledImages images, int count) {

@@ -75,12 +75,14 @@ final class FolderReadingTest {
     /** The items' numbers, negative for those that are mirrored. */
     private static int[] numbers(TrainingData.Batch batch) {
         float[] items = batch.items().toFloatArray();
-        return IntStream.range(0, items.length / 4).map(i -> {
-            int left = Math.round((items[4 * i] + 1) * 127.5f);
-            int right = Math.round((items[4 * i + 1] + 1) * 127.5f);
-            assertTrue(left == 0 || right == 0);
-            return left > 0 ? left / 10 : -(right / 10) - 1;
-        }).toArray();
+        return IntStream.range(0, items.length / 4)
+                .map(i -> {
+                    int left = Math.round((items[4 * i] + 1) * 127.5f);
+                    int right = Math.round((items[4 * i + 1] + 1) * 127.5f);
+                    assertTrue(left == 0 || right == 0);
+                    return left > 0 ? left / 10 : -(right / 10) - 1;
+                })
+                .toArray();
     }
 
     private static int[] numbers(TrainingData data, long position, int count) {
@@ -91,22 +93,30 @@ final class FolderReadingTest {
 
     private static Set<Integer> held(TrainingData data) {
         try (TensorScope scope = TensorScope.open()) {
-            return Arrays.stream(numbers(data.heldOut(0, data.heldOut()))).boxed().collect(Collectors.toCollection(TreeSet::new));
+            return Arrays.stream(numbers(data.heldOut(0, data.heldOut())))
+                    .boxed()
+                    .collect(Collectors.toCollection(TreeSet::new));
         }
     }
 
     @Test
     void heldOutImagesAreNeverGivenAndEachClassGivesItsShare() throws IOException {
         long live = NativeMemory.liveTensors();
-        try (Loader data = open(holding(5)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = open(holding(5));
+                TensorScope scope = TensorScope.open()) {
             assertEquals(5, data.heldOut());
-            assertArrayEquals(new long[] {0, 0, 0, 1, 1}, data.heldOut(0, 5).labels().toLongArray());
+            assertArrayEquals(
+                    new long[] {0, 0, 0, 1, 1}, data.heldOut(0, 5).labels().toLongArray());
             assertArrayEquals(new long[] {0, 1}, data.heldOut(2, 2).labels().toLongArray());
             Set<Integer> held = held(data);
-            Set<Integer> seen = Arrays.stream(numbers(data, 0, 15)).boxed().collect(Collectors.toCollection(TreeSet::new));
+            Set<Integer> seen =
+                    Arrays.stream(numbers(data, 0, 15)).boxed().collect(Collectors.toCollection(TreeSet::new));
             assertEquals(15, seen.size(), "each once an epoch");
             assertTrue(seen.stream().noneMatch(held::contains), () -> seen + " " + held);
-            assertTrue(data.summary().contains("20 images in 3 classes (a 12, b 6, c 2), 5 of them held out; passed over: nothing"),
+            assertTrue(
+                    data.summary()
+                            .contains("20 images in 3 classes (a 12, b 6, c 2), 5 of them held out; passed over:"
+                                    + " nothing"),
                     data::summary);
             Refusal.assertRefused(() -> data.heldOut(4, 2), "of the 5 there are");
         }
@@ -132,7 +142,8 @@ final class FolderReadingTest {
 
     @Test
     void everyClassKeepsOneToTrainOn() throws IOException {
-        try (Loader data = open(holding(17)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = open(holding(17));
+                TensorScope scope = TensorScope.open()) {
             long[] labels = data.batch(0, 3).labels().toLongArray();
             Arrays.sort(labels);
             assertArrayEquals(new long[] {0, 1, 2}, labels);
@@ -144,7 +155,8 @@ final class FolderReadingTest {
     @ValueSource(ints = {0, 1, 3})
     void flipsDependOnSeedAndPlaceOnly(int workers) throws IOException {
         Reading flipping = new Reading(workers, 0, true, false, 0);
-        try (Loader whole = open(new Reading(0, 0, true, false, 0)); Loader parts = open(flipping);
+        try (Loader whole = open(new Reading(0, 0, true, false, 0));
+                Loader parts = open(flipping);
                 Loader plain = open(Reading.of(0))) {
             int[] all = numbers(whole, 0, 400);
             int[] unflipped = numbers(plain, 0, 400);
@@ -153,10 +165,13 @@ final class FolderReadingTest {
             for (int i = 0; i < 400; i++) {
                 assertEquals(unflipped[i], all[i] < 0 ? -all[i] - 1 : all[i]);
             }
-            assertFalse(Arrays.equals(Arrays.copyOf(all, 20), Arrays.copyOfRange(all, 20, 40)), "drawn anew each epoch");
+            assertFalse(
+                    Arrays.equals(Arrays.copyOf(all, 20), Arrays.copyOfRange(all, 20, 40)), "drawn anew each epoch");
             for (long position : new long[] {0, 7, 14, 100, 393, 3}) {
-                assertArrayEquals(Arrays.copyOfRange(all, (int) position, (int) position + 7), numbers(parts, position, 7), "from "
-                        + position);
+                assertArrayEquals(
+                        Arrays.copyOfRange(all, (int) position, (int) position + 7),
+                        numbers(parts, position, 7),
+                        "from " + position);
             }
         }
     }
@@ -171,12 +186,13 @@ final class FolderReadingTest {
             pixels[4 * i + 2] = (byte) (10 * i + 5);
         }
         LabelledImages images = new LabelledImages(pixels, 1, 2, 2, labels, List.of("0"));
-        try (Loader memory = new Loader(new ImageData(images), 5, new Reading(0, 0, true, false, 0), Device.CPU); Loader files = open(new Reading(0, 0,
-                true, false, 0))) {
+        try (Loader memory = new Loader(new ImageData(images), 5, new Reading(0, 0, true, false, 0), Device.CPU);
+                Loader files = open(new Reading(0, 0, true, false, 0))) {
             assertArrayEquals(numbers(files, 11, 60), numbers(memory, 11, 60));
             assertEquals(List.of(), memory.classNames(), "numbers are no names");
         }
-        try (Loader memory = new Loader(new ImageData(images), 5, new Reading(0, 5, true, false, 0), Device.CPU); TensorScope scope = TensorScope.open()) {
+        try (Loader memory = new Loader(new ImageData(images), 5, new Reading(0, 5, true, false, 0), Device.CPU);
+                TensorScope scope = TensorScope.open()) {
             assertEquals(5, memory.heldOut());
             assertArrayEquals(new int[] {16, 17, 18}, numbers(memory.heldOut(1, 3)));
         }
@@ -189,7 +205,8 @@ final class FolderReadingTest {
             Files.writeString(folder.resolve(name), "this is a text");
         }
         Set<Integer> damaged = Set.of(3, 13);
-        try (Loader whole = open(skipping(0, 0.1)); Loader parts = open(skipping(workers, 0.1))) {
+        try (Loader whole = open(skipping(0, 0.1));
+                Loader parts = open(skipping(workers, 0.1))) {
             int[] all = numbers(whole, 0, 200);
             assertTrue(Arrays.stream(all).noneMatch(damaged::contains));
             assertEquals(20, whole.replaced(), "two an epoch");
@@ -205,13 +222,17 @@ final class FolderReadingTest {
             }
             assertTrue(inTheirPlace.size() > 5, "not always the same one: " + inTheirPlace);
             for (long position : new long[] {0, 9, 18, 90, 191, 4}) {
-                assertArrayEquals(Arrays.copyOfRange(all, (int) position, (int) position + 9), numbers(parts, position, 9), "from "
-                        + position);
+                assertArrayEquals(
+                        Arrays.copyOfRange(all, (int) position, (int) position + 9),
+                        numbers(parts, position, 9),
+                        "from " + position);
             }
         }
         try (Loader strict = open(skipping(workers, 0.05))) {
             UncheckedIOException thrown = assertThrows(UncheckedIOException.class, () -> numbers(strict, 0, 20));
-            assertTrue(String.valueOf(thrown.getMessage()).startsWith("2 of 20 items are damaged, more than data.skip_at_most = 0.05 allows (1)"),
+            assertTrue(
+                    String.valueOf(thrown.getMessage())
+                            .startsWith("2 of 20 items are damaged, more than data.skip_at_most = 0.05 allows (1)"),
                     thrown::toString);
         }
     }
@@ -246,12 +267,18 @@ final class FolderReadingTest {
         try (Loader data = open(Reading.of(0))) {
             assertEquals(20, data.count());
             assertEquals(List.of("a", "b", "c"), data.classNames());
-            assertTrue(data.summary().endsWith("passed over: 1 .txt, 1 .webp, 1 beside the class folders, 2 broken links, 1 empty class folders, "
-                    + "2 folders inside class folders, 1 hidden"), data::summary);
+            assertTrue(
+                    data.summary()
+                            .endsWith(
+                                    "passed over: 1 .txt, 1 .webp, 1 beside the class folders, 2 broken links, 1 empty"
+                                            + " class folders, 2 folders inside class folders, 1 hidden"),
+                    data::summary);
         }
         Files.createDirectories(folder.resolve("deep/er"));
-        Refusal.assertRefused(IOException.class, () -> open(Reading.of(0)).close(), folder.resolve("deep")
-                + " holds no PNG or JPEG file, but 1 folders");
+        Refusal.assertRefused(
+                IOException.class,
+                () -> open(Reading.of(0)).close(),
+                folder.resolve("deep") + " holds no PNG or JPEG file, but 1 folders");
     }
 
     @Test
@@ -273,26 +300,36 @@ final class FolderReadingTest {
         values[13] = bad;
         long[] labels = {0, 1, 0, 1, 0, label, 0, 1};
         try (TensorScope scope = TensorScope.open()) {
-            Safetensors.write(place.resolve("x.safetensors"), Map.of(), Map.of("latents", Torch.of(values, 8, 1, 2, 2), "labels",
-                    Torch.of(labels)));
+            Safetensors.write(
+                    place.resolve("x.safetensors"),
+                    Map.of(),
+                    Map.of("latents", Torch.of(values, 8, 1, 2, 2), "labels", Torch.of(labels)));
         }
         return place;
     }
 
     private static Loader latents(Path place, Reading reading) throws IOException {
-        return new Loader(new LatentShards(place, 1, 2, 1, reading.skip() ? DataConfig.OnError.SKIP : DataConfig.OnError.STOP), 5, reading, Device.CPU);
+        return new Loader(
+                new LatentShards(place, 1, 2, 1, reading.skip() ? DataConfig.OnError.SKIP : DataConfig.OnError.STOP),
+                5,
+                reading,
+                Device.CPU);
     }
 
     @ParameterizedTest
     @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY})
     void latentsThatAreNotFiniteAreDamaged(float bad) throws IOException {
         Path place = latents(bad, 1);
-        try (Loader data = latents(place, Reading.of(1)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = latents(place, Reading.of(1));
+                TensorScope scope = TensorScope.open()) {
             UncheckedIOException thrown = assertThrows(UncheckedIOException.class, () -> data.batch(0, 8));
-            assertTrue(String.valueOf(thrown.getMessage()).startsWith(place.resolve("x.safetensors") + ": latent 3 holds " + bad),
+            assertTrue(
+                    String.valueOf(thrown.getMessage())
+                            .startsWith(place.resolve("x.safetensors") + ": latent 3 holds " + bad),
                     thrown::toString);
         }
-        try (Loader data = latents(place, skipping(1, 0.1)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = latents(place, skipping(1, 0.1));
+                TensorScope scope = TensorScope.open()) {
             Tensor items = data.batch(0, 16).items();
             assertEquals(1, items.isFinite().all().item());
             assertEquals(2, data.replaced());
@@ -303,15 +340,19 @@ final class FolderReadingTest {
     @Test
     void labelsOutOfRangeAreDamaged() throws IOException {
         Path place = latents(0, 2);
-        Refusal.assertRefused(IOException.class, () -> latents(place, Reading.of(1)).close(), "label 5 is 2", "data.classes is 2");
-        try (Loader data = latents(place, skipping(1, 0.1)); TensorScope scope = TensorScope.open()) {
-            assertTrue(Arrays.stream(data.batch(0, 80).labels().toLongArray()).allMatch(label -> label == 0 || label == 1));
+        Refusal.assertRefused(
+                IOException.class, () -> latents(place, Reading.of(1)).close(), "label 5 is 2", "data.classes is 2");
+        try (Loader data = latents(place, skipping(1, 0.1));
+                TensorScope scope = TensorScope.open()) {
+            assertTrue(Arrays.stream(data.batch(0, 80).labels().toLongArray())
+                    .allMatch(label -> label == 0 || label == 1));
             assertEquals(10, data.replaced());
         }
     }
 
     private static boolean trains(Path place, int channels, int classes) throws IOException {
-        try (Loader data = new Loader(new LatentShards(place, channels, classes, 1), 5, Reading.of(0), Device.CPU); TensorScope scope = TensorScope.open()) {
+        try (Loader data = new Loader(new LatentShards(place, channels, classes, 1), 5, Reading.of(0), Device.CPU);
+                TensorScope scope = TensorScope.open()) {
             return data.batch(0, data.count()).items().isFinite().all().item() == 1;
         } catch (UncheckedIOException | IOException e) {
             return false;
@@ -326,19 +367,28 @@ final class FolderReadingTest {
         float[] values = new float[3 * 8];
         values[8 + place] = value;
         try (TensorScope scope = TensorScope.open()) {
-            Safetensors.write(latents.resolve("x.safetensors"), Map.of(), Map.of("latents", Torch.of(values, 3, 2, 2, 2), "labels",
-                    Torch.of(new long[] {0, 1, 2})));
+            Safetensors.write(
+                    latents.resolve("x.safetensors"),
+                    Map.of(),
+                    Map.of("latents", Torch.of(values, 3, 2, 2, 2), "labels", Torch.of(new long[] {0, 1, 2})));
         }
         for (int channels = 1; channels <= 3; channels++) {
             for (int classes = 1; classes <= 4; classes++) {
-                assertEquals(trains(latents, channels, classes), DataCheck.of(latents, 9, new DataCheck.Expected(channels, classes)).damaged() == 0,
+                assertEquals(
+                        trains(latents, channels, classes),
+                        DataCheck.of(latents, 9, new DataCheck.Expected(channels, classes))
+                                        .damaged()
+                                == 0,
                         channels + " channels, " + classes + " classes");
             }
         }
         DataCheck.Report report = DataCheck.of(latents, 9);
         boolean open = Float.isInfinite(value) && place == 5;
         assertEquals(Float.isFinite(value) || open ? 0 : 1, report.damaged());
-        assertEquals(open, report.summary().getLast().startsWith("1 latents hold infinite numbers"), () -> report.summary().toString());
+        assertEquals(
+                open,
+                report.summary().getLast().startsWith("1 latents hold infinite numbers"),
+                () -> report.summary().toString());
         Refusal.assertRefused(() -> new DataCheck.Expected(0, null), "data.channels is 0");
     }
 
@@ -346,12 +396,16 @@ final class FolderReadingTest {
     void checkAndTrainingAgreeOnFilesWithoutItems() throws IOException {
         Path latents = Files.createDirectories(folder.resolve("nothing"));
         try (TensorScope scope = TensorScope.open()) {
-            Safetensors.write(latents.resolve("x.safetensors"), Map.of(), Map.of("latents", Torch.zeros(0, 2, 2, 2), "labels",
-                    Torch.zeros(DType.INT64, Device.CPU, 0)));
+            Safetensors.write(
+                    latents.resolve("x.safetensors"),
+                    Map.of(),
+                    Map.of("latents", Torch.zeros(0, 2, 2, 2), "labels", Torch.zeros(DType.INT64, Device.CPU, 0)));
             assertFalse(trains(latents, 2, 1));
             assertEquals(1, DataCheck.of(latents, 9).damaged());
-            Safetensors.write(latents.resolve("x.safetensors"), Map.of(), Map.of("latents", Torch.zeros(1, 2, 0, 2), "labels",
-                    Torch.zeros(DType.INT64, Device.CPU, 1)));
+            Safetensors.write(
+                    latents.resolve("x.safetensors"),
+                    Map.of(),
+                    Map.of("latents", Torch.zeros(1, 2, 0, 2), "labels", Torch.zeros(DType.INT64, Device.CPU, 1)));
         }
         assertFalse(trains(latents, 2, 1));
         assertEquals(1, DataCheck.of(latents, 9).damaged());
@@ -360,35 +414,48 @@ final class FolderReadingTest {
     @Test
     void checkAndTrainingAgreeOnIdxLabels() throws IOException {
         Path set = Files.createDirectories(folder.resolve("set"));
-        Files.write(set.resolve("train-images-idx3-ubyte"), new byte[] {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7});
+        Files.write(
+                set.resolve("train-images-idx3-ubyte"), new byte[] {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7});
         Files.write(set.resolve("train-labels-idx1-ubyte"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 4});
         assertEquals(0, DataCheck.of(set, 9).damaged());
         assertEquals(0, DataCheck.of(set, 9, new DataCheck.Expected(null, 5)).damaged());
         assertEquals(1, IdxImages.train(set, 5).count());
         DataCheck.Report report = DataCheck.of(set, 9, new DataCheck.Expected(null, 4));
         assertEquals(1, report.damaged());
-        Refusal.assertRefused(IOException.class, () -> IdxImages.train(set, 4), report.problems().getFirst());
+        Refusal.assertRefused(
+                IOException.class,
+                () -> IdxImages.train(set, 4),
+                report.problems().getFirst());
     }
 
     @Test
     void latentsAreHeldOut() throws IOException {
         Path place = latents(0, 1);
-        try (Loader data = latents(place, holding(2)); TensorScope scope = TensorScope.open()) {
+        try (Loader data = latents(place, holding(2));
+                TensorScope scope = TensorScope.open()) {
             TrainingData.Batch held = data.heldOut(0, 2);
-            assertArrayEquals(new long[] {0, 1}, Arrays.stream(held.labels().toLongArray()).sorted().toArray());
-            Set<Float> seen = Arrays.stream(numbersOf(data.batch(0, 6).items())).boxed().map(i -> (float) i).collect(Collectors.toSet());
+            assertArrayEquals(
+                    new long[] {0, 1},
+                    Arrays.stream(held.labels().toLongArray()).sorted().toArray());
+            Set<Float> seen = Arrays.stream(numbersOf(data.batch(0, 6).items()))
+                    .boxed()
+                    .map(i -> (float) i)
+                    .collect(Collectors.toSet());
             assertEquals(6, seen.size());
             for (int number : numbersOf(held.items())) {
                 assertFalse(seen.contains((float) number));
             }
         }
-        Refusal.assertRefused(() -> latents(place, new Reading(0, 0, true, false, 0)).close(), "latents cannot be mirrored");
+        Refusal.assertRefused(
+                () -> latents(place, new Reading(0, 0, true, false, 0)).close(), "latents cannot be mirrored");
     }
 
     /** Each latent's first number, which is its own. */
     private static int[] numbersOf(Tensor items) {
         float[] values = items.toFloatArray();
-        return IntStream.range(0, values.length / 4).map(i -> (int) values[4 * i]).toArray();
+        return IntStream.range(0, values.length / 4)
+                .map(i -> (int) values[4 * i])
+                .toArray();
     }
 
     @Test
@@ -399,8 +466,10 @@ final class FolderReadingTest {
         assertEquals("images", report.kind());
         assertEquals(2, report.damaged());
         assertEquals(1, report.problems().size());
-        assertTrue(report.problems().getFirst().startsWith(folder.resolve("a/03.png")
-                + " cannot be read as a PNG or JPEG image (it is an HTML page"));
-        assertTrue(DataCheck.kind(Files.createDirectories(folder.resolve("a/none"))).isEmpty());
+        assertTrue(report.problems()
+                .getFirst()
+                .startsWith(folder.resolve("a/03.png") + " cannot be read as a PNG or JPEG image (it is an HTML page"));
+        assertTrue(DataCheck.kind(Files.createDirectories(folder.resolve("a/none")))
+                .isEmpty());
     }
 }

@@ -34,8 +34,11 @@ final class IdxImagesTest {
 
     @Test
     void whatDoesNotBelongTogetherIsRefused() throws IOException {
-        Refusal.assertRefused(FileNotFoundException.class, () -> IdxImages.train(folder, 3),
-                folder + " holds neither train-images", "--data DIR");
+        Refusal.assertRefused(
+                FileNotFoundException.class,
+                () -> IdxImages.train(folder, 3),
+                folder + " holds neither train-images",
+                "--data DIR");
         Files.write(folder.resolve("train-images-idx3-ubyte"), IdxTest.idx(new byte[8], 2, 2, 2));
         Refusal.assertRefused(FileNotFoundException.class, () -> IdxImages.train(folder, 3), "train-labels");
         Files.write(folder.resolve("train-labels-idx1-ubyte"), IdxTest.idx(new byte[3], 3));

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
@@ -15,6 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 
 final class ImageDataTest {
@@ -52,7 +52,8 @@ final class ImageDataTest {
                 numbers[i] = Math.round((items[i * SIZE] + 1) * 127.5f);
                 float[] expected = new float[SIZE];
                 SET.normalised(numbers[i], expected, 0);
-                assertArrayEquals(expected, Arrays.copyOfRange(items, i * SIZE, (i + 1) * SIZE), 1.2e-7f, "image " + numbers[i]);
+                assertArrayEquals(
+                        expected, Arrays.copyOfRange(items, i * SIZE, (i + 1) * SIZE), 1.2e-7f, "image " + numbers[i]);
                 assertEquals(SET.label(numbers[i]), labels[i], "label of image " + numbers[i]);
             }
             return numbers;
@@ -67,7 +68,9 @@ final class ImageDataTest {
     void everyEpochVisitsEachUsedImageOnce() throws IOException {
         try (Loader data = open(5)) {
             for (int epoch = 0; epoch < 20; epoch++) {
-                assertArrayEquals(IntStream.range(0, USED).toArray(), IntStream.of(epoch(data, epoch)).sorted().toArray(),
+                assertArrayEquals(
+                        IntStream.range(0, USED).toArray(),
+                        IntStream.of(epoch(data, epoch)).sorted().toArray(),
                         "epoch " + epoch);
             }
         }
@@ -95,7 +98,9 @@ final class ImageDataTest {
             }
         }
         double expected = (double) epochs / USED;
-        double square = IntStream.of(first).mapToDouble(count -> (count - expected) * (count - expected) / expected).sum();
+        double square = IntStream.of(first)
+                .mapToDouble(count -> (count - expected) * (count - expected) / expected)
+                .sum();
         // The 0.9999 quantile of chi-squared with 6 degrees of freedom.
         assertTrue(square < 27.9, Arrays.toString(first));
     }
@@ -103,10 +108,14 @@ final class ImageDataTest {
     @Test
     void aBatchMayRunOverTheEndsOfEpochs() throws IOException {
         try (Loader data = open(5)) {
-            int[] stream = IntStream.range(0, 4).flatMap(epoch -> IntStream.of(epoch(data, epoch))).toArray();
+            int[] stream = IntStream.range(0, 4)
+                    .flatMap(epoch -> IntStream.of(epoch(data, epoch)))
+                    .toArray();
             for (int position = 0; position < USED + 2; position++) {
                 for (int count : new int[] {1, 2, USED, 2 * USED + 1}) {
-                    assertArrayEquals(Arrays.copyOfRange(stream, position, position + count), numbers(data, position, count),
+                    assertArrayEquals(
+                            Arrays.copyOfRange(stream, position, position + count),
+                            numbers(data, position, count),
                             count + " from " + position);
                 }
             }
@@ -148,7 +157,9 @@ final class ImageDataTest {
             SET.normalised(4, expected, 0);
             SET.normalised(5, expected, SIZE);
             assertArrayEquals(expected, items, 1.2e-7f);
-            assertArrayEquals(new long[] {SET.label(4), SET.label(5)}, ImageData.labels(SET, 4, 6, Device.CPU).toLongArray());
+            assertArrayEquals(
+                    new long[] {SET.label(4), SET.label(5)},
+                    ImageData.labels(SET, 4, 6, Device.CPU).toLongArray());
         }
     }
 
@@ -167,7 +178,8 @@ final class ImageDataTest {
     @Test
     void anImageIsLeftToTrainOn() {
         for (int count : new int[] {IMAGES, IMAGES + 1}) {
-            Refusal.assertRefused(() -> new Loader(new ImageData(SET), 1, Reading.of(0).holdingOut(count), Device.CPU).close(),
+            Refusal.assertRefused(
+                    () -> new Loader(new ImageData(SET), 1, Reading.of(0).holdingOut(count), Device.CPU).close(),
                     "config: data.hold_out is " + count + ", the set has 10 images");
         }
     }

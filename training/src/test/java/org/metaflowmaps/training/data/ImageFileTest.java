@@ -61,7 +61,8 @@ final class ImageFileTest {
 
     @Test
     void sixteenBitsBecomeEight() throws IOException {
-        assertArrayEquals(new int[] {0, 0, 1, 128, 255},
+        assertArrayEquals(
+                new int[] {0, 0, 1, 128, 255},
                 levels(raw(BufferedImage.TYPE_USHORT_GRAY, 0, 128, 129, 0x8080, 65535), "png", 1));
     }
 
@@ -86,11 +87,13 @@ final class ImageFileTest {
 
     @Test
     void palettesAreLookedUp() throws IOException {
-        IndexColorModel palette = new IndexColorModel(2, 3, new int[] {0xff102030, 0xffa0b0c0, 0x00000000}, 0, true, -1, 0);
+        IndexColorModel palette =
+                new IndexColorModel(2, 3, new int[] {0xff102030, 0xffa0b0c0, 0x00000000}, 0, true, -1, 0);
         BufferedImage image = new BufferedImage(3, 1, BufferedImage.TYPE_BYTE_BINARY, palette);
         image.getRaster().setSamples(0, 0, 3, 1, 0, new int[] {1, 0, 2});
         assertArrayEquals(new int[] {0xa0, 0x10, 255, 0xb0, 0x20, 255, 0xc0, 0x30, 255}, levels(image, "png", 3));
-        assertArrayEquals(new int[] {0, 255, 255, 0}, levels(raw(BufferedImage.TYPE_BYTE_BINARY, 0, 1, 1, 0), "png", 1));
+        assertArrayEquals(
+                new int[] {0, 255, 255, 0}, levels(raw(BufferedImage.TYPE_BYTE_BINARY, 0, 1, 1, 0), "png", 1));
     }
 
     @Test
@@ -121,26 +124,40 @@ final class ImageFileTest {
             byte[] whole = Files.readAllBytes(file);
             for (int length : new int[] {0, 1, 30, whole.length / 2, whole.length * 9 / 10}) {
                 Files.write(file, Arrays.copyOf(whole, length));
-                Refusal.assertRefused(IOException.class, () -> ImageFile.read(file, 3), file.toString(), "repair or remove it");
+                Refusal.assertRefused(
+                        IOException.class, () -> ImageFile.read(file, 3), file.toString(), "repair or remove it");
             }
         }
         Path text = Files.writeString(folder.resolve("text.png"), "this is a text");
         Refusal.assertRefused(IOException.class, () -> ImageFile.read(text, 3), text.toString(), "neither");
         Path missing = folder.resolve("missing.png");
-        Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(missing, 3), missing.toString(), "does not exist");
+        Refusal.assertRefused(
+                DamagedItemException.class, () -> ImageFile.read(missing, 3), missing.toString(), "does not exist");
     }
 
     /** Whatever the name says, the message says what the file is. */
     @ParameterizedTest
-    @CsvSource({"'', an empty file", "'GIF89a..', a GIF image", "'RIFF....WEBPVP8 ', a WebP image", "'BM......', a BMP image",
-        "'  <!DOCTYPE html><html>', an HTML page", "'version https://git-lfs.github.com/spec/v1', Git LFS",
-                "'<?xml version=\"1.0\"?><svg>', an SVG",
-        "'....ftypavif', AVIF", "'II*\0', a TIFF image", "'8BPS', a Photoshop image", "'%PDF-1.4', a PDF document"})
+    @CsvSource({
+        "'', an empty file",
+        "'GIF89a..', a GIF image",
+        "'RIFF....WEBPVP8 ', a WebP image",
+        "'BM......', a BMP image",
+        "'  <!DOCTYPE html><html>', an HTML page",
+        "'version https://git-lfs.github.com/spec/v1', Git LFS",
+        "'<?xml version=\"1.0\"?><svg>', an SVG",
+        "'....ftypavif', AVIF",
+        "'II*\0', a TIFF image",
+        "'8BPS', a Photoshop image",
+        "'%PDF-1.4', a PDF document"
+    })
     void otherContentsAreNamed(String contents, String expected) throws IOException {
         Path file = Files.writeString(folder.resolve("image.jpg"), contents.replace("\\0", "\0"));
-        Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(file, 3), file
-                + " cannot be read as a PNG or JPEG image (it is ",
-                expected, "convert, repair or remove it");
+        Refusal.assertRefused(
+                DamagedItemException.class,
+                () -> ImageFile.read(file, 3),
+                file + " cannot be read as a PNG or JPEG image (it is ",
+                expected,
+                "convert, repair or remove it");
     }
 
     @Test
@@ -148,7 +165,10 @@ final class ImageFileTest {
         for (String format : new String[] {"gif", "bmp", "tif"}) {
             Path file = folder.resolve("other.png");
             assertTrue(ImageIO.write(new BufferedImage(4, 4, BufferedImage.TYPE_INT_RGB), format, file.toFile()));
-            Refusal.assertRefused(DamagedItemException.class, () -> ImageFile.read(file, 3), file.toString(),
+            Refusal.assertRefused(
+                    DamagedItemException.class,
+                    () -> ImageFile.read(file, 3),
+                    file.toString(),
                     format.toUpperCase(Locale.ROOT));
         }
     }

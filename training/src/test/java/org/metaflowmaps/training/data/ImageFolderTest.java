@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -22,11 +21,14 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 
 final class ImageFolderTest {
     /** Files in the order of their numbers. */
-    private static final List<String> FILES = List.of("B/2.png", "a/1.jpg", "a/10.JPEG", "a/9.PNG", "b/x.png", "b/y.png", "b/z.png");
+    private static final List<String> FILES =
+            List.of("B/2.png", "a/1.jpg", "a/10.JPEG", "a/9.PNG", "b/x.png", "b/y.png", "b/z.png");
+
     private static final int[] LABELS = {0, 1, 1, 1, 2, 2, 2};
     private static final int SIZE = 6;
 
@@ -45,7 +47,8 @@ final class ImageFolderTest {
                 image.setRGB(x, y, level << 16 | level << 8 | level);
             }
         }
-        assertTrue(ImageIO.write(image, file.toString().toLowerCase(Locale.ROOT).endsWith("png") ? "png" : "jpg", file.toFile()));
+        assertTrue(ImageIO.write(
+                image, file.toString().toLowerCase(Locale.ROOT).endsWith("png") ? "png" : "jpg", file.toFile()));
     }
 
     @BeforeAll
@@ -92,7 +95,9 @@ final class ImageFolderTest {
             assertEquals(FILES.size(), data.count());
             assertEquals(Shape.of(3, SIZE, SIZE), data.itemShape());
             assertEquals(Shape.of(20, 3, SIZE, SIZE), data.batch(3, 20).items().shape());
-            int[] expected = Arrays.stream(order.indices(3, 20).toLongArray()).mapToInt(Math::toIntExact).toArray();
+            int[] expected = Arrays.stream(order.indices(3, 20).toLongArray())
+                    .mapToInt(Math::toIntExact)
+                    .toArray();
             assertArrayEquals(expected, numbers(data, 3, 20));
         }
     }
@@ -104,8 +109,14 @@ final class ImageFolderTest {
         byte[] pixels = new byte[FILES.size() * SIZE * SIZE];
         byte[] labels = new byte[FILES.size()];
         for (int i = 0; i < FILES.size(); i++) {
-            System.arraycopy(ImageFile.read(folder.resolve(FILES.get(i)), 1).centreCrop(SIZE).bytes(), 0, pixels,
-                    i * SIZE * SIZE, SIZE * SIZE);
+            System.arraycopy(
+                    ImageFile.read(folder.resolve(FILES.get(i)), 1)
+                            .centreCrop(SIZE)
+                            .bytes(),
+                    0,
+                    pixels,
+                    i * SIZE * SIZE,
+                    SIZE * SIZE);
             labels[i] = (byte) LABELS[i];
         }
         LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, labels, List.of("B", "a", "b"));
@@ -115,13 +126,14 @@ final class ImageFolderTest {
                 try (TensorScope scope = TensorScope.open()) {
                     TrainingData.Batch expected = memory.batch(position, 4);
                     TrainingData.Batch batch = files.batch(position, 4);
-                    assertArrayEquals(expected.items().toFloatArray(), batch.items().toFloatArray(), "from " + position);
-                    assertArrayEquals(expected.labels().toLongArray(), batch.labels().toLongArray(), "from " + position);
+                    assertArrayEquals(
+                            expected.items().toFloatArray(), batch.items().toFloatArray(), "from " + position);
+                    assertArrayEquals(
+                            expected.labels().toLongArray(), batch.labels().toLongArray(), "from " + position);
                 }
             }
         }
     }
-
 
     @Test
     void blackAndWhiteSpanTheRange() throws IOException {
@@ -150,7 +162,10 @@ final class ImageFolderTest {
                 try (TensorScope scope = TensorScope.open()) {
                     data.batch(position, 1);
                 } catch (UncheckedIOException e) {
-                    assertTrue(String.valueOf(e.getMessage()).startsWith(broken + " cannot be read as a PNG or JPEG image"), e::toString);
+                    assertTrue(
+                            String.valueOf(e.getMessage())
+                                    .startsWith(broken + " cannot be read as a PNG or JPEG image"),
+                            e::toString);
                     failures++;
                 }
             }
@@ -164,7 +179,8 @@ final class ImageFolderTest {
         Refusal.assertRefused(IOException.class, () -> images(missing), missing.toString());
         Path file = Files.writeString(other.resolve("file"), "");
         Refusal.assertRefused(IOException.class, () -> images(file), file + " is not a folder");
-        Refusal.assertRefused(IOException.class, () -> images(other), other + " has no subfolders, expected one per class");
+        Refusal.assertRefused(
+                IOException.class, () -> images(other), other + " has no subfolders, expected one per class");
         write(other.resolve("full/1.png"), 1);
         Path empty = Files.createDirectories(other.resolve("empty"));
         Files.writeString(empty.resolve("notes.txt"), "not an image");
@@ -178,7 +194,10 @@ final class ImageFolderTest {
     @Test
     void shapesThatAreNoneAreRefused() {
         Refusal.assertRefused(() -> new Loader(new ImageFolder(folder, 0, 3), 1, Reading.of(1), Device.CPU), "size 0");
-        Refusal.assertRefused(() -> new Loader(new ImageFolder(folder, 2, 4), 1, Reading.of(1), Device.CPU), "4 channels", "1 (grey) or 3");
+        Refusal.assertRefused(
+                () -> new Loader(new ImageFolder(folder, 2, 4), 1, Reading.of(1), Device.CPU),
+                "4 channels",
+                "1 (grey) or 3");
         try (Loader data = new Loader(new ImageFolder(folder, 2, 3), 1, Reading.of(0), Device.CPU);
                 TensorScope scope = TensorScope.open()) {
             Refusal.assertRefused(() -> data.batch(-1, 2), "position -1");

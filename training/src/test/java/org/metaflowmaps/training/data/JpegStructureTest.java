@@ -33,7 +33,8 @@ final class JpegStructureTest {
     }
 
     private byte[] decoded(byte[] bytes) throws IOException {
-        return ImageFile.read(Files.write(folder.resolve("image.jpg"), bytes), 3).bytes();
+        return ImageFile.read(Files.write(folder.resolve("image.jpg"), bytes), 3)
+                .bytes();
     }
 
     private static byte[] joined(byte[]... parts) {
@@ -89,7 +90,8 @@ final class JpegStructureTest {
             boolean table = whole[at] == (byte) 0xff && whole[at + 1] == (byte) 0xc4;
             if (table && cuts++ > 0) {
                 byte[] ended = joined(Arrays.copyOf(whole, at), new byte[] {(byte) 0xff, (byte) 0xd9});
-                Refusal.assertRefused(DamagedItemException.class, () -> decoded(ended), "image.jpg", "its data ends early");
+                Refusal.assertRefused(
+                        DamagedItemException.class, () -> decoded(ended), "image.jpg", "its data ends early");
             }
         }
         assertTrue(cuts > 3, name);
@@ -104,9 +106,11 @@ final class JpegStructureTest {
     /** Grey, progressive: each block of the first scan takes one bit, each of the others says that all blocks are empty. */
     private static byte[] empty(int width, int height, int scans, boolean bits) {
         int blocks = (width / 8) * (height / 8);
-        byte[] table = joined(segment(0xdb, filled(65, 1, 0)), segment(0xc2, 8, height >> 8, height & 255, width >> 8, width & 255, 1, 1,
-                0x11, 0),
-                segment(0xc4, filled(18, 0, 0, 1)), segment(0xc4, filled(18, 0, 0x10, 1)));
+        byte[] table = joined(
+                segment(0xdb, filled(65, 1, 0)),
+                segment(0xc2, 8, height >> 8, height & 255, width >> 8, width & 255, 1, 1, 0x11, 0),
+                segment(0xc4, filled(18, 0, 0, 1)),
+                segment(0xc4, filled(18, 0, 0x10, 1)));
         // The last byte of the second table: runs of 16384 blocks and more.
         table[table.length - 1] = (byte) 0xe0;
         byte[] first = joined(segment(0xda, 1, 1, 0, 0, 0, 0), new byte[bits ? (blocks + 7) / 8 : 0]);
@@ -144,18 +148,31 @@ final class JpegStructureTest {
         for (byte pixel : pixels) {
             assertEquals((byte) 128, pixel);
         }
-        Refusal.assertRefused(DamagedItemException.class, () -> decoded(empty(64, 64, 101, true)), "image.jpg", "more than 100 scans",
+        Refusal.assertRefused(
+                DamagedItemException.class,
+                () -> decoded(empty(64, 64, 101, true)),
+                "image.jpg",
+                "more than 100 scans",
                 "64 x 64");
         assertEquals(80, 5 * (1 << 24) / (1024 * 1024));
         byte[] most = empty(8192, 8192, 80, true);
         JpegStructure.checked(most, MOST);
-        Refusal.assertRefused(IOException.class, () -> JpegStructure.checked(empty(8192, 8192, 81, true), MOST), "more than 80 scans");
+        Refusal.assertRefused(
+                IOException.class,
+                () -> JpegStructure.checked(empty(8192, 8192, 81, true), MOST),
+                "more than 80 scans");
     }
 
     /** The frame's marker and its precision, changed in a whole file. */
     @ParameterizedTest
-    @CsvSource({"192, 12, 12 bits", "195, 8, lossless", "197, 8, hierarchical", "201, 8, arithmetic", "202, 8, arithmetic",
-            "203, 8, arithmetic"})
+    @CsvSource({
+        "192, 12, 12 bits",
+        "195, 8, lossless",
+        "197, 8, hierarchical",
+        "201, 8, arithmetic",
+        "202, 8, arithmetic",
+        "203, 8, arithmetic"
+    })
     void otherProcessesAreNamed(int marker, int precision, String expected) throws IOException {
         byte[] image = picture("baseline");
         int frame = 2;
@@ -169,6 +186,10 @@ final class JpegStructureTest {
 
     @Test
     void claimsOfTooManyPixelsAreRefused() {
-        Refusal.assertRefused(DamagedItemException.class, () -> decoded(empty(65528, 65528, 1, false)), "image.jpg", "4293918784 pixels");
+        Refusal.assertRefused(
+                DamagedItemException.class,
+                () -> decoded(empty(65528, 65528, 1, false)),
+                "image.jpg",
+                "4293918784 pixels");
     }
 }

@@ -16,8 +16,12 @@ class LabelledImagesTest {
 
     /** Three images of two channels, one row, two columns. */
     private final LabelledImages images = new LabelledImages(
-            new byte[] {0, (byte) 255, 51, 102, (byte) 153, (byte) 204, 1, (byte) 254, 2, 4, 6, 8}, 2, 1, 2,
-            new byte[] {0, 1, 0}, NAMES);
+            new byte[] {0, (byte) 255, 51, 102, (byte) 153, (byte) 204, 1, (byte) 254, 2, 4, 6, 8},
+            2,
+            1,
+            2,
+            new byte[] {0, 1, 0},
+            NAMES);
 
     @Test
     void bytesBecomeMinusOneToOne() {
@@ -56,7 +60,9 @@ class LabelledImagesTest {
 
     @Test
     void classMeanNeedsAnImage() {
-        assertMessage("no image from 0 to 3 has label 2 (absent)", IllegalArgumentException.class,
+        assertMessage(
+                "no image from 0 to 3 has label 2 (absent)",
+                IllegalArgumentException.class,
                 () -> images.classMean(2, 0, 3));
         assertThrows(IndexOutOfBoundsException.class, () -> images.classMean(3, 0, 3));
         assertThrows(IndexOutOfBoundsException.class, () -> images.classMean(0, 0, 4));
@@ -82,8 +88,14 @@ class LabelledImagesTest {
     @Test
     void disagreementsAreRefused() {
         Class<IllegalArgumentException> refused = IllegalArgumentException.class;
-        assertMessage("label 3 of image 1", refused, () -> new LabelledImages(new byte[2], 1, 1, 1, new byte[] {0, 3}, NAMES));
-        assertMessage("label 255 of image 0", refused, () -> new LabelledImages(new byte[1], 1, 1, 1, new byte[] {-1}, NAMES));
+        assertMessage(
+                "label 3 of image 1",
+                refused,
+                () -> new LabelledImages(new byte[2], 1, 1, 1, new byte[] {0, 3}, NAMES));
+        assertMessage(
+                "label 255 of image 0",
+                refused,
+                () -> new LabelledImages(new byte[1], 1, 1, 1, new byte[] {-1}, NAMES));
         assertMessage("got 7 bytes", refused, () -> new LabelledImages(new byte[7], 1, 2, 2, new byte[2], NAMES));
         assertMessage("0 labels", refused, () -> new LabelledImages(new byte[0], 1, 2, 2, new byte[0], NAMES));
         assertMessage("0 channels", refused, () -> new LabelledImages(new byte[0], 0, 2, 2, new byte[2], NAMES));

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,6 +22,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -49,7 +49,9 @@ final class LatentShardsTest {
         int[] ends = {0, 4, 4, 10, ITEMS};
         for (int i = 0; i < 4; i++) {
             Tensor part = latents.narrow(0, ends[i], ends[i + 1] - ends[i]);
-            write("part" + i + ".safetensors", Map.of("latents", part, "labels", labels(ends[i], ends[i + 1]), "more", Torch.zeros(1)));
+            write(
+                    "part" + i + ".safetensors",
+                    Map.of("latents", part, "labels", labels(ends[i], ends[i + 1]), "more", Torch.zeros(1)));
         }
         Files.writeString(folder.resolve(".part.safetensors"), "hidden");
         Files.writeString(folder.resolve("readme.txt"), "not a shard");
@@ -67,7 +69,9 @@ final class LatentShardsTest {
     }
 
     @ParameterizedTest
-    @EnumSource(value = DType.class, names = {"FLOAT32", "FLOAT16", "BFLOAT16"})
+    @EnumSource(
+            value = DType.class,
+            names = {"FLOAT32", "FLOAT16", "BFLOAT16"})
     void itemsAreTheScaledLatentsOfTheEpochsOrder(DType type) throws IOException {
         try (TensorScope scope = TensorScope.open();
                 EpochOrder order = new EpochOrder(ITEMS, 6, Device.CPU)) {
@@ -80,10 +84,13 @@ final class LatentShardsTest {
                 for (long position : new long[] {0, 7, 14, 21, 2}) {
                     TrainingData.Batch batch = data.batch(position, 7);
                     Tensor index = order.indices(position, 7);
-                    Tensor expected = latents.indexSelect(0, index).to(DType.FLOAT32).mul(SCALE);
+                    Tensor expected =
+                            latents.indexSelect(0, index).to(DType.FLOAT32).mul(SCALE);
                     assertEquals(Shape.of(7, 3, 2, 3), batch.items().shape());
                     assertArrayEquals(expected.toFloatArray(), batch.items().toFloatArray());
-                    assertArrayEquals(labels(0, ITEMS).indexSelect(0, index).toLongArray(), batch.labels().toLongArray());
+                    assertArrayEquals(
+                            labels(0, ITEMS).indexSelect(0, index).toLongArray(),
+                            batch.labels().toLongArray());
                 }
             }
         }
@@ -104,7 +111,10 @@ final class LatentShardsTest {
                 double found = items.mean().item();
                 assertEquals(SCALE * 2, found, 5 * SCALE * 3 / Math.sqrt(count));
                 // The relative error of a variance of n normal draws is √(2/n).
-                assertEquals(SCALE * SCALE * 9, items.sub(found).square().mean().item(), 5 * SCALE * SCALE * 9 * Math.sqrt(2 / count));
+                assertEquals(
+                        SCALE * SCALE * 9,
+                        items.sub(found).square().mean().item(),
+                        5 * SCALE * SCALE * 9 * Math.sqrt(2 / count));
                 // Places in an item, and items, have noise of their own.
                 assertTrue(Arrays.stream(items.toDoubleArray()).distinct().count() > draws * 17L);
             }
@@ -120,7 +130,8 @@ final class LatentShardsTest {
             writeShards(Torch.cat(1, mean, Torch.full(-1e9, DType.FLOAT32, Device.CPU, ITEMS, 3, 2, 3)));
             try (Loader data = open(3, 1)) {
                 Tensor expected = mean.indexSelect(0, order.indices(3, 5)).mul(SCALE);
-                assertArrayEquals(expected.toFloatArray(), data.batch(3, 5).items().toFloatArray(), 1e-5f);
+                assertArrayEquals(
+                        expected.toFloatArray(), data.batch(3, 5).items().toFloatArray(), 1e-5f);
             }
             writeShards(Torch.cat(1, mean, Torch.full(1e9, DType.FLOAT32, Device.CPU, ITEMS, 3, 2, 3)));
             try (Loader data = open(3, 1)) {
@@ -138,10 +149,13 @@ final class LatentShardsTest {
             try (Loader straight = open(3, 0);
                     Loader data = open(3, workers)) {
                 for (int position : new int[] {0, 4, 8, 12, 30, 1, 5, 4}) {
-                    assertArrayEquals(straight.batch(position, 4).items().toFloatArray(), data.batch(position, 4).items().toFloatArray());
+                    assertArrayEquals(
+                            straight.batch(position, 4).items().toFloatArray(),
+                            data.batch(position, 4).items().toFloatArray());
                 }
                 float[] first = sorted(straight.batch(0, ITEMS).items().toFloatArray());
-                assertFalse(Arrays.equals(first, sorted(straight.batch(ITEMS, ITEMS).items().toFloatArray())));
+                assertFalse(Arrays.equals(
+                        first, sorted(straight.batch(ITEMS, ITEMS).items().toFloatArray())));
             }
         }
     }
@@ -150,7 +164,6 @@ final class LatentShardsTest {
         Arrays.sort(values);
         return values;
     }
-
 
     private void refused(String... parts) {
         Refusal.assertRefused(IOException.class, () -> open(3, 1).close(), parts);
@@ -169,13 +182,17 @@ final class LatentShardsTest {
             refused(part.toString(), "no tensor 'latents'");
             write("part0.safetensors", Map.of("latents", good.to(DType.FLOAT64), "labels", labels(0, 2)));
             refused(part.toString(), "float64[2, 3, 2, 3]", "expected float32, float16 or bfloat16");
-            for (Tensor bad : new Tensor[] {Torch.zeros(2, 4, 2, 3), Torch.zeros(2, 3, 2), Torch.zeros(2, 3, 0, 3), Torch.zeros()}) {
+            for (Tensor bad :
+                    new Tensor[] {Torch.zeros(2, 4, 2, 3), Torch.zeros(2, 3, 2), Torch.zeros(2, 3, 0, 3), Torch.zeros()
+                    }) {
                 write("part0.safetensors", Map.of("latents", bad, "labels", labels(0, 2)));
                 refused(part.toString(), bad.shape().toString(), "[N, 3 or, for means and log variances, 6, H, W]");
             }
             write("part0.safetensors", Map.of("latents", good, "labels", labels(0, 3)));
             refused(part.toString(), "labels are int64[3], expected int64[2]");
-            write("part0.safetensors", Map.of("latents", good, "labels", labels(0, 2).to(DType.INT32)));
+            write(
+                    "part0.safetensors",
+                    Map.of("latents", good, "labels", labels(0, 2).to(DType.INT32)));
             refused(part.toString(), "labels are int32[2]");
             for (long label : new long[] {-1, CLASSES, Long.MAX_VALUE}) {
                 write("part0.safetensors", Map.of("latents", good, "labels", Torch.of(new long[] {1, label})));
@@ -185,7 +202,11 @@ final class LatentShardsTest {
             refused("hold no latents");
             write("part0.safetensors", Map.of("latents", good, "labels", labels(0, 2)));
             write("part1.safetensors", Map.of("latents", Torch.zeros(2, 3, 2, 4), "labels", labels(0, 2)));
-            refused(folder.resolve("part1.safetensors").toString(), "[2, 3, 2, 4]", "part0.safetensors", "only the number");
+            refused(
+                    folder.resolve("part1.safetensors").toString(),
+                    "[2, 3, 2, 4]",
+                    "part0.safetensors",
+                    "only the number");
             write("part1.safetensors", Map.of("latents", good.to(DType.FLOAT16), "labels", labels(0, 2)));
             refused(folder.resolve("part1.safetensors").toString(), "float16", "float32");
             Files.writeString(folder.resolve("part1.safetensors"), "no such file");
@@ -198,8 +219,10 @@ final class LatentShardsTest {
     void foldersThatAreNoneAreRefused() throws IOException {
         Path file = Files.writeString(folder.resolve("file"), "");
         Map<Path, String> refusals = new HashMap<>(Map.of(file, " is not a folder", folder.resolve("missing"), ""));
-        refusals.forEach((path, text) -> Refusal.assertRefused(IOException.class,
-                () -> new Loader(new LatentShards(path, 3, 2, 1), 1, Reading.of(1), Device.CPU).close(), path + text));
+        refusals.forEach((path, text) -> Refusal.assertRefused(
+                IOException.class,
+                () -> new Loader(new LatentShards(path, 3, 2, 1), 1, Reading.of(1), Device.CPU).close(),
+                path + text));
     }
 
     @Test

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -22,6 +21,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 
 /** Items that this test makes itself: what a loader does with those of a program. */
@@ -96,7 +96,8 @@ final class LoaderTest {
     @ParameterizedTest
     @ValueSource(ints = {0, 2})
     void itemsInMemoryComeInTheSameOrder(int workers) throws IOException {
-        try (Loader streamed = open(new Points(), workers); Loader resident = open(new Resident(), 0)) {
+        try (Loader streamed = open(new Points(), workers);
+                Loader resident = open(new Resident(), 0)) {
             for (long position : new long[] {0, 7, 14, 28, 1_000_000, 3}) {
                 assertEquals(numbers(resident, position, 7), numbers(streamed, position, 7));
             }
@@ -107,7 +108,8 @@ final class LoaderTest {
     /** Rows of float32 go to the trainer as they are, so the next batch must not overwrite them. */
     @Test
     void aBatchStaysAsItWasWhenTheNextOneComes() throws IOException {
-        try (Loader data = open(new Points(), 1); TensorScope scope = TensorScope.open()) {
+        try (Loader data = open(new Points(), 1);
+                TensorScope scope = TensorScope.open()) {
             TrainingData.Batch first = data.batch(0, 5);
             List<Integer> before = numbers(first);
             assertFalse(before.equals(numbers(data.batch(5, 5))));
@@ -124,7 +126,8 @@ final class LoaderTest {
             List<Integer> all = new ArrayList<>();
             Set<List<Integer>> places = new HashSet<>();
             for (int index = 0; index < shards; index++) {
-                try (Loader shard = whole.shard(index, shards); Loader again = whole.shard(index, shards)) {
+                try (Loader shard = whole.shard(index, shards);
+                        Loader again = whole.shard(index, shards)) {
                     int own = (COUNT - 3 + shards - 1 - index) / shards;
                     List<Integer> epoch = numbers(shard, 0, own);
                     all.addAll(epoch);
@@ -161,12 +164,14 @@ final class LoaderTest {
                 return index * 0.5f;
             }
         };
-        try (Loader data = new Loader(weighted, 4, Reading.of(1).holdingOut(3), Device.CPU); TensorScope scope = TensorScope.open()) {
+        try (Loader data = new Loader(weighted, 4, Reading.of(1).holdingOut(3), Device.CPU);
+                TensorScope scope = TensorScope.open()) {
             for (TrainingData.Batch batch : List.of(data.batch(3, 9), data.examples(4), data.heldOut(0, 3))) {
                 float[] expected = new float[(int) batch.items().size(0)];
                 List<Integer> numbers = numbers(batch);
                 IntStream.range(0, expected.length).forEach(i -> expected[i] = numbers.get(i) * 0.5f);
-                assertArrayEquals(expected, Objects.requireNonNull(batch.weights()).toFloatArray());
+                assertArrayEquals(
+                        expected, Objects.requireNonNull(batch.weights()).toFloatArray());
             }
         }
     }
@@ -181,14 +186,17 @@ final class LoaderTest {
         };
         Refusal.assertRefused(() -> open(strange, 0).close(), "item 7 has label 3, expected 0 to 2");
         Points flipped = new Points();
-        Refusal.assertRefused(() -> new Loader(flipped, 1, new Reading(0, 0, true, false, 0), Device.CPU).close(), "cannot be mirrored");
+        Refusal.assertRefused(
+                () -> new Loader(flipped, 1, new Reading(0, 0, true, false, 0), Device.CPU).close(),
+                "cannot be mirrored");
         Points twice = new Points() {
             @Override
             public int[] heldOut(int count) {
                 return new int[] {1, 1};
             }
         };
-        Refusal.assertRefused(() -> new Loader(twice, 1, Reading.of(0).holdingOut(2), Device.CPU).close(), "item 1 is held out");
+        Refusal.assertRefused(
+                () -> new Loader(twice, 1, Reading.of(0).holdingOut(2), Device.CPU).close(), "item 1 is held out");
         assertArrayEquals(new int[] {1, 1, 1}, new int[] {strange.closed, flipped.closed, twice.closed});
     }
 
@@ -205,7 +213,8 @@ final class LoaderTest {
     /** The default choice of held-out items takes some of each class. */
     @Test
     void heldOutItemsAreOfEachClass() throws IOException {
-        try (Loader data = new Loader(new Points(), 4, Reading.of(0).holdingOut(6), Device.CPU); TensorScope scope = TensorScope.open()) {
+        try (Loader data = new Loader(new Points(), 4, Reading.of(0).holdingOut(6), Device.CPU);
+                TensorScope scope = TensorScope.open()) {
             long[] labels = data.heldOut(0, 6).labels().toLongArray();
             Arrays.sort(labels);
             assertArrayEquals(new long[] {0, 0, 1, 1, 2, 2}, labels);

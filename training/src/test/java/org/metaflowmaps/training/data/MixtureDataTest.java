@@ -4,17 +4,18 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Refusal;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 
 final class MixtureDataTest {
-    private static final List<double[]> MEANS = List.of(new double[] {-3, 1}, new double[] {0, 0}, new double[] {3, -2});
+    private static final List<double[]> MEANS =
+            List.of(new double[] {-3, 1}, new double[] {0, 0}, new double[] {3, -2});
     private static final double VARIANCE = 0.5;
     private static final int DRAWS = 60_000;
 
@@ -47,10 +48,15 @@ final class MixtureDataTest {
                     }
                 }
                 double error = SIGMAS / Math.sqrt(count);
-                assertEquals(1.0 / 3, (double) count / DRAWS, SIGMAS * Math.sqrt(2.0 / 9 / DRAWS), "share of " + component);
+                assertEquals(
+                        1.0 / 3, (double) count / DRAWS, SIGMAS * Math.sqrt(2.0 / 9 / DRAWS), "share of " + component);
                 for (int i = 0; i < 2; i++) {
                     assertEquals(0, sum[i] / count, Math.sqrt(VARIANCE) * error, "mean " + i + " of " + component);
-                    assertEquals(VARIANCE, squares[i] / count, Math.sqrt(2) * VARIANCE * error, "variance " + i + " of " + component);
+                    assertEquals(
+                            VARIANCE,
+                            squares[i] / count,
+                            Math.sqrt(2) * VARIANCE * error,
+                            "variance " + i + " of " + component);
                 }
                 assertEquals(0, product / count, VARIANCE * error, "covariance of " + component);
             }
@@ -90,7 +96,9 @@ final class MixtureDataTest {
         Refusal.assertRefused(() -> new MixtureData(List.of(), 1, 1, Device.CPU), "at least one component");
         Refusal.assertRefused(() -> new MixtureData(MEANS, 0, 1, Device.CPU), "variance is 0");
         Refusal.assertRefused(() -> new MixtureData(MEANS, Double.NaN, 1, Device.CPU), "variance is NaN");
-        Refusal.assertRefused(() -> new MixtureData(List.of(new double[2], new double[3]), 1, 1, Device.CPU), "mean 1 has 3",
+        Refusal.assertRefused(
+                () -> new MixtureData(List.of(new double[2], new double[3]), 1, 1, Device.CPU),
+                "mean 1 has 3",
                 "the first has 2");
     }
 }

@@ -25,17 +25,17 @@ final class PlanesTest {
     }
 
     private static byte[] cropped(int width, int height, int size, int... levels) {
-        return new Planes(new byte[][] {bytes(levels)}, width, height).centreCrop(size).bytes();
+        return new Planes(new byte[][] {bytes(levels)}, width, height)
+                .centreCrop(size)
+                .bytes();
     }
 
     /** Means of pairs along rows, then of pairs of those along columns, each rounded to the nearest level, halves up. */
     @Test
     void halvingAverages() {
-        assertArrayEquals(bytes(10, 101, 1, 255), cropped(4, 4, 2,
-                0, 20, 100, 101,
-                10, 10, 101, 100,
-                0, 1, 255, 255,
-                0, 1, 255, 255));
+        assertArrayEquals(
+                bytes(10, 101, 1, 255),
+                cropped(4, 4, 2, 0, 20, 100, 101, 10, 10, 101, 100, 0, 1, 255, 255, 0, 1, 255, 255));
     }
 
     @Test
@@ -96,7 +96,13 @@ final class PlanesTest {
 
     /** What Pillow 12.3 makes of the files by guided-diffusion's rule, written as channels, rows, columns. */
     @ParameterizedTest
-    @CsvSource({"colours.png,9,RGB", "colours.png,24,L", "colours.png,50,RGB", "cmyk.jpg,16,RGB", "progressive.jpg,20,RGB"})
+    @CsvSource({
+        "colours.png,9,RGB",
+        "colours.png,24,L",
+        "colours.png,50,RGB",
+        "cmyk.jpg,16,RGB",
+        "progressive.jpg,20,RGB"
+    })
     void croppingIsPillows(String name, int size, String mode, @TempDir Path folder) throws IOException {
         byte[] expected = resource(name + "." + size + "." + mode);
         Path file = Files.write(folder.resolve(name), resource(name));

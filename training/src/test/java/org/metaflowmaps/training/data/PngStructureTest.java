@@ -30,7 +30,8 @@ final class PngStructureTest {
     private Path folder = Path.of("");
 
     private byte[] decoded(byte[] bytes) throws IOException {
-        return ImageFile.read(Files.write(folder.resolve("image.png"), bytes), 3).bytes();
+        return ImageFile.read(Files.write(folder.resolve("image.png"), bytes), 3)
+                .bytes();
     }
 
     private static byte[] joined(byte[]... parts) {
@@ -45,12 +46,25 @@ final class PngStructureTest {
         byte[] named = joined(name.getBytes(StandardCharsets.ISO_8859_1), body);
         CRC32 sum = new CRC32();
         sum.update(named);
-        return ByteBuffer.allocate(8 + named.length).putInt(body.length).put(named).putInt((int) sum.getValue()).array();
+        return ByteBuffer.allocate(8 + named.length)
+                .putInt(body.length)
+                .put(named)
+                .putInt((int) sum.getValue())
+                .array();
     }
 
     private static byte[] header(int width, int height, int depth, int colourType, int interlaced) {
-        return chunk("IHDR", ByteBuffer.allocate(13).putInt(width).putInt(height).put((byte) depth).put((byte) colourType).put((byte) 0)
-                .put((byte) 0).put((byte) interlaced).array());
+        return chunk(
+                "IHDR",
+                ByteBuffer.allocate(13)
+                        .putInt(width)
+                        .putInt(height)
+                        .put((byte) depth)
+                        .put((byte) colourType)
+                        .put((byte) 0)
+                        .put((byte) 0)
+                        .put((byte) interlaced)
+                        .array());
     }
 
     private static byte[] packed(byte[] rows) throws IOException {
@@ -77,7 +91,8 @@ final class PngStructureTest {
     }
 
     private static byte[] with(byte[] image, byte[] chunk) {
-        return joined(Arrays.copyOf(image, BEHIND_HEADER), chunk, Arrays.copyOfRange(image, BEHIND_HEADER, image.length));
+        return joined(
+                Arrays.copyOf(image, BEHIND_HEADER), chunk, Arrays.copyOfRange(image, BEHIND_HEADER, image.length));
     }
 
     private void refused(byte[] image, String... parts) {
@@ -112,10 +127,20 @@ final class PngStructureTest {
         byte[] rows = new byte[10 * 11];
         assertArrayEquals(new byte[300], decoded(image(header(10, 10, 8, 0, 0), rows)));
         refused(image(header(10, 10, 8, 0, 0), Arrays.copyOf(rows, 109)), "its data ends early");
-        refused(joined(SIGNATURE, header(10, 10, 8, 0, 0), chunk("IDAT", Arrays.copyOf(packed(rows), 9)), chunk("IEND", new byte[0])),
+        refused(
+                joined(
+                        SIGNATURE,
+                        header(10, 10, 8, 0, 0),
+                        chunk("IDAT", Arrays.copyOf(packed(rows), 9)),
+                        chunk("IEND", new byte[0])),
                 "its data ends early");
         refused(joined(SIGNATURE, header(10, 10, 8, 0, 0), chunk("IEND", new byte[0])), "its data ends early");
-        refused(joined(SIGNATURE, header(10, 10, 8, 0, 0), chunk("IDAT", new byte[] {1, 2, 3, 4}), chunk("IEND", new byte[0])),
+        refused(
+                joined(
+                        SIGNATURE,
+                        header(10, 10, 8, 0, 0),
+                        chunk("IDAT", new byte[] {1, 2, 3, 4}),
+                        chunk("IEND", new byte[0])),
                 "cannot be unpacked");
         rows[33] = 5;
         refused(image(header(10, 10, 8, 0, 0), rows), "a row has filter 5");
@@ -164,10 +189,19 @@ final class PngStructureTest {
     void chunksOutOfPlaceAreRefused() throws IOException {
         byte[] whole = noise();
         byte[] data = chunk("IDAT", packed(new byte[10 * 11]));
-        refused(joined(SIGNATURE, header(10, 10, 8, 0, 0), data, chunk("tEXt", new byte[3]), data, chunk("IEND", new byte[0])),
+        refused(
+                joined(
+                        SIGNATURE,
+                        header(10, 10, 8, 0, 0),
+                        data,
+                        chunk("tEXt", new byte[3]),
+                        data,
+                        chunk("IEND", new byte[0])),
                 "two places");
         refused(joined(SIGNATURE, header(10, 10, 8, 3, 0), data, chunk("IEND", new byte[0])), "its palette is missing");
-        refused(joined(SIGNATURE, chunk("CgBI", new byte[4]), Arrays.copyOfRange(whole, 8, whole.length)), "Apple's own form");
+        refused(
+                joined(SIGNATURE, chunk("CgBI", new byte[4]), Arrays.copyOfRange(whole, 8, whole.length)),
+                "Apple's own form");
         refused(with(whole, chunk("ABCD", new byte[4])), "it needs chunk ABCD");
         assertTrue(decoded(with(whole, chunk("abCD", new byte[4]))).length > 0);
     }

@@ -38,8 +38,10 @@ final class ReadAheadTest {
 
     /** The threads that read ahead now. */
     static long threads() {
-        return Thread.getAllStackTraces().keySet().stream().filter(Thread::isAlive)
-                .filter(thread -> thread.getName().startsWith("data-loader-")).count();
+        return Thread.getAllStackTraces().keySet().stream()
+                .filter(Thread::isAlive)
+                .filter(thread -> thread.getName().startsWith("data-loader-"))
+                .count();
     }
 
     @ParameterizedTest
@@ -52,7 +54,8 @@ final class ReadAheadTest {
         })) {
             for (int step = 0; step < 10; step++) {
                 read(items, 5L * step, 5);
-                assertTrue(reads.get() >= 5 * (step + 1) && reads.get() <= 5 * (step + 3), reads + " after step " + step);
+                assertTrue(
+                        reads.get() >= 5 * (step + 1) && reads.get() <= 5 * (step + 3), reads + " after step " + step);
             }
         }
     }
@@ -79,7 +82,8 @@ final class ReadAheadTest {
             long[] positions = {0, 3, 6, 7, 7, 2, 1_000_003, 1_000_006, 48, 49, 0};
             for (long position : positions) {
                 for (int count : new int[] {3, 1, 60}) {
-                    assertArrayEquals(read(here, position, count), read(ahead, position, count), count + " from " + position);
+                    assertArrayEquals(
+                            read(here, position, count), read(ahead, position, count), count + " from " + position);
                 }
             }
         }

@@ -25,8 +25,23 @@ import org.metaflowmaps.runtime.Torch;
 final class AlphaFlowTest {
     /** A sigmoid of steepness 25 over the interval, cut off at 1/200 from either end. */
     @ParameterizedTest
-    @CsvSource({"0, 1", "99, 1", "100, 1", "120, 1", "130, 1", "140, 0.9847328", "150, 0.8892727", "160, 0.5",
-        "170, 0.1107273", "180, 0.0152672", "184, 0.0066929", "190, 0", "199, 0", "220, 0", "221, 0"})
+    @CsvSource({
+        "0, 1",
+        "99, 1",
+        "100, 1",
+        "120, 1",
+        "130, 1",
+        "140, 0.9847328",
+        "150, 0.8892727",
+        "160, 0.5",
+        "170, 0.1107273",
+        "180, 0.0152672",
+        "184, 0.0066929",
+        "190, 0",
+        "199, 0",
+        "220, 0",
+        "221, 0"
+    })
     void alphaFallsAlongASigmoid(long step, double alpha) {
         assertEquals(alpha, AlphaFlow.scheduled(step, 100, 220), 1e-7);
     }
@@ -51,7 +66,10 @@ final class AlphaFlowTest {
             Tensor one = random.uniform(ITEMS);
             Tensor other = random.uniform(ITEMS);
             Tensor data = random.normal(ITEMS, 2);
-            Context context = new Context(random.uniform(ITEMS), random.normal(ITEMS, 2), Condition.labelled(random.integers(0, map.classes() + 1, ITEMS)));
+            Context context = new Context(
+                    random.uniform(ITEMS),
+                    random.normal(ITEMS, 2),
+                    Condition.labelled(random.integers(0, map.classes() + 1, ITEMS)));
             return new Pair(one.minimum(other), one.maximum(other), null, random.normal(ITEMS, 2), data, context);
         }
     }
@@ -71,12 +89,20 @@ final class AlphaFlowTest {
                 MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3));
                 TimeWeight omega = new TimeWeight(Device.CPU, random)) {
             try (Autograd.Mode off = Autograd.noGrad()) {
-                omega.parameters().values().add_(random.normal(omega.parameters().values().shape()).mul(0.2));
+                omega.parameters()
+                        .values()
+                        .add_(random.normal(omega.parameters().values().shape()).mul(0.2));
             }
             Pair pair = pair(map);
-            for (Weighting weighting : List.of(new Weighting.L2(), new Weighting.LogVariance(), new Weighting.Adaptive(0, 0.01),
-                    new Weighting.Adaptive(0.5, 0.01), new Weighting.Adaptive(1, 0.01), new Weighting.Adaptive(1, 1e-4),
-                    new Weighting.Learned(omega), new Weighting.LearnedLogarithm(omega, 0.01))) {
+            for (Weighting weighting : List.of(
+                    new Weighting.L2(),
+                    new Weighting.LogVariance(),
+                    new Weighting.Adaptive(0, 0.01),
+                    new Weighting.Adaptive(0.5, 0.01),
+                    new Weighting.Adaptive(1, 0.01),
+                    new Weighting.Adaptive(1, 1e-4),
+                    new Weighting.Learned(omega),
+                    new Weighting.LearnedLogarithm(omega, 0.01))) {
                 Velocity.Data data = new Velocity.Data();
                 Tensor limit = gradient(map, Example.alphaFlow(data, 0).of(map, pair), weighting, pair);
                 Tensor actual = gradient(map, Example.alphaFlow(data, alpha).of(map, pair), weighting, pair);
@@ -98,15 +124,20 @@ final class AlphaFlowTest {
             Pair pair = pair(map);
             Tensor g = pair.velocity();
             Tensor step = pair.end().sub(pair.start()).mul(alpha);
-            Tensor rest = map.averageVelocity(pair.start().add(step), pair.end(), pair.state().add(MetaFlowMap.perItem(step, g).mul(g)),
+            Tensor rest = map.averageVelocity(
+                    pair.start().add(step),
+                    pair.end(),
+                    pair.state().add(MetaFlowMap.perItem(step, g).mul(g)),
                     pair.context());
             Tensor tau = g.mul(alpha).add(rest.mul(1 - alpha)).detach();
             Tensor v = map.averageVelocity(pair.start(), pair.end(), pair.state(), pair.context());
             map.parameters().gradients().zero_();
             Autograd.backward(v.sub(tau).square().sum().div(ITEMS * alpha));
             Tensor expected = map.parameters().gradients().clone();
-            Tensor actual = gradient(map, Example.alphaFlow(new Velocity.Data(), alpha).of(map, pair), new Weighting.L2(), pair);
-            assertTrue(actual.sub(expected).norm().item() < 1e-4 * expected.norm().item());
+            Tensor actual = gradient(
+                    map, Example.alphaFlow(new Velocity.Data(), alpha).of(map, pair), new Weighting.L2(), pair);
+            assertTrue(
+                    actual.sub(expected).norm().item() < 1e-4 * expected.norm().item());
         }
     }
 
@@ -119,7 +150,11 @@ final class AlphaFlowTest {
             Tensor start = Torch.of(new float[] {0.75f, 0.75f, 1});
             Tensor end = Torch.of(new float[] {0.75f, Math.nextUp(0.75f), 1});
             Pair pair = new Pair(start, end, null, jump.noise(), jump.data(), jump.context());
-            assertClose(pair.velocity(), Example.alphaFlow(new Velocity.Data(), 0.01).of(map, pair).target(), 1e-6, "target");
+            assertClose(
+                    pair.velocity(),
+                    Example.alphaFlow(new Velocity.Data(), 0.01).of(map, pair).target(),
+                    1e-6,
+                    "target");
         }
     }
 

@@ -3,7 +3,6 @@ package org.metaflowmaps.training.loss;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import org.metaflowmaps.runtime.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -32,6 +31,7 @@ import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Close;
 import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -118,7 +118,9 @@ final class EvaluationCountTest {
     /** Every loss with every velocity that costs something else, by the table's first two columns. */
     private Map<String, Loss> losses() {
         Map<String, Loss> losses = new LinkedHashMap<>();
-        for (Map.Entry<String, Velocity> velocity : Map.<String, Velocity>of("data", data, "guided", guided, "teacher", taught).entrySet()) {
+        for (Map.Entry<String, Velocity> velocity : Map.<String, Velocity>of(
+                        "data", data, "guided", guided, "teacher", taught)
+                .entrySet()) {
             losses.put("diagonal | " + velocity.getKey(), pair -> Diagonal.of(map, pair, velocity.getValue()));
             put(losses, "mean-flow | " + velocity.getKey(), new Eulerian(velocity.getValue()));
             put(losses, "improved-mean-flow | " + velocity.getKey(), new ImprovedMeanFlow(velocity.getValue()));
@@ -168,8 +170,10 @@ final class EvaluationCountTest {
             try (TensorScope scope = TensorScope.open()) {
                 forget();
                 loss.of(Example.random(map, 1).pair());
-                assertEquals(0, other.recorded + other.tangents, name + ": a teacher or an average is not differentiated");
-                counted.put(name, "| %d | %d | %d | %d |".formatted(map.recorded, map.silent, map.tangents, other.silent));
+                assertEquals(
+                        0, other.recorded + other.tangents, name + ": a teacher or an average is not differentiated");
+                counted.put(
+                        name, "| %d | %d | %d | %d |".formatted(map.recorded, map.silent, map.tangents, other.silent));
             }
         });
         assertEquals(table(), counted);
@@ -195,9 +199,11 @@ final class EvaluationCountTest {
             Tensor labels = Torch.of(new long[] {0, 3, 2});
             Tensor scales = Torch.of(new float[] {(float) scale, 1, (float) scale});
             Drift drift = new NetworkDrift(map);
-            Tensor expected = new GuidedDrift(drift, 3, builtIn).at(at.start(), at.noise(), Condition.labelled(labels).guided(scales));
+            Tensor expected = new GuidedDrift(drift, 3, builtIn)
+                    .at(at.start(), at.noise(), Condition.labelled(labels).guided(scales));
             forget();
-            Tensor actual = GuidedDrift.ofScale(drift, 3, builtIn, scale).at(at.start(), at.noise(), Condition.labelled(labels).guided(scales));
+            Tensor actual = GuidedDrift.ofScale(drift, 3, builtIn, scale)
+                    .at(at.start(), at.noise(), Condition.labelled(labels).guided(scales));
             assertEquals(runs, map.recorded);
             Close.assertClose(expected, actual, 1e-4, "guided drift");
         }

@@ -12,9 +12,13 @@ import org.metaflowmaps.runtime.Torch;
 record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor data, Context context) {
     static Example random(MetaFlowMap map, long seed) {
         try (RandomSource random = RandomSource.seeded(seed)) {
-            return new Example(Torch.of(new float[] {0.1f, 0.35f, 0}), Torch.of(new float[] {0.8f, 0.6f, 1}),
+            return new Example(
+                    Torch.of(new float[] {0.1f, 0.35f, 0}),
+                    Torch.of(new float[] {0.8f, 0.6f, 1}),
                     random.uniform(SmallNetworks.BATCH),
-                    SmallNetworks.items(map, random), SmallNetworks.items(map, random), SmallNetworks.context(map, random));
+                    SmallNetworks.items(map, random),
+                    SmallNetworks.items(map, random),
+                    SmallNetworks.context(map, random));
         }
     }
 
@@ -24,7 +28,8 @@ record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor d
 
     /** α-flow of a number, as a schedule would give it. */
     static Consistency alphaFlow(Velocity velocity, double alpha) {
-        return (map, pair) -> new AlphaFlow(velocity, AlphaFlow.Stage.of(alpha)).of(map, pair.withAlpha(Torch.scalar(alpha)));
+        return (map, pair) ->
+                new AlphaFlow(velocity, AlphaFlow.Stage.of(alpha)).of(map, pair.withAlpha(Torch.scalar(alpha)));
     }
 
     Example withFraction(double value) {

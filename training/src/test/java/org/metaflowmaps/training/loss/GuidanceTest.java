@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Close.assertClose;
 import static org.metaflowmaps.runtime.Close.farthest;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.layer.Dual;
@@ -15,6 +14,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -44,7 +44,12 @@ final class GuidanceTest {
         public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
             Tensor none = unlabelled(state.primal());
             Tensor guided = none.add(labelled(state.primal()).sub(none).mul(scale));
-            Tensor labelled = context.condition().labels().orElseThrow().lt(1).to(DType.FLOAT32).reshape(ITEMS, 1);
+            Tensor labelled = context.condition()
+                    .labels()
+                    .orElseThrow()
+                    .lt(1)
+                    .to(DType.FLOAT32)
+                    .reshape(ITEMS, 1);
             return Dual.constant(none.lerp(guided, labelled));
         }
 
@@ -80,15 +85,19 @@ final class GuidanceTest {
             Tensor zeros = Torch.zeros(ITEMS);
             Tensor labels = random.integers(0, 2, ITEMS);
             Tensor labelled = labels.lt(1).to(DType.FLOAT32);
-            // At s = 0 the state is the noise; the data's velocity is b_y there, or b_∅ for those without a label: nothing varies.
+            // At s = 0 the state is the noise; the data's velocity is b_y there, or b_∅ for those without a label:
+            // nothing varies.
             Tensor velocity = Guided.unlabelled(noise).lerp(Guided.labelled(noise), labelled.reshape(ITEMS, 1));
-            Context context = new Context(zeros, Torch.zeros(ITEMS, 1),
+            Context context = new Context(
+                    zeros,
+                    Torch.zeros(ITEMS, 1),
                     Condition.labelled(labels).guided(labelled.mul(scale - 1).add(1)));
             Pair pair = new Pair(zeros, zeros, null, noise, noise.add(velocity), context);
             Regression resting = Diagonal.of(rest, pair, new Velocity.Guided(0));
             assertClose(resting.target(), resting.prediction(), 1e-5, "at rest");
             Regression moving = Diagonal.of(other, pair, new Velocity.Guided(0));
-            assertTrue(farthest(moving.target(), moving.prediction()) > 0.05, "any map rests, so this test shows nothing");
+            assertTrue(
+                    farthest(moving.target(), moving.prediction()) > 0.05, "any map rests, so this test shows nothing");
         }
     }
 }

@@ -53,16 +53,25 @@ final class IdentityTest {
             Context context = new Context(time, LinearInterpolant.state(random.normal(ITEMS, 1), data, time));
             Tensor one = random.uniform(ITEMS);
             Tensor other = random.uniform(ITEMS);
-            return new Pair(one.minimum(other), one.maximum(other), random.uniform(ITEMS), random.normal(ITEMS, 1), data, context);
+            return new Pair(
+                    one.minimum(other),
+                    one.maximum(other),
+                    random.uniform(ITEMS),
+                    random.normal(ITEMS, 1),
+                    data,
+                    context);
         }
     }
 
     Stream<Map.Entry<String, Consistency>> identities() {
         Velocity.Own own = new Velocity.Own();
         return Stream.of(
-                Map.entry("semigroup", new Semigroup(null)), Map.entry("semigroup by an average", new Semigroup(map)),
-                Map.entry("psd", new Progressive(null)), Map.entry("shortcut", new Shortcut(null, 0)),
-                Map.entry("eulerian", new Eulerian(own)), Map.entry("eulerian, exact teacher", new Eulerian(exact)),
+                Map.entry("semigroup", new Semigroup(null)),
+                Map.entry("semigroup by an average", new Semigroup(map)),
+                Map.entry("psd", new Progressive(null)),
+                Map.entry("shortcut", new Shortcut(null, 0)),
+                Map.entry("eulerian", new Eulerian(own)),
+                Map.entry("eulerian, exact teacher", new Eulerian(exact)),
                 Map.entry("eulerian, GLASS teacher", new Eulerian(glass)),
                 Map.entry("improved mean flow, taught", new ImprovedMeanFlow(glass)),
                 Map.entry("lagrangian", new Lagrangian(own, Through.DERIVATIVE)),
@@ -72,7 +81,8 @@ final class IdentityTest {
                 Map.entry("lagrangian, stopped, GLASS teacher", new Lagrangian(glass, Through.AVERAGE)),
                 Map.entry("terminal velocity", new TerminalVelocity(map)),
                 // Its identity holds in the limit of α to 0 only.
-                Map.entry("alpha-flow 1/400", Example.alphaFlow(glass, 0.0025)), Map.entry("alpha-flow 0", Example.alphaFlow(glass, 0)));
+                Map.entry("alpha-flow 1/400", Example.alphaFlow(glass, 0.0025)),
+                Map.entry("alpha-flow 0", Example.alphaFlow(glass, 0)));
     }
 
     @ParameterizedTest
@@ -80,7 +90,10 @@ final class IdentityTest {
     void theLossVanishesAtTheExactMap(Map.Entry<String, Consistency> identity) {
         try (TensorScope scope = TensorScope.open()) {
             Pair pair = pair(1);
-            double loss = new Weighting.L2().apply(identity.getValue().of(map, pair), pair).loss().item();
+            double loss = new Weighting.L2()
+                    .apply(identity.getValue().of(map, pair), pair)
+                    .loss()
+                    .item();
             assertTrue(loss <= 1e-5, identity.getKey() + ": " + loss);
         }
     }
@@ -96,7 +109,10 @@ final class IdentityTest {
             }
             // An offset of v is no flow's average velocity, whatever the losses take for the true velocity.
             Pair pair = pair(2);
-            double loss = new Weighting.L2().apply(identity.getValue().of(wrong, pair), pair).loss().item();
+            double loss = new Weighting.L2()
+                    .apply(identity.getValue().of(wrong, pair), pair)
+                    .loss()
+                    .item();
             assertTrue(loss > 3e-4, identity.getKey() + ": " + loss);
         }
     }
@@ -105,12 +121,17 @@ final class IdentityTest {
     void theDiagonalVanishesForATeacher() {
         try (TensorScope scope = TensorScope.open()) {
             Pair pair = pair(3);
-            assertTrue(new Weighting.L2().apply(Diagonal.of(map, pair, glass), pair).loss().item() <= 1e-5);
+            assertTrue(new Weighting.L2()
+                            .apply(Diagonal.of(map, pair, glass), pair)
+                            .loss()
+                            .item()
+                    <= 1e-5);
         }
     }
 
     Stream<Map.Entry<String, Consistency>> noisy() {
-        return Stream.of(Map.entry("mean flow", new Eulerian(new Velocity.Data())),
+        return Stream.of(
+                Map.entry("mean flow", new Eulerian(new Velocity.Data())),
                 Map.entry("improved mean flow", new ImprovedMeanFlow(new Velocity.Data())));
     }
 
@@ -140,11 +161,19 @@ final class IdentityTest {
                 GaussianMixture tilted = reward.tilted(mixture);
                 QuantileFlow exactly = new QuantileFlow(tilted)) {
             Pair plain = pair(6);
-            Pair weighted = new Pair(plain.start(), plain.end(), plain.fraction(), plain.noise(), plain.data(), plain.context(),
+            Pair weighted = new Pair(
+                    plain.start(),
+                    plain.end(),
+                    plain.fraction(),
+                    plain.noise(),
+                    plain.data(),
+                    plain.context(),
                     reward.at(plain.data()).exp());
             uncorrelated(exactly, Diagonal.of(exactly, weighted, new Velocity.Data()), weighted, "weighted diagonal");
-            uncorrelated(exactly, new Eulerian(new Velocity.Data()).of(exactly, weighted), weighted, "weighted mean flow");
-            assertThrows(AssertionFailedError.class,
+            uncorrelated(
+                    exactly, new Eulerian(new Velocity.Data()).of(exactly, weighted), weighted, "weighted mean flow");
+            assertThrows(
+                    AssertionFailedError.class,
                     () -> uncorrelated(map, Diagonal.of(map, weighted, new Velocity.Data()), weighted, "untilted map"));
         }
     }
@@ -159,8 +188,15 @@ final class IdentityTest {
         assertTrue(left.square().mean().item() > 0.01, what + ": the target has no noise, so this shows nothing");
         Tensor state = pair.state().reshape(ITEMS);
         Tensor seen = pair.context().state().reshape(ITEMS);
-        for (Tensor feature : List.of(state.mul(0).add(1), state, seen, pair.start(), pair.end(), pair.context().time(),
-                state.sin(), state.mul(seen))) {
+        for (Tensor feature : List.of(
+                state.mul(0).add(1),
+                state,
+                seen,
+                pair.start(),
+                pair.end(),
+                pair.context().time(),
+                state.sin(),
+                state.mul(seen))) {
             double[] products = left.mul(feature).toDoubleArray();
             double mean = 0;
             double square = 0;
@@ -172,7 +208,8 @@ final class IdentityTest {
         }
         map.parameters().gradients().zero_();
         Autograd.backward(new Weighting.L2().apply(regression, pair).loss());
-        double gradient = map.parameters().view("offset", map.parameters().gradients()).item();
+        double gradient =
+                map.parameters().view("offset", map.parameters().gradients()).item();
         assertEquals(2 * left.mean().item(), gradient, 1e-3);
     }
 }

@@ -37,7 +37,9 @@ final class NativeFormTest {
             Example at = Example.random(map, seed);
             Tensor t = Torch.onesLike(at.start()).sub(at.start());
             Tensor r = Torch.onesLike(at.end()).sub(at.end());
-            Tensor z = at.data().mul(at.wide(Torch.onesLike(t).sub(t))).add(at.noise().mul(at.wide(t)));
+            Tensor z = at.data()
+                    .mul(at.wide(Torch.onesLike(t).sub(t)))
+                    .add(at.noise().mul(at.wide(t)));
             return new Native(at, t, r, z, at.noise().sub(at.data()));
         }
 
@@ -54,7 +56,8 @@ final class NativeFormTest {
         /** du/dt: the derivative of u along (direction, 1, 0) in (z, t, r). */
         Tensor rate(MetaFlowMap map, Tensor direction) {
             try (ForwardMode forward = new ForwardMode()) {
-                return forward.tangent(u(map, forward.dual(z, direction), forward.dual(t, Torch.onesLike(t)), r)).detach();
+                return forward.tangent(u(map, forward.dual(z, direction), forward.dual(t, Torch.onesLike(t)), r))
+                        .detach();
             }
         }
     }
@@ -69,7 +72,11 @@ final class NativeFormTest {
         try (TensorScope scope = TensorScope.open()) {
             Native in = Native.of(map, 1);
             Tensor target = in.v.sub(in.length().mul(in.rate(map, in.v)));
-            assertNative(in.u(map, in.z, in.t, in.r), target, new Eulerian(new Velocity.Data()).of(map, in.at.pair()), "mean flow");
+            assertNative(
+                    in.u(map, in.z, in.t, in.r),
+                    target,
+                    new Eulerian(new Velocity.Data()).of(map, in.at.pair()),
+                    "mean flow");
         }
     }
 
@@ -79,11 +86,24 @@ final class NativeFormTest {
         try (TensorScope scope = TensorScope.open()) {
             Native in = Native.of(map, 2);
             Condition none = Condition.labelled(Torch.of(new long[] {3, 3, 3}));
-            Tensor kappa = in.at.wide(in.at.context().condition().guidance().orElseThrow().reciprocal().neg().add(1));
-            Tensor unlabelled = map.averageVelocity(in.at.start(), in.at.start(), in.z, in.at.context().with(none)).neg();
-            Tensor guided = in.v.sub(kappa.mul(unlabelled)).add(kappa.mul(in.u(map, in.z, in.t, in.t))).detach();
+            Tensor kappa = in.at.wide(in.at.context()
+                    .condition()
+                    .guidance()
+                    .orElseThrow()
+                    .reciprocal()
+                    .neg()
+                    .add(1));
+            Tensor unlabelled = map.averageVelocity(
+                            in.at.start(), in.at.start(), in.z, in.at.context().with(none))
+                    .neg();
+            Tensor guided = in.v.sub(kappa.mul(unlabelled))
+                    .add(kappa.mul(in.u(map, in.z, in.t, in.t)))
+                    .detach();
             Tensor target = guided.sub(in.length().mul(in.rate(map, guided)));
-            assertNative(in.u(map, in.z, in.t, in.r), target, new Eulerian(new Velocity.Guided(0)).of(map, in.at.pair()),
+            assertNative(
+                    in.u(map, in.z, in.t, in.r),
+                    target,
+                    new Eulerian(new Velocity.Guided(0)).of(map, in.at.pair()),
                     "guided mean flow");
         }
     }
@@ -94,7 +114,11 @@ final class NativeFormTest {
             Native in = Native.of(map, 3);
             Tensor predicted = in.u(map, in.z, in.t, in.t).detach();
             Tensor compound = in.u(map, in.z, in.t, in.r).add(in.length().mul(in.rate(map, predicted)));
-            assertNative(compound, in.v, new ImprovedMeanFlow(new Velocity.Data()).of(map, in.at.pair()), "improved mean flow");
+            assertNative(
+                    compound,
+                    in.v,
+                    new ImprovedMeanFlow(new Velocity.Data()).of(map, in.at.pair()),
+                    "improved mean flow");
         }
     }
 
@@ -103,7 +127,12 @@ final class NativeFormTest {
     void terminalVelocityMatching() {
         try (TensorScope scope = TensorScope.open()) {
             Native example = Native.of(map, 4);
-            Example plain = new Example(example.at.start(), example.at.end(), example.at.fraction(), example.at.noise(), example.at.data(),
+            Example plain = new Example(
+                    example.at.start(),
+                    example.at.end(),
+                    example.at.fraction(),
+                    example.at.noise(),
+                    example.at.data(),
                     example.at.context().with(example.at.context().condition().withoutGuidance()));
             Native in = new Native(plain, example.t, example.r, example.z, example.v);
             Tensor end;
@@ -111,8 +140,13 @@ final class NativeFormTest {
                 Tensor r = forward.dual(in.r, Torch.onesLike(in.r));
                 end = forward.tangent(in.at.wide(r.sub(in.t)).mul(in.u(map, in.z, in.t, r)));
             }
-            Tensor there = in.z.sub(in.length().mul(in.u(map, in.z, in.t, in.r))).detach();
-            assertNative(end, in.u(average, there, in.r, in.r), new TerminalVelocity(average).of(map, in.at.pair()), "terminal velocity");
+            Tensor there =
+                    in.z.sub(in.length().mul(in.u(map, in.z, in.t, in.r))).detach();
+            assertNative(
+                    end,
+                    in.u(average, there, in.r, in.r),
+                    new TerminalVelocity(average).of(map, in.at.pair()),
+                    "terminal velocity");
         }
     }
 }

@@ -66,10 +66,18 @@ final class WeightingTest {
         return Stream.of(
                 new Rule(new Weighting.L2(), e -> e, e -> 1),
                 new Rule(new Weighting.LogVariance(), e -> Math.log(1 + e / ENTRIES), e -> 1 / (ENTRIES + e)),
-                new Rule(new Weighting.Learned(OMEGA), e -> Math.exp(-LOG) * e / ENTRIES + LOG, e -> Math.exp(-LOG) / ENTRIES),
-                new Rule(new Weighting.LearnedLogarithm(OMEGA, 0.01), e -> Math.log(Math.exp(-LOG) * e / ENTRIES + 0.01) + LOG,
+                new Rule(
+                        new Weighting.Learned(OMEGA),
+                        e -> Math.exp(-LOG) * e / ENTRIES + LOG,
+                        e -> Math.exp(-LOG) / ENTRIES),
+                new Rule(
+                        new Weighting.LearnedLogarithm(OMEGA, 0.01),
+                        e -> Math.log(Math.exp(-LOG) * e / ENTRIES + 0.01) + LOG,
                         e -> Math.exp(-LOG) / ENTRIES / (Math.exp(-LOG) * e / ENTRIES + 0.01)),
-                adaptive(1, 0.01), adaptive(0.5, 0.01), adaptive(0, 1), adaptive(0.75, 10));
+                adaptive(1, 0.01),
+                adaptive(0.5, 0.01),
+                adaptive(0, 1),
+                adaptive(0.75, 10));
     }
 
     private static Rule adaptive(double p, double c) {
@@ -104,7 +112,8 @@ final class WeightingTest {
             assertEquals(loss, weighted.loss().item(), 1e-5 * Math.abs(loss));
             assertEquals(reported, weighted.error().item(), 1e-5 * reported);
             assertFalse(weighted.error().requiresGrad());
-            Tensor actual = Autograd.gradients(weighted.loss(), List.of(prediction)).getFirst();
+            Tensor actual =
+                    Autograd.gradients(weighted.loss(), List.of(prediction)).getFirst();
             assertArrayEquals(gradient, actual.toDoubleArray(), 1e-5);
         }
     }
@@ -114,20 +123,29 @@ final class WeightingTest {
         rules().forEach(rule -> {
             try (TensorScope scope = TensorScope.open();
                     RandomSource random = RandomSource.seeded(4)) {
-                Regression two = new Regression(random.normal(2, 5), random.normal(2, 5), Torch.of(new float[] {3, 0.5f}));
+                Regression two =
+                        new Regression(random.normal(2, 5), random.normal(2, 5), Torch.of(new float[] {3, 0.5f}));
                 Tensor zeros = Torch.zeros(2);
                 Context context = new Context(zeros, zeros);
                 Pair pair = new Pair(zeros, zeros, null, zeros, zeros, context);
                 double expected = 0;
                 double error = 0;
                 for (int i = 0; i < 2; i++) {
-                    Regression one = new Regression(two.prediction().narrow(0, i, 1), two.target().narrow(0, i, 1));
+                    Regression one = new Regression(
+                            two.prediction().narrow(0, i, 1), two.target().narrow(0, i, 1));
                     Tensor zero = Torch.zeros(1);
-                    double loss = rule.weighting.apply(one, new Pair(zero, zero, null, zero, zero, new Context(zero, zero))).loss().item();
+                    double loss = rule.weighting
+                            .apply(one, new Pair(zero, zero, null, zero, zero, new Context(zero, zero)))
+                            .loss()
+                            .item();
                     expected += loss * (i == 0 ? 3 : 0.5) / 2;
                     error += one.squares().item() * (i == 0 ? 3 : 0.5) / 2;
                 }
-                assertEquals(expected, rule.weighting.apply(two, pair).loss().item(), 1e-5 * Math.abs(expected), rule.toString());
+                assertEquals(
+                        expected,
+                        rule.weighting.apply(two, pair).loss().item(),
+                        1e-5 * Math.abs(expected),
+                        rule.toString());
                 assertEquals(error, rule.weighting.apply(two, pair).error().item(), 1e-5 * error, rule.toString());
             }
         });

@@ -36,8 +36,10 @@ class MetricsLogTest {
             values.put("down", Double.NEGATIVE_INFINITY);
             log.append(new Entry(100, 12.5, values));
             // Before it is closed: a killed run keeps it.
-            assertEquals("{\"step\":100,\"seconds\":12.5,\"loss\":0.25,\"a \\\"quoted\\\"\\nname\":-1.0E-30,\"gradient\":\"NaN\","
-                    + "\"up\":\"Infinity\",\"down\":\"-Infinity\"}\n", Files.readString(file));
+            assertEquals(
+                    "{\"step\":100,\"seconds\":12.5,\"loss\":0.25,\"a \\\"quoted\\\"\\n"
+                            + "name\":-1.0E-30,\"gradient\":\"NaN\",\"up\":\"Infinity\",\"down\":\"-Infinity\"}\n",
+                    Files.readString(file));
             assertEquals(List.of(new Entry(100, 12.5, values)), MetricsLog.read(file));
         }
     }
@@ -60,7 +62,10 @@ class MetricsLogTest {
         for (int length = 0; length <= whole.length; length++) {
             byte[] torn = Arrays.copyOf(whole, length);
             Files.write(file, torn);
-            long complete = new String(torn, StandardCharsets.UTF_8).chars().filter(c -> c == '\n').count();
+            long complete = new String(torn, StandardCharsets.UTF_8)
+                    .chars()
+                    .filter(c -> c == '\n')
+                    .count();
             try (MetricsLog log = MetricsLog.open(file, 98)) {
                 log.append(next);
             }
@@ -90,15 +95,26 @@ class MetricsLogTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "nonsense", "[1]", "{}", "{\"step\":1}",
-        "{\"step\":1.5,\"seconds\":1}", "{\"step\":-1,\"seconds\":1}",
-        "{\"step\":1,\"seconds\":1,\"loss\":\"high\"}", "{\"step\":1,\"seconds\":1,\"loss\":null}",
-        "{\"step\":99999999999999999999,\"seconds\":1}", "{\"step\":1,\"seconds\":1}{\"step\":2,\"seconds\":1}"})
+    @ValueSource(
+            strings = {
+                "",
+                "nonsense",
+                "[1]",
+                "{}",
+                "{\"step\":1}",
+                "{\"step\":1.5,\"seconds\":1}",
+                "{\"step\":-1,\"seconds\":1}",
+                "{\"step\":1,\"seconds\":1,\"loss\":\"high\"}",
+                "{\"step\":1,\"seconds\":1,\"loss\":null}",
+                "{\"step\":99999999999999999999,\"seconds\":1}",
+                "{\"step\":1,\"seconds\":1}{\"step\":2,\"seconds\":1}"
+            })
     void aForeignLineIsNamed(String line) throws IOException {
         Path file = folder.resolve("metrics.jsonl");
         String good = "{\"step\":1,\"seconds\":1,\"loss\":3}\n";
         Files.writeString(file, good + line + "\n" + good);
-        String message = String.valueOf(assertThrows(IOException.class, () -> MetricsLog.read(file)).getMessage());
+        String message = String.valueOf(
+                assertThrows(IOException.class, () -> MetricsLog.read(file)).getMessage());
         assertTrue(message.startsWith(file + ": line 2 is not"), message);
         assertThrows(IOException.class, () -> MetricsLog.open(file, 1));
         assertEquals(good + line + "\n" + good, Files.readString(file), "a refused log stays as it is");
@@ -118,8 +134,13 @@ class MetricsLogTest {
 
     private static List<Entry> randomEntries(int count) {
         Random random = new Random(3);
-        return random.longs(count, 0, 90).sorted().mapToObj(step -> new Entry(step, random.nextDouble() * 1e5,
-                Map.of("löss/☃", Double.longBitsToDouble(random.nextLong()), "b", random.nextGaussian()))).toList();
+        return random.longs(count, 0, 90)
+                .sorted()
+                .mapToObj(step -> new Entry(
+                        step,
+                        random.nextDouble() * 1e5,
+                        Map.of("löss/☃", Double.longBitsToDouble(random.nextLong()), "b", random.nextGaussian())))
+                .toList();
     }
 
     private static void write(Path file, List<Entry> entries) throws IOException {

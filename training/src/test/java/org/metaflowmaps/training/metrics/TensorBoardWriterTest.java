@@ -46,8 +46,8 @@ class TensorBoardWriterTest {
         assertTrue(file.getFileName().toString().startsWith("events.out.tfevents.1489017600."), file.toString());
         byte[] content = Files.readAllBytes(file);
         // 24 bytes, the masked checksum of that number, the time, then field 3.
-        String expected = "1800000000000000" + "a37f4b22" + TIME + "1a0d" + HexFormat.of().formatHex(
-                "brain.Event:2".getBytes(StandardCharsets.US_ASCII));
+        String expected = "1800000000000000" + "a37f4b22" + TIME + "1a0d"
+                + HexFormat.of().formatHex("brain.Event:2".getBytes(StandardCharsets.US_ASCII));
         assertEquals(expected, HexFormat.of().formatHex(content, 0, 36));
         assertEquals(1, records(file).size());
     }
@@ -59,9 +59,12 @@ class TensorBoardWriterTest {
             writer.scalar("é", 0, Double.NaN);
             // step 300 = ac 02; summary of 13 bytes, value of 11: tag "loss", float 1.5
             List<byte[]> records = records(writer.file());
-            assertEquals(TIME + "10ac02" + "2a0d" + "0a0b" + "0a046c6f7373" + "150000c03f",
+            assertEquals(
+                    TIME + "10ac02" + "2a0d" + "0a0b" + "0a046c6f7373" + "150000c03f",
                     HexFormat.of().formatHex(records.get(1)));
-            assertEquals(TIME + "2a0b" + "0a09" + "0a02c3a9" + "150000c07f", HexFormat.of().formatHex(records.get(2)));
+            assertEquals(
+                    TIME + "2a0b" + "0a09" + "0a02c3a9" + "150000c07f",
+                    HexFormat.of().formatHex(records.get(2)));
         }
     }
 
@@ -135,7 +138,10 @@ class TensorBoardWriterTest {
             byte[] length = new byte[8];
             in.get(length);
             assertEquals(slowMaskedCrc(length), in.getInt(), "checksum of the length of record " + records.size());
-            byte[] data = new byte[(int) ByteBuffer.wrap(length).order(ByteOrder.LITTLE_ENDIAN).getLong()];
+            byte[] data = new byte
+                    [(int) ByteBuffer.wrap(length)
+                            .order(ByteOrder.LITTLE_ENDIAN)
+                            .getLong()];
             in.get(data);
             assertEquals(slowMaskedCrc(data), in.getInt(), "checksum of record " + records.size());
             records.add(data);

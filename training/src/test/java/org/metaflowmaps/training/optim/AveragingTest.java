@@ -4,13 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -122,7 +122,8 @@ final class AveragingTest {
                 place.copy_(Torch.of(new float[] {3, 0, -4}));
                 assertEquals(5, Clipping.clip(arena, largest).item(), 1e-6);
                 double factor = Math.min(1, largest / 5);
-                assertArrayEquals(new double[] {3 * factor, 0, -4 * factor}, place.toDoubleArray(), 1e-5, "bound " + largest);
+                assertArrayEquals(
+                        new double[] {3 * factor, 0, -4 * factor}, place.toDoubleArray(), 1e-5, "bound " + largest);
             }
             place.zero_();
             assertEquals(0, Clipping.clip(arena, 1).item());

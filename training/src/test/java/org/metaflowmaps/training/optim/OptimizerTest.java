@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
-import org.metaflowmaps.runtime.Shape;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -17,6 +16,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -52,7 +52,8 @@ final class OptimizerTest {
             double[][] moments = new double[count][2];
             for (int step = 1; step <= STEPS; step++) {
                 // Sizes that differ a thousandfold, and zeros, so that every term of a formula matters somewhere.
-                Tensor gradient = random.normal(count).mul(random.uniform(count).mul(7).exp().mul(1e-3))
+                Tensor gradient = random.normal(count)
+                        .mul(random.uniform(count).mul(7).exp().mul(1e-3))
                         .mul(random.uniform(count).gt(0.1));
                 arena.gradients().copy_(gradient);
                 double[] slopes = gradient.toDoubleArray();
@@ -116,8 +117,10 @@ final class OptimizerTest {
                     resumed.gradients().copy_(arena.gradients());
                     if (step == 7) {
                         resumed.values().copy_(arena.values());
-                        whole.moments().forEach((name,
-                                moment) -> Objects.requireNonNull(second.moments().get(name)).copy_(moment));
+                        whole.moments()
+                                .forEach((name, moment) -> Objects.requireNonNull(
+                                                second.moments().get(name))
+                                        .copy_(moment));
                         second.resumeAt(whole.steps());
                     }
                     whole.step(RATE);
@@ -125,7 +128,8 @@ final class OptimizerTest {
                         second.step(RATE);
                     }
                 }
-                assertArrayEquals(arena.values().toFloatArray(), resumed.values().toFloatArray());
+                assertArrayEquals(
+                        arena.values().toFloatArray(), resumed.values().toFloatArray());
             }
         }
     }
@@ -145,16 +149,23 @@ final class OptimizerTest {
                     Autograd.Mode off = Autograd.noGrad()) {
                 Tensor rate = Torch.full(RATE, DType.FLOAT64, Device.CPU);
                 for (int step = 0; step < 12; step++) {
-                    List<Tensor> state = List.of(arena.values(), Objects.requireNonNull(optimizer.moments().get("exp_avg")),
+                    List<Tensor> state = List.of(
+                            arena.values(),
+                            Objects.requireNonNull(optimizer.moments().get("exp_avg")),
                             Objects.requireNonNull(optimizer.moments().get("exp_avg_sq")),
                             average.values());
                     List<Tensor> before = state.stream().map(Tensor::clone).toList();
                     arena.gradients().copy_(random.normal(arena.gradients().numel()));
-                    arena.gradients().narrow(0, step % 3, 5).fill_(step % 2 == 0 ? Double.NaN : Double.NEGATIVE_INFINITY);
+                    arena.gradients()
+                            .narrow(0, step % 3, 5)
+                            .fill_(step % 2 == 0 ? Double.NaN : Double.NEGATIVE_INFINITY);
                     optimizer.step(rate, Torch.scalar(1));
                     average.update(step, Torch.scalar(1));
                     for (int i = 0; i < state.size(); i++) {
-                        assertArrayEquals(before.get(i).toFloatArray(), state.get(i).toFloatArray(), "buffer " + i + ", step " + step);
+                        assertArrayEquals(
+                                before.get(i).toFloatArray(),
+                                state.get(i).toFloatArray(),
+                                "buffer " + i + ", step " + step);
                     }
                     assertEquals(step, optimizer.steps());
                     arena.gradients().copy_(random.normal(arena.gradients().numel()));
@@ -162,7 +173,8 @@ final class OptimizerTest {
                     optimizer.step(rate, Torch.scalar(0));
                     average.update(step, Torch.scalar(0));
                     other.step(RATE);
-                    assertArrayEquals(plain.values().toFloatArray(), arena.values().toFloatArray(), "after step " + step);
+                    assertArrayEquals(
+                            plain.values().toFloatArray(), arena.values().toFloatArray(), "after step " + step);
                 }
                 assertTrue(average.values().sub(arena.values()).norm().item() > 0);
             }
