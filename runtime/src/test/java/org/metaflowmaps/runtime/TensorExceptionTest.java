@@ -69,9 +69,10 @@ class TensorExceptionTest {
     @Test
     void libtorchsTextIsCutToItsSentence() {
         Map<String, String> texts = Map.of(
-                "shape is wrong\n"
-                        + "Exception raised from x at /a/b.cpp:7 (most recent call first):\n"
-                        + "frame #0: f() (libc10.so)",
+                """
+                shape is wrong
+                Exception raised from x at /a/b.cpp:7 (most recent call first):
+                frame #0: f() (libc10.so)""",
                 "shape is wrong",
                 "x INTERNAL ASSERT FAILED at \"/pytorch/c10/x.cpp\":12, please report",
                 "x INTERNAL ASSERT FAILED, please report",
