@@ -362,7 +362,7 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == String.class) {
             return call.getDeclaringClass() == StrictJson.class
                     ? MLP_TEXT
-                    : method.equals("parse")
+                    : method.equals("parse") && !name.equals("json")
                             ? "cpu"
                             : switch (name) {
                                 case "prefix", "text" -> "";

@@ -23,6 +23,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
@@ -139,7 +140,7 @@ class RequestsTest {
                 .succeeded();
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("many.safetensors"))) {
             assertEquals(
-                    List.of((long) count, 1L, 28L, 28L),
+                    Shape.of(count, 1, 28, 28),
                     Objects.requireNonNull(file.entries().get("images")).shape());
             try (TensorScope scope = TensorScope.open()) {
                 assertTrue(Safetensors.view(file, "images").var(false, 0).min().item() > 0.01);
@@ -170,7 +171,7 @@ class RequestsTest {
                 .succeeded();
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("v.safetensors"))) {
             assertEquals(
-                    List.of(4L, 5L, 2L),
+                    Shape.of(4, 5, 2),
                     Objects.requireNonNull(file.entries().get("draws")).shape());
             assertEquals(
                     List.of(4L, 1L, 2L),

@@ -25,7 +25,7 @@ public record Shape(ImmutableLongArray sizes) {
      * @throws IllegalArgumentException for a negative size, or more elements than memory can hold
      */
     public static Shape of(long... sizes) {
-        return new Shape(ImmutableLongArray.copyOf(sizes));
+        return new Shape(ImmutableLongArray.copyOf(Operands.present("Shape.of", "sizes", sizes)));
     }
 
     /** The number of dimensions. */

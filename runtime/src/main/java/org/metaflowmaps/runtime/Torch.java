@@ -197,6 +197,9 @@ public final class Torch {
     }
 
     private static void requireSize(MemorySegment memory, DType type, long[] shape) {
+        Operands.present("of", "shape", shape);
+        Operands.present("of", "type", type);
+        Operands.present("of", "memory", memory);
         long expected = Math.multiplyExact(Shape.of(shape).numel(), type.bytes());
         if (memory.byteSize() != expected) {
             throw new IllegalArgumentException("memory of " + memory.byteSize() + " bytes for " + type

@@ -72,7 +72,8 @@ class TensorExceptionTest {
                 """
                 shape is wrong
                 Exception raised from x at /a/b.cpp:7 (most recent call first):
-                frame #0: f() (libc10.so)""",
+                frame #0: f() (libc10.so)\
+                """,
                 "shape is wrong",
                 "x INTERNAL ASSERT FAILED at \"/pytorch/c10/x.cpp\":12, please report",
                 "x INTERNAL ASSERT FAILED, please report",

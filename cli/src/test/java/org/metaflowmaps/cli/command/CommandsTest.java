@@ -162,7 +162,7 @@ final class CommandsTest {
         try (SafetensorsFile file = SafetensorsFile.open(numbers)) {
             SafetensorsFile.Entry images = file.entries().get("images");
             assertNotNull(images);
-            assertEquals(List.of(20L, 1L, 28L, 28L), images.shape());
+            assertEquals(Shape.of(20, 1, 28, 28), images.shape());
             assertTrue(file.entries().containsKey("labels"));
         }
         assertEquals(live, NativeMemory.liveTensors());

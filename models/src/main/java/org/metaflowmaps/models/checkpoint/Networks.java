@@ -106,10 +106,14 @@ public final class Networks {
                 throw new IOException(path + ": " + e.getMessage(), e);
             }
         }
-        return saysNetwork(file)
-                        && file.entries().keySet().stream().anyMatch(name -> name.startsWith(NetworkFile.PREFIX))
-                ? CheckpointLayout.at(file, NetworkFile.PREFIX)
-                : layout(path, file);
+        if (saysNetwork(file)) {
+            // Settings that are not understood are named, whatever tensors lie beside them.
+            settings(file, path);
+            if (file.entries().keySet().stream().anyMatch(name -> name.startsWith(NetworkFile.PREFIX))) {
+                return CheckpointLayout.at(file, NetworkFile.PREFIX);
+            }
+        }
+        return layout(path, file);
     }
 
     /**

@@ -1,6 +1,7 @@
 package org.metaflowmaps.models.model;
 
 import com.google.common.base.Preconditions;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
@@ -125,6 +126,7 @@ public final class Condition {
 
     /** Hands the tensors to the scope around {@code scope}. */
     public Condition keptFrom(TensorScope scope) {
+        Objects.requireNonNull(scope, "scope is null");
         return map(scope::keep);
     }
 
