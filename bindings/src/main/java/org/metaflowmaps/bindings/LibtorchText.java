@@ -19,7 +19,7 @@ public final class LibtorchText {
      * What libtorch says, on one line, without C++ stack, source file or list of kernels.
      *
      * @param text a message of libtorch, or null for none
-     * @return the sentence, or a remark that there is none
+     * @return the sentence, or "libtorch gave no reason"
      */
     public static String sentence(@Nullable String text) {
         String all = text == null ? "" : text.strip();

@@ -24,6 +24,6 @@ public interface Checkpoints {
      */
     void save(Progress progress) throws IOException;
 
-    /** A sentence for messages, without its full stop, that names the last checkpoint or says that there is none. */
+    /** A sentence without its full stop that names the last checkpoint, or says that no checkpoint was written. */
     String kept();
 }

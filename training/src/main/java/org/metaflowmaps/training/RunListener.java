@@ -3,7 +3,7 @@ package org.metaflowmaps.training;
 import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
-/** Is told how a run goes on, by the run's own thread, and may end it. */
+/** Receives the progress of a run on the run's thread, and may end it. */
 public interface RunListener {
     /**
      * The run begins or continues.

@@ -16,7 +16,7 @@ public record Weights(ParameterArena arena, String prefix) {
         return new Weights(arena, prefix + name + ".");
     }
 
-    /** The parameter of that name; an IllegalArgumentException if there is none. */
+    /** Returns the parameter of that name; throws IllegalArgumentException if no parameter has it. */
     public Tensor get(String name) {
         return arena.get(prefix + name);
     }

@@ -207,7 +207,7 @@ public final class MlpFlowMap implements MetaFlowMap {
         }
     }
 
-    /** Two layers, beside which the input goes on unchanged. */
+    /** Two layers whose result is added to the input. */
     private record Residual(Linear first, Linear modulation, Linear second) {
         Dual forward(Dual hidden, Dual condition) {
             try (TensorScope scope = TensorScope.open()) {

@@ -10,7 +10,7 @@ import org.metaflowmaps.runtime.Tensor;
  * @param samples (B, item shape), or as the method that returns this says; in the scope that was innermost when they were drawn
  * @param evaluations network evaluations for each sample, the paper's NFE: an evaluation of a whole batch counts once, guidance by two
  *     evaluations counts twice
- * @param time from the call to its return; a GPU may still be at work then, as it computes while Java goes on
+ * @param time from the call to its return; a GPU may still be computing then
  */
 public record SampleResult(Tensor samples, long evaluations, Duration time) {
     /** Checks the range. */

@@ -73,7 +73,7 @@ final class EpochOrder implements AutoCloseable {
         return found;
     }
 
-    /** Refuses a range that is none, or too long. */
+    /** Refuses an empty range and one that is too long. */
     static void require(long position, int size) {
         Preconditions.checkArgument(
                 position >= 0 && size > 0 && size <= MOST_ITEMS,
