@@ -174,10 +174,10 @@ class RequestsTest {
                     Shape.of(4, 5, 2),
                     Objects.requireNonNull(file.entries().get("draws")).shape());
             assertEquals(
-                    List.of(4L, 1L, 2L),
+                    Shape.of(4, 1, 2),
                     Objects.requireNonNull(file.entries().get("clean")).shape());
             assertEquals(
-                    List.of(4L),
+                    Shape.of(4),
                     Objects.requireNonNull(file.entries().get("times")).shape());
         }
         mfm("evaluate", "drift", vectors, "--device", "cpu", "--items", "4", "--draws", "2")
