@@ -100,7 +100,7 @@ final class LatentFile {
     }
 
     /**
-     * Where the first number is that training cannot use; -1 if there is none. Log variances are clamped, so they may be infinite, as a
+     * Returns where the first number is that training cannot use, -1 without one. Log variances are clamped, so they may be infinite, as a
      * variance of 0 has it; they may not be NaN.
      *
      * @param means how many numbers come before the log variances

@@ -166,7 +166,7 @@ final class FolderReadingTest {
                 assertEquals(unflipped[i], all[i] < 0 ? -all[i] - 1 : all[i]);
             }
             assertFalse(
-                    Arrays.equals(Arrays.copyOf(all, 20), Arrays.copyOfRange(all, 20, 40)), "drawn anew each epoch");
+                    Arrays.equals(Arrays.copyOf(all, 20), Arrays.copyOfRange(all, 20, 40)), "new draws every epoch");
             for (long position : new long[] {0, 7, 14, 100, 393, 3}) {
                 assertArrayEquals(
                         Arrays.copyOfRange(all, (int) position, (int) position + 7),
