@@ -1,0 +1,51 @@
+package org.metaflowmaps.steering.value;
+
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+
+/**
+ * The random numbers of a steered sampler. A row is one particle of one item; rows of an item are neighbours, so that row = place of the
+ * item in the batch · particles + particle.
+ */
+public interface SteeringNoise {
+    /** What numbers are for; each use has its own. */
+    enum Use {
+        /** Where a sampler begins. */
+        START,
+        /** One-step posterior draws of the value function. */
+        DRAW,
+        /** The diffusion of stochastic dynamics. */
+        DIFFUSION,
+        /** The posterior draw or the re-noising of a transition. */
+        TRANSITION,
+        /** The uniform numbers of resampling. */
+        RESAMPLING
+    }
+
+    /**
+     * Standard normal numbers for every row.
+     *
+     * @param use what they are for
+     * @param step of the sampler, from 0
+     * @param first number of the first draw, from 0
+     * @param draws how many draws, at least 1
+     * @return (rows, draws, item shape), in the innermost open scope
+     */
+    Tensor normal(Use use, int step, int first, int draws);
+
+    /**
+     * One uniform number in [0, 1) for every item.
+     *
+     * @param use what they are for
+     * @param step of the sampler, from 0
+     * @return (items), float64, in the innermost open scope
+     */
+    Tensor uniform(Use use, int step);
+
+    /** One draw for every row: (rows, item shape), in the innermost open scope. */
+    default Tensor normal(Use use, int step) {
+        try (TensorScope scope = TensorScope.open()) {
+            return scope.keep(normal(use, step, 0, 1).select(1, 0));
+        }
+    }
+}
