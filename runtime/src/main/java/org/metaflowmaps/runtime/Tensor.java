@@ -25,7 +25,7 @@ import org.metaflowmaps.runtime.internal.Leaks;
  * calling thread; methods whose names end in an underscore change this tensor in place and return it. Shapes broadcast, types
  * promote and dimensions count from the end when negative, all as in PyTorch. A refusal by libtorch is a
  * {@link TensorException}; the use of a freed tensor is an {@link IllegalStateException}. What is not here is reached through
- * {@link #unwrap}. Factories and operations on several tensors are in {@link Torch}.
+ * {@link JavaCpp}. Factories and operations on several tensors are in {@link Torch}.
  *
  * <p>Thread safety: any thread may read a tensor. A tensor of a scope is freed by the scope's thread, a retained one by any
  * thread. Freeing waits until native calls of other threads on the tensor are over; calls that begin later throw
@@ -84,28 +84,16 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /**
-     * Makes a tensor of this library from a JavaCPP one.
-     *
-     * @param raw the JavaCPP tensor, which stays the caller's, must have been made through JavaCPP, and must not be closed by
-     *     another thread during this call
-     * @return a new tensor on the same memory, in the innermost open scope
-     */
-    public static Tensor wrap(org.bytedeco.pytorch.Tensor raw) {
+    /** See {@link JavaCpp#wrap}. */
+    static Tensor wrap(org.bytedeco.pytorch.Tensor raw) {
         if (Operands.present("wrap", "raw", raw).isNull()) {
             throw new IllegalStateException("wrap: the JavaCPP tensor raw was closed: wrap it before closing it");
         }
         return adopt(new org.bytedeco.pytorch.Tensor(raw));
     }
 
-    /**
-     * The JavaCPP object behind this tensor, for what this class lacks. It is freed with this tensor: do not close it. This
-     * library's methods wait for each other when one thread frees what another reads; a call through this object is not seen by
-     * them, so make sure that this tensor stays open until the call is over, best by a scope of the calling thread.
-     *
-     * @throws IllegalStateException if this tensor was freed
-     */
-    public org.bytedeco.pytorch.Tensor unwrap() {
+    /** See {@link JavaCpp#unwrap}. */
+    org.bytedeco.pytorch.Tensor unwrap() {
         if (freed) {
             throw new IllegalStateException(
                     "this tensor was freed: its scope closed or close() was called; keep() or retain() it, "

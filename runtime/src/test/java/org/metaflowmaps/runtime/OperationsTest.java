@@ -236,7 +236,7 @@ class OperationsTest {
         say("detach", LIKE_A, A, () -> a().detach());
         say("clone", LIKE_A, A, () -> a().clone());
         say("requiresGrad_", LIKE_A, A, () -> a().requiresGrad_(true));
-        say("wrap", LIKE_A, A, () -> Tensor.wrap(a().unwrap()));
+        say("wrap", LIKE_A, A, () -> JavaCpp.wrap(JavaCpp.unwrap(a())));
         say("retain", LIKE_A, A, () -> keepAgain(a().retain()));
     }
 
@@ -427,7 +427,7 @@ class OperationsTest {
         Set<Class<?>> results =
                 Set.of(Tensor.class, Tensor[].class, Tensor.Sorted.class, Torch.Normalised.class, Torch.Eigen.class);
         Set<String> named = CASES.stream().map(Case::name).collect(Collectors.toCollection(TreeSet::new));
-        Set<String> existing = Stream.of(Tensor.class, Torch.class)
+        Set<String> existing = Stream.of(Tensor.class, Torch.class, JavaCpp.class)
                 .flatMap(type -> Arrays.stream(type.getDeclaredMethods()))
                 .filter(method -> Modifier.isPublic(method.getModifiers()) && !method.isSynthetic())
                 .filter(method -> results.contains(method.getReturnType()))
