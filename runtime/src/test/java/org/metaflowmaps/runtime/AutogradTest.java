@@ -21,7 +21,7 @@ class AutogradTest {
     private static Tensor network(Tensor x, Tensor weight) {
         Tensor hidden = Torch.geluTanh(Torch.linear(x, weight));
         return hidden.softmax(1)
-                .mul(Torch.layerNorm(x, 1e-5).output().sum(true, 1))
+                .mul(Torch.layerNorm(x, 1e-5).output().sumKeepDim(1))
                 .add(hidden.square())
                 .sum();
     }

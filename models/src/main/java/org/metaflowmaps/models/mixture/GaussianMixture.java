@@ -218,7 +218,7 @@ public final class GaussianMixture implements AutoCloseable {
         try (TensorScope scope = TensorScope.open()) {
             Tensor constant = observe(time, state, Condition.none())
                     .logEvidence()
-                    .logsumexp(false, 1)
+                    .logsumexp(1)
                     .sub(0.5 * dimension() * Math.log(2 * Math.PI));
             return scope.keep(constant.to(state.dtype()));
         }
@@ -289,7 +289,7 @@ public final class GaussianMixture implements AutoCloseable {
             // (c - Pm)² / P is finite at P = 0, where c is 0 too.
             Tensor distance = apart.square().div(precision.clampMin(TINY)).div(total);
             Tensor evidence =
-                    distance.add(total.log()).sum(false, 2).mul(-0.5).add(priors(context.condition(), start.size(0)));
+                    distance.add(total.log()).sum(2).mul(-0.5).add(priors(context.condition(), start.size(0)));
             Tensor drawn = squareT.mul(restS).mul(centres.sub(own));
             Tensor pulled =
                     t.mul(restS).mul(x.sub(t.mul(own))).add(s.mul(squareT).mul(own));
@@ -376,7 +376,7 @@ public final class GaussianMixture implements AutoCloseable {
         Tensor evidence = offset.square()
                 .div(variance)
                 .add(variance.log())
-                .sum(false, 2)
+                .sum(2)
                 .mul(-0.5)
                 .add(priors(condition, time.size(0)));
         Tensor inner = t.mul(variances).div(variance).mul(offset).add(centres);
