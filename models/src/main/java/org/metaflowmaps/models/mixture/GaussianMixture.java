@@ -238,18 +238,23 @@ public final class GaussianMixture implements AutoCloseable {
 
     /** b_t(x) = E[I_1 - I_0 | I_t = x], of the component that a label names. Amortised guidance counts as 1 whatever is given. */
     public Drift drift() {
-        return drift(true);
+        return driftFrom(this::observe);
     }
 
-    /**
-     * {@link #drift()}, with or without its checks.
-     *
-     * @param checked false to leave out the checks of shapes and labels, which read labels back: for values that are known to be right
-     */
-    public Drift drift(boolean checked) {
+    /** {@link #drift()} without the checks of shapes and labels, which read labels back: for values that are known to be right. */
+    public Drift uncheckedDrift() {
+        return driftFrom(this::observeUnchecked);
+    }
+
+    /** How a state is looked at. */
+    private interface Observing {
+        Observation of(Tensor time, Tensor state, Condition condition);
+    }
+
+    private Drift driftFrom(Observing observing) {
         return (time, state, condition) -> {
             try (TensorScope scope = TensorScope.open()) {
-                Observation seen = checked ? observe(time, state, condition) : observeUnchecked(time, state, condition);
+                Observation seen = observing.of(time, state, condition);
                 Tensor rate = seen.time().mul(variances).sub(seen.rest()).div(seen.variance());
                 return scope.keep(
                         average(seen.responsibilities(), rate.mul(seen.offset()).add(centres))

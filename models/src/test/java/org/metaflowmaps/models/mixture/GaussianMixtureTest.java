@@ -116,11 +116,10 @@ final class GaussianMixtureTest {
             Tensor b = mixture.drift().at(at.time(), state, Condition.none());
             Tensor divergence = Torch.zerosLike(at.time());
             for (int i = 0; i < 2; i++) {
-                divergence = divergence.add(Autograd.gradients(
+                divergence = divergence.add(Autograd.gradientsWithGraph(
                                 b.select(1, i).sum(),
                                 List.of(state),
-                                Torch.scalar(1).to(DType.FLOAT64),
-                                true)
+                                Torch.scalar(1).to(DType.FLOAT64))
                         .getFirst()
                         .select(1, i));
             }
