@@ -5,6 +5,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.metaflowmaps.bindings.Libtorch;
 import org.metaflowmaps.bindings.Operator;
 import org.metaflowmaps.bindings.StableAbi;
+import org.metaflowmaps.runtime.JavaCpp;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -43,8 +44,8 @@ public class OperatorBenchmark {
     private final Tensor left = Torch.of(new float[] {1, 2, 3, 4, 5, 6, 7, 8});
     private final Tensor right = Torch.of(new float[] {8, 7, 6, 5, 4, 3, 2, 1});
     private final Tensor retained = right.clone().retain();
-    private final org.bytedeco.pytorch.Tensor rawLeft = left.unwrap();
-    private final org.bytedeco.pytorch.Tensor rawRight = right.unwrap();
+    private final org.bytedeco.pytorch.Tensor rawLeft = JavaCpp.unwrap(left);
+    private final org.bytedeco.pytorch.Tensor rawRight = JavaCpp.unwrap(right);
     private final Operator multiply = Operator.of("aten::mul", "Tensor", 2, 1);
 
     /** Frees the operands. */

@@ -5,14 +5,24 @@ import static com.tngtech.archunit.base.DescribedPredicate.not;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.tngtech.archunit.base.DescribedPredicate;
 import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaCodeUnit;
+import com.tngtech.archunit.core.domain.JavaField;
+import com.tngtech.archunit.core.domain.JavaMember;
+import com.tngtech.archunit.core.domain.JavaModifier;
+import com.tngtech.archunit.core.domain.JavaType;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.lang.syntax.elements.GivenClassesConjunction;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /** Who may import whom. Each rule sees the classes of all modules that the command is made of. */
@@ -67,6 +77,50 @@ class ArchitectureTest {
                 .dependOnClassesThat()
                 .resideInAPackage("org.bytedeco..")
                 .check(CLASSES);
+    }
+
+    /** Applications see JavaCPP's types in one place, so another binding would change only that. */
+    @Test
+    void onlyOneClassHasJavaCppInItsSignatures() {
+        Set<String> found = CLASSES.stream()
+                .filter(ArchitectureTest::isVisible)
+                .filter(type -> signatures(type).anyMatch(used -> used.getPackageName().startsWith("org.bytedeco")))
+                .map(JavaClass::getName)
+                .collect(Collectors.toCollection(TreeSet::new));
+        assertEquals(Set.of(ROOT + ".runtime.JavaCpp"), found);
+    }
+
+    /** True of public and protected types in types of the same kind. */
+    private static boolean isVisible(JavaClass type) {
+        return isVisible(type.getModifiers())
+                && type.getEnclosingClass().map(ArchitectureTest::isVisible).orElse(true);
+    }
+
+    private static boolean isVisible(Set<JavaModifier> modifiers) {
+        return modifiers.contains(JavaModifier.PUBLIC) || modifiers.contains(JavaModifier.PROTECTED);
+    }
+
+    /** The types that a type's supertypes and its public and protected members are declared with, type arguments too. */
+    private static Stream<JavaClass> signatures(JavaClass type) {
+        Stream<JavaType> supertypes =
+                Stream.concat(type.getSuperclass().stream(), type.getInterfaces().stream());
+        Stream<JavaType> members = type.getMembers().stream()
+                .filter(member -> isVisible(member.getModifiers()))
+                .flatMap(ArchitectureTest::declared);
+        return Stream.concat(supertypes, members)
+                .flatMap(used -> used.getAllInvolvedRawTypes().stream())
+                .map(JavaClass::getBaseComponentType);
+    }
+
+    private static Stream<JavaType> declared(JavaMember member) {
+        return member instanceof JavaCodeUnit code
+                ? Stream.of(Stream.of(code.getReturnType()), code.getParameterTypes().stream(), thrown(code))
+                        .flatMap(types -> types)
+                : Stream.of(((JavaField) member).getType());
+    }
+
+    private static Stream<JavaType> thrown(JavaCodeUnit code) {
+        return code.getThrowsClause().getTypes().stream().map(type -> type);
     }
 
     /** Memory is passed around above the runtime; functions are bound and lifetimes decided below. */

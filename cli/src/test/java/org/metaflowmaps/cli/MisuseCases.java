@@ -69,7 +69,15 @@ final class MisuseCases {
 
     /** Types whose methods name a null argument as their callers know it; elsewhere a text is enough. */
     private static final Set<String> STRICT = Set.of(
-            "Tensor", "Torch", "RandomSource", "Autograd", "Autocast", "TensorScope", "Device", "ParameterArena");
+            "Tensor",
+            "Torch",
+            "JavaCpp",
+            "RandomSource",
+            "Autograd",
+            "Autocast",
+            "TensorScope",
+            "Device",
+            "ParameterArena");
 
     private static final Misuse CLOSED_MEANWHILE = new Misuse("closed meanwhile", object -> object);
     private static final int MOST_CALLS = 200;

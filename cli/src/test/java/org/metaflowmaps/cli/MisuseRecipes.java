@@ -58,6 +58,7 @@ import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.JavaCpp;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
@@ -664,7 +665,7 @@ final class MisuseRecipes implements AutoCloseable {
     private @Nullable Object made(Class<?> type, String name, Executable call) throws IOException {
         return switch (type.getSimpleName()) {
             case "Availability" -> new org.metaflowmaps.bindings.Availability.Found("place");
-            case "Tensor" -> half(BATCH, BATCH).unwrap();
+            case "Tensor" -> JavaCpp.unwrap(half(BATCH, BATCH));
             case "FileChannel" ->
                 closing(java.nio.channels.FileChannel.open(
                         folder.resolve("out/channel"),

@@ -105,7 +105,7 @@ public final class OwnLoss {
                         draw.time(), draw.time(), draw.state(), Context.unconditional(draw.state(), Condition.none()));
                 Tensor loss = found.sub(draw.velocity())
                         .square()
-                        .sum(false, 1)
+                        .sum(1)
                         .add(1)
                         .sqrt()
                         .sub(1)

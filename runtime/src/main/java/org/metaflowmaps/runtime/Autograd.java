@@ -90,12 +90,22 @@ public final class Autograd {
      * @param output any shape, with a gradient graph
      * @param inputs tensors that require gradients and that the output depends on
      * @param cotangent the output's shape
-     * @param createGraph true to be able to differentiate the result again; keeps the output's graph
-     * @return one tensor per input, of its shape, in the innermost open scope
+     * @return one tensor per input, of its shape, without a gradient graph, in the innermost open scope
      * @throws TensorException if an input plays no part in the output
      */
-    public static List<Tensor> gradients(Tensor output, List<Tensor> inputs, Tensor cotangent, boolean createGraph) {
-        return products(output, inputs, Operands.present("gradients", "cotangent", cotangent), createGraph);
+    public static List<Tensor> gradients(Tensor output, List<Tensor> inputs, Tensor cotangent) {
+        return products(output, inputs, Operands.present("gradients", "cotangent", cotangent), false);
+    }
+
+    /**
+     * As {@link #gradients(Tensor, List, Tensor)}, but the result can be differentiated again ({@code create_graph=True} in PyTorch).
+     * The output's graph is kept.
+     *
+     * @return one tensor per input, of its shape, with a gradient graph, in the innermost open scope
+     * @throws TensorException if an input plays no part in the output
+     */
+    public static List<Tensor> gradientsWithGraph(Tensor output, List<Tensor> inputs, Tensor cotangent) {
+        return products(output, inputs, Operands.present("gradientsWithGraph", "cotangent", cotangent), true);
     }
 
     private static List<Tensor> products(

@@ -43,6 +43,14 @@ final class Operands {
         return sizes;
     }
 
+    /** Dimensions to reduce. libtorch would take none for all, which an empty array computed by mistake does not mean. */
+    static void dims(String operation, long[] dims) {
+        if (present(operation, "dims", dims).length == 0) {
+            throw new IllegalArgumentException(operation
+                    + ": dims is empty, expected at least one dimension: name those to reduce, or all of them for all elements");
+        }
+    }
+
     private static long product(String operation, long count, long size, long[] shape) {
         try {
             return Math.multiplyExact(count, size);

@@ -25,7 +25,7 @@ import org.metaflowmaps.runtime.internal.Leaks;
  * calling thread; methods whose names end in an underscore change this tensor in place and return it. Shapes broadcast, types
  * promote and dimensions count from the end when negative, all as in PyTorch. A refusal by libtorch is a
  * {@link TensorException}; the use of a freed tensor is an {@link IllegalStateException}. What is not here is reached through
- * {@link #unwrap}. Factories and operations on several tensors are in {@link Torch}.
+ * {@link JavaCpp}. Factories and operations on several tensors are in {@link Torch}.
  *
  * <p>Thread safety: any thread may read a tensor. A tensor of a scope is freed by the scope's thread, a retained one by any
  * thread. Freeing waits until native calls of other threads on the tensor are over; calls that begin later throw
@@ -84,28 +84,16 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /**
-     * Makes a tensor of this library from a JavaCPP one.
-     *
-     * @param raw the JavaCPP tensor, which stays the caller's, must have been made through JavaCPP, and must not be closed by
-     *     another thread during this call
-     * @return a new tensor on the same memory, in the innermost open scope
-     */
-    public static Tensor wrap(org.bytedeco.pytorch.Tensor raw) {
+    /** See {@link JavaCpp#wrap}. */
+    static Tensor wrap(org.bytedeco.pytorch.Tensor raw) {
         if (Operands.present("wrap", "raw", raw).isNull()) {
             throw new IllegalStateException("wrap: the JavaCPP tensor raw was closed: wrap it before closing it");
         }
         return adopt(new org.bytedeco.pytorch.Tensor(raw));
     }
 
-    /**
-     * The JavaCPP object behind this tensor, for what this class lacks. It is freed with this tensor: do not close it. This
-     * library's methods wait for each other when one thread frees what another reads; a call through this object is not seen by
-     * them, so make sure that this tensor stays open until the call is over, best by a scope of the calling thread.
-     *
-     * @throws IllegalStateException if this tensor was freed
-     */
-    public org.bytedeco.pytorch.Tensor unwrap() {
+    /** See {@link JavaCpp#unwrap}. */
+    org.bytedeco.pytorch.Tensor unwrap() {
         if (freed) {
             throw new IllegalStateException(
                     "this tensor was freed: its scope closed or close() was called; keep() or retain() it, "
@@ -743,10 +731,21 @@ public final class Tensor implements AutoCloseable {
         return apply("sum", a -> a.sum(Handles.NO_TYPE));
     }
 
-    /** The sum over some dimensions, which vanish or, with {@code keepDim}, stay with size 1. */
-    public Tensor sum(boolean keepDim, long... dims) {
-        Operands.present("sum", "dims", dims);
-        return apply("sum", a -> a.sum(dims, keepDim, Handles.NO_TYPE));
+    /**
+     * The sum over some dimensions, which vanish.
+     *
+     * @param dims at least one
+     * @throws IllegalArgumentException if {@code dims} is empty: {@link #sum()} sums over all
+     */
+    public Tensor sum(long... dims) {
+        Operands.dims("sum", dims);
+        return apply("sum", a -> a.sum(dims, false, Handles.NO_TYPE));
+    }
+
+    /** As {@link #sum(long...)}, but the dimensions stay with size 1. */
+    public Tensor sumKeepDim(long... dims) {
+        Operands.dims("sumKeepDim", dims);
+        return apply("sumKeepDim", a -> a.sum(dims, true, Handles.NO_TYPE));
     }
 
     /** The mean of all elements. */
@@ -754,10 +753,21 @@ public final class Tensor implements AutoCloseable {
         return apply("mean", a -> a.mean(Handles.NO_TYPE));
     }
 
-    /** The mean over some dimensions, which vanish or, with {@code keepDim}, stay with size 1. */
-    public Tensor mean(boolean keepDim, long... dims) {
-        Operands.present("mean", "dims", dims);
-        return apply("mean", a -> a.mean(dims, keepDim, Handles.NO_TYPE));
+    /**
+     * The mean over some dimensions, which vanish.
+     *
+     * @param dims at least one
+     * @throws IllegalArgumentException if {@code dims} is empty: {@link #mean()} averages over all
+     */
+    public Tensor mean(long... dims) {
+        Operands.dims("mean", dims);
+        return apply("mean", a -> a.mean(dims, false, Handles.NO_TYPE));
+    }
+
+    /** As {@link #mean(long...)}, but the dimensions stay with size 1. */
+    public Tensor meanKeepDim(long... dims) {
+        Operands.dims("meanKeepDim", dims);
+        return apply("meanKeepDim", a -> a.mean(dims, true, Handles.NO_TYPE));
     }
 
     /** The largest element of all. */
@@ -770,10 +780,21 @@ public final class Tensor implements AutoCloseable {
         return apply("min", a -> a.min());
     }
 
-    /** The largest elements along some dimensions. */
-    public Tensor amax(boolean keepDim, long... dims) {
-        Operands.present("amax", "dims", dims);
-        return apply("amax", a -> a.amax(dims, keepDim));
+    /**
+     * The largest elements along some dimensions, which vanish.
+     *
+     * @param dims at least one
+     * @throws IllegalArgumentException if {@code dims} is empty
+     */
+    public Tensor amax(long... dims) {
+        Operands.dims("amax", dims);
+        return apply("amax", a -> a.amax(dims, false));
+    }
+
+    /** As {@link #amax(long...)}, but the dimensions stay with size 1. */
+    public Tensor amaxKeepDim(long... dims) {
+        Operands.dims("amaxKeepDim", dims);
+        return apply("amaxKeepDim", a -> a.amax(dims, true));
     }
 
     /** The index (int64) of the largest element along one dimension, which vanishes. */
@@ -785,10 +806,21 @@ public final class Tensor implements AutoCloseable {
         });
     }
 
-    /** The unbiased variance over some dimensions. */
-    public Tensor var(boolean keepDim, long... dims) {
-        Operands.present("var", "dims", dims);
-        return apply("var", a -> a.var(dims, true, keepDim));
+    /**
+     * The unbiased variance over some dimensions, which vanish.
+     *
+     * @param dims at least one
+     * @throws IllegalArgumentException if {@code dims} is empty
+     */
+    public Tensor var(long... dims) {
+        Operands.dims("var", dims);
+        return apply("var", a -> a.var(dims, true, false));
+    }
+
+    /** As {@link #var(long...)}, but the dimensions stay with size 1. */
+    public Tensor varKeepDim(long... dims) {
+        Operands.dims("varKeepDim", dims);
+        return apply("varKeepDim", a -> a.var(dims, true, true));
     }
 
     /**
@@ -817,10 +849,21 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** log Σ eˣ over some dimensions, without overflow. */
-    public Tensor logsumexp(boolean keepDim, long... dims) {
-        Operands.present("logsumexp", "dims", dims);
-        return apply("logsumexp", a -> a.logsumexp(dims, keepDim));
+    /**
+     * log Σ eˣ over some dimensions, which vanish, without overflow.
+     *
+     * @param dims at least one
+     * @throws IllegalArgumentException if {@code dims} is empty
+     */
+    public Tensor logsumexp(long... dims) {
+        Operands.dims("logsumexp", dims);
+        return apply("logsumexp", a -> a.logsumexp(dims, false));
+    }
+
+    /** As {@link #logsumexp(long...)}, but the dimensions stay with size 1. */
+    public Tensor logsumexpKeepDim(long... dims) {
+        Operands.dims("logsumexpKeepDim", dims);
+        return apply("logsumexpKeepDim", a -> a.logsumexp(dims, true));
     }
 
     /** Running sums along one dimension. */

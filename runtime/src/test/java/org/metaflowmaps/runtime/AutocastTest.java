@@ -139,7 +139,7 @@ class AutocastTest {
             assertEquals(DType.FLOAT32, arena.get("weight").dtype());
             assertArrayEquals(before.toDoubleArray(), arena.values().toDoubleArray());
             assertEquals(DType.FLOAT32, arena.gradients().dtype());
-            double[] expected = x.sum(true, 0).expand(4, 6).toDoubleArray();
+            double[] expected = x.sumKeepDim(0).expand(4, 6).toDoubleArray();
             assertArrayEquals(expected, arena.view("weight", arena.gradients()).toDoubleArray(), 0.05);
             assertArrayEquals(
                     new double[] {5, 5, 5, 5},

@@ -66,7 +66,7 @@ class NativeLeakTest {
         y.add_(i * 0.1).mul_(2).add_(x).zero_();
         Tensor[] halves = y.chunk(2, 1);
         Tensor whole = Torch.cat(1, halves);
-        whole.sum(false, 1).max().item();
+        whole.sum(1).max().item();
         whole.argmax(1).close();
         whole.sort(0);
         Torch.layerNorm(whole, 1e-6);

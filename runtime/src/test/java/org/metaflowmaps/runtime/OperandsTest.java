@@ -93,6 +93,24 @@ class OperandsTest {
     }
 
     @Test
+    void reductionsNameTheirDimensions() {
+        long[] none = {};
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor x = Torch.zeros(2, 3);
+            illegalArgument("sum: dims is empty", () -> x.sum(none));
+            illegalArgument("sumKeepDim: dims is empty", x::sumKeepDim);
+            illegalArgument("mean: dims is empty", () -> x.mean(none));
+            illegalArgument("meanKeepDim: dims is empty", x::meanKeepDim);
+            illegalArgument("amax: dims is empty", x::amax);
+            illegalArgument("amaxKeepDim: dims is empty", x::amaxKeepDim);
+            illegalArgument("var: dims is empty", x::var);
+            illegalArgument("varKeepDim: dims is empty", x::varKeepDim);
+            illegalArgument("logsumexp: dims is empty", x::logsumexp);
+            illegalArgument("logsumexpKeepDim: dims is empty", x::logsumexpKeepDim);
+        }
+    }
+
+    @Test
     void layerNormBackwardTakesOneStatisticARow() {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(4)) {

@@ -152,19 +152,28 @@ class OperationsTest {
 
     private static void reductions() {
         say("sum", shape(), numbers(2.1), () -> a().sum());
-        say("sum", shape(2), numbers(-0.25, 2.35), () -> a().sum(false, 1));
-        say("sum", shape(1, 3), numbers(3.5, 0.5, -1.9), () -> a().sum(true, 0));
+        say("sum", shape(2), numbers(-0.25, 2.35), () -> a().sum(1));
+        say("sumKeepDim", shape(1, 3), numbers(3.5, 0.5, -1.9), () -> a().sumKeepDim(0));
+        say("sum", shape(), numbers(2.1), () -> a().sum(0, 1));
+        say("sumKeepDim", shape(1, 1), numbers(2.1), () -> a().sumKeepDim(0, -1));
         say("mean", shape(), numbers(2.1 / 6), () -> a().mean());
-        say("mean", shape(2, 1), numbers(-0.25 / 3, 2.35 / 3), () -> a().mean(true, -1));
+        say("mean", shape(2), numbers(-0.25 / 3, 2.35 / 3), () -> a().mean(-1));
+        say("meanKeepDim", shape(2, 1), numbers(-0.25 / 3, 2.35 / 3), () -> a().meanKeepDim(-1));
         say("max", shape(), numbers(3), () -> a().max());
         say("min", shape(), numbers(-2), () -> a().min());
-        say("amax", shape(3), numbers(3, 1.25, 0.1), () -> a().amax(false, 0));
+        say("amax", shape(3), numbers(3, 1.25, 0.1), () -> a().amax(0));
+        say("amaxKeepDim", shape(2, 1), numbers(1.25, 3), () -> a().amaxKeepDim(1));
         say("argmax", shape(2), numbers(1, 0), () -> a().argmax(1));
         say(
                 "var",
                 shape(2),
                 numbers(Reference.variance(rows(A, 3)[0]), Reference.variance(rows(A, 3)[1])),
-                () -> a().var(false, 1));
+                () -> a().var(1));
+        say(
+                "varKeepDim",
+                shape(2, 1),
+                numbers(Reference.variance(rows(A, 3)[0]), Reference.variance(rows(A, 3)[1])),
+                () -> a().varKeepDim(1));
         say("norm", shape(), numbers(Math.sqrt(dot(A, A))), () -> a().norm());
         say(
                 "logsumexp",
@@ -172,12 +181,19 @@ class OperationsTest {
                 Arrays.stream(rows(A, 3))
                         .mapToDouble(row -> Math.log(sum(map(row, Math::exp))))
                         .toArray(),
-                () -> a().logsumexp(false, 1));
+                () -> a().logsumexp(1));
+        say(
+                "logsumexpKeepDim",
+                shape(2, 1),
+                Arrays.stream(rows(A, 3))
+                        .mapToDouble(row -> Math.log(sum(map(row, Math::exp))))
+                        .toArray(),
+                () -> a().logsumexpKeepDim(1));
         say(
                 "logsumexp",
                 shape(),
                 numbers(1000 + Math.log(2)),
-                () -> Torch.of(numbers(1000, 1000)).logsumexp(false, 0));
+                () -> Torch.of(numbers(1000, 1000)).logsumexp(0));
         say("cumsum", LIKE_A, numbers(0.5, 1.75, -0.25, 3, 2.25, 2.35), () -> a().cumsum(1));
         say("softmax", LIKE_A, Reference.eachRow(A, 3, Reference::softmax), () -> a().softmax(1));
         say("logSoftmax", LIKE_A, map(Reference.eachRow(A, 3, Reference::softmax), Math::log), () -> a().logSoftmax(1));
@@ -236,7 +252,7 @@ class OperationsTest {
         say("detach", LIKE_A, A, () -> a().detach());
         say("clone", LIKE_A, A, () -> a().clone());
         say("requiresGrad_", LIKE_A, A, () -> a().requiresGrad_(true));
-        say("wrap", LIKE_A, A, () -> Tensor.wrap(a().unwrap()));
+        say("wrap", LIKE_A, A, () -> JavaCpp.wrap(JavaCpp.unwrap(a())));
         say("retain", LIKE_A, A, () -> keepAgain(a().retain()));
     }
 
@@ -427,7 +443,7 @@ class OperationsTest {
         Set<Class<?>> results =
                 Set.of(Tensor.class, Tensor[].class, Tensor.Sorted.class, Torch.Normalised.class, Torch.Eigen.class);
         Set<String> named = CASES.stream().map(Case::name).collect(Collectors.toCollection(TreeSet::new));
-        Set<String> existing = Stream.of(Tensor.class, Torch.class)
+        Set<String> existing = Stream.of(Tensor.class, Torch.class, JavaCpp.class)
                 .flatMap(type -> Arrays.stream(type.getDeclaredMethods()))
                 .filter(method -> Modifier.isPublic(method.getModifiers()) && !method.isSynthetic())
                 .filter(method -> results.contains(method.getReturnType()))

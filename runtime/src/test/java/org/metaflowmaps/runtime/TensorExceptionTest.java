@@ -34,7 +34,7 @@ class TensorExceptionTest {
                     new Failure(List.of("view failed on float32[2, 3]: ", "shape '[5]' is invalid"), () -> x.view(5)));
             failures.add(new Failure(List.of("mul_ failed on int64[4]: ", "can't be cast"), () -> y.mul_(0.5)));
             failures.add(new Failure(
-                    List.of("sum failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sum(false, 2)));
+                    List.of("sum failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sum(2)));
             failures.add(new Failure(List.of("chunk failed on float32[2, 3]: ", "chunk"), () -> x.chunk(0, 0)));
             failures.add(
                     new Failure(List.of("sort failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sort(7)));
@@ -103,7 +103,7 @@ class TensorExceptionTest {
             refused(NullPointerException.class, "cat: tensor 1 of the 2 operands is null", () -> Torch.cat(0, x, null));
             refused(NullPointerException.class, "siluBackward: gradient is null", () -> Torch.siluBackward(null, x));
             refused(NullPointerException.class, "reshape: shape is null", () -> x.reshape((long[]) null));
-            refused(NullPointerException.class, "sum: dims is null", () -> x.sum(false, (long[]) null));
+            refused(NullPointerException.class, "sum: dims is null", () -> x.sum((long[]) null));
             refused(
                     NullPointerException.class,
                     "categorical: the first operand is null",

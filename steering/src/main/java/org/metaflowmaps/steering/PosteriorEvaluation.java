@@ -61,10 +61,10 @@ public record PosteriorEvaluation(
                 Tensor clean = items.narrow(0, from, count);
                 Context context = noised(clean, condition.slice(from, count), time, random);
                 Tensor drawn = sampler.sample(random, context, draws).samples();
-                sums[0] += squares(drawn.mean(false, 1).sub(clean));
+                sums[0] += squares(drawn.mean(1).sub(clean));
                 sums[1] += squares(context.state().div(time).sub(clean));
                 sums[2] += squares(references.narrow(0, from, count).sub(clean));
-                sums[3] += drawn.var(false, 1).sum().item();
+                sums[3] += drawn.var(1).sum().item();
             }
         }
         double elements = items.numel();

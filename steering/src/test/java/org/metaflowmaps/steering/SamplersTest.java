@@ -104,8 +104,8 @@ final class SamplersTest {
         Tensor drawn =
                 new PosteriorSampler(map, 2).sample(random, context, draws).samples();
         assertEquals(Shape.of(TIMES.length, draws, 2), drawn.shape());
-        double[] means = drawn.mean(false, 1).toDoubleArray();
-        double[] variances = drawn.var(false, 1).toDoubleArray();
+        double[] means = drawn.mean(1).toDoubleArray();
+        double[] variances = drawn.var(1).toDoubleArray();
         float[] states = context.state().toFloatArray();
         for (int i = 0; i < means.length; i++) {
             double deviation = posteriorDeviation(i % 2, TIMES[i / 2]);
@@ -270,8 +270,8 @@ final class SamplersTest {
                         Noise.of(random, map, MANY),
                         Condition.labelled(Torch.zeros(MANY).to(DType.INT64)))
                 .samples();
-        double[] means = samples.mean(false, 0).toDoubleArray();
-        double[] variances = samples.var(false, 0).toDoubleArray();
+        double[] means = samples.mean(0).toDoubleArray();
+        double[] variances = samples.var(0).toDoubleArray();
         for (int i = 0; i < 2; i++) {
             assertEquals(MEAN[i], means[i], SIGMAS * DEVIATION[i] / Math.sqrt(MANY), "mean " + i);
             assertEquals(

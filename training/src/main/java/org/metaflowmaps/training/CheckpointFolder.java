@@ -147,7 +147,8 @@ public final class CheckpointFolder {
         for (Path file : candidates()) {
             try {
                 // A file of a step was written sealed; the newest may be of an older version, which knew no seals.
-                SafetensorsFile open = Networks.open(file, steps.contains(file));
+                SafetensorsFile open =
+                        steps.contains(file) ? Networks.openSealed(file) : Networks.openVerified(file);
                 reasons.forEach(
                         reason -> LOG.warn("warning: a checkpoint is damaged, continuing from {}: {}", file, reason));
                 return new Valid(file, open);

@@ -52,7 +52,7 @@ record Teacher(
             case MIXTURE -> {
                 GaussianMixture mixture = GaussianMixture.isotropic(
                         config.data().means(), config.data().variance(), device);
-                yield new Teacher(new Glass(mixture.drift(false)), null, mixture);
+                yield new Teacher(new Glass(mixture.uncheckedDrift()), null, mixture);
             }
             case NETWORK -> {
                 Path file = Path.of(Objects.requireNonNull(teacher.file()));

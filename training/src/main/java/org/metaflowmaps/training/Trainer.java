@@ -103,20 +103,31 @@ public final class Trainer<D> implements AutoCloseable {
 
     /**
      * Takes one optimiser step, or skips it if its loss or gradient is not finite or too large: parameters, moments and average then
-     * stay as they are, while data and noise move on. Nothing is read back to the host unless {@code read} says so.
-     *
-     * @param read true to read the results back
-     * @return the results, or null if they were not read
-     * @throws TrainingException if results are read and too many steps in a row were skipped; this step then does not count as taken
+     * stay as they are, while data and noise move on. Nothing is read back to the host.
      */
-    public @Nullable Report step(boolean read) {
+    public void takeStep() {
         try (TensorScope scope = TensorScope.open()) {
-            StepRunner.Result result = runner.step(step);
-            Report report = read ? report(result) : null;
-            replaced = replacedBefore + data.replaced();
-            step++;
+            runner.step(step);
+            countStep();
+        }
+    }
+
+    /**
+     * As {@link #takeStep}, and reads the results back to the host.
+     *
+     * @throws TrainingException if too many steps in a row were skipped; this step then does not count as taken
+     */
+    public Report takeStepAndRead() {
+        try (TensorScope scope = TensorScope.open()) {
+            Report report = report(runner.step(step));
+            countStep();
             return report;
         }
+    }
+
+    private void countStep() {
+        replaced = replacedBefore + data.replaced();
+        step++;
     }
 
     private Report report(StepRunner.Result result) {
@@ -239,7 +250,11 @@ public final class Trainer<D> implements AutoCloseable {
     /** A step; where its data cannot be read, a checkpoint comes first, as the run is over. */
     private @Nullable Report stepOrSave(boolean read) throws IOException {
         try {
-            return step(read);
+            if (read) {
+                return takeStepAndRead();
+            }
+            takeStep();
+            return null;
         } catch (UncheckedIOException | OutOfMemoryError e) {
             saveBeforeEnd();
             if (e instanceof OutOfMemoryError) {

@@ -217,9 +217,14 @@ public final class TrainingRun implements AutoCloseable {
         return trainer.step();
     }
 
-    /** Takes one step: see {@link Trainer#step(boolean)}. */
-    public Trainer.@Nullable Report step(boolean read) {
-        return trainer.step(read);
+    /** Takes one step: see {@link Trainer#takeStep}. */
+    void takeStep() {
+        trainer.takeStep();
+    }
+
+    /** Takes one step and reads its results: see {@link Trainer#takeStepAndRead}. */
+    Trainer.Report takeStepAndRead() {
+        return trainer.takeStepAndRead();
     }
 
     /** Writes a checkpoint, unless a weight is not finite. */

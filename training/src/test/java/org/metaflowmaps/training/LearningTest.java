@@ -44,7 +44,7 @@ final class LearningTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             for (int i = 0; i < STEPS; i++) {
-                Trainer.Report report = trainer.step(true);
+                Trainer.Report report = trainer.takeStepAndRead();
                 assertNotNull(report);
                 if (i == 0) {
                     first = report.error("diagonal");

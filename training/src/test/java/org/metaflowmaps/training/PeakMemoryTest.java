@@ -99,8 +99,8 @@ final class PeakMemoryTest {
         LabelledImages images = new LabelledImages(pixels, 1, SIZE, SIZE, new byte[BATCH], List.of("a", "b", "c"));
         try (TrainingData data = new Loader(new ImageData(images), 1, Reading.of(0), Device.CPU);
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
-            trainer.step(false);
-            return PeakMemory.least(() -> trainer.step(false)) / TOKENS;
+            trainer.takeStep();
+            return PeakMemory.least(() -> trainer.takeStep()) / TOKENS;
         }
     }
 

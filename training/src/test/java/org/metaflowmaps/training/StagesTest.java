@@ -10,7 +10,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -87,7 +86,7 @@ final class StagesTest {
             assertArrayEquals(flow, output(trainer.map(), 3));
             assertArrayEquals(flow, output(trainer.averaged(), 3));
             // The teacher is another network by now, so there is something to learn.
-            assertTrue(Objects.requireNonNull(trainer.step(true)).error("diagonal") > 0);
+            assertTrue(trainer.takeStepAndRead().error("diagonal") > 0);
         }
         assertEquals(before, NativeMemory.liveTensors());
     }
@@ -109,7 +108,7 @@ final class StagesTest {
             try (TrainingData data = runs.data();
                     TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
                 for (int i = 0; i < 3; i++) {
-                    Trainer.Report report = Objects.requireNonNull(trainer.step(true));
+                    Trainer.Report report = trainer.takeStepAndRead();
                     assertTrue(Double.isFinite(report.error("diagonal")));
                     assertEquals(kind == LossConfig.ConsistencyKind.NONE, Double.isNaN(report.error("consistency")));
                 }
@@ -134,7 +133,7 @@ final class StagesTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             for (int i = 0; i < runs.steps; i++) {
-                double diagonal = Objects.requireNonNull(trainer.step(true)).error("diagonal");
+                double diagonal = trainer.takeStepAndRead().error("diagonal");
                 first = i == 0 ? diagonal : first;
                 last += i >= runs.steps - 50 ? diagonal / 50 : 0;
             }

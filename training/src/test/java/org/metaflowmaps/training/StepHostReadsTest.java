@@ -25,10 +25,10 @@ final class StepHostReadsTest {
     private long reads(Runs runs) throws IOException {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
-            trainer.step(false);
+            trainer.takeStep();
             long before = HostReads.count();
-            trainer.step(false);
-            trainer.step(false);
+            trainer.takeStep();
+            trainer.takeStep();
             return HostReads.count() - before;
         }
     }
@@ -78,7 +78,7 @@ final class StepHostReadsTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             long before = HostReads.count();
-            trainer.step(true);
+            trainer.takeStepAndRead();
             assertTrue(HostReads.count() > before);
         }
     }

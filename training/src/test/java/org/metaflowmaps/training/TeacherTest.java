@@ -101,7 +101,7 @@ final class TeacherTest {
                 TrainingRun trainer = new TrainingRun(runs.config(), data, given, Device.CPU, folder.resolve("run"))) {
             trainer.initialise();
             assertTrue(
-                    Double.isFinite(Objects.requireNonNull(trainer.step(true)).error("consistency")));
+                    Double.isFinite(trainer.takeStepAndRead().error("consistency")));
         }
     }
 
@@ -266,7 +266,7 @@ final class TeacherTest {
                     TrainingRun trainer =
                             new TrainingRun(runs.config(), data, new Glass(tilted.drift()), Device.CPU, folder)) {
                 for (int i = 0; i < runs.steps; i++) {
-                    double diagonal = Objects.requireNonNull(trainer.step(true)).error("diagonal");
+                    double diagonal = trainer.takeStepAndRead().error("diagonal");
                     first = i == 0 ? diagonal : first;
                     last += i >= runs.steps - 50 ? diagonal / 50 : 0;
                 }
@@ -292,7 +292,7 @@ final class TeacherTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, watching, Device.CPU, folder)) {
             trainers.add(trainer);
-            trainer.step(true);
+            trainer.takeStepAndRead();
         }
         assertEquals(2, norms.size());
         assertEquals(0, norms.getFirst());

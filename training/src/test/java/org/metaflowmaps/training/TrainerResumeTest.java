@@ -75,7 +75,11 @@ final class TrainerResumeTest {
             try (TrainingData data = runs.data();
                     TrainingRun trainer = new TrainingRun(config, data, Device.CPU, run)) {
                 for (int i = 0; i < stopped; i++) {
-                    trainer.step(i % 2 == 0);
+                    if (i % 2 == 0) {
+                        trainer.takeStepAndRead();
+                    } else {
+                        trainer.takeStep();
+                    }
                 }
                 trainer.save();
             }
@@ -105,7 +109,7 @@ final class TrainerResumeTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, run)) {
             for (int i = 0; i < 5; i++) {
-                trainer.step(false);
+                trainer.takeStep();
             }
             trainer.save();
             Path newest = run.resolve(CheckpointFolder.CHECKPOINT);

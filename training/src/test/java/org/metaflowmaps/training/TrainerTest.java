@@ -93,7 +93,7 @@ final class TrainerTest {
                 TensorScope scope = TensorScope.open()) {
             expected = new double[(int) trainer.map().parameters().gradients().numel()];
             for (int pass = 0; pass < 2; pass++) {
-                Trainer.Report report = trainer.step(true);
+                Trainer.Report report = trainer.takeStepAndRead();
                 assertNotNull(report);
                 loss += report.error("diagonal") / 2;
                 double[] gradients = trainer.map().parameters().gradients().toDoubleArray();
@@ -106,7 +106,7 @@ final class TrainerTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open()) {
-            Trainer.Report report = trainer.step(true);
+            Trainer.Report report = trainer.takeStepAndRead();
             assertNotNull(report);
             assertEquals(loss, report.error("diagonal"), 1e-5 * loss);
             double[] gradients = trainer.map().parameters().gradients().toDoubleArray();
@@ -122,7 +122,11 @@ final class TrainerTest {
         for (int i = 0; i < 2; i++) {
             try (TrainingData data = runs.data();
                     TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
-                trainer.step(i == 0);
+                if (i == 0) {
+                    trainer.takeStepAndRead();
+                } else {
+                    trainer.takeStep();
+                }
                 after[i] = weights(trainer);
             }
         }
@@ -136,7 +140,7 @@ final class TrainerTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder);
                 TensorScope scope = TensorScope.open()) {
-            Trainer.Report report = trainer.step(true);
+            Trainer.Report report = trainer.takeStepAndRead();
             assertNotNull(report);
             assertTrue(report.gradientNorm() > 0.1);
             assertEquals(1e-3, trainer.map().parameters().gradients().norm().item(), 1e-6);
@@ -194,7 +198,7 @@ final class TrainerTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             for (int i = 0; i < 6; i++) {
-                Trainer.Report report = trainer.step(true);
+                Trainer.Report report = trainer.takeStepAndRead();
                 assertNotNull(report);
                 assertTrue(
                         i < 3 || report.learningRate() == (decay == 0 ? runs.learningRate : 0),
@@ -265,7 +269,7 @@ final class TrainerTest {
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             float[] before = weights(trainer);
             assertRefused(
-                    TrainingException.class, () -> trainer.step(true), "step 0:", "diagonal NaN", "check the data");
+                    TrainingException.class, () -> trainer.takeStepAndRead(), "step 0:", "diagonal NaN", "check the data");
             assertArrayEquals(before, weights(trainer));
             assertEquals(0, trainer.step());
         }
@@ -293,14 +297,14 @@ final class TrainerTest {
         List<float[]> before;
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
-            trainer.step(false);
+            trainer.takeStep();
             before = state(trainer);
         }
         try (TrainingData data = spoiled();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
             for (int skipped = 1; skipped <= 2; skipped++) {
-                Trainer.Report report = trainer.step(true);
+                Trainer.Report report = trainer.takeStepAndRead();
                 assertNotNull(report);
                 assertEquals(skipped, report.skipped());
                 assertTrue(Double.isNaN(report.gradientNorm()), report.toString());
@@ -315,13 +319,13 @@ final class TrainerTest {
         try (TrainingData data = spoiled();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
-            assertRefused(TrainingException.class, () -> trainer.step(true), "step 3:", "3 steps in a row");
+            assertRefused(TrainingException.class, () -> trainer.takeStepAndRead(), "step 3:", "3 steps in a row");
         }
         // With good data it goes on, and the optimiser has counted its updates only.
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
-            Trainer.Report report = trainer.step(true);
+            Trainer.Report report = trainer.takeStepAndRead();
             assertNotNull(report);
             assertEquals(2, report.skipped());
             state(trainer);
@@ -344,7 +348,7 @@ final class TrainerTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             for (int i = 0; i < norms.length; i++) {
-                Trainer.Report report = trainer.step(true);
+                Trainer.Report report = trainer.takeStepAndRead();
                 assertNotNull(report);
                 norms[i] = report.gradientNorm();
             }
@@ -357,7 +361,7 @@ final class TrainerTest {
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             long skipped = 0;
             for (double norm : norms) {
-                Trainer.Report report = trainer.step(true);
+                Trainer.Report report = trainer.takeStepAndRead();
                 assertNotNull(report);
                 assertEquals(norm, report.gradientNorm(), 1e-6 * norm);
                 skipped += norm > runs.skipAbove ? 1 : 0;
@@ -378,10 +382,10 @@ final class TrainerTest {
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             float[] before = weights(trainer);
             for (int i = 0; i < 4; i++) {
-                trainer.step(false);
+                trainer.takeStep();
             }
             assertEquals(4, trainer.step());
-            assertRefused(TrainingException.class, () -> trainer.step(true), "step 4:", "5 steps in a row");
+            assertRefused(TrainingException.class, () -> trainer.takeStepAndRead(), "step 4:", "5 steps in a row");
             assertArrayEquals(before, weights(trainer));
         }
     }
@@ -416,7 +420,7 @@ final class TrainerTest {
         List<Path> files = files();
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
-            trainer.step(true);
+            trainer.takeStepAndRead();
             Thread.currentThread().interrupt();
             try {
                 assertRefused(
@@ -475,11 +479,15 @@ final class TrainerTest {
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
-            trainer.step(true);
+            trainer.takeStepAndRead();
             long between = NativeMemory.liveTensors();
             long betweenBytes = NativeMemory.liveBytes();
             for (int i = 0; i < 300; i++) {
-                trainer.step(i % 3 == 0);
+                if (i % 3 == 0) {
+                    trainer.takeStepAndRead();
+                } else {
+                    trainer.takeStep();
+                }
                 assertEquals(between, NativeMemory.liveTensors(), "tensors after step " + i);
                 assertEquals(betweenBytes, NativeMemory.liveBytes(), "bytes after step " + i);
             }

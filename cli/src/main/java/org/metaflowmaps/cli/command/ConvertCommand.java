@@ -11,6 +11,8 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.PrefixOption;
 import org.metaflowmaps.models.checkpoint.CheckpointConversion;
+import org.metaflowmaps.models.checkpoint.CheckpointConversion.Fitting;
+import org.metaflowmaps.models.checkpoint.CheckpointConversion.Overflow;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.file.TensorFile;
@@ -93,7 +95,13 @@ public final class ConvertCommand implements Callable<Integer> {
             CheckpointConversion.Result result;
             try {
                 result = CheckpointConversion.convert(
-                        open, layout, out, before, type == null ? null : type.type, lenient, infinite);
+                        open,
+                        layout,
+                        out,
+                        before,
+                        type == null ? null : type.type,
+                        lenient ? Fitting.LENIENT : Fitting.WHOLE,
+                        infinite ? Overflow.INFINITY : Overflow.REFUSE);
             } catch (IllegalArgumentException e) {
                 throw new IOException(in + ": " + advised(String.valueOf(e.getMessage())), e);
             } catch (IOException e) {

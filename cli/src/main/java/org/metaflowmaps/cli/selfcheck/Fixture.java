@@ -75,7 +75,7 @@ final class Fixture implements AutoCloseable {
             NetworkFile.check(config, file, path, layout);
             network = FlowMapTransformer.zeros(config, device, type);
             networks.put(name, network);
-            NetworkFile.load(network, file, layout, false);
+            NetworkFile.load(network, file, layout);
         }
         return network;
     }

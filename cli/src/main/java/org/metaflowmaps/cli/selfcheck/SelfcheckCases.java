@@ -269,14 +269,14 @@ final class SelfcheckCases {
             Tensor velocity = regression.prediction().to(DType.FLOAT64);
             Tensor residual = velocity.sub(regression.target().to(DType.FLOAT64));
             long items = velocity.size(0);
-            Tensor error = residual.square().reshape(items, -1).sum(false, 1);
+            Tensor error = residual.square().reshape(items, -1).sum(1);
             Tensor weight = switch (weighting) {
                 case Weighting.Adaptive adaptive -> error.add(adaptive.c()).pow(-adaptive.p());
                 case Weighting.LogVariance lv ->
                     error.mul((double) items / velocity.numel()).add(1).reciprocal();
                 default -> Torch.onesLike(error);
             };
-            Tensor sizes = velocity.square().reshape(items, -1).sum(false, 1).sqrt();
+            Tensor sizes = velocity.square().reshape(items, -1).sum(1).sqrt();
             return scope.keep(
                     sizes.mul(weight).norm().div(error.sqrt().mul(weight).norm()));
         }

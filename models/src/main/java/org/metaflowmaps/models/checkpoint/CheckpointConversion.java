@@ -20,6 +20,22 @@ public final class CheckpointConversion {
 
     private CheckpointConversion() {}
 
+    /** What {@link #convert} does with a network that is not whole. */
+    public enum Fitting {
+        /** Refuses it, and one whose kind is not known. */
+        WHOLE,
+        /** Copies what is there. */
+        LENIENT
+    }
+
+    /** What {@link #convert} does with a finite value that is too large for the new type. */
+    public enum Overflow {
+        /** Refuses the file. */
+        REFUSE,
+        /** Writes an infinity. */
+        INFINITY
+    }
+
     /**
      * What was copied.
      *
@@ -61,11 +77,11 @@ public final class CheckpointConversion {
      * @param to replaced if it exists
      * @param prefix before every name in the new file
      * @param type of all tensors of floating-point numbers; null for the one that each has
-     * @param lenient true to copy a network that is not whole, and one whose kind is not known
-     * @param infinite true to write infinities where a finite value is too large for the type
-     * @throws IOException if not lenient and the network is not whole, or if a file cannot be read or written
+     * @param fitting what to do with a network that is not whole
+     * @param overflow what to do with a value that is too large for the type
+     * @throws IOException if the network must be whole and is not, or if a file cannot be read or written
      * @throws IllegalArgumentException if the new file's name says no format, the type is not one of floating-point numbers, or it
-     *     has no finite number for a value and {@code infinite} is false; no file is written then
+     *     has no finite number for a value and must have; no file is written then
      */
     public static Result convert(
             TensorFile from,
@@ -73,8 +89,8 @@ public final class CheckpointConversion {
             Path to,
             String prefix,
             @Nullable DType type,
-            boolean lenient,
-            boolean infinite)
+            Fitting fitting,
+            Overflow overflow)
             throws IOException {
         if (type != null && !type.isFloatingPoint()) {
             throw new IllegalArgumentException(
@@ -84,12 +100,12 @@ public final class CheckpointConversion {
         try {
             fit = fit(from, layout);
         } catch (IOException e) {
-            if (!lenient) {
+            if (fitting == Fitting.WHOLE) {
                 throw e;
             }
             fit = new Fit(List.of(), List.of(), List.of());
         }
-        if (!lenient && !fit.isExact()) {
+        if (fitting == Fitting.WHOLE && !fit.isExact()) {
             throw new IOException("the " + layout.family() + " network is not whole in " + fit.places() + " places: "
                     + fit + ". Copy it as it is by a lenient conversion");
         }
@@ -109,7 +125,7 @@ public final class CheckpointConversion {
                     prefix + name.getKey(),
                     wanted,
                     entry.shape(),
-                    () -> typed(from.view(entry.name()), wanted, infinite ? null : entry.name()));
+                    () -> typed(from.view(entry.name()), wanted, overflow == Overflow.INFINITY ? null : entry.name()));
             tensors.add(tensor);
             bytes += tensor.byteSize();
         }

@@ -167,9 +167,10 @@ public record InferredConfig(
      * where the depth is, guidance scales, and the switch that closes the context at t = 0.
      *
      * @param like whose settings fill the gaps
+     * @param zeroData which way the clock runs
      * @throws IllegalArgumentException if they do not fit, or if no scales are known for the rows of the guidance table
      */
-    public TransformerConfig config(TransformerConfig like, boolean zeroData) {
+    TransformerConfig config(TransformerConfig like, boolean zeroData) {
         boolean fixed = qkNorm || hiddenSize != like.hiddenSize();
         int heads = fixed ? numHeads.orElse(like.numHeads()) : like.numHeads();
         int stage = depth == like.depth() ? like.encoderDepth() : encoderDepth().orElse(like.encoderDepth());

@@ -52,7 +52,7 @@ public final class NetworkFile {
             throw new IOException(e.getMessage(), e);
         }
         try {
-            load(map, file, layout, false);
+            load(map, file, layout);
             return map;
         } catch (IOException | RuntimeException | Error e) {
             map.close();
@@ -139,30 +139,55 @@ public final class NetworkFile {
      * @throws IOException if names or shapes do not fit; the network is then unchanged
      */
     public static void load(MetaFlowMap map, TensorFile file, String prefix) throws IOException {
-        load(map, file, CheckpointLayout.at(file, prefix), false);
+        load(map, file, CheckpointLayout.at(file, prefix));
     }
 
     /**
      * Fills a network's parameters and buffers from a file of any layout, converting to their type.
      *
-     * @param map keeps what the file does not have
+     * @param map every parameter must be in the file, in its shape; every tensor of the network in the file must be used
      * @param file stays the caller's
      * @param layout where in the file the network is
-     * @param lenient true to load what fits, false to refuse a file that does not fit in every place
-     * @return what did not fit
-     * @throws IOException if not lenient and names or shapes do not fit, or if nothing fits; the network is then unchanged
+     * @throws IOException if names or shapes do not fit; the network is then unchanged
      */
-    public static Fit load(MetaFlowMap map, TensorFile file, CheckpointLayout layout, boolean lenient)
-            throws IOException {
-        Map<String, Tensor> wanted = new LinkedHashMap<>(map.parameters().parameters());
-        wanted.putAll(map.buffers());
-        Map<String, Shape> shapes = new LinkedHashMap<>();
-        wanted.forEach((name, tensor) -> shapes.put(name, tensor.shape()));
-        Fit fit = Fit.of(file, layout, shapes);
-        boolean nothing = fit.missing().size() + fit.misshapen().size() == wanted.size();
-        if (!lenient || nothing) {
+    public static void load(MetaFlowMap map, TensorFile file, CheckpointLayout layout) throws IOException {
+        Map<String, Tensor> wanted = wanted(map);
+        requireExact(fit(wanted, file, layout));
+        copy(wanted, file, layout);
+    }
+
+    /**
+     * Fills those of a network's parameters and buffers that a file has in their shape, converting to their type; the others stay as
+     * they are.
+     *
+     * @param file stays the caller's
+     * @param layout where in the file the network is
+     * @return what did not fit
+     * @throws IOException if nothing fits; the network is then unchanged
+     */
+    public static Fit loadMatching(MetaFlowMap map, TensorFile file, CheckpointLayout layout) throws IOException {
+        Map<String, Tensor> wanted = wanted(map);
+        Fit fit = fit(wanted, file, layout);
+        if (fit.missing().size() + fit.misshapen().size() == wanted.size()) {
             requireExact(fit);
         }
+        copy(wanted, file, layout);
+        return fit;
+    }
+
+    private static Map<String, Tensor> wanted(MetaFlowMap map) {
+        Map<String, Tensor> wanted = new LinkedHashMap<>(map.parameters().parameters());
+        wanted.putAll(map.buffers());
+        return wanted;
+    }
+
+    private static Fit fit(Map<String, Tensor> wanted, TensorFile file, CheckpointLayout layout) throws IOException {
+        Map<String, Shape> shapes = new LinkedHashMap<>();
+        wanted.forEach((name, tensor) -> shapes.put(name, tensor.shape()));
+        return Fit.of(file, layout, shapes);
+    }
+
+    private static void copy(Map<String, Tensor> wanted, TensorFile file, CheckpointLayout layout) throws IOException {
         Map<String, String> names = layout.names(file);
         try (Autograd.Mode off = Autograd.noGrad()) {
             for (Map.Entry<String, Tensor> entry : wanted.entrySet()) {
@@ -170,7 +195,7 @@ public final class NetworkFile {
                 if (name == null
                         || !Objects.requireNonNull(file.entries().get(name))
                                 .shape()
-                                .equals(shapes.get(entry.getKey()))) {
+                                .equals(entry.getValue().shape())) {
                     continue;
                 }
                 try (TensorScope scope = TensorScope.open()) {
@@ -178,7 +203,6 @@ public final class NetworkFile {
                 }
             }
         }
-        return fit;
     }
 
     /**

@@ -3,6 +3,7 @@ package org.metaflowmaps.models.checkpoint;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -249,17 +250,30 @@ public final class Networks {
     }
 
     /**
-     * Opens a checkpoint and finds it to be what was written.
+     * Opens a checkpoint that was written with a seal, and verifies it.
      *
-     * @param sealed false to take one without a seal too, if it is of a version that wrote none
+     * @return owned by the caller
+     * @throws IOException if the file is missing or damaged, or has no seal
+     */
+    public static SafetensorsFile openSealed(Path file) throws IOException {
+        return verified(file, open -> true);
+    }
+
+    /**
+     * Opens a checkpoint, and verifies it unless it is of a version that wrote no seals.
+     *
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged
      */
-    public static SafetensorsFile open(Path file, boolean sealed) throws IOException {
+    public static SafetensorsFile openVerified(Path file) throws IOException {
+        // The run's settings came together with seals: damage to the seal's name does not make it an old file.
+        return verified(file, open -> open.isSealed() || open.metadata().containsKey(RUN));
+    }
+
+    private static SafetensorsFile verified(Path file, Predicate<SafetensorsFile> sealed) throws IOException {
         SafetensorsFile open = SafetensorsFile.open(file);
         try {
-            // The run's settings came together with seals: damage to the seal's name does not make it an old file.
-            if (sealed || open.isSealed() || open.metadata().containsKey(RUN)) {
+            if (sealed.test(open)) {
                 open.verify();
             }
             return open;
@@ -276,7 +290,7 @@ public final class Networks {
             return open;
         }
         open.close();
-        return open(file, false);
+        return openVerified(file);
     }
 
     /** True of a file that this library wrote. */

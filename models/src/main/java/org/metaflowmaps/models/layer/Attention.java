@@ -17,14 +17,24 @@ final class Attention {
     private final @Nullable Tensor keyGain;
     private final @Nullable Tensor contextKeyGain;
 
-    Attention(int heads, boolean joint, Weights weights) {
+    private Attention(int heads, @Nullable Linear contextKv, Weights weights) {
         this.heads = heads;
         this.qkv = weights.linear("qkv");
-        this.contextKv = joint ? weights.linear("kv_cond") : null;
+        this.contextKv = contextKv;
         this.projection = weights.linear("proj");
         this.queryGain = orNull(weights.find("q_norm.scale"));
         this.keyGain = orNull(weights.find("k_norm.scale"));
         this.contextKeyGain = orNull(weights.find("k_cond_norm.scale"));
+    }
+
+    /** Attention of tokens to each other. */
+    static Attention of(int heads, Weights weights) {
+        return new Attention(heads, null, weights);
+    }
+
+    /** Attention of tokens to each other and to those of a context. */
+    static Attention joint(int heads, Weights weights) {
+        return new Attention(heads, weights.linear("kv_cond"), weights);
     }
 
     private static @Nullable Tensor orNull(Optional<Tensor> gain) {

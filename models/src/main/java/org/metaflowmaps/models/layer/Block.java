@@ -15,21 +15,35 @@ public final class Block {
     private final Linear first;
     private final Linear second;
 
-    /**
-     * A block.
-     *
-     * @param heads of its attention
-     * @param patch edge of the context's patches, under joint attention
-     * @param joint true if tokens also attend to the context's
-     * @param weights the block's own
-     */
-    public Block(int heads, int patch, boolean joint, Weights weights) {
+    private Block(int heads, @Nullable PatchEmbedding contextPatches, Attention attention, Weights weights) {
         this.heads = heads;
         this.modulation = weights.linear("adaLN_modulation.1");
-        this.contextPatches = joint ? new PatchEmbedding(patch, weights.in("x_cond_embedder")) : null;
-        this.attention = new Attention(heads, joint, weights.in(joint ? "joint_attn" : "attn"));
+        this.contextPatches = contextPatches;
+        this.attention = attention;
         this.first = weights.linear("mlp.fc1");
         this.second = weights.linear("mlp.fc2");
+    }
+
+    /**
+     * A block whose tokens attend to each other.
+     *
+     * @param heads of its attention
+     * @param weights the block's own
+     */
+    public static Block of(int heads, Weights weights) {
+        return new Block(heads, null, Attention.of(heads, weights.in("attn")), weights);
+    }
+
+    /**
+     * A block whose tokens also attend to the context's.
+     *
+     * @param heads of its attention
+     * @param patch edge of the context's patches
+     * @param weights the block's own
+     */
+    public static Block joint(int heads, int patch, Weights weights) {
+        PatchEmbedding patches = new PatchEmbedding(patch, weights.in("x_cond_embedder"));
+        return new Block(heads, patches, Attention.joint(heads, weights.in("joint_attn")), weights);
     }
 
     /**

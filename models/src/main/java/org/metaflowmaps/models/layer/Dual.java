@@ -294,13 +294,13 @@ public final class Dual {
     /** this / √(mean(this²) + eps) · gain over the last dimension, computed in float32 at least, in this value's type. */
     public Dual rmsNorm(Tensor gain, double eps) {
         Tensor value = wide(primal);
-        Tensor inverse = value.square().mean(true, -1).add(eps).rsqrt();
+        Tensor inverse = value.square().meanKeepDim(-1).add(eps).rsqrt();
         Tensor unit = value.mul(inverse);
         return result(
                 narrowed(unit.mul(gain), primal),
                 () -> {
                     Tensor direction = wide(tangentOrZero());
-                    Tensor radial = unit.mul(direction).mean(true, -1);
+                    Tensor radial = unit.mul(direction).meanKeepDim(-1);
                     return direction.sub(unit.mul(radial)).mul(inverse).mul(gain);
                 },
                 this);

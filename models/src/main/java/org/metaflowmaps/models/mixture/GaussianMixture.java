@@ -218,7 +218,7 @@ public final class GaussianMixture implements AutoCloseable {
         try (TensorScope scope = TensorScope.open()) {
             Tensor constant = observe(time, state, Condition.none())
                     .logEvidence()
-                    .logsumexp(false, 1)
+                    .logsumexp(1)
                     .sub(0.5 * dimension() * Math.log(2 * Math.PI));
             return scope.keep(constant.to(state.dtype()));
         }
@@ -238,18 +238,23 @@ public final class GaussianMixture implements AutoCloseable {
 
     /** b_t(x) = E[I_1 - I_0 | I_t = x], of the component that a label names. Amortised guidance counts as 1 whatever is given. */
     public Drift drift() {
-        return drift(true);
+        return driftFrom(this::observe);
     }
 
-    /**
-     * {@link #drift()}, with or without its checks.
-     *
-     * @param checked false to leave out the checks of shapes and labels, which read labels back: for values that are known to be right
-     */
-    public Drift drift(boolean checked) {
+    /** {@link #drift()} without the checks of shapes and labels, which read labels back: for values that are known to be right. */
+    public Drift uncheckedDrift() {
+        return driftFrom(this::observeUnchecked);
+    }
+
+    /** How a state is looked at. */
+    private interface Observing {
+        Observation of(Tensor time, Tensor state, Condition condition);
+    }
+
+    private Drift driftFrom(Observing observing) {
         return (time, state, condition) -> {
             try (TensorScope scope = TensorScope.open()) {
-                Observation seen = checked ? observe(time, state, condition) : observeUnchecked(time, state, condition);
+                Observation seen = observing.of(time, state, condition);
                 Tensor rate = seen.time().mul(variances).sub(seen.rest()).div(seen.variance());
                 return scope.keep(
                         average(seen.responsibilities(), rate.mul(seen.offset()).add(centres))
@@ -289,7 +294,7 @@ public final class GaussianMixture implements AutoCloseable {
             // (c - Pm)² / P is finite at P = 0, where c is 0 too.
             Tensor distance = apart.square().div(precision.clampMin(TINY)).div(total);
             Tensor evidence =
-                    distance.add(total.log()).sum(false, 2).mul(-0.5).add(priors(context.condition(), start.size(0)));
+                    distance.add(total.log()).sum(2).mul(-0.5).add(priors(context.condition(), start.size(0)));
             Tensor drawn = squareT.mul(restS).mul(centres.sub(own));
             Tensor pulled =
                     t.mul(restS).mul(x.sub(t.mul(own))).add(s.mul(squareT).mul(own));
@@ -376,7 +381,7 @@ public final class GaussianMixture implements AutoCloseable {
         Tensor evidence = offset.square()
                 .div(variance)
                 .add(variance.log())
-                .sum(false, 2)
+                .sum(2)
                 .mul(-0.5)
                 .add(priors(condition, time.size(0)));
         Tensor inner = t.mul(variances).div(variance).mul(offset).add(centres);

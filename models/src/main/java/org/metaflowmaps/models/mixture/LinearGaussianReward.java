@@ -42,7 +42,7 @@ public final class LinearGaussianReward {
     public Tensor at(Tensor state) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor seen = state.mul(Torch.of(direction).to(state.device()).to(state.dtype()))
-                    .sum(false, -1);
+                    .sum(-1);
             return scope.keep(seen.sub(observation).square().mul(-0.5 / (deviation * deviation)));
         }
     }
@@ -62,8 +62,8 @@ public final class LinearGaussianReward {
             Tensor gain = predict(data, seen).logLikelihood;
             Tensor value = seen.logEvidence()
                     .add(gain)
-                    .logsumexp(false, 1)
-                    .sub(seen.logEvidence().logsumexp(false, 1));
+                    .logsumexp(1)
+                    .sub(seen.logEvidence().logsumexp(1));
             return scope.keep(value.to(state.dtype()));
         }
     }
@@ -105,12 +105,12 @@ public final class LinearGaussianReward {
 
     private Prediction predict(GaussianMixture data, GaussianMixture.Observation seen) {
         Tensor own = data.project(direction);
-        Tensor missing = own.mul(seen.means()).sum(false, 2).neg().add(observation);
+        Tensor missing = own.mul(seen.means()).sum(2).neg().add(observation);
         Tensor spread = own.mul(seen.rest())
                 .square()
                 .mul(data.variances())
                 .div(seen.variance())
-                .sum(false, 2);
+                .sum(2);
         Tensor variance = spread.add(deviation * deviation);
         Tensor logLikelihood = missing.square()
                 .div(variance)

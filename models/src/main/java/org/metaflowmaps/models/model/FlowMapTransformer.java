@@ -55,8 +55,11 @@ public final class FlowMapTransformer implements MetaFlowMap {
         this.start = contextual ? new TimeEmbedding(frequencies, weights.in("s_embedder")) : end;
         this.contextLayers = contextual ? new ContextLayers(config, frequencies, weights) : null;
         for (int i = 0; i < config.depth(); i++) {
-            blocks.add(new Block(
-                    config.numHeads(), config.patchSize(), config.jointAttention(), weights.in("blocks." + i)));
+            Weights own = weights.in("blocks." + i);
+            blocks.add(
+                    config.jointAttention()
+                            ? Block.joint(config.numHeads(), config.patchSize(), own)
+                            : Block.of(config.numHeads(), own));
         }
         this.headModulation = weights.linear("final_layer.adaLN_modulation.1");
         this.head = weights.linear("final_layer.linear");

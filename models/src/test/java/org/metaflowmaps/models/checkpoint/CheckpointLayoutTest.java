@@ -21,6 +21,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.metaflowmaps.models.checkpoint.CheckpointConversion.Fitting;
+import org.metaflowmaps.models.checkpoint.CheckpointConversion.Overflow;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout.Family;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MlpConfig;
@@ -288,9 +290,8 @@ final class CheckpointLayoutTest {
                 for (String name : List.of("typed.pt", "typed.safetensors")) {
                     try (FlowMapTransformer target = FlowMapTransformer.zeros(SmallNetworks.config(), Device.CPU);
                             TensorFile file = TensorFile.open(write(name, tensors))) {
-                        Fit fit = NetworkFile.load(
-                                target, file, CheckpointLayout.detect(file).orElseThrow(), false);
-                        assertTrue(fit.isExact());
+                        NetworkFile.load(
+                                target, file, CheckpointLayout.detect(file).orElseThrow());
                         float[] wanted = type == DType.FLOAT64
                                 ? expected
                                 : source.parameters()
@@ -319,13 +320,13 @@ final class CheckpointLayoutTest {
                 CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
                 assertRefused(
                         IOException.class,
-                        () -> NetworkFile.load(target, file, layout, false),
+                        () -> NetworkFile.load(target, file, layout),
                         "3 places",
                         "model.final_layer.linear.bias is missing",
                         "model.extra is not part of the network",
                         "has shape [2], the network needs [16]");
                 assertEquals(0, target.parameters().values().abs().max().item());
-                Fit fit = NetworkFile.load(target, file, layout, true);
+                Fit fit = NetworkFile.loadMatching(target, file, layout);
                 assertEquals(
                         new Fit(
                                 List.of("model.final_layer.linear.bias"),
@@ -353,7 +354,7 @@ final class CheckpointLayoutTest {
             try (TensorFile file = TensorFile.open(write("nothing.pt", Map.of("model.extra", Torch.zeros(2))))) {
                 assertRefused(
                         IOException.class,
-                        () -> NetworkFile.load(target, file, CheckpointLayout.at(file, "model."), true),
+                        () -> NetworkFile.loadMatching(target, file, CheckpointLayout.at(file, "model.")),
                         "missing");
             }
         }
@@ -397,7 +398,7 @@ final class CheckpointLayoutTest {
         try (TensorFile file = TensorFile.open(from)) {
             CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
             CheckpointConversion.Result result =
-                    CheckpointConversion.convert(file, layout, to, prefix, null, false, false);
+                    CheckpointConversion.convert(file, layout, to, prefix, null, Fitting.WHOLE, Overflow.REFUSE);
             assertEquals(left, Set.copyOf(result.left()));
             assertEquals(file.entries().size() - left.size(), result.tensors());
         }
@@ -415,11 +416,11 @@ final class CheckpointLayoutTest {
                 CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
                 assertRefused(
                         IOException.class,
-                        () -> CheckpointConversion.convert(file, layout, to, "", null, false, false),
+                        () -> CheckpointConversion.convert(file, layout, to, "", null, Fitting.WHOLE, Overflow.REFUSE),
                         "dit.blocks.2.mlp.fc2.bias is missing",
                         "dit.surplus is not part");
                 CheckpointConversion.Result result =
-                        CheckpointConversion.convert(file, layout, to, "", DType.BFLOAT16, true, false);
+                        CheckpointConversion.convert(file, layout, to, "", DType.BFLOAT16, Fitting.LENIENT, Overflow.REFUSE);
                 assertEquals(
                         new Fit(List.of("dit.blocks.2.mlp.fc2.bias"), List.of("dit.surplus"), List.of()), result.fit());
             }
@@ -436,7 +437,7 @@ final class CheckpointLayoutTest {
                 assertRefused(
                         IllegalArgumentException.class,
                         () -> CheckpointConversion.convert(
-                                file, CheckpointLayout.at(file, ""), to, "", DType.INT64, true, false),
+                                file, CheckpointLayout.at(file, ""), to, "", DType.INT64, Fitting.LENIENT, Overflow.REFUSE),
                         "int64");
             }
         }

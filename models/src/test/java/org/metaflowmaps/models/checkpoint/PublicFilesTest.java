@@ -22,6 +22,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvFileSource;
+import org.metaflowmaps.models.checkpoint.CheckpointConversion.Fitting;
+import org.metaflowmaps.models.checkpoint.CheckpointConversion.Overflow;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout.Family;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.NativeMemory;
@@ -75,7 +77,7 @@ final class PublicFilesTest {
             assertTrue(
                     CheckpointConversion.fit(file, layout).isExact(),
                     () -> file.entries().keySet().toString());
-            CheckpointConversion.convert(file, layout, out, "", null, false, false);
+            CheckpointConversion.convert(file, layout, out, "", null, Fitting.WHOLE, Overflow.REFUSE);
         }
         try (SafetensorsFile written = SafetensorsFile.open(out)) {
             assertEquals(tensors, written.entries().size());
@@ -140,14 +142,14 @@ final class PublicFilesTest {
             CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
             assertRefused(
                     IllegalArgumentException.class,
-                    () -> CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, false, false),
+                    () -> CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, Fitting.WHOLE, Overflow.REFUSE),
                     "final_layer.linear.bias has 1 value",
                     "no finite float16",
                     "70000",
                     "allow infinities");
             assertFalse(Files.exists(out));
-            CheckpointConversion.convert(file, layout, out, "", DType.BFLOAT16, false, false);
-            CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, false, true);
+            CheckpointConversion.convert(file, layout, out, "", DType.BFLOAT16, Fitting.WHOLE, Overflow.REFUSE);
+            CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, Fitting.WHOLE, Overflow.INFINITY);
             assertTrue(Files.exists(out));
         }
     }

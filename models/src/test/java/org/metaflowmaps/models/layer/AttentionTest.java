@@ -71,11 +71,11 @@ final class AttentionTest {
             Tensor tokens = random.normal(BATCH, TOKENS, WIDTH);
             Tensor seen = random.normal(BATCH, SEEN, WIDTH);
             Tensor gate = random.normal(BATCH, 1, HEADS, HEAD);
-            double[] alone = new Attention(HEADS, false, weights)
+            double[] alone = Attention.of(HEADS, weights)
                     .forward(Dual.constant(tokens))
                     .primal()
                     .toDoubleArray();
-            double[] joint = new Attention(HEADS, true, weights)
+            double[] joint = Attention.joint(HEADS, weights)
                     .forward(Dual.constant(tokens), Dual.constant(seen), Dual.constant(gate))
                     .primal()
                     .toDoubleArray();

@@ -110,8 +110,8 @@ final class DualTest {
     }
 
     private static Tensor layerNorm(Tensor input) {
-        Tensor centred = input.sub(input.mean(true, -1));
-        return centred.mul(centred.square().mean(true, -1).add(1e-3).rsqrt());
+        Tensor centred = input.sub(input.meanKeepDim(-1));
+        return centred.mul(centred.square().meanKeepDim(-1).add(1e-3).rsqrt());
     }
 
     /** Every non-empty choice of operands that vary. */

@@ -6,6 +6,7 @@ import org.bytedeco.pytorch.Context;
 import org.bytedeco.pytorch.global.torch;
 import org.metaflowmaps.bindings.Operator;
 import org.metaflowmaps.bindings.StableAbi;
+import org.metaflowmaps.runtime.JavaCpp;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
@@ -47,12 +48,12 @@ public final class ForwardMode implements AutoCloseable {
     /** A value that carries a tangent. */
     public Tensor dual(Tensor value, Tensor tangent) {
         long handle = MAKE.call()
-                .tensor(value.unwrap().address())
-                .tensor(tangent.unwrap().address())
+                .tensor(JavaCpp.unwrap(value).address())
+                .tensor(JavaCpp.unwrap(tangent).address())
                 .int64(level)
                 .invoke();
         try {
-            return Tensor.wrap(new Borrowed(handle));
+            return JavaCpp.wrap(new Borrowed(handle));
         } finally {
             StableAbi.delete(handle);
         }
@@ -61,10 +62,10 @@ public final class ForwardMode implements AutoCloseable {
     /** The tangent that a value carries; zeros if it carries none. */
     public Tensor tangent(Tensor value) {
         long[] handles =
-                UNPACK.call().tensor(value.unwrap().address()).int64(level).invokeAll();
+                UNPACK.call().tensor(JavaCpp.unwrap(value).address()).int64(level).invokeAll();
         try {
             Borrowed tangent = new Borrowed(handles[1]);
-            return tangent.defined() ? Tensor.wrap(tangent) : Torch.zerosLike(value);
+            return tangent.defined() ? JavaCpp.wrap(tangent) : Torch.zerosLike(value);
         } finally {
             Arrays.stream(handles).filter(handle -> handle != 0).forEach(StableAbi::delete);
         }

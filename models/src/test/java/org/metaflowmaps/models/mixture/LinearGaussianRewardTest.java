@@ -62,8 +62,8 @@ final class LinearGaussianRewardTest {
                 RandomSource random = RandomSource.seeded(2)) {
             Context at = random(0, 0.95);
             Tensor gains = reward.at(mixture.posterior(random, at, draws)).exp();
-            Tensor mean = gains.mean(false, 1);
-            Tensor error = gains.var(false, 1).div(draws).sqrt().div(mean);
+            Tensor mean = gains.mean(1);
+            Tensor error = gains.var(1).div(draws).sqrt().div(mean);
             Tensor apart =
                     reward.value(mixture, at.time(), at.state()).sub(mean.log()).abs();
             // Where a few rare draws decide, the mean is far from normal and its error not known.

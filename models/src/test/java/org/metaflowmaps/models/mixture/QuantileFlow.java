@@ -59,7 +59,7 @@ public final class QuantileFlow implements MetaFlowMap {
         }
 
         Tensor logDensity(Tensor time, Tensor state) {
-            return logEvidence(time, state).logsumexp(true, 1);
+            return logEvidence(time, state).logsumexpKeepDim(1);
         }
 
         /** b̄ at (B, 1), as the mean of the components' velocities. */
@@ -70,13 +70,13 @@ public final class QuantileFlow implements MetaFlowMap {
             return logEvidence(time, state)
                     .softmax(1)
                     .mul(means.add(rate.mul(offsets(time, state))))
-                    .sum(true, 1);
+                    .sumKeepDim(1);
         }
 
         /** The probability beyond a state: above it where side is 1, below it where side is -1. */
         Tensor tail(Tensor side, Tensor time, Tensor state) {
             Tensor level = side.mul(offsets(time, state)).div(deviations(time)).mul(Math.sqrt(0.5));
-            return logWeights.exp().mul(level.erfc().mul(0.5)).sum(true, 1);
+            return logWeights.exp().mul(level.erfc().mul(0.5)).sumKeepDim(1);
         }
 
         /** X(s, u, x̄) by halving. */
@@ -87,8 +87,8 @@ public final class QuantileFlow implements MetaFlowMap {
                 Tensor side = Torch.where(tail(one, start, state).lt(0.5), one, one.neg());
                 Tensor level = tail(side, start, state);
                 Tensor reach = deviations(end).mul(FAR);
-                Tensor low = reach.sub(end.mul(means)).amax(true, 1).neg();
-                Tensor high = end.mul(means).add(reach).amax(true, 1);
+                Tensor low = reach.sub(end.mul(means)).amaxKeepDim(1).neg();
+                Tensor high = end.mul(means).add(reach).amaxKeepDim(1);
                 for (int i = 0; i < HALVINGS; i++) {
                     Tensor middle = low.add(high).mul(0.5);
                     Tensor below = tail(side, end, middle).sub(level).mul(side).gt(0);

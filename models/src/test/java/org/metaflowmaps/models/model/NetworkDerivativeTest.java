@@ -16,6 +16,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.layer.ForwardMode;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.JavaCpp;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -172,7 +173,7 @@ final class NetworkDerivativeTest {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 Tensor gradient = map.parameters().gradients().clone();
                 Tensor stateGradient = Torch.empty(state.dtype(), state.device(), state.shape());
-                stateGradient.copy_(Tensor.wrap(state.unwrap().grad()));
+                stateGradient.copy_(JavaCpp.wrap(JavaCpp.unwrap(state).grad()));
                 // Along the gradients themselves, scaled to unit length, the change is their length: nothing cancels.
                 Tensor parameterStep = gradient.div(gradient.norm());
                 Tensor stateStep = stateGradient.div(stateGradient.norm());

@@ -20,12 +20,12 @@ public final class ReverseTwice {
      */
     public static Tensor tangent(Tensor output, List<Tensor> inputs, List<Tensor> direction) {
         Tensor cotangent = Torch.zerosLike(output).requiresGrad_(true);
-        List<Tensor> products = Autograd.gradients(output, inputs, cotangent, true);
+        List<Tensor> products = Autograd.gradientsWithGraph(output, inputs, cotangent);
         Tensor sum = products.getFirst().mul(direction.getFirst()).sum();
         for (int i = 1; i < products.size(); i++) {
             sum = sum.add(products.get(i).mul(direction.get(i)).sum());
         }
-        return Autograd.gradients(sum, List.of(cotangent), Torch.onesLike(sum), true)
+        return Autograd.gradientsWithGraph(sum, List.of(cotangent), Torch.onesLike(sum))
                 .getFirst();
     }
 }

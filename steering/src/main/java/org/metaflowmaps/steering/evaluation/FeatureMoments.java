@@ -52,7 +52,7 @@ public final class FeatureMoments {
         double[] spread;
         try (TensorScope scope = TensorScope.open()) {
             Tensor exact = features.detach().to(DType.FLOAT64);
-            Tensor centre = exact.mean(true, 0);
+            Tensor centre = exact.meanKeepDim(0);
             Tensor centred = exact.sub(centre);
             other = centre.toDoubleArray();
             spread = centred.transpose(0, 1).matmul(centred).toDoubleArray();

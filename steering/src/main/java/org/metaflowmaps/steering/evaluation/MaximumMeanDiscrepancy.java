@@ -82,9 +82,9 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
             Tensor exponent = squaredDistances(left, right).mul(rate);
             Tensor sum = exponent.div(multiples.getFirst() * multiples.getFirst())
                     .exp()
-                    .sum(false, 1, 2);
+                    .sum(1, 2);
             for (double multiple : multiples.subList(1, multiples.size())) {
-                sum = sum.add(exponent.div(multiple * multiple).exp().sum(false, 1, 2));
+                sum = sum.add(exponent.div(multiple * multiple).exp().sum(1, 2));
             }
             return scope.keep(sum.div(multiples.size()));
         }
@@ -92,7 +92,7 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
 
     private static Tensor squaredDistances(Tensor left, Tensor right) {
         Tensor sizes =
-                left.square().sum(true, 2).add(right.square().sum(true, 2).transpose(1, 2));
+                left.square().sumKeepDim(2).add(right.square().sumKeepDim(2).transpose(1, 2));
         return sizes.sub(left.matmul(right.transpose(1, 2)).mul(2)).clampMin(0);
     }
 }

@@ -36,7 +36,7 @@ public final class SlicedWasserstein implements AutoCloseable {
                 RandomSource random = RandomSource.seeded(seed)) {
             Tensor drawn = dimension == 1 ? Torch.onesLike(Torch.zeros(1, 1)) : random.normal(count, dimension);
             Tensor wide = drawn.to(DType.FLOAT64);
-            directions = wide.div(wide.square().sum(true, 1).sqrt()).to(device).retain();
+            directions = wide.div(wide.square().sumKeepDim(1).sqrt()).to(device).retain();
         }
     }
 
@@ -72,7 +72,7 @@ public final class SlicedWasserstein implements AutoCloseable {
     /** The distances (groups) of samples that were {@link #projected}. */
     static Tensor between(Tensor first, Tensor second) {
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(first.sub(second).square().mean(false, 1, 2).sqrt());
+            return scope.keep(first.sub(second).square().mean(1, 2).sqrt());
         }
     }
 

@@ -110,8 +110,8 @@ final class FrechetDistanceTest {
         parts.add(points.narrow(0, 1, 49));
         parts.add(points.narrow(0, 50, 20));
         assertEquals(70, parts.count());
-        assertArrayEquals(points.mean(false, 0).toDoubleArray(), parts.mean(), 1e-8);
-        double[] variances = points.var(false, 0).toDoubleArray();
+        assertArrayEquals(points.mean(0).toDoubleArray(), parts.mean(), 1e-8);
+        double[] variances = points.var(0).toDoubleArray();
         double[] covariance = parts.covariance();
         for (int i = 0; i < 4; i++) {
             assertEquals(variances[i], covariance[5 * i], 1e-8);

@@ -19,7 +19,7 @@ public record Regression(
 
     /** The squared error of each item, summed over its entries: (B), with the prediction's gradient graph. */
     public Tensor squares() {
-        return prediction.sub(target).square().reshape(target.size(0), -1).sum(false, 1);
+        return prediction.sub(target).square().reshape(target.size(0), -1).sum(1);
     }
 
     /** {@link #squares} per entry of an item. */

@@ -1,0 +1,56 @@
+package org.metaflowmaps.runtime;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.junit.jupiter.api.Test;
+
+/** Two objects on one memory, and who frees it. */
+class JavaCppTest {
+    @Test
+    void bothSeeTheSameMemory() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor tensor = Torch.zeros(2);
+            Tensor again = JavaCpp.wrap(JavaCpp.unwrap(tensor));
+            again.fill_(3);
+            assertArrayEquals(new double[] {3, 3}, tensor.toDoubleArray());
+        }
+    }
+
+    @Test
+    void aWrappedTensorOutlivesTheObjectItCameFrom() {
+        try (TensorScope scope = TensorScope.open()) {
+            org.bytedeco.pytorch.Tensor raw = JavaCpp.unwrap(Torch.of(new double[] {1, 2})).add(JavaCpp.unwrap(Torch.of(new double[] {3, 4})));
+            Tensor tensor = JavaCpp.wrap(raw);
+            raw.close();
+            assertArrayEquals(new double[] {4, 6}, tensor.toDoubleArray());
+        }
+    }
+
+    @Test
+    void aWrappedObjectOutlivesItsTensor() {
+        try (TensorScope scope = TensorScope.open();
+                org.bytedeco.pytorch.Tensor raw = JavaCpp.unwrap(Torch.of(new double[] {1, 2})).neg()) {
+            JavaCpp.wrap(raw).close();
+            assertEquals(-3, raw.sum().item_double());
+        }
+    }
+
+    @Test
+    void whatWasFreedIsRefused() {
+        try (TensorScope scope = TensorScope.open()) {
+            org.bytedeco.pytorch.Tensor raw = JavaCpp.unwrap(Torch.zeros(2)).neg();
+            raw.close();
+            String closed = assertThrows(IllegalStateException.class, () -> JavaCpp.wrap(raw))
+                    .getMessage();
+            assertTrue(closed.contains("was closed"), closed);
+            Tensor tensor = Torch.zeros(2);
+            tensor.close();
+            String freed = assertThrows(IllegalStateException.class, () -> JavaCpp.unwrap(tensor))
+                    .getMessage();
+            assertTrue(freed.contains("was freed"), freed);
+        }
+    }
+}
