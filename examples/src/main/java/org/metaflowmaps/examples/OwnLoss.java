@@ -39,7 +39,7 @@ public final class OwnLoss {
         }
         long steps = Long.parseLong(arguments[0]);
         try (RandomSource random = RandomSource.seeded(1);
-                MetaFlowMap map = new MlpConfig(2, 64, 3, 0).withoutContext().initialised(Device.CPU, random);
+                MetaFlowMap map = MlpConfig.builder().dimension(2).width(64).depth(3).build().withoutContext().initialised(Device.CPU, random);
                 TrainingData data =
                         new MixtureData(List.of(new double[] {-2, 0}, new double[] {2, 0}), 0.1, 1, Device.CPU);
                 RobustFlow objective = new RobustFlow(map, random);
