@@ -132,10 +132,19 @@ final class MisuseRecipes implements AutoCloseable {
             "latents have no mirror images");
 
     private static final int BATCH = 4;
-    private static final MlpConfig MLP = MlpConfig.builder().dimension(2).width(4).depth(1).labelDim(3).build();
+    private static final MlpConfig MLP =
+            MlpConfig.builder().dimension(2).width(4).depth(1).labelDim(3).build();
     private static final String MLP_TEXT = "{\"dimension\":2,\"width\":4,\"depth\":1,\"label_dim\":3}";
     private static final Reading READING = new Reading(0, 2, false, false, 0.5);
-    private static final TransformerConfig TRANSFORMER = TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(1).hiddenSize(8).depth(1).numHeads(2).labelDim(3).build();
+    private static final TransformerConfig TRANSFORMER = TransformerConfig.builder()
+            .inputSize(4)
+            .patchSize(2)
+            .inChannels(1)
+            .hiddenSize(8)
+            .depth(1)
+            .numHeads(2)
+            .labelDim(3)
+            .build();
     private static final List<double[]> MEANS =
             List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     private static final double[][] IDENTITY = {{1, 0}, {0, 1}};

@@ -135,7 +135,22 @@ class ClaimsTest {
         for (Layout layout : Layout.values()) {
             boolean meta = layout == Layout.META_FLOW_MAP;
             for (boolean joint : meta ? new boolean[] {false, true} : new boolean[] {false}) {
-                TransformerConfig config = TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(3).hiddenSize(8).depth(3).numHeads(2).labelDim(5).encoderDepth(2).classScales(meta ? List.of(2.0, 3.0) : List.of()).mlpRatio(2.5).learnSigma(true).qkNorm(true).jointAttention(joint).layout(layout).build();
+                TransformerConfig config = TransformerConfig.builder()
+                        .inputSize(4)
+                        .patchSize(2)
+                        .inChannels(3)
+                        .hiddenSize(8)
+                        .depth(3)
+                        .numHeads(2)
+                        .labelDim(5)
+                        .encoderDepth(2)
+                        .classScales(meta ? List.of(2.0, 3.0) : List.of())
+                        .mlpRatio(2.5)
+                        .learnSigma(true)
+                        .qkNorm(true)
+                        .jointAttention(joint)
+                        .layout(layout)
+                        .build();
                 try (MetaFlowMap map = FlowMapTransformer.zeros(config, Device.CPU)) {
                     checkCounts(config, map);
                 }

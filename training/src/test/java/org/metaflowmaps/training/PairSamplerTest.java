@@ -263,8 +263,18 @@ final class PairSamplerTest {
 
     @Test
     void logitNormalPairsAreSortedDrawsOfTwoLaws() {
-        PairSampler sampler =
-                sampler(1, 0, 0, 1, TimesConfig.Law.builder().kind(TimesConfig.LawKind.LOGIT_NORMAL).mean(-0.4).secondMean(1.2).std(0.5).build(), 0);
+        PairSampler sampler = sampler(
+                1,
+                0,
+                0,
+                1,
+                TimesConfig.Law.builder()
+                        .kind(TimesConfig.LawKind.LOGIT_NORMAL)
+                        .mean(-0.4)
+                        .secondMean(1.2)
+                        .std(0.5)
+                        .build(),
+                0);
         Context context = context(sampler);
         double[] logits = Arrays.stream(
                         sampler.diagonal(batch(), context).start().toDoubleArray())
@@ -285,7 +295,16 @@ final class PairSamplerTest {
 
     @Test
     void dyadicPairsLieOnTheGridOfTheirLength() {
-        PairSampler sampler = sampler(1, 0, 0, 1, TimesConfig.Law.builder().kind(TimesConfig.LawKind.DYADIC).levels(3).build(), 0);
+        PairSampler sampler = sampler(
+                1,
+                0,
+                0,
+                1,
+                TimesConfig.Law.builder()
+                        .kind(TimesConfig.LawKind.DYADIC)
+                        .levels(3)
+                        .build(),
+                0);
         Pair pair = sampler.jump(batch(), context(sampler), 0);
         double[] starts = pair.start().toDoubleArray();
         double[] ends = pair.end().toDoubleArray();
@@ -321,7 +340,8 @@ final class PairSamplerTest {
 
     @Test
     void aMapWithoutContextsGetsNone() {
-        try (MetaFlowMap flow = MlpFlowMap.zeros(SmallNetworks.mlpConfig(1, 4, 0, CLASSES).withoutContext(), Device.CPU)) {
+        try (MetaFlowMap flow =
+                MlpFlowMap.zeros(SmallNetworks.mlpConfig(1, 4, 0, CLASSES).withoutContext(), Device.CPU)) {
             Context context = sampler(1, 0, 0).context(batch(), flow, 0);
             assertArrayEquals(new double[DRAWS], context.time().toDoubleArray());
             assertArrayEquals(new double[DRAWS], context.state().toDoubleArray());

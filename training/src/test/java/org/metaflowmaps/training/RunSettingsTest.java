@@ -64,18 +64,39 @@ final class RunSettingsTest {
         String saved = RunSettings.of(new Runs().config());
         assertNull(RunSettings.difference(saved.replace("\"seed\":5,", ""), new Runs().config()));
         Runs any = new Runs();
-        any.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.NETWORK).file("x").build();
+        any.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .build();
         Runs clock = new Runs();
-        clock.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.NETWORK).file("x").zeroData(true).build();
+        clock.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .zeroData(true)
+                .build();
         assertDifferent("teacher.is_zero_data is true, was null", any, clock);
         assertNull(RunSettings.difference(
                 RunSettings.of(any.config()).replace("\"is_zero_data\":null,", ""), clock.config()));
         // Versions that asked for no clock took the model's, so that saying so is no change.
         for (Runs runs : List.of(any, clock)) {
-            runs.model = ModelConfig.of(TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(1).hiddenSize(8).depth(2).numHeads(2).labelDim(3).encoderDepth(1).zeroData(true).build());
+            runs.model = ModelConfig.of(TransformerConfig.builder()
+                    .inputSize(4)
+                    .patchSize(2)
+                    .inChannels(1)
+                    .hiddenSize(8)
+                    .depth(2)
+                    .numHeads(2)
+                    .labelDim(3)
+                    .encoderDepth(1)
+                    .zeroData(true)
+                    .build());
         }
         assertNull(RunSettings.difference(RunSettings.of(any.config()), clock.config()));
-        clock.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.NETWORK).file("x").zeroData(false).build();
+        clock.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .zeroData(false)
+                .build();
         assertDifferent("teacher.is_zero_data is false, was null", any, clock);
         assertEquals(
                 "dropout is not known, was 0.5",
@@ -106,10 +127,8 @@ final class RunSettingsTest {
     @Test
     void noFolderIsNamed() {
         TrainConfig config = new Runs().config();
-        DataConfig elsewhere = config.data().toBuilder()
-                .folder("/home/me/images")
-                .workers(3)
-                .build();
+        DataConfig elsewhere =
+                config.data().toBuilder().folder("/home/me/images").workers(3).build();
         TrainConfig moved = config.toBuilder()
                 .init("/home/me/first.safetensors")
                 .data(elsewhere)

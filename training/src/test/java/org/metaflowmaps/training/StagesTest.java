@@ -80,7 +80,10 @@ final class StagesTest {
         runs.model = ModelConfig.of(whole);
         runs.consistency = LossConfig.ConsistencyKind.EULERIAN_TEACHER;
         runs.velocity = LossConfig.VelocityKind.TEACHER;
-        runs.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.NETWORK).file(flowMap).build();
+        runs.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file(flowMap)
+                .build();
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder.resolve("distilled"))) {
             trainer.initialise();
@@ -105,7 +108,8 @@ final class StagesTest {
             runs.weighting = velocity == LossConfig.VelocityKind.DATA
                     ? WeightingConfig.Kind.LEARNED
                     : WeightingConfig.Kind.LEARNED_LOG;
-            runs.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.MIXTURE).build();
+            runs.teacher =
+                    TeacherConfig.builder().kind(TeacherConfig.Kind.MIXTURE).build();
             try (TrainingData data = runs.data();
                     TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
                 for (int i = 0; i < 3; i++) {
@@ -153,10 +157,22 @@ final class StagesTest {
     })
     void publicFilesAreReadForTheNetworkAtHand(String prefix, boolean zeroData, boolean learnSigma, String ending)
             throws IOException {
-        TransformerConfig whole = TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(2).hiddenSize(8).depth(3).numHeads(2).labelDim(3).encoderDepth(2).classScales(List.of(2.5)).zeroData(zeroData).build();
+        TransformerConfig whole = TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(2)
+                .hiddenSize(8)
+                .depth(3)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(2)
+                .classScales(List.of(2.5))
+                .zeroData(zeroData)
+                .build();
         TransformerConfig stored = prefix.contains("dit") ? whole : whole.withoutContext();
         Path file = folder.resolve("public." + ending);
-        try (FlowMapTransformer source = SmallNetworks.transformer(stored.toBuilder().learnSigma(learnSigma).build())) {
+        try (FlowMapTransformer source = SmallNetworks.transformer(
+                stored.toBuilder().learnSigma(learnSigma).build())) {
             try (TensorScope scope = TensorScope.open()) {
                 List<OutgoingTensor> tensors = new ArrayList<>();
                 source.parameters()
@@ -183,7 +199,11 @@ final class StagesTest {
         assertTrue(assertThrows(IllegalArgumentException.class, runs::config)
                 .toString()
                 .contains("teacher.kind is none"));
-        runs.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.NETWORK).file(folder.resolve("none.pt").toString()).guidance(TeacherConfig.Guidance.SIT).build();
+        runs.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file(folder.resolve("none.pt").toString())
+                .guidance(TeacherConfig.Guidance.SIT)
+                .build();
         long before = NativeMemory.liveTensors();
         try (TrainingData data = runs.data()) {
             IOException missing =

@@ -78,7 +78,17 @@ final class TeacherTest {
 
     /** A network for {@link Runs}' images. */
     private static TransformerConfig student(boolean zeroData) {
-        return TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(1).hiddenSize(8).depth(2).numHeads(2).labelDim(3).encoderDepth(1).zeroData(zeroData).build();
+        return TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(1)
+                .hiddenSize(8)
+                .depth(2)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(1)
+                .zeroData(zeroData)
+                .build();
     }
 
     private static Runs runs(ModelConfig model, TeacherConfig teacher) {
@@ -91,7 +101,11 @@ final class TeacherTest {
     }
 
     private static TeacherConfig network(String file, @Nullable Boolean zeroData) {
-        return TeacherConfig.builder().kind(TeacherConfig.Kind.NETWORK).file(file).zeroData(zeroData).build();
+        return TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file(file)
+                .zeroData(zeroData)
+                .build();
     }
 
     private void step(Runs runs, @Nullable ConditionalDrift given) throws IOException {
@@ -107,7 +121,20 @@ final class TeacherTest {
     @ParameterizedTest
     @CsvSource({"ema., false, true", "module., true, false", "'', true, false", "'', false, true"})
     void aPublicTeacherHasItsOwnSizeAndClock(String prefix, boolean zeroData, boolean students) throws IOException {
-        TransformerConfig large = TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(1).hiddenSize(24).depth(3).numHeads(3).labelDim(3).encoderDepth(2).mlpRatio(2).zeroData(zeroData).learnSigma(true).qkNorm(true).build()
+        TransformerConfig large = TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(1)
+                .hiddenSize(24)
+                .depth(3)
+                .numHeads(3)
+                .labelDim(3)
+                .encoderDepth(2)
+                .mlpRatio(2)
+                .zeroData(zeroData)
+                .learnSigma(true)
+                .qkNorm(true)
+                .build()
                 .withoutContext();
         String name = file(large, prefix);
         ModelConfig like = ModelConfig.of(student(students));
@@ -204,7 +231,8 @@ final class TeacherTest {
     @Test
     void aTeacherOfOtherItemsOrClassesIsRefused() throws IOException {
         ModelConfig like = ModelConfig.of(student(false));
-        String classes = file(SmallNetworks.transformerConfig(4, 2, 1, 8, 2, 2, 4).withoutContext(), "");
+        String classes =
+                file(SmallNetworks.transformerConfig(4, 2, 1, 8, 2, 2, 4).withoutContext(), "");
         assertRefused(
                 () -> step(runs(like, network(classes, false)), null),
                 "the teacher takes items of shape [1, 4, 4] with 4 classes",
@@ -216,20 +244,38 @@ final class TeacherTest {
     @Test
     void undoingGuidanceIsWarnedOfUnlessItIsPutBack() {
         Runs runs = new Runs();
-        runs.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.NETWORK).file("x").guidance(TeacherConfig.Guidance.DMF).build();
+        runs.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .guidance(TeacherConfig.Guidance.DMF)
+                .build();
         runs.guidance = 2.5;
         assertFalse(Teacher.undoesTooMuch(runs.config()));
         for (double guidance : new double[] {1, 2}) {
             runs.guidance = guidance;
             assertTrue(Teacher.undoesTooMuch(runs.config()), "w = " + guidance);
         }
-        runs.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.NETWORK).file("x").guidance(TeacherConfig.Guidance.SIT).build();
+        runs.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .guidance(TeacherConfig.Guidance.SIT)
+                .build();
         assertFalse(Teacher.undoesTooMuch(runs.config()));
     }
 
     @Test
     void guidanceRowsWithoutScalesAreRefused() throws IOException {
-        TransformerConfig guided = TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(1).hiddenSize(8).depth(2).numHeads(2).labelDim(3).encoderDepth(1).classScales(List.of(2.5)).build();
+        TransformerConfig guided = TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(1)
+                .hiddenSize(8)
+                .depth(2)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(1)
+                .classScales(List.of(2.5))
+                .build();
         String name = file(guided, "dit.");
         assertRefused(
                 IOException.class,
@@ -277,8 +323,8 @@ final class TeacherTest {
     /** The teacher is asked twice a step; the second time the first loss's gradient is there, and so its graph is gone. */
     @Test
     void eachLossIsDifferentiatedBeforeTheNextIsComputed() throws IOException {
-        Runs runs =
-                runs(Runs.MLP, TeacherConfig.builder().kind(TeacherConfig.Kind.GIVEN).build());
+        Runs runs = runs(
+                Runs.MLP, TeacherConfig.builder().kind(TeacherConfig.Kind.GIVEN).build());
         List<Double> norms = new ArrayList<>();
         List<TrainingRun> trainers = new ArrayList<>();
         ConditionalDrift watching = (start, state, context) -> {
@@ -297,7 +343,8 @@ final class TeacherTest {
 
     @Test
     void aTeacherIsGivenWhereItIsAskedForAndOnlyThere() {
-        TeacherConfig given = TeacherConfig.builder().kind(TeacherConfig.Kind.GIVEN).build();
+        TeacherConfig given =
+                TeacherConfig.builder().kind(TeacherConfig.Kind.GIVEN).build();
         assertRefused(
                 () -> step(runs(Runs.MLP, given), null),
                 "teacher.kind is given",

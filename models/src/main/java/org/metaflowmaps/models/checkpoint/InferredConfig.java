@@ -181,8 +181,7 @@ public record InferredConfig(
                     + ": which scales the rows stand for the file does not say, so give "
                     + "the model the same ones");
         }
-        return shown()
-                .numHeads(heads)
+        return shown().numHeads(heads)
                 .encoderDepth(stage)
                 .classScales(known ? like.classScales() : List.of())
                 .contextScales(known ? like.contextScales() : List.of())
@@ -193,8 +192,7 @@ public record InferredConfig(
 
     /** The network as far as it is known, with usual or plain values for the rest: see {@link NetworkSettings}. */
     TransformerConfig partly() {
-        return shown()
-                .numHeads(numHeads.orElse(1))
+        return shown().numHeads(numHeads.orElse(1))
                 .encoderDepth(encoderDepth().orElse(depth))
                 .zeroData(zeroData().orElse(false))
                 .build();
@@ -224,8 +222,7 @@ public record InferredConfig(
     /** The shapes that a whole network of this kind has, by name. */
     public Map<String, Shape> shapes() {
         // Scales and stages change no name and no shape but the table's rows, so any will do.
-        TransformerConfig any = shown()
-                .numHeads(numHeads.orElse(1))
+        TransformerConfig any = shown().numHeads(numHeads.orElse(1))
                 .encoderDepth(0)
                 .classScales(Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0))
                 .layout(Layout.META_FLOW_MAP)

@@ -145,12 +145,7 @@ public record MlpConfig(
          * @throws IllegalArgumentException if the dimension is missing, or a value is out of range
          */
         public MlpConfig build() {
-            return new MlpConfig(
-                    dimension,
-                    width,
-                    depth,
-                    labelDim,
-                    layout);
+            return new MlpConfig(dimension, width, depth, labelDim, layout);
         }
     }
 }

@@ -31,7 +31,17 @@ final class FullSizeTest {
     private static final Path STATUS = Path.of("/proc/self/status");
 
     private static TransformerConfig config(int hiddenSize, int depth, int heads, int encoderDepth) {
-        return TransformerConfig.builder().inputSize(32).patchSize(2).inChannels(4).hiddenSize(hiddenSize).depth(depth).numHeads(heads).labelDim(1000).encoderDepth(encoderDepth).classScales(List.of(2.5)).build();
+        return TransformerConfig.builder()
+                .inputSize(32)
+                .patchSize(2)
+                .inChannels(4)
+                .hiddenSize(hiddenSize)
+                .depth(depth)
+                .numHeads(heads)
+                .labelDim(1000)
+                .encoderDepth(encoderDepth)
+                .classScales(List.of(2.5))
+                .build();
     }
 
     private static final TransformerConfig XL = config(1152, 28, 16, 20);

@@ -21,7 +21,22 @@ import org.metaflowmaps.runtime.Torch;
 /** A meta flow map that begins at another network's weights computes what that one computes, to the last bit. */
 final class InitialisationTest {
     private static TransformerConfig config(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
-        return TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(2).hiddenSize(8).depth(3).numHeads(2).labelDim(3).encoderDepth(2).classScales(List.of(2.5)).mlpRatio(2).zeroData(zeroData).learnSigma(learnSigma).qkNorm(norms).preserveContextAtZero(preserve).build();
+        return TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(2)
+                .hiddenSize(8)
+                .depth(3)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(2)
+                .classScales(List.of(2.5))
+                .mlpRatio(2)
+                .zeroData(zeroData)
+                .learnSigma(learnSigma)
+                .qkNorm(norms)
+                .preserveContextAtZero(preserve)
+                .build();
     }
 
     /** A target whose every weight is something else before. */
@@ -155,7 +170,8 @@ final class InitialisationTest {
                 FlowMapTransformer meta = SmallNetworks.transformer(plain);
                 FlowMapTransformer flipped = SmallNetworks.transformer(config(true, false, false, false));
                 FlowMapTransformer joint = SmallNetworks.transformer(SmallNetworks.config(Option.JOINT));
-                FlowMapTransformer wider = SmallNetworks.transformer(SmallNetworks.transformerConfig(4, 2, 2, 16, 3, 2, 3));
+                FlowMapTransformer wider =
+                        SmallNetworks.transformer(SmallNetworks.transformerConfig(4, 2, 2, 16, 3, 2, 3));
                 MlpFlowMap small = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 2, 4))) {
             assertRefused(() -> Initialisation.from(source, flipped), "is_zero_data", "false for the source and true");
             assertRefused(() -> Initialisation.from(source, joint), "use_joint_attention");
@@ -172,13 +188,14 @@ final class InitialisationTest {
         try (FlowMapTransformer target = SmallNetworks.transformer(plain);
                 FlowMapTransformer norms = SmallNetworks.transformer(
                         config(false, false, true, false).withoutContext());
-                FlowMapTransformer deeper = SmallNetworks.transformer(TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(2).hiddenSize(8).depth(4).numHeads(2).labelDim(3).encoderDepth(2).mlpRatio(2).build()
-                        .withoutContext());
-                FlowMapTransformer heads = SmallNetworks.transformer(TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(2).hiddenSize(8).depth(3).numHeads(4).labelDim(3).encoderDepth(2).mlpRatio(2).build()
-                        .withoutContext());
-                FlowMapTransformer stages = SmallNetworks.transformer(TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(2).hiddenSize(8).depth(3).numHeads(2).labelDim(3).encoderDepth(1).mlpRatio(2).build()
-                        .withoutContext());
-                FlowMapTransformer scales = SmallNetworks.transformer(TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(2).hiddenSize(8).depth(3).numHeads(2).labelDim(3).encoderDepth(2).classScales(List.of(1.5)).mlpRatio(2).build());
+                FlowMapTransformer deeper = SmallNetworks.transformer(
+                        plain.toBuilder().depth(4).build().withoutContext());
+                FlowMapTransformer heads = SmallNetworks.transformer(
+                        plain.toBuilder().numHeads(4).build().withoutContext());
+                FlowMapTransformer stages = SmallNetworks.transformer(
+                        plain.toBuilder().encoderDepth(1).build().withoutContext());
+                FlowMapTransformer scales = SmallNetworks.transformer(
+                        plain.toBuilder().classScales(List.of(1.5)).build());
                 MlpFlowMap thin = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 1, 4));
                 MlpFlowMap thick = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 2, 4))) {
             assertRefused(() -> Initialisation.from(norms, target), "the target has no blocks.0.attn.q_norm.scale");

@@ -108,8 +108,29 @@ final class NetworkTest {
     @Test
     void parameterCountsAreThoseOfThePublishedSizes() {
         List<Double> scales = List.of(2.5);
-        TransformerConfig xl = TransformerConfig.builder().inputSize(32).patchSize(2).inChannels(4).hiddenSize(1152).depth(28).numHeads(16).labelDim(1000).encoderDepth(20).classScales(scales).zeroData(true).build();
-        TransformerConfig base = TransformerConfig.builder().inputSize(32).patchSize(2).inChannels(4).hiddenSize(768).depth(12).numHeads(12).labelDim(1000).encoderDepth(8).classScales(scales).build();
+        TransformerConfig xl = TransformerConfig.builder()
+                .inputSize(32)
+                .patchSize(2)
+                .inChannels(4)
+                .hiddenSize(1152)
+                .depth(28)
+                .numHeads(16)
+                .labelDim(1000)
+                .encoderDepth(20)
+                .classScales(scales)
+                .zeroData(true)
+                .build();
+        TransformerConfig base = TransformerConfig.builder()
+                .inputSize(32)
+                .patchSize(2)
+                .inChannels(4)
+                .hiddenSize(768)
+                .depth(12)
+                .numHeads(12)
+                .labelDim(1000)
+                .encoderDepth(8)
+                .classScales(scales)
+                .build();
         assertEquals(684.0, Math.round(xl.parameterCount() / 1e5) / 10.0);
         assertEquals(134.7, Math.round(base.parameterCount() / 1e5) / 10.0);
         // What a meta flow map has more than the network it begins as: four times, modulation, patches, guidance.
@@ -206,11 +227,11 @@ final class NetworkTest {
         assertRefused(() -> SmallNetworks.transformerConfig(28, 4, 1, 16, 0, 2, 10), "depth is 0");
         assertRefused(() -> SmallNetworks.transformerConfig(28, 4, 1, 16, 2, 2, -1), "label_dim is -1");
         assertRefused(
-                () -> TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(2).hiddenSize(8).depth(3).numHeads(2).labelDim(3).encoderDepth(4).mlpRatio(2).build(),
-                "encoder_depth is 4",
-                "0 to depth 3");
+                () -> SmallNetworks.config().toBuilder().encoderDepth(4).build(), "encoder_depth is 4", "0 to depth 3");
         assertRefused(
-                () -> TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(2).hiddenSize(8).depth(3).numHeads(2).labelDim(3).encoderDepth(2).classScales(List.of(Double.NaN)).mlpRatio(2).build(),
+                () -> SmallNetworks.config().toBuilder()
+                        .classScales(List.of(Double.NaN))
+                        .build(),
                 "model_guidance_class_ws",
                 "NaN");
         assertRefused(() -> SmallNetworks.mlpConfig(0, 4, 1, 0), "dimension is 0");

@@ -30,7 +30,24 @@ public final class SmallNetworks {
     /** Items of 2×4×4 in patches of 2, width 8, 3 blocks of which 2 in the first stage, 2 heads, 3 classes, scale 2.5. */
     public static TransformerConfig config(Option... options) {
         List<Option> on = List.of(options);
-        return TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(2).hiddenSize(8).depth(3).numHeads(2).labelDim(3).encoderDepth(2).classScales(List.of(2.5)).contextScales(on.contains(Option.CONTEXT_SCALES) ? List.of(1.0, 4.0) : List.of()).mlpRatio(2).zeroData(on.contains(Option.ZERO_DATA)).learnSigma(on.contains(Option.LEARN_SIGMA)).qkNorm(on.contains(Option.QK_NORM)).preserveContextAtZero(on.contains(Option.PRESERVE)).jointAttention(on.contains(Option.JOINT)).build();
+        return TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(2)
+                .hiddenSize(8)
+                .depth(3)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(2)
+                .classScales(List.of(2.5))
+                .contextScales(on.contains(Option.CONTEXT_SCALES) ? List.of(1.0, 4.0) : List.of())
+                .mlpRatio(2)
+                .zeroData(on.contains(Option.ZERO_DATA))
+                .learnSigma(on.contains(Option.LEARN_SIGMA))
+                .qkNorm(on.contains(Option.QK_NORM))
+                .preserveContextAtZero(on.contains(Option.PRESERVE))
+                .jointAttention(on.contains(Option.JOINT))
+                .build();
     }
 
     /** Every variant of every network by name, with random weights; the caller closes them. */
@@ -61,7 +78,16 @@ public final class SmallNetworks {
     }
 
     private static TransformerConfig stages(int encoderDepth) {
-        return TransformerConfig.builder().inputSize(4).patchSize(2).inChannels(1).hiddenSize(8).depth(2).numHeads(2).labelDim(3).encoderDepth(encoderDepth).build();
+        return TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(1)
+                .hiddenSize(8)
+                .depth(2)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(encoderDepth)
+                .build();
     }
 
     /** A class-conditional transformer without options; two thirds of its blocks, rounded down, are in the first stage. */

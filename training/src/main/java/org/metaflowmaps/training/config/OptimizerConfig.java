@@ -180,17 +180,7 @@ public record OptimizerConfig(
          */
         public OptimizerConfig build() {
             return new OptimizerConfig(
-                    kind,
-                    learningRate,
-                    warmUp,
-                    decay,
-                    beta1,
-                    beta2,
-                    eps,
-                    weightDecay,
-                    clip,
-                    skipAbove,
-                    maxSkipped);
+                    kind, learningRate, warmUp, decay, beta1, beta2, eps, weightDecay, clip, skipAbove, maxSkipped);
         }
     }
 }

@@ -124,12 +124,7 @@ public record TeacherConfig(
          * @throws IllegalArgumentException if a value is out of range, or settings do not fit together
          */
         public TeacherConfig build() {
-            return new TeacherConfig(
-                    kind,
-                    file,
-                    zeroData,
-                    guidance,
-                    builtIn);
+            return new TeacherConfig(kind, file, zeroData, guidance, builtIn);
         }
     }
 }

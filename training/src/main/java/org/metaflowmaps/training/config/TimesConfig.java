@@ -158,12 +158,7 @@ public record TimesConfig(
              * @throws IllegalArgumentException if a value is out of range
              */
             public Law build() {
-                return new Law(
-                        kind,
-                        mean,
-                        secondMean,
-                        std,
-                        levels);
+                return new Law(kind, mean, secondMean, std, levels);
             }
         }
     }
@@ -221,13 +216,7 @@ public record TimesConfig(
          * @throws IllegalArgumentException if a value is out of range, or settings do not fit together
          */
         public TimesConfig build() {
-            return new TimesConfig(
-                    contextPower,
-                    contextAtom,
-                    contextWarmUp,
-                    diagonal,
-                    pair,
-                    intervalWarmUp);
+            return new TimesConfig(contextPower, contextAtom, contextWarmUp, diagonal, pair, intervalWarmUp);
         }
     }
 }

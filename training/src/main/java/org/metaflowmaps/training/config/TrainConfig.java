@@ -56,11 +56,8 @@ public record TrainConfig(
         @JsonProperty("optimizer") OptimizerConfig optimizer,
         @JsonProperty("average") AverageConfig average) {
     /** For items of the default data: grey images of 28×28 in ten classes. */
-    private static final ModelConfig DEFAULT_MODEL = ModelConfig.of(TransformerConfig.builder()
-            .inputSize(28)
-            .inChannels(1)
-            .labelDim(10)
-            .build());
+    private static final ModelConfig DEFAULT_MODEL = ModelConfig.of(
+            TransformerConfig.builder().inputSize(28).inChannels(1).labelDim(10).build());
 
     /** Checks the ranges. */
     public TrainConfig {

@@ -28,10 +28,7 @@ public record WeightingConfig(
 
     /** Returns a builder that begins with these settings. */
     public Builder toBuilder() {
-        return new Builder()
-                .kind(kind)
-                .p(p)
-                .c(c);
+        return new Builder().kind(kind).p(p).c(c);
     }
 
     /** The weightings by their names in a file. */
@@ -85,10 +82,7 @@ public record WeightingConfig(
          * @throws IllegalArgumentException if a value is out of range
          */
         public WeightingConfig build() {
-            return new WeightingConfig(
-                    kind,
-                    p,
-                    c);
+            return new WeightingConfig(kind, p, c);
         }
     }
 }

@@ -39,39 +39,38 @@ final class BuildersTest {
     private static final YAMLMapper YAML = YAMLMapper.builder().build();
 
     /** A value other than the default for every setting; all of them fit together. */
-    private static final String OTHER =
-            """
-            seed: 1
-            steps: 2
-            batch: 3
-            accumulate: 4
-            label_drop: 0.2
-            guidance: 2.5
-            guidance_from: 0.3
-            init: init
-            log_every: 5
-            checkpoint_every: 6
-            checkpoint_keep: 7
-            checkpoint_keep_every: 8
-            evaluate_every: 9
-            precision: bfloat16
-            data: {kind: images, folder: folder, hold_out: 1, flip: true, on_error: skip, skip_at_most: 0.2, means: [[1, 2]],
-              variance: 0.3, size: 4, channels: 3, classes: 5, scale: 0.6, workers: 7}
-            model:
-              transformer: {input_size: 8, patch_size: 2, in_channels: 3, hidden_size: 24, depth: 8, num_heads: 1, label_dim: 5,
-                encoder_depth: 7, model_guidance_class_ws: [2.5], model_guidance_x_cond_ws: [3], mlp_ratio: 2, is_zero_data: true,
-                learn_sigma: true, qk_norm: true, preserve_t_cond_0: true, use_joint_attention: true, layout: meta-flow-map}
-            teacher: {kind: network, file: file, is_zero_data: true, guidance: sit, built_in: 0.5}
-            loss: {velocity: teacher, diagonal: {kind: lv, p: 0.2, c: 0.3}, consistency: alpha-flow,
-              consistency_weighting: {kind: learned, p: 0.4, c: 0.5}, consistency_share: 0.6, consistency_factor: 0.7,
-              diagonal_only: 8, through: average, averaged: true, clip_target: 9, alpha_from: 10, alpha_to: 11}
-            times: {context_power: 3, context_atom: 0.2, context_warm_up: 4,
-              diagonal: {kind: logit-normal, mean: 5, second_mean: 6, std: 7, levels: 8},
-              pair: {kind: logit-normal, mean: 9, second_mean: 10, std: 11, levels: 12}, interval_warm_up: 13}
-            optimizer: {kind: adamw, learning_rate: 0.1, warm_up: 2, decay: 3, beta1: 0.4, beta2: 0.5, eps: 0.6, weight_decay: 0.7,
-              clip: 8, skip_above: 9, max_skipped: 11}
-            average: {decay: 0.1, start: 2}
-            """;
+    private static final String OTHER = """
+        seed: 1
+        steps: 2
+        batch: 3
+        accumulate: 4
+        label_drop: 0.2
+        guidance: 2.5
+        guidance_from: 0.3
+        init: init
+        log_every: 5
+        checkpoint_every: 6
+        checkpoint_keep: 7
+        checkpoint_keep_every: 8
+        evaluate_every: 9
+        precision: bfloat16
+        data: {kind: images, folder: folder, hold_out: 1, flip: true, on_error: skip, skip_at_most: 0.2, means: [[1, 2]],
+          variance: 0.3, size: 4, channels: 3, classes: 5, scale: 0.6, workers: 7}
+        model:
+          transformer: {input_size: 8, patch_size: 2, in_channels: 3, hidden_size: 24, depth: 8, num_heads: 1, label_dim: 5,
+            encoder_depth: 7, model_guidance_class_ws: [2.5], model_guidance_x_cond_ws: [3], mlp_ratio: 2, is_zero_data: true,
+            learn_sigma: true, qk_norm: true, preserve_t_cond_0: true, use_joint_attention: true, layout: meta-flow-map}
+        teacher: {kind: network, file: file, is_zero_data: true, guidance: sit, built_in: 0.5}
+        loss: {velocity: teacher, diagonal: {kind: lv, p: 0.2, c: 0.3}, consistency: alpha-flow,
+          consistency_weighting: {kind: learned, p: 0.4, c: 0.5}, consistency_share: 0.6, consistency_factor: 0.7,
+          diagonal_only: 8, through: average, averaged: true, clip_target: 9, alpha_from: 10, alpha_to: 11}
+        times: {context_power: 3, context_atom: 0.2, context_warm_up: 4,
+          diagonal: {kind: logit-normal, mean: 5, second_mean: 6, std: 7, levels: 8},
+          pair: {kind: logit-normal, mean: 9, second_mean: 10, std: 11, levels: 12}, interval_warm_up: 13}
+        optimizer: {kind: adamw, learning_rate: 0.1, warm_up: 2, decay: 3, beta1: 0.4, beta2: 0.5, eps: 0.6, weight_decay: 0.7,
+          clip: 8, skip_above: 9, max_skipped: 11}
+        average: {decay: 0.1, start: 2}
+        """;
 
     private static String defaultsFile() throws IOException {
         try (InputStream in = Objects.requireNonNull(Configs.class.getResourceAsStream("defaults.yaml"))) {
@@ -102,11 +101,18 @@ final class BuildersTest {
     private static void assertDefaults(String path, JsonNode file, JsonNode builder) {
         if (file instanceof ObjectNode section) {
             assertEquals(
-                    section.properties().stream().map(Map.Entry::getKey).sorted().toList(),
-                    builder.properties().stream().map(Map.Entry::getKey).sorted().toList(),
+                    section.properties().stream()
+                            .map(Map.Entry::getKey)
+                            .sorted()
+                            .toList(),
+                    builder.properties().stream()
+                            .map(Map.Entry::getKey)
+                            .sorted()
+                            .toList(),
                     path);
-            section.properties().forEach(entry ->
-                    assertDefaults(path + "/" + entry.getKey(), entry.getValue(), builder.path(entry.getKey())));
+            section.properties()
+                    .forEach(entry -> assertDefaults(
+                            path + "/" + entry.getKey(), entry.getValue(), builder.path(entry.getKey())));
         } else if (file.isNumber()) {
             assertEquals(file.asDouble(), builder.asDouble(), path);
         } else if (!file.isNull()) {
@@ -132,7 +138,8 @@ final class BuildersTest {
     /** The file has no MLP, but says in a comment what one is without settings. */
     @Test
     void theDefaultMlpIsThatOfTheComment() throws IOException {
-        String comment = defaultsFile().lines()
+        String comment = defaultsFile()
+                .lines()
                 .filter(line -> line.strip().startsWith("mlp: null"))
                 .findFirst()
                 .orElseThrow();
@@ -186,8 +193,7 @@ final class BuildersTest {
     @Test
     void buildingChecksAsReadingDoes() {
         Refusal.assertRefused(() -> TrainConfig.builder().steps(0).build(), "steps is 0, expected at least 1");
-        Refusal.assertRefused(
-                () -> OptimizerConfig.builder().weightDecay(0.1).build(), "but optimizer.kind is radam");
+        Refusal.assertRefused(() -> OptimizerConfig.builder().weightDecay(0.1).build(), "but optimizer.kind is radam");
         Refusal.assertRefused(
                 () -> DataConfig.builder().kind(DataConfig.Kind.IMAGES).build(), "data.folder is null");
     }

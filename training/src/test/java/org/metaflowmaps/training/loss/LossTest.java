@@ -35,8 +35,11 @@ final class LossTest {
     private static final double ROUNDING = 5e-5;
     private static final double BOUND = 0.7;
 
-    private final Map<String, MetaFlowMap> maps = new LinkedHashMap<>(
-            Map.of("transformer", SmallNetworks.transformer(), "mlp", SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 16, 2, 3))));
+    private final Map<String, MetaFlowMap> maps = new LinkedHashMap<>(Map.of(
+            "transformer",
+            SmallNetworks.transformer(),
+            "mlp",
+            SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 16, 2, 3))));
 
     @AfterAll
     void close() {

@@ -103,8 +103,8 @@ final class TrainingMemoryTest {
     @Test
     void transformersStepsLeaveNothingBehind() {
         try (RandomSource random = RandomSource.seeded(2);
-                FlowMapTransformer map =
-                        FlowMapTransformer.initialised(SmallNetworks.transformerConfig(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
+                FlowMapTransformer map = FlowMapTransformer.initialised(
+                        SmallNetworks.transformerConfig(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
                 RAdam optimizer = new RAdam(map.parameters(), 0.9, 0.999, 1e-8)) {
             liveCountsStayFlat(map, optimizer, STEPS);
         }
@@ -125,8 +125,8 @@ final class TrainingMemoryTest {
         long before = NativeMemory.liveTensors();
         try (RandomSource random = RandomSource.seeded(2);
                 MlpFlowMap map = MlpFlowMap.initialised(SmallNetworks.mlpConfig(2, 16, 2, 3), Device.CPU, random);
-                FlowMapTransformer other =
-                        FlowMapTransformer.initialised(SmallNetworks.transformerConfig(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
+                FlowMapTransformer other = FlowMapTransformer.initialised(
+                        SmallNetworks.transformerConfig(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
                 AdamW first = new AdamW(map.parameters(), 0.9, 0.999, 1e-8, 0.01);
                 RAdam second = new RAdam(other.parameters(), 0.9, 0.999, 1e-8);
                 MovingAverage average = new MovingAverage(map.parameters(), 0.99, 0)) {
