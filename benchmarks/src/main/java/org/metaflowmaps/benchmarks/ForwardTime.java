@@ -31,8 +31,21 @@ public final class ForwardTime {
     public static void main(String[] arguments) {
         int warmUp = arguments.length == 0 ? 1000 : Integer.parseInt(arguments[0]);
         for (boolean joint : new boolean[] {false, true}) {
-            TransformerConfig config = new TransformerConfig(
-                    4, 2, 4, 16, 28, 2, 1000, 20, List.of(2.5), List.of(), 4, true, true, true, false, joint);
+            TransformerConfig config = TransformerConfig.builder()
+                    .inputSize(4)
+                    .patchSize(2)
+                    .inChannels(4)
+                    .hiddenSize(16)
+                    .depth(28)
+                    .numHeads(2)
+                    .labelDim(1000)
+                    .encoderDepth(20)
+                    .classScales(List.of(2.5))
+                    .zeroData(true)
+                    .learnSigma(true)
+                    .qkNorm(true)
+                    .jointAttention(joint)
+                    .build();
             try (MetaFlowMap map = FlowMapTransformer.zeros(config, Device.CPU);
                     RandomSource random = RandomSource.seeded(1);
                     TensorScope scope = TensorScope.open();

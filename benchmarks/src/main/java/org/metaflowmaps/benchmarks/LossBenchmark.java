@@ -86,7 +86,19 @@ public class LossBenchmark {
     private final Pair pair = pair();
 
     private FlowMapTransformer network() {
-        return FlowMapTransformer.initialised(TransformerConfig.of(28, 4, 1, 128, 4, 4, 10), Device.CPU, random);
+        return FlowMapTransformer.initialised(
+                TransformerConfig.builder()
+                        .inputSize(28)
+                        .patchSize(4)
+                        .inChannels(1)
+                        .hiddenSize(128)
+                        .depth(4)
+                        .numHeads(4)
+                        .labelDim(10)
+                        .encoderDepth(2)
+                        .build(),
+                Device.CPU,
+                random);
     }
 
     private Pair pair() {

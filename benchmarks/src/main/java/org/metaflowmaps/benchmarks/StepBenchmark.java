@@ -51,8 +51,19 @@ public class StepBenchmark {
 
     private final TensorScope scope = TensorScope.open();
     private final RandomSource random = RandomSource.seeded(1);
-    private final FlowMapTransformer map =
-            FlowMapTransformer.initialised(TransformerConfig.of(28, 4, 1, 128, 4, 4, 10), Device.CPU, random);
+    private final FlowMapTransformer map = FlowMapTransformer.initialised(
+            TransformerConfig.builder()
+                    .inputSize(28)
+                    .patchSize(4)
+                    .inChannels(1)
+                    .hiddenSize(128)
+                    .depth(4)
+                    .numHeads(4)
+                    .labelDim(10)
+                    .encoderDepth(2)
+                    .build(),
+            Device.CPU,
+            random);
     private final RAdam optimizer = new RAdam(map.parameters(), 0.9, 0.999, 1e-8);
     private final Weighting weighting = new Weighting.Adaptive(1, 0.01);
     private final Pair pair = pair();

@@ -133,10 +133,19 @@ final class MisuseRecipes implements AutoCloseable {
             "latents have no mirror images");
 
     private static final int BATCH = 4;
-    private static final MlpConfig MLP = new MlpConfig(2, 4, 1, 3);
+    private static final MlpConfig MLP =
+            MlpConfig.builder().dimension(2).width(4).depth(1).labelDim(3).build();
     private static final String MLP_TEXT = "{\"dimension\":2,\"width\":4,\"depth\":1,\"label_dim\":3}";
     private static final Reading READING = new Reading(0, 2, false, false, 0.5);
-    private static final TransformerConfig TRANSFORMER = TransformerConfig.of(4, 2, 1, 8, 1, 2, 3);
+    private static final TransformerConfig TRANSFORMER = TransformerConfig.builder()
+            .inputSize(4)
+            .patchSize(2)
+            .inChannels(1)
+            .hiddenSize(8)
+            .depth(1)
+            .numHeads(2)
+            .labelDim(3)
+            .build();
     private static final List<double[]> MEANS =
             List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     private static final double[][] IDENTITY = {{1, 0}, {0, 1}};
@@ -243,12 +252,16 @@ final class MisuseRecipes implements AutoCloseable {
         return arguments;
     }
 
-    /** Components of the record of that type in a whole configuration, for a call that takes them by their names. */
+    /**
+     * Components of the record of that type in a whole configuration, for a call of it or of its builder that takes them by their
+     * names.
+     */
     private static Object @Nullable [] example(Executable call) {
-        Class<?> type = call.getDeclaringClass();
+        Class<?> owner = call.getDeclaringClass();
+        Class<?> type = owner.getSimpleName().equals("Builder") ? owner.getDeclaringClass() : owner;
         Object record =
                 type.isRecord() && call.getParameterCount() > 0 ? configs().get(type) : null;
-        if (record == null || (call instanceof Method method && method.getReturnType() != type)) {
+        if (record == null || (call instanceof Method method && method.getReturnType() != owner)) {
             return null;
         }
         List<String> names = Stream.of(type.getRecordComponents())
@@ -291,6 +304,15 @@ final class MisuseRecipes implements AutoCloseable {
             if (component instanceof Record inner) {
                 collect(inner);
             }
+        }
+    }
+
+    /** A builder of a record in the whole configuration. */
+    private static Object builder(Class<?> record) {
+        try {
+            return record.getMethod("toBuilder").invoke(configs().get(record));
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(e);
         }
     }
 
@@ -746,14 +768,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "TrainingData" ->
                 call.getName().equals("heldOut") ? made(Loader.class, name, call) : made(MixtureData.class, name, call);
             case "NetworkConfig" -> MLP;
-            case "TransformerBuilder" ->
-                TransformerConfig.builder()
-                        .inputSize(4)
-                        .patchSize(2)
-                        .inChannels(1)
-                        .hiddenSize(8)
-                        .depth(1)
-                        .numHeads(2);
+            case "Builder" -> builder(type.getDeclaringClass());
             case "Reading" -> READING;
             case "MixtureData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
             case "FashionClassifier" -> shippedClassifier();

@@ -7,6 +7,8 @@ import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.runtime.Autograd;
@@ -17,17 +19,39 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.TrainingRun;
+import org.metaflowmaps.training.config.AverageConfig;
+import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.TrainingData;
 
 /** Trains a map on data that the program makes itself: points of two spiral arms in the plane, an arm being a class. */
 public final class OwnData {
-    /** Settings in which this run differs from the built-in one for a mixture, whose network is a small MLP. */
-    private static final String[] SETTINGS = {
-        "steps=2000", "batch=256", "label_drop=0.1", "model.mlp={dimension: 2, width: 64, depth: 3, label_dim: 2}"
-    };
-
     private OwnData() {}
+
+    /** A small MLP and the settings that differ from the defaults; the loss is the default one, PSD. */
+    private static TrainConfig config() {
+        return TrainConfig.builder()
+                .steps(2000)
+                .batch(256)
+                .logEvery(100)
+                .model(ModelConfig.of(MlpConfig.builder()
+                        .dimension(2)
+                        .width(64)
+                        .labelDim(Spirals.ARMS)
+                        .build()))
+                .times(TimesConfig.builder().contextPower(1).build())
+                .optimizer(OptimizerConfig.builder()
+                        .kind(OptimizerConfig.Kind.ADAMW)
+                        .learningRate(2e-3)
+                        .beta2(0.99)
+                        .warmUp(100)
+                        .decay(1000)
+                        .clip(1)
+                        .build())
+                .average(new AverageConfig(0.998, 100))
+                .build();
+    }
 
     /**
      * Trains, samples and prints how far samples are from their arm.
@@ -38,8 +62,7 @@ public final class OwnData {
         if (arguments.length == 0) {
             throw new IllegalArgumentException("expected a folder for the run, then settings such as steps=500");
         }
-        TrainConfig config = TrainConfig.load("mixture/meta-flow-map", SETTINGS)
-                .with(Arrays.copyOfRange(arguments, 1, arguments.length));
+        TrainConfig config = config().with(Arrays.copyOfRange(arguments, 1, arguments.length));
         try (TrainingData data = new Spirals(config.seed());
                 TrainingRun run = new TrainingRun(config, data, Device.CPU, Path.of(arguments[0]))) {
             run.initialise();

@@ -5,6 +5,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.Layout;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.runtime.Device;
@@ -39,7 +40,12 @@ public final class OwnLoss {
         }
         long steps = Long.parseLong(arguments[0]);
         try (RandomSource random = RandomSource.seeded(1);
-                MetaFlowMap map = new MlpConfig(2, 64, 3, 0).withoutContext().initialised(Device.CPU, random);
+                MetaFlowMap map = MlpConfig.builder()
+                        .dimension(2)
+                        .width(64)
+                        .layout(Layout.FLOW_MAP)
+                        .build()
+                        .initialised(Device.CPU, random);
                 TrainingData data =
                         new MixtureData(List.of(new double[] {-2, 0}, new double[] {2, 0}), 0.1, 1, Device.CPU);
                 RobustFlow objective = new RobustFlow(map, random);

@@ -208,7 +208,8 @@ final class SamplersTest {
 
     @Test
     void mapsWithoutContextsHaveNoPosteriors() {
-        try (MetaFlowMap flow = MlpFlowMap.zeros(new MlpConfig(2, 4, 1, 0).withoutContext(), Device.CPU)) {
+        try (MetaFlowMap flow = MlpFlowMap.zeros(
+                MlpConfig.builder().dimension(2).width(4).depth(1).build().withoutContext(), Device.CPU)) {
             assertSays(
                     () -> new PosteriorSampler(flow, 1),
                     "posterior sampler: this map is one of a flow, without contexts");

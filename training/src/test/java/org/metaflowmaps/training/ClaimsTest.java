@@ -31,6 +31,7 @@ import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.NetworkConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -116,7 +117,7 @@ class ClaimsTest {
     void everyTensorIsComparedBeforeTheNetworkIsBuilt() throws IOException {
         Path file = folder.resolve("sizes.safetensors");
         try (TensorScope scope = TensorScope.open();
-                MetaFlowMap small = MlpFlowMap.zeros(new MlpConfig(2, 4, 1, 3), Device.CPU)) {
+                MetaFlowMap small = MlpFlowMap.zeros(SmallNetworks.mlpConfig(2, 4, 1, 3), Device.CPU)) {
             Safetensors.write(
                     file,
                     Map.of("network", "{\"mlp\":{\"dimension\":2,\"width\":5,\"depth\":1,\"label_dim\":3}}"),
@@ -134,24 +135,22 @@ class ClaimsTest {
         for (Layout layout : Layout.values()) {
             boolean meta = layout == Layout.META_FLOW_MAP;
             for (boolean joint : meta ? new boolean[] {false, true} : new boolean[] {false}) {
-                TransformerConfig config = new TransformerConfig(
-                        4,
-                        2,
-                        3,
-                        8,
-                        3,
-                        2,
-                        5,
-                        2,
-                        meta ? List.of(2.0, 3.0) : List.of(),
-                        List.of(),
-                        2.5,
-                        false,
-                        true,
-                        true,
-                        false,
-                        joint,
-                        layout);
+                TransformerConfig config = TransformerConfig.builder()
+                        .inputSize(4)
+                        .patchSize(2)
+                        .inChannels(3)
+                        .hiddenSize(8)
+                        .depth(3)
+                        .numHeads(2)
+                        .labelDim(5)
+                        .encoderDepth(2)
+                        .classScales(meta ? List.of(2.0, 3.0) : List.of())
+                        .mlpRatio(2.5)
+                        .learnSigma(true)
+                        .qkNorm(true)
+                        .jointAttention(joint)
+                        .layout(layout)
+                        .build();
                 try (MetaFlowMap map = FlowMapTransformer.zeros(config, Device.CPU)) {
                     checkCounts(config, map);
                 }
@@ -180,9 +179,9 @@ class ClaimsTest {
     void aNetworkThatMemoryLacksForIsRefusedWithFigures() {
         long before = NativeMemory.liveTensors();
         for (NetworkConfig huge : List.of(
-                new MlpConfig(2, 2_000_000, 3, 3),
-                new MlpConfig(2, 4, Integer.MAX_VALUE, 3),
-                TransformerConfig.of(28, 4, 1, 2_000_000, 1000, 4, 10))) {
+                SmallNetworks.mlpConfig(2, 2_000_000, 3, 3),
+                SmallNetworks.mlpConfig(2, 4, Integer.MAX_VALUE, 3),
+                SmallNetworks.transformerConfig(28, 4, 1, 2_000_000, 1000, 4, 10))) {
             String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> huge.zeros(Device.CPU))
                     .getMessage());
             assertTrue(message.contains("iB of memory, ") && message.contains("are free: lower"), message);
@@ -190,7 +189,7 @@ class ClaimsTest {
         assertEquals(before, NativeMemory.liveTensors());
         assertThrows(
                 IllegalArgumentException.class,
-                () -> new ModelConfig(null, new MlpConfig(2, Integer.MAX_VALUE, Integer.MAX_VALUE, 3)));
+                () -> ModelConfig.of(SmallNetworks.mlpConfig(2, Integer.MAX_VALUE, Integer.MAX_VALUE, 3)));
     }
 
     @ParameterizedTest
@@ -228,7 +227,7 @@ class ClaimsTest {
     /** The estimate against the graph's own memory, which the process's resident size shows. */
     @Test
     void theEstimateOfABatchIsOfTheRightOrder() {
-        TransformerConfig config = TransformerConfig.of(16, 2, 1, 64, 4, 4, 3);
+        TransformerConfig config = SmallNetworks.transformerConfig(16, 2, 1, 64, 4, 4, 3);
         int batch = 200;
         try (MetaFlowMap map = FlowMapTransformer.zeros(config, Device.CPU)) {
             resident(map, 8);

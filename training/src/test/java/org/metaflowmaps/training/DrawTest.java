@@ -14,7 +14,6 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.metaflowmaps.models.drift.ConditionalDrift;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ParameterArena;
@@ -36,7 +35,7 @@ final class DrawTest {
             (start, state, context) -> state.neg().add(context.state());
 
     private final RandomSource random = RandomSource.seeded(8);
-    private final MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 16, 1, 3));
+    private final MetaFlowMap map = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 16, 1, 3));
     private final MovingAverage average = new MovingAverage(map.parameters(), 0.9, 0);
     private final MetaFlowMap averaged = map.boundTo(average.values());
     private final TensorScope scope = TensorScope.open();
@@ -56,7 +55,7 @@ final class DrawTest {
         runs.weighting = weighting;
         runs.alphaTo = 10;
         runs.consistencyShare = 0.5;
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0);
+        runs.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.GIVEN).build();
         return new FlowMapObjective(runs.config(), map, averaged, TEACHER, random);
     }
 

@@ -7,8 +7,8 @@ import java.io.IOException;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
@@ -32,7 +32,7 @@ final class LearningTest {
     @Test
     void theDiagonalLossFallsBelowEveryLinearGuess() throws IOException {
         Runs runs = new Runs();
-        runs.model = new ModelConfig(null, new MlpConfig(2, 48, 2, 3));
+        runs.model = ModelConfig.of(SmallNetworks.mlpConfig(2, 48, 2, 3));
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.steps = STEPS;
         runs.batch = 128;

@@ -15,8 +15,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Refusal;
@@ -38,10 +38,10 @@ final class PairSamplerTest {
     /** Standard deviations that an average may be off. */
     private static final double SIGMAS = 4.5;
 
-    private static final TimesConfig.Law UNIFORM = new TimesConfig.Law(TimesConfig.LawKind.UNIFORM, 0, 0, 1, 7);
+    private static final TimesConfig.Law UNIFORM = TimesConfig.Law.builder().build();
 
     private final RandomSource random = RandomSource.seeded(23);
-    private final MetaFlowMap map = MlpFlowMap.zeros(new MlpConfig(1, 4, 0, CLASSES), Device.CPU);
+    private final MetaFlowMap map = MlpFlowMap.zeros(SmallNetworks.mlpConfig(1, 4, 0, CLASSES), Device.CPU);
     private final TensorScope scope = TensorScope.open();
     private Tensor data = Torch.zeros(1);
     private Tensor labels = Torch.zeros(1);
@@ -263,8 +263,18 @@ final class PairSamplerTest {
 
     @Test
     void logitNormalPairsAreSortedDrawsOfTwoLaws() {
-        PairSampler sampler =
-                sampler(1, 0, 0, 1, new TimesConfig.Law(TimesConfig.LawKind.LOGIT_NORMAL, -0.4, 1.2, 0.5, 7), 0);
+        PairSampler sampler = sampler(
+                1,
+                0,
+                0,
+                1,
+                TimesConfig.Law.builder()
+                        .kind(TimesConfig.LawKind.LOGIT_NORMAL)
+                        .mean(-0.4)
+                        .secondMean(1.2)
+                        .std(0.5)
+                        .build(),
+                0);
         Context context = context(sampler);
         double[] logits = Arrays.stream(
                         sampler.diagonal(batch(), context).start().toDoubleArray())
@@ -285,7 +295,16 @@ final class PairSamplerTest {
 
     @Test
     void dyadicPairsLieOnTheGridOfTheirLength() {
-        PairSampler sampler = sampler(1, 0, 0, 1, new TimesConfig.Law(TimesConfig.LawKind.DYADIC, 0, 0, 1, 3), 0);
+        PairSampler sampler = sampler(
+                1,
+                0,
+                0,
+                1,
+                TimesConfig.Law.builder()
+                        .kind(TimesConfig.LawKind.DYADIC)
+                        .levels(3)
+                        .build(),
+                0);
         Pair pair = sampler.jump(batch(), context(sampler), 0);
         double[] starts = pair.start().toDoubleArray();
         double[] ends = pair.end().toDoubleArray();
@@ -321,7 +340,8 @@ final class PairSamplerTest {
 
     @Test
     void aMapWithoutContextsGetsNone() {
-        try (MetaFlowMap flow = MlpFlowMap.zeros(new MlpConfig(1, 4, 0, CLASSES).withoutContext(), Device.CPU)) {
+        try (MetaFlowMap flow =
+                MlpFlowMap.zeros(SmallNetworks.mlpConfig(1, 4, 0, CLASSES).withoutContext(), Device.CPU)) {
             Context context = sampler(1, 0, 0).context(batch(), flow, 0);
             assertArrayEquals(new double[DRAWS], context.time().toDoubleArray());
             assertArrayEquals(new double[DRAWS], context.state().toDoubleArray());

@@ -16,6 +16,7 @@ import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
@@ -55,7 +56,7 @@ final class PeakMemoryTest {
     }
 
     private static TransformerConfig config(int depth) {
-        return TransformerConfig.of(SIZE, 2, 1, WIDTH, depth, 2, 3);
+        return SmallNetworks.transformerConfig(SIZE, 2, 1, WIDTH, depth, 2, 3);
     }
 
     private static double silentPass(int depth, boolean tangent) throws IOException {
@@ -91,7 +92,7 @@ final class PeakMemoryTest {
 
     private double step(LossConfig.ConsistencyKind consistency) throws IOException {
         Runs runs = new Runs();
-        runs.model = new ModelConfig(config(4), null);
+        runs.model = ModelConfig.of(config(4));
         runs.batch = BATCH;
         runs.consistency = consistency;
         byte[] pixels = new byte[BATCH * SIZE * SIZE];

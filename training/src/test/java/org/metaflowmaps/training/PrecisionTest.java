@@ -13,8 +13,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -59,7 +59,7 @@ final class PrecisionTest {
     @Test
     void learningIsThatOfFloat32() throws IOException {
         Runs runs = new Runs();
-        runs.model = new ModelConfig(null, new MlpConfig(2, 48, 2, 3));
+        runs.model = ModelConfig.of(SmallNetworks.mlpConfig(2, 48, 2, 3));
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.steps = STEPS;
         runs.batch = 128;

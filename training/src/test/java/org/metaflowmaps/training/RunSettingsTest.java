@@ -64,21 +64,39 @@ final class RunSettingsTest {
         String saved = RunSettings.of(new Runs().config());
         assertNull(RunSettings.difference(saved.replace("\"seed\":5,", ""), new Runs().config()));
         Runs any = new Runs();
-        any.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, "x", null, TeacherConfig.Guidance.NONE, 0);
+        any.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .build();
         Runs clock = new Runs();
-        clock.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, "x", true, TeacherConfig.Guidance.NONE, 0);
+        clock.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .zeroData(true)
+                .build();
         assertDifferent("teacher.is_zero_data is true, was null", any, clock);
         assertNull(RunSettings.difference(
                 RunSettings.of(any.config()).replace("\"is_zero_data\":null,", ""), clock.config()));
         // Versions that asked for no clock took the model's, so that saying so is no change.
         for (Runs runs : List.of(any, clock)) {
-            runs.model = new ModelConfig(
-                    new TransformerConfig(
-                            4, 2, 1, 8, 2, 2, 3, 1, List.of(), List.of(), 4, true, false, false, false, false),
-                    null);
+            runs.model = ModelConfig.of(TransformerConfig.builder()
+                    .inputSize(4)
+                    .patchSize(2)
+                    .inChannels(1)
+                    .hiddenSize(8)
+                    .depth(2)
+                    .numHeads(2)
+                    .labelDim(3)
+                    .encoderDepth(1)
+                    .zeroData(true)
+                    .build());
         }
         assertNull(RunSettings.difference(RunSettings.of(any.config()), clock.config()));
-        clock.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, "x", false, TeacherConfig.Guidance.NONE, 0);
+        clock.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .zeroData(false)
+                .build();
         assertDifferent("teacher.is_zero_data is false, was null", any, clock);
         assertEquals(
                 "dropout is not known, was 0.5",
@@ -109,41 +127,12 @@ final class RunSettingsTest {
     @Test
     void noFolderIsNamed() {
         TrainConfig config = new Runs().config();
-        TrainConfig moved = new TrainConfig(
-                config.seed(),
-                config.steps(),
-                config.batch(),
-                config.accumulate(),
-                config.labelDrop(),
-                config.guidance(),
-                config.guidanceFrom(),
-                "/home/me/first.safetensors",
-                config.logEvery(),
-                config.checkpointEvery(),
-                config.checkpointKeep(),
-                config.checkpointKeepEvery(),
-                config.evaluateEvery(),
-                config.precision(),
-                new DataConfig(
-                        config.data().kind(),
-                        "/home/me/images",
-                        0,
-                        false,
-                        DataConfig.OnError.STOP,
-                        0.1,
-                        config.data().means(),
-                        config.data().variance(),
-                        1,
-                        1,
-                        1,
-                        1,
-                        3),
-                config.model(),
-                config.teacher(),
-                config.loss(),
-                config.times(),
-                config.optimizer(),
-                config.average());
+        DataConfig elsewhere =
+                config.data().toBuilder().folder("/home/me/images").workers(3).build();
+        TrainConfig moved = config.toBuilder()
+                .init("/home/me/first.safetensors")
+                .data(elsewhere)
+                .build();
         assertFalse(RunSettings.of(moved).contains("/home/me")
                 || RunSettings.of(moved).contains("workers"));
         assertEquals("init is \"given\", was null", RunSettings.difference(RunSettings.of(config), moved));

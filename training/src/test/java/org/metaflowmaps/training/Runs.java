@@ -5,9 +5,8 @@ import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.ModelConfig;
-import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.AverageConfig;
 import org.metaflowmaps.training.config.LossConfig;
@@ -24,13 +23,12 @@ import org.metaflowmaps.training.data.Loader;
 import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.TrainingData;
-import org.metaflowmaps.training.loss.Lagrangian;
 
 /** Tiny runs: set what matters to a test, leave the rest. */
 final class Runs {
     static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     static final double VARIANCE = 0.5;
-    static final ModelConfig MLP = new ModelConfig(null, new MlpConfig(2, 16, 1, 3));
+    static final ModelConfig MLP = ModelConfig.of(SmallNetworks.mlpConfig(2, 16, 1, 3));
     static final ModelConfig TRANSFORMER = transformer(2);
 
     long seed = 5;
@@ -54,7 +52,7 @@ final class Runs {
     String init;
 
     Precision precision = Precision.FLOAT32;
-    TeacherConfig teacher = new TeacherConfig(TeacherConfig.Kind.NONE, null, null, TeacherConfig.Guidance.NONE, 0);
+    TeacherConfig teacher = TeacherConfig.builder().build();
     LossConfig.VelocityKind velocity = LossConfig.VelocityKind.DATA;
     ModelConfig model = MLP;
     OptimizerConfig.Kind optimizer = OptimizerConfig.Kind.RADAM;
@@ -65,59 +63,59 @@ final class Runs {
     LossConfig.ConsistencyKind consistency = LossConfig.ConsistencyKind.PSD;
 
     static ModelConfig transformer(int heads) {
-        return new ModelConfig(TransformerConfig.of(4, 2, 1, 8, 1, heads, 3), null);
+        return ModelConfig.of(SmallNetworks.transformerConfig(4, 2, 1, 8, 1, heads, 3));
     }
 
     TrainConfig config() {
-        WeightingConfig plain = new WeightingConfig(weighting, 1, 0.01);
-        TimesConfig.Law uniform = new TimesConfig.Law(TimesConfig.LawKind.UNIFORM, 0, 0, 1, 7);
-        TimesConfig.Law dyadic = new TimesConfig.Law(TimesConfig.LawKind.DYADIC, 0, 0, 1, 7);
-        return new TrainConfig(
-                seed,
-                steps,
-                batch,
-                accumulate,
-                0.1,
-                guidance,
-                0,
-                init,
-                logEvery,
-                checkpointEvery,
-                checkpointKeep,
-                checkpointKeepEvery,
-                evaluateEvery,
-                precision,
-                DataConfig.mixture(MEANS, VARIANCE),
-                model,
-                teacher,
-                new LossConfig(
-                        velocity,
-                        plain,
-                        consistency,
-                        plain,
-                        consistencyShare,
-                        1,
-                        0,
-                        Lagrangian.Through.DERIVATIVE,
-                        false,
-                        0,
-                        0,
-                        alphaTo == 0 ? 4 : alphaTo),
-                new TimesConfig(
-                        2, 0.1, 0, uniform, consistency == LossConfig.ConsistencyKind.SHORTCUT ? dyadic : uniform, 0),
-                new OptimizerConfig(
-                        optimizer,
-                        learningRate,
-                        warmUp,
-                        decay,
-                        0.9,
-                        0.999,
-                        1e-8,
-                        optimizer == OptimizerConfig.Kind.ADAMW ? 0.01 : 0,
-                        clip,
-                        skipAbove,
-                        maxSkipped),
-                new AverageConfig(averageDecay, 2));
+        WeightingConfig plain = WeightingConfig.builder().kind(weighting).build();
+        TimesConfig.Law pair = TimesConfig.Law.builder()
+                .kind(
+                        consistency == LossConfig.ConsistencyKind.SHORTCUT
+                                ? TimesConfig.LawKind.DYADIC
+                                : TimesConfig.LawKind.UNIFORM)
+                .build();
+        return TrainConfig.builder()
+                .seed(seed)
+                .steps(steps)
+                .batch(batch)
+                .accumulate(accumulate)
+                .guidance(guidance)
+                .init(init)
+                .logEvery(logEvery)
+                .checkpointEvery(checkpointEvery)
+                .checkpointKeep(checkpointKeep)
+                .checkpointKeepEvery(checkpointKeepEvery)
+                .evaluateEvery(evaluateEvery)
+                .precision(precision)
+                .data(DataConfig.builder()
+                        .kind(DataConfig.Kind.MIXTURE)
+                        .holdOut(0)
+                        .means(MEANS)
+                        .variance(VARIANCE)
+                        .build())
+                .model(model)
+                .teacher(teacher)
+                .loss(LossConfig.builder()
+                        .velocity(velocity)
+                        .diagonal(plain)
+                        .consistency(consistency)
+                        .consistencyWeighting(plain)
+                        .consistencyShare(consistencyShare)
+                        .alphaTo(alphaTo == 0 ? 4 : alphaTo)
+                        .build())
+                .times(TimesConfig.builder().pair(pair).build())
+                .optimizer(OptimizerConfig.builder()
+                        .kind(optimizer)
+                        .learningRate(learningRate)
+                        .warmUp(warmUp)
+                        .decay(decay)
+                        .weightDecay(optimizer == OptimizerConfig.Kind.ADAMW ? 0.01 : 0)
+                        .clip(clip)
+                        .skipAbove(skipAbove)
+                        .maxSkipped(maxSkipped)
+                        .build())
+                .average(new AverageConfig(averageDecay, 2))
+                .build();
     }
 
     /** Data of the model's shape, owned by the caller. */

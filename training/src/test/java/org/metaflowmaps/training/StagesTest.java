@@ -65,9 +65,9 @@ final class StagesTest {
     @Test
     void eachStageBeginsWhereTheOneBeforeEnded() throws IOException {
         long before = NativeMemory.liveTensors();
-        MlpConfig whole = new MlpConfig(2, 16, 1, 3);
+        MlpConfig whole = SmallNetworks.mlpConfig(2, 16, 1, 3);
         Runs runs = new Runs();
-        runs.model = new ModelConfig(null, whole.withoutContext());
+        runs.model = ModelConfig.of(whole.withoutContext());
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.init = trained(runs, "flow").toString();
         float[] flow;
@@ -76,10 +76,13 @@ final class StagesTest {
         }
         runs.consistency = LossConfig.ConsistencyKind.MEAN_FLOW;
         String flowMap = trained(runs, "flow map").toString();
-        runs.model = new ModelConfig(null, whole);
+        runs.model = ModelConfig.of(whole);
         runs.consistency = LossConfig.ConsistencyKind.EULERIAN_TEACHER;
         runs.velocity = LossConfig.VelocityKind.TEACHER;
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, flowMap, null, TeacherConfig.Guidance.NONE, 0);
+        runs.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file(flowMap)
+                .build();
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder.resolve("distilled"))) {
             trainer.initialise();
@@ -104,7 +107,8 @@ final class StagesTest {
             runs.weighting = velocity == LossConfig.VelocityKind.DATA
                     ? WeightingConfig.Kind.LEARNED
                     : WeightingConfig.Kind.LEARNED_LOG;
-            runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
+            runs.teacher =
+                    TeacherConfig.builder().kind(TeacherConfig.Kind.MIXTURE).build();
             try (TrainingData data = runs.data();
                     TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
                 for (int i = 0; i < 3; i++) {
@@ -120,10 +124,10 @@ final class StagesTest {
     @Test
     void distillationFromTheExactDriftHasNoNoiseToStopAt() throws IOException {
         Runs runs = new Runs();
-        runs.model = new ModelConfig(null, new MlpConfig(2, 48, 2, 3));
+        runs.model = ModelConfig.of(SmallNetworks.mlpConfig(2, 48, 2, 3));
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.velocity = LossConfig.VelocityKind.TEACHER;
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
+        runs.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.MIXTURE).build();
         runs.optimizer = OptimizerConfig.Kind.ADAMW;
         runs.learningRate = 3e-3;
         runs.batch = 128;
@@ -152,11 +156,22 @@ final class StagesTest {
     })
     void publicFilesAreReadForTheNetworkAtHand(String prefix, boolean zeroData, boolean learnSigma, String ending)
             throws IOException {
-        TransformerConfig whole = new TransformerConfig(
-                4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 4, zeroData, false, false, false, false);
+        TransformerConfig whole = TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(2)
+                .hiddenSize(8)
+                .depth(3)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(2)
+                .classScales(List.of(2.5))
+                .zeroData(zeroData)
+                .build();
         TransformerConfig stored = prefix.contains("dit") ? whole : whole.withoutContext();
         Path file = folder.resolve("public." + ending);
-        try (FlowMapTransformer source = SmallNetworks.transformer(stored.withLearnSigma(learnSigma))) {
+        try (FlowMapTransformer source = SmallNetworks.transformer(
+                stored.toBuilder().learnSigma(learnSigma).build())) {
             try (TensorScope scope = TensorScope.open()) {
                 List<OutgoingTensor> tensors = new ArrayList<>();
                 source.parameters()
@@ -165,7 +180,7 @@ final class StagesTest {
                 source.buffers().forEach((name, tensor) -> tensors.add(outgoing(prefix + name, tensor)));
                 TensorFile.write(file, Map.of(), tensors);
             }
-            try (MetaFlowMap read = Networks.load(file, new ModelConfig(whole, null), Device.CPU)) {
+            try (MetaFlowMap read = Networks.load(file, ModelConfig.of(whole), Device.CPU)) {
                 assertArrayEquals(output(source, 4), output(read, 4));
                 assertEquals(prefix.contains("dit"), read.isContextual());
             }
@@ -183,8 +198,11 @@ final class StagesTest {
         assertTrue(assertThrows(IllegalArgumentException.class, runs::config)
                 .toString()
                 .contains("teacher.kind is none"));
-        runs.teacher = new TeacherConfig(
-                TeacherConfig.Kind.NETWORK, folder.resolve("none.pt").toString(), null, TeacherConfig.Guidance.SIT, 0);
+        runs.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file(folder.resolve("none.pt").toString())
+                .guidance(TeacherConfig.Guidance.SIT)
+                .build();
         long before = NativeMemory.liveTensors();
         try (TrainingData data = runs.data()) {
             IOException missing =

@@ -36,7 +36,7 @@ final class StepHostReadsTest {
     private static Runs runs(LossConfig.ConsistencyKind consistency) {
         Runs runs = new Runs();
         runs.consistency = consistency;
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
+        runs.teacher = TeacherConfig.builder().kind(TeacherConfig.Kind.MIXTURE).build();
         runs.alphaTo = 10;
         runs.skipAbove = 100;
         return runs;

@@ -27,7 +27,6 @@ import org.metaflowmaps.models.mixture.LinearGaussianReward;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.models.model.TransformerConfig;
@@ -79,8 +78,17 @@ final class TeacherTest {
 
     /** A network for {@link Runs}' images. */
     private static TransformerConfig student(boolean zeroData) {
-        return new TransformerConfig(
-                4, 2, 1, 8, 2, 2, 3, 1, List.of(), List.of(), 4, zeroData, false, false, false, false);
+        return TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(1)
+                .hiddenSize(8)
+                .depth(2)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(1)
+                .zeroData(zeroData)
+                .build();
     }
 
     private static Runs runs(ModelConfig model, TeacherConfig teacher) {
@@ -93,7 +101,11 @@ final class TeacherTest {
     }
 
     private static TeacherConfig network(String file, @Nullable Boolean zeroData) {
-        return new TeacherConfig(TeacherConfig.Kind.NETWORK, file, zeroData, TeacherConfig.Guidance.NONE, 0);
+        return TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file(file)
+                .zeroData(zeroData)
+                .build();
     }
 
     private void step(Runs runs, @Nullable ConditionalDrift given) throws IOException {
@@ -109,11 +121,23 @@ final class TeacherTest {
     @ParameterizedTest
     @CsvSource({"ema., false, true", "module., true, false", "'', true, false", "'', false, true"})
     void aPublicTeacherHasItsOwnSizeAndClock(String prefix, boolean zeroData, boolean students) throws IOException {
-        TransformerConfig large = new TransformerConfig(
-                        4, 2, 1, 24, 3, 3, 3, 2, List.of(), List.of(), 2, zeroData, true, true, false, false)
+        TransformerConfig large = TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(1)
+                .hiddenSize(24)
+                .depth(3)
+                .numHeads(3)
+                .labelDim(3)
+                .encoderDepth(2)
+                .mlpRatio(2)
+                .zeroData(zeroData)
+                .learnSigma(true)
+                .qkNorm(true)
+                .build()
                 .withoutContext();
         String name = file(large, prefix);
-        ModelConfig like = new ModelConfig(student(students), null);
+        ModelConfig like = ModelConfig.of(student(students));
         try (FlowMapTransformer source = SmallNetworks.transformer(large);
                 MetaFlowMap read = Networks.teacher(Path.of(name), like, zeroData, Device.CPU);
                 TensorScope scope = TensorScope.open();
@@ -132,7 +156,7 @@ final class TeacherTest {
     /** Only logvar_linear tells a clock, DMF's; for any other file the setting is needed, whatever its names begin with. */
     @Test
     void aTeachersClockIsToldByTheFileOrByTheSetting() throws IOException {
-        Runs runs = runs(new ModelConfig(student(true), null), network("unused", null));
+        Runs runs = runs(ModelConfig.of(student(true)), network("unused", null));
         for (String prefix : List.of("ema.", "module.", "")) {
             runs.teacher = network(file(student(false).withoutContext(), prefix), null);
             assertRefused(
@@ -145,7 +169,7 @@ final class TeacherTest {
             step(runs, null);
         }
         String dmf = file(student(true).withoutContext(), "", "logvar_linear.weight");
-        runs.model = new ModelConfig(student(false), null);
+        runs.model = ModelConfig.of(student(false));
         runs.teacher = network(dmf, null);
         step(runs, null);
         try (MetaFlowMap read = Networks.teacher(Path.of(dmf), runs.model, null, Device.CPU)) {
@@ -159,18 +183,18 @@ final class TeacherTest {
     void firstWeightsOfTheOtherClockAreRefused(String prefix, boolean needed) throws IOException {
         Runs runs = new Runs();
         runs.init = file(student(true).withoutContext(), prefix, "logvar_linear.weight");
-        runs.model = new ModelConfig(student(!needed), null);
+        runs.model = ModelConfig.of(student(!needed));
         assertRefused(
                 () -> step(runs, null),
                 "init names",
                 "public.pt",
                 "model.transformer.is_zero_data is " + !needed,
                 "set model.transformer.is_zero_data=" + needed);
-        runs.model = new ModelConfig(student(needed), null);
+        runs.model = ModelConfig.of(student(needed));
         step(runs, null);
         runs.init = file(student(true).withoutContext(), prefix);
         for (boolean zeroData : new boolean[] {false, true}) {
-            runs.model = new ModelConfig(student(zeroData), null);
+            runs.model = ModelConfig.of(student(zeroData));
             step(runs, null);
         }
         String unclear = runs.init;
@@ -185,7 +209,7 @@ final class TeacherTest {
     @Test
     void aCheckpointIsAskedForItsClock() throws IOException {
         Runs runs = new Runs();
-        runs.model = new ModelConfig(student(true), null);
+        runs.model = ModelConfig.of(student(true));
         runs.steps = 1;
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder.resolve("first"))) {
@@ -193,7 +217,7 @@ final class TeacherTest {
         }
         String checkpoint =
                 folder.resolve("first").resolve(CheckpointFolder.CHECKPOINT).toString();
-        ModelConfig other = new ModelConfig(student(false), null);
+        ModelConfig other = ModelConfig.of(student(false));
         step(runs(other, network(checkpoint, null)), null);
         step(runs(other, network(checkpoint, true)), null);
         assertRefused(
@@ -206,42 +230,60 @@ final class TeacherTest {
     /** With four classes the student's "no label", 3, would be one of the teacher's. */
     @Test
     void aTeacherOfOtherItemsOrClassesIsRefused() throws IOException {
-        ModelConfig like = new ModelConfig(student(false), null);
-        String classes = file(TransformerConfig.of(4, 2, 1, 8, 2, 2, 4).withoutContext(), "");
+        ModelConfig like = ModelConfig.of(student(false));
+        String classes =
+                file(SmallNetworks.transformerConfig(4, 2, 1, 8, 2, 2, 4).withoutContext(), "");
         assertRefused(
                 () -> step(runs(like, network(classes, false)), null),
                 "the teacher takes items of shape [1, 4, 4] with 4 classes",
                 "[1, 4, 4] with 3");
-        String items = file(TransformerConfig.of(8, 2, 1, 8, 2, 2, 3).withoutContext(), "");
+        String items = file(SmallNetworks.transformerConfig(8, 2, 1, 8, 2, 2, 3).withoutContext(), "");
         assertRefused(() -> step(runs(like, network(items, false)), null), "[1, 8, 8] with 3 classes");
     }
 
     @Test
     void undoingGuidanceIsWarnedOfUnlessItIsPutBack() {
         Runs runs = new Runs();
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, "x", null, TeacherConfig.Guidance.DMF, 0.6);
+        runs.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .guidance(TeacherConfig.Guidance.DMF)
+                .build();
         runs.guidance = 2.5;
         assertFalse(Teacher.undoesTooMuch(runs.config()));
         for (double guidance : new double[] {1, 2}) {
             runs.guidance = guidance;
             assertTrue(Teacher.undoesTooMuch(runs.config()), "w = " + guidance);
         }
-        runs.teacher = new TeacherConfig(TeacherConfig.Kind.NETWORK, "x", null, TeacherConfig.Guidance.SIT, 0.6);
+        runs.teacher = TeacherConfig.builder()
+                .kind(TeacherConfig.Kind.NETWORK)
+                .file("x")
+                .guidance(TeacherConfig.Guidance.SIT)
+                .build();
         assertFalse(Teacher.undoesTooMuch(runs.config()));
     }
 
     @Test
     void guidanceRowsWithoutScalesAreRefused() throws IOException {
-        TransformerConfig guided = new TransformerConfig(
-                4, 2, 1, 8, 2, 2, 3, 1, List.of(2.5), List.of(), 4, false, false, false, false, false);
+        TransformerConfig guided = TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(1)
+                .hiddenSize(8)
+                .depth(2)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(1)
+                .classScales(List.of(2.5))
+                .build();
         String name = file(guided, "dit.");
         assertRefused(
                 IOException.class,
-                () -> step(runs(new ModelConfig(student(false), null), network(name, false)), null),
+                () -> step(runs(ModelConfig.of(student(false)), network(name, false)), null),
                 "public.pt",
                 "has 2 rows",
                 "scales for 1");
-        Runs alike = runs(new ModelConfig(guided, null), network(name, false));
+        Runs alike = runs(ModelConfig.of(guided), network(name, false));
         alike.guidance = 2.5;
         step(alike, null);
     }
@@ -250,8 +292,8 @@ final class TeacherTest {
     @Test
     void anyDriftCanBeGivenInJava() throws IOException {
         Runs runs = runs(
-                new ModelConfig(null, new MlpConfig(2, 48, 2, 3)),
-                new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0));
+                ModelConfig.of(SmallNetworks.mlpConfig(2, 48, 2, 3)),
+                TeacherConfig.builder().kind(TeacherConfig.Kind.GIVEN).build());
         runs.consistency = LossConfig.ConsistencyKind.NONE;
         runs.optimizer = OptimizerConfig.Kind.ADAMW;
         runs.learningRate = 3e-3;
@@ -281,8 +323,8 @@ final class TeacherTest {
     /** The teacher is asked twice a step; the second time the first loss's gradient is there, and so its graph is gone. */
     @Test
     void eachLossIsDifferentiatedBeforeTheNextIsComputed() throws IOException {
-        Runs runs =
-                runs(Runs.MLP, new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0));
+        Runs runs = runs(
+                Runs.MLP, TeacherConfig.builder().kind(TeacherConfig.Kind.GIVEN).build());
         List<Double> norms = new ArrayList<>();
         List<TrainingRun> trainers = new ArrayList<>();
         ConditionalDrift watching = (start, state, context) -> {
@@ -301,14 +343,15 @@ final class TeacherTest {
 
     @Test
     void aTeacherIsGivenWhereItIsAskedForAndOnlyThere() {
-        TeacherConfig given = new TeacherConfig(TeacherConfig.Kind.GIVEN, null, null, TeacherConfig.Guidance.NONE, 0);
+        TeacherConfig given =
+                TeacherConfig.builder().kind(TeacherConfig.Kind.GIVEN).build();
         assertRefused(
                 () -> step(runs(Runs.MLP, given), null),
                 "teacher.kind is given",
                 "in Java",
                 "none, network or mixture");
         TeacherConfig mixture =
-                new TeacherConfig(TeacherConfig.Kind.MIXTURE, null, null, TeacherConfig.Guidance.NONE, 0);
+                TeacherConfig.builder().kind(TeacherConfig.Kind.MIXTURE).build();
         assertRefused(
                 () -> step(runs(Runs.MLP, mixture), (start, state, context) -> state),
                 "was given a teacher",

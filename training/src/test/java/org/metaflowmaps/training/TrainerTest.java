@@ -20,8 +20,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Shape;
@@ -460,10 +460,10 @@ final class TrainerTest {
         long before = NativeMemory.liveTensors();
         Runs runs = new Runs();
         try (TrainingData data = runs.data()) {
-            runs.model = new ModelConfig(null, new MlpConfig(3, 4, 1, 3));
+            runs.model = ModelConfig.of(SmallNetworks.mlpConfig(3, 4, 1, 3));
             assertRefused(
                     () -> new TrainingRun(runs.config(), data, Device.CPU, folder), "[3] with 3 classes", "[2] with 3");
-            runs.model = new ModelConfig(null, new MlpConfig(2, 4, 1, 5));
+            runs.model = ModelConfig.of(SmallNetworks.mlpConfig(2, 4, 1, 5));
             assertRefused(
                     () -> new TrainingRun(runs.config(), data, Device.CPU, folder), "[2] with 5 classes", "[2] with 3");
         }

@@ -182,46 +182,37 @@ public record InferredConfig(
                     + ": which scales the rows stand for the file does not say, so give "
                     + "the model the same ones");
         }
-        return new TransformerConfig(
-                inputSize,
-                patchSize,
-                inChannels,
-                hiddenSize,
-                depth,
-                heads,
-                labelDim,
-                stage,
-                known ? like.classScales() : List.of(),
-                known ? like.contextScales() : List.of(),
-                ratio(),
-                zeroData,
-                learnSigma,
-                qkNorm,
-                context && like.preserveContextAtZero(),
-                jointAttention,
-                context ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
+        return shown().numHeads(heads)
+                .encoderDepth(stage)
+                .classScales(known ? like.classScales() : List.of())
+                .contextScales(known ? like.contextScales() : List.of())
+                .zeroData(zeroData)
+                .preserveContextAtZero(context && like.preserveContextAtZero())
+                .build();
     }
 
     /** The network as far as it is known, with usual or plain values for the rest: see {@link NetworkSettings}. */
     TransformerConfig partly() {
-        return new TransformerConfig(
-                inputSize,
-                patchSize,
-                inChannels,
-                hiddenSize,
-                depth,
-                numHeads.orElse(1),
-                labelDim,
-                encoderDepth().orElse(depth),
-                List.of(),
-                List.of(),
-                ratio(),
-                zeroData().orElse(false),
-                learnSigma,
-                qkNorm,
-                false,
-                jointAttention,
-                family == CheckpointLayout.Family.MFM ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
+        return shown().numHeads(numHeads.orElse(1))
+                .encoderDepth(encoderDepth().orElse(depth))
+                .zeroData(zeroData().orElse(false))
+                .build();
+    }
+
+    /** What the file shows. */
+    private TransformerConfig.Builder shown() {
+        return TransformerConfig.builder()
+                .inputSize(inputSize)
+                .patchSize(patchSize)
+                .inChannels(inChannels)
+                .hiddenSize(hiddenSize)
+                .depth(depth)
+                .labelDim(labelDim)
+                .mlpRatio(ratio())
+                .learnSigma(learnSigma)
+                .qkNorm(qkNorm)
+                .jointAttention(jointAttention)
+                .layout(family == CheckpointLayout.Family.MFM ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
     }
 
     /** Half a unit more than the width, to keep it when the ratio is multiplied out and cut off. */
@@ -231,25 +222,12 @@ public record InferredConfig(
 
     /** The shapes that a whole network of this kind has, by name. */
     public Map<String, Shape> shapes() {
-        int heads = numHeads.orElse(1);
         // Scales and stages change no name and no shape but the table's rows, so any will do.
-        TransformerConfig any = new TransformerConfig(
-                inputSize,
-                patchSize,
-                inChannels,
-                hiddenSize,
-                depth,
-                heads,
-                labelDim,
-                0,
-                Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0),
-                List.of(),
-                ratio(),
-                false,
-                learnSigma,
-                qkNorm,
-                false,
-                jointAttention);
+        TransformerConfig any = shown().numHeads(numHeads.orElse(1))
+                .encoderDepth(0)
+                .classScales(Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0))
+                .layout(Layout.META_FLOW_MAP)
+                .build();
         TransformerConfig whole = family == CheckpointLayout.Family.MFM ? any : any.withoutContext();
         return whole.shapes();
     }

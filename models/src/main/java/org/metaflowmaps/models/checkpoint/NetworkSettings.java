@@ -70,7 +70,8 @@ public final class NetworkSettings {
     public static NetworkSettings parse(String json) {
         JsonNode tree = StrictJson.object(json);
         // Any network's: it has every setting, with a value of its kind.
-        ObjectNode probe = JSON.valueToTree(TransformerConfig.of(2, 1, 1, 4, 1, 1, 0));
+        ObjectNode probe = JSON.valueToTree(
+                TransformerConfig.builder().inputSize(4).inChannels(1).build());
         Set<String> known = Set.copyOf(probe.propertyNames());
         ObjectNode settings = JsonNodeFactory.instance.objectNode();
         for (String key : tree.propertyNames()) {

@@ -156,7 +156,9 @@ public final class Networks {
                     path,
                     file,
                     layout,
-                    plain.withLearnSigma(InferredConfig.of(file, layout).learnSigma()),
+                    plain.toBuilder()
+                            .learnSigma(InferredConfig.of(file, layout).learnSigma())
+                            .build(),
                     device);
         }
     }

@@ -34,14 +34,24 @@ public record MlpConfig(
                 labelDim >= 0 && labelDim < Integer.MAX_VALUE, "mlp: label_dim is %s, expected 0 to 2^31-2", labelDim);
     }
 
-    /** A meta flow map's network. */
-    public MlpConfig(int dimension, int width, int depth, int labelDim) {
-        this(dimension, width, depth, labelDim, Layout.META_FLOW_MAP);
-    }
-
     /** The network of a flow or a flow map with these blocks. */
     public MlpConfig withoutContext() {
-        return new MlpConfig(dimension, width, depth, labelDim, Layout.FLOW_MAP);
+        return toBuilder().layout(Layout.FLOW_MAP).build();
+    }
+
+    /** Returns a builder with the defaults of training's configuration; the dimension has none. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Returns a builder that begins with these settings. */
+    public Builder toBuilder() {
+        return new Builder()
+                .dimension(dimension)
+                .width(width)
+                .depth(depth)
+                .labelDim(labelDim)
+                .layout(layout);
     }
 
     @Override
@@ -87,5 +97,55 @@ public record MlpConfig(
     @Override
     public MetaFlowMap initialised(Device device, RandomSource random) {
         return MlpFlowMap.initialised(this, device, random);
+    }
+
+    /** Settings that begin with their defaults: no classes, and the layout of a meta flow map. */
+    public static final class Builder {
+        private int dimension;
+        private int width = 128;
+        private int depth = 3;
+        private int labelDim;
+        private Layout layout = Layout.META_FLOW_MAP;
+
+        private Builder() {}
+
+        /** Sets the numbers per item. */
+        public Builder dimension(int dimension) {
+            this.dimension = dimension;
+            return this;
+        }
+
+        /** Sets the units of a hidden layer. */
+        public Builder width(int width) {
+            this.width = width;
+            return this;
+        }
+
+        /** Sets the number of residual blocks. */
+        public Builder depth(int depth) {
+            this.depth = depth;
+            return this;
+        }
+
+        /** Sets the number of classes; 0 for none. */
+        public Builder labelDim(int labelDim) {
+            this.labelDim = labelDim;
+            return this;
+        }
+
+        /** Sets which inputs there are. */
+        public Builder layout(Layout layout) {
+            this.layout = layout;
+            return this;
+        }
+
+        /**
+         * Returns the configuration.
+         *
+         * @throws IllegalArgumentException if the dimension is missing, or a value is out of range
+         */
+        public MlpConfig build() {
+            return new MlpConfig(dimension, width, depth, labelDim, layout);
+        }
     }
 }

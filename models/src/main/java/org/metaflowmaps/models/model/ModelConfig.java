@@ -27,6 +27,18 @@ public record ModelConfig(
         }
     }
 
+    /**
+     * Returns the configuration of a network of either kind.
+     *
+     * @throws IllegalArgumentException if 64 bits cannot hold the number of its parameters
+     */
+    public static ModelConfig of(NetworkConfig network) {
+        return switch (network) {
+            case TransformerConfig transformer -> new ModelConfig(transformer, null);
+            case MlpConfig mlp -> new ModelConfig(null, mlp);
+        };
+    }
+
     /** Whichever of the two it is. */
     public NetworkConfig network() {
         return transformer != null ? transformer : Objects.requireNonNull(mlp);

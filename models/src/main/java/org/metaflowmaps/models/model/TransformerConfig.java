@@ -191,117 +191,46 @@ public record TransformerConfig(
         require(rows < Integer.MAX_VALUE, "the guidance table has %s rows, expected less than 2^31-1", rows);
     }
 
-    /** A meta flow map's network. */
-    public TransformerConfig(
-            int inputSize,
-            int patchSize,
-            int inChannels,
-            int hiddenSize,
-            int depth,
-            int numHeads,
-            int labelDim,
-            int encoderDepth,
-            List<Double> classScales,
-            List<Double> contextScales,
-            double mlpRatio,
-            boolean zeroData,
-            boolean learnSigma,
-            boolean qkNorm,
-            boolean preserveContextAtZero,
-            boolean jointAttention) {
-        this(
-                inputSize,
-                patchSize,
-                inChannels,
-                hiddenSize,
-                depth,
-                numHeads,
-                labelDim,
-                encoderDepth,
-                classScales,
-                contextScales,
-                mlpRatio,
-                zeroData,
-                learnSigma,
-                qkNorm,
-                preserveContextAtZero,
-                jointAttention,
-                Layout.META_FLOW_MAP);
-    }
-
     /** The network of a flow or a flow map with these blocks: no context, no guidance. */
     public TransformerConfig withoutContext() {
-        return new TransformerConfig(
-                inputSize,
-                patchSize,
-                inChannels,
-                hiddenSize,
-                depth,
-                numHeads,
-                labelDim,
-                encoderDepth,
-                List.of(),
-                List.of(),
-                mlpRatio,
-                zeroData,
-                learnSigma,
-                qkNorm,
-                false,
-                false,
-                Layout.FLOW_MAP);
+        return toBuilder()
+                .classScales(List.of())
+                .contextScales(List.of())
+                .preserveContextAtZero(false)
+                .jointAttention(false)
+                .layout(Layout.FLOW_MAP)
+                .build();
     }
 
     private static void require(boolean holds, String template, @Nullable Object... values) {
         Preconditions.checkArgument(holds, "transformer: " + template, values);
     }
 
-    /** Begins a configuration that is given setting by setting: {@code builder().inputSize(32).patchSize(2)...build()}. */
-    public static TransformerBuilder builder() {
-        return new TransformerBuilder();
+    /** Returns a builder with the defaults of training's configuration; input size and channels have none. */
+    public static Builder builder() {
+        return new Builder();
     }
 
-    /** A class-conditional network for square images, with the usual choices for everything else. */
-    public static TransformerConfig of(
-            int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim) {
-        return new TransformerConfig(
-                inputSize,
-                patchSize,
-                inChannels,
-                hiddenSize,
-                depth,
-                numHeads,
-                labelDim,
-                depth * 2 / 3,
-                List.of(),
-                List.of(),
-                4,
-                false,
-                false,
-                false,
-                false,
-                false);
-    }
-
-    /** This network with or without a head that predicts a variance too. */
-    public TransformerConfig withLearnSigma(boolean learned) {
-        return new TransformerConfig(
-                inputSize,
-                patchSize,
-                inChannels,
-                hiddenSize,
-                depth,
-                numHeads,
-                labelDim,
-                encoderDepth,
-                classScales,
-                contextScales,
-                mlpRatio,
-                zeroData,
-                learned,
-                qkNorm,
-                preserveContextAtZero,
-                jointAttention,
-                layout);
+    /** Returns a builder that begins with these settings. */
+    public Builder toBuilder() {
+        return new Builder()
+                .inputSize(inputSize)
+                .patchSize(patchSize)
+                .inChannels(inChannels)
+                .hiddenSize(hiddenSize)
+                .depth(depth)
+                .numHeads(numHeads)
+                .labelDim(labelDim)
+                .encoderDepth(encoderDepth)
+                .classScales(classScales)
+                .contextScales(contextScales)
+                .mlpRatio(mlpRatio)
+                .zeroData(zeroData)
+                .learnSigma(learnSigma)
+                .qkNorm(qkNorm)
+                .preserveContextAtZero(preserveContextAtZero)
+                .jointAttention(jointAttention)
+                .layout(layout);
     }
 
     @Override
@@ -387,5 +316,156 @@ public record TransformerConfig(
     /** The number of rows of the guidance embedding: one for each pair of a class scale and a context scale. */
     public int guidanceRows() {
         return (1 + classScales.size()) * (1 + contextScales.size());
+    }
+
+    /** Settings that begin with their defaults: no classes, no guidance, every switch off, and the layout of a meta flow map. */
+    public static final class Builder {
+        private int inputSize;
+        private int patchSize = 4;
+        private int inChannels;
+        private int hiddenSize = 128;
+        private int depth = 4;
+        private int numHeads = 4;
+        private int labelDim;
+        private @Nullable Integer encoderDepth;
+        private List<Double> classScales = List.of();
+        private List<Double> contextScales = List.of();
+        private double mlpRatio = 4;
+        private boolean zeroData;
+        private boolean learnSigma;
+        private boolean qkNorm;
+        private boolean preserveContextAtZero;
+        private boolean jointAttention;
+        private Layout layout = Layout.META_FLOW_MAP;
+
+        private Builder() {}
+
+        /** Sets the height and width of an item in pixels. */
+        public Builder inputSize(int inputSize) {
+            this.inputSize = inputSize;
+            return this;
+        }
+
+        /** Sets the height and width of a patch. */
+        public Builder patchSize(int patchSize) {
+            this.patchSize = patchSize;
+            return this;
+        }
+
+        /** Sets the channels of an item. */
+        public Builder inChannels(int inChannels) {
+            this.inChannels = inChannels;
+            return this;
+        }
+
+        /** Sets the width of a token, a multiple of 4 and of the number of heads. */
+        public Builder hiddenSize(int hiddenSize) {
+            this.hiddenSize = hiddenSize;
+            return this;
+        }
+
+        /** Sets the number of blocks. */
+        public Builder depth(int depth) {
+            this.depth = depth;
+            return this;
+        }
+
+        /** Sets the attention heads per block. */
+        public Builder numHeads(int numHeads) {
+            this.numHeads = numHeads;
+            return this;
+        }
+
+        /** Sets the number of classes; 0 for none. */
+        public Builder labelDim(int labelDim) {
+            this.labelDim = labelDim;
+            return this;
+        }
+
+        /** Sets the blocks of the first stage; two thirds of the depth, rounded, if it is not set. */
+        public Builder encoderDepth(int encoderDepth) {
+            this.encoderDepth = encoderDepth;
+            return this;
+        }
+
+        /** Sets the guidance scales beside 1 that have a row of their own. */
+        public Builder classScales(List<Double> classScales) {
+            this.classScales = classScales;
+            return this;
+        }
+
+        /** Sets the guidance scales for the context beside 1. */
+        public Builder contextScales(List<Double> contextScales) {
+            this.contextScales = contextScales;
+            return this;
+        }
+
+        /** Sets the width of a block's hidden layer over the hidden size. */
+        public Builder mlpRatio(double mlpRatio) {
+            this.mlpRatio = mlpRatio;
+            return this;
+        }
+
+        /** Sets whether the clock of the weights runs the other way. */
+        public Builder zeroData(boolean zeroData) {
+            this.zeroData = zeroData;
+            return this;
+        }
+
+        /** Sets whether the head has twice the channels. */
+        public Builder learnSigma(boolean learnSigma) {
+            this.learnSigma = learnSigma;
+            return this;
+        }
+
+        /** Sets whether queries and keys have RMS normalisation. */
+        public Builder qkNorm(boolean qkNorm) {
+            this.qkNorm = qkNorm;
+            return this;
+        }
+
+        /** Sets whether the context is switched off exactly at t = 0. */
+        public Builder preserveContextAtZero(boolean preserveContextAtZero) {
+            this.preserveContextAtZero = preserveContextAtZero;
+            return this;
+        }
+
+        /** Sets whether every block attends to the context's own tokens too. */
+        public Builder jointAttention(boolean jointAttention) {
+            this.jointAttention = jointAttention;
+            return this;
+        }
+
+        /** Sets which inputs there are. */
+        public Builder layout(Layout layout) {
+            this.layout = layout;
+            return this;
+        }
+
+        /**
+         * Returns the configuration.
+         *
+         * @throws IllegalArgumentException if a size is missing, or settings do not fit together
+         */
+        public TransformerConfig build() {
+            return new TransformerConfig(
+                    inputSize,
+                    patchSize,
+                    inChannels,
+                    hiddenSize,
+                    depth,
+                    numHeads,
+                    labelDim,
+                    encoderDepth == null ? (int) Math.round(depth / 1.5) : encoderDepth,
+                    classScales,
+                    contextScales,
+                    mlpRatio,
+                    zeroData,
+                    learnSigma,
+                    qkNorm,
+                    preserveContextAtZero,
+                    jointAttention,
+                    layout);
+        }
     }
 }

@@ -25,7 +25,6 @@ import org.metaflowmaps.models.checkpoint.CheckpointConversion.Fitting;
 import org.metaflowmaps.models.checkpoint.CheckpointConversion.Overflow;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout.Family;
 import org.metaflowmaps.models.model.FlowMapTransformer;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.models.model.TransformerConfig;
@@ -121,7 +120,7 @@ final class CheckpointLayoutTest {
     @Test
     void whatIsNoNetworkOrSeveralIsSaid() throws IOException {
         try (FlowMapTransformer network = SmallNetworks.transformer();
-                MlpFlowMap other = SmallNetworks.mlp(new MlpConfig(3, 12, 2, 0));
+                MlpFlowMap other = SmallNetworks.mlp(SmallNetworks.mlpConfig(3, 12, 2, 0));
                 TensorScope scope = TensorScope.open()) {
             try (TensorFile file = TensorFile.open(
                     write("none.pt", Map.of("a", Torch.zeros(1), "not_x_embedder.proj.weight", Torch.zeros(1))))) {

@@ -229,7 +229,7 @@ final class LoadedNetworkTest {
     @Test
     void aFileThatSaysItsNetworkNeedsNothing() throws IOException {
         TransformerConfig config = SmallNetworks.config();
-        String own = JsonMapper.builder().build().writeValueAsString(new ModelConfig(config, null));
+        String own = JsonMapper.builder().build().writeValueAsString(ModelConfig.of(config));
         try (FlowMapTransformer source = SmallNetworks.transformer(config)) {
             Path file = write(
                     "own.safetensors", source, "dit.", Map.of("network", own, "class_names", "[\"a\",\"b\",\"c\"]"));

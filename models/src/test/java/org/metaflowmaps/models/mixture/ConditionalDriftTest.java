@@ -17,7 +17,6 @@ import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.DType;
@@ -138,7 +137,7 @@ final class ConditionalDriftTest {
         float[] starts = {0, 1e-12f, 1e-6f, 0.3f, 1};
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(5);
-                MlpFlowMap network = SmallNetworks.mlp(new MlpConfig(2, 12, 2, 0))) {
+                MlpFlowMap network = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 2, 0))) {
             Tensor start = Torch.of(starts);
             Tensor own = random.normal(starts.length, 2);
             NetworkDrift drift = new NetworkDrift(network);

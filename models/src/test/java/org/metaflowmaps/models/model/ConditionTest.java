@@ -76,7 +76,7 @@ final class ConditionTest {
         try (MetaFlowMap guided = SmallNetworks.transformer(SmallNetworks.config());
                 MetaFlowMap flow =
                         SmallNetworks.transformer(SmallNetworks.config().withoutContext());
-                MetaFlowMap mlp = SmallNetworks.mlp(new MlpConfig(2, 4, 1, 3))) {
+                MetaFlowMap mlp = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 4, 1, 3))) {
             assertEquals(List.of(1.0, 2.5), guided.guidanceScales());
             assertEquals(List.of(), flow.guidanceScales());
             assertEquals(List.of(), mlp.guidanceScales());

@@ -31,23 +31,17 @@ final class FullSizeTest {
     private static final Path STATUS = Path.of("/proc/self/status");
 
     private static TransformerConfig config(int hiddenSize, int depth, int heads, int encoderDepth) {
-        return new TransformerConfig(
-                32,
-                2,
-                4,
-                hiddenSize,
-                depth,
-                heads,
-                1000,
-                encoderDepth,
-                List.of(2.5),
-                List.of(),
-                4,
-                false,
-                false,
-                false,
-                false,
-                false);
+        return TransformerConfig.builder()
+                .inputSize(32)
+                .patchSize(2)
+                .inChannels(4)
+                .hiddenSize(hiddenSize)
+                .depth(depth)
+                .numHeads(heads)
+                .labelDim(1000)
+                .encoderDepth(encoderDepth)
+                .classScales(List.of(2.5))
+                .build();
     }
 
     private static final TransformerConfig XL = config(1152, 28, 16, 20);

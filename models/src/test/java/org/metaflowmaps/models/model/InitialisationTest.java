@@ -21,8 +21,22 @@ import org.metaflowmaps.runtime.Torch;
 /** A meta flow map that begins at another network's weights computes what that one computes, to the last bit. */
 final class InitialisationTest {
     private static TransformerConfig config(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
-        return new TransformerConfig(
-                4, 2, 2, 8, 3, 2, 3, 2, List.of(2.5), List.of(), 2, zeroData, learnSigma, norms, preserve, false);
+        return TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(2)
+                .hiddenSize(8)
+                .depth(3)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(2)
+                .classScales(List.of(2.5))
+                .mlpRatio(2)
+                .zeroData(zeroData)
+                .learnSigma(learnSigma)
+                .qkNorm(norms)
+                .preserveContextAtZero(preserve)
+                .build();
     }
 
     /** A target whose every weight is something else before. */
@@ -107,7 +121,7 @@ final class InitialisationTest {
 
     @Test
     void smallNetworksBeginAtTheirSourceToo() {
-        MlpConfig config = new MlpConfig(2, 12, 2, 4);
+        MlpConfig config = SmallNetworks.mlpConfig(2, 12, 2, 4);
         try (MlpFlowMap source = SmallNetworks.mlp(config.withoutContext());
                 MlpFlowMap target = SmallNetworks.mlp(config)) {
             assertBeginsAt(source, target);
@@ -156,8 +170,9 @@ final class InitialisationTest {
                 FlowMapTransformer meta = SmallNetworks.transformer(plain);
                 FlowMapTransformer flipped = SmallNetworks.transformer(config(true, false, false, false));
                 FlowMapTransformer joint = SmallNetworks.transformer(SmallNetworks.config(Option.JOINT));
-                FlowMapTransformer wider = SmallNetworks.transformer(TransformerConfig.of(4, 2, 2, 16, 3, 2, 3));
-                MlpFlowMap small = SmallNetworks.mlp(new MlpConfig(2, 12, 2, 4))) {
+                FlowMapTransformer wider =
+                        SmallNetworks.transformer(SmallNetworks.transformerConfig(4, 2, 2, 16, 3, 2, 3));
+                MlpFlowMap small = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 2, 4))) {
             assertRefused(() -> Initialisation.from(source, flipped), "is_zero_data", "false for the source and true");
             assertRefused(() -> Initialisation.from(source, joint), "use_joint_attention");
             assertRefused(() -> Initialisation.from(source, wider), "x_embedder", "of the source is");
@@ -173,19 +188,16 @@ final class InitialisationTest {
         try (FlowMapTransformer target = SmallNetworks.transformer(plain);
                 FlowMapTransformer norms = SmallNetworks.transformer(
                         config(false, false, true, false).withoutContext());
-                FlowMapTransformer deeper = SmallNetworks.transformer(new TransformerConfig(
-                                4, 2, 2, 8, 4, 2, 3, 2, List.of(), List.of(), 2, false, false, false, false, false)
-                        .withoutContext());
-                FlowMapTransformer heads = SmallNetworks.transformer(new TransformerConfig(
-                                4, 2, 2, 8, 3, 4, 3, 2, List.of(), List.of(), 2, false, false, false, false, false)
-                        .withoutContext());
-                FlowMapTransformer stages = SmallNetworks.transformer(new TransformerConfig(
-                                4, 2, 2, 8, 3, 2, 3, 1, List.of(), List.of(), 2, false, false, false, false, false)
-                        .withoutContext());
-                FlowMapTransformer scales = SmallNetworks.transformer(new TransformerConfig(
-                        4, 2, 2, 8, 3, 2, 3, 2, List.of(1.5), List.of(), 2, false, false, false, false, false));
-                MlpFlowMap thin = SmallNetworks.mlp(new MlpConfig(2, 12, 1, 4));
-                MlpFlowMap thick = SmallNetworks.mlp(new MlpConfig(2, 12, 2, 4))) {
+                FlowMapTransformer deeper = SmallNetworks.transformer(
+                        plain.toBuilder().depth(4).build().withoutContext());
+                FlowMapTransformer heads = SmallNetworks.transformer(
+                        plain.toBuilder().numHeads(4).build().withoutContext());
+                FlowMapTransformer stages = SmallNetworks.transformer(
+                        plain.toBuilder().encoderDepth(1).build().withoutContext());
+                FlowMapTransformer scales = SmallNetworks.transformer(
+                        plain.toBuilder().classScales(List.of(1.5)).build());
+                MlpFlowMap thin = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 1, 4));
+                MlpFlowMap thick = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 2, 4))) {
             assertRefused(() -> Initialisation.from(norms, target), "the target has no blocks.0.attn.q_norm.scale");
             assertRefused(() -> Initialisation.from(deeper, target), "the target has no blocks.3.");
             assertRefused(() -> Initialisation.from(heads, target), "num_heads is 4 for the source and 2");

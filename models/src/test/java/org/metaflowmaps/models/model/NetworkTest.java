@@ -36,7 +36,7 @@ final class NetworkTest {
                 case JOINT ->
                     FlowMapTransformer.initialised(
                             SmallNetworks.config(SmallNetworks.Option.JOINT), Device.CPU, random);
-                case MLP -> MlpFlowMap.initialised(new MlpConfig(2, 64, 3, 3), Device.CPU, random);
+                case MLP -> MlpFlowMap.initialised(SmallNetworks.mlpConfig(2, 64, 3, 3), Device.CPU, random);
             };
         }
     }
@@ -90,7 +90,7 @@ final class NetworkTest {
         try (RandomSource random = RandomSource.seeded(2);
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad();
-                MlpFlowMap map = MlpFlowMap.initialised(new MlpConfig(2, 128, 4, 0), Device.CPU, random)) {
+                MlpFlowMap map = MlpFlowMap.initialised(SmallNetworks.mlpConfig(2, 128, 4, 0), Device.CPU, random)) {
             map.parameters()
                     .get("final_layer.linear.weight")
                     .copy_(random.normal(2, 128).div(Math.sqrt(128)));
@@ -108,10 +108,29 @@ final class NetworkTest {
     @Test
     void parameterCountsAreThoseOfThePublishedSizes() {
         List<Double> scales = List.of(2.5);
-        TransformerConfig xl = new TransformerConfig(
-                32, 2, 4, 1152, 28, 16, 1000, 20, scales, List.of(), 4, true, false, false, false, false);
-        TransformerConfig base = new TransformerConfig(
-                32, 2, 4, 768, 12, 12, 1000, 8, scales, List.of(), 4, false, false, false, false, false);
+        TransformerConfig xl = TransformerConfig.builder()
+                .inputSize(32)
+                .patchSize(2)
+                .inChannels(4)
+                .hiddenSize(1152)
+                .depth(28)
+                .numHeads(16)
+                .labelDim(1000)
+                .encoderDepth(20)
+                .classScales(scales)
+                .zeroData(true)
+                .build();
+        TransformerConfig base = TransformerConfig.builder()
+                .inputSize(32)
+                .patchSize(2)
+                .inChannels(4)
+                .hiddenSize(768)
+                .depth(12)
+                .numHeads(12)
+                .labelDim(1000)
+                .encoderDepth(8)
+                .classScales(scales)
+                .build();
         assertEquals(684.0, Math.round(xl.parameterCount() / 1e5) / 10.0);
         assertEquals(134.7, Math.round(base.parameterCount() / 1e5) / 10.0);
         // What a meta flow map has more than the network it begins as: four times, modulation, patches, guidance.
@@ -131,7 +150,7 @@ final class NetworkTest {
         try (RandomSource random = RandomSource.seeded(1);
                 TensorScope scope = TensorScope.open();
                 MetaFlowMap map = SmallNetworks.transformer();
-                MetaFlowMap unlabelled = SmallNetworks.mlp(new MlpConfig(2, 4, 1, 0))) {
+                MetaFlowMap unlabelled = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 4, 1, 0))) {
             Context good = SmallNetworks.context(map, random);
             Tensor state = SmallNetworks.items(map, random);
             Tensor time = good.time();
@@ -202,25 +221,23 @@ final class NetworkTest {
 
     @Test
     void shapesThatCannotBeAreRefused() {
-        assertRefused(() -> TransformerConfig.of(28, 3, 1, 16, 2, 2, 10), "input_size 28", "patch_size 3");
-        assertRefused(() -> TransformerConfig.of(28, 4, 1, 18, 2, 2, 10), "hidden_size is 18");
-        assertRefused(() -> TransformerConfig.of(28, 4, 1, 16, 2, 3, 10), "hidden_size 16", "num_heads 3");
-        assertRefused(() -> TransformerConfig.of(28, 4, 1, 16, 0, 2, 10), "depth is 0");
-        assertRefused(() -> TransformerConfig.of(28, 4, 1, 16, 2, 2, -1), "label_dim is -1");
+        assertRefused(() -> SmallNetworks.transformerConfig(28, 3, 1, 16, 2, 2, 10), "input_size 28", "patch_size 3");
+        assertRefused(() -> SmallNetworks.transformerConfig(28, 4, 1, 18, 2, 2, 10), "hidden_size is 18");
+        assertRefused(() -> SmallNetworks.transformerConfig(28, 4, 1, 16, 2, 3, 10), "hidden_size 16", "num_heads 3");
+        assertRefused(() -> SmallNetworks.transformerConfig(28, 4, 1, 16, 0, 2, 10), "depth is 0");
+        assertRefused(() -> SmallNetworks.transformerConfig(28, 4, 1, 16, 2, 2, -1), "label_dim is -1");
         assertRefused(
-                () -> new TransformerConfig(
-                        4, 2, 2, 8, 3, 2, 3, 4, List.of(), List.of(), 2, false, false, false, false, false),
-                "encoder_depth is 4",
-                "0 to depth 3");
+                () -> SmallNetworks.config().toBuilder().encoderDepth(4).build(), "encoder_depth is 4", "0 to depth 3");
         assertRefused(
-                () -> new TransformerConfig(
-                        4, 2, 2, 8, 3, 2, 3, 2, List.of(Double.NaN), List.of(), 2, false, false, false, false, false),
+                () -> SmallNetworks.config().toBuilder()
+                        .classScales(List.of(Double.NaN))
+                        .build(),
                 "model_guidance_class_ws",
                 "NaN");
-        assertRefused(() -> new MlpConfig(0, 4, 1, 0), "dimension is 0");
-        assertRefused(() -> new MlpConfig(2, 0, 1, 0), "width is 0");
-        assertRefused(() -> new MlpConfig(2, 4, -1, 0), "depth is -1");
-        assertRefused(() -> new MlpConfig(2, 4, 1, -2), "label_dim is -2");
+        assertRefused(() -> SmallNetworks.mlpConfig(0, 4, 1, 0), "dimension is 0");
+        assertRefused(() -> SmallNetworks.mlpConfig(2, 0, 1, 0), "width is 0");
+        assertRefused(() -> SmallNetworks.mlpConfig(2, 4, -1, 0), "depth is -1");
+        assertRefused(() -> SmallNetworks.mlpConfig(2, 4, 1, -2), "label_dim is -2");
     }
 
     /** The switch that turns the context off at t = 0 leaves nothing of it there, and something above. */

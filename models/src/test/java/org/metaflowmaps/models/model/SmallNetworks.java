@@ -30,23 +30,24 @@ public final class SmallNetworks {
     /** Items of 2×4×4 in patches of 2, width 8, 3 blocks of which 2 in the first stage, 2 heads, 3 classes, scale 2.5. */
     public static TransformerConfig config(Option... options) {
         List<Option> on = List.of(options);
-        return new TransformerConfig(
-                4,
-                2,
-                2,
-                8,
-                3,
-                2,
-                3,
-                2,
-                List.of(2.5),
-                on.contains(Option.CONTEXT_SCALES) ? List.of(1.0, 4.0) : List.of(),
-                2,
-                on.contains(Option.ZERO_DATA),
-                on.contains(Option.LEARN_SIGMA),
-                on.contains(Option.QK_NORM),
-                on.contains(Option.PRESERVE),
-                on.contains(Option.JOINT));
+        return TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(2)
+                .hiddenSize(8)
+                .depth(3)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(2)
+                .classScales(List.of(2.5))
+                .contextScales(on.contains(Option.CONTEXT_SCALES) ? List.of(1.0, 4.0) : List.of())
+                .mlpRatio(2)
+                .zeroData(on.contains(Option.ZERO_DATA))
+                .learnSigma(on.contains(Option.LEARN_SIGMA))
+                .qkNorm(on.contains(Option.QK_NORM))
+                .preserveContextAtZero(on.contains(Option.PRESERVE))
+                .jointAttention(on.contains(Option.JOINT))
+                .build();
     }
 
     /** Every variant of every network by name, with random weights; the caller closes them. */
@@ -65,20 +66,53 @@ public final class SmallNetworks {
                 transformer(config(Option.JOINT, Option.QK_NORM, Option.LEARN_SIGMA, Option.ZERO_DATA)));
         networks.put("transformer without a first stage", transformer(stages(0)));
         networks.put("transformer without a second stage", transformer(stages(2)));
-        networks.put("transformer without classes", transformer(TransformerConfig.of(4, 2, 2, 8, 2, 2, 0)));
+        networks.put("transformer without classes", transformer(transformerConfig(4, 2, 2, 8, 2, 2, 0)));
         networks.put(
                 "transformer of a flow map",
                 transformer(config(Option.LEARN_SIGMA, Option.QK_NORM, Option.ZERO_DATA)
                         .withoutContext()));
-        networks.put("mlp", mlp(new MlpConfig(3, 12, 2, 0)));
-        networks.put("mlp with classes", mlp(new MlpConfig(2, 12, 2, 4)));
-        networks.put("mlp of a flow map", mlp(new MlpConfig(2, 12, 2, 4).withoutContext()));
+        networks.put("mlp", mlp(mlpConfig(3, 12, 2, 0)));
+        networks.put("mlp with classes", mlp(mlpConfig(2, 12, 2, 4)));
+        networks.put("mlp of a flow map", mlp(mlpConfig(2, 12, 2, 4).withoutContext()));
         return networks;
     }
 
     private static TransformerConfig stages(int encoderDepth) {
-        return new TransformerConfig(
-                4, 2, 1, 8, 2, 2, 3, encoderDepth, List.of(), List.of(), 4, false, false, false, false, false);
+        return TransformerConfig.builder()
+                .inputSize(4)
+                .patchSize(2)
+                .inChannels(1)
+                .hiddenSize(8)
+                .depth(2)
+                .numHeads(2)
+                .labelDim(3)
+                .encoderDepth(encoderDepth)
+                .build();
+    }
+
+    /** A class-conditional transformer without options; two thirds of its blocks, rounded down, are in the first stage. */
+    public static TransformerConfig transformerConfig(
+            int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim) {
+        return TransformerConfig.builder()
+                .inputSize(inputSize)
+                .patchSize(patchSize)
+                .inChannels(inChannels)
+                .hiddenSize(hiddenSize)
+                .depth(depth)
+                .numHeads(numHeads)
+                .labelDim(labelDim)
+                .encoderDepth(depth * 2 / 3)
+                .build();
+    }
+
+    /** An MLP of a meta flow map. */
+    public static MlpConfig mlpConfig(int dimension, int width, int depth, int labelDim) {
+        return MlpConfig.builder()
+                .dimension(dimension)
+                .width(width)
+                .depth(depth)
+                .labelDim(labelDim)
+                .build();
     }
 
     /** A transformer with random weights, owned by the caller. */

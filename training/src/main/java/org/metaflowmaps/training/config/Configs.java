@@ -41,9 +41,6 @@ public final class Configs {
             .enable(EnumFeature.FAIL_ON_NUMBERS_FOR_ENUMS)
             .build();
 
-    /** Images that sets in memory hold out. */
-    private static final int HOLD_OUT = 500;
-
     /** Mixtures of many means take the most; a checkpoint given by mistake has more. */
     private static final long MOST_BYTES = 1_000_000;
 
@@ -188,7 +185,7 @@ public final class Configs {
         if (tree.get("data") instanceof ObjectNode data
                 && given.path("data").has("variance")
                 && !given.path("data").has("flip")
-                && streams(data)) {
+                && defaultHoldOut(data) == 0) {
             data.put("hold_out", 0);
         }
     }
@@ -196,14 +193,14 @@ public final class Configs {
     /** Replaces null by the default, which depends on the data. */
     private static void fillHoldOut(ObjectNode tree) {
         if (tree.get("data") instanceof ObjectNode data && data.path("hold_out").isNull()) {
-            data.put("hold_out", streams(data) ? 0 : HOLD_OUT);
+            data.put("hold_out", defaultHoldOut(data));
         }
     }
 
-    /** Whether items are read from a folder as their turn comes, as all kinds of data do but these. */
-    private static boolean streams(ObjectNode data) {
-        return !List.of("fashion-mnist", "idx", "mixture")
-                .contains(data.path("kind").asString(""));
+    /** The default of this kind of data; 0 if there is no such kind, which is refused later by its name. */
+    private static int defaultHoldOut(ObjectNode data) {
+        int kind = values(DataConfig.Kind.class).indexOf(data.path("kind").asString(""));
+        return kind < 0 ? 0 : DataConfig.Kind.values()[kind].holdOut();
     }
 
     private static void merge(ObjectNode base, ObjectNode over) {

@@ -105,6 +105,28 @@ public record LossConfig(
         return averaged ? parts.average() : null;
     }
 
+    /** Returns a builder with the default of every setting, as defaults.yaml has them. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Returns a builder that begins with these settings. */
+    public Builder toBuilder() {
+        return new Builder()
+                .velocity(velocity)
+                .diagonal(diagonal)
+                .consistency(consistency)
+                .consistencyWeighting(consistencyWeighting)
+                .consistencyShare(consistencyShare)
+                .consistencyFactor(consistencyFactor)
+                .diagonalOnly(diagonalOnly)
+                .through(through)
+                .averaged(averaged)
+                .clipTarget(clipTarget)
+                .alphaFrom(alphaFrom)
+                .alphaTo(alphaTo);
+    }
+
     /** What consistency losses are made of beside their settings. */
     public interface Parts {
         /** What the diagonal learns. */
@@ -195,6 +217,117 @@ public record LossConfig(
         ConsistencyKind(Uses uses, Maker maker) {
             this.uses = uses;
             this.maker = maker;
+        }
+    }
+
+    /** Settings that begin with their defaults. */
+    public static final class Builder {
+        private VelocityKind velocity = VelocityKind.DATA;
+        private WeightingConfig diagonal = WeightingConfig.builder().build();
+        private ConsistencyKind consistency = ConsistencyKind.PSD;
+        private WeightingConfig consistencyWeighting = WeightingConfig.builder().build();
+        private double consistencyShare = 1;
+        private double consistencyFactor = 1;
+        private long diagonalOnly;
+        private Lagrangian.Through through = Lagrangian.Through.DERIVATIVE;
+        private boolean averaged;
+        private double clipTarget;
+        private long alphaFrom;
+        private long alphaTo;
+
+        private Builder() {}
+
+        /** Sets what the diagonal learns. */
+        public Builder velocity(VelocityKind velocity) {
+            this.velocity = velocity;
+            return this;
+        }
+
+        /** Sets the weighting of the diagonal loss. */
+        public Builder diagonal(WeightingConfig diagonal) {
+            this.diagonal = diagonal;
+            return this;
+        }
+
+        /** Sets which consistency loss. */
+        public Builder consistency(ConsistencyKind consistency) {
+            this.consistency = consistency;
+            return this;
+        }
+
+        /** Sets the weighting of the consistency loss. */
+        public Builder consistencyWeighting(WeightingConfig consistencyWeighting) {
+            this.consistencyWeighting = consistencyWeighting;
+            return this;
+        }
+
+        /** Sets the share of a batch that the consistency loss sees. */
+        public Builder consistencyShare(double consistencyShare) {
+            this.consistencyShare = consistencyShare;
+            return this;
+        }
+
+        /** Sets what the consistency loss is multiplied by. */
+        public Builder consistencyFactor(double consistencyFactor) {
+            this.consistencyFactor = consistencyFactor;
+            return this;
+        }
+
+        /** Sets the steps at the start without a consistency loss. */
+        public Builder diagonalOnly(long diagonalOnly) {
+            this.diagonalOnly = diagonalOnly;
+            return this;
+        }
+
+        /** Sets which side a Lagrangian loss trains. */
+        public Builder through(Lagrangian.Through through) {
+            this.through = through;
+            return this;
+        }
+
+        /** Sets whether the moving average makes the shorter jumps of semigroup, psd and shortcut. */
+        public Builder averaged(boolean averaged) {
+            this.averaged = averaged;
+            return this;
+        }
+
+        /** Sets the largest size of an entry of {@link Shortcut}'s target; 0 for no bound. */
+        public Builder clipTarget(double clipTarget) {
+            this.clipTarget = clipTarget;
+            return this;
+        }
+
+        /** Sets the step until which α-flow is flow matching. */
+        public Builder alphaFrom(long alphaFrom) {
+            this.alphaFrom = alphaFrom;
+            return this;
+        }
+
+        /** Sets the step from which α-flow is MeanFlow. */
+        public Builder alphaTo(long alphaTo) {
+            this.alphaTo = alphaTo;
+            return this;
+        }
+
+        /**
+         * Returns the configuration.
+         *
+         * @throws IllegalArgumentException if a value is out of range, or settings do not fit together
+         */
+        public LossConfig build() {
+            return new LossConfig(
+                    velocity,
+                    diagonal,
+                    consistency,
+                    consistencyWeighting,
+                    consistencyShare,
+                    consistencyFactor,
+                    diagonalOnly,
+                    through,
+                    averaged,
+                    clipTarget,
+                    alphaFrom,
+                    alphaTo);
         }
     }
 }

@@ -60,6 +60,27 @@ public record OptimizerConfig(
         Check.require(beta2 >= 0 && beta2 < 1, "optimizer.beta2 is %s, expected 0 to below 1", beta2);
     }
 
+    /** Returns a builder with the default of every setting, as defaults.yaml has them. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Returns a builder that begins with these settings. */
+    public Builder toBuilder() {
+        return new Builder()
+                .kind(kind)
+                .learningRate(learningRate)
+                .warmUp(warmUp)
+                .decay(decay)
+                .beta1(beta1)
+                .beta2(beta2)
+                .eps(eps)
+                .weightDecay(weightDecay)
+                .clip(clip)
+                .skipAbove(skipAbove)
+                .maxSkipped(maxSkipped);
+    }
+
     /** The optimisers by their names in a file. */
     public enum Kind {
         /** Rectified Adam. */
@@ -68,5 +89,98 @@ public record OptimizerConfig(
         /** Adam with decoupled weight decay. */
         @JsonProperty("adamw")
         ADAMW
+    }
+
+    /** Settings that begin with their defaults. */
+    public static final class Builder {
+        private Kind kind = Kind.RADAM;
+        private double learningRate = 1e-4;
+        private long warmUp;
+        private long decay;
+        private double beta1 = 0.9;
+        private double beta2 = 0.999;
+        private double eps = 1e-8;
+        private double weightDecay;
+        private double clip = 1.5;
+        private double skipAbove;
+        private int maxSkipped = 10;
+
+        private Builder() {}
+
+        /** Sets which optimiser. */
+        public Builder kind(Kind kind) {
+            this.kind = kind;
+            return this;
+        }
+
+        /** Sets the learning rate after warm-up. */
+        public Builder learningRate(double learningRate) {
+            this.learningRate = learningRate;
+            return this;
+        }
+
+        /** Sets the steps over which the rate rises from a tenth. */
+        public Builder warmUp(long warmUp) {
+            this.warmUp = warmUp;
+            return this;
+        }
+
+        /** Sets the steps at the end over which the rate falls to zero; 0 for none. */
+        public Builder decay(long decay) {
+            this.decay = decay;
+            return this;
+        }
+
+        /** Sets the decay of the mean. */
+        public Builder beta1(double beta1) {
+            this.beta1 = beta1;
+            return this;
+        }
+
+        /** Sets the decay of the mean square. */
+        public Builder beta2(double beta2) {
+            this.beta2 = beta2;
+            return this;
+        }
+
+        /** Sets what is added to the root. */
+        public Builder eps(double eps) {
+            this.eps = eps;
+            return this;
+        }
+
+        /** Sets the weight decay of AdamW. */
+        public Builder weightDecay(double weightDecay) {
+            this.weightDecay = weightDecay;
+            return this;
+        }
+
+        /** Sets the largest norm of all gradients together; 0 for no bound. */
+        public Builder clip(double clip) {
+            this.clip = clip;
+            return this;
+        }
+
+        /** Sets the norm before clipping above which a step is skipped; 0 for no bound. */
+        public Builder skipAbove(double skipAbove) {
+            this.skipAbove = skipAbove;
+            return this;
+        }
+
+        /** Sets the skipped steps in a row that end the run. */
+        public Builder maxSkipped(int maxSkipped) {
+            this.maxSkipped = maxSkipped;
+            return this;
+        }
+
+        /**
+         * Returns the configuration.
+         *
+         * @throws IllegalArgumentException if a value is out of range, or settings do not fit together
+         */
+        public OptimizerConfig build() {
+            return new OptimizerConfig(
+                    kind, learningRate, warmUp, decay, beta1, beta2, eps, weightDecay, clip, skipAbove, maxSkipped);
+        }
     }
 }

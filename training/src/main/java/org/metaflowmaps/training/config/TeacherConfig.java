@@ -34,6 +34,21 @@ public record TeacherConfig(
         Check.require(builtIn >= 0 && builtIn < 1, "teacher.built_in is %s, expected 0 to below 1", builtIn);
     }
 
+    /** Returns a builder with the default of every setting, as defaults.yaml has them. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Returns a builder that begins with these settings. */
+    public Builder toBuilder() {
+        return new Builder()
+                .kind(kind)
+                .file(file)
+                .zeroData(zeroData)
+                .guidance(guidance)
+                .builtIn(builtIn);
+    }
+
     /** Teachers by their names in a file. */
     public enum Kind {
         /** No teacher. */
@@ -61,5 +76,55 @@ public record TeacherConfig(
         /** Classifier-free guidance after undoing the model guidance that the network was trained with. */
         @JsonProperty("dmf")
         DMF
+    }
+
+    /** Settings that begin with their defaults. */
+    public static final class Builder {
+        private Kind kind = Kind.NONE;
+        private @Nullable String file;
+        private @Nullable Boolean zeroData;
+        private Guidance guidance = Guidance.NONE;
+        private double builtIn = 0.6;
+
+        private Builder() {}
+
+        /** Sets which teacher. */
+        public Builder kind(Kind kind) {
+            this.kind = kind;
+            return this;
+        }
+
+        /** Sets the file with a network's weights: a run's checkpoint or a public file. */
+        public Builder file(@Nullable String file) {
+            this.file = file;
+            return this;
+        }
+
+        /** Sets which way the clock of a public file's network runs; null: as the file says. */
+        public Builder zeroData(@Nullable Boolean zeroData) {
+            this.zeroData = zeroData;
+            return this;
+        }
+
+        /** Sets how a network is guided. */
+        public Builder guidance(Guidance guidance) {
+            this.guidance = guidance;
+            return this;
+        }
+
+        /** Sets ω, the model guidance to undo. */
+        public Builder builtIn(double builtIn) {
+            this.builtIn = builtIn;
+            return this;
+        }
+
+        /**
+         * Returns the configuration.
+         *
+         * @throws IllegalArgumentException if a value is out of range, or settings do not fit together
+         */
+        public TeacherConfig build() {
+            return new TeacherConfig(kind, file, zeroData, guidance, builtIn);
+        }
     }
 }

@@ -38,6 +38,22 @@ public record TimesConfig(
                 diagonal.kind() != LawKind.DYADIC, "times.diagonal.kind is %s, which is a law of pairs", "dyadic");
     }
 
+    /** Returns a builder with the default of every setting, as defaults.yaml has them. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Returns a builder that begins with these settings. */
+    public Builder toBuilder() {
+        return new Builder()
+                .contextPower(contextPower)
+                .contextAtom(contextAtom)
+                .contextWarmUp(contextWarmUp)
+                .diagonal(diagonal)
+                .pair(pair)
+                .intervalWarmUp(intervalWarmUp);
+    }
+
     /** Laws of times by their names in a file. */
     public enum LawKind {
         /** Uniform in [0, 1). */
@@ -79,6 +95,128 @@ public record TimesConfig(
                     "a time law's second_mean is %s, expected a finite number",
                     secondMean);
             Check.require(levels >= 1 && levels <= 20, "a time law's levels are %s, expected 1 to 20", levels);
+        }
+
+        /** Returns a builder with the default of every setting, as defaults.yaml has them. */
+        public static Builder builder() {
+            return new Builder();
+        }
+
+        /** Returns a builder that begins with these settings. */
+        public Builder toBuilder() {
+            return new Builder()
+                    .kind(kind)
+                    .mean(mean)
+                    .secondMean(secondMean)
+                    .std(std)
+                    .levels(levels);
+        }
+
+        /** Settings that begin with their defaults. */
+        public static final class Builder {
+            private LawKind kind = LawKind.UNIFORM;
+            private double mean;
+            private double secondMean;
+            private double std = 1;
+            private int levels = 7;
+
+            private Builder() {}
+
+            /** Sets which law. */
+            public Builder kind(LawKind kind) {
+                this.kind = kind;
+                return this;
+            }
+
+            /** Sets the mean of the normal number. */
+            public Builder mean(double mean) {
+                this.mean = mean;
+                return this;
+            }
+
+            /** Sets the mean for the second time of a pair. */
+            public Builder secondMean(double secondMean) {
+                this.secondMean = secondMean;
+                return this;
+            }
+
+            /** Sets the standard deviation of the normal numbers. */
+            public Builder std(double std) {
+                this.std = std;
+                return this;
+            }
+
+            /** Sets the levels of a dyadic grid: it has 2^levels intervals. */
+            public Builder levels(int levels) {
+                this.levels = levels;
+                return this;
+            }
+
+            /**
+             * Returns the configuration.
+             *
+             * @throws IllegalArgumentException if a value is out of range
+             */
+            public Law build() {
+                return new Law(kind, mean, secondMean, std, levels);
+            }
+        }
+    }
+
+    /** Settings that begin with their defaults. */
+    public static final class Builder {
+        private double contextPower = 2;
+        private double contextAtom = 0.1;
+        private long contextWarmUp;
+        private Law diagonal = Law.builder().build();
+        private Law pair = Law.builder().build();
+        private long intervalWarmUp;
+
+        private Builder() {}
+
+        /** Sets the power of the law of context times. */
+        public Builder contextPower(double contextPower) {
+            this.contextPower = contextPower;
+            return this;
+        }
+
+        /** Sets the share of contexts at t = 0. */
+        public Builder contextAtom(double contextAtom) {
+            this.contextAtom = contextAtom;
+            return this;
+        }
+
+        /** Sets the steps over which context times grow from 0 to their law. */
+        public Builder contextWarmUp(long contextWarmUp) {
+            this.contextWarmUp = contextWarmUp;
+            return this;
+        }
+
+        /** Sets the law of s on the diagonal. */
+        public Builder diagonal(Law diagonal) {
+            this.diagonal = diagonal;
+            return this;
+        }
+
+        /** Sets the law of (s, u). */
+        public Builder pair(Law pair) {
+            this.pair = pair;
+            return this;
+        }
+
+        /** Sets the steps over which jumps grow from 0 to their length. */
+        public Builder intervalWarmUp(long intervalWarmUp) {
+            this.intervalWarmUp = intervalWarmUp;
+            return this;
+        }
+
+        /**
+         * Returns the configuration.
+         *
+         * @throws IllegalArgumentException if a value is out of range, or settings do not fit together
+         */
+        public TimesConfig build() {
+            return new TimesConfig(contextPower, contextAtom, contextWarmUp, diagonal, pair, intervalWarmUp);
         }
     }
 }

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.ModelConfig;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.training.data.DataConfig;
 
 /**
@@ -54,6 +55,9 @@ public record TrainConfig(
         @JsonProperty("times") TimesConfig times,
         @JsonProperty("optimizer") OptimizerConfig optimizer,
         @JsonProperty("average") AverageConfig average) {
+    /** For items of the default data: grey images of 28×28 in ten classes. */
+    private static final ModelConfig DEFAULT_MODEL = ModelConfig.of(
+            TransformerConfig.builder().inputSize(28).inChannels(1).labelDim(10).build());
 
     /** Checks the ranges. */
     public TrainConfig {
@@ -116,6 +120,40 @@ public record TrainConfig(
     }
 
     /**
+     * Returns a builder with the default of every setting, as defaults.yaml has them: {@code TrainConfig.builder().steps(100).build()}.
+     * The default model is one for the default data, 28×28 grey images of ten classes; give one for any other.
+     */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Returns a builder that begins with these settings. */
+    public Builder toBuilder() {
+        return new Builder()
+                .seed(seed)
+                .steps(steps)
+                .batch(batch)
+                .accumulate(accumulate)
+                .labelDrop(labelDrop)
+                .guidance(guidance)
+                .guidanceFrom(guidanceFrom)
+                .init(init)
+                .logEvery(logEvery)
+                .checkpointEvery(checkpointEvery)
+                .checkpointKeep(checkpointKeep)
+                .checkpointKeepEvery(checkpointKeepEvery)
+                .evaluateEvery(evaluateEvery)
+                .precision(precision)
+                .data(data)
+                .model(model)
+                .teacher(teacher)
+                .loss(loss)
+                .times(times)
+                .optimizer(optimizer)
+                .average(average);
+    }
+
+    /**
      * Loads a configuration, {@code TrainConfig.load("quickstart", "steps=100", "batch=8")}.
      *
      * @param name a YAML file, or one of the {@linkplain Configs#BUILT_IN built-in configurations} if there is no such file
@@ -128,7 +166,8 @@ public record TrainConfig(
     }
 
     /**
-     * Returns this configuration with some settings changed, {@code config.with("steps=100", "optimizer.clip=1")}.
+     * Returns this configuration with some settings changed, {@code config.with("steps=100", "optimizer.clip=1")}, as a command line
+     * gives them; {@link #toBuilder} changes them by Java's types.
      *
      * @param overrides {@code key=value}, the value in YAML; null fills in a size of the network that follows from the data
      * @throws IOException if a setting is unknown or of another kind, or a size is null and the data cannot be read
@@ -136,5 +175,188 @@ public record TrainConfig(
      */
     public TrainConfig with(String... overrides) throws IOException {
         return Configs.with(this, List.of(overrides));
+    }
+
+    /** Settings that begin with their defaults. */
+    public static final class Builder {
+        private long seed = 42;
+        private long steps = 1000;
+        private int batch = 64;
+        private int accumulate = 1;
+        private double labelDrop = 0.1;
+        private double guidance = 1;
+        private double guidanceFrom;
+        private @Nullable String init;
+        private int logEvery = 10;
+        private int checkpointEvery = 500;
+        private int checkpointKeep = 2;
+        private long checkpointKeepEvery;
+        private long evaluateEvery;
+        private Precision precision = Precision.FLOAT32;
+        private DataConfig data = DataConfig.builder().build();
+        private ModelConfig model = DEFAULT_MODEL;
+        private TeacherConfig teacher = TeacherConfig.builder().build();
+        private LossConfig loss = LossConfig.builder().build();
+        private TimesConfig times = TimesConfig.builder().build();
+        private OptimizerConfig optimizer = OptimizerConfig.builder().build();
+        private AverageConfig average = new AverageConfig(0.999, 100);
+
+        private Builder() {}
+
+        /** Sets the seed of weights, data order and noise. */
+        public Builder seed(long seed) {
+            this.seed = seed;
+            return this;
+        }
+
+        /** Sets the number of optimiser steps. */
+        public Builder steps(long steps) {
+            this.steps = steps;
+            return this;
+        }
+
+        /** Sets the items per forward pass. */
+        public Builder batch(int batch) {
+            this.batch = batch;
+            return this;
+        }
+
+        /** Sets the forward passes per optimiser step. */
+        public Builder accumulate(int accumulate) {
+            this.accumulate = accumulate;
+            return this;
+        }
+
+        /** Sets the share of items trained without their label. */
+        public Builder labelDrop(double labelDrop) {
+            this.labelDrop = labelDrop;
+            return this;
+        }
+
+        /** Sets the amortised guidance scale w that labelled items are trained with; 1 for none. */
+        public Builder guidance(double guidance) {
+            this.guidance = guidance;
+            return this;
+        }
+
+        /** Sets the time s from which model guidance holds. */
+        public Builder guidanceFrom(double guidanceFrom) {
+            this.guidanceFrom = guidanceFrom;
+            return this;
+        }
+
+        /** Sets a file with the weights to begin with; null for fresh ones. */
+        public Builder init(@Nullable String init) {
+            this.init = init;
+            return this;
+        }
+
+        /** Sets the steps between lines of metrics. */
+        public Builder logEvery(int logEvery) {
+            this.logEvery = logEvery;
+            return this;
+        }
+
+        /** Sets the steps between checkpoints. */
+        public Builder checkpointEvery(int checkpointEvery) {
+            this.checkpointEvery = checkpointEvery;
+            return this;
+        }
+
+        /** Sets how many of the last checkpoints stay. */
+        public Builder checkpointKeep(int checkpointKeep) {
+            this.checkpointKeep = checkpointKeep;
+            return this;
+        }
+
+        /** Sets the steps whose multiples' checkpoints stay for good; 0 for none. */
+        public Builder checkpointKeepEvery(long checkpointKeepEvery) {
+            this.checkpointKeepEvery = checkpointKeepEvery;
+            return this;
+        }
+
+        /** Sets the steps between looks at the averaged map; 0 for none. */
+        public Builder evaluateEvery(long evaluateEvery) {
+            this.evaluateEvery = evaluateEvery;
+            return this;
+        }
+
+        /** Sets what the network computes in. */
+        public Builder precision(Precision precision) {
+            this.precision = precision;
+            return this;
+        }
+
+        /** Sets what is modelled. */
+        public Builder data(DataConfig data) {
+            this.data = data;
+            return this;
+        }
+
+        /** Sets the network; its sizes have to be those of the data. */
+        public Builder model(ModelConfig model) {
+            this.model = model;
+            return this;
+        }
+
+        /** Sets what the network is distilled from. */
+        public Builder teacher(TeacherConfig teacher) {
+            this.teacher = teacher;
+            return this;
+        }
+
+        /** Sets what it is trained on. */
+        public Builder loss(LossConfig loss) {
+            this.loss = loss;
+            return this;
+        }
+
+        /** Sets how times are drawn. */
+        public Builder times(TimesConfig times) {
+            this.times = times;
+            return this;
+        }
+
+        /** Sets how it is changed. */
+        public Builder optimizer(OptimizerConfig optimizer) {
+            this.optimizer = optimizer;
+            return this;
+        }
+
+        /** Sets the moving average of its weights. */
+        public Builder average(AverageConfig average) {
+            this.average = average;
+            return this;
+        }
+
+        /**
+         * Returns the configuration.
+         *
+         * @throws IllegalArgumentException if a value is out of range, or settings do not fit together
+         */
+        public TrainConfig build() {
+            return new TrainConfig(
+                    seed,
+                    steps,
+                    batch,
+                    accumulate,
+                    labelDrop,
+                    guidance,
+                    guidanceFrom,
+                    init,
+                    logEvery,
+                    checkpointEvery,
+                    checkpointKeep,
+                    checkpointKeepEvery,
+                    evaluateEvery,
+                    precision,
+                    data,
+                    model,
+                    teacher,
+                    loss,
+                    times,
+                    optimizer,
+                    average);
+        }
     }
 }

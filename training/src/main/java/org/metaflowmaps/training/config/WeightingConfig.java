@@ -21,6 +21,16 @@ public record WeightingConfig(
         Check.require(c > 0 && c < Double.POSITIVE_INFINITY, "a weighting's c is %s, expected a number above 0", c);
     }
 
+    /** Returns a builder with the default of every setting, as defaults.yaml has them. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Returns a builder that begins with these settings. */
+    public Builder toBuilder() {
+        return new Builder().kind(kind).p(p).c(c);
+    }
+
     /** The weightings by their names in a file. */
     public enum Kind {
         /** {@link Weighting.L2}. */
@@ -38,5 +48,41 @@ public record WeightingConfig(
         /** {@link Weighting.LearnedLogarithm}. */
         @JsonProperty("learned-log")
         LEARNED_LOG
+    }
+
+    /** Settings that begin with their defaults. */
+    public static final class Builder {
+        private Kind kind = Kind.L2;
+        private double p = 1;
+        private double c = 0.01;
+
+        private Builder() {}
+
+        /** Sets which weighting. */
+        public Builder kind(Kind kind) {
+            this.kind = kind;
+            return this;
+        }
+
+        /** Sets the exponent of the adaptive one, from 0 to 1. */
+        public Builder p(double p) {
+            this.p = p;
+            return this;
+        }
+
+        /** Sets the floor of the adaptive and the learned logarithmic one. */
+        public Builder c(double c) {
+            this.c = c;
+            return this;
+        }
+
+        /**
+         * Returns the configuration.
+         *
+         * @throws IllegalArgumentException if a value is out of range
+         */
+        public WeightingConfig build() {
+            return new WeightingConfig(kind, p, c);
+        }
     }
 }

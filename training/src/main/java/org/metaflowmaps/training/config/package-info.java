@@ -1,4 +1,4 @@
-/** What a run's configuration says, section by section, with its ranges checked; its defaults, built-in configurations and reader. */
+/** What a run's configuration says, section by section, with its ranges checked; its defaults, builders and reader, and built-in ones. */
 @NullMarked
 package org.metaflowmaps.training.config;
 

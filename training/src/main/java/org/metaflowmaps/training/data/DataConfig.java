@@ -92,9 +92,27 @@ public record DataConfig(
                 folder);
     }
 
-    /** An exact mixture, whole. */
-    public static DataConfig mixture(List<double[]> means, double variance) {
-        return new DataConfig(Kind.MIXTURE, null, 0, false, OnError.STOP, 0, means, variance, 1, 1, 1, 1, 0);
+    /** Returns a builder with the default of every setting, as defaults.yaml has them. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Returns a builder that begins with these settings. */
+    public Builder toBuilder() {
+        return new Builder()
+                .kind(kind)
+                .folder(folder)
+                .holdOut(holdOut)
+                .flip(flip)
+                .onError(onError)
+                .skipAtMost(skipAtMost)
+                .means(means)
+                .variance(variance)
+                .size(size)
+                .channels(channels)
+                .classes(classes)
+                .scale(scale)
+                .workers(workers);
     }
 
     /** What happens when an item of the data turns out to be damaged. */
@@ -111,25 +129,35 @@ public record DataConfig(
     public enum Kind {
         /** Images of clothing, 28×28, ten classes. */
         @JsonProperty("fashion-mnist")
-        FASHION_MNIST(Datasets.of(ImageData::open)),
+        FASHION_MNIST(Kind.HELD_OUT_IN_MEMORY, Datasets.of(ImageData::open)),
         /** An exact Gaussian mixture. */
         @JsonProperty("mixture")
-        MIXTURE(MixtureData::open),
+        MIXTURE(Kind.HELD_OUT_IN_MEMORY, MixtureData::open),
         /** Grey images with labels in IDX files. */
         @JsonProperty("idx")
-        IDX(Datasets.of(ImageData::open)),
+        IDX(Kind.HELD_OUT_IN_MEMORY, Datasets.of(ImageData::open)),
         /** Folders of PNG and JPEG files, one per class. */
         @JsonProperty("images")
-        IMAGES(Datasets.of(ImageFolder::open)),
+        IMAGES(0, Datasets.of(ImageFolder::open)),
         /** Latents of an autoencoder in safetensors files. */
         @JsonProperty("latents")
-        LATENTS(Datasets.of(LatentShards::open));
+        LATENTS(0, Datasets.of(LatentShards::open));
+
+        private static final int HELD_OUT_IN_MEMORY = 500;
+
+        private final int holdOut;
 
         @SuppressWarnings("ImmutableEnumChecker") // a reference to a static method
         private final Datasets.Opener opener;
 
-        Kind(Datasets.Opener opener) {
+        Kind(int holdOut, Datasets.Opener opener) {
+            this.holdOut = holdOut;
             this.opener = opener;
+        }
+
+        /** How many items are held out if a configuration does not say: 500 of sets in memory, none of those read from a folder. */
+        public int holdOut() {
+            return holdOut;
         }
     }
 
@@ -159,5 +187,125 @@ public record DataConfig(
 
     private static String name(Kind kind) {
         return kind.name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+
+    /** Settings that begin with their defaults. */
+    public static final class Builder {
+        private Kind kind = Kind.FASHION_MNIST;
+        private @Nullable String folder;
+        private @Nullable Integer holdOut;
+        private boolean flip;
+        private OnError onError = OnError.STOP;
+        private double skipAtMost = 0.1;
+        private List<double[]> means = List.of();
+        private double variance = 0.5;
+        private int size = 28;
+        private int channels = 1;
+        private int classes = 10;
+        private double scale = 0.18215;
+        private int workers = 1;
+
+        private Builder() {}
+
+        /** Sets the kind of data. */
+        public Builder kind(Kind kind) {
+            this.kind = kind;
+            return this;
+        }
+
+        /** Sets where the files are; null for the images that come with the library. */
+        public Builder folder(@Nullable String folder) {
+            this.folder = folder;
+            return this;
+        }
+
+        /** Sets how many items are not trained on; {@link Kind#holdOut} if it is not set. */
+        public Builder holdOut(int holdOut) {
+            this.holdOut = holdOut;
+            return this;
+        }
+
+        /** Sets whether half of the images are mirrored left to right. */
+        public Builder flip(boolean flip) {
+            this.flip = flip;
+            return this;
+        }
+
+        /** Sets what happens when an image file or latent turns out to be damaged. */
+        public Builder onError(OnError onError) {
+            this.onError = onError;
+            return this;
+        }
+
+        /** Sets the share of the items that may be skipped as damaged, rounded up. */
+        public Builder skipAtMost(double skipAtMost) {
+            this.skipAtMost = skipAtMost;
+            return this;
+        }
+
+        /** Sets a mixture's component centres. */
+        public Builder means(List<double[]> means) {
+            this.means = means;
+            return this;
+        }
+
+        /** Sets a mixture's component variance. */
+        public Builder variance(double variance) {
+            this.variance = variance;
+            return this;
+        }
+
+        /** Sets the rows and columns to which image files are brought. */
+        public Builder size(int size) {
+            this.size = size;
+            return this;
+        }
+
+        /** Sets the channels of image files' items (1 or 3) or of latents. */
+        public Builder channels(int channels) {
+            this.channels = channels;
+            return this;
+        }
+
+        /** Sets the number of classes of IDX files and of latents. */
+        public Builder classes(int classes) {
+            this.classes = classes;
+            return this;
+        }
+
+        /** Sets what latents are multiplied by. */
+        public Builder scale(double scale) {
+            this.scale = scale;
+            return this;
+        }
+
+        /** Sets the threads that read image files and latents ahead; 0 for none. */
+        public Builder workers(int workers) {
+            this.workers = workers;
+            return this;
+        }
+
+        /**
+         * Returns the configuration.
+         *
+         * @throws IllegalArgumentException if a value is out of range, or settings do not fit together
+         */
+        public DataConfig build() {
+            given(kind, "data.kind");
+            return new DataConfig(
+                    kind,
+                    folder,
+                    holdOut == null ? kind.holdOut() : holdOut,
+                    flip,
+                    onError,
+                    skipAtMost,
+                    means,
+                    variance,
+                    size,
+                    channels,
+                    classes,
+                    scale,
+                    workers);
+        }
     }
 }

@@ -13,7 +13,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
@@ -86,7 +85,7 @@ final class AlphaFlowTest {
     void theGradientTendsToMeanFlows(double alpha, double bound) {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(6);
-                MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3));
+                MetaFlowMap map = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 16, 2, 3));
                 TimeWeight omega = new TimeWeight(Device.CPU, random)) {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 omega.parameters()
@@ -120,7 +119,7 @@ final class AlphaFlowTest {
     @ValueSource(doubles = {0.5, 0.1, 0.03})
     void underL2TheGradientIsThatOfTheScaledLoss(double alpha) {
         try (TensorScope scope = TensorScope.open();
-                MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3))) {
+                MetaFlowMap map = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 16, 2, 3))) {
             Pair pair = pair(map);
             Tensor g = pair.velocity();
             Tensor step = pair.end().sub(pair.start()).mul(alpha);
@@ -145,7 +144,7 @@ final class AlphaFlowTest {
     @Test
     void jumpsTooShortToSplitHaveFiniteTargets() {
         try (TensorScope scope = TensorScope.open();
-                MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 8, 1, 3))) {
+                MetaFlowMap map = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 8, 1, 3))) {
             Example jump = Example.random(map, 1);
             Tensor start = Torch.of(new float[] {0.75f, 0.75f, 1});
             Tensor end = Torch.of(new float[] {0.75f, Math.nextUp(0.75f), 1});

@@ -26,7 +26,6 @@ import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Close;
@@ -43,8 +42,8 @@ import org.metaflowmaps.training.loss.Lagrangian.Through;
 final class EvaluationCountTest {
     private static final String HEAD = "| loss | velocity | with gradient | without | tangents | teacher or average |";
 
-    private final Counted map = new Counted(SmallNetworks.mlp(new MlpConfig(2, 8, 1, 3)));
-    private final Counted other = new Counted(SmallNetworks.mlp(new MlpConfig(2, 8, 1, 3)));
+    private final Counted map = new Counted(SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 8, 1, 3)));
+    private final Counted other = new Counted(SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 8, 1, 3)));
     private final Velocity.Data data = new Velocity.Data();
     private final Velocity.Guided guided = new Velocity.Guided(0);
     private final Velocity.Taught taught = new Velocity.Taught(new Glass(new NetworkDrift(other)));

@@ -20,7 +20,6 @@ import org.metaflowmaps.models.layer.ForwardMode;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -36,8 +35,11 @@ final class LossTest {
     private static final double ROUNDING = 5e-5;
     private static final double BOUND = 0.7;
 
-    private final Map<String, MetaFlowMap> maps = new LinkedHashMap<>(
-            Map.of("transformer", SmallNetworks.transformer(), "mlp", SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3))));
+    private final Map<String, MetaFlowMap> maps = new LinkedHashMap<>(Map.of(
+            "transformer",
+            SmallNetworks.transformer(),
+            "mlp",
+            SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 16, 2, 3))));
 
     @AfterAll
     void close() {
@@ -403,7 +405,7 @@ final class LossTest {
         maps.forEach((kind, map) -> {
             try (TensorScope scope = TensorScope.open();
                     MetaFlowMap average = kind.equals("mlp")
-                            ? SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3))
+                            ? SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 16, 2, 3))
                             : SmallNetworks.transformer()) {
                 try (Autograd.Mode off = Autograd.noGrad()) {
                     average.parameters().values().mul_(0.5);

@@ -8,7 +8,6 @@ import org.junit.jupiter.api.TestInstance;
 import org.metaflowmaps.models.layer.ForwardMode;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -22,8 +21,8 @@ import org.metaflowmaps.runtime.Torch;
 final class NativeFormTest {
     private static final double ROUNDING = 5e-5;
 
-    private final MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3));
-    private final MetaFlowMap average = SmallNetworks.mlp(new MlpConfig(2, 16, 2, 3));
+    private final MetaFlowMap map = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 16, 2, 3));
+    private final MetaFlowMap average = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 16, 2, 3));
 
     @AfterAll
     void close() {

@@ -10,9 +10,8 @@ import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
-import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
@@ -104,8 +103,8 @@ final class TrainingMemoryTest {
     @Test
     void transformersStepsLeaveNothingBehind() {
         try (RandomSource random = RandomSource.seeded(2);
-                FlowMapTransformer map =
-                        FlowMapTransformer.initialised(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
+                FlowMapTransformer map = FlowMapTransformer.initialised(
+                        SmallNetworks.transformerConfig(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
                 RAdam optimizer = new RAdam(map.parameters(), 0.9, 0.999, 1e-8)) {
             liveCountsStayFlat(map, optimizer, STEPS);
         }
@@ -114,7 +113,7 @@ final class TrainingMemoryTest {
     @Test
     void smallNetworksStepsLeaveNothingBehind() {
         try (RandomSource random = RandomSource.seeded(2);
-                MlpFlowMap map = MlpFlowMap.initialised(new MlpConfig(2, 16, 2, 3), Device.CPU, random);
+                MlpFlowMap map = MlpFlowMap.initialised(SmallNetworks.mlpConfig(2, 16, 2, 3), Device.CPU, random);
                 AdamW optimizer = new AdamW(map.parameters(), 0.9, 0.999, 1e-8, 0.01)) {
             liveCountsStayFlat(map, optimizer, STEPS);
         }
@@ -125,9 +124,9 @@ final class TrainingMemoryTest {
     void closingFreesEverything() {
         long before = NativeMemory.liveTensors();
         try (RandomSource random = RandomSource.seeded(2);
-                MlpFlowMap map = MlpFlowMap.initialised(new MlpConfig(2, 16, 2, 3), Device.CPU, random);
-                FlowMapTransformer other =
-                        FlowMapTransformer.initialised(TransformerConfig.of(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
+                MlpFlowMap map = MlpFlowMap.initialised(SmallNetworks.mlpConfig(2, 16, 2, 3), Device.CPU, random);
+                FlowMapTransformer other = FlowMapTransformer.initialised(
+                        SmallNetworks.transformerConfig(4, 2, 1, 8, 1, 2, 3), Device.CPU, random);
                 AdamW first = new AdamW(map.parameters(), 0.9, 0.999, 1e-8, 0.01);
                 RAdam second = new RAdam(other.parameters(), 0.9, 0.999, 1e-8);
                 MovingAverage average = new MovingAverage(map.parameters(), 0.99, 0)) {
