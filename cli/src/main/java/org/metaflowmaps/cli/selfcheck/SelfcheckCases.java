@@ -57,6 +57,11 @@ final class SelfcheckCases {
         if (name.startsWith("radam")) {
             return radam(test);
         }
+        if (name.startsWith("steered_")) {
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                return SteeredSamplerCases.compute(test);
+            }
+        }
         if (name.startsWith("glass_") || name.startsWith("model_guidance")) {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 return taught(test);
