@@ -6,6 +6,7 @@ import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.function.IntFunction;
 import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.model.InputValues;
 import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.models.sampler.Solver;
 import org.metaflowmaps.models.sampler.TimeGrid;
@@ -13,7 +14,9 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.reward.Tilt;
+import org.metaflowmaps.steering.value.BadScoreException;
 import org.metaflowmaps.steering.value.Point;
+import org.metaflowmaps.steering.value.ScoreGuard;
 import org.metaflowmaps.steering.value.SteeringNoise;
 import org.metaflowmaps.steering.value.ValueGradient;
 
@@ -117,12 +120,16 @@ public record SteeredSampler(
      * @return tensors in the innermost open scope, without a gradient graph
      * @throws CancellationException if the listener cancels; no tensor is left then
      * @throws IllegalArgumentException if shapes, types, devices, labels or scales do not fit
+     * @throws BadScoreException if a score was NaN or positive infinity; known only at the end, as nothing is read back before
      */
     public SteeredResult sample(SteeringNoise noise, Condition condition, SamplingListener listener) {
         long begin = System.nanoTime();
         int steps = grid.steps();
+        condition.guidance().ifPresent(scales -> InputValues.requireFinite("guidance", scales));
         try (TensorScope scope = TensorScope.open();
+                ScoreGuard guard = new ScoreGuard();
                 Autograd.Mode off = Autograd.noGrad()) {
+            Run run = new Run(condition, noise, guard);
             Tensor state = noise.normal(SteeringNoise.Use.START, 0);
             Optional<SteeringTrace> trace =
                     traced ? Optional.of(SteeringTrace.empty(steps, state)) : Optional.empty();
@@ -134,8 +141,8 @@ public record SteeredSampler(
                 try (TensorScope inner = TensorScope.open()) {
                     Tensor next = inner.keep(
                             switch (dynamics) {
-                                case Dynamics.Ode ode -> flow(step, state, condition, noise, trace);
-                                case Dynamics.Sde sde -> diffuse(sde, step, state, condition, noise, trace);
+                                case Dynamics.Ode ode -> flow(run, step, state, trace);
+                                case Dynamics.Sde sde -> diffuse(run, sde, step, state, trace);
                             });
                     if (step > 0) {
                         state.close();
@@ -144,10 +151,16 @@ public record SteeredSampler(
                 }
                 listener.stepDone(step + 1, steps);
             }
-            Tensor samples = scope.keep(state);
+            Tensor samples = state;
+            Optional<Tensor> rewards = scored.map(tilt -> {
+                Tensor scores = tilt.score(samples, condition);
+                guard.record(tilt.reward().name(), steps, noise, scores);
+                return scores;
+            });
+            guard.check();
             return new SteeredResult(
-                    samples,
-                    scored.map(tilt -> scope.keep(tilt.score(samples, condition))),
+                    scope.keep(samples),
+                    rewards.map(scope::keep),
                     trace.map(entries -> entries.keptFrom(scope)),
                     evaluations(condition),
                     Duration.ofNanos(System.nanoTime() - begin));
@@ -158,41 +171,39 @@ public record SteeredSampler(
         return dynamics instanceof Dynamics.Ode ode && ode.solver() == Solver.HEUN && step + 1 < grid.steps();
     }
 
-    private Tensor flow(
-            int step, Tensor state, Condition condition, SteeringNoise noise, Optional<SteeringTrace> trace) {
+    /** What is the same for all steps. */
+    private record Run(Condition condition, SteeringNoise noise, ScoreGuard guard) {
+        Point at(double time, int step, Tensor state) {
+            return new Point(time, step, state, condition, noise, guard);
+        }
+    }
+
+    private Tensor flow(Run run, int step, Tensor state, Optional<SteeringTrace> trace) {
         ValueGradient estimator = schedule.at(step, grid.time(step));
-        ValueGradient.Estimate here = estimator.at(new Point(grid.time(step), step, state, condition, noise));
-        trace.ifPresent(entries -> entries.set(step, here.value(), here.base(), here.correction()));
+        ValueGradient.Estimate here = estimator.at(run.at(grid.time(step), step, state));
+        trace.ifPresent(entries -> entries.set(step, here));
         Tensor first = scale.drift(here.base(), here.correction());
         Tensor ahead = state.add(first.mul(grid.length(step)));
         if (!isHeun(step)) {
             return ahead;
         }
-        ValueGradient.Estimate there = estimator.at(new Point(grid.time(step + 1), step, ahead, condition, noise));
+        ValueGradient.Estimate there = estimator.at(run.at(grid.time(step + 1), step, ahead));
         Tensor second = scale.drift(there.base(), there.correction());
         return state.add(first.add(second).mul(grid.length(step) / 2));
     }
 
-    private Tensor diffuse(
-            Dynamics.Sde sde,
-            int step,
-            Tensor state,
-            Condition condition,
-            SteeringNoise noise,
-            Optional<SteeringTrace> trace) {
+    private Tensor diffuse(Run run, Dynamics.Sde sde, int step, Tensor state, Optional<SteeringTrace> trace) {
         double time = grid.time(step);
         double length = grid.length(step);
-        ValueGradient.Estimate here =
-                schedule.at(step, time).at(new Point(time, step, state, condition, noise));
-        trace.ifPresent(entries -> entries.set(step, here.value(), here.base(), here.correction()));
+        ValueGradient.Estimate here = schedule.at(step, time).at(run.at(time, step, state));
+        trace.ifPresent(entries -> entries.set(step, here));
         // b + c·score = 2b - x/t, and the estimate's correction is c·∇V, of which the SDE has two.
         Tensor base = here.base().mul(2).sub(state.div(time));
-        Tensor next =
-                state.add(scale.drift(base, here.correction().mul(2)).mul(length));
+        Tensor next = state.add(scale.drift(base, here.correction().mul(2)).mul(length));
         if (step + 1 == grid.steps() && !sde.lastNoise()) {
             return next;
         }
         double spread = Math.sqrt(2 * sde.coefficient().at(time) * length);
-        return next.add(noise.normal(SteeringNoise.Use.DIFFUSION, step).mul(spread));
+        return next.add(run.noise().normal(SteeringNoise.Use.DIFFUSION, step).mul(spread));
     }
 }
