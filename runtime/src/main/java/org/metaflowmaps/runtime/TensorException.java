@@ -1,11 +1,16 @@
 package org.metaflowmaps.runtime;
 
+import java.util.regex.Pattern;
 import org.metaflowmaps.bindings.LibtorchText;
 import org.metaflowmaps.bindings.MetaFlowMapsException;
 
 /** An operation on tensors that libtorch refused; the message names the operation, its operands and libtorch's reason. */
 public final class TensorException extends MetaFlowMapsException {
     private static final long serialVersionUID = 1L;
+
+    /** What libtorch's allocators and CUDA's libraries say; JavaCPP passes on a C++ exception's text, not its class. */
+    private static final Pattern OUT_OF_MEMORY = Pattern.compile(
+            "out of memory|can't allocate memory|not enough memory|ALLOC_FAILED", Pattern.CASE_INSENSITIVE);
 
     private TensorException(String message, Throwable cause) {
         super(message, cause);
@@ -33,6 +38,11 @@ public final class TensorException extends MetaFlowMapsException {
                         .append(LibtorchText.sentence(cause.getMessage()))
                         .toString(),
                 cause);
+    }
+
+    /** Returns true if the device had no room: the same work in smaller parts may succeed. */
+    public boolean isOutOfMemory() {
+        return OUT_OF_MEMORY.matcher(getMessage()).find();
     }
 
     private static String ordinal(int index) {

@@ -57,6 +57,16 @@ final class SelfcheckCases {
         if (name.startsWith("radam")) {
             return radam(test);
         }
+        if (name.matches("(value_gradient|gradient_free|steered_drift)_.*")) {
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                return SteeringCases.compute(test, condition(test));
+            }
+        }
+        if (name.startsWith("steered_")) {
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                return SteeredSamplerCases.compute(test, condition(test));
+            }
+        }
         if (name.startsWith("glass_") || name.startsWith("model_guidance")) {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 return taught(test);

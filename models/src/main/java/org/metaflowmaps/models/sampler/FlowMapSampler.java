@@ -18,6 +18,11 @@ import org.metaflowmaps.runtime.Torch;
  * @param grid the times that jumps lead to; one network evaluation each
  */
 public record FlowMapSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<Condition> {
+    /** Checks that the grid begins at 0. */
+    public FlowMapSampler {
+        TimeGrid.requireNoiseFirst(grid, "flow-map sampler");
+    }
+
     /** With jumps of one length. */
     public FlowMapSampler(MetaFlowMap map, int steps) {
         this(map, TimeGrid.uniform(steps));

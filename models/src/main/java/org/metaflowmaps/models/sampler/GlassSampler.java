@@ -15,6 +15,11 @@ import org.metaflowmaps.models.model.Context;
  * @param solver how a step is taken; Heun's evaluates the drift at time 1 too, which has no meaning for contexts of time 1
  */
 public record GlassSampler(ConditionalDrift drift, TimeGrid grid, Solver solver) implements Sampler<Context> {
+    /** Checks that the grid begins at 0. */
+    public GlassSampler {
+        TimeGrid.requireNoiseFirst(grid, "GLASS sampler");
+    }
+
     /** With Euler steps of one length. */
     public GlassSampler(ConditionalDrift drift, int steps) {
         this(drift, TimeGrid.uniform(steps), Solver.EULER);

@@ -15,6 +15,11 @@ import org.metaflowmaps.models.model.InputValues;
  * @param solver how a step is taken; Heun's evaluates the drift at time 1 too
  */
 public record OdeSampler(Drift drift, TimeGrid grid, Solver solver) implements Sampler<Condition> {
+    /** Checks that the grid begins at 0. */
+    public OdeSampler {
+        TimeGrid.requireNoiseFirst(grid, "ODE sampler");
+    }
+
     /** With Euler steps of one length. */
     public OdeSampler(Drift drift, int steps) {
         this(drift, TimeGrid.uniform(steps), Solver.EULER);

@@ -19,9 +19,10 @@ import org.metaflowmaps.runtime.Torch;
  * @param grid the times that flow-map steps lead to; one network evaluation each
  */
 public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<Context> {
-    /** Checks that the map has contexts. */
+    /** Checks that the map has contexts and that the grid begins at 0. */
     public PosteriorSampler {
         requireContexts(map, "posterior sampler");
+        TimeGrid.requireNoiseFirst(grid, "posterior sampler");
     }
 
     /** With steps of one length. */

@@ -19,9 +19,10 @@ import org.metaflowmaps.runtime.Tensor;
 public record RefinementSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<Condition> {
     private static final TimeGrid ONE_STEP = TimeGrid.uniform(1);
 
-    /** Checks that the map has contexts. */
+    /** Checks that the map has contexts and that the grid begins at 0. */
     public RefinementSampler {
         PosteriorSampler.requireContexts(map, "refinement sampler");
+        TimeGrid.requireNoiseFirst(grid, "refinement sampler");
     }
 
     /** With context times of one distance. */

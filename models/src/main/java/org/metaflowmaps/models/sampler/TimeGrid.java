@@ -4,7 +4,10 @@ import com.google.common.base.Preconditions;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/** The times at which a sampler evaluates: from 0 (noise) to 1 (data), each later than the one before; immutable. */
+/**
+ * The times at which a sampler evaluates, each later than the one before, up to 1 (data); immutable. Most samplers need a grid from 0
+ * (noise); steered samplers begin a little later, where the coefficient (1 - t)/t is finite.
+ */
 public final class TimeGrid {
     /** More are a mistake, and would take long before anyone sees that. */
     private static final int MOST_STEPS = 1_000_000;
@@ -44,6 +47,46 @@ public final class TimeGrid {
                 times.length >= 2 && times[0] == 0 && times[times.length - 1] == 1,
                 "time grid: %s, expected times from 0 to 1, with both",
                 Arrays.toString(times));
+        return between(times.clone());
+    }
+
+    /**
+     * Steps of one length from a start on, as {@code torch.linspace(start, 1, steps + 1)}: for steered samplers, which begin at 0.01 in
+     * the paper (method §7).
+     *
+     * @param start of the first step, from 0 to below 1
+     * @param steps 1 to a million
+     */
+    public static TimeGrid linspace(double start, int steps) {
+        Preconditions.checkArgument(
+                start >= 0 && start < 1, "time grid: the start is %s, expected 0 or more and below 1", start);
+        TimeGrid whole = uniform(steps);
+        if (start == 0) {
+            return whole;
+        }
+        double[] times = new double[steps + 1];
+        Arrays.setAll(times, i -> start + (1 - start) * whole.times[i]);
+        times[steps] = 1;
+        return between(times);
+    }
+
+    /**
+     * This grid with each time raised to a power: above 1 there are more steps near noise, below 1 more near data. The paper's search uses
+     * {@code linspace(0.01, steps).power(2.5)} (method §8.2).
+     *
+     * @param exponent above 0, finite
+     * @throws IllegalArgumentException for another exponent, and if two times become equal
+     */
+    public TimeGrid power(double exponent) {
+        Preconditions.checkArgument(
+                exponent > 0 && Double.isFinite(exponent),
+                "time grid: the exponent is %s, expected a finite number above 0",
+                exponent);
+        return exponent == 1 ? this : between(Arrays.stream(times).map(time -> Math.pow(time, exponent)).toArray());
+    }
+
+    /** Checks that the times rise; the array is not copied. */
+    private static TimeGrid between(double[] times) {
         double[] lengths = new double[times.length - 1];
         for (int i = 0; i < lengths.length; i++) {
             lengths[i] = times[i + 1] - times[i];
@@ -53,7 +96,17 @@ public final class TimeGrid {
                     times[i + 1],
                     times[i]);
         }
-        return new TimeGrid(times.clone(), lengths);
+        return new TimeGrid(times, lengths);
+    }
+
+    /** Refuses a grid that begins later than pure noise, for samplers that start there: their samples would have another law. */
+    static void requireNoiseFirst(TimeGrid grid, String what) {
+        Preconditions.checkArgument(
+                grid.time(0) == 0,
+                "%s: the grid begins at time %s, expected 0, because this sampler starts from pure noise. Use "
+                        + "TimeGrid.uniform, or TimeGrid.linspace with start 0; only steered samplers begin later",
+                what,
+                grid.time(0));
     }
 
     /** Returns the number of steps, at least 1. */

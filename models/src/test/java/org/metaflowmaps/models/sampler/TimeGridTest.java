@@ -5,7 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.metaflowmaps.models.drift.ConditionalDrift;
+import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.SmallNetworks;
 
 final class TimeGridTest {
     @Test
@@ -35,6 +42,66 @@ final class TimeGridTest {
                 TimeGrid.of(0, 0.25, 0.5, 0.75, 1).hashCode(),
                 TimeGrid.uniform(4).hashCode());
         assertNotEquals(TimeGrid.uniform(4), TimeGrid.uniform(2));
+    }
+
+    @Test
+    void gridsMayBeginLater() {
+        TimeGrid grid = TimeGrid.linspace(0.01, 5);
+        assertEquals(5, grid.steps());
+        double whole = 0;
+        for (int i = 0; i < 5; i++) {
+            assertEquals(0.01 + 0.198 * i, grid.time(i), 1e-15);
+            whole += grid.length(i);
+        }
+        assertEquals(1, grid.time(5));
+        assertEquals(0.99, whole, 1e-15);
+        assertEquals(TimeGrid.uniform(7), TimeGrid.linspace(0, 7));
+        for (double wrong : new double[] {-0.01, 1, Double.NaN}) {
+            assertRefused(
+                    IllegalArgumentException.class,
+                    () -> TimeGrid.linspace(wrong, 5),
+                    "time grid: the start is " + wrong + ", expected 0 or more and below 1");
+        }
+    }
+
+    @Test
+    void timesAreRaisedToAPower() {
+        TimeGrid grid = TimeGrid.linspace(0.01, 3).power(2.5);
+        double[] expected = {1e-5, Math.pow(0.34, 2.5), Math.pow(0.67, 2.5), 1};
+        for (int i = 0; i < expected.length; i++) {
+            assertEquals(expected[i], grid.time(i), 1e-15);
+        }
+        assertEquals(expected[2] - expected[1], grid.length(1), 1e-15);
+        assertEquals(0, TimeGrid.uniform(3).power(2).time(0));
+        assertEquals(1.0 / 3, TimeGrid.uniform(3).power(1).length(1), "to the last digit");
+        for (double wrong : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY}) {
+            assertRefused(
+                    IllegalArgumentException.class,
+                    () -> TimeGrid.uniform(3).power(wrong),
+                    "the exponent is " + wrong + ", expected a finite number above 0");
+        }
+        // 0.01 to this power is 0 in float64, as is 0.34.
+        assertRefused(
+                IllegalArgumentException.class,
+                () -> TimeGrid.linspace(0.01, 3).power(1e4),
+                "expected rising times");
+    }
+
+    @Test
+    void samplersFromNoiseRefuseALaterStart() {
+        TimeGrid late = TimeGrid.linspace(0.01, 5);
+        Drift drift = (time, state, condition) -> state;
+        ConditionalDrift inner = (start, state, context) -> state;
+        try (MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 4, 1, 0))) {
+            Map<String, Executable> samplers = Map.of(
+                    "posterior sampler", () -> new PosteriorSampler(map, late),
+                    "refinement sampler", () -> new RefinementSampler(map, late),
+                    "flow-map sampler", () -> new FlowMapSampler(map, late),
+                    "ODE sampler", () -> new OdeSampler(drift, late, Solver.EULER),
+                    "GLASS sampler", () -> new GlassSampler(inner, late, Solver.EULER));
+            samplers.forEach((name, made) -> assertRefused(
+                    IllegalArgumentException.class, made, name + ": the grid begins at time 0.01, expected 0"));
+        }
     }
 
     @Test

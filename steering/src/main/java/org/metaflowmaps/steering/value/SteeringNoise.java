@@ -8,7 +8,7 @@ import org.metaflowmaps.runtime.TensorScope;
  * item in the batch · particles + particle.
  */
 public interface SteeringNoise {
-    /** What numbers are for; each use has its own. */
+    /** What numbers are for; each use has its own. Another order would change the numbers of {@link KeyedNoise}: add at the end. */
     enum Use {
         /** Where a sampler begins. */
         START,
@@ -47,5 +47,10 @@ public interface SteeringNoise {
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(normal(use, step, 0, 1).select(1, 0));
         }
+    }
+
+    /** Returns what messages call a row, such as "item 12, particle 3". */
+    default String row(long row) {
+        return "row " + row;
     }
 }

@@ -11,7 +11,7 @@ public interface ValueGradient {
      *
      * @param base b_t(x): (rows, item shape)
      * @param correction an estimate of b* - b = (σ²/2)·∇V: (rows, item shape); no gradient graph
-     * @param value V̂: (rows) where the estimator has one; for display and for weights; empty otherwise
+     * @param value V̂: (rows), float64, where the estimator has one; for display and for weights; empty otherwise
      */
     record Estimate(Tensor base, Tensor correction, Optional<Tensor> value) {}
 

@@ -1,0 +1,154 @@
+package org.metaflowmaps.runtime;
+
+import java.util.Objects;
+
+/**
+ * Random numbers by address: each is a function of a seed and a {@link Key} alone, whatever was drawn before, by Philox4x32-10 (Salmon et
+ * al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+ *
+ * <p>All bits of seed and key enter Philox as they are, so two keys never share a number by accident. Numbers are computed in Java and
+ * are the same on every machine and, once copied, on every device.
+ *
+ * <p>Thread safety: immutable.
+ *
+ * @param seed all 64 bits count
+ */
+public record CounterNoise(long seed) {
+    private static final int ROUNDS = 10;
+    private static final int MULTIPLIER_0 = 0xD2511F53;
+    private static final int MULTIPLIER_2 = 0xCD9E8D57;
+    private static final int WEYL_0 = 0x9E3779B9;
+    private static final int WEYL_1 = 0xBB67AE85;
+
+    /** Words in a block, and normal numbers from them. */
+    private static final int BLOCK = 4;
+
+    private static final int BLOCK_BITS = 24;
+    private static final int DRAW_BITS = 20;
+    private static final int ITEM_BITS = 40;
+    private static final int STEP_BITS = 20;
+
+    /** Numbers that a key has room for. */
+    private static final long ELEMENTS = (long) BLOCK << BLOCK_BITS;
+
+    /**
+     * Which numbers.
+     *
+     * @param item index in the whole run, 0 to 2⁴⁰ - 1
+     * @param use what the numbers are for, 0 to 15
+     * @param step 0 to 2²⁰ - 1
+     * @param particle 0 to 2²⁰ - 1
+     * @param draw 0 to 2²⁰ - 1
+     */
+    public record Key(long item, int use, int step, int particle, int draw) {
+        /** Checks the ranges. */
+        public Key {
+            require("item", item, 1L << ITEM_BITS);
+            require("use", use, 1 << 4);
+            require("step", step, 1 << STEP_BITS);
+            require("particle", particle, 1 << 20);
+            require("draw", draw, 1 << DRAW_BITS);
+        }
+
+        private static void require(String name, long value, long end) {
+            if (value < 0 || value >= end) {
+                throw new IllegalArgumentException(
+                        "noise key: " + name + " is " + value + ", expected 0 to " + (end - 1));
+            }
+        }
+
+        private long low() {
+            return (long) particle << (BLOCK_BITS + DRAW_BITS) | (long) draw << BLOCK_BITS;
+        }
+
+        private long high() {
+            return (long) use << (ITEM_BITS + STEP_BITS) | (long) step << ITEM_BITS | item;
+        }
+    }
+
+    /**
+     * Writes the key's first standard normal numbers, by Box and Muller's method on pairs of 32-bit words: none is beyond ±6.7.
+     *
+     * @param key which numbers
+     * @param into where they go
+     * @param from first place
+     * @param count how many, at most 2²⁶
+     * @throws IndexOutOfBoundsException if there is no room for them
+     * @throws IllegalArgumentException for more than 2²⁶
+     */
+    public void normal(Key key, double[] into, int from, int count) {
+        check(key, into.length, from, count);
+        int[] words = new int[BLOCK];
+        double[] four = new double[BLOCK];
+        for (int done = 0; done < count; done += BLOCK) {
+            normal(key, done / BLOCK, words, four);
+            System.arraycopy(four, 0, into, from + done, Math.min(BLOCK, count - done));
+        }
+    }
+
+    /** As {@link #normal(Key, double[], int, int)}, each number rounded to float32. */
+    public void normal(Key key, float[] into, int from, int count) {
+        check(key, into.length, from, count);
+        int[] words = new int[BLOCK];
+        double[] four = new double[BLOCK];
+        for (int done = 0; done < count; done += BLOCK) {
+            normal(key, done / BLOCK, words, four);
+            for (int i = 0; i < Math.min(BLOCK, count - done); i++) {
+                into[from + done + i] = (float) four[i];
+            }
+        }
+    }
+
+    /** The key's uniform number in [0, 1), with all 53 bits of a double. */
+    public double uniform(Key key) {
+        int[] words = new int[BLOCK];
+        philox(key.low(), key.high(), seed, words);
+        return (((long) words[0] << 32 | Integer.toUnsignedLong(words[1])) >>> 11) * 0x1p-53;
+    }
+
+    private static void check(Key key, int length, int from, int count) {
+        Objects.requireNonNull(key, "noise: the key is null");
+        Objects.checkFromIndexSize(from, count, length);
+        if (count > ELEMENTS) {
+            throw new IllegalArgumentException(
+                    "noise: " + count + " numbers of one key, expected at most " + ELEMENTS);
+        }
+    }
+
+    /** StrictMath gives the same digits on every machine, which Math does not promise. */
+    private void normal(Key key, int block, int[] words, double[] four) {
+        philox(key.low() | block, key.high(), seed, words);
+        for (int i = 0; i < BLOCK; i += 2) {
+            // In (0, 1], so that the logarithm is finite.
+            double level = (Integer.toUnsignedLong(words[i]) + 1) * 0x1p-32;
+            double angle = 2 * Math.PI * Integer.toUnsignedLong(words[i + 1]) * 0x1p-32;
+            double radius = Math.sqrt(-2 * StrictMath.log(level));
+            four[i] = radius * StrictMath.cos(angle);
+            four[i + 1] = radius * StrictMath.sin(angle);
+        }
+    }
+
+    /** One block of four 32-bit words from a counter and a key, both with the low word first. */
+    static void philox(long low, long high, long key, int[] words) {
+        int c0 = (int) low;
+        int c1 = (int) (low >>> 32);
+        int c2 = (int) high;
+        int c3 = (int) (high >>> 32);
+        int k0 = (int) key;
+        int k1 = (int) (key >>> 32);
+        for (int round = 0; round < ROUNDS; round++) {
+            long first = Integer.toUnsignedLong(MULTIPLIER_0) * Integer.toUnsignedLong(c0);
+            long second = Integer.toUnsignedLong(MULTIPLIER_2) * Integer.toUnsignedLong(c2);
+            c0 = (int) (second >>> 32) ^ c1 ^ k0;
+            c1 = (int) second;
+            c2 = (int) (first >>> 32) ^ c3 ^ k1;
+            c3 = (int) first;
+            k0 += WEYL_0;
+            k1 += WEYL_1;
+        }
+        words[0] = c0;
+        words[1] = c1;
+        words[2] = c2;
+        words[3] = c3;
+    }
+}

@@ -1,0 +1,123 @@
+package org.metaflowmaps.steering.value;
+
+import com.google.common.base.Preconditions;
+import java.util.Arrays;
+import org.metaflowmaps.runtime.CounterNoise;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * Noise that is a function of (seed, use, step, item, particle, draw) alone: an item's numbers are the same in every batch, in every
+ * chunk of draws and on every device.
+ *
+ * <p>Thread safety: immutable.
+ */
+public final class KeyedNoise implements SteeringNoise {
+    private final CounterNoise source;
+    private final long[] items;
+    private final int particles;
+    private final Shape itemShape;
+    private final DType type;
+    private final Device device;
+
+    /**
+     * Noise for chosen items.
+     *
+     * @param seed of the run
+     * @param items index of each item of the batch in the whole run, 0 to 2⁴⁰ - 1
+     * @param particles of each item, at least 1
+     * @param itemShape of one state
+     * @param type of the numbers: float32 or float64; the former are the latter, rounded
+     * @param device where they go
+     * @throws IllegalArgumentException if one of these is out of its range
+     */
+    public KeyedNoise(long seed, long[] items, int particles, Shape itemShape, DType type, Device device) {
+        Preconditions.checkArgument(items.length > 0, "steering noise: no items, expected at least one");
+        Preconditions.checkArgument(
+                particles >= 1, "steering noise: %s particles per item, expected at least 1", particles);
+        Preconditions.checkArgument(
+                type == DType.FLOAT32 || type == DType.FLOAT64,
+                "steering noise: type %s, expected float32 or float64",
+                type);
+        this.source = new CounterNoise(seed);
+        this.items = items.clone();
+        this.particles = particles;
+        this.itemShape = Preconditions.checkNotNull(itemShape, "steering noise: the item shape is null");
+        this.type = type;
+        this.device = Preconditions.checkNotNull(device, "steering noise: the device is null");
+        for (long item : items) {
+            key(item, Use.START, 0, particles - 1, 0);
+        }
+    }
+
+    /**
+     * Noise for the items {@code first} to {@code first + count - 1} of a run, float32.
+     *
+     * @throws IllegalArgumentException as {@link #KeyedNoise}
+     */
+    public static KeyedNoise of(long seed, long first, int count, int particles, Shape itemShape, Device device) {
+        Preconditions.checkArgument(count >= 1, "steering noise: %s items, expected at least 1", count);
+        long[] items = new long[count];
+        Arrays.setAll(items, i -> first + i);
+        return new KeyedNoise(seed, items, particles, itemShape, DType.FLOAT32, device);
+    }
+
+    /** Returns this noise for some of the items. */
+    public KeyedNoise slice(int start, int count) {
+        Preconditions.checkPositionIndexes(start, start + count, items.length);
+        return new KeyedNoise(
+                source.seed(), Arrays.copyOfRange(items, start, start + count), particles, itemShape, type, device);
+    }
+
+    @Override
+    public Tensor normal(Use use, int step, int first, int draws) {
+        Preconditions.checkArgument(draws >= 1, "steering noise: %s draws, expected at least 1", draws);
+        int size = Math.toIntExact(itemShape.numel());
+        int count = Math.toIntExact(Math.multiplyExact((long) items.length * particles * draws, size));
+        long[] shape = itemShape.prepend((long) items.length * particles, draws).toArray();
+        float[] narrow = type == DType.FLOAT32 ? new float[count] : new float[0];
+        double[] wide = type == DType.FLOAT32 ? new double[0] : new double[count];
+        int place = 0;
+        for (long item : items) {
+            for (int particle = 0; particle < particles; particle++) {
+                for (int draw = first; draw < first + draws; draw++) {
+                    CounterNoise.Key key = key(item, use, step, particle, draw);
+                    if (type == DType.FLOAT32) {
+                        source.normal(key, narrow, place, size);
+                    } else {
+                        source.normal(key, wide, place, size);
+                    }
+                    place += size;
+                }
+            }
+        }
+        return moved(type == DType.FLOAT32, narrow, wide, shape);
+    }
+
+    @Override
+    public Tensor uniform(Use use, int step) {
+        double[] values = new double[items.length];
+        Arrays.setAll(values, i -> source.uniform(key(items[i], use, step, 0, 0)));
+        return moved(false, new float[0], values, items.length);
+    }
+
+    @Override
+    public String row(long row) {
+        return "item " + items[(int) (row / particles)] + ", particle " + row % particles;
+    }
+
+    private Tensor moved(boolean single, float[] narrow, double[] wide, long... shape) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor made = single ? Torch.of(narrow, shape) : Torch.of(wide, shape);
+            return scope.keep(device.equals(Device.CPU) ? made : made.to(device));
+        }
+    }
+
+    private static CounterNoise.Key key(long item, Use use, int step, int particle, int draw) {
+        return new CounterNoise.Key(item, use.ordinal(), step, particle, draw);
+    }
+}

@@ -1,0 +1,104 @@
+package org.metaflowmaps.steering.value;
+
+import com.google.common.base.Preconditions;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * Records, on the device and without reading it, the first score of a run that is NaN or positive infinity. {@link #check} reads the
+ * record: call it where the host reads anyway, and at the end. Until then, results after a bad score mean nothing. Negative infinity is
+ * a legal score.
+ *
+ * <p>Thread safety: one thread at a time, as the run that owns it.
+ */
+public final class ScoreGuard implements AutoCloseable {
+    /** Records nothing. */
+    static final ScoreGuard NONE = new ScoreGuard();
+
+    /** Distance between the codes of two calls: more than two codes for each row. */
+    private static final double CALL = 0x1p33;
+
+    /** What one call of {@link #record} looked at. */
+    private record Call(String reward, int step, SteeringNoise noise) {}
+
+    private final List<Call> calls = new ArrayList<>();
+    /** The smallest code of a bad score, call · 2³³ + 2 · row + (0 for NaN, 1 for infinity); infinity if none was bad: float64[1]. */
+    private @Nullable Tensor first;
+
+    /** A guard that has seen nothing. */
+    public ScoreGuard() {}
+
+    /**
+     * Looks at scores.
+     *
+     * @param reward the name of their reward
+     * @param step of the sampler, from 0
+     * @param noise names the rows
+     * @param scores of each row: (rows) or (rows, draws), as the reward gave them
+     */
+    public void record(String reward, int step, SteeringNoise noise, Tensor scores) {
+        if (equals(NONE)) {
+            return;
+        }
+        Preconditions.checkArgument(scores.dim() >= 1, "score guard: scores are %s, expected (rows, ...)", scores);
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Tensor seen = first;
+            if (seen == null) {
+                seen = Torch.full(Double.POSITIVE_INFINITY, DType.FLOAT64, scores.device(), 1)
+                        .retain();
+                first = seen;
+            }
+            long rows = scores.size(0);
+            Tensor given = scores.detach().reshape(rows, -1);
+            Tensor code = Torch.arange(rows)
+                    .to(DType.FLOAT64)
+                    .mul(2)
+                    .add(calls.size() * CALL)
+                    .to(scores.device())
+                    .unsqueeze(1);
+            // NaN is neither equal to itself nor below infinity.
+            Tensor bad = Torch.where(given.eq(given), code.add(1), code);
+            // Codes grow with calls, so the smallest is the first.
+            seen.copy_(seen.minimum(bad.maskedFill(given.lt(Double.POSITIVE_INFINITY), Double.POSITIVE_INFINITY)
+                    .min()));
+            calls.add(new Call(reward, step, noise));
+        }
+    }
+
+    /**
+     * Reads the record, one value from the device, and forgets what was legal.
+     *
+     * @throws BadScoreException if a score was NaN or positive infinity; names the first one's reward, step, item and particle
+     */
+    public void check() {
+        Tensor seen = first;
+        if (seen == null) {
+            return;
+        }
+        double code = seen.item();
+        if (code == Double.POSITIVE_INFINITY) {
+            calls.clear();
+            return;
+        }
+        Call call = calls.get((int) (code / CALL));
+        long rest = (long) (code % CALL);
+        throw new BadScoreException(call.reward(), rest % 2 == 0, call.step(), call.noise().row(rest / 2));
+    }
+
+    /** Frees the record without looking at it. Closing twice does nothing. */
+    @Override
+    public void close() {
+        if (first != null) {
+            first.close();
+            first = null;
+        }
+        calls.clear();
+    }
+}

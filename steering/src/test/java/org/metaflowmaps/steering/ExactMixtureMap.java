@@ -1,0 +1,182 @@
+package org.metaflowmaps.steering;
+
+import java.util.Map;
+import org.metaflowmaps.models.layer.Dual;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.Shape;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * The exact one-step meta flow map of a two-dimensional mixture of equal weights, with one variance in all directions and means on the
+ * line x = y. Draws are differentiable in the context's state.
+ *
+ * <p>In coordinates along and across that line a posterior is the product of a mixture in one dimension and a Gaussian, all of variance
+ * τ² = v(1-t)²/D, D = (1-t)² + t²v, and so is the flow to it. Along the line the draw z of noise ε solves F(z; x) = Φ(ε), where F is the
+ * posterior's distribution function. One more Newton step, with its slope held constant, gives z the implicit derivative -F_x/F_z.
+ */
+public final class ExactMixtureMap implements MetaFlowMap {
+    /** Means of results.md §4. */
+    public static final double[] MEANS = {-3, 0, 3};
+
+    private static final double ROOT_HALF = Math.sqrt(0.5);
+    private static final int HALVINGS = 5;
+    private static final int MOST_STEPS = 60;
+    private static final double CLOSE = 1e-13;
+
+    private final double[] means;
+    private final double variance;
+    private final ParameterArena none = new ParameterArena(Map.of("unused", Shape.of(1)), Device.CPU);
+
+    /**
+     * A map on the CPU.
+     *
+     * @param means m of the components with centre (m, m)
+     * @param variance v, above 0
+     */
+    public ExactMixtureMap(double[] means, double variance) {
+        this.means = means.clone();
+        this.variance = variance;
+    }
+
+    /** The mixture of results.md §4. */
+    public ExactMixtureMap() {
+        this(MEANS, 0.5);
+    }
+
+    /** A posterior along the line: its components' shares and centres (B, K), and their one deviation (B, 1). */
+    private record Law(Tensor shares, Tensor centres, Tensor deviation) {
+        /** P(Z > z) where side is 1, P(Z < z) where it is -1: (B). */
+        Tensor tail(Tensor side, Tensor z) {
+            Tensor level = z.unsqueeze(1).sub(centres).mul(side.unsqueeze(1)).div(deviation).mul(ROOT_HALF);
+            return shares.mul(level.erfc().mul(0.5)).sum(false, 1);
+        }
+
+        Tensor density(Tensor z) {
+            Tensor standard = z.unsqueeze(1).sub(centres).div(deviation);
+            return shares.mul(standard.square().mul(-0.5).exp())
+                    .div(deviation.mul(Math.sqrt(2 * Math.PI)))
+                    .sum(false, 1);
+        }
+
+        Law detached() {
+            return new Law(shares.detach(), centres.detach(), deviation.detach());
+        }
+    }
+
+    /** Coordinates (x + y)/√2 along, or (y - x)/√2 across, the line. */
+    private static Tensor along(Tensor state, int sign) {
+        return state.select(1, 1).add(state.select(1, 0).mul(sign)).mul(ROOT_HALF);
+    }
+
+    @Override
+    public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
+        if (start.primal().amax(false, 0).item() != 0 || end.primal().sub(1).abs().amax(false, 0).item() != 0) {
+            throw new IllegalArgumentException("exact mixture map: only one-step draws, s = 0 and u = 1");
+        }
+        if (state.tangent() != null || context.dualState().tangent() != null) {
+            throw new IllegalArgumentException("exact mixture map: no tangents");
+        }
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor draws = draws(
+                    context.time().to(DType.FLOAT64),
+                    context.state().to(DType.FLOAT64),
+                    state.primal().to(DType.FLOAT64));
+            return Dual.constant(scope.keep(
+                    draws.to(state.primal().dtype()).sub(state.primal())));
+        }
+    }
+
+    private Tensor draws(Tensor time, Tensor state, Tensor noise) {
+        Tensor rest = time.neg().add(1);
+        Tensor seen = rest.square().add(time.square().mul(variance));
+        Tensor gain = time.mul(variance).div(seen);
+        Tensor deviation = rest.mul(Math.sqrt(variance)).div(seen.sqrt());
+        Tensor across = gain.mul(along(state, -1)).add(deviation.mul(along(noise, -1)));
+        double[] onLine = new double[means.length];
+        for (int k = 0; k < onLine.length; k++) {
+            onLine[k] = means[k] / ROOT_HALF;
+        }
+        Tensor lines = Torch.of(onLine, 1, onLine.length);
+        Tensor offset = along(state, 1).unsqueeze(1).sub(time.unsqueeze(1).mul(lines));
+        Law law = new Law(
+                offset.square().div(seen.unsqueeze(1)).mul(-0.5).softmax(1),
+                lines.add(gain.unsqueeze(1).mul(offset)),
+                deviation.unsqueeze(1));
+        Tensor z = quantile(law, along(noise, 1));
+        return Torch.stack(1, z.sub(across), z.add(across)).mul(ROOT_HALF);
+    }
+
+    private static Tensor quantile(Law law, Tensor noise) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor one = Torch.onesLike(noise);
+            // The smaller tail keeps all its digits.
+            Tensor side = Torch.where(noise.gt(0), one, one.neg());
+            Tensor level = side.mul(noise).mul(ROOT_HALF).erfc().mul(0.5);
+            Tensor z;
+            Tensor slope;
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                z = solved(law.detached(), side, level, noise);
+                slope = side.div(law.detached().density(z).clampMin(1e-300));
+            }
+            return scope.keep(z.add(law.tail(side, z).sub(level).mul(slope)));
+        }
+    }
+
+    /** Newton's method inside a bracket: the quantile is between those of the outermost components. */
+    private static Tensor solved(Law law, Tensor side, Tensor level, Tensor noise) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor moved = law.centres().add(law.deviation().mul(noise.unsqueeze(1)));
+            Tensor low = moved.neg().amax(false, 1).neg();
+            Tensor high = moved.amax(false, 1);
+            Tensor z = low.add(high).mul(0.5);
+            for (int i = 0; i < MOST_STEPS; i++) {
+                try (TensorScope inner = TensorScope.open()) {
+                    Tensor excess = law.tail(side, z).sub(level).mul(side);
+                    Tensor above = excess.gt(0);
+                    low = inner.keep(Torch.where(above, z, low));
+                    high = inner.keep(Torch.where(above, high, z));
+                    Tensor middle = low.add(high).mul(0.5);
+                    Tensor next = middle;
+                    if (i >= HALVINGS) {
+                        Tensor newton = z.add(excess.div(law.density(z).clampMin(1e-300)));
+                        Tensor outside = newton.sub(low).mul(newton.sub(high)).gt(0);
+                        next = Torch.where(outside, middle, newton);
+                    }
+                    double change = next.sub(z).abs().amax(false, 0).item();
+                    z = inner.keep(next);
+                    if (i > HALVINGS && change < CLOSE) {
+                        break;
+                    }
+                }
+            }
+            return scope.keep(z);
+        }
+    }
+
+    @Override
+    public Shape itemShape() {
+        return Shape.of(2);
+    }
+
+    @Override
+    public int classes() {
+        return 0;
+    }
+
+    @Override
+    public ParameterArena parameters() {
+        return none;
+    }
+
+    @Override
+    public void close() {
+        none.close();
+    }
+}
