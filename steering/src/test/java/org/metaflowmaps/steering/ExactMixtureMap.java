@@ -55,14 +55,14 @@ public final class ExactMixtureMap implements MetaFlowMap {
         /** P(Z > z) where side is 1, P(Z < z) where it is -1: (B). */
         Tensor tail(Tensor side, Tensor z) {
             Tensor level = z.unsqueeze(1).sub(centres).mul(side.unsqueeze(1)).div(deviation).mul(ROOT_HALF);
-            return shares.mul(level.erfc().mul(0.5)).sum(false, 1);
+            return shares.mul(level.erfc().mul(0.5)).sum(1);
         }
 
         Tensor density(Tensor z) {
             Tensor standard = z.unsqueeze(1).sub(centres).div(deviation);
             return shares.mul(standard.square().mul(-0.5).exp())
                     .div(deviation.mul(Math.sqrt(2 * Math.PI)))
-                    .sum(false, 1);
+                    .sum(1);
         }
 
         Law detached() {
@@ -77,7 +77,7 @@ public final class ExactMixtureMap implements MetaFlowMap {
 
     @Override
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
-        if (start.primal().amax(false, 0).item() != 0 || end.primal().sub(1).abs().amax(false, 0).item() != 0) {
+        if (start.primal().amax(0).item() != 0 || end.primal().sub(1).abs().amax(0).item() != 0) {
             throw new IllegalArgumentException("exact mixture map: only one-step draws, s = 0 and u = 1");
         }
         if (state.tangent() != null || context.dualState().tangent() != null) {
@@ -133,8 +133,8 @@ public final class ExactMixtureMap implements MetaFlowMap {
     private static Tensor solved(Law law, Tensor side, Tensor level, Tensor noise) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor moved = law.centres().add(law.deviation().mul(noise.unsqueeze(1)));
-            Tensor low = moved.neg().amax(false, 1).neg();
-            Tensor high = moved.amax(false, 1);
+            Tensor low = moved.neg().amax(1).neg();
+            Tensor high = moved.amax(1);
             Tensor z = low.add(high).mul(0.5);
             for (int i = 0; i < MOST_STEPS; i++) {
                 try (TensorScope inner = TensorScope.open()) {
@@ -149,7 +149,7 @@ public final class ExactMixtureMap implements MetaFlowMap {
                         Tensor outside = newton.sub(low).mul(newton.sub(high)).gt(0);
                         next = Torch.where(outside, middle, newton);
                     }
-                    double change = next.sub(z).abs().amax(false, 0).item();
+                    double change = next.sub(z).abs().amax(0).item();
                     z = inner.keep(next);
                     if (i > HALVINGS && change < CLOSE) {
                         break;

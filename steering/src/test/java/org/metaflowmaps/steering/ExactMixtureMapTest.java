@@ -42,13 +42,13 @@ final class ExactMixtureMapTest {
                                 random, new Context(Torch.full(time, DType.FLOAT64, Device.CPU, 1), state), count)
                         .squeeze(0);
                 Tensor mean = mixture.denoiser(Torch.full(time, DType.FLOAT64, Device.CPU, 1), state);
-                double bound = 5 * drawn.var(false, 0).max().item() / Math.sqrt(count);
-                assertEquals(0, drawn.mean(false, 0).sub(mean).abs().max().item(), Math.max(bound, 0.02), "t " + time);
+                double bound = 5 * drawn.var(0).max().item() / Math.sqrt(count);
+                assertEquals(0, drawn.mean(0).sub(mean).abs().max().item(), Math.max(bound, 0.02), "t " + time);
                 for (int sign : new int[] {-1, 1}) {
                     // The two coordinates' sum and difference have the variances along and across the line.
                     Tensor mine = drawn.select(1, 0).add(drawn.select(1, 1).mul(sign));
                     Tensor other = exact.select(1, 0).add(exact.select(1, 1).mul(sign));
-                    double ratio = mine.var(false, 0).item() / other.var(false, 0).item();
+                    double ratio = mine.var(0).item() / other.var(0).item();
                     assertEquals(1, ratio, 0.04, "t " + time + " sign " + sign);
                 }
             }
@@ -66,7 +66,7 @@ final class ExactMixtureMapTest {
             Tensor noise = Torch.stack(1, steps, steps);
             for (double time : new double[] {0.01, 0.5, 0.9, 0.996}) {
                 Tensor state = Torch.of(new double[] {1.5 * time, 1.4 * time}, 1, 2).expand(count, 2);
-                Tensor z = draw(map, time, state, noise).sum(false, 1);
+                Tensor z = draw(map, time, state, noise).sum(1);
                 Tensor rises = z.narrow(0, 1, count - 1).sub(z.narrow(0, 0, count - 1));
                 assertTrue(rises.min().item() > 0, "t " + time);
             }
@@ -90,11 +90,11 @@ final class ExactMixtureMapTest {
                 Tensor gradient = Autograd.gradients(
                                 draw(map, time, leaf, noise).mul(weights).sum(), List.of(leaf))
                         .getFirst();
-                Tensor slope = gradient.mul(direction).sum(false, 1);
+                Tensor slope = gradient.mul(direction).sum(1);
                 try (Autograd.Mode off = Autograd.noGrad()) {
                     Tensor up = draw(map, time, state.add(direction.mul(step)), noise);
                     Tensor down = draw(map, time, state.sub(direction.mul(step)), noise);
-                    Tensor expected = up.sub(down).mul(weights).sum(false, 1).div(2 * step);
+                    Tensor expected = up.sub(down).mul(weights).sum(1).div(2 * step);
                     Tensor error = slope.sub(expected).abs().div(expected.abs().add(1));
                     assertEquals(0, error.max().item(), 1e-6, "t " + time);
                     assertTrue(expected.abs().max().item() > 0.01, "t " + time);

@@ -47,7 +47,7 @@ final class SteeringCases {
             return samples.sub(target)
                     .square()
                     .reshape(samples.size(0), -1)
-                    .mean(false, 1)
+                    .mean(1)
                     .mul(-0.5);
         }
     }

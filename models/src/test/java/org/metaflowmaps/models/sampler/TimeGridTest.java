@@ -11,7 +11,6 @@ import org.junit.jupiter.api.function.Executable;
 import org.metaflowmaps.models.drift.ConditionalDrift;
 import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 
 final class TimeGridTest {
@@ -92,7 +91,7 @@ final class TimeGridTest {
         TimeGrid late = TimeGrid.linspace(0.01, 5);
         Drift drift = (time, state, condition) -> state;
         ConditionalDrift inner = (start, state, context) -> state;
-        try (MetaFlowMap map = SmallNetworks.mlp(new MlpConfig(2, 4, 1, 0))) {
+        try (MetaFlowMap map = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 4, 1, 0))) {
             Map<String, Executable> samplers = Map.of(
                     "posterior sampler", () -> new PosteriorSampler(map, late),
                     "refinement sampler", () -> new RefinementSampler(map, late),

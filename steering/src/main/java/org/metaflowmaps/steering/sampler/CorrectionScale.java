@@ -76,6 +76,6 @@ public record CorrectionScale(double guidance, Mode mode, double factor) {
         for (int i = 0; i < items.length; i++) {
             items[i] = i + 1L;
         }
-        return values.square().sum(true, items).sqrt();
+        return values.square().sumKeepDim(items).sqrt();
     }
 }

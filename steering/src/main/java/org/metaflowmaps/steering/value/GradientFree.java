@@ -51,7 +51,7 @@ public record GradientFree(Drift drift, ValueFunction value, Centre centre) impl
             value.inChunks((first, count) -> {
                 ValueFunction.Part part = value.part(point, ValueFunction.repeated(state, count), first, count);
                 Tensor samples = part.samples().to(DType.FLOAT64).reshape(point.rows(), count, -1);
-                Tensor more = samples.sum(false, 1);
+                Tensor more = samples.sum(1);
                 weighted.add(part.scores(), samples);
                 sum.add_(more);
             });

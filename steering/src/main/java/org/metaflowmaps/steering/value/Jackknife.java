@@ -12,7 +12,7 @@ final class Jackknife {
     static Tensor bias(Tensor scores) {
         try (TensorScope scope = TensorScope.open()) {
             double count = scores.size(1);
-            Tensor squares = scores.softmax(1).square().sum(false, 1);
+            Tensor squares = scores.softmax(1).square().sum(1);
             return scope.keep(squares.mul(count).sub(1).mul(-0.5 / (count - 1)));
         }
     }
@@ -22,7 +22,7 @@ final class Jackknife {
         try (TensorScope scope = TensorScope.open()) {
             double count = scores.size(1);
             Tensor value = ValueFunction.logMeanExp(scores);
-            Tensor mean = withoutOne(scores).mean(false, 1).sub(Math.log(count - 1));
+            Tensor mean = withoutOne(scores).mean(1).sub(Math.log(count - 1));
             Tensor corrected = value.mul(count).sub(mean.mul(count - 1));
             return scope.keep(Torch.where(corrected.isFinite(), corrected, value));
         }
@@ -30,13 +30,13 @@ final class Jackknife {
 
     /** The log-sum of all scores but one: (rows, N). */
     private static Tensor withoutOne(Tensor scores) {
-        Tensor sum = scores.logsumexp(true, 1);
+        Tensor sum = scores.logsumexpKeepDim(1);
         Tensor share = scores.sub(sum).exp();
         // For the largest, 1 - share may cancel, so its rest is summed; every other share is at most 1/2.
         Tensor place = scores.argmax(1).unsqueeze(1);
         Tensor largest =
                 Torch.arange(scores.size(1)).to(scores.device()).unsqueeze(0).eq(place);
-        Tensor rest = scores.maskedFill(largest, Double.NEGATIVE_INFINITY).logsumexp(true, 1);
+        Tensor rest = scores.maskedFill(largest, Double.NEGATIVE_INFINITY).logsumexpKeepDim(1);
         return Torch.where(largest, rest.expand(scores.shape()), sum.add(share.neg().log1p()));
     }
 }

@@ -29,7 +29,7 @@ final class RunningMean {
      */
     void add(Tensor scores, Tensor values) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor total = Torch.stack(1, logSum, scores.logsumexp(false, 1)).logsumexp(false, 1);
+            Tensor total = Torch.stack(1, logSum, scores.logsumexp(1)).logsumexp(1);
             // -∞ - (-∞) would be NaN.
             Tensor shift = total.maskedFill(total.eq(Double.NEGATIVE_INFINITY), 0);
             Tensor before = logSum.sub(shift).exp().unsqueeze(1);
