@@ -199,8 +199,12 @@ public final class Configs {
 
     /** The default of this kind of data; 0 if there is no such kind, which is refused later by its name. */
     private static int defaultHoldOut(ObjectNode data) {
-        int kind = values(DataConfig.Kind.class).indexOf(data.path("kind").asString(""));
-        return kind < 0 ? 0 : DataConfig.Kind.values()[kind].holdOut();
+        JsonNode name = data.path("kind");
+        return Arrays.stream(DataConfig.Kind.values())
+                .filter(kind -> YAML.valueToTree(kind).equals(name))
+                .mapToInt(DataConfig.Kind::holdOut)
+                .findFirst()
+                .orElse(0);
     }
 
     private static void merge(ObjectNode base, ObjectNode over) {
