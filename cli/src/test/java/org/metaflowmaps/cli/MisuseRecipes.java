@@ -507,7 +507,7 @@ final class MisuseRecipes implements AutoCloseable {
     private Tensor tensor(String name, Executable call, String owner) {
         String place = owner + "." + call.getName() + "." + name;
         switch (place) {
-            case "Autograd.backward.loss", "Autograd.gradients.output" -> {
+            case "Autograd.backward.loss", "Autograd.gradients.output", "Autograd.gradientsWithGraph.output" -> {
                 return leaf().square().sum();
             }
             case "ParameterArena.view.flat", "ParameterArena.over.flat" -> {

@@ -2,8 +2,7 @@ package org.metaflowmaps.runtime;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.runtime.Refusal.illegalState;
 
 import org.junit.jupiter.api.Test;
 
@@ -43,14 +42,10 @@ class JavaCppTest {
         try (TensorScope scope = TensorScope.open()) {
             org.bytedeco.pytorch.Tensor raw = JavaCpp.unwrap(Torch.zeros(2)).neg();
             raw.close();
-            String closed = assertThrows(IllegalStateException.class, () -> JavaCpp.wrap(raw))
-                    .getMessage();
-            assertTrue(closed.contains("was closed"), closed);
+            illegalState("was closed", () -> JavaCpp.wrap(raw));
             Tensor tensor = Torch.zeros(2);
             tensor.close();
-            String freed = assertThrows(IllegalStateException.class, () -> JavaCpp.unwrap(tensor))
-                    .getMessage();
-            assertTrue(freed.contains("was freed"), freed);
+            illegalState("was freed", () -> JavaCpp.unwrap(tensor));
         }
     }
 }
