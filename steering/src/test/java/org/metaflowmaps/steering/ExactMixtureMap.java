@@ -26,9 +26,13 @@ public final class ExactMixtureMap implements MetaFlowMap {
     public static final double[] MEANS = {-3, 0, 3};
 
     private static final double ROOT_HALF = Math.sqrt(0.5);
-    private static final int HALVINGS = 5;
     private static final int MOST_STEPS = 60;
-    private static final double CLOSE = 1e-13;
+    /** Newton's method squares the error, so that the next step's is below the last digit. */
+    private static final double CLOSE = 1e-7;
+    /** A component with a smaller share moves no quantile that normal numbers reach. */
+    private static final double ABSENT = 1e-18;
+
+    private static final double FAR = 1e300;
 
     private final double[] means;
     private final double variance;
@@ -50,23 +54,22 @@ public final class ExactMixtureMap implements MetaFlowMap {
         this(MEANS, 0.5);
     }
 
-    /** A posterior along the line: its components' shares and centres (B, K), and their one deviation (B, 1). */
-    private record Law(Tensor shares, Tensor centres, Tensor deviation) {
-        /** P(Z > z) where side is 1, P(Z < z) where it is -1: (B). */
-        Tensor tail(Tensor side, Tensor z) {
-            Tensor level = z.unsqueeze(1).sub(centres).mul(side.unsqueeze(1)).div(deviation).mul(ROOT_HALF);
-            return shares.mul(level.erfc().mul(0.5)).sum(1);
+    /**
+     * A posterior along the line, in units of τ·√2: shares and centres of its components, (B, K).
+     */
+    private record Law(Tensor shares, Tensor centres) {
+        /** P(Y > y) where side is 1, P(Y < y) where it is -1: (B). */
+        Tensor tail(Tensor side, Tensor y) {
+            return shares.mul(side.unsqueeze(1).mul(y.unsqueeze(1).sub(centres)).erfc())
+                    .sum(1)
+                    .mul(0.5);
         }
 
-        Tensor density(Tensor z) {
-            Tensor standard = z.unsqueeze(1).sub(centres).div(deviation);
-            return shares.mul(standard.square().mul(-0.5).exp())
-                    .div(deviation.mul(Math.sqrt(2 * Math.PI)))
-                    .sum(1);
-        }
-
-        Law detached() {
-            return new Law(shares.detach(), centres.detach(), deviation.detach());
+        Tensor density(Tensor y) {
+            return shares.mul(y.unsqueeze(1).sub(centres).square().neg().exp())
+                    .sum(1)
+                    .mul(1 / Math.sqrt(Math.PI))
+                    .clampMin(1e-300);
         }
     }
 
@@ -105,58 +108,62 @@ public final class ExactMixtureMap implements MetaFlowMap {
         }
         Tensor lines = Torch.of(onLine, 1, onLine.length);
         Tensor offset = along(state, 1).unsqueeze(1).sub(time.unsqueeze(1).mul(lines));
+        Tensor unit = deviation.mul(Math.sqrt(2));
         Law law = new Law(
                 offset.square().div(seen.unsqueeze(1)).mul(-0.5).softmax(1),
-                lines.add(gain.unsqueeze(1).mul(offset)),
-                deviation.unsqueeze(1));
-        Tensor z = quantile(law, along(noise, 1));
+                lines.add(gain.unsqueeze(1).mul(offset)).div(unit.unsqueeze(1)));
+        Tensor z = quantile(law, along(noise, 1).mul(ROOT_HALF)).mul(unit);
         return Torch.stack(1, z.sub(across), z.add(across)).mul(ROOT_HALF);
     }
 
+    /** The law's quantiles at the levels of N(0, ½) at some numbers. */
     private static Tensor quantile(Law law, Tensor noise) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor one = Torch.onesLike(noise);
             // The smaller tail keeps all its digits.
             Tensor side = Torch.where(noise.gt(0), one, one.neg());
-            Tensor level = side.mul(noise).mul(ROOT_HALF).erfc().mul(0.5);
-            Tensor z;
+            Tensor level = side.mul(noise).erfc().mul(0.5);
+            Tensor y;
             Tensor slope;
             try (Autograd.Mode off = Autograd.noGrad()) {
-                z = solved(law.detached(), side, level, noise);
-                slope = side.div(law.detached().density(z).clampMin(1e-300));
+                Law plain = new Law(law.shares().detach(), law.centres().detach());
+                y = solved(plain, side, level, noise);
+                slope = side.div(plain.density(y));
             }
-            return scope.keep(z.add(law.tail(side, z).sub(level).mul(slope)));
+            return scope.keep(y.add(law.tail(side, y).sub(level).mul(slope)));
         }
     }
 
     /** Newton's method inside a bracket: the quantile is between those of the outermost components. */
     private static Tensor solved(Law law, Tensor side, Tensor level, Tensor noise) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor moved = law.centres().add(law.deviation().mul(noise.unsqueeze(1)));
-            Tensor low = moved.neg().amax(1).neg();
-            Tensor high = moved.amax(1);
-            Tensor z = low.add(high).mul(0.5);
-            for (int i = 0; i < MOST_STEPS; i++) {
+            Tensor moved = law.centres().add(noise.unsqueeze(1));
+            Tensor absent = law.shares().lt(ABSENT);
+            Tensor low = moved.maskedFill(absent, FAR).neg().amax(1).neg();
+            Tensor high = moved.maskedFill(absent, -FAR).amax(1);
+            int halvings = (int) Math.ceil(
+                    Math.log(Math.max(1, high.sub(low).amax(0).item())) / Math.log(2));
+            Tensor y = low.add(high).mul(0.5);
+            for (int i = 0; i < halvings + MOST_STEPS; i++) {
                 try (TensorScope inner = TensorScope.open()) {
-                    Tensor excess = law.tail(side, z).sub(level).mul(side);
+                    Tensor excess = law.tail(side, y).sub(level).mul(side);
                     Tensor above = excess.gt(0);
-                    low = inner.keep(Torch.where(above, z, low));
-                    high = inner.keep(Torch.where(above, high, z));
-                    Tensor middle = low.add(high).mul(0.5);
-                    Tensor next = middle;
-                    if (i >= HALVINGS) {
-                        Tensor newton = z.add(excess.div(law.density(z).clampMin(1e-300)));
+                    low = inner.keep(Torch.where(above, y, low));
+                    high = inner.keep(Torch.where(above, high, y));
+                    Tensor next = low.add(high).mul(0.5);
+                    if (i >= halvings) {
+                        Tensor newton = y.add(excess.div(law.density(y)));
                         Tensor outside = newton.sub(low).mul(newton.sub(high)).gt(0);
-                        next = Torch.where(outside, middle, newton);
+                        next = Torch.where(outside, next, newton);
                     }
-                    double change = next.sub(z).abs().amax(0).item();
-                    z = inner.keep(next);
-                    if (i > HALVINGS && change < CLOSE) {
+                    double change = next.sub(y).abs().amax(0).item();
+                    y = inner.keep(next);
+                    if (change < CLOSE) {
                         break;
                     }
                 }
             }
-            return scope.keep(z);
+            return scope.keep(y);
         }
     }
 

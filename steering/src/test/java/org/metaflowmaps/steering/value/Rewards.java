@@ -37,7 +37,7 @@ final class Rewards {
         return of(
                 "linear",
                 rows -> rows.mul(Torch.of(direction, 1, direction.length).to(rows.dtype()))
-                        .sum(false, 1));
+                        .sum(1));
     }
 
     /** Something curved that tells every entry from the others. */
@@ -45,12 +45,12 @@ final class Rewards {
         return of("curved", rows -> {
             Tensor weights =
                     Torch.arange(rows.size(1)).to(rows.dtype()).mul(0.3).add(0.5).unsqueeze(0);
-            return rows.mul(weights).sin().sum(false, 1).add(rows.square().sum(false, 1).mul(-0.2));
+            return rows.mul(weights).sin().sum(1).add(rows.square().sum(1).mul(-0.2));
         });
     }
 
     /** c, by way of the samples, so that there is a gradient, which is 0. */
     static Reward constant(double value) {
-        return of("constant", rows -> rows.mul(0).sum(false, 1).add(value));
+        return of("constant", rows -> rows.mul(0).sum(1).add(value));
     }
 }

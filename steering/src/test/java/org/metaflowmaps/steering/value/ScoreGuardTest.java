@@ -62,7 +62,7 @@ final class ScoreGuardTest {
     /** Every estimator hands its scores to the guard of the point. */
     @Test
     void estimatorsAreGuarded() {
-        Reward bad = Rewards.of("bad", rows -> rows.square().sum(false, 1).mul(Torch.arange(rows.size(0))
+        Reward bad = Rewards.of("bad", rows -> rows.square().sum(1).mul(Torch.arange(rows.size(0))
                 .lt(rows.size(0) / 3 * 2)
                 .to(rows.dtype())
                 .log()

@@ -172,8 +172,8 @@ final class ValueGradientTest {
             Tensor weighted = drawn.samples()
                     .reshape(Points.ROWS, 4, -1)
                     .mul(drawn.scores().softmax(1).unsqueeze(2))
-                    .sum(false, 1);
-            Tensor mean = drawn.samples().reshape(Points.ROWS, 4, -1).mean(false, 1);
+                    .sum(1);
+            Tensor mean = drawn.samples().reshape(Points.ROWS, 4, -1).mean(1);
             assertArrayEquals(
                     weighted.sub(mean).div(1e-3).toDoubleArray(),
                     correction(new GradientFree(drift, value, Centre.DRAWS), near),
@@ -393,14 +393,14 @@ final class ValueGradientTest {
     @Test
     void aRewardWithoutGradientsIsRefusedWhereOneIsNeeded() {
         withNetwork((map, drift, point) -> {
-            Tilt opaque = new Tilt(Rewards.opaque(rows -> rows.sum(false, 1)), 1);
+            Tilt opaque = new Tilt(Rewards.opaque(rows -> rows.sum(1)), 1);
             String advice = "reward opaque has no gradients. Steer by it without them";
             ValueFunction value = new ValueFunction(map, opaque, 2);
             illegalArgument(advice, () -> new MonteCarloGradient(drift, value, EXACT));
             illegalArgument(advice, () -> new PosteriorMeanGradient(drift, opaque, EXACT));
             illegalArgument(advice, () -> new LookAheadGradient(drift, map, opaque, EXACT));
             new GradientFree(drift, value, Centre.DRAWS).at(point);
-            Reward claims = Rewards.of("claims", rows -> rows.detach().sum(false, 1));
+            Reward claims = Rewards.of("claims", rows -> rows.detach().sum(1));
             MonteCarloGradient cut =
                     new MonteCarloGradient(drift, new ValueFunction(map, new Tilt(claims, 1), 2), EXACT);
             illegalArgument("reward claims says that it has gradients", () -> cut.at(point));

@@ -1,0 +1,123 @@
+package org.metaflowmaps.steering.sampler;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.sampler.Solver;
+import org.metaflowmaps.steering.sampler.MixtureSteering.Method;
+import org.metaflowmaps.steering.value.Coefficient;
+
+/**
+ * Steered samples of the mixture of results.md §4 with its exact map: their sliced W2 distance from the exact tilted law is that of the
+ * reference. c_t is clamped at 25, as in method §7, in the estimator and in the diffusion.
+ */
+final class MixtureSteeringTest {
+    private static final int[] DRAWS = {1, 2, 4, 8, 16, 32};
+
+    /** One reference value. */
+    private record Cell(Method method, boolean ode, int draws, double reference) {}
+
+    private static List<Cell> cells() {
+        List<Cell> cells = new ArrayList<>();
+        add(cells, Method.MFM_G, true, 4.18, 3.12, 2.22, 1.53, 0.76, 0.17);
+        add(cells, Method.MFM_GF, true, 2.02, 0.99, 0.57, 0.32, 0.27, 0.26);
+        add(cells, Method.GF_EXACT_D, true, 1.88, 1.11, 0.65, 0.29, 0.18, 0.31);
+        add(cells, Method.MFM_G, false, 2.04, 1.80, 1.42, 1.00, 0.70, 0.55);
+        add(cells, Method.MFM_GF, false, 1.99, 0.93, 0.63, 0.26, 0.27);
+        add(cells, Method.GF_EXACT_D, false, 2.02, 1.21, 0.61, 0.28, 0.23);
+        add(cells, Method.DPS, true, 3.09);
+        add(cells, Method.DPS, false, 1.51);
+        return cells;
+    }
+
+    private static void add(List<Cell> cells, Method method, boolean ode, double... references) {
+        for (int i = 0; i < references.length; i++) {
+            cells.add(new Cell(method, ode, DRAWS[i], references[i]));
+        }
+    }
+
+    private static Dynamics dynamics(boolean ode) {
+        return ode ? new Dynamics.Ode(Solver.EULER) : new Dynamics.Sde(Coefficient.PAPER, false);
+    }
+
+    /** With ∇V by formula both dynamics give the tilted law up to the floor of two samples, about 0.2. */
+    @Test
+    void theExactGradientGivesTheTiltedLaw() {
+        try (MixtureSteering mixture = new MixtureSteering()) {
+            for (boolean ode : new boolean[] {true, false}) {
+                double found = mixture.distance(
+                        mixture.estimator(Method.EXACT, 1, Coefficient.PAPER), dynamics(ode), 250, 2000, 1);
+                assertTrue(found < 0.3, (ode ? "ODE " : "SDE ") + found);
+            }
+        }
+    }
+
+    /** Some cells with few samples and steps. */
+    @Test
+    void someCellsAreTheReferences() {
+        try (MixtureSteering mixture = new MixtureSteering()) {
+            for (Cell cell : cells()) {
+                if (cell.draws() == 1 || cell.draws() == 8) {
+                    double found = mixture.distance(
+                            mixture.estimator(cell.method(), cell.draws(), Coefficient.PAPER),
+                            dynamics(cell.ode()),
+                            100,
+                            600,
+                            1);
+                    System.out.println(cell + " " + found);
+                    assertEquals(cell.reference(), found, 0.5, cell.toString());
+                }
+            }
+        }
+    }
+
+    /** Every cell: the mean of five seeds is within 0.3, or three of its standard errors, of the reference. */
+    @Test
+    @Tag("soak")
+    void everyCellIsTheReference() {
+        List<String> off = new ArrayList<>();
+        try (MixtureSteering mixture = new MixtureSteering()) {
+            System.out.println("method dynamics N reference mean s.e. seconds");
+            for (Cell cell : cells()) {
+                long begin = System.nanoTime();
+                double sum = 0;
+                double squares = 0;
+                int seeds = 5;
+                for (int seed = 1; seed <= seeds; seed++) {
+                    double found = mixture.distance(
+                            mixture.estimator(cell.method(), cell.draws(), Coefficient.PAPER),
+                            dynamics(cell.ode()),
+                            250,
+                            4096,
+                            seed);
+                    sum += found;
+                    squares += found * found;
+                }
+                double mean = sum / seeds;
+                double error = Math.sqrt((squares - seeds * mean * mean) / (seeds - 1) / seeds);
+                boolean within = Math.abs(mean - cell.reference()) <= Math.max(0.3, 3 * error);
+                String line = String.format(
+                        Locale.ROOT,
+                        "%-10s %s %2d  %.2f  %.3f %.3f %s %.0f",
+                        cell.method(),
+                        cell.ode() ? "ODE" : "SDE",
+                        cell.draws(),
+                        cell.reference(),
+                        mean,
+                        error,
+                        within ? "" : "OFF",
+                        (System.nanoTime() - begin) * 1e-9);
+                System.out.println(line);
+                if (!within) {
+                    off.add(line);
+                }
+            }
+        }
+        assertEquals(List.of(), off);
+    }
+}
