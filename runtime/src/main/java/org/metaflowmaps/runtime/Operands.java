@@ -166,6 +166,16 @@ final class Operands {
         }
     }
 
+    /** Images with at least one pixel, and a size with at least one. */
+    static void images(String operation, Tensor images, long height, long width) {
+        Shape shape = present(operation, "input", images).shape();
+        if (shape.dim() != 4 || shape.size(2) == 0 || shape.size(3) == 0 || height < 1 || width < 1) {
+            throw new IllegalArgumentException(operation + ": input is " + images + " and the new size " + height + " x "
+                    + width + ", expected (batch, channels, height, width) and sizes of at least 1");
+        }
+        shape(operation, new long[] {shape.size(0), shape.size(1), height, width});
+    }
+
     /** Queries, keys and values of attention: (batch, heads, tokens, d), with as many values as keys. */
     static void attention(String operation, Tensor query, Tensor key, Tensor value) {
         Shape q = present(operation, "query", query).shape();

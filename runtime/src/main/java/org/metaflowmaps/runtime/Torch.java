@@ -29,6 +29,7 @@ public final class Torch {
     private static final long NO_IGNORED_LABEL = -100;
 
     private static final Operator FUSED_ADAMW = Operator.of("aten::_fused_adamw_", "tensor_lr", 15, 0);
+    private static final Operator UPSAMPLE_ANTIALIASED = Operator.of("aten::_upsample_bilinear2d_aa", "", 5, 1);
     private static final Operator SOFTMAX_BACKWARD = Operator.of("aten::_softmax_backward_data", "", 4, 1);
 
     private Torch() {}
@@ -390,6 +391,53 @@ public final class Torch {
     /** The largest value of each square of {@code size} x {@code size}, side by side; rows and columns that fill none are dropped. */
     public static Tensor maxPool2d(Tensor input, long size) {
         return run("maxPool2d", () -> torch.max_pool2d(input.unwrap(), size, size), input);
+    }
+
+    /**
+     * Images of another size: each pixel is that of the input below its upper left corner.
+     *
+     * @param input (batch, channels, height, width)
+     * @return (batch, channels, {@code height}, {@code width})
+     */
+    public static Tensor upsampleNearest2d(Tensor input, long height, long width) {
+        Operands.images("upsampleNearest2d", input, height, width);
+        return run("upsampleNearest2d", () -> torch.upsample_nearest2d(input.unwrap(), height, width), input);
+    }
+
+    /**
+     * Images of another size, by a triangular filter of the coarser grid's spacing, so that shrinking does not alias (operator
+     * {@code aten::_upsample_bilinear2d_aa} without aligned corners); plain bilinear interpolation where images grow.
+     *
+     * @param input (batch, channels, height, width), float32 or float64
+     * @return (batch, channels, {@code height}, {@code width})
+     */
+    public static Tensor upsampleBilinear2d(Tensor input, long height, long width) {
+        Operands.images("upsampleBilinear2d", input, height, width);
+        TensorScope.innermost(); // refuses if no scope is open to hold the result
+        if (width > 1) {
+            return antialiased(input, height, width);
+        }
+        // libtorch 2.13 filters images of width 1 along the wrong dimension on the CPU; those of height 1 it filters right.
+        try (TensorScope scope = TensorScope.open()) {
+            return scope.keep(antialiased(input.transpose(2, 3), width, height).transpose(2, 3));
+        }
+    }
+
+    private static Tensor antialiased(Tensor input, long height, long width) {
+        try (ThreadState call = ThreadState.enter(input)) {
+            return fromHandle(UPSAMPLE_ANTIALIASED
+                    .call()
+                    .tensor(input.handle())
+                    .int64List(height, width)
+                    .bool(false)
+                    .none()
+                    .none()
+                    .invoke());
+        } catch (RuntimeException e) {
+            throw TensorException.of("upsampleBilinear2d", e, input);
+        } finally {
+            Reference.reachabilityFence(input);
+        }
     }
 
     /**

@@ -57,6 +57,14 @@ class OperationsTest {
         return sizes;
     }
 
+    private static double firstRow() {
+        return (2 * A[0] + 3 * A[1] + 2 * A[2]) / 7;
+    }
+
+    private static double lastRow() {
+        return (2 * A[3] + 3 * A[4] + 2 * A[5]) / 7;
+    }
+
     private static Tensor a() {
         return Torch.of(A, 2, 3);
     }
@@ -337,6 +345,19 @@ class OperationsTest {
                         Torch.of(numbers(-1, 2)),
                         1));
         say("maxPool2d", shape(1, 1, 1, 1), numbers(3), () -> Torch.maxPool2d(a().view(1, 1, 2, 3), 2));
+        say(
+                "upsampleNearest2d",
+                shape(1, 1, 4, 2),
+                numbers(A[0], A[1], A[0], A[1], A[3], A[4], A[3], A[4]),
+                () -> Torch.upsampleNearest2d(a().view(1, 1, 2, 3), 4, 2));
+        // Growing by 2 mixes neighbours 3:1. From 3 to 1, a triangle of width 6 around the middle weighs them 2:3:2.
+        say(
+                "upsampleBilinear2d",
+                shape(1, 1, 4, 1),
+                Reference.concat(
+                        numbers(firstRow(), 0.75 * firstRow() + 0.25 * lastRow()),
+                        numbers(0.25 * firstRow() + 0.75 * lastRow(), lastRow())),
+                () -> Torch.upsampleBilinear2d(a().view(1, 1, 2, 3), 4, 1));
         double[] logs = map(Reference.eachRow(A, 3, Reference::softmax), Math::log);
         say(
                 "crossEntropy",

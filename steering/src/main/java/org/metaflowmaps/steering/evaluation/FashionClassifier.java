@@ -21,6 +21,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.steering.reward.ImageClassifier;
 import org.metaflowmaps.training.data.FashionMnist;
 
 /**
@@ -30,7 +31,7 @@ import org.metaflowmaps.training.data.FashionMnist;
  * library were trained by {@link ClassifierTraining} on the 60,000 training images; {@link #metadata} says how, and what they
  * reach on the 10,000 test images.
  */
-public final class FashionClassifier implements Network {
+public final class FashionClassifier implements Network, ImageClassifier {
     /** Numbers per image that {@link #features} gives. */
     public static final int FEATURES = 128;
 
@@ -200,6 +201,20 @@ public final class FashionClassifier implements Network {
      */
     public Tensor logits(Tensor features) {
         return Torch.linear(features, arena.get("output.weight"), arena.get("output.bias"));
+    }
+
+    /**
+     * Classifies images in the range of rewards; {@link #features} takes them in that of the data.
+     *
+     * @param images (B, 1, 28, 28) in [0, 1]; computed in float32
+     * @return (B, 10) of the images' type, in the innermost open scope
+     */
+    @Override
+    public Tensor classify(Tensor images) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor states = images.to(DType.FLOAT32).mul(2).sub(1);
+            return scope.keep(logits(features(states)).to(images.dtype()));
+        }
     }
 
     @Override

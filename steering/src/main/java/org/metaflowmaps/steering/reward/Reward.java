@@ -4,7 +4,7 @@ import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.runtime.Tensor;
 
 /** A function of samples that says how good they are: r in the tilted law p(x)·e^{λ·r(x)} (method §6). The factor λ is {@link Tilt}'s. */
-public interface Reward {
+public interface Reward extends AutoCloseable {
     /** Returns the name that messages and reports use. */
     String name();
 
@@ -27,4 +27,8 @@ public interface Reward {
     default boolean takesStates() {
         return false;
     }
+
+    /** Frees what this reward owns; by default nothing. The reward's maker closes it, not a tilt or a sampler that uses it. */
+    @Override
+    default void close() {}
 }

@@ -1,0 +1,15 @@
+package org.metaflowmaps.steering.reward;
+
+import org.metaflowmaps.runtime.Tensor;
+
+/** A classifier as rewards see it. */
+@FunctionalInterface
+public interface ImageClassifier {
+    /**
+     * Classifies images, each by itself; differentiable.
+     *
+     * @param images (N, C, H, W) in [0, 1]
+     * @return logits, whose softmax gives the classes' probabilities: (N, classes) of the images' type, in the innermost open scope
+     */
+    Tensor classify(Tensor images);
+}

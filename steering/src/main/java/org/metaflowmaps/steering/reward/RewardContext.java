@@ -1,0 +1,44 @@
+package org.metaflowmaps.steering.reward;
+
+import com.google.common.base.Preconditions;
+import java.util.Optional;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+
+/**
+ * What rewards need that their text does not say. Nothing in it is owned.
+ *
+ * @param device of the samples
+ * @param classifier for rewards of classes; used as long as they are
+ * @param image what inverse problems observe: (C, H, W) in [0, 1] on the device; read once
+ * @param seed of the observation's noise
+ */
+public record RewardContext(Device device, Optional<ImageClassifier> classifier, Optional<Tensor> image, long seed) {
+    /** Checks for null. */
+    public RewardContext {
+        Preconditions.checkNotNull(device, "reward context: the device is null");
+        Preconditions.checkNotNull(classifier, "reward context: the classifier is null; for none, give Optional.empty()");
+        Preconditions.checkNotNull(image, "reward context: the image is null; for none, give Optional.empty()");
+    }
+
+    /** A context with neither classifier nor image. */
+    public static RewardContext of(Device device) {
+        return new RewardContext(device, Optional.empty(), Optional.empty(), 0);
+    }
+
+    ImageClassifier requireClassifier(String reward) {
+        return classifier.orElseThrow(() -> new IllegalArgumentException(
+                "reward '" + reward + "' needs a classifier, and none was given: give one that takes the map's images"));
+    }
+
+    Tensor requireImage(String reward) {
+        Tensor given = image.orElseThrow(() -> new IllegalArgumentException(
+                "reward '" + reward + "' needs an image to observe, and none was given: give one of the map's size"));
+        Preconditions.checkArgument(
+                given.dim() == 3 && given.dtype().isFloatingPoint(),
+                "reward '%s': the image to observe is %s, expected (C, H, W) of floating point",
+                reward,
+                given);
+        return given;
+    }
+}

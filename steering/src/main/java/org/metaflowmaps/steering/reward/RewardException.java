@@ -1,0 +1,16 @@
+package org.metaflowmaps.steering.reward;
+
+import org.metaflowmaps.bindings.MetaFlowMapsException;
+
+/** A reward that breaks the rules of {@link Reward}; the message names the reward and the rule. */
+public final class RewardException extends MetaFlowMapsException {
+    private static final long serialVersionUID = 1L;
+
+    RewardException(String message) {
+        super(message);
+    }
+
+    RewardException(String message, Throwable cause) {
+        super(message, cause);
+    }
+}

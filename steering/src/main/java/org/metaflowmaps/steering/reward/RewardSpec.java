@@ -1,0 +1,135 @@
+package org.metaflowmaps.steering.reward;
+
+import com.google.common.base.Preconditions;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.internal.Suggestions;
+import org.metaflowmaps.runtime.internal.Texts;
+
+/**
+ * A reward as text, such as {@code class:3} or {@code blur:1.5,0.1}, for commands and configurations; {@link #forms} lists all kinds.
+ *
+ * <p>A sum joins terms by " + ". A term is {@code WEIGHT*REWARD@MEAN,SD}: its score is standardised by the mean and standard deviation of
+ * base samples, then weighed. Without {@code @MEAN,SD} it is not standardised, without {@code WEIGHT*} it weighs 1. An example is
+ * {@code 2*class:3@-4.1,1.2 + brightness@0.28,0.1}.
+ */
+public final class RewardSpec {
+    private static final String NUMBER = "[-+]?(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:[eE][-+]?[0-9]+)?";
+    private static final Pattern TERM =
+            Pattern.compile("(?:(" + NUMBER + ")\\*)?(.*?)(?:@(" + NUMBER + "),(" + NUMBER + "))?", Pattern.DOTALL);
+
+    private final String text;
+    private final List<Term> terms;
+
+    private RewardSpec(String text, List<Term> terms) {
+        this.text = text;
+        this.terms = terms;
+    }
+
+    /** One reward, with the numbers of a sum where they are given. */
+    private record Term(RewardKind.Maker maker, @Nullable String weight, @Nullable String mean, @Nullable String sd) {
+        boolean isPlain() {
+            return weight == null && mean == null;
+        }
+
+        WeightedSum.Term open(RewardContext context) throws IOException {
+            Reward reward = maker.make(context);
+            try {
+                return new WeightedSum.Term(reward, number(weight, 1), number(mean, 0), number(sd, 1));
+            } catch (RuntimeException e) {
+                reward.close();
+                throw e;
+            }
+        }
+
+        static double number(@Nullable String text, double otherwise) {
+            return text == null ? otherwise : Double.parseDouble(text);
+        }
+    }
+
+    /**
+     * Reads a reward and checks its arguments, as far as they do not depend on the samples.
+     *
+     * @throws IllegalArgumentException for an unknown kind or a wrong argument; says what is allowed
+     */
+    public static RewardSpec parse(String text) {
+        Preconditions.checkNotNull(text, "reward: the text is null");
+        List<Term> terms = new ArrayList<>();
+        for (String part : text.split("\\s\\+\\s", -1)) {
+            terms.add(term(part.strip()));
+        }
+        return new RewardSpec(text.strip(), terms);
+    }
+
+    private static Term term(String text) {
+        Matcher match = TERM.matcher(text);
+        Preconditions.checkArgument(match.matches(), "reward %s is not readable", Texts.quote(text));
+        String weight = match.group(1);
+        String sd = match.group(4);
+        Preconditions.checkArgument(
+                weight == null || Term.number(weight, 1) != 0,
+                "reward %s: the weight is 0, expected another number: leave the term out instead",
+                Texts.quote(text));
+        Preconditions.checkArgument(
+                Term.number(sd, 1) > 0,
+                "reward %s: the standard deviation is %s, expected a number above 0",
+                Texts.quote(text),
+                sd);
+        return new Term(maker(match.group(2)), weight, match.group(3), sd);
+    }
+
+    private static RewardKind.Maker maker(String text) {
+        int colon = text.indexOf(':');
+        String word = (colon < 0 ? text : text.substring(0, colon)).strip();
+        RewardKind kind = RewardKind.ALL.get(word);
+        if (kind == null) {
+            throw new IllegalArgumentException("reward " + Texts.quote(text) + " is not known"
+                    + Suggestions.didYouMean(word, RewardKind.ALL.keySet())
+                    + " The forms are "
+                    + String.join(", ", RewardKind.forms()));
+        }
+        return kind.reader()
+                .read(new RewardArguments(text, kind.form(), colon < 0 ? "" : text.substring(colon + 1)));
+    }
+
+    /** Returns one line for each kind: its form and what it means. */
+    public static List<String> forms() {
+        return RewardKind.ALL.values().stream()
+                .map(kind -> kind.form() + "  " + kind.meaning())
+                .toList();
+    }
+
+    /**
+     * Makes the reward.
+     *
+     * @param context what the text does not say
+     * @return owned by the caller
+     * @throws IOException if a file cannot be read
+     * @throws IllegalArgumentException if the context lacks something, or does not fit
+     */
+    public Reward open(RewardContext context) throws IOException {
+        if (terms.size() == 1 && terms.getFirst().isPlain()) {
+            return terms.getFirst().maker().make(context);
+        }
+        List<WeightedSum.Term> opened = new ArrayList<>();
+        try {
+            for (Term term : terms) {
+                opened.add(term.open(context));
+            }
+            return new WeightedSum(opened);
+        } catch (IOException | RuntimeException e) {
+            opened.forEach(term -> term.reward().close());
+            throw e;
+        }
+    }
+
+    /** Returns the text that was parsed. */
+    @Override
+    public String toString() {
+        return text;
+    }
+}
