@@ -50,7 +50,7 @@ public final class ClassMixture implements Reward {
                     name(),
                     classes,
                     logs.size(1));
-            return scope.keep(logs.add(logWeights.like(logs)).logsumexp(false, 1));
+            return scope.keep(logs.add(logWeights.like(logs)).logsumexp(1));
         }
     }
 

@@ -66,17 +66,17 @@ public record ImageStatistic(Kind kind, int channel) implements Reward {
                 images.size(1));
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(switch (kind) {
-                case BRIGHTNESS -> images.mean(false, 1, 2, 3);
-                case CONTRAST -> deviation(images.mean(false, 1));
-                case CHANNEL -> images.select(1, channel).mean(false, 1, 2);
+                case BRIGHTNESS -> images.mean(1, 2, 3);
+                case CONTRAST -> deviation(images.mean(1));
+                case CHANNEL -> images.select(1, channel).mean(1, 2);
             });
         }
     }
 
     private static Tensor deviation(Tensor grey) {
-        return grey.sub(grey.mean(true, 1, 2))
+        return grey.sub(grey.meanKeepDim(1, 2))
                 .square()
-                .mean(false, 1, 2)
+                .mean(1, 2)
                 .add(LEAST_VARIANCE)
                 .sqrt();
     }

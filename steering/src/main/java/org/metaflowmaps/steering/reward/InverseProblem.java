@@ -69,7 +69,7 @@ public final class InverseProblem implements Reward {
                     expected);
             return scope.keep(seen.sub(observation.like(seen))
                     .square()
-                    .sum(false, 1, 2, 3)
+                    .sum(1, 2, 3)
                     .mul(factor / (noise * noise)));
         }
     }

@@ -59,7 +59,7 @@ public final class LinearReward implements Reward {
         try (TensorScope scope = TensorScope.open()) {
             // A product and a sum, not a matrix product: that would be rounded to bfloat16 under autocast.
             return scope.keep(
-                    samples.reshape(items, wanted).mul(direction.like(samples)).sum(false, 1));
+                    samples.reshape(items, wanted).mul(direction.like(samples)).sum(1));
         }
     }
 

@@ -89,7 +89,7 @@ public final class Measurement implements AutoCloseable {
                                         factor,
                                         shape.size(3) / factor,
                                         factor)
-                                .mean(false, 3, 5));
+                                .mean(3, 5));
                     }
                 },
                 UnaryOperator.identity(),

@@ -39,7 +39,7 @@ final class RewardProbeTest {
     }
 
     private static Tensor mean(Tensor images) {
-        return images.mean(false, 1, 2, 3);
+        return images.mean(1, 2, 3);
     }
 
     private static void check(UnaryOperator<Tensor> function, boolean differentiable) {
@@ -90,7 +90,7 @@ final class RewardProbeTest {
 
     @Test
     void anotherShapeOrTypeIsCaught() {
-        refused("one score for each item", images -> images.mean(true, 1, 2, 3));
+        refused("one score for each item", images -> images.meanKeepDim(1, 2, 3));
         refused("one score for each item", images -> mean(images).sum());
         refused("one score for each item", images -> mean(images).to(DType.FLOAT64));
     }

@@ -56,7 +56,7 @@ final class TorchScriptRewardTest {
                 RewardProbe.check(reward, images, Condition.none());
                 Tensor input = images.clone().requiresGrad_(true);
                 Tensor scores = reward.score(input, Condition.none());
-                assertClose(images.square().sum(false, 1, 2, 3), scores.detach(), 1e-6, forward);
+                assertClose(images.square().sum(1, 2, 3), scores.detach(), 1e-6, forward);
                 assertClose(
                         images.mul(2),
                         Autograd.gradients(scores.sum(), List.of(input)).getFirst(),

@@ -89,7 +89,7 @@ final class MixtureSteering implements AutoCloseable {
         public Estimate at(Point point) {
             Tensor time = Torch.full(point.time(), DType.FLOAT64, Device.CPU, point.state().size(0));
             return new Estimate(
-                    data.drift(false).at(time, point.state(), point.condition()),
+                    data.uncheckedDrift().at(time, point.state(), point.condition()),
                     reward.valueGradient(data, time, point.state()).mul(coefficient.at(point.time())),
                     java.util.Optional.empty());
         }
@@ -101,7 +101,7 @@ final class MixtureSteering implements AutoCloseable {
     }
 
     ValueGradient estimator(Method method, int draws, Coefficient coefficient) {
-        Drift drift = data.drift(false);
+        Drift drift = data.uncheckedDrift();
         Tilt tilt = new Tilt(reward(reward), 1);
         return switch (method) {
             case MFM_G -> new MonteCarloGradient(drift, new ValueFunction(map, tilt, draws), coefficient);

@@ -13,7 +13,6 @@ import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -267,7 +266,7 @@ final class ValueFunctionTest {
         Tilt tilt = new Tilt(Rewards.curved(), 1);
         try (TensorScope scope = TensorScope.open();
                 MetaFlowMap map = Points.network();
-                MetaFlowMap flow = SmallNetworks.mlp(new MlpConfig(2, 12, 2, 4).withoutContext())) {
+                MetaFlowMap flow = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 2, 4).withoutContext())) {
             illegalArgument("without contexts", () -> new ValueFunction(flow, tilt, 4));
             illegalArgument("0 draws", () -> new ValueFunction(map, tilt, 0));
             illegalArgument(
