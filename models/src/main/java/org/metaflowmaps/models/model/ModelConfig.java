@@ -33,7 +33,7 @@ public record ModelConfig(
      * @throws IllegalArgumentException if 64 bits cannot hold the number of its parameters
      */
     public static ModelConfig of(NetworkConfig network) {
-        return switch (network) {
+        return switch (Objects.requireNonNull(network, "network")) {
             case TransformerConfig transformer -> new ModelConfig(transformer, null);
             case MlpConfig mlp -> new ModelConfig(null, mlp);
         };
