@@ -133,7 +133,7 @@ final class BadInputTest {
 
     @Test
     void wrongCommandLines() {
-        mfm("sample", checkpoint, "--device", "gpu").refused("--device", "'gpu' is no device: use cpu, cuda or cuda:N");
+        mfm("sample", checkpoint, "--device", "gpu").refused("--device", "'gpu' is not a device: use cpu, cuda or");
         mfm("sample", checkpoint, "--device", "cuda:99").refused("--device", "cuda:99");
         mfm("sample", checkpoint, "--class", "cap")
                 .failed("--class 'cap' is not known", "did you mean 'Coat'?", "T-shirt/top");
