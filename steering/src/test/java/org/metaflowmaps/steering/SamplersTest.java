@@ -212,8 +212,8 @@ final class SamplersTest {
                 MlpConfig.builder().dimension(2).width(4).depth(1).build().withoutContext(), Device.CPU)) {
             assertSays(
                     () -> new PosteriorSampler(flow, 1),
-                    "posterior sampler: this map is one of a flow, without contexts");
-            assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map is one of a flow");
+                    "posterior sampler: this map has no contexts");
+            assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map has no contexts");
             Tensor items = Torch.zeros(2, 2);
             assertSays(
                     () -> DriftDisagreement.of(

@@ -177,6 +177,6 @@ final class CheckpointTest {
                 file,
                 "describe a network of 1,826 parameters",
                 "holds 3 numbers in 1 tensors",
-                "not those of this file");
+                "do not belong to this file");
     }
 }

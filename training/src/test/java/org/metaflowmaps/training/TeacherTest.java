@@ -224,7 +224,7 @@ final class TeacherTest {
                 () -> step(runs(other, network(checkpoint, false)), null),
                 "teacher.is_zero_data is false",
                 "that it is true",
-                "leave the setting null");
+                "set it to null");
     }
 
     /** With four classes the student's "no label", 3, would be one of the teacher's. */
