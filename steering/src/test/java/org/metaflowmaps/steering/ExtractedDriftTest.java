@@ -26,7 +26,9 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.DriftDisagreement;
 
-/** The drift inside the exact map of a Gaussian, and the samplers that integrate it: all of it is known in closed form. */
+/**
+ * The drift inside the exact map of a Gaussian, and the samplers that integrate it: all of it is known in closed form.
+ */
 final class ExtractedDriftTest {
     private static final float[] TIMES = {0, 0.1f, 0.5f, 0.8f, 0.95f};
     private static final double ROUNDING = 1e-4;

@@ -125,7 +125,10 @@ final class SamplersTest {
                 map.labels.getFirst());
     }
 
-    /** The draw's derivative in x_t is that of the mean, t·S² / ((1 - t)² + t²·S²), as the spread does not depend on x_t. */
+    /**
+     * The draw's derivative in x_t is that of the mean, t·S² / ((1 - t)² + t²·S²), as the spread does not depend on
+     * x_t.
+     */
     @ParameterizedTest
     @ValueSource(ints = {1, 3})
     void gradientsReachTheContext(int steps) {
@@ -212,8 +215,8 @@ final class SamplersTest {
                 MlpConfig.builder().dimension(2).width(4).depth(1).build().withoutContext(), Device.CPU)) {
             assertSays(
                     () -> new PosteriorSampler(flow, 1),
-                    "posterior sampler: this map has no contexts");
-            assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map has no contexts");
+                    "posterior sampler: this map works without contexts");
+            assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map works without contexts");
             Tensor items = Torch.zeros(2, 2);
             assertSays(
                     () -> DriftDisagreement.of(

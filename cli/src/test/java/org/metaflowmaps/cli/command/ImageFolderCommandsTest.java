@@ -97,7 +97,7 @@ final class ImageFolderCommandsTest {
         Path run = folder.resolve("named");
         String out = train(run).succeeded().out();
         assertTrue(
-                out.contains("18 images in 3 classes (Café 6, Cat, tabby 6, cattle 6), 3 of them held out; passed over:"
+                out.contains("18 images in 3 classes (Café 6, Cat, tabby 6, cattle 6), 3 of them held out; skipped:"
                         + " nothing"),
                 out);
         String checkpoint = run.resolve("checkpoint.safetensors").toString();

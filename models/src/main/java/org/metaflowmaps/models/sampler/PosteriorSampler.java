@@ -57,7 +57,7 @@ public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sample
     static void requireContexts(MetaFlowMap map, String what) {
         Preconditions.checkArgument(
                 map.isContextual(),
-                "%s: this map has no contexts and no posteriors: use a meta flow map (layout meta-flow-map). "
+                "%s: this map works without contexts and has no posteriors: use one of layout meta-flow-map. "
                         + "Sample a flow map by its jumps, a flow by its ODE",
                 what);
     }

@@ -39,7 +39,9 @@ final class DistancesTest {
         }
     }
 
-    /** A shift by c is |c·θ| along θ, whose mean square over the circle is |c|²/2; the samples themselves play no part. */
+    /**
+     * A shift by c is |c·θ| along θ, whose mean square over the circle is |c|²/2; the samples themselves play no part.
+     */
     @Test
     void aShiftIsItsLengthOverTheRootOfTheDimension() {
         long live = NativeMemory.liveTensors();
@@ -106,7 +108,10 @@ final class DistancesTest {
         }
     }
 
-    /** Over many pairs of samples the mean is 0 for one law, and for two laws the difference of means of kernels, by formula. */
+    /**
+     * Over many pairs of samples the mean is 0 for one law, and for two laws the difference of means of kernels, by
+     * formula.
+     */
     @Test
     void theDiscrepancyIsUnbiased() {
         int groups = 4_000;
