@@ -28,7 +28,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.NativeMemory;
 import picocli.CommandLine;
 
-/** Whatever is wrong: an exit code, one line that says what, and nothing left behind. */
+/** Every wrong input gives an exit code and one line that names the problem, and leaves no files. */
 final class BadInputTest {
     @TempDir
     private static Path folder;
@@ -299,7 +299,7 @@ final class BadInputTest {
         Files.delete(broken);
     }
 
-    /** Another network under --resume, and a loss that explodes: what was there before stays as it was. */
+    /** Resuming another network, and a diverging loss: existing files are not changed. */
     @Test
     void aRunThatFailsKeepsItsCheckpoint() throws IOException {
         Path run = folder.resolve("trained");
@@ -332,7 +332,7 @@ final class BadInputTest {
                         "checkpoint_every=9")
                 .failed("last 4 steps", "not finite", checkpoint);
         assertArrayEquals(good, Files.readAllBytes(Path.of(checkpoint)));
-        // The session that failed has TensorBoard events of its own.
+        // The failed session has separate TensorBoard events.
         List<String> after = files(folder);
         assertEquals(
                 before,

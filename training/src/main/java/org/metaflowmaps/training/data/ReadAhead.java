@@ -205,7 +205,7 @@ final class ReadAhead implements AutoCloseable {
             candidate = (int) Math.floorMod(Seeds.of(draws, attempt), (long) count);
         }
         throw new IOException(
-                "items of the data are damaged, " + passedOver.size() + " were tried for one position; the first: "
+                "the data's items are damaged, " + passedOver.size() + " were tried for one position; the first: "
                         + passedOver.values().iterator().next().getMessage());
     }
 
