@@ -17,9 +17,9 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * What one forward pass costs the host: XL/2's structure of 28 blocks, so narrow (16 wide, 2 heads, 4 tokens, 1 item) that dispatch and
- * look-ups are what counts. Prints medians of the thread's own processor time, which other processes disturb less than the clock, and of
- * the bytes that Java allocates.
+ * Host cost of one forward pass: XL/2's structure of 28 blocks, so narrow (16 wide, 2 heads, 4 tokens, 1 item) that
+ * dispatch and look-ups dominate. Prints medians of the thread's CPU time, which other processes affect less than wall
+ * time, and of the bytes allocated by Java.
  */
 public final class ForwardTime {
     private static final int ROUNDS = 21;
@@ -27,7 +27,7 @@ public final class ForwardTime {
 
     private ForwardTime() {}
 
-    /** Measures; one argument, the number of passes to warm up with. */
+    /** Measures; the argument is the number of warm-up passes. */
     public static void main(String[] arguments) {
         int warmUp = arguments.length == 0 ? 1000 : Integer.parseInt(arguments[0]);
         for (boolean joint : new boolean[] {false, true}) {

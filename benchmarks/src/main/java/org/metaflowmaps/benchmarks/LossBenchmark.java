@@ -41,8 +41,9 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * What each loss costs, targets and backward pass included, without the optimiser; {@code forward} is the unit, one pass of the network
- * that records nothing. The network and the batch are those of {@link StepBenchmark}; a teacher is a network of the same shape.
+ * The time of each loss with targets and backward pass, without the optimiser; {@code forward} is the unit, one pass of
+ * the network without recording. The network and the batch are those of {@link StepBenchmark}; a teacher is a network
+ * of the same shape.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.SingleShotTime)
@@ -55,7 +56,7 @@ import org.openjdk.jmh.annotations.Warmup;
 public class LossBenchmark {
     private static final int BATCH = 64;
 
-    /** What is measured. */
+    /** The loss to measure. */
     @Param({
         "forward",
         "diagonal",
@@ -136,7 +137,7 @@ public class LossBenchmark {
             case "lagrangian-teacher-average" -> new Lagrangian(taught, Through.AVERAGE).of(map, pair);
             case "terminal-velocity" -> new TerminalVelocity(other).of(map, pair);
             case "alpha-flow" -> new AlphaFlow(data, AlphaFlow.Stage.BETWEEN).of(map, pair.withAlpha(alpha));
-            default -> throw new IllegalArgumentException("no loss is called " + loss);
+            default -> throw new IllegalArgumentException("there is no loss " + loss);
         };
     }
 

@@ -23,11 +23,11 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * What one operation on eight floats costs on the host, through {@link Tensor} and through the two bindings below it.
+ * Host cost of one operation on eight floats, through {@link Tensor} and through the two bindings below it.
  *
- * <p>Eight floats take libtorch no time worth naming, so what is measured is the way there and back: the call, the result's
- * object, and its freeing. {@link #bareJavaCpp} is the floor that {@link #tensorInAScope} is held against. Many short iterations,
- * so that on a busy machine the median and the lower quartile still say something.
+ * <p>libtorch needs almost no time for eight floats, so this measures the overhead: the call, the result's object, and
+ * its freeing. {@link #bareJavaCpp} is the lower bound for {@link #tensorInAScope}. Many short iterations make the
+ * median and the lower quartile useful on a busy machine.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -66,7 +66,7 @@ public class OperatorBenchmark {
         }
     }
 
-    /** {@link Tensor#mul(Tensor)}, each in a scope of its own. */
+    /** {@link Tensor#mul(Tensor)}, each in its own scope. */
     @Benchmark
     public void tensorWithAScopeEach() {
         try (TensorScope inner = TensorScope.open()) {
@@ -85,7 +85,7 @@ public class OperatorBenchmark {
         }
     }
 
-    /** {@link Tensor#mul(double)}: a shared native scalar on the way. */
+    /** {@link Tensor#mul(double)}, with a shared native scalar. */
     @Benchmark
     @OperationsPerInvocation(OPERATIONS)
     public void tensorTimesNumber() {
@@ -107,13 +107,15 @@ public class OperatorBenchmark {
         }
     }
 
-    /** JavaCPP's method and its {@code close()}, with JavaCPP's memory accounting off as {@link Libtorch#load} sets it. */
+    /**
+     * JavaCPP's method and its {@code close()}, with JavaCPP's memory accounting off, as set by {@link Libtorch#load}.
+     */
     @Benchmark
     public void bareJavaCpp() {
         rawLeft.mul(rawRight).close();
     }
 
-    /** JavaCPP's method a thousand times, and then its {@code close()} as often: the floor for results that live a while. */
+    /** JavaCPP's method a thousand times, then {@code close()} as often: the lower bound for results that are kept. */
     @Benchmark
     @OperationsPerInvocation(OPERATIONS)
     public void bareJavaCppTogether() {
@@ -126,7 +128,7 @@ public class OperatorBenchmark {
         }
     }
 
-    /** JavaCPP's method with a number, the native scalar made for the call, as JavaCPP's users write it. */
+    /** JavaCPP's method with a number, with a native scalar made for the call. */
     @Benchmark
     public void bareJavaCppTimesNumber() {
         try (Scalar scalar = new Scalar(0.5)) {

@@ -31,11 +31,12 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * What a whole training step of a MeanFlow loss costs beside one of flow matching, on the same network and batch.
+ * The time of a whole training step of a MeanFlow loss compared with flow matching, on the same network and batch.
  *
- * <p>Both run a forward pass, a backward pass, clipping and RAdam; the MeanFlow step has the network's derivative along
- * (s, x̄) besides. A forward pass is about a third of a step and its tangents cost about another, so that 4/3 is what can
- * be hoped for; the bar is 1.6. The network is one for 28×28 grey images: patches of 4, width 128, 4 blocks of 4 heads, batches of 64.
+ * <p>Both run a forward pass, a backward pass, clipping and RAdam; the MeanFlow step also computes the network's
+ * derivative along (s, x̄). A forward pass is about a third of a step and its tangents cost about as much, so 4/3 is
+ * the best possible ratio; the limit is 1.6. The network is one for 28×28 grey images: patches of 4, width 128, 4
+ * blocks of 4 heads, batches of 64.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.SingleShotTime)

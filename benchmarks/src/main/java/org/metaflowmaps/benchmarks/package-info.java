@@ -1,4 +1,4 @@
-/** JMH benchmarks and whole-program comparisons; every speed claim of the documents comes from here. */
+/** JMH benchmarks and whole-program comparisons; the source of all speed claims in the documents. */
 @NullMarked
 package org.metaflowmaps.benchmarks;
 

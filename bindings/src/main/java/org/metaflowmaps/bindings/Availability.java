@@ -10,7 +10,7 @@ public sealed interface Availability {
     record Found(String location) implements Availability {}
 
     /**
-     * The library is not there, or does not load.
+     * The library is missing or could not be loaded.
      *
      * @param reason what was looked for and where, in a sentence for the user
      */

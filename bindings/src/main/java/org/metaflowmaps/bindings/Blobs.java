@@ -19,10 +19,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Tensors over foreign memory, and the one upcall stub through which libtorch says that such memory is free again.
+ * Tensors over foreign memory, and the upcall stub that libtorch calls when it no longer uses such memory.
  *
- * <p>The stub lives as long as the process: deleters are distinguished by a number passed as the C callback's context, so no
- * stub is ever freed, least of all under a call that still runs in it.
+ * <p>One stub serves all deleters; the number passed as the C callback's context selects the deleter. The stub is never
+ * freed, because a call may still run in it.
  */
 final class Blobs {
     private static final Logger LOG = LoggerFactory.getLogger(Blobs.class);
@@ -51,7 +51,7 @@ final class Blobs {
         requireRoom(data, sizes, strides, dtype);
         if (deleter != null && data.address() == 0) {
             throw new IllegalArgumentException(
-                    "A deleter was given for memory at address 0, which libtorch never deletes");
+                    "A deleter was given for memory at address 0, for which libtorch never calls it");
         }
         long context = deleter == null ? 0 : NEXT.getAndIncrement();
         MemorySegment callback = deleter == null ? MemorySegment.NULL : DELETER;
@@ -59,7 +59,7 @@ final class Blobs {
         long handle;
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment out = arena.allocate(JAVA_LONG);
-            // Registered only once the tensor exists: a failed call may run the callback, and must then find nothing.
+            // Register the deleter last: a failed call may run the callback, which must then find no deleter.
             error = (int) FROM_BLOB.invokeExact(
                     data,
                     (long) sizes.length,
@@ -86,7 +86,7 @@ final class Blobs {
         return handle;
     }
 
-    /** How many deleters wait for their memory. */
+    /** Returns the number of deleters that have not run yet. */
     static int waiting() {
         return DELETERS.size();
     }
@@ -136,7 +136,7 @@ final class Blobs {
         }
     }
 
-    // Called from C: whatever left this method would end the process.
+    // Called from C: an exception that leaves this method would end the process.
     @SuppressWarnings({"UnusedMethod", "UnusedVariable"})
     private static void delete(MemorySegment data, long context) {
         try {
@@ -146,7 +146,7 @@ final class Blobs {
             }
         } catch (Throwable e) {
             try {
-                LOG.error("A deleter of memory lent to libtorch failed", e);
+                LOG.error("The deleter of a tensor's memory failed", e);
             } catch (Throwable nothingMoreToTry) {
                 return;
             }

@@ -37,10 +37,10 @@ final class CacheFolder {
     }
 
     /**
-     * Returns the folder, created if it was missing: the one that the user named, else {@code metaflowmaps} in the user's cache
-     * folder, else a private folder among the temporary files.
+     * Returns the folder, and creates it if it is missing: the folder that the user named, else {@code metaflowmaps} in
+     * the user's cache folder, else a private folder in the temporary folder.
      *
-     * @throws IOException if the folder cannot be made or is not safe, with the cure
+     * @throws IOException if the folder cannot be created or is not safe; the message says what to do
      */
     Path choose() throws IOException {
         for (String name : new String[] {PROPERTY, JAVACPP, VARIABLE}) {
@@ -57,7 +57,7 @@ final class CacheFolder {
                     return folder;
                 }
             } catch (IOException e) {
-                // A home that is missing or may not be written: use the private folder.
+                // The home folder is missing or not writable: use the private folder.
                 return own();
             }
         }
@@ -117,7 +117,7 @@ final class CacheFolder {
         }
     }
 
-    /** Everyone may write where temporary files are: libraries that another user has put there must not be loaded. */
+    /** Refuses a folder that others can write to: it could hold another user's libraries. */
     static void checkPrivate(Path folder, int user) throws IOException {
         if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)
                 || !Integer.valueOf(user).equals(Files.getAttribute(folder, "unix:uid", LinkOption.NOFOLLOW_LINKS))) {
@@ -131,7 +131,7 @@ final class CacheFolder {
         }
     }
 
-    /** The number of this process's user (C function {@code geteuid}); empty on Windows. */
+    /** Returns this process's user id (C function {@code geteuid}); empty on Windows. */
     static Optional<Integer> userId() {
         Optional<MemorySegment> function = Linker.nativeLinker().defaultLookup().find("geteuid");
         if (function.isEmpty()) {
@@ -142,7 +142,7 @@ final class CacheFolder {
                     .downcallHandle(function.get(), FunctionDescriptor.of(JAVA_INT))
                     .invokeExact());
         } catch (Throwable e) {
-            throw new AssertionError("geteuid takes nothing and gives a number", e);
+            throw new AssertionError("geteuid takes no argument and returns a number", e);
         }
     }
 }

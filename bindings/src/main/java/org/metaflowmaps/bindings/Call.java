@@ -10,11 +10,11 @@ import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The arguments of one call of an {@link Operator}, given in the schema's order, and then the call itself.
+ * One call of an {@link Operator}: its arguments, given in the schema's order, then an {@code invoke} method.
  *
- * <p>Each method fills the next argument and refuses, with an {@link IllegalArgumentException}, one that the schema does not
- * have there. A value may be given where the schema has an optional of it. Tensor handles stay the caller's and must be
- * alive until the call is over. Used up by its {@code invoke} method; on the thread that began it only.
+ * <p>Each method sets the next argument and throws {@link IllegalArgumentException} if the schema expects another type
+ * there. An optional argument also accepts a plain value. The caller keeps its tensor handles and must not delete them
+ * before the call returns. A call can be invoked once, on the thread that began it.
  */
 public final class Call {
     private static final ThreadLocal<Pool> POOL = ThreadLocal.withInitial(Pool::new);
@@ -23,7 +23,7 @@ public final class Call {
     private final Pool home;
     private final MemorySegment stack = Arena.ofAuto().allocate(8L * Operator.MOST_SLOTS, 8);
     private final long[] bits = new long[Operator.MOST_SLOTS];
-    // For a list its long[], for a string the String, for none ABSENT, otherwise null and the value is in bits.
+    // A list's long[], a String, or ABSENT for none; null if the value is in bits.
     private final @Nullable Object[] objects = new @Nullable Object[Operator.MOST_SLOTS];
     private @Nullable Operator operator;
     private @Nullable Call next;
@@ -33,7 +33,7 @@ public final class Call {
         this.home = home;
     }
 
-    /** The calls of one thread that wait to be used again. */
+    /** Finished calls of one thread, kept for reuse. */
     private static final class Pool {
         private final Thread thread = Thread.currentThread();
         private @Nullable Call free;
@@ -57,7 +57,7 @@ public final class Call {
         if (handle == 0) {
             throw new IllegalArgumentException(
                     "The tensor handle for " + place() + " is null: the tensor is closed or was never"
-                            + " made; an optional one that is absent is given by none()");
+                            + " made; for an absent optional tensor call none()");
         }
         return put(Slot.Kind.TENSOR, handle);
     }
@@ -103,7 +103,7 @@ public final class Call {
         return code.isEmpty() ? none() : scalarType(code.getAsInt());
     }
 
-    /** A device: its kind (0 the CPU, 1 CUDA) and its index among them, -1 for the current one. */
+    /** A device: its kind (0 the CPU, 1 CUDA) and its index among devices of that kind, -1 for the current one. */
     public Call device(int type, int index) {
         if (type < 0 || type > Byte.MAX_VALUE || index < -1 || index > Byte.MAX_VALUE) {
             throw new IllegalArgumentException("There is no device of type " + type + " and index " + index
@@ -117,12 +117,14 @@ public final class Call {
         return put(Slot.Kind.LAYOUT, requireCode(code, 7, "layout"));
     }
 
-    /** A memory format, by the codes of {@code aoti_torch_memory_format_*}: 0 contiguous, 1 preserve, 2 channels last. */
+    /**
+     * A memory format, by the codes of {@code aoti_torch_memory_format_*}: 0 contiguous, 1 preserve, 2 channels last.
+     */
     public Call memoryFormat(int code) {
         return put(Slot.Kind.MEMORY_FORMAT, requireCode(code, 3, "memory format"));
     }
 
-    /** A list of integers; the array must not change before the call is over. */
+    /** A list of integers; the array must not change before the call returns. */
     public Call int64List(long... values) {
         return putList(Slot.Kind.INT, values);
     }
@@ -140,8 +142,8 @@ public final class Call {
     }
 
     /**
-     * A string. libtorch 2.13 itself loses a copy of every string passed this way, some 50 bytes (its
-     * {@code ToImpl<std::string>}), so an operator that takes one and is called at every step is better called through JavaCPP.
+     * A string. libtorch 2.13 leaks a copy of every string passed this way, about 50 bytes
+     * ({@code ToImpl<std::string>}), so call an operator with a string through JavaCPP if it runs at every step.
      */
     public Call string(String value) {
         Slot slot = slot("a string");
@@ -150,7 +152,7 @@ public final class Call {
         return this;
     }
 
-    /** None, for an argument that the schema has as optional, of whatever type. */
+    /** None, for an optional argument of any type. */
     public Call none() {
         if (!slot("none").optional()) {
             throw new IllegalArgumentException("None was given for " + place() + ", which is not optional");
@@ -180,8 +182,8 @@ public final class Call {
     /**
      * Makes the call.
      *
-     * @return the slots of all results, in order: for a tensor its handle, for a list of tensors what
-     *     {@link Operator#takeTensorList} takes apart, for a number its bits; the caller owns what they hold
+     * @return the slots of all results, in order: a tensor's handle, a list of tensors for
+     *     {@link Operator#takeTensorList}, or a number's bits; the caller owns the contents
      * @throws IllegalArgumentException if arguments are missing
      * @throws LibtorchException if the operator fails
      */
@@ -209,7 +211,7 @@ public final class Call {
 
     private void run(Operator called) {
         if (count != called.inputs()) {
-            throw new IllegalArgumentException(called + " takes " + called.inputs() + " arguments; given were " + count
+            throw new IllegalArgumentException(called + " takes " + called.inputs() + " arguments, got " + count
                     + ";" + " the next is " + called.argumentText(count));
         }
         if (home.thread != Thread.currentThread()) {
@@ -278,7 +280,7 @@ public final class Call {
 
     private static int requireCode(int code, int most, String what) {
         if (code < 0 || code > most) {
-            throw new IllegalArgumentException("Code " + code + " is no " + what + ": expected 0 to " + most);
+            throw new IllegalArgumentException("Code " + code + " is not a valid " + what + ": expected 0 to " + most);
         }
         return code;
     }
@@ -286,7 +288,7 @@ public final class Call {
     private Slot slot(String given) {
         Operator called = current();
         if (count == called.inputs()) {
-            throw new IllegalArgumentException(called + " takes " + count + " arguments; one more was given: " + given);
+            throw new IllegalArgumentException(called + " takes " + count + " arguments, got one more: " + given);
         }
         return called.argument(count);
     }

@@ -10,11 +10,11 @@ import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
 /**
- * The CUDA driver's C API for loading and launching kernels. It works in the context that is current on the calling thread:
- * a libtorch operation or a runtime call on the device makes the one that libtorch uses current.
+ * The CUDA driver's C API for loading and launching kernels. It works in the calling thread's current context; a
+ * libtorch operation or a runtime call on the device makes libtorch's context current.
  *
- * <p>Without the library every method but {@link #availability} throws {@link NativeLibraryException}; an error that CUDA
- * reports is a {@link CudaException}.
+ * <p>Without the library every method but {@link #availability} throws {@link NativeLibraryException}; an error that
+ * CUDA reports is a {@link CudaException}.
  */
 public final class CudaDriver {
     private static final SharedLibrary LIBRARY = SharedLibrary.find("The CUDA driver", "cuda", "1", "nvcuda.dll");
@@ -44,7 +44,7 @@ public final class CudaDriver {
         return LIBRARY.availability();
     }
 
-    /** Initialises the driver ({@code cuInit}); may be called again at no cost. */
+    /** Initialises the driver ({@code cuInit}); further calls cost nothing. */
     public static void initialise() {
         LIBRARY.functions();
         try {
@@ -58,12 +58,12 @@ public final class CudaDriver {
      * Loads a compiled module into the current context ({@code cuModuleLoadData}).
      *
      * @param image a cubin, or PTX text
-     * @return the module, given back by {@link #unload}
+     * @return the module; release it with {@link #unload}
      */
     public static long load(byte[] image) {
         LIBRARY.functions();
         try (Arena arena = Arena.ofConfined()) {
-            // One byte more, which stays zero: PTX is read as a C string.
+            // One extra zero byte, because PTX is read as a C string.
             MemorySegment data = arena.allocate(image.length + 1L, 16);
             data.copyFrom(MemorySegment.ofArray(image));
             MemorySegment module = arena.allocate(JAVA_LONG);
@@ -96,8 +96,8 @@ public final class CudaDriver {
      * @param block threads of a block along x, y and z
      * @param sharedBytes dynamic shared memory of a block
      * @param stream a {@code cudaStream_t}; 0 is the default stream
-     * @param arguments an array of addresses in native memory, one a parameter of the kernel, each of the parameter's value;
-     *     read before this method returns
+     * @param arguments an array in native memory with one address per parameter of the kernel, where the parameter's
+     *     value is; read before this method returns
      */
     public static void launch(
             long function, Size grid, Size block, int sharedBytes, long stream, MemorySegment arguments) {

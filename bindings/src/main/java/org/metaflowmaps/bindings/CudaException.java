@@ -11,7 +11,9 @@ public final class CudaException extends MetaFlowMapsException {
         this.code = code;
     }
 
-    /** The error code: a {@code cudaError_t}, {@code CUresult} or {@code nvrtcResult}, by the function in the message. */
+    /**
+     * The error code: a {@code cudaError_t}, {@code CUresult} or {@code nvrtcResult}, by the function in the message.
+     */
     public int code() {
         return code;
     }

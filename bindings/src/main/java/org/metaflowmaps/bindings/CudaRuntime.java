@@ -11,16 +11,16 @@ import java.lang.invoke.MethodHandle;
 import java.util.Optional;
 
 /**
- * The CUDA runtime's C API, as far as this project needs it. Without the library every method but {@link #availability},
- * {@link #deviceCount} and {@link #noDeviceReason} throws {@link NativeLibraryException}; an error that CUDA reports is a
- * {@link CudaException}.
+ * The CUDA runtime's C API, as far as this project needs it. Without the library every method but
+ * {@link #availability}, {@link #deviceCount} and {@link #noDeviceReason} throws {@link NativeLibraryException}; an
+ * error that CUDA reports is a {@link CudaException}.
  */
 public final class CudaRuntime {
     private static final SharedLibrary LIBRARY =
             SharedLibrary.find("The CUDA runtime", "cudart", "13", "cudart64_13.dll");
     private static final int COMPUTE_MAJOR = 75;
     private static final int COMPUTE_MINOR = 76;
-    // More than any cudaDeviceProp so far; only its first field, the name, is read.
+    // Larger than any cudaDeviceProp so far; only its first field, the name, is read.
     private static final int PROPERTIES_BYTES = 8192;
 
     private CudaRuntime() {}
@@ -35,7 +35,7 @@ public final class CudaRuntime {
      */
     public record Device(int index, String name, int computeMajor, int computeMinor) {}
 
-    /** Device memory in bytes, free and in all. */
+    /** Device memory in bytes, free and total. */
     public record Memory(long free, long total) {}
 
     /** Bound only where the library is present. */
@@ -70,7 +70,10 @@ public final class CudaRuntime {
         return LIBRARY.availability();
     }
 
-    /** Number of devices that can be used ({@code cudaGetDeviceCount}); 0 where the library, a driver or a device is absent. */
+    /**
+     * Returns the number of usable devices ({@code cudaGetDeviceCount}); 0 if the library, a driver or a device is
+     * missing.
+     */
     public static int deviceCount() {
         if (!LIBRARY.availability().present()) {
             return 0;
@@ -81,7 +84,7 @@ public final class CudaRuntime {
         }
     }
 
-    /** Why {@link #deviceCount} is 0, in words for the user; empty where there is a device. */
+    /** Returns why {@link #deviceCount} is 0, as a sentence for the user; empty if there is a device. */
     public static Optional<String> noDeviceReason() {
         if (LIBRARY.availability() instanceof Availability.Missing missing) {
             return Optional.of(missing.reason());
@@ -96,7 +99,9 @@ public final class CudaRuntime {
         }
     }
 
-    /** What a device is ({@code cudaGetDeviceProperties}, {@code cudaDeviceGetAttribute}). */
+    /**
+     * Returns a device's name and compute capability ({@code cudaGetDeviceProperties}, {@code cudaDeviceGetAttribute}).
+     */
     public static Device device(int index) {
         LIBRARY.functions();
         try (Arena arena = Arena.ofConfined()) {
@@ -167,7 +172,8 @@ public final class CudaRuntime {
     }
 
     /**
-     * Page-locks memory, so that copies to and from devices run asynchronously ({@code cudaHostRegister}, default flags).
+     * Page-locks memory, so that copies to and from devices run asynchronously ({@code cudaHostRegister}, default
+     * flags).
      *
      * @param memory native memory; must be unregistered before it is freed
      */
@@ -227,7 +233,7 @@ public final class CudaRuntime {
         }
     }
 
-    // CUDA keeps the last error of a thread, and libtorch would find this one after its next kernel and blame that.
+    // Clears CUDA's last error of this thread; otherwise libtorch would report it after its next kernel.
     private static int forget(int error) throws Throwable {
         int last = (int) Functions.LAST_ERROR.invokeExact();
         return error != 0 ? error : last;

@@ -11,7 +11,10 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.util.Optional;
 
-/** Environment variables that native libraries read while they load. Java's own copy of the environment does not see them. */
+/**
+ * Sets environment variables that native libraries read while they load; {@link System#getenv} does not show the
+ * change.
+ */
 final class Environment {
     private Environment() {}
 

@@ -11,9 +11,9 @@ import java.lang.invoke.MethodHandle;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** Binds C functions of one library and remembers which, so that a test can hold the list against the shipped library. */
+/** Binds C functions of one library and records them, so that a test can compare them with the shipped library. */
 final class Ffm {
-    /** A C string, to be read up to its terminating zero. */
+    /** A C string, read up to its terminating zero. */
     static final AddressLayout C_STRING =
             ValueLayout.ADDRESS.withTargetLayout(MemoryLayout.sequenceLayout(Long.MAX_VALUE, ValueLayout.JAVA_BYTE));
 
@@ -26,7 +26,7 @@ final class Ffm {
         this.symbols = symbols;
     }
 
-    /** Binds {@code name}; a missing symbol is a {@link NativeLibraryException} that names it. */
+    /** Binds {@code name}; throws {@link NativeLibraryException} with the name if the symbol is missing. */
     MethodHandle bind(String name, FunctionDescriptor type, Linker.Option... options) {
         MemorySegment address = symbols.find(name)
                 .orElseThrow(() -> new NativeLibraryException(library + " has no function " + name
@@ -44,7 +44,7 @@ final class Ffm {
         }
     }
 
-    /** For {@code catch (Throwable)} around {@code invokeExact}: C functions throw nothing, so whatever came is ours. */
+    /** For {@code catch (Throwable)} around {@code invokeExact}: C functions throw nothing, so Java code threw this. */
     static AssertionError unexpected(Throwable thrown) {
         if (thrown instanceof Error error) {
             throw error;

@@ -16,9 +16,10 @@ import java.util.Locale;
 import java.util.Objects;
 
 /**
- * Copy-on-write mappings of files that may only be read, on Linux and macOS.
+ * Copy-on-write mappings of read-only files, on Linux and macOS.
  *
- * <p>The system grants these, but {@link java.nio.channels.FileChannel#map} makes private mappings only of writable channels.
+ * <p>{@link java.nio.channels.FileChannel#map} makes private mappings only of writable channels; the system does not
+ * need that.
  */
 public final class FileMapping {
     private static final String SYSTEM = System.getProperty("os.name", "").toLowerCase(Locale.ROOT);
@@ -35,7 +36,7 @@ public final class FileMapping {
     private static final class Functions {
         private static final Ffm LIBRARY =
                 new Ffm("the C library", Linker.nativeLinker().defaultLookup());
-        // open's third argument is variable, and absent for a file that exists.
+        // open is variadic; its third argument is left out for an existing file.
         private static final MethodHandle OPEN = LIBRARY.bind(
                 "open", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT), Linker.Option.firstVariadicArg(2));
         private static final MethodHandle CLOSE = LIBRARY.bind("close", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
@@ -51,7 +52,7 @@ public final class FileMapping {
     }
 
     /**
-     * Maps a whole file ({@code mmap} with {@code MAP_PRIVATE}); what is written to the memory never reaches the file.
+     * Maps a whole file ({@code mmap} with {@code MAP_PRIVATE}); writes to the memory never reach the file.
      *
      * @param path a file of the default file system with at least one byte, which the process may read
      * @param arena unmaps it when closed
@@ -83,7 +84,7 @@ public final class FileMapping {
             }
             long address =
                     (long) Functions.MAP.invokeExact(MemorySegment.NULL, size, PROT_READ_WRITE, MAP_PRIVATE, file, 0L);
-            // The mapping holds the file by itself.
+            // The mapping stays valid after the file is closed.
             int ignored = (int) Functions.CLOSE.invokeExact(file);
             return address;
         } catch (IOException e) {

@@ -18,7 +18,7 @@ import org.slf4j.LoggerFactory;
 
 /** Loads libtorch once, sets JavaCPP up for it, and refuses a libtorch that is too old. */
 public final class Libtorch {
-    /** The version whose C functions are called here, as {@code aoti_torch_abi_version} encodes it: one byte a part. */
+    /** The libtorch version that this code needs, as {@code aoti_torch_abi_version} encodes it: one byte per part. */
     static final long BUILD_VERSION = (2L << 56) | (13L << 48);
 
     private static final Logger LOG = LoggerFactory.getLogger(Libtorch.class);
@@ -32,7 +32,9 @@ public final class Libtorch {
     private static final String EXPECTED_OPENBLAS = "0.3.31-1.5.13";
 
     private static volatile @Nullable Loaded loaded;
-    /** What a load failed of. Classes whose initialisation failed stay unusable, with no word of the cause. */
+    /**
+     * Why loading failed. A class whose initialisation failed stays unusable, and later errors do not name the cause.
+     */
     private static @Nullable String failed;
 
     private Libtorch() {}
@@ -40,17 +42,17 @@ public final class Libtorch {
     private record Loaded(Path library, Ffm functions, long abiVersion) {}
 
     /**
-     * Loads libtorch and its companions; every further call returns at once. Safe to call from any thread.
+     * Loads libtorch and its libraries; further calls return at once. Safe to call from any thread.
      *
-     * <p>The first call unpacks the natives into a cache folder, which takes seconds and some 400 MB (several GB for the CUDA
-     * build): the one named by the system property {@code org.metaflowmaps.cache}, by JavaCPP's property
-     * {@code org.bytedeco.javacpp.cachedir} or by the environment variable {@code MFM_CACHE}, else {@code ~/.cache/metaflowmaps}.
-     * Processes that start at the same time wait for each other there. One operation may use all processors, unless the system
-     * property {@code org.metaflowmaps.threads}, which governs libtorch's, OpenMP's and BLAS's threads alike, or the environment
-     * variable {@code OMP_NUM_THREADS} says otherwise.
+     * <p>The first call unpacks the natives into a cache folder, which takes seconds and about 400 MB (several GB for
+     * the CUDA build): the one named by the system property {@code org.metaflowmaps.cache}, by JavaCPP's property
+     * {@code org.bytedeco.javacpp.cachedir} or by the environment variable {@code MFM_CACHE}, else
+     * {@code ~/.cache/metaflowmaps}. Processes that start at the same time wait for each other there. One operation may
+     * use all processors. The system property {@code org.metaflowmaps.threads} (for libtorch, OpenMP and BLAS) or the
+     * environment variable {@code OMP_NUM_THREADS} limits them.
      *
-     * @throws NativeLibraryException if there is no libtorch for this platform, it could not be unpacked or loaded, or it
-     *     is older than 2.13
+     * @throws NativeLibraryException if libtorch is missing for this platform, cannot be unpacked or loaded, or is
+     *     older than 2.13
      */
     public static void load() {
         if (loaded == null) {
@@ -59,7 +61,7 @@ public final class Libtorch {
     }
 
     /**
-     * The libtorch in use, loaded by this call if need be.
+     * Returns the libtorch in use; loads it first if needed.
      *
      * @throws NativeLibraryException as {@link #load()}
      */
@@ -68,7 +70,7 @@ public final class Libtorch {
         return new LibtorchInfo(text(now.abiVersion), now.library, torch.get_num_threads(), torch.hasCUDA());
     }
 
-    /** The binder of libtorch's C functions, which loads libtorch if need be. */
+    /** Returns the binder of libtorch's C functions; loads libtorch first if needed. */
     static Ffm functions() {
         return require().functions;
     }
@@ -78,14 +80,14 @@ public final class Libtorch {
         if (loaded == null) {
             return Optional.empty();
         }
-        // JavaCPP writes the number of a library's interface behind an @, as in cudart@.13.
+        // JavaCPP appends the library's ABI version after an @, as in cudart@.13.
         return Loader.getLoadedLibraries().entrySet().stream()
                 .filter(entry -> entry.getKey().equals(stem) || entry.getKey().startsWith(stem + "@"))
                 .map(entry -> Path.of(entry.getValue()))
                 .findFirst();
     }
 
-    /** Refuses a version below {@link #BUILD_VERSION}. */
+    /** Throws if the version is below {@link #BUILD_VERSION}. */
     static void checkVersion(long found, Path library) {
         if (Long.compareUnsigned(found, BUILD_VERSION) < 0) {
             throw new NativeLibraryException(
@@ -120,7 +122,7 @@ public final class Libtorch {
             }
             cache.loaded();
         } catch (IOException e) {
-            // Nothing was loaded yet: once the folder is in order, the next call succeeds.
+            // Nothing was loaded yet, so the next call can succeed once the folder is fixed.
             throw new NativeLibraryException("libtorch could not be unpacked: " + e.getMessage(), e);
         }
         if (threads > 0) {
@@ -138,25 +140,23 @@ public final class Libtorch {
         return result;
     }
 
-    /** The pool for independent operations begins with its first use; only before may its size be set. */
+    /** Sets the size of the pool for independent operations, which libtorch allows only before its first use. */
     private static void limitInterop(int threads) {
         try {
             torch.set_num_interop_threads(threads);
         } catch (RuntimeException e) {
-            LOG.debug("Set before by the application", e);
+            LOG.debug("The application has set the size already", e);
         }
     }
 
     private static void setVariables() {
-        // OpenMP's threads spin between operations by default. Where cores are shared with other programs, each then
-        // waits for
-        // threads that are not running, and small operations become a hundred times slower; sleeping costs a few
-        // percent.
+        // OpenMP's threads spin between operations by default. If other programs use the same cores, small operations
+        // become a hundred times slower; sleeping costs a few percent.
         Environment.setIfAbsent("OMP_WAIT_POLICY", "PASSIVE");
         String chosen = System.getProperty(THREADS);
         if (chosen != null) {
-            // Each library has its own pool and reads the size while it loads; libtorch's setting reaches OpenMP's
-            // only.
+            // Each library has its own pool and reads its size while it loads; libtorch's setting reaches only OpenMP's
+            // pool.
             for (String variable : POOLS) {
                 Environment.set(variable, chosen.strip());
             }
@@ -164,10 +164,10 @@ public final class Libtorch {
     }
 
     /**
-     * Takes away JavaCPP's own memory limits and its garbage collection of native objects, unless the user set them. With limits it
-     * asks the system for this process's memory size, under a global lock, for each native object, which makes every operation five
-     * times slower. With collection it frees what became unreachable, which hides leaks; objects of this library that are in use
-     * stay reachable, so they are safe either way.
+     * Turns off JavaCPP's memory limits and its garbage collection of native objects, unless the user set them. With
+     * limits it reads this process's memory size for each native object, under a global lock, which makes every
+     * operation five times slower. Its collection frees unreachable objects and so hides leaks; this library keeps
+     * objects in use reachable, so they are safe either way.
      */
     private static void limitless() {
         if (System.getProperty(NO_COLLECTION) == null && System.getProperty(NO_COLLECTION_TOO) == null) {
@@ -191,9 +191,8 @@ public final class Libtorch {
     }
 
     /**
-     * Initialises the openblas presets with JavaCPP's version check off. The check prints a warning to the user's screen,
-     * because no openblas was published beside this pytorch; the older one is pinned on purpose. Any other version is
-     * left to the check.
+     * Initialises the openblas presets with JavaCPP's version check off for the pinned version. That version is older
+     * than pytorch's because no newer one was published, so the check would print a warning each time.
      */
     private static void initialiseOpenblasQuietly() {
         String before = System.getProperty(LOAD_LIBRARIES);
@@ -219,7 +218,7 @@ public final class Libtorch {
         }
     }
 
-    /** How many threads to ask for; 0 leaves the choice to OpenMP, which reads the user's own variable. */
+    /** Returns how many threads to ask for; 0 leaves the choice to OpenMP, which reads {@code OMP_NUM_THREADS}. */
     private static int threads() {
         String wanted = System.getProperty(THREADS);
         if (wanted == null) {

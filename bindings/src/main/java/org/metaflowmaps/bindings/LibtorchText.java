@@ -5,7 +5,9 @@ import org.jspecify.annotations.Nullable;
 
 /** Shortens libtorch's messages to what a user needs. */
 public final class LibtorchText {
-    /** Where libtorch's sentence ends: at its C++ stack, or at an empty line, after which it lists kernels and source files. */
+    /**
+     * The end of libtorch's sentence: its C++ stack, or an empty line, after which it lists kernels and source files.
+     */
     private static final Pattern END =
             Pattern.compile("\\s*(Exception raised from |frame #\\d|C\\+\\+ CapturedTraceback|\\R[ \\t]*\\R)");
 
@@ -16,7 +18,7 @@ public final class LibtorchText {
     private LibtorchText() {}
 
     /**
-     * What libtorch says, on one line, without C++ stack, source file or list of kernels.
+     * Returns libtorch's message on one line, without C++ stack, source file or list of kernels.
      *
      * @param text a message of libtorch, or null for none
      * @return the sentence, or "libtorch gave no reason"

@@ -1,6 +1,6 @@
 package org.metaflowmaps.bindings;
 
-/** What this library throws unchecked beside the JDK's own exceptions: a native call, a run or a device that failed. */
+/** Base class of this library's unchecked exceptions: a native call, a run or a device failed. */
 public abstract class MetaFlowMapsException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 

@@ -5,13 +5,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 
-/** How Linux has mounted a folder's file system. */
+/** The mount options of a folder's file system on Linux. */
 final class Mount {
     private static final Path TABLE = Path.of("/proc/self/mountinfo");
 
     private Mount() {}
 
-    /** True if no program or library may be loaded from a folder; false where that is not known. */
+    /** Returns true if no library can be loaded from a folder; false if that is not known. */
     static boolean isNoexec(Path folder) {
         try {
             return Files.isReadable(TABLE) && isNoexec(Files.readAllLines(TABLE), folder.toRealPath());
@@ -20,7 +20,10 @@ final class Mount {
         }
     }
 
-    /** The innermost mount decides, the later of two at one place. Fields of a line: id, parent, device, root, place, options. */
+    /**
+     * The innermost mount decides, and of two at one place the later one. Fields of a line: id, parent, device, root,
+     * place, options.
+     */
     static boolean isNoexec(List<String> table, Path folder) {
         int depth = -1;
         boolean noexec = false;

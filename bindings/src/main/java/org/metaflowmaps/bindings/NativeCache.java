@@ -41,17 +41,19 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The folder that native libraries are unpacked to, safe where several processes start at once and after a start that was interrupted.
+ * The folder that native libraries are unpacked to. Several processes may start at once, and any start may be
+ * interrupted.
  *
- * <p>JavaCPP looks for a library at {@code FOLDER/JAR/PATH}, unpacks it in place where size or time differ from the jar's, and makes
- * links between jars. It locks less than that needs, so a second process can truncate a library that the first has mapped.
- * Here libraries are put in place whole, by renaming, under a lock; JavaCPP then loads them under the same lock. A list of
- * all files and links, written after a load that succeeded, shows later starts that nothing will be changed: they share the lock.
+ * <p>JavaCPP looks for a library at {@code FOLDER/JAR/PATH}, unpacks it in place if size or time differ from the jar's,
+ * and makes links between jars. Its lock does not cover all of this, so a second process can truncate a library that
+ * the first has mapped. This class therefore moves whole libraries into place under a lock, and JavaCPP loads them
+ * under the same lock. After a successful load it writes a list of all files and links. If the list still matches, a
+ * later start changes nothing and takes a shared lock.
  *
- * <p>Other programs may share the folder: their files stay, and each set of jars has its own list.
+ * <p>Other programs may share the folder: their files are kept, and each set of jars has its own list.
  */
 final class NativeCache implements AutoCloseable {
-    /** The list of what was there after a load that succeeded; a hash of the jars' names follows. */
+    /** Prefix of the list of files written after a successful load; a hash of the jars' names follows. */
     private static final String LOADED = ".metaflowmaps-loaded-";
 
     private static final String TEMPORARY = ".tmp";
@@ -61,7 +63,7 @@ final class NativeCache implements AutoCloseable {
     private static final Pattern LIBRARY = Pattern.compile(".+\\.(so(\\.[0-9.]+)?|dylib|jnilib|dll)");
     private static final String PACKAGES = "org/bytedeco/";
     private static final List<String> NAMES = List.of("javacpp", "openblas", "mkl", "cuda", "pytorch");
-    /** Never loaded here: the names of all of LAPACK. */
+    /** Not loaded here: it lists the names of all LAPACK functions. */
     private static final String UNUSED = "jniopenblas_full";
 
     private static final int BUFFER = 1 << 20;
@@ -72,9 +74,9 @@ final class NativeCache implements AutoCloseable {
     private @Nullable FileLock lock;
     private boolean changes;
 
-    /** A library in a jar, and the place that JavaCPP expects it at. */
+    /** A library in a jar, and the path where JavaCPP expects it. */
     private record Library(JarFile jar, JarEntry entry, Path file) {
-        /** True if JavaCPP will take the file as it is. */
+        /** Returns true if JavaCPP will use the file unchanged. */
         boolean isWhole() throws IOException {
             return Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)
                     && Files.size(file) == entry.getSize()
@@ -89,16 +91,16 @@ final class NativeCache implements AutoCloseable {
     }
 
     /**
-     * Locks the folder and unpacks what is missing or damaged. Libraries are to be loaded before {@link #close}.
+     * Locks the folder and unpacks missing or damaged libraries. Load the libraries before {@link #close}.
      *
-     * @throws IOException if the folder cannot be used, with the cure
+     * @throws IOException if the folder cannot be used; the message says what to do
      */
     static NativeCache open() throws IOException {
         Path chosen = new CacheFolder(System::getProperty, System::getenv).choose();
         if (System.getProperty(CacheFolder.PROPERTY) != null || System.getProperty(CacheFolder.JAVACPP) == null) {
             System.setProperty(CacheFolder.JAVACPP, chosen.toString());
         }
-        // Another folder than the chosen one where an application has used JavaCPP before.
+        // Not the chosen folder if the application used JavaCPP before.
         Path folder = Loader.getCacheDir().toPath().toRealPath();
         return open(folder, NativeCache.class.getClassLoader());
     }
@@ -122,7 +124,7 @@ final class NativeCache implements AutoCloseable {
         return folder;
     }
 
-    /** Says that all libraries were loaded from here. */
+    /** Records that all libraries were loaded from this folder. */
     void loaded() {
         if (!changes) {
             return;
@@ -132,7 +134,7 @@ final class NativeCache implements AutoCloseable {
             Path temporary = Files.writeString(loaded.resolveSibling(loaded.getFileName() + TEMPORARY), listing());
             Files.move(temporary, loaded, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } catch (IOException e) {
-            LOG.debug("Not noted; the next start takes the exclusive lock again", e);
+            LOG.debug("The list was not written; the next start takes the exclusive lock again", e);
         }
     }
 
@@ -157,11 +159,12 @@ final class NativeCache implements AutoCloseable {
         }
         if (!Files.isWritable(folder)) {
             throw new IOException(
-                    "the cache folder " + folder + " may not be written, and lacks libraries: " + CacheFolder.CHOOSE);
+                    "the cache folder " + folder + " may not be written to, and libraries are missing there: "
+                            + CacheFolder.CHOOSE);
         }
         lock(false);
         changes = true;
-        // Another process may have been faster.
+        // Another process may have unpacked them meanwhile.
         if (!isComplete()) {
             Files.deleteIfExists(loadedFile());
             deleteLeftovers();
@@ -170,8 +173,9 @@ final class NativeCache implements AutoCloseable {
     }
 
     /**
-     * Deletes what killed processes left of {@link #unpack}, and links that lead nowhere or are where a library belongs. Other files
-     * may be another program's; JavaCPP itself replaces links with other targets and its own renamed copies.
+     * Deletes temporary files that killed processes left in {@link #unpack}, links without a target, and links at a
+     * library's path. Keeps all other files, because they may be another program's; JavaCPP replaces its own links and
+     * renamed copies.
      */
     private void deleteLeftovers() throws IOException {
         Set<Path> wanted = libraries.stream().map(Library::file).collect(Collectors.toSet());
@@ -193,7 +197,7 @@ final class NativeCache implements AutoCloseable {
         return library.resolveSibling("." + library.getFileName() + TEMPORARY);
     }
 
-    /** The list for the jars in use; another version of them has another one. */
+    /** Returns the list's file for the jars in use; other versions of the jars have another list. */
     private Path loadedFile() {
         CRC32 names = new CRC32();
         jars().stream()
@@ -203,7 +207,7 @@ final class NativeCache implements AutoCloseable {
         return folder.resolve(String.format(Locale.ROOT, "%s%08x", LOADED, names.getValue()));
     }
 
-    /** True if libtorch was loaded from a folder before, by any version. */
+    /** Returns true if any version has loaded libtorch from the folder before. */
     static boolean wasLoaded(Path folder) throws IOException {
         try (DirectoryStream<Path> lists = Files.newDirectoryStream(folder, LOADED + "????????")) {
             return lists.iterator().hasNext();
@@ -230,7 +234,7 @@ final class NativeCache implements AutoCloseable {
         }
     }
 
-    /** Every file and link of the jars in use, one a line. */
+    /** Returns every file and link of the jars in use, one per line. */
     private String listing() throws IOException {
         Map<String, String> lines = new TreeMap<>();
         for (Path jar : jars()) {
@@ -290,7 +294,7 @@ final class NativeCache implements AutoCloseable {
         }
     }
 
-    /** Jars hold local times, so a process in another time zone expects other ones. If only the time differs, sets it. */
+    /** Sets a file's time if only that differs: jars hold local times, so another time zone expects another time. */
     private static boolean isOfAnotherTimeZone(Library library) throws IOException {
         if (!Files.isRegularFile(library.file, LinkOption.NOFOLLOW_LINKS)
                 || Files.size(library.file) != library.entry.getSize()) {
@@ -335,7 +339,7 @@ final class NativeCache implements AutoCloseable {
         return checked.getChecksum().getValue();
     }
 
-    /** Where the class path is not made of jars, JavaCPP needs no copy. */
+    /** Finds the libraries in jars; JavaCPP copies none that are not in a jar. */
     private static List<Library> libraries(Path folder, ClassLoader loader) throws IOException {
         List<Library> found = new ArrayList<>();
         for (String name : NAMES) {
@@ -397,12 +401,12 @@ final class NativeCache implements AutoCloseable {
             try {
                 return channel.lock(0, Long.MAX_VALUE, shared);
             } catch (OverlappingFileLockException busy) {
-                // Held by the same class in another class loader of this process.
+                // The same class in another class loader of this process holds the lock.
                 sleep();
             } catch (IOException e) {
                 throw new IOException(
                         "cannot lock the cache folder " + folder + " (" + CacheFolder.reason(e)
-                                + "); some network file " + "systems have no locks: " + CacheFolder.CHOOSE,
+                                + "); some network file " + "systems do not support locks: " + CacheFolder.CHOOSE,
                         e);
             }
         }

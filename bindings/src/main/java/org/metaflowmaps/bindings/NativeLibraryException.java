@@ -12,7 +12,7 @@ public final class NativeLibraryException extends MetaFlowMapsException {
         super(oneLine(message), cause);
     }
 
-    /** The system's loader puts its reasons on several lines. */
+    /** Joins the lines of the system loader's message. */
     private static String oneLine(String message) {
         return message.strip().replaceAll("\\s*\\R\\s*", " ");
     }

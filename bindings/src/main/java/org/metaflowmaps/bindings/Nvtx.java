@@ -14,11 +14,11 @@ import org.slf4j.LoggerFactory;
 /**
  * Named ranges for NVIDIA's profilers.
  *
- * <p>NVTX itself is a C header: each program compiles its own copy, which looks at its first use for the environment variable
- * {@code NVTX_INJECTION64_PATH}, set by the profiler that started the program, and loads the profiler's library from there.
- * {@code libnvtx3interop} is NVIDIA's compiled copy of that header for programs that are not in C, so ranges go through it.
- * Where that variable is not set no profiler listens, and {@link #push} and {@link #pop} do nothing at all; the system property
- * {@code org.metaflowmaps.nvtx}, {@code true} or {@code false}, overrides this.
+ * <p>NVTX itself is a C header: each program compiles its own copy. At first use the copy loads the profiler's library
+ * from the path in the environment variable {@code NVTX_INJECTION64_PATH}, which the profiler sets.
+ * {@code libnvtx3interop} is NVIDIA's compiled copy for programs that are not in C. If the variable is not set,
+ * {@link #push} and {@link #pop} do nothing; the system property {@code org.metaflowmaps.nvtx}, {@code true} or
+ * {@code false}, overrides this.
  */
 public final class Nvtx {
     private static final Logger LOG = LoggerFactory.getLogger(Nvtx.class);
@@ -43,12 +43,12 @@ public final class Nvtx {
         return LIBRARY.availability();
     }
 
-    /** Whether ranges reach a profiler; settled once, when this class is first used. */
+    /** Returns whether ranges reach a profiler; decided once, when this class is first used. */
     public static boolean isActive() {
         return ACTIVE;
     }
 
-    /** Opens a range on this thread, within the one that is open ({@code nvtxRangePushA}); names should be few and fixed. */
+    /** Opens a range on this thread, within the open one ({@code nvtxRangePushA}); use few, fixed names. */
     public static void push(String name) {
         if (ACTIVE) {
             begin(name);
@@ -75,7 +75,7 @@ public final class Nvtx {
         }
     }
 
-    // The depth, or a negative number where the profiler keeps no count; neither is an error.
+    // The depth, or a negative number if the profiler does not count; neither is an error.
     private static int begin(MemorySegment name) {
         try {
             return (int) Functions.PUSH.invokeExact(name);

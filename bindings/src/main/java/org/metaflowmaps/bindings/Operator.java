@@ -12,8 +12,8 @@ import java.lang.invoke.MethodHandle;
 /**
  * One overload of a libtorch operator, reached through the dispatcher ({@code torch_call_dispatcher}).
  *
- * <p>Make it once and keep it, best in a static final field; it may be shared by threads. Arguments are checked against the
- * operator's schema, so that a wrong one is a Java exception.
+ * <p>Create it once, best in a static final field; threads may share it. Arguments are checked against the operator's
+ * schema, so a wrong one causes a Java exception.
  */
 public final class Operator {
     static final int MOST_SLOTS = 64;
@@ -41,10 +41,10 @@ public final class Operator {
      *
      * @param name its name with the namespace, such as {@code "aten::sum"}
      * @param overload its overload, such as {@code "dim_IntList"}, or the empty string
-     * @param inputs number of arguments of the schema; every one must be given in a call, defaults included
+     * @param inputs number of arguments of the schema; a call must set all of them, including those with defaults
      * @param outputs number of results of the schema
-     * @throws IllegalArgumentException if libtorch has no such operator, the numbers are not those of its schema, or a type
-     *     in it, such as Scalar, cannot be passed through the C ABI
+     * @throws IllegalArgumentException if libtorch has no such operator, the numbers are not those of its schema, or a
+     *     type in it, such as Scalar, cannot be passed through the C ABI
      */
     public static Operator of(String name, String overload, int inputs, int outputs) {
         Operator operator = new Operator(name, overload, Schema.of(name, overload));
@@ -53,22 +53,22 @@ public final class Operator {
     }
 
     /**
-     * Begins a call. Nothing native happens before one of its {@code invoke} methods, so a call that is given up costs
-     * nothing, and the arguments of one call may be computed by others. A call belongs to the thread that began it.
+     * Begins a call on this thread. No native code runs before an {@code invoke} method, so an unfinished call costs
+     * nothing and other calls may compute its arguments.
      */
     public Call call() {
         return Call.begin(this);
     }
 
     /**
-     * Takes a list of tensors apart that {@link Call#invokeAll()} returned ({@code torch_list_get_item}).
+     * Returns the tensors of a list from {@link Call#invokeAll()} ({@code torch_list_get_item}).
      *
      * @param ivalue the slot; it is freed and must not be used again
      * @return the tensors' handles, owned by the caller
      */
     public static long[] takeTensorList(long ivalue) {
         if (ivalue == 0) {
-            throw new IllegalArgumentException("The list is null: it was taken already, or the result is no list");
+            throw new IllegalArgumentException("The list is null: it was taken already, or the result is not a list");
         }
         return StableValues.take(ivalue);
     }
@@ -98,7 +98,7 @@ public final class Operator {
         return schema.argumentText(index);
     }
 
-    /** Calls the dispatcher, which takes the slots' contents whether it succeeds or fails, and puts the results there. */
+    /** Calls the dispatcher, which consumes the slots' contents even if it fails, and stores the results there. */
     void invoke(MemorySegment stack) {
         int error;
         try {
@@ -118,7 +118,7 @@ public final class Operator {
             throw new IllegalArgumentException(text + " has more than " + MOST_SLOTS + " arguments or results");
         }
         for (int i = 0; i < inputs; i++) {
-            // An optional of a foreign type can still be given as none.
+            // An optional of a type that cannot be passed can still be none.
             if (arguments[i].kind() == Slot.Kind.OTHER && !arguments[i].optional()) {
                 throw new IllegalArgumentException(text + " cannot be called through the C ABI: it cannot pass "
                         + argumentText(i) + "; use another overload, or the JavaCPP method");

@@ -1,6 +1,8 @@
 package org.metaflowmaps.bindings;
 
-/** Sizes of the element types, by the codes that {@code aoti_torch_dtype_*} return (those of {@code c10::ScalarType}). */
+/**
+ * Sizes of the element types, by the codes that {@code aoti_torch_dtype_*} return (those of {@code c10::ScalarType}).
+ */
 final class ScalarTypes {
     private ScalarTypes() {}
 

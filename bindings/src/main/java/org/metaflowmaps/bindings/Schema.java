@@ -10,8 +10,8 @@ import org.bytedeco.pytorch.OperatorHandle;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What an operator takes and returns, asked of libtorch's dispatcher. The C function takes bare 64-bit slots and reads an
- * address where the schema says so, therefore every slot is checked against this before it reaches native code.
+ * The argument and result types of an operator, from libtorch's dispatcher. The C function takes untyped 64-bit slots
+ * and dereferences some of them, so every slot is checked against the schema first.
  */
 record Schema(List<String> names, List<Slot> arguments, List<Slot> results) {
     static Schema of(String name, String overload) {
@@ -34,8 +34,7 @@ record Schema(List<String> names, List<Slot> arguments, List<Slot> results) {
         }
     }
 
-    // JavaCPP gives a vector as a pointer to its first element that knows the length, and an empty vector or string as
-    // null.
+    // JavaCPP returns a vector as a pointer to its first element with a length, and an empty vector or string as null.
     private static List<Slot> read(@Nullable Argument vector, List<String> names) {
         List<Slot> slots = new ArrayList<>();
         try (vector) {

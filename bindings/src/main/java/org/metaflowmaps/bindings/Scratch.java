@@ -3,7 +3,7 @@ package org.metaflowmaps.bindings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
-/** Eight bytes per thread for a C function to answer into, so that small calls allocate nothing. */
+/** Eight bytes per thread for the output of a C function, so that small calls allocate nothing. */
 final class Scratch {
     private static final ThreadLocal<MemorySegment> SLOT =
             ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(8, 8));

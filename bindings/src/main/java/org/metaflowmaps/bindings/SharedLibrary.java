@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/** A shared library that may be absent, with its binder where it is present. */
+/** A shared library that may be missing, with its binder if it was found. */
 final class SharedLibrary {
     private final Availability availability;
     private final @Nullable Ffm functions;
@@ -20,8 +20,8 @@ final class SharedLibrary {
     }
 
     /**
-     * Looks for a library: first the file named by the system property {@code org.metaflowmaps.library.STEM}, then the copy
-     * that libtorch brought, then what the system's loader finds, then the CUDA toolkit's directories.
+     * Looks for a library: first the file named by the system property {@code org.metaflowmaps.library.STEM}, then
+     * libtorch's copy, then the system loader's paths, then the CUDA toolkit's directories.
      *
      * @param title what it is, for the user
      * @param stem the name without prefix and suffix, as in {@code cudart}
@@ -65,7 +65,7 @@ final class SharedLibrary {
         return availability;
     }
 
-    /** The binder; {@link NativeLibraryException} with the reason where the library is missing. */
+    /** Returns the binder; throws {@link NativeLibraryException} with the reason if the library is missing. */
     Ffm functions() {
         if (availability instanceof Availability.Missing missing) {
             throw new NativeLibraryException(missing.reason());

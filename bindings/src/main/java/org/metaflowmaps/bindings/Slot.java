@@ -3,14 +3,14 @@ package org.metaflowmaps.bindings;
 /**
  * The type of one argument or result of an operator.
  *
- * @param kind what a value is, or what the elements of a list are
+ * @param kind the type of a value, or of a list's elements
  * @param list whether it is a list
- * @param optional whether none may be given
+ * @param optional whether the value may be none
  * @param optionalElements whether elements of the list may be none
- * @param text the type as the schema has it
+ * @param text the type as written in the schema
  */
 record Slot(Kind kind, boolean list, boolean optional, boolean optionalElements, String text) {
-    /** What the stable C ABI can pass; the rest of the types, such as Scalar, are {@link #OTHER}. */
+    /** The types that the stable C ABI can pass; all others, such as Scalar, are {@link #OTHER}. */
     enum Kind {
         TENSOR,
         INT,

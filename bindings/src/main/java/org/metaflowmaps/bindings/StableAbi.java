@@ -14,14 +14,15 @@ import java.lang.invoke.MethodHandle;
  * libtorch's stable C ABI over raw tensor handles ({@code AtenTensorHandle}, an address; also what a JavaCPP
  * {@code Tensor.address()} is).
  *
- * <p>A handle is owned by whoever made it and is given back once, by {@link #delete}. Only a handle equal to zero is caught
- * here; one that was deleted already is undefined behaviour, as in C. Every method throws {@link LibtorchException} with
- * libtorch's own text when the C function reports an error.
+ * <p>The caller that made a handle owns it and deletes it once, with {@link #delete}. Only a zero handle is checked
+ * here; using a deleted one is undefined behaviour, as in C. Every method throws {@link LibtorchException} with
+ * libtorch's message if the C function reports an error.
  */
 public final class StableAbi {
     private static final Ffm LIBTORCH = Libtorch.functions();
 
-    // Short, never blocking, never calling back: these skip the change of thread state, which is most of their cost.
+    // These are short, never block and never call back, so they skip the thread state transition, which is most of
+    // their cost.
     private static final Linker.Option LEAF = Linker.Option.critical(false);
 
     private static final MethodHandle NUMEL = getter("aoti_torch_get_numel", LEAF);
@@ -37,7 +38,7 @@ public final class StableAbi {
     // May copy a lazily shared storage.
     private static final MethodHandle DATA_POINTER = getter("aoti_torch_get_data_ptr");
     private static final MethodHandle NEW_HANDLE = getter("aoti_torch_new_tensor_handle");
-    // May call a deleter in Java.
+    // May call a Java deleter.
     private static final MethodHandle DELETE =
             LIBTORCH.bind("aoti_torch_delete_tensor_object", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
     private static final MethodHandle GRAD_ENABLED =
@@ -54,7 +55,7 @@ public final class StableAbi {
         return longOf(NEW_HANDLE, tensor, "aoti_torch_new_tensor_handle");
     }
 
-    /** Gives a handle back ({@code aoti_torch_delete_tensor_object}); the tensor dies with its last handle. */
+    /** Deletes a handle ({@code aoti_torch_delete_tensor_object}); the last handle frees the tensor. */
     public static void delete(long tensor) {
         int error;
         try {
@@ -75,12 +76,12 @@ public final class StableAbi {
         return Math.toIntExact(longOf(DIM, tensor, "aoti_torch_get_dim"));
     }
 
-    /** Sizes, one a dimension, copied into a new array ({@code aoti_torch_get_sizes}). */
+    /** Returns the size of each dimension in a new array ({@code aoti_torch_get_sizes}). */
     public static long[] sizes(long tensor) {
         return longsOf(SIZES, tensor, "aoti_torch_get_sizes");
     }
 
-    /** Strides in elements, one a dimension, copied into a new array ({@code aoti_torch_get_strides}). */
+    /** Returns the stride of each dimension in elements, in a new array ({@code aoti_torch_get_strides}). */
     public static long[] strides(long tensor) {
         return longsOf(STRIDES, tensor, "aoti_torch_get_strides");
     }
@@ -100,7 +101,10 @@ public final class StableAbi {
         return intOf(DEVICE_INDEX, tensor, "aoti_torch_get_device_index");
     }
 
-    /** Address of the first element, on the tensor's device ({@code aoti_torch_get_data_ptr}); borrowed. */
+    /**
+     * Returns the address of the first element, on the tensor's device ({@code aoti_torch_get_data_ptr}); the tensor
+     * owns it.
+     */
     public static long dataPointer(long tensor) {
         return longOf(DATA_POINTER, tensor, "aoti_torch_get_data_ptr");
     }
@@ -110,12 +114,12 @@ public final class StableAbi {
         return longOf(STORAGE_BYTES, tensor, "aoti_torch_get_storage_size");
     }
 
-    /** Where the tensor begins in its storage, in elements ({@code aoti_torch_get_storage_offset}). */
+    /** Returns the tensor's offset in its storage, in elements ({@code aoti_torch_get_storage_offset}). */
     public static long storageOffset(long tensor) {
         return longOf(STORAGE_OFFSET, tensor, "aoti_torch_get_storage_offset");
     }
 
-    /** Whether the elements lie in row-major order without gaps ({@code aoti_torch_is_contiguous}). */
+    /** Returns whether the elements are in row-major order without gaps ({@code aoti_torch_is_contiguous}). */
     public static boolean isContiguous(long tensor) {
         MemorySegment out = Scratch.slot();
         fill(IS_CONTIGUOUS, tensor, out, "aoti_torch_is_contiguous");
@@ -123,14 +127,14 @@ public final class StableAbi {
     }
 
     /**
-     * A tensor over memory of the caller, without a copy ({@code torch_from_blob}).
+     * Returns a tensor over the caller's memory, without a copy ({@code torch_from_blob}).
      *
-     * @param data native memory with room for all elements that {@code sizes} and {@code strides} reach; on a device of
-     *     another kind than the CPU, an address there. The caller keeps it alive as long as any tensor uses it
+     * @param data native memory with room for all elements that {@code sizes} and {@code strides} reach; for another
+     *     device than the CPU, an address there. The caller keeps it allocated while any tensor uses it
      * @param sizes sizes, none negative
      * @param strides strides in elements, none negative, as many as sizes
      * @return a new handle, owned by the caller
-     * @throws IllegalArgumentException if an argument is not as said above
+     * @throws IllegalArgumentException if an argument breaks these rules
      */
     public static long fromBlob(
             MemorySegment data, long[] sizes, long[] strides, int dtype, int deviceType, int deviceIndex) {
@@ -138,10 +142,11 @@ public final class StableAbi {
     }
 
     /**
-     * As {@link #fromBlob(MemorySegment, long[], long[], int, int, int)}, and runs an action when the memory is free again.
+     * As {@link #fromBlob(MemorySegment, long[], long[], int, int, int)}, and runs an action when no tensor uses the
+     * memory any more.
      *
-     * @param deleter run once, when the last tensor on the memory dies, on the thread that let it go; it must not call
-     *     libtorch. What it throws is logged. Never run if this method throws
+     * @param deleter run once, when the last tensor over the memory is freed, on the thread that frees it; it must not
+     *     call libtorch. Its exceptions are logged. Not run if this method throws
      */
     public static long fromBlob(
             MemorySegment data,

@@ -10,7 +10,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.nio.charset.StandardCharsets;
 
-/** Makes and frees what a {@code StableIValue} slot points to: lists, strings and boxed optionals. */
+/** Makes and frees the objects that a {@code StableIValue} slot points to: lists, strings and boxed optionals. */
 final class StableValues {
     private static final Ffm LIBTORCH = Libtorch.functions();
     private static final FunctionDescriptor ONE = FunctionDescriptor.of(JAVA_INT, JAVA_LONG);
@@ -33,7 +33,7 @@ final class StableValues {
 
     private StableValues() {}
 
-    /** A list of the given slots; frees itself again if an element cannot be made. */
+    /** Makes a list of the given slots, and frees it if an element cannot be made. */
     static long list(Slot slot, long[] elements) {
         MemorySegment out = Scratch.slot();
         long list;
@@ -66,7 +66,7 @@ final class StableValues {
         }
     }
 
-    /** The slot for a value other than a list: a new handle for a tensor, the bits as they are for a number. */
+    /** Returns the slot for a value other than a list: a new handle for a tensor, the unchanged bits for a number. */
     static long single(Slot slot, long bits) {
         return slot.kind() == Slot.Kind.TENSOR ? StableAbi.newHandle(bits) : bits;
     }
@@ -97,7 +97,7 @@ final class StableValues {
         return box;
     }
 
-    /** Copies a list's slots and frees the list; the elements are the caller's. */
+    /** Copies a list's slots and frees the list; the caller owns the elements. */
     static long[] take(long list) {
         MemorySegment out = Scratch.slot();
         try {
@@ -114,7 +114,7 @@ final class StableValues {
         }
     }
 
-    /** Frees a slot and all that it owns; numbers own nothing. */
+    /** Frees a slot and everything it owns; a number owns nothing. */
     static void release(Slot slot, long value) {
         if (slot.optional()) {
             if (value != 0) {

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Starts processes that load libtorch from a cache of their own. */
+/** Starts processes that load libtorch from a new cache folder. */
 class ColdStartTest {
     @TempDir
     private Path folder;
@@ -25,7 +25,7 @@ class ColdStartTest {
     private final List<Process> started = new ArrayList<>();
     private int runs;
 
-    /** Loads libtorch twice, and prints what came of it. */
+    /** Loads libtorch twice and prints the outcome. */
     static final class Child {
         private Child() {}
 
@@ -88,7 +88,7 @@ class ColdStartTest {
                             file -> file.toFile().isFile() ? file.toFile().length() : 0)
                     .sum();
         } catch (UncheckedIOException e) {
-            // The process that unpacks renamed or deleted a file meanwhile: count again.
+            // The unpacking process renamed or deleted a file meanwhile: count again.
             return bytes(folder);
         }
     }

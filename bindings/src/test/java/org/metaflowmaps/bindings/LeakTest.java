@@ -34,7 +34,7 @@ class LeakTest {
     private static final Operator LAYER_NORM = Operator.of("aten::layer_norm", "", 6, 1);
     private static final Operator RELU_IN_PLACE = Operator.of("aten::relu_", "", 1, 1);
 
-    /** The memory under a tensor is free again only when no handle is left, wherever one might have been forgotten. */
+    /** A tensor's memory is freed only after the last handle, so this finds a forgotten handle anywhere. */
     @Test
     void noHandleIsLeftBySuccessOrFailure() {
         AtomicInteger freed = new AtomicInteger();
@@ -82,16 +82,16 @@ class LeakTest {
         }
     }
 
-    /** Lists and boxed optionals have no counter, so what the C library has given out is watched. */
+    /** Lists and boxed optionals have no counter, so the bytes allocated by the C library are compared. */
     @Test
     void manyCallsLoseNoNativeMemory() throws Throwable {
         Linker linker = Linker.nativeLinker();
         Optional<MemorySegment> function = linker.defaultLookup().find("mallinfo2");
-        assumeTrue(function.isPresent(), "only glibc tells how much memory it has given out");
+        assumeTrue(function.isPresent(), "only glibc reports how much memory it has allocated");
         MethodHandle mallinfo = linker.downcallHandle(function.get(), FunctionDescriptor.of(MALLINFO));
         long tensor = Tensors.of(2, 3);
         rounds(tensor, 20_000);
-        // The JVM's compiler threads allocate too, now and then: a leak grows every time, they do not.
+        // The JVM's compiler threads sometimes allocate too, but only a leak grows every time.
         long grown = Long.MAX_VALUE;
         for (int repeat = 0; repeat < 4; repeat++) {
             long before = bytesInUse(mallinfo);
@@ -99,11 +99,11 @@ class LeakTest {
             grown = Math.min(grown, bytesInUse(mallinfo) - before);
         }
         StableAbi.delete(tensor);
-        // The smallest block is 32 bytes, so one that is lost in each round makes twice this.
+        // The smallest block is 32 bytes, so one leaked block per round exceeds this limit twice.
         assertTrue(grown < 16L * ROUNDS, "grew by " + grown + " bytes");
     }
 
-    // No string among the arguments: libtorch itself loses a copy of each, see Call.string.
+    // No string arguments: libtorch leaks a copy of each, see Call.string.
     private static void rounds(long tensor, int count) {
         for (int i = 0; i < count; i++) {
             StableAbi.delete(SUM.call()

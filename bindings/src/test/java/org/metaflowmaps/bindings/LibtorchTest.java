@@ -73,7 +73,7 @@ class LibtorchTest {
 
     @Test
     void everyFunctionBoundIsInTheShippedLibrary() {
-        // Makes every class bind what it has.
+        // Initialises every class, so that it binds its functions.
         long tensor = Tensors.of(1, 2);
         StableAbi.delete(
                 Operator.of("aten::relu", "", 1, 1).call().tensor(tensor).invoke());
@@ -84,7 +84,7 @@ class LibtorchTest {
         for (String name : bound.keySet()) {
             assertTrue(shipped.find(name).isPresent(), name);
         }
-        // A C++ exception ends the JVM: only what reports an error code may be bound, and these, which cannot throw.
+        // A C++ exception ends the JVM: bind only functions that report an error code, and these, which cannot throw.
         Set<String> withoutErrorCode = Set.of(
                 "aoti_torch_abi_version",
                 "aoti_torch_grad_mode_is_enabled",

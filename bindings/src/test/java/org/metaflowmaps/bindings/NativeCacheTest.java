@@ -34,7 +34,7 @@ import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Unpacks the libraries of a small jar, whatever was there before. */
+/** Unpacks the libraries of a small jar over different earlier contents. */
 class NativeCacheTest {
     @TempDir
     private Path folder;
@@ -122,7 +122,7 @@ class NativeCacheTest {
         // The right size, but other bytes.
         Files.write(library, new byte[content.length]);
         start();
-        // What a killed process leaves.
+        // A killed process leaves this file.
         Files.write(library.resolveSibling(".libone.so.tmp"), new byte[10]);
         start();
         assertEquals(Set.of("libone.so", "libtwo.so.1"), beside());
@@ -132,7 +132,7 @@ class NativeCacheTest {
         assertEquals(1, lists().size());
     }
 
-    /** JavaCPP's folder may be that of other programs too, which use other files of the same jars. */
+    /** Other programs may share JavaCPP's folder and use other files of the same jars. */
     @Test
     @DisabledOnOs(value = OS.WINDOWS, disabledReason = "links need rights there")
     void filesOfOtherProgramsStay() throws IOException {
@@ -199,7 +199,7 @@ class NativeCacheTest {
         assertEquals(7, Files.size(held), "the damaged file was replaced, not written to");
     }
 
-    /** Jars hold local times; a process in another time zone asks for another time of the same file. */
+    /** Jars hold local times, so a process in another time zone expects another time for the same file. */
     @Test
     void onlyTheTimeDiffers() throws IOException {
         start();

@@ -18,7 +18,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 
-/** Every kind of argument and result, by real operators; what they should give is computed by hand or through JavaCPP. */
+/** Every kind of argument and result, with real operators; expected values are computed by hand or through JavaCPP. */
 class OperatorTest {
     private static final Operator SUM = Operator.of("aten::sum", "dim_IntList", 4, 1);
     private static final Operator MUL = Operator.of("aten::mul", "Tensor", 2, 1);
@@ -234,7 +234,7 @@ class OperatorTest {
         long tensor = Tensors.of(2);
         refused("takes 2 arguments", () -> MUL.call().tensor(tensor).invoke());
         refused(
-                "one more was given",
+                "got one more",
                 () -> MUL.call().tensor(tensor).tensor(tensor).tensor(tensor));
         refused("argument 1 (Tensor other)", () -> MUL.call().tensor(tensor).float64(2));
         refused("not optional", () -> MUL.call().tensor(tensor).none());

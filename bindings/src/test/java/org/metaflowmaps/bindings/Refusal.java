@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.function.Executable;
 
-/** Asserts that a call is refused, and in which words. */
+/** Asserts that a call throws, and parts of the message. */
 final class Refusal {
     private Refusal() {}
 

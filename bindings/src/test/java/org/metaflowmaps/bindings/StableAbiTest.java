@@ -19,7 +19,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
 class StableAbiTest {
-    /** A handle of ours as JavaCPP sees it; owns nothing. */
+    /** A JavaCPP tensor for one of our handles; it does not own the handle. */
     private static final class Borrowed extends Pointer {
         Borrowed(long handle) {
             address = handle;

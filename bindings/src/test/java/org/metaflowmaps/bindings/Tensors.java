@@ -15,14 +15,14 @@ final class Tensors {
 
     private Tensors() {}
 
-    /** A new tensor of the given sizes with elements 0, 1, 2…; its memory is the collector's. */
+    /** Returns a new tensor of the given sizes with elements 0, 1, 2…; the garbage collector frees its memory. */
     static long of(long... sizes) {
         long numel = LongStream.of(sizes).reduce(1, (a, b) -> a * b);
         MemorySegment data = Arena.ofAuto().allocate(Math.max(numel, 1) * 4, 64);
         for (int i = 0; i < numel; i++) {
             data.setAtIndex(JAVA_FLOAT, i, (float) i);
         }
-        // The deleter's own reference is what keeps the memory alive.
+        // The deleter's reference keeps the memory alive.
         return StableAbi.fromBlob(data, sizes, rowMajor(sizes), FLOAT, CPU, -1, () -> data.fill((byte) 0));
     }
 
@@ -36,7 +36,7 @@ final class Tensors {
         return strides;
     }
 
-    /** The elements of a contiguous float32 tensor, which is given back. */
+    /** Returns the elements of a contiguous float32 tensor and deletes its handle. */
     static float[] take(long tensor) {
         if (!StableAbi.isContiguous(tensor) || StableAbi.dtype(tensor) != FLOAT) {
             throw new IllegalArgumentException("Not a contiguous float32 tensor");
@@ -48,7 +48,7 @@ final class Tensors {
         return values;
     }
 
-    /** The int32 elements likewise. */
+    /** The same for int32 elements. */
     static int[] takeInts(long tensor) {
         int[] values = MemorySegment.ofAddress(StableAbi.dataPointer(tensor))
                 .reinterpret(4 * StableAbi.numel(tensor))
@@ -57,7 +57,7 @@ final class Tensors {
         return values;
     }
 
-    /** The elements of a float32 tensor of JavaCPP's. */
+    /** Returns the elements of a JavaCPP float32 tensor. */
     static float[] values(Tensor tensor) {
         return take(StableAbi.newHandle(tensor.contiguous().address()));
     }

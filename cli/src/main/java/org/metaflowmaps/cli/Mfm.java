@@ -69,7 +69,7 @@ public final class Mfm implements Callable<Integer> {
         return CommandLine.ExitCode.USAGE;
     }
 
-    /** Runs the command and exits with its code: 0 if all went well, 1 if something failed, 2 for a wrong command line. */
+    /** Runs the command and exits with its code: 0 for success, 1 for a failure, 2 for a wrong command line. */
     public static void main(String[] arguments) {
         int code = run(arguments);
         GracefulStop.leave(code);
@@ -80,7 +80,7 @@ public final class Mfm implements Callable<Integer> {
         return execute(new Mfm(), line -> {}, arguments);
     }
 
-    /** Runs the command with its output and its errors going to the given places; progress still goes to standard error. */
+    /** Runs the command with the given writers for output and errors; progress still goes to standard error. */
     static int run(PrintWriter out, PrintWriter err, String... arguments) {
         return execute(new Mfm(), line -> line.setOut(out).setErr(err), arguments);
     }
@@ -88,8 +88,8 @@ public final class Mfm implements Callable<Integer> {
     private static int execute(Mfm mfm, Consumer<CommandLine> prepare, String... arguments) {
         CommandLine line = new CommandLine(mfm);
         prepare.accept(line);
-        // An empty path would mean the current folder, or fail far from here; it usually comes from a variable that is
-        // not set.
+        // Reject an empty path, which usually comes from an unset variable: it would mean the current folder or fail
+        // later.
         line.registerConverter(Path.class, text -> {
             if (text.isBlank()) {
                 throw new CommandLine.TypeConversionException(
@@ -98,7 +98,7 @@ public final class Mfm implements Callable<Integer> {
             return Path.of(text);
         });
         line.setExecutionExceptionHandler((failure, command, parsed) -> mfm.failed(failure, command));
-        // picocli answers --help before it looks at words that it does not know.
+        // Check unknown words here, because picocli handles --help before it checks them.
         line.setExecutionStrategy(parsed -> {
             for (CommandLine each : parsed.asCommandLineList()) {
                 List<String> unknown = each.getParseResult().unmatched();
@@ -120,19 +120,19 @@ public final class Mfm implements Callable<Integer> {
         try {
             return line.execute(arguments);
         } catch (LinkageError | OutOfMemoryError e) {
-            // A native library that cannot be loaded, or too large a request: picocli handles exceptions only.
+            // picocli handles only exceptions, not these errors for a missing native library or too little memory.
             return mfm.failed(e, line);
         }
     }
 
-    /** What may be meant in the place of a command, an option or one of an option's values. */
+    /** Suggests a command, an option or one of an option's values. */
     private static String suggestion(CommandLine.ParameterException failure) {
         List<String> known = new ArrayList<>();
         String given = failure.getValue();
         CommandSpec command = failure.getCommandLine().getCommandSpec();
         if (failure instanceof CommandLine.UnmatchedArgumentException unmatched
                 && !unmatched.getUnmatched().isEmpty()) {
-            // Without the value of --option=value, which is not part of the name.
+            // Remove the value of --option=value, which is not part of the name.
             given = unmatched.getUnmatched().getFirst().replaceFirst("^(--[^=]*)=.*$", "$1");
             known.addAll(
                     given.startsWith("-")
@@ -141,7 +141,7 @@ public final class Mfm implements Callable<Integer> {
         } else if (failure.getArgSpec() != null && failure.getArgSpec().completionCandidates() != null) {
             failure.getArgSpec().completionCandidates().forEach(known::add);
         } else if (failure.getArgSpec() == null) {
-            // The word behind "help".
+            // The word after "help".
             known.addAll(command.subcommands().keySet());
         }
         return given == null ? "" : Suggestions.didYouMean(given, known);
@@ -164,7 +164,7 @@ public final class Mfm implements Callable<Integer> {
         return String.valueOf(text).strip().replaceAll("\\s*\\R\\s*", " ");
     }
 
-    /** What a person needs to know: messages of expected failures speak for themselves, others are errors of this program. */
+    /** Returns the text for the user: the message of an expected failure, else the exception's type and message. */
     private static String explanation(Throwable failure) {
         String message = failure.getMessage();
         if ((failure instanceof ExceptionInInitializerError || failure instanceof ExecutionException)
@@ -185,11 +185,11 @@ public final class Mfm implements Callable<Integer> {
         if (!expected) {
             return "unexpected failure" + (message == null ? "" : ": " + message) + " (--verbose shows where)";
         }
-        // An exception that was only wrapped has its own type in front.
+        // Remove the type name before the message of a wrapped exception.
         return Objects.requireNonNull(message).replaceFirst("^(?:[a-z]\\w*\\.)+[A-Z]\\w*(?:Exception|Error): ", "");
     }
 
-    /** The JDK's own messages are often no more than the file's name. */
+    /** Explains the JDK's exceptions for files, whose messages are often only the file's name. */
     private static String explanation(FileSystemException failure, String file) {
         return switch (failure) {
             case NoSuchFileException missing -> file + " does not exist";

@@ -1,6 +1,6 @@
 /**
- * The {@code mfm} command: its main class. Commands, options, reports and the selfcheck live in the packages below; nothing that an
- * embedding application would need lives here.
+ * The main class of the {@code mfm} command. Commands, options, reports and the selfcheck are in the packages below.
+ * Embedding applications need none of this.
  */
 @NullMarked
 package org.metaflowmaps.cli;

@@ -25,7 +25,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** Who may import whom. Each rule sees the classes of all modules that the command is made of. */
+/** Allowed imports. Each rule checks the classes of all modules of the command. */
 class ArchitectureTest {
     private static final String ROOT = "org.metaflowmaps";
     private static final List<String> MODULES = List.of("bindings", "runtime", "models", "training", "steering", "cli");
@@ -33,7 +33,7 @@ class ArchitectureTest {
     private static final JavaClasses CLASSES =
             new ClassFileImporter().withImportOption(PublicSurface::isMain).importPackages(ROOT);
 
-    /** Rules about classes that were not found would hold. */
+    /** Checks that classes were found, because rules about no classes would pass. */
     @Test
     void theRulesSeeEveryModule() {
         for (String module : MODULES) {
@@ -123,7 +123,7 @@ class ArchitectureTest {
         return code.getThrowsClause().getTypes().stream().map(type -> type);
     }
 
-    /** Memory is passed around above the runtime; functions are bound and lifetimes decided below. */
+    /** Modules above the runtime may use memory; only modules below bind functions and manage lifetimes. */
     @Test
     void onlyTheRuntimeBindsForeignFunctions() {
         DescribedPredicate<JavaClass> memory = describe(
@@ -135,7 +135,7 @@ class ArchitectureTest {
         above("runtime").should().dependOnClassesThat(foreign.and(not(memory))).check(CLASSES);
     }
 
-    /** Embedding applications on a server may run without the desktop module, and decode pictures as they like. */
+    /** Applications on a server may run without the desktop module and use other image decoders. */
     @Test
     void loadingAndSamplingKnowNoPictures() {
         noClasses()

@@ -28,7 +28,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.NativeMemory;
 import picocli.CommandLine;
 
-/** Whatever is wrong: an exit code, one line that says what, and nothing left behind. */
+/** Every wrong input gives an exit code and one line that names the problem, and leaves no files. */
 final class BadInputTest {
     @TempDir
     private static Path folder;
@@ -133,7 +133,7 @@ final class BadInputTest {
 
     @Test
     void wrongCommandLines() {
-        mfm("sample", checkpoint, "--device", "gpu").refused("--device", "'gpu' is no device: use cpu, cuda or cuda:N");
+        mfm("sample", checkpoint, "--device", "gpu").refused("--device", "'gpu' is not a device: use cpu, cuda or");
         mfm("sample", checkpoint, "--device", "cuda:99").refused("--device", "cuda:99");
         mfm("sample", checkpoint, "--class", "cap")
                 .failed("--class 'cap' is not known", "did you mean 'Coat'?", "T-shirt/top");
@@ -299,7 +299,7 @@ final class BadInputTest {
         Files.delete(broken);
     }
 
-    /** Another network under --resume, and a loss that explodes: what was there before stays as it was. */
+    /** Resuming another network, and a diverging loss: existing files are not changed. */
     @Test
     void aRunThatFailsKeepsItsCheckpoint() throws IOException {
         Path run = folder.resolve("trained");
@@ -332,7 +332,7 @@ final class BadInputTest {
                         "checkpoint_every=9")
                 .failed("last 4 steps", "not finite", checkpoint);
         assertArrayEquals(good, Files.readAllBytes(Path.of(checkpoint)));
-        // The session that failed has TensorBoard events of its own.
+        // The failed session has separate TensorBoard events.
         List<String> after = files(folder);
         assertEquals(
                 before,

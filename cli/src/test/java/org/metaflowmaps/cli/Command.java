@@ -13,14 +13,14 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * What one run of the command left.
+ * The result of one run of the command.
  *
  * @param code its exit code
- * @param out all that it printed
- * @param err all that it complained of
+ * @param out its standard output
+ * @param err its standard error
  */
 public record Command(int code, String out, String err) {
-    /** A network that needs next to no time. */
+    /** A very fast network. */
     public static final List<String> TINY = List.of(
             "batch=4",
             "steps=4",
@@ -41,7 +41,7 @@ public record Command(int code, String out, String err) {
         return new Command(code, out.toString(), err.toString());
     }
 
-    /** {@code mfm} with the tiny network's settings behind the arguments. */
+    /** Runs {@code mfm} with the tiny network's settings after the arguments. */
     public static Command tiny(String... arguments) {
         return mfm(Stream.concat(Stream.of(arguments), TINY.stream()).toArray(String[]::new));
     }
@@ -52,13 +52,13 @@ public record Command(int code, String out, String err) {
         return this;
     }
 
-    /** Exit code 1, and one line that begins with "error:" and has all of the parts. */
+    /** Asserts exit code 1 and one line that begins with "error:" and contains all parts. */
     public void failed(String... parts) {
         assertEquals(1, code, this::toString);
         assertOneError(err.lines().toList(), 1, parts);
     }
 
-    /** Exit code 2, such a line, and a hint. */
+    /** Asserts exit code 2, such a line, and a hint. */
     public void refused(String... parts) {
         assertEquals(2, code, this::toString);
         assertOneError(err.lines().toList(), 2, parts);
@@ -74,7 +74,7 @@ public record Command(int code, String out, String err) {
         }
     }
 
-    /** All files below a folder, by their paths within it. */
+    /** Returns all files below a folder, by their paths within it. */
     public static List<String> files(Path folder) throws IOException {
         try (Stream<Path> files = Files.walk(folder)) {
             return files.filter(Files::isRegularFile)

@@ -25,7 +25,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
 
-/** Every kind of data that comes from files, from its configuration to a trained network. */
+/** Every kind of data from files, from its configuration to a trained network. */
 final class DataSourceTest {
     @TempDir
     private static Path folder = Path.of("");

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What happens on a disk of 64 KiB. */
+/** Behaviour on a disk of 64 KiB. */
 final class FullDiskTest {
     @TempDir
     private Path folder;
@@ -78,7 +78,7 @@ final class FullDiskTest {
 
     @Test
     void aRunWhoseMetricsDoNotFitSaysSo() throws IOException {
-        // Leaves the log some hundred bytes.
+        // Leaves a few hundred bytes for the log.
         Files.write(disk.resolve("ballast"), new byte[40 << 10]);
         mfm(
                         "train",

@@ -33,11 +33,11 @@ import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
-/** A run in a process of its own that is killed at random moments, and goes on each time, ends as if nothing had happened. */
+/** A run in a separate process that is killed at random times and resumed ends as if it had never stopped. */
 @DisabledOnOs(value = OS.WINDOWS, disabledReason = "there every kill is a hard one")
 final class KillTest {
     private static final int STEPS_PER_KILL =
-            60; // the stop, at the last but one, has to come before the run has ended by itself
+            60; // the stop, at the last step but one, must come before the run ends
     private static final Pattern RESUMPTION = Pattern.compile("stopped at step (\\d+); continue with: \\./mfm (.*)");
 
     @TempDir
@@ -113,7 +113,7 @@ final class KillTest {
                 .toArray(String[]::new));
     }
 
-    /** Waits until the run has logged a step; what the run before it has logged counts once this one has begun. */
+    /** Waits until the run has logged a step; earlier runs' logs count after this run has begun. */
     private void reach(long step) throws IOException, InterruptedException {
         Path log = run.resolve("metrics.jsonl");
         while (!Files.readString(output).contains("training ") || !Files.exists(log) || lines(log) < step) {
@@ -143,13 +143,13 @@ final class KillTest {
                 : List.of();
     }
 
-    /** Kills a run so many times, spread over its length; returns how many of these tore a file that was being written. */
+    /** Kills a run several times, spread over its length; returns how many kills interrupted the writing of a file. */
     private int killed(int kills, int steps) throws IOException, InterruptedException {
         int torn = 0;
         for (int i = 0; i < kills; i++) {
             train(steps, !new CheckpointFolder(run).isEmpty());
             if (i % 5 == 3) {
-                // While the process starts, or takes up the run.
+                // While the process starts or resumes the run.
                 Thread.sleep(random.nextInt(500));
             } else {
                 reach((long) (i + 1) * steps / (kills + 2) + random.nextInt(7) - 3);
@@ -197,7 +197,7 @@ final class KillTest {
         return whole;
     }
 
-    /** Killed four times, then asked to stop, then resumed by the command that it printed. */
+    /** Killed four times, then stopped, then resumed by the printed command. */
     @Test
     void killedAndStoppedAndResumed() throws IOException, InterruptedException {
         int kills = 4;
@@ -223,7 +223,7 @@ final class KillTest {
         assertEndsLike(uninterrupted(steps), steps);
     }
 
-    /** What a shell makes of a line. */
+    /** Returns a line's words after parsing by a shell. */
     private static String[] words(String line) throws IOException, InterruptedException {
         Process shell = new ProcessBuilder("sh", "-c", "printf '%s\\n' " + line).start();
         String[] words = new String(shell.getInputStream().readAllBytes(), StandardCharsets.UTF_8).split("\n");

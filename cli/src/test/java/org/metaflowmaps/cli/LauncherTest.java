@@ -21,7 +21,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The launcher script in a small checkout, with a Maven and a Java that only note how they were called. */
+/** The launcher script in a small checkout, with a Maven and a Java that only record their calls. */
 final class LauncherTest {
     private static final Path SCRIPT = Path.of("..", "mfm");
     private static final List<String> TOOLS = List.of(
@@ -175,7 +175,7 @@ final class LauncherTest {
         runs();
         Path copy = folder.resolve("copy");
         try (Stream<Path> files = Files.walk(checkout)) {
-            // What was built is copied first, so the sources are newer.
+            // Copy the build outputs first, so that the sources are newer.
             for (Path file : files.sorted((one, two) -> Boolean.compare(
                             two.toString().contains("target"), one.toString().contains("target")))
                     .toList()) {
@@ -227,7 +227,7 @@ final class LauncherTest {
         killed.descendants().forEach(ProcessHandle::destroyForcibly);
         killed.destroyForcibly().waitFor();
         Path torn = checkout.resolve("runtime/target/classes/B.class");
-        // The build may have been killed before it made the folder.
+        // The build may have been killed before it created the folder.
         Files.createDirectories(torn.getParent());
         Files.writeString(torn, "torn");
         environment.remove("FAKE_BUILD");
@@ -263,7 +263,7 @@ final class LauncherTest {
 
     @Test
     void oneBuildsAndTheOthersWaitWithoutFlock() throws IOException, InterruptedException {
-        // Left by a process that was killed; no process has this number.
+        // A killed process left it; no process has this number.
         Path stale = Files.createDirectories(checkout.resolve("cli/target/.lock.d"));
         Files.writeString(stale.resolve("pid"), "99999999\n");
         oneAtATime();

@@ -32,18 +32,18 @@ import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.TrainingException;
 
-/** Every public call with valid arguments, and with each argument wrong in each way that its type has. */
-@NullUnmarked // null is one of the ways
+/** Every public call with valid arguments, and with each argument wrong in every way of its type. */
+@NullUnmarked // null is one wrong value
 final class MisuseCases {
-    /** A way to spoil a valid value; null stands for leaving it. */
+    /** A way to make a valid value wrong; null leaves it valid. */
     record Misuse(String name, UnaryOperator<@Nullable Object> change) {}
 
     /**
      * One case.
      *
-     * @param call what is called
-     * @param argument which argument is spoilt; -1 for the receiver
-     * @param misuse how; null for a valid call
+     * @param call the method or constructor
+     * @param argument the wrong argument's index; -1 for the receiver
+     * @param misuse the kind of misuse; null for a valid call
      */
     record Case(Executable call, int argument, @Nullable Misuse misuse) {
         String name() {
@@ -55,7 +55,7 @@ final class MisuseCases {
         }
     }
 
-    /** What public methods may throw beside kinds of {@link IOException}. */
+    /** Exceptions that public methods may throw besides {@link IOException}. */
     private static final Set<Class<?>> DOCUMENTED = Set.of(
             IllegalArgumentException.class,
             IllegalStateException.class,
@@ -67,7 +67,7 @@ final class MisuseCases {
             TrainingException.class,
             NativeLibraryException.class);
 
-    /** Types whose methods name a null argument as their callers know it; elsewhere a text is enough. */
+    /** Types whose methods name a null argument in their callers' terms; elsewhere any text is enough. */
     private static final Set<String> STRICT = Set.of(
             "Tensor",
             "Torch",
@@ -114,7 +114,7 @@ final class MisuseCases {
         }
     }
 
-    /** Methods of closable types, to be called while another thread closes the receiver. */
+    /** Methods of closable types, called while another thread closes the receiver. */
     static List<Case> races() {
         List<Case> races = new ArrayList<>();
         for (Case one : all()) {
@@ -129,7 +129,7 @@ final class MisuseCases {
         return races;
     }
 
-    /** Runs a call over and over in another thread until this one has closed the receiver. */
+    /** Repeats a call in another thread until this thread has closed the receiver. */
     static @Nullable String race(Case one, Path folder, int pause) {
         AtomicReference<@Nullable String> verdict = new AtomicReference<>();
         MisuseRecipes recipes = new MisuseRecipes(folder);
@@ -177,7 +177,7 @@ final class MisuseCases {
         }
     }
 
-    /** Runs a case; returns null if the outcome is a result or a documented exception, else what is wrong. */
+    /** Runs a case; returns null if the outcome is a result or a documented exception, else the problem. */
     static @Nullable String run(Case one, Path folder) {
         String verdict = null;
         MisuseRecipes recipes = new MisuseRecipes(folder);
@@ -195,7 +195,7 @@ final class MisuseCases {
         return verdict;
     }
 
-    /** A misused lifetime may show again when the rest is closed. */
+    /** A misused lifetime may cause another exception when the rest is closed. */
     private static boolean tolerated(Case one, Exception failure) {
         return one.misuse != null && failure instanceof IllegalStateException;
     }
@@ -212,7 +212,7 @@ final class MisuseCases {
                 arguments[one.argument] = one.misuse.change.apply(arguments[one.argument]);
             }
         } catch (RuntimeException e) {
-            return null; // the value cannot be spoilt in this way
+            return null; // this misuse does not apply to the value
         }
         try {
             Object result = one.call instanceof Constructor<?> constructor
@@ -270,7 +270,7 @@ final class MisuseCases {
                 try {
                     close(object);
                 } catch (IllegalStateException expected) {
-                    return; // refuses to be closed there, and stays open
+                    return; // throws when closed there, and stays open
                 }
             });
             other.start();

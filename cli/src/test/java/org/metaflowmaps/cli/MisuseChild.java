@@ -9,7 +9,7 @@ import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** The process that {@link MisuseTest} starts: runs cases, each announced before it runs, and reports those with a bad outcome. */
+/** The process started by {@link MisuseTest}: announces and runs each case, and reports bad outcomes. */
 final class MisuseChild {
     private static final long CASE_SECONDS = 120;
 
@@ -17,7 +17,10 @@ final class MisuseChild {
 
     private MisuseChild() {}
 
-    /** Arguments: a folder, the file to report to, the first case, and how often to race each call with close; 0 for no races. */
+    /**
+     * Arguments: a folder, the file to report to, the first case, and how often to race each call with close; 0 for no
+     * races.
+     */
     public static void main(String[] arguments) throws IOException {
         Path folder = Path.of(arguments[0]);
         int first = Integer.parseInt(arguments[2]);
@@ -39,7 +42,7 @@ final class MisuseChild {
             }
             report.print("done\n");
         }
-        // Threads that a case left behind must not hold the process.
+        // Threads left by a case must not keep the process alive.
         Runtime.getRuntime().halt(0);
     }
 

@@ -9,7 +9,7 @@ import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.LossValue;
 
 /**
- * The squares of all parameters, whatever the data are.
+ * The sum of the squares of all parameters, for any data.
  *
  * @param arena not owned
  */
@@ -34,6 +34,6 @@ record MisuseObjective(ParameterArena arena) implements Objective<Object> {
 
     @Override
     public void close() {
-        // The arena is closed with the case.
+        // The case closes the arena.
     }
 }

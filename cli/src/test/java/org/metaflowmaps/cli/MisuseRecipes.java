@@ -99,12 +99,13 @@ import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 
 /**
- * Valid values for the arguments and receivers of public methods, by their types and names; made for one case, closed after it.
+ * Valid values for the arguments and receivers of public methods, by type and name; made for one case and closed after
+ * it.
  *
- * <p>A public method whose types are not known here fails {@link MisuseTest}: give a recipe for the type.
+ * <p>A public method with a type without recipe fails {@link MisuseTest}: add a recipe for the type.
  */
 final class MisuseRecipes implements AutoCloseable {
-    /** Types that are left out, and why. */
+    /** Excluded types, with the reason. */
     static final Map<String, String> EXCLUDED = Map.of(
             "StableAbi", "takes raw addresses, undefined as in C when they are wrong",
             "Call", "takes raw addresses",
@@ -114,7 +115,7 @@ final class MisuseRecipes implements AutoCloseable {
             "Nvrtc", "needs CUDA",
             "CudaException", "cannot be made without CUDA");
 
-    /** Calls that refuse the values of these recipes, and why; their other cases are run all the same. */
+    /** Calls that refuse the values of these recipes, with the reason; their other cases still run. */
     static final Map<String, String> REFUSED = Map.of(
             "training.TrainingRun.resume()",
             "a new folder has no checkpoint",
@@ -231,7 +232,7 @@ final class MisuseRecipes implements AutoCloseable {
                         .toList());
     }
 
-    /** The object to call a method on. */
+    /** Returns the object to call a method on. */
     Object receiver(Method method) {
         Class<?> type = method.getDeclaringClass();
         if (type == Tensor.class && method.getName().equals("item")) {
@@ -503,7 +504,7 @@ final class MisuseRecipes implements AutoCloseable {
         };
     }
 
-    /** What is needed in some shape, and in a range that makes sense. */
+    /** Returns values that need a certain shape or range. */
     private Tensor tensor(String name, Executable call, String owner) {
         String place = owner + "." + call.getName() + "." + name;
         switch (place) {
@@ -683,7 +684,7 @@ final class MisuseRecipes implements AutoCloseable {
         return new LabelledImages(pixels, 1, 28, 28, new byte[] {0, 1, 1, 0}, List.of("a", "b"));
     }
 
-    /** Objects that have a history. */
+    /** Returns objects that need preparation. */
     private @Nullable Object made(Class<?> type, String name, Executable call) throws IOException {
         return switch (type.getSimpleName()) {
             case "Availability" -> new org.metaflowmaps.bindings.Availability.Found("place");
@@ -803,7 +804,10 @@ final class MisuseRecipes implements AutoCloseable {
         };
     }
 
-    /** A record from its components, another class by its shortest public constructor or factory, an interface by a stub. */
+    /**
+     * Makes a record from its components, a class by its shortest public constructor or factory, an interface by a
+     * stub.
+     */
     private Object derived(Class<?> type) throws IOException {
         if (depth++ > 8) {
             throw new IllegalStateException("no recipe for " + type.getName());
@@ -851,14 +855,14 @@ final class MisuseRecipes implements AutoCloseable {
         return best;
     }
 
-    /** Closes what a case returned. */
+    /** Closes a case's result. */
     void adopt(@Nullable Object result) {
         if (result instanceof AutoCloseable closeable && !(result instanceof Tensor)) {
             open.push(closeable);
         }
     }
 
-    /** Closes all; a failure here is a failure of the case. */
+    /** Closes everything; a failure here is a failure of the case. */
     @Override
     public void close() throws Exception {
         Exception failure = null;

@@ -18,15 +18,15 @@ import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Every public method of every module, called with valid arguments and with each argument wrong, ends with a result or a
- * documented exception: no crash of the process, no hang, no exception of a layer below.
+ * Every public method, called with valid arguments and with each argument wrong, ends with a result or a documented
+ * exception: no crash, no hang, no exception of a lower layer.
  *
  * <p>The cases come from reflection, see {@link MisuseCases}; a method whose valid call fails has no recipe in
  * {@link MisuseRecipes} and fails this test.
  */
 @EnabledOnOs(value = OS.LINUX, disabledReason = "the limit on memory is that of Linux")
 final class MisuseTest {
-    /** Address space of a child in KiB: requests beyond it are refused at once instead of filling the machine. */
+    /** Address space of a child in KiB, so that too large requests fail at once instead of filling the memory. */
     private static final long MEMORY = 6_500_000;
 
     private static final int MOST_CRASHES = 10;
@@ -40,7 +40,7 @@ final class MisuseTest {
         assertTrue(cases > 10_000, "only " + cases + " cases were found");
     }
 
-    /** Each method of each closable type, while another thread closes the object: a result or a refusal. */
+    /** Each method of each closable type while another thread closes the object: a result or an exception. */
     @Test
     void closingWhileAnotherThreadCalls(TestReporter reporter) throws IOException, InterruptedException {
         long cases = check(3, reporter);

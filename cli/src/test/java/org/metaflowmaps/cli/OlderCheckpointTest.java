@@ -47,7 +47,7 @@ final class OlderCheckpointTest {
                 .toList();
     }
 
-    /** Makes the newest checkpoint one of the first version of the losses, which is the only one. */
+    /** Changes the newest checkpoint to the first version of the losses and deletes the others. */
     private static void age(Path run) throws IOException {
         Path newest = run.resolve(CheckpointFolder.CHECKPOINT);
         try (SafetensorsFile file = SafetensorsFile.open(newest);

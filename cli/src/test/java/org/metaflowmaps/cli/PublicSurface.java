@@ -15,15 +15,17 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** What another program can call: the public types of the modules and their public constructors and methods. */
+/** The API for other programs: the public types of the modules with their public constructors and methods. */
 final class PublicSurface {
-    /** Packages for this library's own modules, whose types applications do not see. */
+    /** Packages that only this library's modules use. */
     private static final Set<String> INTERNAL =
             Set.of("org.metaflowmaps.runtime.internal", "org.metaflowmaps.models.layer");
 
     private PublicSurface() {}
 
-    /** Public types of runtime, models, training and steering, and those of bindings that take no raw address, by name. */
+    /**
+     * Public types of runtime, models, training and steering, and those of bindings that take no raw address, by name.
+     */
     static List<Class<?>> types() {
         return new ClassFileImporter()
                         .withImportOption(PublicSurface::isMain)
@@ -44,7 +46,7 @@ final class PublicSurface {
                         .collect(Collectors.toCollection(ArrayList::new));
     }
 
-    /** True of classes outside of the tests' folders and jars. */
+    /** Returns true for classes outside the tests' folders and jars. */
     static boolean isMain(Location location) {
         return ImportOption.Predefined.DO_NOT_INCLUDE_TESTS.includes(location) && !location.contains("-tests.jar");
     }
@@ -58,7 +60,7 @@ final class PublicSurface {
         return true;
     }
 
-    /** Public constructors and methods that a type declares itself, in an order that does not depend on the machine. */
+    /** Returns the public constructors and methods declared by a type, in a fixed order. */
     static List<Executable> calls(Class<?> type) {
         List<Executable> calls = new ArrayList<>();
         if (!Modifier.isAbstract(type.getModifiers())) {
@@ -78,7 +80,7 @@ final class PublicSurface {
         return calls;
     }
 
-    /** Methods that every object, enum or record has. */
+    /** Returns true for methods that every object, enum or record has. */
     private static boolean isPlain(Method method) {
         Class<?> type = method.getDeclaringClass();
         boolean accessor = type.isRecord()
@@ -91,7 +93,7 @@ final class PublicSurface {
         return accessor || ofEnum || ofObject;
     }
 
-    /** The name of a call, with the types of its arguments. */
+    /** Returns the name of a call, with the types of its arguments. */
     static String name(Executable call) {
         String type = call.getDeclaringClass().getName().replaceFirst("org\\.metaflowmaps\\.", "");
         String method = call instanceof Constructor<?> ? "new" : call.getName();

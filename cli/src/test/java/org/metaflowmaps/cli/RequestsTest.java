@@ -30,7 +30,7 @@ import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.config.Configs;
 
-/** Requests are met for data of any kind, in parts where they are large, and refused with figures where they are too large. */
+/** Requests work for data of any kind, in parts if they are large; too large requests are refused with both sizes. */
 class RequestsTest {
     @TempDir
     private static Path folder = Path.of("");
@@ -120,7 +120,7 @@ class RequestsTest {
         Files.delete(large);
     }
 
-    /** More than one pass is given: every sample is there. */
+    /** More than one pass is needed: every sample is returned. */
     @Test
     void manySamplesAreDrawnInParts() throws IOException {
         int count = 100_000;
@@ -257,7 +257,7 @@ class RequestsTest {
         assertTrue(ImageIO.read(folder.resolve(name + ".png").toFile()).getWidth() > 40);
         mfm("evaluate", "drift", file, "--device", "cpu", "--items", "4", "--draws", "2")
                 .succeeded();
-        // Without its configuration the map's own samples are noised.
+        // Without the configuration the map's samples are noised.
         Files.delete(run.resolve("config.yaml"));
         drawn = mfm("posterior", file, "--device", "cpu", "--draws", "2", "--out", out(name + ".png"))
                 .succeeded();
@@ -266,7 +266,7 @@ class RequestsTest {
                 .failed("--image 1", "config.yaml");
     }
 
-    /** What the model leaves open is the data's. */
+    /** Settings that the model leaves open are taken from the data. */
     @Test
     void shapesFollowFromTheData() throws IOException {
         Configs.Resolved mixture = Configs.resolve(

@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** Checks or applies the format of all Java sources, as palantir-java-format writes them: lines of at most 120 characters. */
+/** Checks or applies the format of palantir-java-format to all Java sources: lines of at most 120 characters. */
 public final class Format {
     private static final Formatter FORMATTER = Formatter.createFormatter(JavaFormatterOptions.builder()
             .style(JavaFormatterOptions.Style.PALANTIR)
@@ -32,12 +32,12 @@ public final class Format {
         others.forEach(file -> System.out.println(root.relativize(file)));
         if (arguments[0].equals("check") && !others.isEmpty()) {
             System.out.println(
-                    others.size() + " files are in another format. Run: mvn -pl codestyle verify -Dformat=apply");
+                    others.size() + " files are not formatted. Run: mvn -pl codestyle verify -Dformat=apply");
             System.exit(1);
         }
     }
 
-    /** The sources under a folder whose format is another, in order; with {@code apply} they are rewritten. */
+    /** Returns the unformatted sources under a folder, in order; with {@code apply} rewrites them. */
     static List<Path> others(Path root, boolean apply) throws IOException, FormatterException {
         List<Path> others = new ArrayList<>();
         for (Path file : sources(root)) {

@@ -8,7 +8,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The formatter finds what is in another format, rewrites it, and is then content. */
+/** The formatter finds and rewrites unformatted files, and then finds none. */
 class FormatTest {
     @TempDir
     Path folder;

@@ -19,14 +19,16 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Loads a map of images of 28 by 28 pixels, samples two classes, and draws from the posteriors of their noisy states. */
+/**
+ * Loads a map of images of 28 by 28 pixels, samples two classes, and draws from the posteriors of their noisy states.
+ */
 public final class LoadAndSample {
     private LoadAndSample() {}
 
     /**
      * Prints the first pixel of the first draw.
      *
-     * @param arguments a checkpoint, such as {@code mfm quickstart} leaves
+     * @param arguments a checkpoint, such as that of {@code mfm quickstart}
      */
     public static void main(String[] arguments) throws IOException {
         if (arguments.length != 1) {
@@ -36,7 +38,7 @@ public final class LoadAndSample {
         sample(Path.of(arguments[0]));
     }
 
-    // README.md shows what is between the two comments; a test compares them.
+    // README.md shows the code between the two comments; a test compares them.
     private static void sample(Path file) throws IOException {
         // example begins
         try (MetaFlowMap map = Networks.load(file, Device.CPU);

@@ -25,7 +25,7 @@ import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.TrainingData;
 
-/** Trains a map on data that the program makes itself: points of two spiral arms in the plane, an arm being a class. */
+/** Trains a map on generated data: points of two spiral arms in the plane; each arm is a class. */
 public final class OwnData {
     private OwnData() {}
 
@@ -93,8 +93,8 @@ public final class OwnData {
     }
 
     /**
-     * An endless stream of points on two spiral arms. A stream gives the same items for the same position, so that a resumed run
-     * sees what an uninterrupted one would have seen.
+     * An endless stream of points on two spiral arms. A stream returns the same items for the same position, so that a
+     * resumed run gets the items of an uninterrupted one.
      */
     static final class Spirals implements TrainingData {
         static final int ARMS = 2;
@@ -105,7 +105,7 @@ public final class OwnData {
 
         private final long seed;
 
-        /** A stream of points; the seed determines all of them. */
+        /** Makes a stream of points; the seed determines all of them. */
         Spirals(long seed) {
             this.seed = seed;
         }
@@ -142,7 +142,7 @@ public final class OwnData {
             return (float) (2 * along * Math.sin(TURN * along + Math.PI * arm));
         }
 
-        /** The distance of a point to the nearest of a thousand points of an arm. */
+        /** Returns the distance of a point to the nearest of a thousand points of an arm. */
         static double distance(int arm, float x, float y) {
             double least = Double.POSITIVE_INFINITY;
             for (int i = 0; i < 1000; i++) {

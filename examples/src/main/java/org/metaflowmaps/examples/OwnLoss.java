@@ -25,7 +25,9 @@ import org.metaflowmaps.training.loss.LossValue;
 import org.metaflowmaps.training.optim.AdamW;
 import org.metaflowmaps.training.optim.Optimizer;
 
-/** Trains a flow by a loss that the library does not have: flow matching under the pseudo-Huber distance, which outliers move less. */
+/**
+ * Trains a flow with a custom loss: flow matching under the pseudo-Huber distance, which is less sensitive to outliers.
+ */
 public final class OwnLoss {
     private OwnLoss() {}
 
@@ -68,21 +70,21 @@ public final class OwnLoss {
         }
     }
 
-    /** Flow matching: the velocity at a point between noise and data is their difference, on average. */
+    /** Flow matching: the velocity at a point between noise and data is the mean of their difference. */
     static final class RobustFlow implements Objective<RobustFlow.Draw> {
         static final String NAME = "robust";
 
         private final MetaFlowMap map;
         private final RandomSource random;
 
-        /** An objective for a map and a source of noise, which stay the caller's. */
+        /** Makes an objective for a map and a source of noise, which the caller owns. */
         RobustFlow(MetaFlowMap map, RandomSource random) {
             this.map = map;
             this.random = random;
         }
 
         /**
-         * All that is random in a step.
+         * All random numbers of a step.
          *
          * @param time s: (B)
          * @param state between noise and data: (B, 2)

@@ -1,6 +1,4 @@
-/**
- * Complete programs that show how to use the library; the tests run each of them. Nothing in the library depends on this package.
- */
+/** Complete example programs; the tests run each of them. Nothing in the library depends on this package. */
 @NullMarked
 package org.metaflowmaps.examples;
 

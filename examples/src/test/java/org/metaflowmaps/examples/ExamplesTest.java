@@ -22,7 +22,7 @@ import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.data.TrainingData;
 
-/** Every example runs, prints what it says and leaves no native memory behind. */
+/** Every example runs, prints the documented output and leaks no native memory. */
 final class ExamplesTest {
     private static final Path ROOT = Path.of("..");
     private static final String PRETRAINED =
@@ -58,7 +58,7 @@ final class ExamplesTest {
         assertTrue(Math.abs(pixel) < 2, output());
     }
 
-    /** Points of the noise are 0.68 from an arm on average; after these few steps samples are at 0.37 to 0.39. */
+    /** Points of noise are 0.68 from an arm on average; samples after these few steps 0.37 to 0.39. */
     @Test
     void ownData() throws IOException {
         OwnData.main(new String[] {folder.toString(), "steps=150", "batch=64", "optimizer.decay=50"});
@@ -100,7 +100,7 @@ final class ExamplesTest {
         }
     }
 
-    /** The README's Java is the code of {@link LoadAndSample}, with the imports that it needs. */
+    /** The README's Java code is that of {@link LoadAndSample}, with its imports. */
     @Test
     void theReadmeShowsLoadAndSample() throws IOException {
         String readme = Files.readString(ROOT.resolve("README.md"));

@@ -14,14 +14,14 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /**
- * An application that loads and samples depends on this module alone. Its class path is the one of these tests without the test
- * libraries, and holds no trainer, progress bar, image decoder, command line or logging back end.
+ * An application that loads and samples depends only on this module. Its class path is that of these tests without the
+ * test libraries: no trainer, progress bar, image decoder, command line or logging back end.
  */
 final class SamplingClassPathTest {
     private static final Set<String> MODULES =
             Set.of("metaflowmaps-bindings", "metaflowmaps-native", "metaflowmaps-runtime", "metaflowmaps-models");
 
-    /** What the modules declare, and what that brings. Add a name only if loading or sampling needs it. */
+    /** Declared and transitive dependencies of the modules. Add a name only if loading or sampling needs it. */
     private static final Set<String> LIBRARIES = Set.of(
             "javacpp",
             "openblas",
@@ -42,7 +42,7 @@ final class SamplingClassPathTest {
             "jackson-annotations",
             "pickle");
 
-    /** Prefixes of what only tests see. */
+    /** Prefixes of artifacts that only tests use. */
     private static final List<String> TEST_LIBRARIES = List.of("junit-", "opentest4j", "apiguardian-api", "surefire-");
 
     @Test
@@ -79,7 +79,10 @@ final class SamplingClassPathTest {
                 artifacts(path));
     }
 
-    /** Artifact names of a class path: a jar's name without its version; in a build of all modules, the module of a folder of classes. */
+    /**
+     * Returns the artifact names of a class path: a jar's name without its version, or the module of a folder of
+     * classes.
+     */
     private static Set<String> artifacts(String classPath) {
         return Arrays.stream(classPath.split(File.pathSeparator))
                 .map(SamplingClassPathTest::artifact)

@@ -5,15 +5,15 @@ import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * Mixed precision as under {@code torch.autocast}: while it is open, libtorch computes matrix products, linear layers and fused
- * attention on float32 operands in bfloat16, on one kind of device and for one thread. Weights stay float32, and so do their
- * gradients; each weight's bfloat16 copy is made once and shared until the outermost autocast of the thread closes, except in
- * {@link Autograd#inference}, where it is made for each use and freed after it. Change no weights while one is open: the copies
- * would not follow. Float64 operands are left alone.
+ * Mixed precision as under {@code torch.autocast}: while it is open, libtorch computes matrix products, linear layers
+ * and fused attention on float32 operands in bfloat16, on one kind of device and for one thread. Weights stay float32,
+ * and so do their gradients; each weight's bfloat16 copy is made once and shared until the thread's outermost autocast
+ * closes. In {@link Autograd#inference} the copy is made for each use and freed after it. Do not change weights while
+ * an autocast is open, because the copies would keep the old values. Float64 operands stay float64.
  *
- * <p>Run the backward pass outside: it computes in the types of its forward pass by itself.
+ * <p>Run the backward pass outside the autocast: it uses the types of its forward pass anyway.
  *
- * <p>Close on the same thread, inner ones first; each brings back what it found.
+ * <p>Close on the same thread, inner ones first; closing restores the state from before.
  */
 public final class Autocast implements AutoCloseable {
     private final DeviceType type;
@@ -42,17 +42,20 @@ public final class Autocast implements AutoCloseable {
         }
     }
 
-    /** Products on that kind of device are computed in bfloat16 while this is open; not on virtual threads. */
+    /** Computes products on that kind of device in bfloat16 until the result is closed; not on virtual threads. */
     public static Autocast bfloat16(Device.Type on) {
         return new Autocast(on, true);
     }
 
-    /** Products on that kind of device are computed in their operands' type while this is open, inside a {@link #bfloat16}. */
+    /**
+     * Inside a {@link #bfloat16}, computes products on that kind of device in their operands' type until the result is
+     * closed.
+     */
     public static Autocast off(Device.Type on) {
         return new Autocast(on, false);
     }
 
-    /** True if products on that kind of device are computed in bfloat16 on this thread. */
+    /** Returns true if products on that kind of device are computed in bfloat16 on this thread. */
     public static boolean isOn(Device.Type on) {
         Handles.initialise();
         return torch.is_autocast_enabled(type(on));

@@ -7,11 +7,11 @@ import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.StableAbi;
 
-/** Reverse-mode derivatives, and the switches that turn their recording off. */
+/** Reverse-mode derivatives, and switches that turn recording off and on. */
 public final class Autograd {
     private Autograd() {}
 
-    /** A switch that is in force for its thread until closed; close on the same thread, inner ones first. */
+    /** A switch that applies to its thread until it is closed; close on the same thread, inner ones first. */
     public static final class Mode implements AutoCloseable {
         private final boolean before;
         private final @Nullable InferenceMode inference;
@@ -49,31 +49,34 @@ public final class Autograd {
         }
     }
 
-    /** Operations are not recorded for gradients while this is open, as under {@code torch.no_grad()}; not on virtual threads. */
+    /**
+     * Records no operations for gradients until the result is closed, as {@code torch.no_grad()}; not on virtual
+     * threads.
+     */
     public static Mode noGrad() {
         return new Mode(false, false);
     }
 
-    /** Operations are recorded again while this is open, inside a {@link #noGrad}, as under {@code torch.enable_grad()}. */
+    /** Inside a {@link #noGrad}, records operations until the result is closed, as {@code torch.enable_grad()}. */
     public static Mode enableGrad() {
         return new Mode(true, false);
     }
 
     /**
-     * The cheapest way to run a network: nothing is recorded or tracked, as under {@code torch.inference_mode()}. Tensors made
-     * inside can take part in no gradient later.
+     * Turns off recording and tracking until the result is closed, as {@code torch.inference_mode()}; the fastest way
+     * to run a network. Tensors made inside cannot take part in gradients later.
      */
     public static Mode inference() {
         return new Mode(false, true);
     }
 
-    /** True if operations are recorded for gradients on this thread. */
+    /** Returns true if operations are recorded for gradients on this thread. */
     public static boolean isRecording() {
         return StableAbi.gradEnabled();
     }
 
     /**
-     * The gradients of a scalar for some tensors.
+     * Returns the gradients of a scalar with respect to some tensors.
      *
      * @param output one element, with a gradient graph
      * @param inputs tensors that require gradients and that the output depends on
@@ -85,7 +88,7 @@ public final class Autograd {
     }
 
     /**
-     * The product of a cotangent with the Jacobian of an output for some tensors.
+     * Returns the product of a cotangent with the Jacobian of an output with respect to some tensors.
      *
      * @param output any shape, with a gradient graph
      * @param inputs tensors that require gradients and that the output depends on
@@ -113,7 +116,7 @@ public final class Autograd {
         if (inputs.isEmpty()) {
             throw new IllegalArgumentException("gradients: no inputs were given");
         }
-        TensorScope.innermost(); // refuses before the graph is used up
+        TensorScope.innermost(); // throws before the graph is freed
         try (TensorVector outputs = Torch.vector(output);
                 TensorVector wanted = Torch.vector(inputs.toArray(new Tensor[0]));
                 TensorVector seeds = cotangent == null ? Torch.vector() : Torch.vector(cotangent)) {

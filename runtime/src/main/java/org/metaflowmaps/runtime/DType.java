@@ -3,7 +3,7 @@ package org.metaflowmaps.runtime;
 import java.util.Locale;
 import java.util.Optional;
 
-/** The element types this library works with, with libtorch's codes ({@code c10::ScalarType}) and safetensors' names. */
+/** The element types of this library, with libtorch's codes ({@code c10::ScalarType}) and safetensors' names. */
 public enum DType {
     /** One byte, 0 to 255. */
     UINT8(0, 1, "U8"),
@@ -77,7 +77,7 @@ public enum DType {
     /**
      * The type with that libtorch code.
      *
-     * @throws IllegalArgumentException for a code this library does not work with
+     * @throws IllegalArgumentException if this library does not support that code
      */
     public static DType ofCode(int code) {
         if (code < 0 || code >= BY_CODE.length || BY_CODE[code] == null) {

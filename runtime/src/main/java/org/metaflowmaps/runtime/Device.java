@@ -7,10 +7,10 @@ import org.bytedeco.pytorch.global.torch;
 import org.metaflowmaps.bindings.Libtorch;
 
 /**
- * Where a tensor's memory lives and its operations run.
+ * The device that holds a tensor's memory and runs its operations.
  *
  * @param type the kind of device
- * @param index which one of its kind; 0 for the CPU
+ * @param index the index among devices of its kind; 0 for the CPU
  */
 public record Device(Type type, int index) {
     /** The kinds of device, with libtorch's codes ({@code c10::DeviceType}). */
@@ -51,7 +51,7 @@ public record Device(Type type, int index) {
     }
 
     /**
-     * Reads a device as PyTorch writes it.
+     * Parses a device in PyTorch's notation.
      *
      * @param text {@code cpu}, {@code cuda} (the first GPU) or {@code cuda:N}
      * @throws IllegalArgumentException for anything else
@@ -59,20 +59,20 @@ public record Device(Type type, int index) {
     public static Device parse(String text) {
         Matcher form = FORM.matcher(text);
         if (!form.matches()) {
-            throw new IllegalArgumentException("'" + text + "' is no device: use cpu, cuda or cuda:N");
+            throw new IllegalArgumentException("'" + text + "' is not a device: use cpu, cuda or cuda:N");
         }
         int index = form.group(2) == null ? 0 : Integer.parseInt(form.group(2));
         return new Device(form.group(1).equals("cpu") ? Type.CPU : Type.CUDA, index);
     }
 
-    /** The first GPU where libtorch can use one, else the CPU. */
+    /** Returns the first GPU if libtorch can use one, else the CPU. */
     public static Device preferred() {
         Libtorch.load();
         return torch.cuda_is_available() ? cuda(0) : CPU;
     }
 
     /**
-     * This device, if tensors can be made on it.
+     * Returns this device if tensors can be made on it.
      *
      * @throws IllegalArgumentException with the reason if not
      */

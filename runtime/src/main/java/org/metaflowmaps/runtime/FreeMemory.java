@@ -9,39 +9,39 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * How much memory this process can still take, so that a request that cannot be met is refused before it is begun: Linux grants
- * memory that it does not have and kills the process that touches it.
+ * How much memory this process can still allocate. Requests for more are refused early, because Linux grants memory
+ * that it does not have and later kills the process.
  *
- * <p>On Linux it is what the kernel calls available, with free swap, but at most what the limits of the process's control groups leave (a
- * container's limit is one); page cache counts as free. On other systems it is the free physical memory that the JVM reports.
+ * <p>On Linux it is the kernel's available memory plus free swap, limited by the process's control groups, such as a
+ * container's limit; page cache counts as free. On other systems it is the free physical memory that the JVM reports.
  */
 public final class FreeMemory {
     private static final long UNLIMITED = Long.MAX_VALUE;
 
     private FreeMemory() {}
 
-    /** Bytes that can still be taken; {@link Long#MAX_VALUE} if the system does not say. */
+    /** Returns the bytes that can still be allocated; {@link Long#MAX_VALUE} if the system does not report it. */
     public static long bytes() {
         return bytes(Path.of("/proc"), Path.of("/sys/fs/cgroup"));
     }
 
     /**
-     * Refuses a request for more memory than is free; a request that the system may just meet passes.
+     * Throws if a request needs more memory than is free; a request close to the limit passes.
      *
-     * @param what what needs the memory, as the subject of a sentence, such as "a network of 5 parameters"
+     * @param what the user of the memory, as the subject of a sentence, such as "a network of 5 parameters"
      * @param needed bytes; negative counts as more than any memory
      * @param cure what to do, such as "lower batch"
-     * @throws IllegalArgumentException with both figures, if more is needed than is free
+     * @throws IllegalArgumentException with both numbers, if more is needed than is free
      */
     public static void require(String what, long needed, String cure) {
-        // Small requests are not worth reading a system file for.
+        // Do not read system files for small requests.
         if (needed < 0 || (needed > 1 << 24 && needed > bytes())) {
             throw new IllegalArgumentException(what + " needs " + (needed < 0 ? "more than 8 EiB" : text(needed))
                     + " of memory, " + text(bytes()) + " are free: " + cure);
         }
     }
 
-    /** A number of bytes as people read it, such as {@code 1.5 GiB}. */
+    /** Returns a number of bytes as text, such as {@code 1.5 GiB}. */
     public static String text(long bytes) {
         List<String> units = List.of("KiB", "MiB", "GiB", "TiB", "PiB", "EiB");
         double value = bytes / 1024.0;
@@ -79,10 +79,10 @@ public final class FreeMemory {
         return available;
     }
 
-    /** What the limits of a group and of the groups around it leave. */
+    /** Returns the memory left by the limits of a group and of its parent groups. */
     private static long left(Path root, String name, String limit, String usage, String prefix) {
         long left = UNLIMITED;
-        // Inside a container the group's own name may not be visible; its limit is then at the root.
+        // Inside a container the group's name may not be visible; its limit is then at the root.
         Path group = root.resolve(name.replaceAll("^/+", "")).normalize();
         for (Path at = group; at != null && at.startsWith(root); at = at.getParent()) {
             long most = number(lines(at.resolve(limit)));

@@ -18,7 +18,7 @@ import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.metaflowmaps.bindings.Libtorch;
 
-/** Small native objects that operators take beside tensors, made once and shared: they are immutable and never freed. */
+/** Small native objects that operators take besides tensors; immutable, made once, shared and never freed. */
 final class Handles {
     static final ScalarTypeOptional NO_TYPE;
     static final MemoryFormatOptional NO_FORMAT;
@@ -26,14 +26,14 @@ final class Handles {
     static final BoolOptional UNSET;
     /** The order of the Euclidean norm. */
     static final ScalarOptional TWO;
-    /** Mask of gradients wanted from a normalisation's backward operator: that of its input alone. */
+    /** Output mask of a normalisation's backward operator: only the gradient of its input. */
     static final BoolPointer ONLY_FIRST;
 
     private static final Map<DType, ScalarType> SCALAR_TYPES = new EnumMap<>(DType.class);
     private static final Map<Place, TensorOptions> OPTIONS = new ConcurrentHashMap<>();
     private static final Map<Device, org.bytedeco.pytorch.Device> DEVICES = new ConcurrentHashMap<>();
 
-    /** Scalars by the low bits of their hash. A slot is filled once, so a program's constants are native objects once. */
+    /** Scalars by hash. A slot is filled once and kept, so constants are not created again for each call. */
     private static final Constant[] CONSTANTS = new Constant[1024];
 
     static {
@@ -88,7 +88,10 @@ final class Handles {
         });
     }
 
-    /** Calls {@code body} with a native scalar: a shared one if the value has a slot, else one that lives for the call. */
+    /**
+     * Calls {@code body} with a native scalar: a shared one if the value has a slot, else one that is freed after the
+     * call.
+     */
     static <T> T withScalar(double value, Function<Scalar, T> body) {
         long bits = Double.doubleToRawLongBits(value);
         int slot = (int) ((bits * 0x9E3779B97F4A7C15L) >>> 54);
@@ -104,7 +107,7 @@ final class Handles {
         }
     }
 
-    /** One thread at a time, so that no scalar is made and dropped: nobody would free it. */
+    /** Fills a slot under a lock; otherwise two threads could each make a scalar and one would leak. */
     private static Constant fill(int slot, double value) {
         synchronized (CONSTANTS) {
             Constant constant = CONSTANTS[slot];

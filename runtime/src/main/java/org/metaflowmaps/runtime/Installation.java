@@ -14,7 +14,7 @@ import org.metaflowmaps.bindings.NativeLibraryException;
 import org.metaflowmaps.bindings.Nvrtc;
 import org.metaflowmaps.bindings.Nvtx;
 
-/** The native software that this process uses, and how to get what is missing. */
+/** The native software that this process uses, and how to install missing parts. */
 public final class Installation {
     private Installation() {}
 
@@ -22,12 +22,12 @@ public final class Installation {
      * One piece of native software.
      *
      * @param name what it is
-     * @param found its version and place, or why it is not there
-     * @param cure how to get it, if it is not there
+     * @param found its version and path, or why it is missing
+     * @param cure how to install it, if it is missing
      */
     public record Part(String name, String found, Optional<String> cure) {}
 
-    /** Returns all pieces. Loads libtorch; if that fails, the list says why and has the other pieces. */
+    /** Returns all pieces. Loads libtorch; if that fails, the list gives the reason and still has the other pieces. */
     public static List<Part> parts() {
         List<Part> parts = new ArrayList<>();
         Optional<LibtorchInfo> loaded = libtorch(parts);
@@ -77,7 +77,7 @@ public final class Installation {
                     "devices",
                     "cpu",
                     Optional.of(
-                            "to use a GPU, build with -Pcuda (on by itself where /proc/driver/nvidia/version exists)"));
+                            "to use a GPU, build with -Pcuda (automatic if /proc/driver/nvidia/version exists)"));
         }
         if (!torch.cuda_is_available()) {
             return new Part(

@@ -1,11 +1,14 @@
 package org.metaflowmaps.runtime;
 
 /**
- * The state of a Mersenne Twister (MT19937) from a key of several words, as its authors' reference gives it ({@code init_by_array};
- * Matsumoto and Nishimura, 2002), and where libtorch's CPU generator keeps that state.
+ * The state of a Mersenne Twister (MT19937) from a key of several words, as the authors' reference code computes it
+ * ({@code init_by_array}; Matsumoto and Nishimura, 2002), and its position in the saved state of libtorch's CPU
+ * generator.
  */
 final class MersenneTwister {
-    /** The bytes of libtorch's saved CPU generator state, and where its words begin, each in the low half of 64 bits. */
+    /**
+     * The size of libtorch's saved CPU generator state, and the offset of its words, each in the low half of 64 bits.
+     */
     static final int STATE_BYTES = 5056;
 
     static final int WORDS_BEGIN = 24;
@@ -30,7 +33,7 @@ final class MersenneTwister {
             words[place] = (words[place] ^ (mixed(words[place - 1]) * 1566083941)) - place;
             place = advance(words, place);
         }
-        // So that the state is never all zeros.
+        // The state must not be all zeros.
         words[0] = 0x80000000;
         return words;
     }

@@ -10,27 +10,31 @@ public final class NativeMemory {
 
     private NativeMemory() {}
 
-    /** Number of {@link Tensor}s that were made and not yet freed, over all threads. */
+    /** Returns the number of {@link Tensor}s that are not freed yet, over all threads. */
     public static long liveTensors() {
         return TENSORS.sum();
     }
 
-    /** What those tensors show, in bytes: elements times element size. Views that share memory each count what they show. */
+    /**
+     * Returns the bytes of those tensors: elements times element size. Views that share memory are each counted in
+     * full.
+     */
     public static long liveBytes() {
         return BYTES.sum();
     }
 
     /**
-     * Number of native objects (tensors, random sources, open files) that became unreachable before they were closed, over all
-     * threads. Their memory stays taken, and lost tensors stay in the counts above. Each is reported in the log; the system
-     * property {@code org.metaflowmaps.leaks=trace} adds where it was made. The garbage collector finds them, so the number lags.
+     * Returns the number of native objects (tensors, random sources, open files) that became unreachable before they
+     * were closed, over all threads. Their memory is not freed, and lost tensors stay in the counts above. The log
+     * reports each loss; the system property {@code org.metaflowmaps.leaks=trace} adds where the object was made. The
+     * garbage collector finds them, so the number lags behind.
      */
     public static long lostObjects() {
         ThreadState.sweep();
         return Leaks.count();
     }
 
-    /** What the lost objects show, in bytes. */
+    /** Returns the bytes of the lost objects. */
     public static long lostBytes() {
         ThreadState.sweep();
         return Leaks.bytes();

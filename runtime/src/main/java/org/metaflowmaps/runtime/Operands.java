@@ -4,14 +4,14 @@ import java.util.Arrays;
 import org.metaflowmaps.bindings.StableAbi;
 
 /**
- * Checks of what libtorch reads or writes without looking: a wrong size there is memory of others, not an error.
+ * Checks of arguments that libtorch does not check: with a wrong size it would read or write foreign memory.
  *
- * <p>They look at shapes, types, strides and devices only, never at values, so they wait for no GPU.
+ * <p>The checks use only shapes, types, strides and devices, never values, so they never wait for a GPU.
  */
 final class Operands {
     private Operands() {}
 
-    /** Sizes of a new tensor: none negative, and their product can be counted. */
+    /** Checks the sizes of a new tensor: none negative, and their product does not overflow. */
     static long[] shape(String operation, long[] shape) {
         return sizes(operation, "shape", shape);
     }
@@ -30,13 +30,13 @@ final class Operands {
         return shape;
     }
 
-    /** Sizes among which -1 means "as it follows"; their product can be counted. */
+    /** Checks sizes among which -1 is computed from the rest; their product must not overflow. */
     static long[] sizes(String operation, long[] sizes) {
         long count = 1;
         for (long size : present(operation, "shape", sizes)) {
             if (size < -1) {
                 throw new IllegalArgumentException(operation + ": shape " + Arrays.toString(sizes)
-                        + " has a negative size: only -1 has a meaning");
+                        + " has a negative size: only -1 is allowed");
             }
             count = product(operation, count, Math.abs(size), sizes);
         }
@@ -62,7 +62,7 @@ final class Operands {
         }
     }
 
-    /** The same shape, which libtorch would otherwise broadcast or take for granted. */
+    /** Checks that shapes are equal, because libtorch would broadcast them or not check. */
     static void sameShape(String operation, String name, Tensor tensor, String likeName, Tensor like) {
         Shape shape = present(operation, name, tensor).shape();
         Shape expected = present(operation, likeName, like).shape();
@@ -72,7 +72,7 @@ final class Operands {
         }
     }
 
-    /** The same element type and device. */
+    /** Checks that element type and device are equal. */
     static void sameKind(String operation, String name, Tensor tensor, String likeName, Tensor like) {
         if (tensor.dtype() != like.dtype() || !tensor.device().equals(like.device())) {
             throw new IllegalArgumentException(operation + ": " + name + " is " + tensor + ", expected " + like.dtype()
@@ -80,7 +80,9 @@ final class Operands {
         }
     }
 
-    /** A flat optimiser buffer: float32 or, on the CPU, float64; without gaps, of the shape and device of the values. */
+    /**
+     * Checks an optimiser buffer: float32 or, on the CPU, float64; contiguous, with the shape and device of the values.
+     */
     private static void buffer(String operation, String name, Tensor buffer, Tensor values) {
         DType type = present(operation, name, buffer).dtype();
         boolean fits = type == DType.FLOAT32
@@ -93,7 +95,7 @@ final class Operands {
         sameKind(operation, name, buffer, "values", values);
     }
 
-    /** The operands of an Adam step over flat buffers. */
+    /** Checks the operands of an Adam step over flat buffers. */
     static void adam(
             String operation,
             Tensor values,
@@ -119,7 +121,7 @@ final class Operands {
         distinct(operation, "average", average, "squareAverage", squareAverage);
     }
 
-    /** One float32 number, or float64 where that is allowed, on the device of the values. */
+    /** Checks for one float32 number, or float64 if allowed, on the device of the values. */
     private static void scalar(String operation, String name, Tensor scalar, Tensor values, boolean wide) {
         DType type = present(operation, name, scalar).dtype();
         boolean fits = type == DType.FLOAT32 || (wide && type == DType.FLOAT64);
@@ -129,18 +131,18 @@ final class Operands {
         }
     }
 
-    /** Buffers that are written are not the same memory. */
+    /** Checks that buffers to be written are different memory. */
     private static void distinct(String operation, String name, Tensor written, String otherName, Tensor other) {
         try (ThreadState call = ThreadState.enter(written, other)) {
             if (written.numel() > 0
                     && StableAbi.dataPointer(written.handle()) == StableAbi.dataPointer(other.handle())) {
                 throw new IllegalArgumentException(
-                        operation + ": " + name + " and " + otherName + " are the same memory, expected one each");
+                        operation + ": " + name + " and " + otherName + " are the same memory: pass two buffers");
             }
         }
     }
 
-    /** A statistic of each row of a normalised input: one element a row, in the input's type, or float32 for the half types. */
+    /** Checks a normalisation's statistic: one element per row, in the input's type, or float32 for the half types. */
     static void statistic(String operation, String name, Tensor statistic, Tensor input) {
         long width = input.size(-1);
         long rows = width == 0 ? statistic.numel() : input.numel() / width;
@@ -151,11 +153,11 @@ final class Operands {
                 || !statistic.device().equals(input.device())) {
             throw new IllegalArgumentException(
                     operation + ": " + name + " is " + statistic + ", expected " + rows + " elements of "
-                            + input.dtype() + " on " + input.device() + ", one a row of the input " + input.shape());
+                            + input.dtype() + " on " + input.device() + ", one per row of the input " + input.shape());
         }
     }
 
-    /** One class index an item; libtorch would take a float tensor for probabilities. */
+    /** Checks for one class index per item; libtorch would read a float tensor as probabilities. */
     static void labels(String operation, Tensor labels, Tensor logits) {
         Shape given = present(operation, "labels", labels).shape();
         boolean fits =
@@ -176,7 +178,7 @@ final class Operands {
         shape(operation, new long[] {shape.size(0), shape.size(1), height, width});
     }
 
-    /** Queries, keys and values of attention: (batch, heads, tokens, d), with as many values as keys. */
+    /** Checks queries, keys and values of attention: (batch, heads, tokens, d), with as many values as keys. */
     static void attention(String operation, Tensor query, Tensor key, Tensor value) {
         Shape q = present(operation, "query", query).shape();
         Shape k = present(operation, "key", key).shape();
@@ -193,7 +195,10 @@ final class Operands {
         }
     }
 
-    /** Sizes and strides of a view: as many of each, none negative, and the farthest element can be counted. */
+    /**
+     * Checks sizes and strides of a view: as many of each, none negative, and the last element's offset does not
+     * overflow.
+     */
     static void strided(String operation, long[] size, long[] stride) {
         sizes(operation, "size", size);
         present(operation, "stride", stride);
@@ -215,7 +220,7 @@ final class Operands {
         }
     }
 
-    /** Tensors of a list, none of them null. */
+    /** Checks that no tensor of a list is null. */
     static void list(String operation, Tensor[] tensors) {
         for (int i = 0; i < present(operation, "tensors", tensors).length; i++) {
             if (tensors[i] == null) {
@@ -225,7 +230,7 @@ final class Operands {
         }
     }
 
-    /** The argument itself, after a check that it is not null. */
+    /** Returns the argument; throws if it is null. */
     static <T> T present(String operation, String name, T value) {
         if (value == null) {
             throw new NullPointerException(operation + ": " + name + " is null");

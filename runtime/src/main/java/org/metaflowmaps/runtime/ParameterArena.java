@@ -9,15 +9,16 @@ import org.jspecify.annotations.Nullable;
 /**
  * Named parameters that are views of one flat buffer, with their gradients as views of another.
  *
- * <p>Clipping, an optimiser step, the moving average and a checkpoint are then one pass over one buffer each. Parameters are
- * float32 (or, to check results by, float64) leaves that require gradients; backward passes add into {@link #gradients()}. The arena
- * owns all of it and frees it on {@link #close}; no scope does. An arena whose gradients nobody asks for has no memory for them.
+ * <p>Clipping, an optimiser step, the moving average and a checkpoint are then one pass over one buffer each.
+ * Parameters are float32 leaves (float64 for reference results) that require gradients; backward passes add into
+ * {@link #gradients()}. The arena owns all tensors and frees them on {@link #close}; no scope does. The buffer of
+ * gradients is allocated at the first call of {@link #gradients()}.
  *
- * <p>A frozen arena ({@link #over}) has the same layout over another buffer, such as a moving average's: no copy is made, and no
- * parameter requires gradients. It may be bfloat16.
+ * <p>A frozen arena ({@link #over}) has the same layout over another buffer, such as a moving average, without a copy.
+ * Its parameters require no gradients and may be bfloat16.
  *
- * <p>Thread safety: any thread may read the parameters, and any thread may close the arena, see {@link Tensor}. Changing values or
- * running backward passes is for one thread at a time.
+ * <p>Thread safety: any thread may read the parameters or close the arena, see {@link Tensor}. Only one thread at a
+ * time may change values or run backward passes.
  */
 public final class ParameterArena implements AutoCloseable {
     /** Parameters start at multiples of this many elements, so that vector instructions and GPU loads are aligned. */
@@ -47,7 +48,7 @@ public final class ParameterArena implements AutoCloseable {
      *
      * @param shapes the parameters by name, in the order they get in the buffer
      * @param device where they live
-     * @param type float32, or float64 to check results by
+     * @param type float32, or float64 for reference results
      * @throws IllegalArgumentException for more elements than memory can hold or another type
      * @throws TensorException if the device has no room
      */
@@ -81,7 +82,7 @@ public final class ParameterArena implements AutoCloseable {
                 offsets.put(entry.getKey(), offset);
                 offset += aligned(numel);
             }
-            // Only now, so that a failure on the way leaves nothing behind.
+            // Retain at the end, so that a failure above leaks nothing.
             values.retain();
             parameters.values().forEach(Tensor::retain);
         }
@@ -93,8 +94,7 @@ public final class ParameterArena implements AutoCloseable {
         offsets.putAll(layout.offsets);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            // A tensor of its own on the same memory, so that closing this arena leaves the caller's open, and the
-            // other way round.
+            // A new tensor on the same memory, so that the arena and the caller's tensor can be closed independently.
             values = flat.detach();
             for (String name : layout.parameters.keySet()) {
                 parameters.put(name, layout.view(name, values).detach());
@@ -105,8 +105,8 @@ public final class ParameterArena implements AutoCloseable {
     }
 
     /**
-     * A frozen arena of this layout over another buffer: parameters are views of it, show every change of it, and require no gradients.
-     * Closing it leaves the buffer as it is; closing the buffer's own tensor leaves this arena usable.
+     * Returns a frozen arena of this layout over another buffer: parameters are views of the buffer and require no
+     * gradients. Closing the arena does not free the buffer; closing the buffer's tensor leaves the arena usable.
      *
      * @param flat one dimension, as many elements as {@link #values}: float32, float64 or bfloat16, on any device
      * @return owned by the caller
@@ -153,14 +153,16 @@ public final class ParameterArena implements AutoCloseable {
         return Collections.unmodifiableMap(parameters);
     }
 
-    /** The flat buffer of values, one dimension, with zeros between parameters; change it under {@link Autograd#noGrad}. */
+    /**
+     * The flat buffer of values, one dimension, with zeros between parameters; change it under {@link Autograd#noGrad}.
+     */
     public Tensor values() {
         return values;
     }
 
     /**
-     * The flat buffer of gradients, laid out like {@link #values}. It is made at the first call, and takes in what backward passes
-     * have left until then.
+     * Returns the flat buffer of gradients, laid out like {@link #values}. The first call makes it and copies the
+     * gradients that backward passes have left until then.
      *
      * @throws IllegalStateException if the arena was closed, or is frozen
      * @throws TensorException if the device has no room
@@ -168,7 +170,7 @@ public final class ParameterArena implements AutoCloseable {
     public synchronized Tensor gradients() {
         if (frozen) {
             throw new IllegalStateException(
-                    "these parameters are frozen and have no gradients: train the network that they were made of");
+                    "these parameters are frozen and have no gradients: train the original network instead");
         }
         Tensor made = gradients;
         if (made == null) {
@@ -191,7 +193,7 @@ public final class ParameterArena implements AutoCloseable {
         return made;
     }
 
-    /** A parameter's place seen in another flat buffer of this layout, such as a moment or a moving average. */
+    /** Returns a parameter's view of another flat buffer of this layout, such as a moment or a moving average. */
     public Tensor view(String name, Tensor flat) {
         Tensor parameter = get(name);
         requireLayout(flat);
@@ -206,12 +208,12 @@ public final class ParameterArena implements AutoCloseable {
         }
     }
 
-    /** The number of parameter elements, without the gaps between parameters. */
+    /** Returns the number of parameter elements, without the gaps between parameters. */
     public long count() {
         return count;
     }
 
-    /** Frees all; waits until native calls of other threads on these tensors are over. Closing twice does nothing. */
+    /** Frees all tensors; waits until native calls of other threads on them return. Closing twice does nothing. */
     @Override
     public synchronized void close() {
         parameters.values().forEach(Tensor::close);

@@ -2,7 +2,7 @@ package org.metaflowmaps.runtime;
 
 import org.metaflowmaps.bindings.Nvtx;
 
-/** A named stretch of a thread's time, shown by Nsight Systems; nothing where no profiler is attached (NVTX). */
+/** A named range of a thread's time that Nsight Systems shows (NVTX); does nothing if no profiler is attached. */
 public final class ProfilerRange implements AutoCloseable {
     private ProfilerRange() {}
 
@@ -10,7 +10,7 @@ public final class ProfilerRange implements AutoCloseable {
      * Begins a range inside the thread's open ones.
      *
      * @param name what the thread does, such as {@code backward}
-     * @return to be closed on the same thread, inner ranges first
+     * @return the range; close it on the same thread, inner ranges first
      */
     public static ProfilerRange open(String name) {
         Nvtx.push(name);

@@ -16,12 +16,12 @@ import org.metaflowmaps.runtime.internal.Leaks;
 /**
  * A seeded stream of random tensors: the same seed, calls and device give the same numbers.
  *
- * <p>Each source has its own state, apart from libtorch's global generator. Results belong to the innermost open
- * {@link TensorScope}; the source is the caller's to close, and refuses use after that with an {@link IllegalStateException}.
+ * <p>Each source has its own state, separate from libtorch's global generator. Results belong to the innermost open
+ * {@link TensorScope}. The caller closes the source; later use throws {@link IllegalStateException}.
  *
- * <p>Thread safety: one thread at a time. A call made while another thread is inside one throws {@link IllegalStateException},
- * because the numbers that each thread gets would depend on chance. Any thread may close the source: closing waits until the
- * running call is over.
+ * <p>Thread safety: one thread at a time. A call during another thread's call throws {@link IllegalStateException},
+ * because each thread's numbers would depend on timing. Any thread may close the source; closing waits until the
+ * running call returns.
  */
 public final class RandomSource implements AutoCloseable {
     private static final VarHandle USER;
@@ -51,7 +51,7 @@ public final class RandomSource implements AutoCloseable {
     }
 
     /**
-     * A source of CPU tensors.
+     * Returns a source of CPU tensors.
      *
      * @param seed all 64 bits count; seeds from 0 to 2³² - 1 give the numbers of PyTorch's {@code manual_seed}
      */
@@ -60,7 +60,7 @@ public final class RandomSource implements AutoCloseable {
     }
 
     /**
-     * A source of tensors on a device, drawn there: the CPU's numbers and a GPU's differ for the same seed.
+     * Returns a source that draws on a device; for the same seed a GPU's numbers differ from the CPU's.
      *
      * @param seed as for {@link #seeded(long)}
      */
@@ -79,7 +79,10 @@ public final class RandomSource implements AutoCloseable {
         return new RandomSource(device, own);
     }
 
-    /** libtorch fills the CPU generator's words from the seed's low half alone: fills them from both halves, or closes it. */
+    /**
+     * Sets the CPU generator's state from both halves of the seed, because libtorch uses only the low half. Closes the
+     * generator on failure.
+     */
     private static void spread(Generator generator, long seed) {
         try (org.bytedeco.pytorch.Tensor state = generator.get_state()) {
             if (StableAbi.numel(state.address()) != MersenneTwister.STATE_BYTES) {
@@ -103,7 +106,7 @@ public final class RandomSource implements AutoCloseable {
         }
     }
 
-    /** Runs a native call that no other thread's call and no close may overlap. */
+    /** Runs a native call; no other thread's call or close may overlap it. */
     private <T> T alone(Supplier<T> body) {
         Thread other = (Thread) USER.compareAndExchange(this, (Thread) null, Thread.currentThread());
         if (other != null) {
@@ -124,7 +127,7 @@ public final class RandomSource implements AutoCloseable {
         return Torch.run(operation, () -> alone(body), operands);
     }
 
-    /** The device whose tensors this source makes. */
+    /** Returns the device of this source's tensors. */
     public Device device() {
         return device;
     }
@@ -167,19 +170,19 @@ public final class RandomSource implements AutoCloseable {
     }
 
     /**
-     * Indices (int64) drawn with replacement in proportion to non-negative weights: {@code count} of them for weights of one
+     * Draws indices (int64) with replacement, in proportion to non-negative weights: (count) for weights of one
      * dimension, (rows, count) for rows of weights.
      */
     public Tensor categorical(Tensor weights, long count) {
         return draw("categorical", () -> torch.multinomial(weights.unwrap(), count, true, optional), weights);
     }
 
-    /** All of this source's state: bytes (uint8, one dimension) for {@link #restore}. */
+    /** Returns this source's whole state as bytes (uint8, one dimension) for {@link #restore}. */
     public Tensor state() {
         return draw("state", generator::get_state);
     }
 
-    /** Restores a state that {@link #state} returned, of a source on the same kind of device. */
+    /** Restores a state that {@link #state} of a source on the same kind of device returned. */
     public void restore(Tensor state) {
         try (ThreadState call = ThreadState.enter(state)) {
             alone(() -> {
@@ -191,7 +194,7 @@ public final class RandomSource implements AutoCloseable {
         }
     }
 
-    /** Frees the generator, after the call that another thread is in. Idempotent, from several threads too. */
+    /** Frees the generator after any running call of another thread. Idempotent, also from several threads. */
     @Override
     public void close() {
         if (!CLOSED.compareAndSet(this, false, true)) {

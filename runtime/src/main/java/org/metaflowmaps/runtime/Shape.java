@@ -56,7 +56,7 @@ public record Shape(ImmutableLongArray sizes) {
         return count;
     }
 
-    /** The distances in elements between neighbours along each dimension, in row-major order without gaps. */
+    /** Returns the strides in elements of a contiguous tensor of this shape. */
     public long[] strides() {
         long[] strides = new long[dim()];
         long step = 1;
@@ -67,7 +67,7 @@ public record Shape(ImmutableLongArray sizes) {
         return strides;
     }
 
-    /** This shape with more dimensions before it, such as a batch. */
+    /** Returns this shape with more dimensions before it, such as a batch. */
     public Shape prepend(long... before) {
         long[] all = Arrays.copyOf(before, before.length + dim());
         System.arraycopy(toArray(), 0, all, before.length, dim());

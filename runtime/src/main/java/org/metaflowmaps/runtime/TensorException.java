@@ -4,7 +4,7 @@ import java.util.regex.Pattern;
 import org.metaflowmaps.bindings.LibtorchText;
 import org.metaflowmaps.bindings.MetaFlowMapsException;
 
-/** An operation on tensors that libtorch refused; the message names the operation, its operands and libtorch's reason. */
+/** Thrown when libtorch rejects an operation; the message names the operation, its operands and libtorch's reason. */
 public final class TensorException extends MetaFlowMapsException {
     private static final long serialVersionUID = 1L;
 
@@ -16,7 +16,9 @@ public final class TensorException extends MetaFlowMapsException {
         super(message, cause);
     }
 
-    /** What to throw for a failure: one of this library's own checks as it is, one of libtorch's with its context. */
+    /**
+     * Returns the exception to throw: this library's own exceptions unchanged, libtorch's with operation and operands.
+     */
     static RuntimeException of(String operation, RuntimeException cause, Tensor... operands) {
         for (int i = 0; i < operands.length; i++) {
             if (operands[i] == null) {

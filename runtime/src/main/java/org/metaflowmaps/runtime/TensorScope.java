@@ -4,16 +4,16 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An arena for tensors: what is made while it is the innermost open scope of its thread is freed when it closes.
+ * An arena for tensors: closing it frees the tensors made while it was its thread's innermost open scope.
  *
  * <p>Scopes nest per thread. A result belongs to the innermost open scope, whatever scopes its operands belong to;
- * {@link #keep} hands it one scope outwards, {@link Tensor#retain} takes it out of all scopes. Closing frees at once, in
- * reverse order of making; nothing waits for the garbage collector. A scope that is never closed frees nothing: once its thread
- * has ended, its tensors count as lost ({@link NativeMemory#lostObjects}).
+ * {@link #keep} moves it one scope outwards, {@link Tensor#retain} takes it out of all scopes. Closing frees at once,
+ * last made first; nothing waits for the garbage collector. A scope that is never closed frees nothing: after its
+ * thread has ended, its tensors count as lost ({@link NativeMemory#lostObjects}).
  *
- * <p>Thread safety: a scope is used by the thread that opened it, other threads get an {@link IllegalStateException}. Other
- * threads may read its tensors; {@link #close} waits until their calls on these tensors are over, and later calls get an
- * {@link IllegalStateException}.
+ * <p>Thread safety: only the thread that opened a scope may use it; other threads get an {@link IllegalStateException}.
+ * Other threads may read its tensors: {@link #close} waits until their calls on these tensors return, and later calls
+ * throw {@link IllegalStateException}.
  *
  * <pre>{@code
  * try (var scope = TensorScope.open()) {
@@ -71,7 +71,7 @@ public final class TensorScope implements AutoCloseable {
         tensor.place(this, size++);
     }
 
-    /** Drops the slots of tensors that left early; grows only if most slots are still taken. */
+    /** Removes the slots of tensors that left early; grows only if most slots are still used. */
     private void compact() {
         int live = 0;
         for (int i = 0; i < size; i++) {
@@ -96,7 +96,7 @@ public final class TensorScope implements AutoCloseable {
     }
 
     /**
-     * Hands a tensor of this scope to the scope around it, or to the caller if this is the outermost scope: then only
+     * Moves a tensor of this scope to the scope around it. From the outermost scope it moves to the caller: then only
      * {@link Tensor#close} frees it.
      *
      * @param tensor a tensor that belongs to this scope
@@ -128,7 +128,7 @@ public final class TensorScope implements AutoCloseable {
         return live;
     }
 
-    /** How many tensors fit before the next look for room. */
+    /** Returns how many tensors fit before the scope must grow or compact. */
     int capacity() {
         return tensors.length;
     }
@@ -137,7 +137,9 @@ public final class TensorScope implements AutoCloseable {
         return Thread.currentThread() == thread;
     }
 
-    /** Reports what this scope and those around it hold; their thread ended without closing them. */
+    /**
+     * Reports the tensors of this scope and those around it as lost, because their thread ended without closing them.
+     */
     void reportLost() {
         for (TensorScope scope = this; scope != null; scope = scope.parent) {
             for (int i = 0; i < scope.size; i++) {
@@ -158,10 +160,11 @@ public final class TensorScope implements AutoCloseable {
     }
 
     /**
-     * Frees what belongs to this scope, in reverse order of making. Closing twice does nothing.
+     * Frees this scope's tensors, last made first. Closing twice does nothing.
      *
-     * @throws IllegalStateException on another thread than the scope's, or while a scope inside it is open; also if a native
-     *     call is using the {@link Tensor#segment} of a tensor: all others are freed then, and that one is left to its close()
+     * @throws IllegalStateException on another thread than the scope's, or while a scope inside it is open; also if a
+     *     native call uses a tensor's {@link Tensor#segment}: all other tensors are freed then, and the caller must
+     *     close that one
      */
     @Override
     public void close() {
@@ -183,7 +186,7 @@ public final class TensorScope implements AutoCloseable {
         tensors = NONE;
     }
 
-    /** Marks all, waits once for other threads that read some of them, then returns the memory. */
+    /** Marks all tensors as freed, waits once for other threads that read them, then frees the memory. */
     private void free() {
         for (int i = 0; i < size; i++) {
             Tensor tensor = tensors[i];

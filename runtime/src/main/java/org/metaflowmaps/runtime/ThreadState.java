@@ -8,17 +8,17 @@ import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What this library keeps per thread: the innermost open {@link TensorScope}, and a counter of native calls.
+ * This library's state per thread: the innermost open {@link TensorScope}, and a counter of native calls.
  *
- * <p>The counter is odd while the thread is inside a native call that uses a tensor another thread may free. Whoever frees such a
- * tensor first marks it as freed, then waits until every other thread has left the call that it was in, and only then returns the
- * memory: a call that began before the mark finishes, and a call that begins after it sees the mark. Tensors of the thread's own
- * scopes are freed by that thread only, so their calls are not counted.
+ * <p>The counter is odd during a native call that uses a tensor which another thread may free. A thread that frees such
+ * a tensor marks it as freed, waits until every other thread has left its current call, and then frees the memory. So a
+ * call that began before the mark finishes, and a later call sees the mark. Only the own thread frees tensors of its
+ * scopes, so calls on them are not counted.
  */
 final class ThreadState implements AutoCloseable {
     private static final ThreadLocal<ThreadState> CURRENT = ThreadLocal.withInitial(ThreadState::register);
     private static final VarHandle ELEMENT = MethodHandles.arrayElementVarHandle(long[].class);
-    /** The counter's place: no other thread's data are within 128 bytes, so counting does not slow others down. */
+    /** Index of the counter: at least 128 bytes from other data, so that threads do not share a cache line. */
     private static final int COUNTER = 16;
 
     private static final int SPINS = 200;
@@ -26,7 +26,7 @@ final class ThreadState implements AutoCloseable {
 
     private static volatile ThreadState[] all = new ThreadState[0];
 
-    /** Written by this thread; read by others only once this thread has ended. */
+    /** Written by this thread; others read it only after this thread has ended. */
     @Nullable
     TensorScope innermost;
 
@@ -46,7 +46,7 @@ final class ThreadState implements AutoCloseable {
         return state;
     }
 
-    /** Drops threads that have ended, and reports the tensors of the scopes that they left open. */
+    /** Removes ended threads, and reports the tensors of the scopes that they left open. */
     static void sweep() {
         sweep(null);
     }
@@ -70,7 +70,10 @@ final class ThreadState implements AutoCloseable {
         abandoned.forEach(TensorScope::reportLost);
     }
 
-    /** Counts a native call, unless the tensor is this thread's own; the result, null where nothing is counted, ends it. */
+    /**
+     * Counts a native call unless the tensor belongs to this thread. Close the result to end the call; null if not
+     * counted.
+     */
     static @Nullable ThreadState enter(Tensor operand) {
         return operand.isOwn() ? null : current().begin();
     }
@@ -91,14 +94,15 @@ final class ThreadState implements AutoCloseable {
     private ThreadState begin() {
         if (depth++ == 0) {
             ELEMENT.setOpaque(calls, COUNTER, calls[COUNTER] + 1);
-            // Pairs with the fence in awaitOthers: either this thread sees the mark, or the other one sees the odd
-            // number.
+            // Pairs with the fence in awaitOthers: this thread sees the mark, or the other one sees the odd number.
             VarHandle.fullFence();
         }
         return this;
     }
 
-    /** Ends the call. Calls nothing: it must succeed wherever {@link #begin} did, on a stack that is almost full too. */
+    /**
+     * Ends the call. Uses only intrinsics, because it must succeed after {@link #begin} even on an almost full stack.
+     */
     @Override
     public void close() {
         if (--depth == 0) {
@@ -106,7 +110,10 @@ final class ThreadState implements AutoCloseable {
         }
     }
 
-    /** Waits until every other thread has left the counted call that it is in now. Marks made before are seen by all later calls. */
+    /**
+     * Waits until every other thread has left its current counted call. Later calls see all marks made before this
+     * call.
+     */
     static void awaitOthers() {
         VarHandle.fullFence();
         Thread self = Thread.currentThread();
@@ -124,7 +131,7 @@ final class ThreadState implements AutoCloseable {
         }
     }
 
-    /** Lets time pass in a loop that waits for another thread's native call. */
+    /** Spins or parks in a loop that waits for another thread's native call. */
     static void pause(int round) {
         if (round < SPINS || Thread.currentThread().isInterrupted()) {
             Thread.onSpinWait();

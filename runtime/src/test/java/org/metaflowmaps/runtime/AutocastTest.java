@@ -88,8 +88,8 @@ class AutocastTest {
             try (Autocast on = Autocast.bfloat16(CPU)) {
                 Tensor cast = Torch.linear(x, w, b);
                 assertEquals(DType.BFLOAT16, cast.dtype());
-                // Each of 64 products of two rounded factors is off by at most about 2^-8 of itself, and the sum is
-                // rounded once more.
+                // Each of 64 products of two rounded factors has a relative error of at most about 2^-8, and the sum is
+                // rounded too.
                 double bound = x.abs()
                                 .matmul(w.abs().transpose(0, 1))
                                 .to(DType.FLOAT32)
@@ -147,7 +147,7 @@ class AutocastTest {
         }
     }
 
-    /** The cached copy of a weight is made at its first use: here by a stopped target, of which the losses have several. */
+    /** A weight's cached copy is made at its first use; here that is in a detached target, as in several losses. */
     @Test
     void aFirstUseWithoutAGraphCutsNoLaterOneOff() {
         try (TensorScope scope = TensorScope.open();
@@ -174,7 +174,7 @@ class AutocastTest {
         }
     }
 
-    /** A copy that outlived the outermost autocast would be the weight's old value. */
+    /** A copy kept after the outermost autocast would have the weight's old value. */
     @Test
     void theOutermostCloseForgetsTheCopies() {
         try (TensorScope scope = TensorScope.open()) {
@@ -203,7 +203,7 @@ class AutocastTest {
     void copiesAreFreedWithTheirAutocast() throws IOException {
         assumeTrue(Files.exists(STATUS), "the process's memory is read from " + STATUS);
         long tensors = NativeMemory.liveTensors();
-        // What else the process does makes it grow now and then; copies that stay would do so each time.
+        // Other work makes the process grow sometimes; kept copies would make it grow every time.
         long grown = Long.MAX_VALUE;
         copies(10);
         for (int repeat = 0; repeat < 3; repeat++) {
@@ -217,7 +217,7 @@ class AutocastTest {
         assertEquals(tensors, NativeMemory.liveTensors());
     }
 
-    /** Makes so many copies of 4 MiB. */
+    /** Makes that many copies of 4 MiB. */
     private static void copies(int count) {
         for (int round = 0; round < count; round++) {
             try (TensorScope scope = TensorScope.open();
@@ -229,7 +229,7 @@ class AutocastTest {
         }
     }
 
-    /** Under no-grad the second use sees the first one's copy; in inference mode it sees the weight. */
+    /** Under no-grad the second use gets the first use's copy; in inference mode it gets the current weight. */
     @Test
     void copiesAreSharedOutsideOfInferenceModeOnly() {
         try (TensorScope scope = TensorScope.open();

@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.fail;
 public final class Close {
     private Close() {}
 
-    /** Same shape, and no entry apart by more than {@code tolerance} times the largest expected entry or 1. */
+    /** Asserts equal shapes and differences of at most {@code tolerance} times the largest expected entry or 1. */
     public static void assertClose(Tensor expected, Tensor actual, double tolerance, String what) {
         assertEquals(expected.shape(), actual.shape(), what + ": shape");
         double apart = farthest(expected, actual);
@@ -16,7 +16,7 @@ public final class Close {
         }
     }
 
-    /** The largest distance of two entries, in units of the largest expected entry or 1. */
+    /** Returns the largest difference, relative to the largest expected entry or 1. */
     public static double farthest(Tensor expected, Tensor actual) {
         double[] left = expected.toDoubleArray();
         double[] right = actual.toDoubleArray();

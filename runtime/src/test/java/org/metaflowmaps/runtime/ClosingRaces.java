@@ -18,22 +18,22 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
- * Uses that race with a close, run in a JVM of its own by {@link ClosingRacesTest}, because a mistake ends the process.
+ * Uses that race with a close; {@link ClosingRacesTest} runs them in a separate JVM, because a bug ends the process.
  *
- * <p>Each case makes something, lets readers use it, and closes it while they do, many times. A reader may get the right value or an
+ * <p>Each case makes an object many times and closes it while readers use it. A reader may get the right value or an
  * {@link IllegalStateException}; anything else fails the case.
  */
 final class ClosingRaces {
     private static final int READERS = 2;
     private static final int WIDTH = 600;
-    /** What every element is while the tensor is open. */
+    /** The value of every element while the tensor is open. */
     private static final float VALUE = 3;
 
     private ClosingRaces() {}
 
-    /** Something that readers use and others close. */
+    /** An object that readers use and others close. */
     private interface Shared extends AutoCloseable {
-        /** Uses it in one of several ways; false for a wrong value. */
+        /** Uses the object in one of several ways; returns false for a wrong value. */
         boolean use(int turn);
 
         @Override
@@ -95,7 +95,7 @@ final class ClosingRaces {
                         }
                         used.incrementAndGet();
                     } catch (IllegalStateException refused) {
-                        // As it should be.
+                        // This is expected.
                     } catch (Throwable e) {
                         failure.compareAndSet(null, e);
                         return;
@@ -241,7 +241,7 @@ final class ClosingRaces {
         }
     }
 
-    /** Views are made while the file closes, and used after it. */
+    /** Makes views while the file closes, and uses them afterwards. */
     private static final class Views implements Shared {
         private final TensorFile file;
 

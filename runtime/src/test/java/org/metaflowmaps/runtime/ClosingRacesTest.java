@@ -14,14 +14,16 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** One thread closes what others use: right values or an {@link IllegalStateException}, never the end of the process. */
+/**
+ * One thread closes objects that others use: they get right values or an {@link IllegalStateException}, never a crash.
+ */
 class ClosingRacesTest {
     private static final String[] CASES = {"tensor", "twice", "scope", "arena", "random", "file", "pytorch"};
 
     @TempDir
     Path folder;
 
-    /** Runs a main class of these tests in a JVM of its own; returns what it printed. */
+    /** Runs a main class of these tests in a separate JVM; returns its output. */
     static String child(Path folder, Class<?> main, List<String> options, String... arguments)
             throws IOException, InterruptedException {
         Path output = folder.resolve("output.txt");

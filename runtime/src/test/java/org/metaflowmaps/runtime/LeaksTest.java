@@ -20,7 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
-/** What the garbage collector may take, and what it must not: run in JVMs of their own, because the counts are the process's. */
+/** Which objects the garbage collector may free; in separate JVMs, because the counts are per process. */
 class LeaksTest {
     @TempDir
     Path folder;
@@ -39,7 +39,7 @@ class LeaksTest {
                         .contains("all as it should be"));
     }
 
-    /** The cases, in a JVM of their own. */
+    /** The cases, in a separate JVM. */
     public static void main(String[] arguments) throws Exception {
         Path folder = Path.of(System.getProperty("java.io.tmpdir"));
         closedIsNotLost();

@@ -21,7 +21,7 @@ import org.metaflowmaps.bindings.Operator;
 import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.TensorFile;
 
-/** A hundred thousand small operations leave the counters and the process as they were, and close every JavaCPP object. */
+/** A hundred thousand small operations leave counters and process memory unchanged, and close every JavaCPP object. */
 class NativeLeakTest {
     private static final Path STATUS = Path.of("/proc/self/status");
     private static final int OPERATIONS_PER_ROUND = 25;
@@ -33,7 +33,7 @@ class NativeLeakTest {
     @TempDir
     Path folder;
 
-    /** On one thread: a busy machine would spend its time in the meeting of two for every small operation. */
+    /** Uses one thread: on a busy machine threads would mostly wait for each other after every small operation. */
     @BeforeAll
     static void warmUp() {
         Handles.initialise();
@@ -60,7 +60,9 @@ class NativeLeakTest {
         }
     }
 
-    /** Scalars with and without a slot, in-place work, reductions, lists, gradients, draws, copies, segments, failures. */
+    /**
+     * Scalars with and without a slot, in-place work, reductions, lists, gradients, draws, copies, segments, failures.
+     */
     private static void round(Tensor x, Tensor wrong, RandomSource random, int i) {
         Tensor y = x.mul(1.0 / (i + 3)).add(2).add(x);
         y.add_(i * 0.1).mul_(2).add_(x).zero_();
@@ -87,7 +89,7 @@ class NativeLeakTest {
         }
     }
 
-    /** Seldom, because libtorch takes milliseconds to describe its stack. */
+    /** Run rarely, because libtorch needs milliseconds to describe its stack. */
     private static void fail(int kind, Tensor x, Tensor wrong) {
         List<Executable> failures = List.of(
                 () -> x.add(wrong),
@@ -110,7 +112,10 @@ class NativeLeakTest {
         assertEquals(bytes, NativeMemory.liveBytes());
     }
 
-    /** In a JVM that collects nothing and has JavaCPP's collection on: what is dropped instead of closed stays in JavaCPP's count. */
+    /**
+     * Runs without garbage collection but with JavaCPP's tracking on: objects that are not closed stay in JavaCPP's
+     * count.
+     */
     @Test
     void everyJavacppObjectIsClosed() throws Exception {
         String text = ClosingRacesTest.child(
@@ -124,7 +129,7 @@ class NativeLeakTest {
         assertTrue(text.contains("left open 0"), text);
     }
 
-    /** Twice the same, so that the shared constants are made in the first pass. */
+    /** Runs twice, so that the first pass makes the shared constants. */
     public static void main(String[] arguments) throws IOException {
         long open = 0;
         for (int pass = 0; pass < 2; pass++) {
@@ -160,9 +165,8 @@ class NativeLeakTest {
         assumeTrue(
                 Files.isReadable(STATUS) && residentBytes() >= 0,
                 "only Linux shows a process its own memory, as RssAnon in /proc/self/status");
-        // The heap and the compilers grow the process too, now and then: a leak grows it every time, they do not.
-        // Tensors are
-        // large enough for a leak to tower above the heap.
+        // The heap and the compilers sometimes grow the process too, but only a leak grows it every time. Tensors are
+        // large, so that a leak is larger than the heap's growth.
         rounds(ROUNDS, WIDE);
         long grown = Long.MAX_VALUE;
         for (int repeat = 0; repeat < 3; repeat++) {
@@ -176,7 +180,7 @@ class NativeLeakTest {
     }
 
     private static long residentBytes() throws IOException {
-        System.gc(); // so that the heap's share is the same each time
+        System.gc(); // so that the heap has the same size each time
         return Files.readAllLines(STATUS).stream()
                 .filter(line -> line.startsWith("RssAnon:"))
                 .mapToLong(line -> Long.parseLong(line.replaceAll("[^0-9]", "")) * 1024)

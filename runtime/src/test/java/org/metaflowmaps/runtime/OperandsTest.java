@@ -11,7 +11,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 
-/** What libtorch would read or write without looking is refused first. */
+/** Arguments that libtorch does not check are rejected before the call. */
 class OperandsTest {
     private static final Torch.AdamRates RATES = new Torch.AdamRates(0.9, 0.99, 0.1, 1e-8);
 
@@ -138,7 +138,7 @@ class OperandsTest {
         }
     }
 
-    /** libtorch reads the gradient as if it had no gaps: views gave the values of other elements. */
+    /** libtorch reads the gradient as if it were contiguous: views gave the values of other elements. */
     @Test
     void layerNormBackwardReadsViewsAsTheyAre() {
         try (TensorScope scope = TensorScope.open();
@@ -169,7 +169,7 @@ class OperandsTest {
         }
     }
 
-    /** The CPU's fused kernel takes the number of keys from the values, and read beyond keys that are fewer. */
+    /** The CPU's fused kernel takes the number of keys from the values, and read past the end of fewer keys. */
     @Test
     void attentionHasAsManyKeysAsValues() {
         try (TensorScope scope = TensorScope.open()) {
@@ -275,7 +275,7 @@ class OperandsTest {
         }
     }
 
-    /** Small tensors, and other types, give what they gave before; gradients pass through the rows. */
+    /** Small tensors and other types give the same results as before; gradients pass through the rows. */
     @Test
     void theNormOfOtherTensorsIsLibtorchsOwn() {
         long large = (1L << 22) + 5;

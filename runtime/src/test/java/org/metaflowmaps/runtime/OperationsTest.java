@@ -34,7 +34,7 @@ class OperationsTest {
     private static final double[] W = {0.1, 0.9, 0.5, 0.25, 0.75, 0.4};
     private static final long[] LIKE_A = {2, 3};
 
-    /** One call: what it is named, and the shape and elements it must give. */
+    /** One call: its name, and the expected shape and elements. */
     @SuppressWarnings("ArrayRecordComponent") // never compared
     record Case(String name, long[] shape, double[] expected, double tolerance, Supplier<Tensor> call) {
         @Override
@@ -264,7 +264,7 @@ class OperationsTest {
         say("retain", LIKE_A, A, () -> keepAgain(a().retain()));
     }
 
-    /** The caller owns a retained tensor; the test wants a scope to. */
+    /** Returns a copy that belongs to the test's scope, because the caller would own a retained tensor. */
     private static Tensor keepAgain(Tensor retained) {
         try (retained) {
             return retained.clone();
@@ -334,7 +334,7 @@ class OperationsTest {
                 shape(1, 1, 1, 1),
                 numbers(dot(A, B) + 10),
                 () -> Torch.conv2d(a().view(1, 1, 2, 3), b().view(1, 1, 2, 3), Torch.of(numbers(10)), 0));
-        // The identity's place in a 3 x 3 kernel is its middle; one row up, it moves the image down.
+        // A 3 x 3 kernel with 1 in the middle is the identity; with 1 one row higher it moves the image down.
         say(
                 "conv2d",
                 shape(1, 2, 2, 3),
@@ -458,7 +458,7 @@ class OperationsTest {
         }
     }
 
-    /** An operation added without a case above fails here. */
+    /** Fails if an operation has no case above. */
     @Test
     void everyOperationHasACase() {
         Set<Class<?>> results =

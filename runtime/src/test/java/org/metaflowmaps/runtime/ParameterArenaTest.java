@@ -38,8 +38,8 @@ class ParameterArenaTest {
                 double[] values = parameter.toDoubleArray();
                 assertEquals(entry.getValue(), parameter.shape());
                 assertTrue(parameter.requiresGrad());
-                // The buffer holds its own indices, so a parameter shows where it lies: aligned, in order, without gaps
-                // inside.
+                // The buffer holds its own indices, so a parameter's values show its position: aligned, in order,
+                // without gaps inside.
                 assertEquals(0, values[0] % 64);
                 assertTrue(values[0] >= previousEnd);
                 for (int i = 0; i < values.length; i++) {

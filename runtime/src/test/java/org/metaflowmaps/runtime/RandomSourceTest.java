@@ -59,7 +59,7 @@ class RandomSourceTest {
             torch.manual_seed(99);
             double[] second = draws(source);
             assertArrayEquals(alone, Reference.concat(first, second));
-            // Nor does a source move the global generator.
+            // A source does not advance the global generator.
             assertEquals(global, Tensor.adopt(torch.randn(1)).item());
         }
     }
@@ -69,7 +69,7 @@ class RandomSourceTest {
         try (RandomSource source = RandomSource.seeded(7);
                 RandomSource other = RandomSource.seeded(8);
                 TensorScope scope = TensorScope.open()) {
-            // An odd number of normals leaves one in the generator's pocket, which is part of the state.
+            // After an odd number of normals the generator caches one more, which is part of the state.
             source.normal(3);
             Tensor state = source.state();
             assertEquals(DType.UINT8, state.dtype());
@@ -159,7 +159,10 @@ class RandomSourceTest {
         }
     }
 
-    /** The authors' reference output (mt19937ar.out): init_by_array of these four words, then the first numbers of 32 bits. */
+    /**
+     * The authors' reference output (mt19937ar.out): init_by_array of these four words, then the first numbers of 32
+     * bits.
+     */
     @Test
     void theStateOfAKeyIsThatOfTheReference() {
         int[] words = MersenneTwister.words(0x123, 0x234, 0x345, 0x456);
@@ -175,7 +178,7 @@ class RandomSourceTest {
         }
     }
 
-    /** The other thread is inside a long draw, which is large enough not to be over before this thread's call. */
+    /** The other thread is in a draw so large that it is still running during this thread's call. */
     @Test
     void useByTwoThreadsAtOnceIsDetected() throws Exception {
         try (RandomSource source = RandomSource.seeded(3)) {
@@ -203,7 +206,7 @@ class RandomSourceTest {
                 }
             }
             other.get();
-            // One after the other is fine, whichever thread.
+            // Different threads may draw one after the other.
             assertEquals(3, draws(source)[0], 1000);
         }
     }

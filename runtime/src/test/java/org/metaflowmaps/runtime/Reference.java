@@ -5,7 +5,7 @@ import java.util.function.DoubleBinaryOperator;
 import java.util.function.DoubleUnaryOperator;
 import java.util.function.UnaryOperator;
 
-/** The mathematics that operations are held against, over plain arrays in double precision. */
+/** Reference values for operations, computed on arrays in double precision. */
 final class Reference {
     static final double EPS = 1e-6;
     private static final double STEP = 1e-5;
@@ -60,7 +60,7 @@ final class Reference {
         return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
     }
 
-    /** The Maclaurin series, which for |x| up to 3 converges to the last digits but one. */
+    /** Maclaurin series; for |x| up to 3 accurate to all but the last digits. */
     static double erf(double x) {
         double term = x;
         double total = x;
@@ -107,12 +107,12 @@ final class Reference {
         });
     }
 
-    /** The derivative by central differences, good to some ten digits. */
+    /** Returns the derivative by central differences, accurate to about ten digits. */
     static DoubleUnaryOperator derivative(DoubleUnaryOperator function) {
         return x -> (function.applyAsDouble(x + STEP) - function.applyAsDouble(x - STEP)) / (2 * STEP);
     }
 
-    /** Row by row, a cotangent times the Jacobian of a function of a row, by central differences. */
+    /** Returns, for each row, a cotangent times the Jacobian of a function of the row, by central differences. */
     static double[] jacobianProduct(double[] at, double[] cotangent, int width, UnaryOperator<double[]> function) {
         double[] result = new double[at.length];
         for (int i = 0; i < at.length; i++) {

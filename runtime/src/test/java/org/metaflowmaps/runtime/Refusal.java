@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.function.Executable;
 
-/** Asserts that something is refused with a message that says the right thing. */
+/** Asserts that a call throws with an expected message. */
 public final class Refusal {
     private Refusal() {}
 

@@ -6,7 +6,7 @@ import static org.metaflowmaps.runtime.Refusal.illegalArgument;
 
 import org.junit.jupiter.api.Test;
 
-/** Shapes are values, and their strides are those that libtorch gives a contiguous tensor. */
+/** Shapes are values, and their strides are those of libtorch's contiguous tensors. */
 class ShapeTest {
     @Test
     void stridesAreLibtorchs() {

@@ -100,7 +100,7 @@ class TensorExceptionTest {
     }
 
     @Test
-    @SuppressWarnings("NullAway") // null is what is tested
+    @SuppressWarnings("NullAway") // null is tested
     void aNullOperandIsNamed() {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(1)) {
@@ -158,7 +158,7 @@ class TensorExceptionTest {
                     () -> Torch.zeros(2).item());
             illegalArgument("integers from 3 to below 3", () -> random.integers(3, 3, 1));
             illegalArgument("no inputs", () -> Autograd.gradients(Torch.zeros(), List.of()));
-            illegalArgument("'tpu' is no device", () -> Device.parse("tpu"));
+            illegalArgument("'tpu' is not a device", () -> Device.parse("tpu"));
             illegalArgument("cuda:63 cannot be used", () -> Device.cuda(63).available());
             illegalArgument("is not supported here", () -> DType.ofCode(9));
             illegalArgument("negative size", () -> new ParameterArena(Map.of("w", Shape.of(-1)), Device.CPU).close());

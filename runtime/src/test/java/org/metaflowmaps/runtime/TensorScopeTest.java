@@ -92,7 +92,7 @@ class TensorScopeTest {
         assertTrue(mine.isFreed());
     }
 
-    /** Operations that make several results or open a scope of their own refuse before they make anything. */
+    /** Operations that make several results or open a scope throw before they make anything. */
     @Test
     void withoutAScopeNothingIsMade() {
         List<Tensor> operands = new ArrayList<>();
@@ -124,7 +124,7 @@ class TensorScopeTest {
             assertEquals(live, NativeMemory.liveTensors());
         }
         try (TensorScope scope = TensorScope.open()) {
-            // The graph is still there.
+            // The graph still exists.
             assertEquals(
                     1, Autograd.gradients(loss, List.of(leaf)).getFirst().max().item());
         }
@@ -279,7 +279,10 @@ class TensorScopeTest {
         assertThrows(IllegalStateException.class, () -> second.setAtIndex(ValueLayout.JAVA_FLOAT, 0, 1));
     }
 
-    /** Whatever is closed, kept or left to the scope, in whatever order: each is freed once, and a scope does not hoard. */
+    /**
+     * Tensors are closed, kept or left to the scope in any order: each is freed once, and the scope's array does not
+     * grow without need.
+     */
     @Test
     void aScopeOfManyTensorsWithEarlyClosesKeepsCount() {
         Random random = new Random(1);

@@ -16,7 +16,10 @@ import org.metaflowmaps.bindings.Libtorch;
 class ThreadsTest {
     private static final Path TASKS = Path.of("/proc/self/task");
 
-    /** Prints how many threads without a Java name there are before libtorch is loaded, and after work that a pool would share. */
+    /**
+     * Prints the number of threads without a Java name before libtorch is loaded, and after work that a pool would
+     * share.
+     */
     static final class Child {
         private Child() {}
 
@@ -32,7 +35,7 @@ class ThreadsTest {
                     "more " + (unnamed() - before) + " of " + Libtorch.info().threads());
         }
 
-        /** Native threads bear the name of the program. */
+        /** Native threads have the program's name. */
         private static long unnamed() throws IOException {
             long count = 0;
             try (Stream<Path> tasks = Files.list(TASKS)) {

@@ -22,7 +22,7 @@ import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 
-/** What one side writes, the other reads, through each of the doors between Java's memory and tensors. */
+/** Java and libtorch see each other's writes, in each way to share memory. */
 class ZeroCopyTest {
     @TempDir
     Path folder;
@@ -52,7 +52,7 @@ class ZeroCopyTest {
             assertArrayEquals(new long[] {1, 2, 9, 9}, memory.toArray(JAVA_LONG));
             memory.setAtIndex(JAVA_LONG, 0, -7);
             assertArrayEquals(new long[] {-7, 2, 9, 9}, tensor.toLongArray());
-            // A view begins in the middle of its base's memory.
+            // A view begins inside its base's memory.
             tensor.select(0, 1).segment().setAtIndex(JAVA_LONG, 1, 5);
             assertArrayEquals(new long[] {-7, 2, 9, 5}, tensor.toLongArray());
         }
@@ -82,7 +82,7 @@ class ZeroCopyTest {
         assertArrayEquals(before, Files.readAllBytes(path));
     }
 
-    /** Views keep the file mapped; Java's own access ends with it. */
+    /** Views keep the file mapped; Java's access ends when it is closed. */
     @Test
     void aViewOutlivesItsFile() throws IOException {
         for (String name : List.of("weights.safetensors", "weights.pt")) {

@@ -12,14 +12,14 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * How well posterior draws find back clean items that were noised to a time t.
+ * Errors of posterior draws as estimates of clean items noised to a time t.
  *
- * <p>All errors are root mean squares over elements and items. The best possible estimate is the posterior mean: the mean of
- * draws is near it if the draws are right, and their spread around it is what the noisy state leaves open.
+ * <p>All errors are root mean squares over elements and items. The best estimate is the posterior mean. The mean of
+ * correct draws is near it, and their spread is the uncertainty given the noisy state.
  *
  * @param time t
  * @param meanOfDraws error of the mean of an item's draws
- * @param scaledState error of x_t / t, the unbiased estimate that knows nothing of the data
+ * @param scaledState error of x_t / t, the unbiased estimate without knowledge of the data
  * @param reference error of a given estimate, such as the class mean
  * @param spread standard deviation of an item's draws
  */
@@ -38,7 +38,7 @@ public record PosteriorEvaluation(
      * @param time t, in (0, 1)
      * @param draws per item, at least 2
      * @param random draws all noise
-     * @throws IllegalArgumentException if one of these is out of its range
+     * @throws IllegalArgumentException if an argument is out of range
      */
     public static PosteriorEvaluation of(
             PosteriorSampler sampler,
@@ -76,7 +76,7 @@ public record PosteriorEvaluation(
                 Math.sqrt(sums[3] / elements));
     }
 
-    /** Contexts for clean items noised to a time, in the innermost open scope. */
+    /** Returns contexts of clean items noised to a time, in the innermost open scope. */
     public static Context noised(Tensor clean, Condition condition, double time, RandomSource random) {
         Tensor times = Torch.full(time, clean.dtype(), clean.device(), clean.size(0));
         return new Context(times, LinearInterpolant.state(random.normal(clean.shape()), clean, times), condition);

@@ -26,7 +26,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.DriftDisagreement;
 
-/** The drift inside the exact map of a Gaussian, and the samplers that integrate it: all of it is known in closed form. */
+/** The drift inside the exact map of a Gaussian, and samplers that integrate it, compared with closed forms. */
 final class ExtractedDriftTest {
     private static final float[] TIMES = {0, 0.1f, 0.5f, 0.8f, 0.95f};
     private static final double ROUNDING = 1e-4;
@@ -134,7 +134,7 @@ final class ExtractedDriftTest {
         assertEquals(2, errors[0] / errors[1], 0.2, "a method of first order");
     }
 
-    /** Any point would do for an exact drift at time 0; a network's is good only where noise is. */
+    /** At time 0 an exact drift could use any point, but a network is accurate only at noise. */
     @Test
     void theFirstStepAsksForTheDriftAtTheNoisyStateAndAtNoiseWhereThereIsNone() {
         Context context = new Context(Torch.of(TIMES), random.normal(TIMES.length, 2));

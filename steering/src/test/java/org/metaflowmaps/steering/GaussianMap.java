@@ -17,31 +17,31 @@ import org.metaflowmaps.runtime.Torch;
 /**
  * The exact meta flow map of independent Gaussian data N(m_i, S_i²).
  *
- * <p>Given x_t = (1 - t)·x_0 + t·x_1 the data is Gaussian with mean μ = ((1 - t)²·m + t·S²·x_t) / D and variance
- * τ² = S²·(1 - t)² / D, where D = (1 - t)² + t²·S². The path to N(μ, τ²) has the law N(sμ, σ_s²), σ_s² = (1 - s)² + s²τ², at time
- * s, and its flow keeps the number of standard deviations: X(s, u, x̄) = uμ + (σ_u / σ_s)·(x̄ - sμ). Results have the context state's
- * type, and gradients flow into states.
+ * <p>Given x_t = (1 - t)·x_0 + t·x_1 the data is Gaussian with mean μ = ((1 - t)²·m + t·S²·x_t) / D and variance τ² =
+ * S²·(1 - t)² / D, where D = (1 - t)² + t²·S². The path to N(μ, τ²) has the law N(sμ, σ_s²), σ_s² = (1 - s)² + s²τ², at
+ * time s, and its flow preserves the number of standard deviations from the mean: X(s, u, x̄) = uμ + (σ_u / σ_s)·(x̄ -
+ * sμ). Results have the context state's type, and gradients flow into states.
  */
 public final class GaussianMap implements MetaFlowMap {
     public static final double[] MEAN = {1.5, -0.5};
     public static final double[] DEVIATION = {0.6, 1.4};
     static final int CLASSES = 4;
 
-    /** The contexts' times and labels, call by call. */
+    /** The contexts' times and labels of each call. */
     final List<float[]> times = new ArrayList<>();
 
     final List<long[]> labels = new ArrayList<>();
 
     private final ParameterArena none = new ParameterArena(Map.of("unused", Shape.of(1)), Device.CPU);
 
-    /** Mean of the posterior of coordinate i at x_t. */
+    /** Returns the posterior mean of coordinate i at x_t. */
     public static double posteriorMean(int i, double time, double state) {
         double variance = DEVIATION[i] * DEVIATION[i];
         return ((1 - time) * (1 - time) * MEAN[i] + time * variance * state)
                 / ((1 - time) * (1 - time) + time * time * variance);
     }
 
-    /** Standard deviation of the posterior of coordinate i. */
+    /** Returns the posterior standard deviation of coordinate i. */
     public static double posteriorDeviation(int i, double time) {
         return DEVIATION[i]
                 * (1 - time)
@@ -67,7 +67,7 @@ public final class GaussianMap implements MetaFlowMap {
             Tensor spread = variance.mul(noise).div(denominator);
             Tensor sigmaS = sigma(s, spread);
             Tensor sigmaU = sigma(u, spread);
-            // (σ_u - σ_s) / (u - s), written so that it needs no division by u - s.
+            // (σ_u - σ_s) / (u - s), without a division by u - s.
             Tensor slope = u.add(s).mul(spread.add(1)).sub(2).div(sigmaU.add(sigmaS));
             Tensor velocity = posterior.add(slope.div(sigmaS).mul(state.primal().sub(s.mul(posterior))));
             return Dual.constant(scope.keep(velocity));

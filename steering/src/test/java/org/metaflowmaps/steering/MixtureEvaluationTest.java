@@ -17,11 +17,11 @@ import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation.Distance;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation.Settings;
 
-/** The exact map of a Gaussian is at the floor, and a map of another Gaussian as far off as its posteriors are. */
+/** The exact map of a Gaussian reaches the floor; the distance of another Gaussian's map is that of its posteriors. */
 final class MixtureEvaluationTest {
     private static final Settings SETTINGS = new Settings(List.of(0.2, 0.7), 24, 400, 32, true, 5);
 
-    /** The law of {@link GaussianMap}, moved by a shift; the caller closes it. */
+    /** Returns the law of {@link GaussianMap} with a shift; the caller closes it. */
     private static GaussianMixture law(double shift) {
         double[][] covariance = {{DEVIATION[0] * DEVIATION[0], 0}, {0, DEVIATION[1] * DEVIATION[1]}};
         return new GaussianMixture(

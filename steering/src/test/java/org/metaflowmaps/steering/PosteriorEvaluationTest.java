@@ -22,12 +22,12 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** All errors of the exact map of a Gaussian are known. */
+/** Errors of the exact map of a Gaussian, compared with closed forms. */
 final class PosteriorEvaluationTest {
     private static final int ITEMS = 3_001;
     private static final int DRAWS = 5;
 
-    /** Five standard errors of a root mean square over 6,002 Gaussian numbers, as a share of it. */
+    /** Five relative standard errors of a root mean square over 6,002 Gaussian numbers. */
     private static final double TOLERANCE = 5 / Math.sqrt(2.0 * 2 * ITEMS);
 
     private static double rootMean(double first, double second) {
@@ -67,7 +67,7 @@ final class PosteriorEvaluationTest {
     }
 
     private static void assertShare(double expected, double actual, String what) {
-        // Two coordinates of unequal size: the larger one alone decides, so there are only half as many numbers.
+        // The larger of two coordinates dominates, so only half as many numbers count.
         assertEquals(1, actual / expected, Math.sqrt(2) * TOLERANCE, what);
     }
 

@@ -39,12 +39,12 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.DriftDisagreement;
 
-/** Samplers on the exact map of a Gaussian: whatever the number of steps, their results are known in closed form. */
+/** Samplers on the exact map of a Gaussian, compared with closed forms for any number of steps. */
 final class SamplersTest {
     private static final float[] TIMES = {0, 0.1f, 0.5f, 0.8f, 0.95f};
     private static final double ROUNDING = 2e-5;
 
-    /** Standard deviations that an estimate may be off. */
+    /** Allowed error of an estimate in standard deviations. */
     private static final double SIGMAS = 5;
 
     private static final int MANY = 40_000;
@@ -116,7 +116,7 @@ final class SamplersTest {
                     "mean " + i);
             assertEquals(1, variances[i] / (deviation * deviation), SIGMAS * Math.sqrt(2.0 / draws), "variance " + i);
         }
-        // Draws of one item are laid out one after the other: their labels too.
+        // Draws of one item are consecutive, and so are their labels.
         long[] given = labels(context);
         assertArrayEquals(
                 IntStream.range(0, TIMES.length * draws)
@@ -125,7 +125,10 @@ final class SamplersTest {
                 map.labels.getFirst());
     }
 
-    /** The draw's derivative in x_t is that of the mean, t·S² / ((1 - t)² + t²·S²), as the spread does not depend on x_t. */
+    /**
+     * The draw's derivative in x_t is that of the mean, t·S² / ((1 - t)² + t²·S²), because the spread does not depend
+     * on x_t.
+     */
     @ParameterizedTest
     @ValueSource(ints = {1, 3})
     void gradientsReachTheContext(int steps) {
@@ -166,7 +169,7 @@ final class SamplersTest {
         map.labels.forEach(seen -> assertArrayEquals(labels, seen));
     }
 
-    /** Euler's error falls with the steps, to where the flow map is at once. */
+    /** Euler's result converges with more steps to the flow map's result. */
     @Test
     void theOdeNearsTheFlowMap() {
         Tensor noise = random.normal(64, 2);
@@ -189,7 +192,7 @@ final class SamplersTest {
         assertTrue(before < 0.05, "128 steps: " + before);
     }
 
-    /** Two steps written out: x + ½·b_0(x), and then once more from there. */
+    /** Two explicit steps: x + ½·b_0(x), then another from there. */
     @Test
     void theOdeTakesEulersSteps() {
         Tensor noise = random.normal(5, 2);
@@ -212,8 +215,8 @@ final class SamplersTest {
                 MlpConfig.builder().dimension(2).width(4).depth(1).build().withoutContext(), Device.CPU)) {
             assertSays(
                     () -> new PosteriorSampler(flow, 1),
-                    "posterior sampler: this map is one of a flow, without contexts");
-            assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map is one of a flow");
+                    "posterior sampler: this map works without contexts");
+            assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map works without contexts");
             Tensor items = Torch.zeros(2, 2);
             assertSays(
                     () -> DriftDisagreement.of(
@@ -228,7 +231,7 @@ final class SamplersTest {
         }
     }
 
-    /** The algorithm written out with plain numbers, on the same noises. */
+    /** The algorithm in plain numbers, with the same noise. */
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 7})
     void refinementAlternatesExactDrawsAndFreshNoise(int steps) {

@@ -26,12 +26,14 @@ import tools.jackson.core.JacksonException;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * A training run in one safetensors file: the averaged weights under the public checkpoints' names, and under {@code train/} all
- * that is needed to continue as if the run had never stopped. It is sealed with its checksum, without which it is not read again.
+ * A training run in one safetensors file: the averaged weights under the public checkpoints' names, and under
+ * {@code train/} everything needed to continue the run exactly. The file contains its own checksum, which is verified
+ * before it is loaded.
  *
- * <p>{@code train/values}, {@code train/moment/*} and {@code train/more/*} are flat float32 buffers: the network's parameters in the
- * order of its {@link org.metaflowmaps.runtime.ParameterArena}, each from a multiple of 64 elements on, with zeros between.
- * {@code train/random} is the random source's state. The moving average is stored once, as the network's own tensors.
+ * <p>{@code train/values}, {@code train/moment/*} and {@code train/more/*} are flat float32 buffers: the network's
+ * parameters in the order of its {@link org.metaflowmaps.runtime.ParameterArena}, each aligned to 64 elements, with
+ * zeros between. {@code train/random} is the random source's state. The moving average is stored once, as the network's
+ * own tensors.
  */
 public final class Checkpoint {
     private static final JsonMapper JSON = JsonMapper.builder().build();
@@ -46,15 +48,15 @@ public final class Checkpoint {
     private static final String POSITION = "data_position";
 
     /**
-     * The version of the losses that the run trains with. Version 1 wrote none, and trained alpha-flow against τ, times 1/α; version 2
-     * has its target at the size of mean-flow's.
+     * The version of the run's losses; missing in version 1. Version 1 trained alpha-flow against τ, times 1/α; in
+     * version 2 its error has mean-flow's size.
      */
     static final String LOSSES = "losses_version";
 
     private static final int LOSSES_NOW = 2;
     private static final String TRAIN = "train/";
 
-    /** Only in old files: the average is the file's network, so it is not written a second time. */
+    /** Only in old files; now the average is stored once, as the file's network. */
     private static final String AVERAGE = "train/average";
 
     private static final String RANDOM = "train/random";
@@ -62,17 +64,17 @@ public final class Checkpoint {
     private Checkpoint() {}
 
     /**
-     * What changes while a run trains; all of it belongs to the run.
+     * The changing state of a run; the run owns all of it.
      *
-     * @param saved buffers by their names under {@code train/}, and counters by theirs in the metadata
+     * @param saved buffers by name under {@code train/}, and counters by name in the metadata
      */
     record State(MetaFlowMap map, MovingAverage average, RandomSource random, Saved saved) {
-        /** The buffers by their names in a file. */
+        /** Returns the buffers by their names in a file. */
         private Map<String, Tensor> buffers() {
             return saved.under(TRAIN).buffers();
         }
 
-        /** The average by its names in a file: its parameters, which are the file's network, or one buffer in old files. */
+        /** Returns the average by its names in a file: the file's network, or one buffer in old files. */
         private Map<String, Tensor> average(boolean old) {
             if (old) {
                 return Map.of(AVERAGE, average.values());
@@ -86,16 +88,17 @@ public final class Checkpoint {
     }
 
     /**
-     * What a file said beside its buffers.
+     * A file's metadata about its run.
      *
-     * @param progress how far its run had come
-     * @param counters those of the saved state
+     * @param progress the run's progress
+     * @param counters the counters of the saved state
      * @param olderLosses true if a version of {@value #LOSSES} before this one wrote the file
      */
     record Restored(Progress progress, Map<String, Long> counters, boolean olderLosses) {}
 
     /**
-     * True of a run's checkpoint whose network never saw an item without its label: {@code label_drop} was 0.
+     * Returns true for a run's checkpoint trained with {@code label_drop} 0, so that its network never saw an
+     * unlabelled item.
      *
      * @throws IOException if the file is missing or damaged
      */
@@ -133,17 +136,17 @@ public final class Checkpoint {
         }
     }
 
-    /** How many items were drawn before a step. */
+    /** Returns the number of items drawn before a step. */
     private static long position(TrainConfig config, long step) {
         return Math.multiplyExact(step, (long) config.batch() * config.accumulate());
     }
 
     /**
-     * Puts a state back, but for its counters, and returns these with how far it had come.
+     * Restores a state except its counters; returns the counters and the progress.
      *
-     * @param open as {@link Networks#open} gives it
+     * @param open a file from {@link Networks#open}
      * @param file its name, for messages
-     * @throws IOException if the file is not of this run or lacks a part; the state is then as it was
+     * @throws IOException if the file is not of this run or a part is missing; the state is then unchanged
      */
     static Restored restore(SafetensorsFile open, Path file, TrainConfig config, List<String> classNames, State state)
             throws IOException {
@@ -170,7 +173,7 @@ public final class Checkpoint {
             long position = position(config, progress.step());
             if (number(open, file, POSITION, position) != position) {
                 throw new IOException(file + " cannot be resumed: it is at item " + shown(open, POSITION)
-                        + " of the data, which is not where step " + progress.step() + " of this run begins: "
+                        + " of the data, but step " + progress.step() + " of this run begins elsewhere: "
                         + position);
             }
             boolean olderLosses = number(open, file, LOSSES, 1) < LOSSES_NOW;
@@ -202,13 +205,16 @@ public final class Checkpoint {
         }
     }
 
-    /** Labels are the classes' places in their order: a folder more or less, and they would mean others. */
+    /**
+     * Checks that classes are unchanged: a label is an index into them, so an added or removed folder would change its
+     * meaning.
+     */
     private static void requireSameClasses(SafetensorsFile open, Path file, List<String> classNames)
             throws IOException {
         List<String> saved = Networks.classNames(open, file);
         if (!saved.isEmpty() && !classNames.isEmpty() && !saved.equals(classNames)) {
             throw new IOException(file + " was written with other classes: now " + listed(classNames) + ", then "
-                    + listed(saved) + ". Bring the data back to these classes, or choose another output folder");
+                    + listed(saved) + ". Restore these classes, or choose another output folder");
         }
     }
 
@@ -218,11 +224,11 @@ public final class Checkpoint {
     }
 
     /**
-     * The names of the classes that a checkpoint's network was trained on, a label being an index into them.
+     * Returns the class names of a checkpoint's network, indexed by label.
      *
      * @param file a checkpoint that this library wrote
-     * @return empty if they are not known; those of Fashion-MNIST for a run on it whose version wrote no names
-     * @throws IOException if the file is missing, or no such checkpoint
+     * @return empty if unknown; Fashion-MNIST's names for its runs of versions that wrote no names
+     * @throws IOException if the file is missing, or is not such a checkpoint
      */
     public static List<String> classNames(Path file) throws IOException {
         try (TensorFile open = TensorFile.open(file)) {
@@ -239,7 +245,10 @@ public final class Checkpoint {
         }
     }
 
-    /** Returns a count of the metadata; {@code missing} if older versions did not write it, negative if all versions did. */
+    /**
+     * Returns a count of the metadata, or {@code missing} if it is not there; a negative {@code missing} means that
+     * every version writes it.
+     */
     private static long number(SafetensorsFile open, Path file, String key, long missing) throws IOException {
         String text = open.metadata().get(key);
         if (text == null && missing >= 0) {
@@ -260,13 +269,13 @@ public final class Checkpoint {
         }
     }
 
-    /** The beginning of a text of the file, on one line. */
+    /** Returns the beginning of a metadata text, on one line. */
     private static String shown(SafetensorsFile open, String key) {
         String text = Texts.oneLine(String.valueOf(open.metadata().get(key)));
         return text.length() <= SHOWN ? text : text.substring(0, SHOWN) + "...";
     }
 
-    /** A tensor of the file that takes the place of another, found to be its like. */
+    /** Returns a tensor of the file; throws unless shape and type equal those of {@code like}. */
     private static Tensor saved(SafetensorsFile open, Path file, String name, Tensor like) throws IOException {
         Tensor saved = Safetensors.view(open, name);
         if (!saved.shape().equals(like.shape()) || saved.dtype() != like.dtype()) {

@@ -22,10 +22,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The checkpoints in a run's folder: {@code checkpoints/step-000001000.safetensors} and so on, each sealed with its checksum, and
- * {@value #CHECKPOINT} as a second name of the newest.
+ * The checkpoints in a run's folder: {@code checkpoints/step-000001000.safetensors} and so on, each with its own
+ * checksum, and {@value #CHECKPOINT} as a second name of the newest.
  *
- * <p>An old one is deleted only after the new one is in place. One run writes to a folder at a time.
+ * <p>An old checkpoint is deleted only after the new one is complete. Only one run may write to a folder at a time.
  */
 public final class CheckpointFolder {
     /** The newest checkpoint's name in a run's folder. */
@@ -40,9 +40,9 @@ public final class CheckpointFolder {
     private final Set<Path> damaged = new HashSet<>();
 
     /**
-     * The checkpoints of a run.
+     * Makes the checkpoints of a run.
      *
-     * @param run the run's folder, which need not exist
+     * @param run the run's folder; may be missing
      */
     public CheckpointFolder(Path run) {
         this.run = run;
@@ -55,7 +55,7 @@ public final class CheckpointFolder {
         void write(Path file) throws IOException;
     }
 
-    /** A checkpoint that was found whole, open. */
+    /** An open, undamaged checkpoint. */
     record Valid(Path file, SafetensorsFile open) implements AutoCloseable {
         @Override
         public void close() {
@@ -63,7 +63,7 @@ public final class CheckpointFolder {
         }
     }
 
-    /** The name under which the newest checkpoint is found. */
+    /** Returns the path of the newest checkpoint. */
     public Path newest() {
         return run.resolve(CHECKPOINT);
     }
@@ -78,9 +78,9 @@ public final class CheckpointFolder {
     }
 
     /**
-     * Deletes all checkpoints, and nothing else that may lie there.
+     * Deletes all checkpoints and keeps all other files.
      *
-     * @throws IOException if that cannot be done
+     * @throws IOException if a checkpoint cannot be deleted
      */
     public void clear() throws IOException {
         Files.deleteIfExists(newest());
@@ -89,7 +89,7 @@ public final class CheckpointFolder {
         }
     }
 
-    /** Deletes what earlier runs that were killed while writing have left. */
+    /** Deletes temporary files that earlier killed runs left. */
     void deleteAbandoned() throws IOException {
         for (Path place : List.of(run, folder)) {
             if (Files.isDirectory(place)) {
@@ -99,12 +99,12 @@ public final class CheckpointFolder {
     }
 
     /**
-     * Writes the checkpoint of a step, then deletes the others, except the last ones, and those of later steps,
-     * which a run left that was given up.
+     * Writes the checkpoint of a step, then deletes older ones except the last, and those of later steps, which an
+     * abandoned run left.
      *
-     * @param keep how many of the last ones stay, this one among them
-     * @param keepEvery steps whose multiples stay for good; 0 for none
-     * @throws IOException if it cannot be written; those that were there before are still there
+     * @param keep the number of last checkpoints to keep, including this one
+     * @param keepEvery keep checkpoints of multiples of this step forever; 0 for none
+     * @throws IOException if it cannot be written; existing checkpoints are kept then
      */
     void save(long step, int keep, long keepEvery, Writer writer) throws IOException {
         Path file = folder.resolve(String.format(Locale.ROOT, "step-%09d.safetensors", step));
@@ -125,7 +125,7 @@ public final class CheckpointFolder {
         }
     }
 
-    /** The new checkpoint is safe: an old one that cannot be deleted is no reason to end the run. */
+    /** Deletes an old checkpoint. Only logs a failure, because the new checkpoint is already stored. */
     private static void delete(Path file) {
         try {
             Files.deleteIfExists(file);
@@ -135,18 +135,18 @@ public final class CheckpointFolder {
     }
 
     /**
-     * Opens the newest checkpoint that is whole, bit for bit; damaged ones before it are logged.
+     * Opens the newest undamaged checkpoint; logs damaged ones.
      *
      * @return owned by the caller
      * @throws NoSuchFileException if there is no checkpoint
-     * @throws IOException if all are damaged, with what is wrong with each
+     * @throws IOException if all are damaged, with the reason for each
      */
     Valid newestValid() throws IOException {
         List<String> reasons = new ArrayList<>();
         Set<Path> steps = new HashSet<>(byStep().values());
         for (Path file : candidates()) {
             try {
-                // A file of a step was written sealed; the newest may be of an older version, which knew no seals.
+                // Files of a step always have a checksum; the newest may be from an older version without checksums.
                 SafetensorsFile open =
                         steps.contains(file) ? Networks.openSealed(file) : Networks.openVerified(file);
                 reasons.forEach(
@@ -161,10 +161,10 @@ public final class CheckpointFolder {
             throw new NoSuchFileException(newest().toString(), null, "there is no checkpoint to continue from");
         }
         throw new IOException("no checkpoint in " + run + " can be used: " + String.join("; ", reasons)
-                + ". Put one that is whole there, or start a new run in another folder");
+                + ". Put an undamaged one there, or start a new run in another folder");
     }
 
-    /** Makes {@link #newest} name the checkpoint from which a run continues, if it names another. */
+    /** Makes {@link #newest} a name of the checkpoint from which a run continues. */
     void continueFrom(Path file) throws IOException {
         if (!Files.exists(newest()) || !Files.isSameFile(file, newest())) {
             AtomicFile.link(file, newest());
@@ -180,7 +180,7 @@ public final class CheckpointFolder {
                     return files;
                 }
             }
-            // A copy of the newest, where there are no hard links, or a checkpoint of an older version.
+            // A copy of the newest if hard links are not supported, or a checkpoint of an older version.
             files.add(Math.min(1, files.size()), newest());
         }
         return files;

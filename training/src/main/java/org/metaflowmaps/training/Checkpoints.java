@@ -2,13 +2,13 @@ package org.metaflowmaps.training;
 
 import java.io.IOException;
 
-/** Where a {@link Trainer} leaves its state. */
+/** Saves the state of a {@link Trainer}. */
 public interface Checkpoints {
     /** No checkpoints. */
     Checkpoints NONE = new Checkpoints() {
         @Override
         public void save(Progress progress) {
-            // Nobody asked for any.
+            // No checkpoints were requested.
         }
 
         @Override
@@ -20,10 +20,10 @@ public interface Checkpoints {
     /**
      * Saves the state of the run.
      *
-     * @throws IOException if it cannot be written; the last checkpoint is then as it was
+     * @throws IOException if it cannot be written; the last checkpoint is then unchanged
      */
     void save(Progress progress) throws IOException;
 
-    /** A sentence without its full stop that names the last checkpoint, or says that no checkpoint was written. */
+    /** Returns a sentence without full stop that names the last checkpoint, or says that none was written. */
     String kept();
 }

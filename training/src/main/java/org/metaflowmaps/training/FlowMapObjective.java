@@ -24,7 +24,7 @@ import org.metaflowmaps.training.loss.TimeWeight;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
 
-/** A diagonal and a consistency loss of a map, with what they need besides it. */
+/** A diagonal and a consistency loss of a map, with teacher, averaged map and draws. */
 final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     /** The diagonal loss's name among the metrics. */
     static final String DIAGONAL = "diagonal";
@@ -44,12 +44,12 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     private final RandomSource random;
 
     /**
-     * What a configuration asks for.
+     * Makes the objective of a configuration.
      *
-     * @param map what is trained, not owned
+     * @param map the map to train, not owned
      * @param averaged the map with averaged weights, not owned
      * @param teacher null if no loss needs one
-     * @param random where learned weightings and all draws come from, not owned
+     * @param random draws the learned weightings' first values and all samples, not owned
      */
     FlowMapObjective(
             TrainConfig config,
@@ -105,14 +105,14 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     public MetaFlowMap average() {
         if (averaged == null) {
             throw new IllegalStateException(
-                    "this loss needs the moving average, which loss.consistency does not ask for");
+                    "this loss needs the moving average, but loss.consistency does not use it");
         }
         return averaged;
     }
 
     /**
-     * Whether a run from this step on would have had other gradients in version 1 of the losses, whose alpha-flow loss was the error against
-     * τ times 1/α. Under l2 that is the same gradient, and so it is for α of 0 and 1.
+     * Returns whether gradients from this step on differ from version 1 of the losses, whose alpha-flow loss was the
+     * error against τ times 1/α. Under l2, and for α of 0 and 1, the gradients are equal.
      */
     static boolean alphaFlowChanged(LossConfig config, long step) {
         WeightingConfig weighting = config.consistencyWeighting();
@@ -124,7 +124,7 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
                 && config.alpha(Math.max(step, config.diagonalOnly())) > 0;
     }
 
-    /** The map's parameters, then those of learned weightings. */
+    /** Returns the map's parameters, then those of learned weightings. */
     @Override
     public List<ParameterArena> parameters() {
         return Stream.concat(Stream.of(map.parameters()), learned.stream().map(TimeWeight::parameters))

@@ -28,8 +28,8 @@ import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
 
 /**
- * Looks at a map during its training. Each look has a random source of its own, so that training's numbers do not change
- * and two looks differ by the weights only.
+ * Evaluates a map during its training. Each evaluation has a new random source with the same seed, so it does not
+ * change training's numbers and two evaluations differ only by the weights.
  */
 final class HeldOut {
     /** The held-out error's name among the metrics. */
@@ -38,7 +38,7 @@ final class HeldOut {
     /** The picture's name in TensorBoard. */
     static final String PICTURE = "posterior";
 
-    /** A stream of seeds of its own. */
+    /** A separate stream of seeds. */
     private static final long STREAM = -0x68656c646f7574L;
 
     private static final int MOST_ITEMS = 256;
@@ -58,10 +58,11 @@ final class HeldOut {
     }
 
     /**
-     * The mean square error, summed over an item, of the velocity on the diagonal, over the first held-out items with training's law of
-     * times and labels: what {@code loss/diagonal} is for training items under the l2 weighting.
+     * Returns the squared error of the velocity on the diagonal, summed over an item and averaged over the first
+     * held-out items, with training's law of times and labels. It corresponds to {@code loss/diagonal} of training
+     * items under the l2 weighting.
      *
-     * @return NaN if the data holds nothing out
+     * @return NaN if the data has no held-out items
      */
     double error(MetaFlowMap map) {
         int count = Math.min(MOST_ITEMS, data.heldOut());
@@ -87,8 +88,8 @@ final class HeldOut {
     }
 
     /**
-     * Writes a picture of one-step posterior draws of a few items: held-out ones, or if there are none, the first that training reads.
-     * Writes nothing for items that are not images, for maps without contexts, and for data that gives neither kind of item.
+     * Writes a picture of one-step posterior draws of a few items: held-out items, else the first training items.
+     * Writes nothing if items are not images, the map has no contexts, or the data provides neither.
      */
     void picture(MetaFlowMap map, @Nullable PictureGrid grid, TensorBoardWriter board, long step) throws IOException {
         Shape item = map.itemShape();
@@ -102,8 +103,7 @@ final class HeldOut {
         try (RandomSource random = random();
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            // Not data.batch(0, ROWS): the training stream would drop what it read ahead, and count damaged items
-            // twice.
+            // Do not call data.batch(0, ROWS): the stream would drop items read ahead, and count damaged items twice.
             TrainingData.Batch batch =
                     data.heldOut() > 0 ? data.heldOut(0, Math.min(ROWS, data.heldOut())) : data.examples(ROWS);
             if (batch == null) {

@@ -7,16 +7,16 @@ import org.metaflowmaps.training.checkpoint.Saved;
 import org.metaflowmaps.training.data.TrainingData;
 
 /**
- * What is trained, and by which losses. Their gradients add up in the parameters' arenas.
+ * Parameters to train and their losses. Gradients of all losses are added in the parameters' arenas.
  *
- * <p>A step draws first and then computes: {@link #draw} makes all random numbers of a part of a step, and the losses of that draw make
- * none, read nothing back to the host and decide nothing by values.
+ * <p>A step draws first and then computes: {@link #draw} makes all random numbers of a part of a step. The losses of
+ * that draw make no random numbers, read nothing back to the host and do not branch on values.
  *
- * @param <D> what {@link #draw} makes
+ * @param <D> the result of {@link #draw}
  */
 public interface Objective<D> extends AutoCloseable {
     /**
-     * Draws all that is random in a batch's losses.
+     * Draws all random numbers of a batch's losses.
      *
      * @param batch of the training data, not kept
      * @param step steps taken before, from 0; schedules depend on it
@@ -25,26 +25,29 @@ public interface Objective<D> extends AutoCloseable {
     D draw(TrainingData.Batch batch, long step);
 
     /**
-     * The losses of a draw.
+     * Returns the losses of a draw.
      *
-     * @return at least one, in the order in which they are to be computed; always with the same names, but some may be left out
+     * @return at least one, in the order of computation; always with the same names, but some may be missing
      */
     List<Loss> losses(D draw);
 
-    /** What is trained by all losses, the network's parameters first; not the caller's to close, always the same. */
+    /** Returns the trained parameters, the network's first; always the same, not to be closed by the caller. */
     List<ParameterArena> parameters();
 
-    /** The sources of the draws: their state is restored when the data of a step cannot be read, and saved with a checkpoint. */
+    /**
+     * Returns the sources of the draws: their state is saved with a checkpoint, and restored if a step's data cannot be
+     * read.
+     */
     default List<RandomSource> randomSources() {
         return List.of();
     }
 
-    /** What else a checkpoint has to save, beside the parameters and the sources of the draws. */
+    /** Returns additional state for a checkpoint, besides the parameters and the sources of the draws. */
     default Saved saved() {
         return Saved.NOTHING;
     }
 
-    /** Closes what this objective owns. */
+    /** Closes the tensors of this objective. */
     @Override
     void close();
 }

@@ -13,7 +13,7 @@ import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
 
-/** Draws what the losses are evaluated on (method §4.1). All noise is fresh; context and path share the data. */
+/** Draws the inputs of the losses (method §4.1). All noise is fresh; context and path share the data. */
 final class PairSampler {
     /** As t approaches 1 the drift at s = 1 diverges, so context times are capped (method §3.2). */
     private static final double LATEST_CONTEXT = 1 - 1e-3;
@@ -31,8 +31,8 @@ final class PairSampler {
     }
 
     /**
-     * Contexts t, x_t = I_t for a batch, t up to {@value #LATEST_CONTEXT}. Some items lose their labels; those that keep them have the
-     * guidance scale, the others 1. A map without contexts gets the one that says nothing.
+     * Draws contexts t, x_t = I_t for a batch, t up to {@value #LATEST_CONTEXT}. Some items lose their labels; labelled
+     * items have the guidance scale, others 1. A map without contexts gets an empty context.
      */
     Context context(TrainingData.Batch batch, MetaFlowMap map, long step) {
         try (TensorScope scope = TensorScope.open()) {
@@ -62,7 +62,7 @@ final class PairSampler {
         }
     }
 
-    /** Points of the diagonal. */
+    /** Draws points of the diagonal. */
     Pair diagonal(TrainingData.Batch batch, Context context) {
         Tensor start =
                 draw(times.diagonal(), times.diagonal().mean(), batch.items().size(0));
@@ -70,7 +70,7 @@ final class PairSampler {
                 start, start, null, random.normal(batch.items().shape()), batch.items(), context, batch.weights());
     }
 
-    /** Jumps from s to u, split at a uniform fraction. */
+    /** Draws jumps from s to u with a uniform fraction. */
     Pair jump(TrainingData.Batch batch, Context context, long step) {
         long size = batch.items().size(0);
         Ends ends = ends(size, step);

@@ -1,11 +1,11 @@
 package org.metaflowmaps.training;
 
 /**
- * How far a run has come.
+ * The progress of a run.
  *
- * @param step steps done, from which the data's position follows
- * @param skipped those of them that changed nothing
- * @param skippedInRow those skipped since the last one that was taken
- * @param replaced items that took a damaged one's place
+ * @param step steps done; determines the data's position
+ * @param skipped skipped steps among them
+ * @param skippedInRow steps skipped since the last update
+ * @param replaced damaged items that were replaced
  */
 public record Progress(long step, long skipped, int skippedInRow, long replaced) {}

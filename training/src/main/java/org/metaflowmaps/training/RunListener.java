@@ -6,7 +6,7 @@ import org.jspecify.annotations.Nullable;
 /** Receives the progress of a run on the run's thread, and may end it. */
 public interface RunListener {
     /**
-     * The run begins or continues.
+     * Called when the run starts or continues.
      *
      * @param step steps taken before
      * @param steps the last step's number
@@ -20,23 +20,25 @@ public interface RunListener {
     }
 
     /**
-     * A step is over.
+     * Called after a step.
      *
      * @param step its number, from 1
-     * @param report its numbers; null if nobody asked for them
+     * @param report its numbers; null if they were not read
      * @throws IOException to end the run
      */
     default void stepped(long step, Trainer.@Nullable Report report) throws IOException {}
 
-    /** Returns true to end the run after the step it is in, with a checkpoint; asked before each step. */
+    /** Returns true to end the run with a checkpoint; called before each step. */
     default boolean cancelled() {
         return false;
     }
 
-    /** The run is over, whether it ended well or not. */
+    /** Called when the run ends, also after a failure. */
     default void ended() {}
 
-    /** A listener that passes everything on to others, in their order; the first that fails is the last that is told, but all hear of the end. */
+    /**
+     * Returns a listener that calls others in order; after one fails, the rest are not called, except {@link #ended}.
+     */
     static RunListener of(RunListener... listeners) {
         return new RunListeners(listeners);
     }

@@ -17,19 +17,21 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Lets one run at a time write to a folder, by a lock on the file {@value #NAME} in it.
+ * Lets only one run at a time write to a folder, by a lock on the file {@value #NAME} in it.
  *
- * <p>The operating system releases the lock when its process ends, so what a killed run leaves blocks nobody. The file stays, empty:
- * a process that deleted it could not know whether another one waits for it.
+ * <p>The operating system releases the lock when its process ends, so a killed run blocks nobody. The empty file is
+ * kept, because another process may be waiting for it.
  */
 final class RunLock implements AutoCloseable {
     static final String NAME = ".run.lock";
 
-    /** The locks of this process: on POSIX systems, opening and closing a locked file again would end its lock. */
+    /**
+     * The locks of this process, because on POSIX systems opening and closing a locked file again releases its lock.
+     */
     private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
 
     private static final Logger LOG = LoggerFactory.getLogger(RunLock.class);
-    /** Behind the text, because Windows lets nobody read what is locked. */
+    /** The locked byte is after the text, because Windows does not let others read locked bytes. */
     private static final long LOCKED_BYTE = Long.MAX_VALUE - 1;
 
     private final Path file;
@@ -41,11 +43,11 @@ final class RunLock implements AutoCloseable {
     }
 
     /**
-     * Takes the lock of a folder.
+     * Locks a folder.
      *
-     * @param folder of the run; created if missing
+     * @param folder the run's folder; created if missing
      * @return the lock; the caller closes it
-     * @throws IOException if another run holds it, with its process, host and start
+     * @throws IOException if another run holds the lock, with its process, host and start
      */
     static RunLock take(Path folder) throws IOException {
         Path real = Files.createDirectories(folder).toRealPath();
@@ -92,11 +94,11 @@ final class RunLock implements AutoCloseable {
 
     static String unlocked(Path file, IOException why) {
         return "warning: " + file + " cannot be locked (" + why.getMessage()
-                + "), because some network file systems have no locks: make sure that one run at a time writes to its"
+                + "), because some network file systems do not support locks: make sure that only one run writes to its"
                 + " folder, or choose a folder on another disk with --out";
     }
 
-    /** For other processes to read; a disk without room for it is no reason to refuse. */
+    /** Writes the owner for other processes to read; a full disk is ignored. */
     private static void write(FileChannel channel, String text) {
         try {
             channel.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)), 0);
@@ -108,7 +110,7 @@ final class RunLock implements AutoCloseable {
     private static String holder(FileChannel channel) throws IOException {
         ByteBuffer text = ByteBuffer.allocate(400);
         int read = channel.read(text, 0);
-        return read <= 0 ? "which has just begun" : new String(text.array(), 0, read, StandardCharsets.UTF_8);
+        return read <= 0 ? "which has just started" : new String(text.array(), 0, read, StandardCharsets.UTF_8);
     }
 
     @Override

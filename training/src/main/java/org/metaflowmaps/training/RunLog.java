@@ -17,18 +17,18 @@ import org.metaflowmaps.training.metrics.TensorBoardWriter;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Writes a run's metrics to its folder, and looks at the averaged map every {@code evaluate_every} steps. */
+/** Writes a run's metrics to its folder, and evaluates the averaged map every {@code evaluate_every} steps. */
 final class RunLog implements RunListener, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(RunLog.class);
     private static final String EVENTS = "TensorBoard's events in ";
 
-    /** Measures and shows the averaged map. */
+    /** Evaluates the averaged map. */
     @FunctionalInterface
     interface Look {
         /**
-         * Looks.
+         * Evaluates.
          *
-         * @param board where pictures go
+         * @param board receives pictures
          * @return numbers by their names among the metrics
          * @throws IOException if a picture cannot be written
          */
@@ -46,9 +46,9 @@ final class RunLog implements RunListener, AutoCloseable {
     private final long started = System.nanoTime();
 
     /**
-     * Opens the log, in which lines of steps that are to be taken again are dropped.
+     * Opens the log; drops lines of steps that will be repeated.
      *
-     * @param trainer at the step from which it continues; not owned
+     * @param trainer a trainer at the step from which it continues; not owned
      * @param parameters their number
      */
     RunLog(TrainConfig config, Path folder, Trainer<?> trainer, long parameters, Look look) throws IOException {
@@ -81,7 +81,7 @@ final class RunLog implements RunListener, AutoCloseable {
 
     @Override
     public boolean reads(long step) {
-        // A look's numbers are written at once: a stop before the next line would lose them.
+        // Write an evaluation's numbers at once, because a stop before the next line would lose them.
         return looks(step) || step % config.logEvery() == 0 || step == config.steps();
     }
 
@@ -104,7 +104,7 @@ final class RunLog implements RunListener, AutoCloseable {
         values.putAll(found);
         record(new MetricsLog.Entry(step, secondsBefore + seconds, values));
         if (failure != null) {
-            // Only now, so that the step's own numbers are written.
+            // Throw after the step's numbers are written.
             trainer.saveBeforeEnd();
             if (failure instanceof OutOfMemoryError e) {
                 throw e;
@@ -113,7 +113,7 @@ final class RunLog implements RunListener, AutoCloseable {
         }
     }
 
-    /** Finds nothing, with a warning, if a held-out item is damaged and damage is skipped. */
+    /** Returns nothing and logs a warning if a held-out item is damaged and damage is skipped. */
     private Map<String, Double> look(long step) throws IOException {
         try {
             return look.at(board, step);
@@ -146,7 +146,7 @@ final class RunLog implements RunListener, AutoCloseable {
         }
     }
 
-    /** Where records cannot be written, the work done is still worth a checkpoint. */
+    /** Saves a checkpoint if records cannot be written; returns the exception to throw. */
     private IOException unwritable(String what, IOException failure) {
         String saved;
         try {

@@ -7,14 +7,14 @@ import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 
 /**
- * An estimate of the memory that a training run takes at its peak, beside the JVM and the data set.
+ * An estimate of a training run's peak memory, without the JVM and the data set.
  *
- * @param buffers bytes of weights, gradients, two moments and the moving average: exact but for a few percent
- * @param batch bytes of one batch: its items, and what the network keeps of them for the backward passes. The estimate is right within a
- *     factor of three or so; see {@link NetworkConfig#trainingFloats}
+ * @param buffers bytes of weights, gradients, two moments and the moving average: accurate to a few percent
+ * @param batch bytes of one batch: its items, and the network's activations for the backward passes. Accurate to about
+ *     a factor of three; see {@link NetworkConfig#trainingFloats}
  */
 record RunPrice(double buffers, double batch) {
-    /** What runs in memory must not be refused: a batch is refused only if this part of its estimate is not free. */
+    /** A batch is refused only if this share of its estimate is not free, so that no run that fits is refused. */
     private static final double SAFETY = 1 / 3.0;
 
     /** Items, noise, states, targets and a result of each of two losses. */
@@ -23,7 +23,7 @@ record RunPrice(double buffers, double batch) {
     static RunPrice of(TrainConfig config, long itemSize) {
         NetworkConfig network = config.model().network();
         double parameters = network.parameterCount();
-        // The map and the view with averaged weights have tensor objects of their own.
+        // The map and the view with averaged weights each have their own tensor objects.
         double buffers = 4 * parameters * 5 + 2.0 * NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
         double passes = 1
                 + (config.loss().consistency() == LossConfig.ConsistencyKind.NONE
@@ -35,9 +35,9 @@ record RunPrice(double buffers, double batch) {
     }
 
     /**
-     * Refuses a run that this machine has no memory for.
+     * Throws if this machine does not have enough memory for a run.
      *
-     * @throws IllegalArgumentException with what it needs, what is free, and which setting to lower
+     * @throws IllegalArgumentException with the needed and free memory, and the setting to lower
      */
     void require(TrainConfig config, Device device) {
         if (device.type() == Device.Type.CPU) {
@@ -49,7 +49,7 @@ record RunPrice(double buffers, double batch) {
             FreeMemory.require(
                     "config: batch " + config.batch() + " of a network of " + parameters + " parameters",
                     bytes(buffers + SAFETY * batch),
-                    "lower batch; accumulate makes up for it");
+                    "lower batch and raise accumulate instead");
         }
     }
 

@@ -11,12 +11,11 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * The settings of a run that stay as they are when it continues, as text for its checkpoints.
+ * The settings of a run that must not change when it continues, as text for its checkpoints.
  *
- * <p>Free to change are how long the run is, how often it logs and saves, how far its steps go (learning rate, warm-up, decay,
- * clipping, skipping: what a run that went astray needs changed), how many threads read ahead, what happens
- * to damaged items, and where files lie. The network is compared by
- * itself. A setting that the writing version did not know is not compared.
+ * <p>These may change: the number of steps, how often the run logs and saves, step sizes (learning rate, warm-up,
+ * decay, clipping, skipping), reading threads, handling of damaged items, and paths of files. The network is compared
+ * separately. A setting that the writing version did not know is not compared.
  */
 final class RunSettings {
     private static final JsonMapper JSON = JsonMapper.builder().build();
@@ -52,7 +51,7 @@ final class RunSettings {
         return JSON.writeValueAsString(tree);
     }
 
-    /** Files may be moved between two sessions; that one is given at all makes another run of it. */
+    /** Replaces a path, because files may be moved between sessions; whether a file is given at all is compared. */
     private static void hidePath(@Nullable JsonNode settings, String key) {
         if (settings instanceof ObjectNode object && object.path(key).isString()) {
             object.put(key, "given");
@@ -60,14 +59,15 @@ final class RunSettings {
     }
 
     /**
-     * The first setting in which a configuration differs from saved settings, such as {@code seed is 6, was 5}; null if none does.
+     * Returns the first difference of a configuration from saved settings, such as {@code seed is 6, was 5}; null if
+     * there is none.
      *
      * @throws IllegalArgumentException if the saved text is not one JSON object
      */
     static @Nullable String difference(String saved, TrainConfig config) {
         // Compare parsed JSON with parsed JSON; otherwise int 1 and long 1 would differ.
         JsonNode before = StrictJson.object(saved);
-        // Versions that did not know data.flip trained on all images and latents, whatever data.hold_out said.
+        // Versions without data.flip ignored data.hold_out for images and latents.
         if (before.get("data") instanceof ObjectNode data
                 && !data.has("flip")
                 && WITHOUT_HOLD_OUT.contains(data.path("kind").asString(""))) {
@@ -77,18 +77,18 @@ final class RunSettings {
         if (before.get("data") instanceof ObjectNode data
                 && data.path("rank").asInt(0) == 0
                 && data.path("ranks").asInt(1) == 1) {
-            // Older versions had these settings; a run of one process is the same without them.
+            // Older versions had these settings; for one process they change nothing.
             data.remove(List.of("rank", "ranks"));
         }
         if (before.get("optimizer") instanceof ObjectNode optimizer
                 && optimizer.path("kind").asString("").equals("radam")) {
-            // It never had an effect there, and is refused now.
+            // RAdam ignored it in older versions, and it is refused now.
             optimizer.remove("weight_decay");
         }
         return difference("", before, JSON.readTree(of(config)));
     }
 
-    /** Where a public teacher's clock was not set, older versions took the clock of the network that learns. */
+    /** Sets an unset teacher.is_zero_data to the student's value, which older versions used. */
     private static void nameClock(JsonNode saved, TrainConfig config) {
         TransformerConfig learns = config.model().transformer();
         Boolean given = config.teacher().zeroData();

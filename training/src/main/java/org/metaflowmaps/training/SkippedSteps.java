@@ -7,8 +7,8 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Decides which steps are not to be taken, because their gradient would do harm, and counts them, all of it on the device. What the host
- * knows is what it read last.
+ * Decides which steps to skip because of their gradient, and counts them, all on the device. The host sees the counts
+ * of its last read.
  */
 final class SkippedSteps implements AutoCloseable {
     private static final int TOTAL = 0;
@@ -22,10 +22,10 @@ final class SkippedSteps implements AutoCloseable {
     private double[] known = new double[BROKEN + 1];
 
     /**
-     * No step skipped yet.
+     * Starts with no step skipped.
      *
-     * @param above gradient norm above which a step is skipped; 0 for only those that are not finite
-     * @param most how many in a row are too many
+     * @param above gradient norm above which a step is skipped; 0 to skip only gradients that are not finite
+     * @param most the number of skipped steps in a row that is too many
      */
     SkippedSteps(double above, int most, Device device) {
         this.above = above;
@@ -55,7 +55,7 @@ final class SkippedSteps implements AutoCloseable {
         }
     }
 
-    /** Reads the counts, which the other methods tell then. */
+    /** Reads the counts; the methods below return them. */
     void read() {
         known = counts.toDoubleArray();
         try (TensorScope scope = TensorScope.open()) {
@@ -63,27 +63,27 @@ final class SkippedSteps implements AutoCloseable {
         }
     }
 
-    /** Returns true if between two reads too many steps in a row were skipped to continue. */
+    /** Returns true if too many steps in a row were skipped between the last two reads. */
     boolean tooMany() {
         return known[LONGEST] >= most;
     }
 
-    /** True if the last step's gradient was not finite: the weights themselves may be what is wrong. */
+    /** Returns true if the last step's gradient was not finite, so that the weights may be broken. */
     boolean broken() {
         return known[BROKEN] > 0;
     }
 
-    /** Steps skipped since the run's beginning. */
+    /** Returns the steps skipped since the run's beginning. */
     long total() {
         return (long) known[TOTAL];
     }
 
-    /** Steps skipped since the last one that was taken. */
+    /** Returns the steps skipped since the last update. */
     int inRow() {
         return (int) known[IN_ROW];
     }
 
-    /** The longest row of skipped steps that the last read found. */
+    /** Returns the longest sequence of skipped steps at the last read. */
     int longest() {
         return (int) known[LONGEST];
     }

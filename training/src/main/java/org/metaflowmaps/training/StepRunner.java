@@ -22,7 +22,7 @@ import org.metaflowmaps.training.optim.Clipping;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 
-/** Takes steps: data, draw, losses, gradients, clipping, update. None of them reads anything back to the host. */
+/** Takes steps: data, draw, losses, gradients, clipping, update. Nothing is read back to the host. */
 final class StepRunner<D> implements AutoCloseable {
     private final Objective<D> objective;
     private final TrainingData data;
@@ -62,7 +62,7 @@ final class StepRunner<D> implements AutoCloseable {
     }
 
     /**
-     * What a step computed, on the device.
+     * The results of a step, on the device.
      *
      * @param errors of the losses by name, summed over the passes
      * @param norm of the gradient before clipping
@@ -80,7 +80,7 @@ final class StepRunner<D> implements AutoCloseable {
                 try {
                     pass(step, part).forEach((name, error) -> errors.merge(name, error, Tensor::add));
                 } catch (UncheckedIOException | OutOfMemoryError e) {
-                    // Earlier passes drew noise: the step is to be taken again as if it had not begun.
+                    // Restore the random state, because earlier passes drew noise and the step will be repeated.
                     for (int i = 0; i < sources.size(); i++) {
                         sources.get(i).restore(before.get(i));
                     }
@@ -95,7 +95,7 @@ final class StepRunner<D> implements AutoCloseable {
         }
     }
 
-    /** Updates all parameters and the average, or leaves them as they are: which of the two, the host does not know. */
+    /** Updates all parameters and the average unless {@code skip}, a value on the device, is 1. */
     private void update(long step, Tensor skip) {
         try (ProfilerRange range = ProfilerRange.open("optimizer")) {
             learningRate.fill_(settings.learningRate().applyAsDouble(step));
@@ -106,7 +106,9 @@ final class StepRunner<D> implements AutoCloseable {
         }
     }
 
-    /** Draws a part of a step and adds its losses' gradients; returns their errors by name, in the innermost open scope. */
+    /**
+     * Draws a part of a step and adds its losses' gradients; returns their errors by name, in the innermost open scope.
+     */
     private Map<String, Tensor> pass(long step, int part) {
         try (TensorScope scope = TensorScope.open()) {
             long position = (step * settings.accumulate() + part) * settings.batch();
@@ -122,7 +124,7 @@ final class StepRunner<D> implements AutoCloseable {
         }
     }
 
-    /** Adds a loss's gradient, which frees its graph, so that two losses never hold theirs at once; returns its error. */
+    /** Adds a loss's gradient and frees its graph, so that only one graph exists at a time; returns its error. */
     private Tensor differentiated(Loss loss) {
         try (TensorScope scope = TensorScope.open()) {
             LossValue value;
@@ -138,7 +140,7 @@ final class StepRunner<D> implements AutoCloseable {
         }
     }
 
-    /** The norm, or NaN where a loss is not finite. */
+    /** Returns the norm, or NaN if a loss is not finite. */
     private static Tensor probe(Tensor norm, Collection<Tensor> errors) {
         try (Autograd.Mode off = Autograd.noGrad()) {
             Tensor probe = norm;

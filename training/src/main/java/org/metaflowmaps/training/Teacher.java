@@ -20,10 +20,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The conditional drift that a run is distilled from, and what is behind it.
+ * The conditional drift that a run is distilled from, with its network or mixture.
  *
  * @param drift null if there is no teacher
- * @param network null unless the teacher is one; owned by this object
+ * @param network null unless the teacher is a network; owned by this object
  * @param mixture null unless the teacher is exact; owned by this object
  */
 record Teacher(
@@ -33,12 +33,13 @@ record Teacher(
     private static final Logger LOG = LoggerFactory.getLogger(Teacher.class);
 
     /**
-     * The teacher of a configuration.
+     * Opens the teacher of a configuration.
      *
-     * @param given the teacher where the configuration says that it is given; null otherwise
-     * @param student the network that learns, not kept
-     * @throws IOException if its file is missing, damaged or of no known network
-     * @throws IllegalArgumentException if it does not fit the student, or if one is given exactly where none is asked for
+     * @param given the teacher if {@code teacher.kind} is given; null otherwise
+     * @param student the network to train, not kept
+     * @throws IOException if its file is missing, damaged or not a known network
+     * @throws IllegalArgumentException if it does not fit the student, or if {@code given} does not match
+     *     {@code teacher.kind}
      */
     static Teacher open(TrainConfig config, @Nullable ConditionalDrift given, MetaFlowMap student, Device device)
             throws IOException {
@@ -68,8 +69,8 @@ record Teacher(
             case GIVEN -> {
                 if (given == null) {
                     throw new IllegalArgumentException(
-                            "config: teacher.kind is given, but no teacher was: it can only be handed over in Java, to"
-                                    + " Trainer's constructor. A file can ask for none, network or mixture");
+                            "config: teacher.kind is given, but no teacher was passed to TrainingRun's constructor:"
+                                    + " pass one in Java, or set teacher.kind to none, network or mixture");
                 }
                 yield new Teacher(given, null, null);
             }
@@ -79,13 +80,15 @@ record Teacher(
     private static void requireFit(MetaFlowMap network, MetaFlowMap student) {
         if (!network.itemShape().equals(student.itemShape()) || network.classes() != student.classes()) {
             throw new IllegalArgumentException("config: the teacher takes items of shape " + network.itemShape()
-                    + " with " + network.classes() + " classes, the network that learns "
+                    + " with " + network.classes() + " classes, the trained network "
                     + student.itemShape() + " with " + student.classes()
-                    + ": with other classes its labels would mean something else, so give a teacher of the same data");
+                    + ": labels would differ in meaning, so use a teacher of the same data");
         }
     }
 
-    /** True if model guidance is undone and another scale applied, which is wrong where the teacher was not guided. */
+    /**
+     * Returns true if model guidance is undone and another scale applied, which is wrong if the teacher was not guided.
+     */
     static boolean undoesTooMuch(TrainConfig config) {
         return config.teacher().guidance() == TeacherConfig.Guidance.DMF
                 && config.labelDrop() < 1
@@ -96,14 +99,14 @@ record Teacher(
         TeacherConfig teacher = config.teacher();
         if (undoesTooMuch(config)) {
             LOG.warn(
-                    "warning: guidance {}, the teacher's own {}: undoing it is right only where it was trained with"
-                            + " guidance",
+                    "warning: guidance is {}, the teacher's {}: undoing it is right only if the teacher was trained"
+                            + " with guidance",
                     config.guidance(),
                     1 / (1 - teacher.builtIn()));
         }
         Drift plain = new NetworkDrift(network, false);
         double builtIn = teacher.guidance() == TeacherConfig.Guidance.DMF ? teacher.builtIn() : 0;
-        // Where no item keeps its label any scale gives the same: the teacher's own is the cheapest.
+        // If no item keeps its label, every scale gives the same result; the teacher's scale is the cheapest.
         double scale = config.labelDrop() == 1 ? 1 / (1 - builtIn) : config.guidance();
         return teacher.guidance() == TeacherConfig.Guidance.NONE
                 ? plain

@@ -15,10 +15,10 @@ import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 
 /**
- * Trains the parameters of an objective: a loop of steps with checkpoints, told to a listener. {@link TrainingRun} wires one as a
- * configuration says.
+ * Trains the parameters of an objective in a loop of steps with checkpoints and a listener. {@link TrainingRun} builds
+ * one from a configuration.
  *
- * <p>Thread safety: one thread at a time, but {@link #stop} may be called by any.
+ * <p>Thread safety: one thread at a time; any thread may call {@link #stop}.
  *
  * @param <D> what the objective draws
  */
@@ -36,14 +36,14 @@ public final class Trainer<D> implements AutoCloseable {
     private long replaced;
 
     /**
-     * A trainer before its first step. What it is given stays the caller's, to close after this trainer.
+     * Makes a trainer before its first step. The caller keeps the arguments and closes them after this trainer.
      *
-     * @param objective what to train, and by which losses
+     * @param objective the parameters and losses
      * @param data what to train on
      * @param optimizers one for each of the objective's arenas, in their order
-     * @param average takes in the first arena's values after each step; null for none
+     * @param average updated with the first arena's values after each step; null for none
      * @param settings how to run
-     * @param checkpoints where to save the state
+     * @param checkpoints saves the state
      * @throws IllegalArgumentException unless there is one optimiser for each arena
      */
     public Trainer(
@@ -61,18 +61,18 @@ public final class Trainer<D> implements AutoCloseable {
         this.skipped = runner.skipped();
     }
 
-    /** Steps taken so far, also before a resumption. */
+    /** Returns the steps taken so far, including those before a resume. */
     public long step() {
         return step;
     }
 
-    /** How far the run has come; reads the counts of skipped steps from the device. */
+    /** Returns the run's progress; reads the counts of skipped steps from the device. */
     public Progress progress() {
         skipped.read();
         return new Progress(step, skipped.total(), skipped.inRow(), replaced);
     }
 
-    /** Continues from a progress whose state was restored. */
+    /** Continues from a progress after its state was restored. */
     public void resumeAt(Progress progress) {
         step = progress.step();
         savedAt = step;
@@ -82,12 +82,12 @@ public final class Trainer<D> implements AutoCloseable {
     }
 
     /**
-     * What a step computed, as numbers.
+     * The results of a step as numbers.
      *
-     * @param errors of the losses that took part, by name
+     * @param errors of the computed losses, by name
      * @param gradientNorm before clipping
      * @param learningRate of the step
-     * @param skipped steps skipped so far, this one among them if it was
+     * @param skipped steps skipped so far, including this one
      */
     public record Report(Map<String, Double> errors, double gradientNorm, double learningRate, long skipped) {
         /** Keeps the order of the errors. */
@@ -95,15 +95,15 @@ public final class Trainer<D> implements AutoCloseable {
             errors = Collections.unmodifiableMap(new LinkedHashMap<>(errors));
         }
 
-        /** The error of a loss; NaN if it took no part. */
+        /** Returns the error of a loss; NaN if it was not computed. */
         public double error(String name) {
             return errors.getOrDefault(name, Double.NaN);
         }
     }
 
     /**
-     * Takes one optimiser step, or skips it if its loss or gradient is not finite or too large: parameters, moments and average then
-     * stay as they are, while data and noise move on. Nothing is read back to the host.
+     * Takes one optimiser step, or skips it if its loss or gradient is not finite or too large: parameters, moments and
+     * average then stay as they are, while data and noise move on. Nothing is read back to the host.
      */
     public void takeStep() {
         try (TensorScope scope = TensorScope.open()) {
@@ -166,11 +166,11 @@ public final class Trainer<D> implements AutoCloseable {
      */
     public void save() throws IOException {
         try (TensorScope scope = TensorScope.open()) {
-            // The loss was looked at before the last update; that alone can still break the weights.
+            // The loss was checked before the last update, which can still break the weights.
             if (objective.parameters().getFirst().values().isFinite().all().item() == 0) {
                 throw new TrainingException(String.format(
                         Locale.ROOT,
-                        "step %d: the weights are not finite any more. %s. Lower optimizer.learning_rate",
+                        "step %d: the weights are not finite. %s. Lower optimizer.learning_rate",
                         step - 1,
                         checkpoints.kept()));
             }
@@ -179,14 +179,14 @@ public final class Trainer<D> implements AutoCloseable {
         savedAt = step;
     }
 
-    /** Saves a checkpoint before the run ends for another reason, unless there is one of this step, or the last step was skipped. */
+    /** Saves a checkpoint before the run ends with an error, unless this step has one or the last step was skipped. */
     void saveBeforeEnd() throws IOException {
         if (savedAt != step && progress().skippedInRow() == 0) {
             save();
         }
     }
 
-    /** Items that took a damaged one's place so far. */
+    /** Returns the number of damaged items replaced so far. */
     long replaced() {
         return replaced;
     }
@@ -196,7 +196,7 @@ public final class Trainer<D> implements AutoCloseable {
         return checkpoints.kept();
     }
 
-    /** True if the last checkpoint is of this step. */
+    /** Returns true if the last checkpoint is of this step. */
     boolean isSaved() {
         return savedAt == step;
     }
@@ -206,7 +206,7 @@ public final class Trainer<D> implements AutoCloseable {
      *
      * @return true if the last step was taken, false if the run was {@linkplain #stop stopped} or cancelled before
      * @throws IOException if a checkpoint cannot be written, or the listener ends the run
-     * @throws TrainingException if too many steps in a row had to be skipped
+     * @throws TrainingException if too many steps in a row were skipped
      */
     public boolean run(RunListener listener) throws IOException {
         try {
@@ -247,7 +247,7 @@ public final class Trainer<D> implements AutoCloseable {
         }
     }
 
-    /** A step; where its data cannot be read, a checkpoint comes first, as the run is over. */
+    /** Takes a step; if its data cannot be read, saves a checkpoint before it throws. */
     private @Nullable Report stepOrSave(boolean read) throws IOException {
         try {
             if (read) {
@@ -270,7 +270,7 @@ public final class Trainer<D> implements AutoCloseable {
         }
     }
 
-    /** Asks {@link #run} to end after the step it is in, with a checkpoint. Safe to call from any thread. */
+    /** Makes {@link #run} end after the current step, with a checkpoint. Safe to call from any thread. */
     public void stop() {
         stopping = true;
     }

@@ -9,7 +9,7 @@ import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.optim.WarmUp;
 
 /**
- * How a {@link Trainer} runs.
+ * Settings of a {@link Trainer}.
  *
  * @param steps optimiser steps, at least 1
  * @param batch items per pass, at least 1
@@ -19,9 +19,9 @@ import org.metaflowmaps.training.optim.WarmUp;
  * @param clip largest norm of all gradients together; 0 for no bound
  * @param skipAbove norm of all gradients together, before clipping, above which a step is skipped; 0 for no bound
  * @param maxSkipped skipped steps in a row that end the run, at least 1
- * @param precision what the network computes in
+ * @param precision the network's precision
  * @param learningRate the rate of a step, counted from 0
- * @param replacesDamaged true if the data puts other items in the place of damaged ones
+ * @param replacesDamaged true if the data replaces damaged items
  */
 public record TrainerSettings(
         long steps,
@@ -52,7 +52,8 @@ public record TrainerSettings(
     }
 
     /**
-     * Steps of one pass in float32, without clipping; a step whose gradient is not finite ends the run. The numbers of each step are read.
+     * Makes settings for steps of one pass in float32, without clipping; a gradient that is not finite ends the run.
+     * The numbers of each step are read.
      *
      * @param learningRate the rate of a step, counted from 0
      */

@@ -2,7 +2,7 @@ package org.metaflowmaps.training;
 
 import org.metaflowmaps.bindings.MetaFlowMapsException;
 
-/** A run that cannot go on; the message says at which step and why, and what was kept. */
+/** Thrown if a run cannot continue; the message names the step, the reason and the last checkpoint. */
 public final class TrainingException extends MetaFlowMapsException {
     private static final long serialVersionUID = 1L;
 

@@ -32,11 +32,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Trains a meta flow map as a configuration says, and leaves checkpoints and metrics in a folder: the wiring of network, teacher,
- * objective, optimisers, moving average and checkpoints around a {@link Trainer}.
+ * Trains a meta flow map from a configuration and writes checkpoints and metrics to a folder. It builds network,
+ * teacher, objective, optimisers, moving average and checkpoints for a {@link Trainer}.
  */
 public final class TrainingRun implements AutoCloseable {
-    /** The metrics' name in a run's folder. */
+    /** The name of the metrics file in a run's folder. */
     public static final String METRICS = "metrics.jsonl";
 
     private static final Logger LOG = LoggerFactory.getLogger(TrainingRun.class);
@@ -66,25 +66,26 @@ public final class TrainingRun implements AutoCloseable {
      * @param device where to compute
      * @param folder where to leave results; made if missing
      * @throws IOException if the teacher's file is missing or damaged
-     * @throws IllegalArgumentException if the network does not fit the data, or the teacher the network, or if this machine has no
-     *     memory for the run
+     * @throws IllegalArgumentException if the network does not fit the data, or the teacher the network, or if this
+     *     machine has no memory for the run
      */
     public TrainingRun(TrainConfig config, TrainingData data, Device device, Path folder) throws IOException {
         this(config, data, null, device, folder);
     }
 
     /**
-     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.models.drift.Glass} makes one of
-     * an unconditional drift. Checkpoints say that it was given, not what it was: give the same one to continue.
+     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.models.drift.Glass} makes
+     * one of an unconditional drift. Checkpoints do not contain this drift: pass the same one to continue.
      *
      * @param config what to do
      * @param data what to model; stays the caller's
-     * @param given the teacher if {@code teacher.kind} is given, for items on this device; stays the caller's. Null otherwise
+     * @param given the teacher if {@code teacher.kind} is given, for items on this device; stays the caller's. Null
+     *     otherwise
      * @param device where to compute
      * @param folder where to leave results; made if missing
      * @throws IOException if the teacher's file is missing or damaged
-     * @throws IllegalArgumentException if the network does not fit the data, the teacher the network, or {@code teacher.kind}
-     *     what is given
+     * @throws IllegalArgumentException if the network does not fit the data, the teacher does not fit the network, or
+     *     {@code given} does not match {@code teacher.kind}
      */
     public TrainingRun(
             TrainConfig config, TrainingData data, @Nullable ConditionalDrift given, Device device, Path folder)
@@ -135,7 +136,7 @@ public final class TrainingRun implements AutoCloseable {
         };
     }
 
-    /** The run's folder, as the trainer sees it. */
+    /** Saves the trainer's state in the run's folder. */
     private final class Folder implements Checkpoints {
         @Override
         public void save(Progress progress) throws IOException {
@@ -161,7 +162,7 @@ public final class TrainingRun implements AutoCloseable {
             Map<String, Tensor> buffers = new LinkedHashMap<>();
             buffers.put("values", optimizers.get(i).arena().values());
             buffers.putAll(optimizers.get(i).moments());
-            // All count the same updates, so their counters are not saved.
+            // All optimisers count the same updates, so only the first counter is saved.
             saved = saved.and(new Saved(buffers, Map.of()).under("more/weighting" + (i - 1) + "/"));
         }
         return new Checkpoint.State(
@@ -169,10 +170,10 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     /**
-     * Takes the first weights from the configuration's file, if it names one (method §10.2).
+     * Loads the initial weights from the configuration's {@code init} file, if given (method §10.2).
      *
      * @throws IOException if the file is missing or damaged, or another run writes to the folder
-     * @throws IllegalArgumentException if its network does not fit
+     * @throws IllegalArgumentException if the file's network does not fit
      */
     public void initialise() throws IOException {
         String file = config.init();
@@ -185,34 +186,34 @@ public final class TrainingRun implements AutoCloseable {
         lock();
     }
 
-    /** One run at a time writes to the folder, until this one is closed. */
+    /** Locks the folder until this run is closed. */
     private void lock() throws IOException {
         if (lock == null) {
             lock = RunLock.take(folder);
         }
     }
 
-    /** Draws the pictures of {@code evaluate_every} from now on; without this call no picture is drawn. */
+    /** Sets the drawing of pictures at {@code evaluate_every}; without this call no picture is drawn. */
     public void pictures(PictureGrid grid) {
         pictures = grid;
     }
 
-    /** The network that is trained, owned by this run. */
+    /** Returns the trained network, owned by this run. */
     public MetaFlowMap map() {
         return map;
     }
 
-    /** The moving average of its weights, owned by this run. */
+    /** Returns the moving average of its weights, owned by this run. */
     public MovingAverage average() {
         return average;
     }
 
-    /** The network with the averaged weights, frozen, a view of {@link #average}; owned by this run. */
+    /** Returns the frozen network with the averaged weights, a view of {@link #average}; owned by this run. */
     public MetaFlowMap averaged() {
         return averaged;
     }
 
-    /** Steps taken so far, also before a resumption. */
+    /** Returns the steps taken so far, including those before a resume. */
     public long step() {
         return trainer.step();
     }
@@ -235,7 +236,8 @@ public final class TrainingRun implements AutoCloseable {
     /**
      * Continues from the folder's newest undamaged checkpoint; damaged ones are logged and skipped.
      *
-     * @throws IOException if there is no checkpoint, it is not of this run, or another run writes to the folder; the run is then as it was
+     * @throws IOException if there is no checkpoint, it is not of this run, or another run writes to the folder; the
+     *     run is then unchanged
      */
     public void resume() throws IOException {
         if (Files.isDirectory(folder)) {
@@ -254,8 +256,8 @@ public final class TrainingRun implements AutoCloseable {
                 LOG.warn(
                         "warning: {} was written with version 1 of the losses: from step {} on, alpha-flow has the"
                                 + " target of version 2, which gives other gradients under every"
-                                + " loss.consistency_weighting but l2 (docs/losses.md). To train all steps alike, start"
-                                + " the run again with another --out",
+                                + " loss.consistency_weighting except l2 (docs/losses.md). For the same loss at all"
+                                + " steps, start the run again with another --out",
                         file,
                         step());
             }
@@ -271,11 +273,11 @@ public final class TrainingRun implements AutoCloseable {
     /**
      * Trains to the configuration's last step, with metrics and checkpoints.
      *
-     * @param listener is told of each step after its metrics are written
+     * @param listener called after each step's metrics are written
      * @return true if the last step was taken, false if the run was {@linkplain #stop stopped} before
      * @throws IOException if a file cannot be written
      * @throws TrainingException if too many steps in a row had to be skipped
-     * @throws IllegalArgumentException if more steps were taken before a resumption than there are to take
+     * @throws IllegalArgumentException if the resumed run has already taken more than {@code steps}
      */
     public boolean run(RunListener listener) throws IOException {
         Objects.requireNonNull(listener, "listener");
@@ -305,7 +307,7 @@ public final class TrainingRun implements AutoCloseable {
         return found;
     }
 
-    /** Asks {@link #run} to end after the step it is in, with a checkpoint. Safe to call from any thread. */
+    /** Makes {@link #run} end after the current step, with a checkpoint. Safe to call from any thread. */
     public void stop() {
         trainer.stop();
     }

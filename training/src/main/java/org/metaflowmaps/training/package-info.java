@@ -1,7 +1,7 @@
 /**
- * The interpolant, networks, losses, optimisers, data and the trainer of flow maps and meta flow maps.
+ * The trainer of flow maps and meta flow maps, with losses, optimisers and data.
  *
- * <p>Drawing from a trained map and steering it live above, in {@code steering}.
+ * <p>Evaluation of trained maps is in {@code steering}.
  */
 @NullMarked
 package org.metaflowmaps.training;

@@ -28,7 +28,7 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
-/** Which checkpoints stay in a run's folder, and from which one a run goes on. */
+/** Which checkpoints are kept in a run's folder, and from which one a run continues. */
 final class CheckpointFolderTest {
     @TempDir
     private Path folder;
@@ -73,7 +73,7 @@ final class CheckpointFolderTest {
         }
     }
 
-    /** Resumes, and runs to the end; returns the step from which it went on. */
+    /** Resumes and runs to the end; returns the step from which it continued. */
     private long resumed() throws IOException {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
@@ -87,7 +87,7 @@ final class CheckpointFolderTest {
     private static void damage(Path file) throws IOException {
         byte[] bytes = Files.readAllBytes(file);
         bytes[bytes.length / 2] ^= 1;
-        // Replaced, not written into: another name of the file keeps what it had.
+        // The file is replaced, not changed: its other name keeps the old content.
         Files.delete(file);
         Files.write(file, bytes);
     }
@@ -144,7 +144,7 @@ final class CheckpointFolderTest {
         runs.steps = 5;
         run();
         damage(step(5));
-        // As if the newest had come from a stop in between.
+        // As if the newest came from a stop in between.
         Files.delete(newest());
         runs.steps = 7;
         runs.checkpointEvery = 7;
@@ -180,7 +180,7 @@ final class CheckpointFolderTest {
         assertEquals(List.of("5", "6"), names());
     }
 
-    /** Not damage, but a mistake: nothing older is taken in its place. */
+    /** A wrong configuration is not damage: no older checkpoint is used instead. */
     @Test
     void oneOfAnotherRunIsRefused() throws IOException {
         run();
@@ -210,7 +210,7 @@ final class CheckpointFolderTest {
         assertFalse(Files.exists(torn) || Files.exists(half));
     }
 
-    /** What version 0.1 wrote first: one file without a seal, without the run's settings and without counts other than the step. */
+    /** A file of version 0.1: without a checksum, the run's settings, and counts other than the step. */
     @Test
     void aCheckpointOfTheFirstVersionGoesOn() throws IOException {
         run();

@@ -110,7 +110,7 @@ final class CheckpointTest {
                 IntStream.of(0, 1, 7, 8, 9, whole.length - 4, whole.length - 1), random.ints(100, 0, whole.length));
         for (int length : lengths.toArray()) {
             assertUnloadable(Files.write(cut, Arrays.copyOf(whole, length)));
-            // A file system may give a file its length before its content.
+            // A file system may store a file's length before its content.
             byte[] torn = Arrays.copyOf(Arrays.copyOf(whole, length), whole.length);
             if (!Arrays.equals(torn, whole)) {
                 assertUnloadable(Files.write(cut, torn));
@@ -118,7 +118,7 @@ final class CheckpointTest {
         }
     }
 
-    /** Places all over the file, and all of the two names in the header that tell that the file is sealed. */
+    /** Positions all over the file, and every byte of the two header keys that show that the file has a checksum. */
     @Test
     void aFlippedBitIsFoundWhereverItIs() throws IOException {
         byte[] whole = trained();
@@ -177,6 +177,6 @@ final class CheckpointTest {
                 file,
                 "describe a network of 1,826 parameters",
                 "holds 3 numbers in 1 tensors",
-                "not those of this file");
+                "do not belong to this file");
     }
 }

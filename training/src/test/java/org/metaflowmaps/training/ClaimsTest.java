@@ -42,7 +42,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.training.metrics.ProcessMemory;
 
-/** What a file or a configuration says of a network is checked before a network is built. */
+/** Settings of a network, from a file or a configuration, are checked before it is built. */
 class ClaimsTest {
     private static final String TRANSFORMER =
             "{\"transformer\":{\"input_size\":4,\"patch_size\":2,\"in_channels\":1,\"hidden_size\":8,"
@@ -112,7 +112,7 @@ class ClaimsTest {
         assertEquals(before, NativeMemory.liveTensors());
     }
 
-    /** The names are there, the sizes are not. */
+    /** The names are correct, the sizes are not. */
     @Test
     void everyTensorIsComparedBeforeTheNetworkIsBuilt() throws IOException {
         Path file = folder.resolve("sizes.safetensors");
@@ -212,7 +212,7 @@ class ClaimsTest {
             assertTrue(
                     message.matches(
                             "config: batch 2147483647 of a network of \\d+ parameters needs .*iB of memory, .* are"
-                                    + " free: lower batch; accumulate makes up for it"),
+                                    + " free: lower batch and raise accumulate instead"),
                     message);
             assertEquals(with, NativeMemory.liveTensors());
         }
@@ -224,7 +224,7 @@ class ClaimsTest {
         assertTrue(message.contains("lower steps"), message);
     }
 
-    /** The estimate against the graph's own memory, which the process's resident size shows. */
+    /** The estimate compared with the graph's memory, measured by the process's resident size. */
     @Test
     void theEstimateOfABatchIsOfTheRightOrder() {
         TransformerConfig config = SmallNetworks.transformerConfig(16, 2, 1, 64, 4, 4, 3);
@@ -239,7 +239,7 @@ class ClaimsTest {
         }
     }
 
-    /** Bytes that a forward pass leaves behind for its backward pass; 0 where the system does not say. */
+    /** Returns the bytes that a forward pass keeps for its backward pass; 0 if the system does not report them. */
     private static double resident(MetaFlowMap map, int batch) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor state = Torch.zeros(DType.FLOAT32, Device.CPU, batch, 1, 16, 16);

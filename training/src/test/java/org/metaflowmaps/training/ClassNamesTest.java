@@ -15,7 +15,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.training.data.FashionMnist;
 
-/** What a checkpoint says of its classes. */
+/** Class names in checkpoints. */
 final class ClassNamesTest {
     @TempDir
     private Path folder = Path.of("");
@@ -56,7 +56,7 @@ final class ClassNamesTest {
 
     @Test
     void imageFilesTrainedBeforeHoldOutExistedGoOn() {
-        // Version before data.flip: hold_out 500 was written, and did nothing.
+        // Versions before data.flip wrote hold_out 500 and ignored it.
         String before = "{\"data\":{\"kind\":\"images\",\"hold_out\":500}}";
         assertEquals("data.kind is \"mixture\", was \"images\"", RunSettings.difference(before, new Runs().config()));
         assertNull(RunSettings.difference("{\"data\":{\"hold_out\":0}}", new Runs().config()));

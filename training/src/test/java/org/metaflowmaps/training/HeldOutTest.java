@@ -39,9 +39,9 @@ import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
-/** What {@code evaluate_every} does beside training. */
+/** Evaluations by {@code evaluate_every} during training. */
 class HeldOutTest {
-    /** An empty PNG of one pixel, as far as TensorBoard's writer looks. */
+    /** The beginning of a PNG of one pixel; TensorBoard's writer reads no more. */
     private static final byte[] PNG = {
         (byte) 0x89,
         'P',
@@ -137,7 +137,8 @@ class HeldOutTest {
             assertEquals(i % 2 == 1, values.containsKey("held_out/diagonal"));
             assertFalse(plain.metrics.get(i).values().containsKey("held_out/diagonal"));
         }
-        // Two looks, each of three held-out items at three times, each a clean image, its noisy state and four draws.
+        // Two evaluations of three held-out items at three times, each with a clean image, its noisy state and four
+        // draws.
         assertEquals(2 * 3 * 3, shown.size());
         assertTrue(shown.stream().allMatch(row -> row.length == 6 * 16));
         assertTrue(looked.events.contains("held_out/diagonal")
@@ -185,7 +186,7 @@ class HeldOutTest {
                 .toList();
     }
 
-    /** A look's numbers are there although the run stops before the next line that {@code log_every} asks for. */
+    /** An evaluation's numbers are written although the run stops before the next line of {@code log_every}. */
     @Test
     void aStopAfterALookLosesNothing() throws IOException {
         List<Map<String, Double>> whole = looks("whole");
@@ -197,7 +198,7 @@ class HeldOutTest {
         assertEquals(whole, looks("stopped", 2, 4, 6));
     }
 
-    /** A held-out item that cannot be read ends the run, but not before its step's line is written. */
+    /** A held-out item that cannot be read ends the run after its step's line is written. */
     @Test
     void aFailingLookLeavesItsStepsLineAndACheckpoint() throws IOException {
         Runs runs = new Runs();
@@ -216,7 +217,7 @@ class HeldOutTest {
                         .toList());
     }
 
-    /** Items for a picture are those of the first batch, and the stream reads on as if they had not been read. */
+    /** Items for a picture are those of the first batch, and reading them does not change the stream. */
     @ParameterizedTest
     @ValueSource(ints = {0, 2})
     void picturesWithoutHeldOutItemsLeaveTheStreamAlone(int workers) throws IOException {
@@ -259,7 +260,7 @@ class HeldOutTest {
         assertEquals(6 * 4 * 3, shown.size());
     }
 
-    /** Data that notes the positions of its batches, and whose held-out item, if it is a mixture, is damaged. */
+    /** Data that records the positions of its batches; the held-out item of a mixture is damaged. */
     private static TrainingData recorded(TrainingData whole, List<Long> positions) {
         return new TrainingData() {
             @Override

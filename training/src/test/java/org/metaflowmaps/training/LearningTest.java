@@ -17,9 +17,9 @@ import org.metaflowmaps.training.data.TrainingData;
 /**
  * A small network learns the mixture.
  *
- * <p>For data of variance V along a direction, the best linear guess of x_1 - x_0 from (1 - s) x_0 + s x_1 has the error
- * V / ((1 - s)² + s² V), by its covariances; its mean over s is √V·π/2. The mixture's centres lie on the line (1, 1), along which
- * its variance is 12 + 0.5, and 0.5 across.
+ * <p>For data of variance V along a direction, the best linear estimate of x_1 - x_0 from (1 - s) x_0 + s x_1 has the
+ * error V / ((1 - s)² + s² V), with mean √V·π/2 over s. The mixture's centres are on the line (1, 1); its variance is
+ * 12 + 0.5 along it and 0.5 across.
  */
 final class LearningTest {
     private static final double LINEAR = Math.PI / 2 * (Math.sqrt(12 + Runs.VARIANCE) + Math.sqrt(Runs.VARIANCE));
@@ -54,7 +54,7 @@ final class LearningTest {
                 }
             }
         }
-        // The mean velocity of all pairs, the best constant, has the whole variance as its error: data's and noise's.
+        // The best constant, the mean velocity of all pairs, has the variances of data and noise as its error.
         assertTrue(first > 13, "an untrained network's error is " + first);
         assertTrue(last < LINEAR, "error " + last + ", the best linear guess has " + LINEAR);
         assertTrue(
@@ -63,8 +63,9 @@ final class LearningTest {
     }
 
     /**
-     * The least error of a guess that is told the component: given x_t the data is then Gaussian, of variance
-     * V (1 - t)² / ((1 - t)² + V t²) in both directions. Context times are 0 in one case of ten, else squares of uniforms.
+     * Returns the least error of an estimate that knows the component: given x_t the data is then Gaussian with
+     * variance V (1 - t)² / ((1 - t)² + V t²) in both directions. Context times are 0 with probability 0.1, else
+     * squares of uniforms.
      */
     private static double knowingTheComponent() {
         int points = 10_000;

@@ -17,9 +17,9 @@ import org.metaflowmaps.training.data.Items;
 import org.metaflowmaps.training.data.Loader;
 import org.metaflowmaps.training.data.Reading;
 
-/** A program trains on data of its own, with a built-in configuration. */
+/** A program trains on its own data with a built-in configuration. */
 final class OwnDataTest {
-    /** Points on two circles; the label says which. */
+    /** Points on two circles; the label is the circle's index. */
     private record Circles(int count) implements Items {
         @Override
         public Shape itemShape() {

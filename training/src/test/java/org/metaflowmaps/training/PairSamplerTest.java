@@ -27,15 +27,15 @@ import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.Pair;
 
-/** The laws of what the losses see, each by the empirical distribution of many draws. */
+/** The laws of the losses' inputs, checked by the empirical distributions of many draws. */
 final class PairSamplerTest {
     private static final int DRAWS = 50_000;
     private static final int CLASSES = 3;
 
-    /** Kolmogorov's statistic stays below this over the root of the number of draws, but for one case in 10,000. */
+    /** Kolmogorov's statistic exceeds this, divided by the root of the number of draws, with probability 1/10,000. */
     private static final double KOLMOGOROV = 2.23;
 
-    /** Standard deviations that an average may be off. */
+    /** Allowed error of an average in standard deviations. */
     private static final double SIGMAS = 4.5;
 
     private static final TimesConfig.Law UNIFORM = TimesConfig.Law.builder().build();
@@ -114,7 +114,7 @@ final class PairSamplerTest {
                 .toArray();
     }
 
-    /** The standard normal distribution, by the error function of a library that the sampler does not use. */
+    /** The standard normal distribution, by another library's error function. */
     private static void assertStandardNormal(double[] values, String what) {
         double[] sorted = values.clone();
         Arrays.sort(sorted);
@@ -350,7 +350,7 @@ final class PairSamplerTest {
 
     @Test
     void noContextIsAllButTheData() {
-        Tensor times = context(sampler(1e-4, 0, 0)).time(); // U^0.0001 is above 0.999 all but never
+        Tensor times = context(sampler(1e-4, 0, 0)).time(); // U^0.0001 is above 0.999 almost always
         assertEquals(0.999, times.max().item(), 1e-6);
         assertTrue(times.toDoubleArray()[0] > 0.99);
     }

@@ -9,8 +9,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
- * How far the process's memory rises while something runs, by Linux's own high-water mark: it sees what libtorch's gradient graphs
- * hold too, and memory that was freed no more.
+ * Measures how far the process's memory rises while code runs, by Linux's high-water mark, which includes libtorch's
+ * gradient graphs and memory freed meanwhile.
  */
 final class PeakMemory {
     private static final Path RESET = Path.of("/proc/self/clear_refs");
@@ -20,9 +20,9 @@ final class PeakMemory {
     private PeakMemory() {}
 
     /**
-     * From here on large blocks are mapped one by one; ends with {@link #finish}.
+     * Makes the C library map each large block separately, until {@link #finish}.
      *
-     * @return false where there is no such mark, as outside of Linux
+     * @return false if there is no such mark, as outside Linux
      */
     static boolean prepare() {
         if (!Files.isWritable(RESET) || LINKER.defaultLookup().find("mallopt").isEmpty()) {
@@ -32,7 +32,7 @@ final class PeakMemory {
         return true;
     }
 
-    /** Gives back what is free: memory that earlier work left would be used again, and not be seen. */
+    /** Releases free memory, because reused memory would not raise the mark. */
     private static void trim() {
         try {
             MethodHandle trim = LINKER.downcallHandle(
@@ -46,7 +46,7 @@ final class PeakMemory {
         }
     }
 
-    /** Memory is handed out as before. */
+    /** Restores the C library's allocation. */
     static void finish() {
         threshold(1 << 25);
     }
@@ -64,7 +64,7 @@ final class PeakMemory {
         }
     }
 
-    /** The least of three rises: what the JVM takes for itself meanwhile only adds. */
+    /** Returns the least of three rises, because the JVM's own memory only adds to them. */
     static long least(Runnable body) throws IOException {
         long least = of(body);
         for (int i = 1; i < 3; i++) {
@@ -73,7 +73,7 @@ final class PeakMemory {
         return least;
     }
 
-    /** The bytes by which memory rises above what it is before. */
+    /** Returns the bytes by which memory rises. */
     private static long of(Runnable body) throws IOException {
         trim();
         Files.writeString(RESET, "5");

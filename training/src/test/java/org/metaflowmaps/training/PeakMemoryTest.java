@@ -30,8 +30,8 @@ import org.metaflowmaps.training.data.Loader;
 import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.TrainingData;
 
-/** How much memory a pass and a step take at their peak, in units of one block's tokens. */
-@Tag("soak") // The process's memory also moves for reasons of the JVM's own.
+/** Peak memory of a pass and a step, in units of one block's tokens. */
+@Tag("soak") // The JVM also changes the process's memory.
 final class PeakMemoryTest {
     private static final int BATCH = 32;
     private static final int SIZE = 32;
@@ -78,7 +78,7 @@ final class PeakMemoryTest {
         }
     }
 
-    /** Without a graph, blocks that have been passed hold nothing: a deep network's peak is a shallow one's. */
+    /** Without a graph, finished blocks keep no memory: a deep network's peak equals a shallow one's. */
     @Test
     void aPassWithoutAGraphHoldsTheTokensOfOneBlock() throws IOException {
         for (boolean tangent : new boolean[] {false, true}) {
@@ -105,7 +105,10 @@ final class PeakMemoryTest {
         }
     }
 
-    /** The consistency loss comes when the diagonal's graph is gone: a step with both takes little more than one with either. */
+    /**
+     * The consistency loss is computed after the diagonal's graph is freed: a step with both needs little more than one
+     * with either.
+     */
     @Test
     void aStepHoldsOneGraphAtATime() throws IOException {
         double one = step(LossConfig.ConsistencyKind.NONE);

@@ -24,7 +24,7 @@ import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.data.TrainingData;
 
-/** Whole training steps in bfloat16 beside the same in float32. */
+/** Whole training steps in bfloat16 compared with float32. */
 final class PrecisionTest {
     private static final int STEPS = 200;
     private static final int LAST = 50;
@@ -73,7 +73,7 @@ final class PrecisionTest {
         assertNotEquals(end(exact), end(mixed), "nothing was rounded");
     }
 
-    /** All but those that need a teacher. */
+    /** All losses that need no teacher. */
     @ParameterizedTest
     @EnumSource(
             value = LossConfig.ConsistencyKind.class,
@@ -85,8 +85,8 @@ final class PrecisionTest {
         runs.consistency = kind;
         runs.batch = 16;
         runs.steps = 8;
-        // Every weight moves by about this much per step, so that the blocks, which begin as identities, soon take
-        // part.
+        // Every weight changes by about this much per step, so that the blocks, initially identities, soon have an
+        // effect.
         runs.optimizer = OptimizerConfig.Kind.ADAMW;
         runs.learningRate = 1e-2;
         List<Trainer.Report> exact = run(runs, Precision.FLOAT32);

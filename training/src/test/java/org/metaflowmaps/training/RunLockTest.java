@@ -16,7 +16,7 @@ class RunLockTest {
     @TempDir
     private Path folder;
 
-    /** Takes the lock, says so, and waits to be killed. */
+    /** Takes the lock, prints a line, and waits to be killed. */
     static final class Holder {
         private Holder() {}
 

@@ -77,7 +77,7 @@ final class RunSettingsTest {
         assertDifferent("teacher.is_zero_data is true, was null", any, clock);
         assertNull(RunSettings.difference(
                 RunSettings.of(any.config()).replace("\"is_zero_data\":null,", ""), clock.config()));
-        // Versions that asked for no clock took the model's, so that saying so is no change.
+        // Older versions used the model's is_zero_data, so setting the same value is not a change.
         for (Runs runs : List.of(any, clock)) {
             runs.model = ModelConfig.of(TransformerConfig.builder()
                     .inputSize(4)
@@ -103,7 +103,7 @@ final class RunSettingsTest {
                 RunSettings.difference(saved.replace("\"seed\"", "\"dropout\":0.5,\"seed\""), new Runs().config()));
     }
 
-    /** Earlier versions wrote which of several processes a run was; only a run of one goes on as it was. */
+    /** Earlier versions wrote the rank among several processes; only a run of one process can continue. */
     @Test
     void aRunOfOneProcessResumesWithoutRanks() {
         String now = RunSettings.of(new Runs().config());

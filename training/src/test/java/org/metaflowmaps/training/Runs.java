@@ -24,7 +24,7 @@ import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.Reading;
 import org.metaflowmaps.training.data.TrainingData;
 
-/** Tiny runs: set what matters to a test, leave the rest. */
+/** Tiny runs: a test sets only the fields it needs. */
 final class Runs {
     static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     static final double VARIANCE = 0.5;

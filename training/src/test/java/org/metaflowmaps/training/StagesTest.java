@@ -37,7 +37,9 @@ import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.TrainingData;
 
-/** The path from a flow over a flow map to a meta flow map, each stage begun at the one before, and from public files. */
+/**
+ * Training of a flow, a flow map and a meta flow map, each initialised from the stage before, and from public files.
+ */
 final class StagesTest {
     @TempDir
     private Path folder;
@@ -88,13 +90,13 @@ final class StagesTest {
             trainer.initialise();
             assertArrayEquals(flow, output(trainer.map(), 3));
             assertArrayEquals(flow, output(trainer.averaged(), 3));
-            // The teacher is another network by now, so there is something to learn.
+            // The teacher differs from the student by now, so there is something to learn.
             assertTrue(trainer.takeStepAndRead().error("diagonal") > 0);
         }
         assertEquals(before, NativeMemory.liveTensors());
     }
 
-    /** Every loss of a configuration trains: its objective has what it needs, and the weights stay finite. */
+    /** Every loss of a configuration trains: its objective has all its parts, and the weights stay finite. */
     @ParameterizedTest
     @EnumSource(LossConfig.ConsistencyKind.class)
     void everyLossTakesStepsFromATeacherAndFromData(LossConfig.ConsistencyKind kind) throws IOException {
@@ -142,7 +144,7 @@ final class StagesTest {
                 last += i >= runs.steps - 50 ? diagonal / 50 : 0;
             }
         }
-        // From data the error could not fall below some 1.5, what the state leaves open: see LearningTest.
+        // From data the error could not fall below about 1.5, the uncertainty given the state: see LearningTest.
         assertTrue(first > 5 && last < 0.5, "first " + first + ", last " + last);
     }
 

@@ -17,7 +17,7 @@ import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.TrainingData;
 
-/** A training step hands no value to the host, whatever its losses, weighting and optimiser are. */
+/** A training step reads no value on the host, for any losses, weighting and optimiser. */
 final class StepHostReadsTest {
     @TempDir
     private Path folder;
@@ -71,7 +71,7 @@ final class StepHostReadsTest {
         assertEquals(0, reads(runs));
     }
 
-    /** The test would see a read. */
+    /** The test detects a read. */
     @Test
     void aStepThatIsReadIsCounted() throws IOException {
         Runs runs = runs(LossConfig.ConsistencyKind.PSD);

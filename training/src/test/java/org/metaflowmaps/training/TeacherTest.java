@@ -44,7 +44,9 @@ import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.data.TrainingData;
 
-/** What a run may be distilled from, and what is refused: other clocks, other classes, and teachers that no file can name. */
+/**
+ * Teachers of a run, and rejected ones: another direction of time, other classes, and kinds that a file cannot give.
+ */
 final class TeacherTest {
     private final long live = NativeMemory.liveTensors();
 
@@ -56,7 +58,7 @@ final class TeacherTest {
         assertEquals(live, NativeMemory.liveTensors());
     }
 
-    /** A file as the public ones are: nothing but a network's tensors. */
+    /** Writes a file like the public ones: only a network's tensors. */
     private String file(TransformerConfig config, String prefix, String... more) throws IOException {
         Path file = folder.resolve("public.pt");
         try (FlowMapTransformer source = SmallNetworks.transformer(config);
@@ -76,7 +78,7 @@ final class TeacherTest {
         return new OutgoingTensor.Deferred(name, tensor.dtype(), tensor.shape(), () -> tensor);
     }
 
-    /** A network for {@link Runs}' images. */
+    /** Makes a network for {@link Runs}' images. */
     private static TransformerConfig student(boolean zeroData) {
         return TransformerConfig.builder()
                 .inputSize(4)
@@ -117,7 +119,10 @@ final class TeacherTest {
         }
     }
 
-    /** Another width, depth, number of heads and hidden width, normalised queries and a variance, under the other clock. */
+    /**
+     * Another width, depth, number of heads and hidden width, normalised queries and a variance, with the other
+     * direction of time.
+     */
     @ParameterizedTest
     @CsvSource({"ema., false, true", "module., true, false", "'', true, false", "'', false, true"})
     void aPublicTeacherHasItsOwnSizeAndClock(String prefix, boolean zeroData, boolean students) throws IOException {
@@ -153,7 +158,7 @@ final class TeacherTest {
         step(runs(like, network(name, zeroData)), null);
     }
 
-    /** Only logvar_linear tells a clock, DMF's; for any other file the setting is needed, whatever its names begin with. */
+    /** Only logvar_linear, in DMF files, shows the direction of time; other files need the setting, for any prefix. */
     @Test
     void aTeachersClockIsToldByTheFileOrByTheSetting() throws IOException {
         Runs runs = runs(ModelConfig.of(student(true)), network("unused", null));
@@ -177,7 +182,7 @@ final class TeacherTest {
         }
     }
 
-    /** A public file of DMF has its own clock; any other takes the model's. */
+    /** A DMF file shows its direction of time; other files use the model's setting. */
     @ParameterizedTest
     @CsvSource({"'', true", "ema., true", "module., true"})
     void firstWeightsOfTheOtherClockAreRefused(String prefix, boolean needed) throws IOException {
@@ -205,7 +210,7 @@ final class TeacherTest {
                 "model.transformer.is_zero_data=false");
     }
 
-    /** A run's checkpoint says which way its own clock runs. */
+    /** A run's checkpoint contains its is_zero_data. */
     @Test
     void aCheckpointIsAskedForItsClock() throws IOException {
         Runs runs = new Runs();
@@ -224,10 +229,10 @@ final class TeacherTest {
                 () -> step(runs(other, network(checkpoint, false)), null),
                 "teacher.is_zero_data is false",
                 "that it is true",
-                "leave the setting null");
+                "set it to null");
     }
 
-    /** With four classes the student's "no label", 3, would be one of the teacher's. */
+    /** With four classes the student's "no label", 3, would be a class of the teacher. */
     @Test
     void aTeacherOfOtherItemsOrClassesIsRefused() throws IOException {
         ModelConfig like = ModelConfig.of(student(false));
@@ -288,7 +293,7 @@ final class TeacherTest {
         step(alike, null);
     }
 
-    /** The tilted law's own drift, which no configuration can name, as the teacher of a map of the tilted posteriors. */
+    /** The tilted law's drift, which no configuration can name, as the teacher of a map of the tilted posteriors. */
     @Test
     void anyDriftCanBeGivenInJava() throws IOException {
         Runs runs = runs(
@@ -313,14 +318,17 @@ final class TeacherTest {
                     last += i >= runs.steps - 50 ? diagonal / 50 : 0;
                 }
             }
-            // What is given stays the caller's.
+            // The caller keeps the given teacher.
             Tensor drift = tilted.drift().at(Torch.zeros(1), Torch.zeros(1, 2), Condition.none());
             assertArrayEquals(tilted.mean(), drift.toDoubleArray(), 1e-5);
         }
         assertTrue(first > 5 && last < 0.1 * first, "first " + first + ", last " + last);
     }
 
-    /** The teacher is asked twice a step; the second time the first loss's gradient is there, and so its graph is gone. */
+    /**
+     * The teacher is evaluated twice per step; at the second time the first loss's gradient exists, so its graph is
+     * freed.
+     */
     @Test
     void eachLossIsDifferentiatedBeforeTheNextIsComputed() throws IOException {
         Runs runs = runs(

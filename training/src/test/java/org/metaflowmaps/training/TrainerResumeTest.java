@@ -32,9 +32,9 @@ import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
-/** A run that stopped and went on is the run that never stopped. */
+/** A stopped and resumed run equals a run that never stopped. */
 final class TrainerResumeTest {
-    /** Enough for rectified Adam to leave its plain momentum behind. */
+    /** Enough steps for rectified Adam to end its plain momentum phase. */
     private static final int STEPS = 8;
 
     @TempDir
@@ -44,7 +44,10 @@ final class TrainerResumeTest {
         return Files.readAllBytes(run.resolve(CheckpointFolder.CHECKPOINT));
     }
 
-    /** A checkpoint is all of the state, so equal files mean equal weights, moments, average, noise and step, bit by bit. */
+    /**
+     * A checkpoint contains the whole state, so equal files mean equal weights, moments, average, noise and step, bit
+     * by bit.
+     */
     @ParameterizedTest
     @CsvSource({
         "mlp, RADAM, L2",
@@ -93,7 +96,7 @@ final class TrainerResumeTest {
         }
     }
 
-    /** Files of earlier versions have the average twice: as the network, and as one buffer, which counts. */
+    /** Files of earlier versions have the average twice: as the network, and as one buffer, which is used. */
     @ParameterizedTest
     @ValueSource(strings = {"mlp", "transformer"})
     void aFileWithTheAverageAsABufferIsResumed(String kind) throws IOException {
@@ -186,7 +189,7 @@ final class TrainerResumeTest {
         assertRefused(NoSuchFileException.class, () -> resumed(new Runs()), CheckpointFolder.CHECKPOINT);
     }
 
-    /** Two heads or four: all tensors have the same shapes, and yet it is another network. */
+    /** With two or four heads all tensors have the same shapes, but the networks differ. */
     @Test
     void anotherNetworkIsRefusedEvenIfItsShapesFit() throws IOException {
         Runs runs = new Runs();
@@ -208,7 +211,7 @@ final class TrainerResumeTest {
         }
     }
 
-    /** The file names the right network, but a part of the state is missing or misshapen: nothing is taken from it. */
+    /** The file names the right network, but a part of the state is missing or misshapen: nothing is loaded. */
     @ParameterizedTest
     @CsvSource({"missing", "short", "random", "step", "network"})
     void aPartOfAStateIsRefusedWhole(String damage) throws IOException {

@@ -50,7 +50,7 @@ final class TrainerTest {
         }
     }
 
-    /** A mixture of which every item is NaN. */
+    /** A mixture with only NaN items. */
     private static TrainingData spoiled() {
         TrainingData whole = new MixtureData(List.of(new double[2], new double[2], new double[2]), 1, 1, Device.CPU);
         return new TrainingData() {
@@ -77,13 +77,13 @@ final class TrainerTest {
         };
     }
 
-    /** Two passes of 4 items leave the mean of the gradients that each of them leaves alone. */
+    /** Two passes of 4 items give the mean of the gradients of each pass. */
     @ParameterizedTest
     @ValueSource(strings = {"mlp", "transformer"})
     void accumulationAveragesGradientsAndLosses(String kind) throws IOException {
         Runs runs = new Runs();
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
-        // A rate that changes no weight, so that both single passes see the same network.
+        // A rate that changes no weight, so that both passes use the same network.
         runs.learningRate = 1e-30;
         runs.clip = 0;
         double[] expected;
@@ -184,11 +184,11 @@ final class TrainerTest {
         double[] rates = MetricsLog.read(folder.resolve(TrainingRun.METRICS)).stream()
                 .mapToDouble(entry -> entry.values().getOrDefault("learning_rate", Double.NaN))
                 .toArray();
-        // The fall of four steps begins at the full rate and would reach zero at the step that is not taken.
+        // The decay of four steps begins at the full rate and would reach zero at the step after the last.
         assertArrayEquals(new double[] {1e-4, 5.5e-4, 1e-3, 1e-3, 1e-3, 7.5e-4, 5e-4, 2.5e-4}, rates, 1e-12);
     }
 
-    /** Whoever calls step() may go on after the configured end: at the full rate, or at zero after a decay. */
+    /** Callers of step() may continue after the configured end: at the full rate, or at zero after a decay. */
     @ParameterizedTest
     @ValueSource(longs = {0, 2})
     void stepsBeyondTheEndDoNoHarm(long decay) throws IOException {
@@ -207,7 +207,7 @@ final class TrainerTest {
         }
     }
 
-    /** With this rate the first step is taken, and the second finds a loss that is not finite. */
+    /** With this rate the first step is taken, and the second has a loss that is not finite. */
     private static Runs exploding() {
         Runs runs = new Runs();
         runs.learningRate = 1e30;
@@ -275,7 +275,7 @@ final class TrainerTest {
         }
     }
 
-    /** A state as bits: weights, moments, average. */
+    /** Returns a state as bits: weights, moments, average. */
     private List<float[]> state(TrainingRun trainer) throws IOException {
         trainer.save();
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(CheckpointFolder.CHECKPOINT));
@@ -315,13 +315,13 @@ final class TrainerTest {
                 assertArrayEquals(before.get(i), after.get(i));
             }
         }
-        // A run that goes on from there has not forgotten them: one more is one too many.
+        // A resumed run remembers them: one more is too many.
         try (TrainingData data = spoiled();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
             assertRefused(TrainingException.class, () -> trainer.takeStepAndRead(), "step 3:", "3 steps in a row");
         }
-        // With good data it goes on, and the optimiser has counted its updates only.
+        // With good data it continues, and the optimiser has counted only its updates.
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             trainer.resume();
@@ -339,7 +339,7 @@ final class TrainerTest {
         }
     }
 
-    /** The bound is on the norm before clipping; steps below it are those of a run without a bound. */
+    /** The bound applies to the norm before clipping; steps below it equal those of a run without a bound. */
     @Test
     void stepsWhoseGradientIsTooLargeAreSkipped() throws IOException {
         Runs runs = new Runs();
@@ -371,7 +371,7 @@ final class TrainerTest {
         }
     }
 
-    /** Skipped steps are counted on the device: a row of them that has ended is found at the next read. */
+    /** Skipped steps are counted on the device: the next read finds a sequence that has ended. */
     @Test
     void tooManySkippedStepsAreFoundWhenTheyAreRead() throws IOException {
         Runs runs = new Runs();

@@ -17,12 +17,15 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** {@code mfm classifier}: makes the weights that come with mfm; the list of commands leaves it out, as it is of no other use. */
+/**
+ * {@code mfm classifier}: trains the classifier included in mfm; hidden from the list of commands, because it has no
+ * other use.
+ */
 @Command(
         name = "classifier",
         mixinStandardHelpOptions = true,
         hidden = true,
-        description = "Train the classifier of Fashion-MNIST whose features the Fréchet distance is measured with.")
+        description = "Train the classifier of Fashion-MNIST that provides the features of the Fréchet distance.")
 public final class ClassifierCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
@@ -58,7 +61,7 @@ public final class ClassifierCommand implements Callable<Integer> {
                 .run(FashionMnist.train(data), test, device.get(), out, (epoch, loss, correct) -> {
                     terminal.printf(
                             Locale.ROOT,
-                            "epoch %d: loss %.4f, %.2f %% of %d test images right%n",
+                            "epoch %d: loss %.4f, %.2f %% of %d test images correct%n",
                             epoch,
                             loss,
                             100.0 * correct / test.count(),

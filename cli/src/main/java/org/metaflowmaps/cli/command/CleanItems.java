@@ -29,26 +29,26 @@ import org.metaflowmaps.training.data.LabelledImages;
 import org.metaflowmaps.training.data.TrainingData;
 
 /**
- * Clean items of a map's data, to be noised.
+ * Clean items of a map's data, for noising.
  *
  * @param items (N, item shape)
  * @param labels (N) int64; null for a map without classes
- * @param names what each item is called
- * @param source where they are from, for people
+ * @param names the name of each item
+ * @param source a description of their source for the user
  */
 record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, String source) {
-    /** Refinement steps of a sample that takes a data item's place. */
+    /** Refinement steps of a sample used instead of a data item. */
     private static final int STEPS = 4;
 
     private static final int USUAL = 4;
 
     /**
-     * Items in the innermost open scope: of the configuration's data if there is one, of Fashion-MNIST if the map fits it and
-     * {@code folder} or nothing else names data, else samples of the map itself.
+     * Returns items in the innermost open scope: of the configuration's data if known, else of Fashion-MNIST if the map
+     * fits it, else samples of the map.
      *
      * @param known the configuration of the map's run; null if it is not known
-     * @param folder where the data's files are; null for where the configuration says
-     * @param chosen which items, by number; the last four, or the first four of an endless stream, if empty
+     * @param folder the folder of the data's files; null for the configuration's
+     * @param chosen indices of items; if empty, the last four, or the first four of an endless stream
      */
     static CleanItems of(
             MetaFlowMap map,
@@ -66,7 +66,7 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
         if (kind == null) {
             if (folder != null) {
                 throw new IOException("--data " + folder
-                        + ": what kind of data it is is not known, because there is no config.yaml beside the "
+                        + ": the kind of data is unknown, because there is no config.yaml beside the "
                         + "checkpoint: put it there, or give it as --config");
             }
             return own(map, classes, chosen, scale, seed, device);
@@ -142,7 +142,7 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
             Device device) {
         if (!chosen.isEmpty()) {
             throw new IllegalArgumentException(
-                    "--image " + chosen.getFirst() + ": the map's data is not known, because there is no config.yaml"
+                    "--image " + chosen.getFirst() + ": the map's data is unknown, because there is no config.yaml"
                             + " beside the checkpoint: put it there, give it as --config, or"
                             + " leave the option out to noise the map's own samples");
         }
@@ -160,7 +160,7 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
                     scope.keep(samples),
                     given == null ? null : scope.keep(labels),
                     names(map, classes, numbers),
-                    "samples of the map itself, because its data is not known");
+                    "samples of the map itself, because its data is unknown");
         }
     }
 

@@ -65,9 +65,9 @@ public final class ConvertCommand implements Callable<Integer> {
             names = "--out-prefix",
             paramLabel = "PREFIX",
             description =
-                    "What to put before the names. Default: dit. for meta flow maps and mfm's own checkpoints, else"
-                            + " nothing. With ema. a .pt has the network in a dict 'ema', as SiT's training checkpoints"
-                            + " have.")
+                    "Prefix of the new names. Default: dit. for meta flow maps and mfm's own checkpoints, else"
+                            + " none. With ema. a .pt file has the network in a dict 'ema', like SiT's training"
+                            + " checkpoints.")
     private @Nullable String outPrefix;
 
     @Option(
@@ -78,7 +78,7 @@ public final class ConvertCommand implements Callable<Integer> {
 
     @Option(
             names = "--allow-infinite",
-            description = "Write infinities where a value is too large for --dtype, instead of refusing the file.")
+            description = "Write infinity for values that are too large for --dtype, instead of refusing the file.")
     private boolean infinite;
 
     @Option(
@@ -110,14 +110,14 @@ public final class ConvertCommand implements Callable<Integer> {
             }
             terminal.println(layout);
             list(terminal, result.fit().problems(), "tensors do not fit:");
-            list(terminal, result.left(), "tensors are no part of the network and were left out:");
+            list(terminal, result.left(), "tensors do not belong to the network and were left out:");
             terminal.printf(Locale.ROOT, "%s: %,d tensors, %,d bytes%n", out, result.tensors(), result.bytes());
         }
         terminal.flush();
         return 0;
     }
 
-    /** The library's advice, with the option that follows it. */
+    /** Adds the option to the library's advice. */
     private static String advised(String message) {
         return message.endsWith("a lenient conversion")
                 ? message + " (--lenient)"
@@ -128,7 +128,7 @@ public final class ConvertCommand implements Callable<Integer> {
         Optional<CheckpointLayout> found = prefix.find(open, in);
         if (found.isEmpty() && !lenient) {
             throw new IOException(in
-                    + " has no network that mfm knows: inspect it, name the network with --prefix, or copy all tensors "
+                    + " has no known network: see mfm inspect, name the network with --prefix, or copy all tensors "
                     + "with --lenient");
         }
         return found.orElseGet(() -> CheckpointLayout.at(open, ""));

@@ -20,7 +20,7 @@ import picocli.CommandLine.Spec;
         name = "doctor",
         mixinStandardHelpOptions = true,
         description =
-                "Show what was loaded from where, versions, threads and devices, and what is missing with its cure.")
+                "Show versions and paths of native software, threads and devices, and how to install missing parts.")
 public final class DoctorCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
@@ -57,7 +57,7 @@ public final class DoctorCommand implements Callable<Integer> {
         if (cures.isEmpty()) {
             out.println("Nothing is missing.");
         } else {
-            out.println("Missing, and what to do if you want it:");
+            out.println("Missing, and how to install it:");
             cures.forEach(cure -> out.println("  " + cure));
         }
         out.flush();

@@ -39,8 +39,8 @@ import picocli.CommandLine.Spec;
         name = "drift",
         mixinStandardHelpOptions = true,
         description =
-                "Compare three ways of reading the unconditional drift from a map, on items of its data noised to some"
-                        + " times: a perfect map's do not differ but for the chance of the draws.")
+                "Compare three ways to read the unconditional drift from a map, on items of its data noised to some"
+                        + " times. For a perfect map they differ only by the sampling error of the draws.")
 final class EvaluateDriftCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
@@ -51,8 +51,8 @@ final class EvaluateDriftCommand implements Callable<Integer> {
     @Option(
             names = "--config",
             paramLabel = "CONFIG",
-            description = "The configuration, a YAML file or one that comes with mfm, whose data gives the items. Of"
-                    + " Fashion-MNIST the test images are taken, else training data. Default: config.yaml beside"
+            description = "The configuration whose data provides the items: a YAML file or a built-in one. For"
+                    + " Fashion-MNIST these are the test images, else training data. Default: config.yaml beside"
                     + " the checkpoint, else Fashion-MNIST.")
     private @Nullable String config;
 
@@ -67,7 +67,7 @@ final class EvaluateDriftCommand implements Callable<Integer> {
             defaultValue = "0.2,0.5,0.8")
     private List<Double> times = List.of();
 
-    @Option(names = "--items", paramLabel = "N", description = "Items, the first N. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--items", paramLabel = "N", description = "Number of items. Default: ${DEFAULT-VALUE}.")
     private int count = 64;
 
     @Option(
@@ -121,10 +121,10 @@ final class EvaluateDriftCommand implements Callable<Integer> {
         return 0;
     }
 
-    /** What is noised, and where it is from. */
+    /** Items to noise, and their source. */
     private record Items(Tensor clean, Tensor labels, String source) {}
 
-    /** In the innermost open scope. */
+    /** Returns items in the innermost open scope. */
     private Items items(MetaFlowMap map) throws IOException {
         Path beside = checkpoint.beside("config.yaml");
         String name = config != null ? config : beside == null ? null : beside.toString();
@@ -141,7 +141,7 @@ final class EvaluateDriftCommand implements Callable<Integer> {
                         + ": give another with --config");
             }
             TrainingData.Batch batch = data.batch(0, count);
-            // A map that never saw a label has rows for them that were never trained.
+            // Give no labels to a map trained without labels, because its rows for them were never trained.
             Tensor labels = known.labelDrop() < 1
                     ? batch.labels()
                     : Torch.full(map.classes(), DType.INT64, device.get(), count);
@@ -153,9 +153,9 @@ final class EvaluateDriftCommand implements Callable<Integer> {
         if (!EvaluateFashionMnistCommand.fits(map)) {
             throw new IllegalArgumentException(
                     known
-                            ? "the configuration's data is Fashion-MNIST, whose items the map's are not: give another"
+                            ? "the configuration's data is Fashion-MNIST, which does not fit the map: give another"
                                     + " with --config"
-                            : "what data this map is of is not known: there is no config.yaml beside it; give it as"
+                            : "the data of this map is unknown, because there is no config.yaml beside it: give it as"
                                     + " --config");
         }
         LabelledImages test = FashionMnist.test();

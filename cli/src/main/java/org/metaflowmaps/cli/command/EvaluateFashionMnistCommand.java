@@ -34,8 +34,8 @@ import picocli.CommandLine.Spec;
         name = "fashion-mnist",
         mixinStandardHelpOptions = true,
         description = "Fréchet distance of posterior draws to real images of Fashion-MNIST, by the number of network"
-                + " evaluations: of a map's few steps, and of GLASS, which integrates the drift inside the same"
-                + " map, or a teacher's. Real images are the test images, which no map trained on the 60,000 has"
+                + " evaluations: for a map's few steps, and for GLASS, which integrates the drift of the same"
+                + " map or of a teacher. Real images are the test images, which maps trained on the 60,000 have not"
                 + " seen.")
 final class EvaluateFashionMnistCommand implements Callable<Integer> {
     private static final Shape ITEM = Shape.of(1, FashionMnist.SIZE, FashionMnist.SIZE);
@@ -57,13 +57,13 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     @Option(
             names = "--teacher-model",
             paramLabel = "FILE",
-            description = "What --model is for the checkpoint, for a teacher from a public file.")
+            description = "Like --model, for a teacher from a public file.")
     private @Nullable Path teacherModel;
 
     @Option(
             names = "--images",
             paramLabel = "N",
-            description = "Images that are noised and drawn again, up to 5000; as many others are compared "
+            description = "Images to noise and draw again, up to 5000; as many others are compared "
                     + "with. Default: ${DEFAULT-VALUE}.")
     private int images = 5000;
 
@@ -100,7 +100,7 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     @Option(
             names = "--out",
             paramLabel = "DIR",
-            description = "Where to leave frechet.csv, frechet.md and frechet.png. Default: ${DEFAULT-VALUE}.")
+            description = "Folder for frechet.csv, frechet.md and frechet.png. Default: ${DEFAULT-VALUE}.")
     private Path out = Path.of("runs", "evaluation");
 
     @Mixin
@@ -159,9 +159,9 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     }
 
     /**
-     * What GLASS integrates.
+     * The drift that GLASS integrates.
      *
-     * @param owned to close, or null
+     * @param owned a network to close, or null
      */
     private record Teacher(Drift drift, @Nullable MetaFlowMap owned) implements AutoCloseable {
         @Override
@@ -200,7 +200,7 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
         return map.itemShape().equals(ITEM) && classes;
     }
 
-    /** The map, if it is one of Fashion-MNIST's images; else it is closed. */
+    /** Returns the map if it fits Fashion-MNIST's images; else closes it and throws. */
     private static MetaFlowMap fitting(MetaFlowMap map, String name) throws IOException {
         if (!fits(map)) {
             String found = map.itemShape() + " with " + map.classes() + " classes";

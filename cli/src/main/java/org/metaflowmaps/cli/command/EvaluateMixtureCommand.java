@@ -37,8 +37,8 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "mixture",
         mixinStandardHelpOptions = true,
-        description = "How far posterior draws of maps of a Gaussian mixture are from exact ones: sliced Wasserstein-2"
-                + " distances of equally many draws, averaged over contexts, beside those of two exact samples"
+        description = "Compare posterior draws of maps of a Gaussian mixture with exact draws: sliced Wasserstein-2"
+                + " distances of equal numbers of draws, averaged over contexts, and those of two exact samples"
                 + " (floor) and of Euler steps on the exact conditional drift (GLASS). No labels are given to the"
                 + " maps.")
 final class EvaluateMixtureCommand implements Callable<Integer> {
@@ -51,13 +51,13 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     @Parameters(
             arity = "1..*",
             paramLabel = "CHECKPOINT",
-            description = "Files checkpoint.safetensors that mfm wrote, all of one mixture.")
+            description = "Files checkpoint.safetensors of mfm, all of the same mixture.")
     private List<Path> files = new ArrayList<>();
 
     @Option(
             names = "--config",
             paramLabel = "CONFIG",
-            description = "The configuration, a YAML file or one that comes with mfm, whose data is the mixture. "
+            description = "The configuration whose data is the mixture: a YAML file or a built-in one. "
                     + "Default: config.yaml beside each checkpoint, else 'mixture/distill'.")
     private @Nullable String config;
 
@@ -82,7 +82,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
 
     @Option(
             names = "--mmd",
-            description = "Also the unbiased squared maximum mean discrepancy, which takes far longer.")
+            description = "Also compute the unbiased squared maximum mean discrepancy, which takes much longer.")
     private boolean discrepancy;
 
     @Option(
@@ -94,7 +94,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     @Option(
             names = "--out",
             paramLabel = "FILE",
-            description = "Write the tables there too: .md as printed, .json with all digits.")
+            description = "File for the tables: .md as printed, .json with all digits.")
     private @Nullable Path out;
 
     @Mixin
@@ -107,7 +107,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
         MixtureEvaluation.Settings settings =
                 new MixtureEvaluation.Settings(at, contexts, draws, projections, discrepancy, seed);
         DataConfig data = data();
-        // Some copies of two coordinates or more of each draw, and all projections of one context's draws.
+        // Estimate: some copies of each draw's coordinates, at least two, and all projections of one context's draws.
         double needed = 32.0 * contexts * draws + 16.0 * projections * draws + (discrepancy ? 8.0 * draws * draws : 0);
         FreeMemory.require(
                 "--contexts " + contexts + ", --draws " + draws + " and --projections " + projections,
@@ -124,8 +124,8 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
                         PrintWriter errors =
                                 Objects.requireNonNull(spec).commandLine().getErr();
                         errors.println("warning: " + file
-                                + " was trained with label_drop=0, so it never saw label 'none', which is what"
-                                + " it is evaluated at here: its distances mean little. Train with label_drop"
+                                + " was trained with label_drop=0, so it never saw label 'none', with which"
+                                + " it is evaluated here: its distances mean little. Train with label_drop"
                                 + " above 0 to compare it");
                         errors.flush();
                     }
@@ -151,7 +151,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
         return 0;
     }
 
-    /** The mixture that the checkpoints were trained on, if its files say so. */
+    /** Returns the mixture that the checkpoints were trained on, if known from their configurations. */
     private DataConfig data() throws IOException {
         if (config != null) {
             return mixture(config);
@@ -178,7 +178,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
         DataConfig data = Configs.load(name, List.of()).config().data();
         if (data.kind() != DataConfig.Kind.MIXTURE) {
             throw new IOException(name
-                    + " is no configuration of a mixture (data.kind): this command needs one; give it as --config");
+                    + " is not a configuration of a mixture (data.kind): give one as --config");
         }
         return data;
     }

@@ -7,7 +7,7 @@ import org.metaflowmaps.training.TrainingRun;
 /**
  * While open, Ctrl-C and SIGTERM end a training run between two steps, with a checkpoint and exit code 0.
  *
- * <p>Without it the JVM would tear libtorch down under the step that is still running in it.
+ * <p>Without it the JVM would shut down libtorch during a running step.
  */
 public final class GracefulStop implements AutoCloseable {
     private static volatile @Nullable GracefulStop stopped;
@@ -26,27 +26,27 @@ public final class GracefulStop implements AutoCloseable {
                     } catch (InterruptedException e) {
                         Thread.currentThread().interrupt();
                     }
-                    // The run's own thread may by now wait for this shutdown to end: only halt leaves from here with a
-                    // code of its own.
+                    // Only halt can end the JVM with a chosen code here, because other threads may wait for this
+                    // shutdown.
                     Runtime.getRuntime().halt(code);
                 },
                 "stop");
         Runtime.getRuntime().addShutdownHook(hook);
     }
 
-    /** Restores the JVM's own reaction to a stop. A stop that has begun waits for {@link #leave}. */
+    /** Restores the JVM's default reaction to signals. A stop that has begun waits for {@link #leave}. */
     @Override
     @SuppressWarnings("UnusedException")
     public void close() {
         try {
             Runtime.getRuntime().removeShutdownHook(hook);
         } catch (IllegalStateException shuttingDown) {
-            // The hook is running or about to, and waits for the command to end: leave() must find it.
+            // The hook runs or will run, and waits for the command to end, so leave() must find this object.
             stopped = this;
         }
     }
 
-    /** Ends a stop that is under way with the command's exit code, after all that it had to say is said. */
+    /** Ends a begun stop with the command's exit code, after all output is written. */
     public static void leave(int code) {
         GracefulStop stop = stopped;
         if (stop != null) {

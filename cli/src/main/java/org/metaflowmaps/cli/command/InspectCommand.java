@@ -30,7 +30,7 @@ import picocli.CommandLine.Spec;
         name = "inspect",
         mixinStandardHelpOptions = true,
         description =
-                "Show a file's tensors, what network they are and whether it is whole. Reads no values, runs no code"
+                "Show a file's tensors, its network and whether it is complete. Reads no values and runs no code"
                         + " of the file.")
 public final class InspectCommand implements Callable<Integer> {
     private static final int TEXT = 60;
@@ -42,14 +42,14 @@ public final class InspectCommand implements Callable<Integer> {
             index = "0",
             paramLabel = "FILE",
             description = "A .safetensors file, one of torch.save, or a folder of shards with an index; "
-                    + "or a folder of data, whose items are all checked.")
+                    + "or a folder of data, of which all items are checked.")
     private Path file = Path.of("");
 
     @Option(
             names = "--channels",
             paramLabel = "N",
             description =
-                    "For a folder of latents: data.channels of the configuration that trains on it. Separates means"
+                    "For a folder of latents: data.channels of the training configuration. Separates means"
                             + " from log variances.")
     private @Nullable Integer channels;
 
@@ -57,7 +57,7 @@ public final class InspectCommand implements Callable<Integer> {
             names = "--classes",
             paramLabel = "N",
             description =
-                    "For a folder of latents or IDX files: data.classes of that configuration. Labels from N on count"
+                    "For a folder of latents or IDX files: data.classes of the configuration. Labels from N on count"
                             + " as damaged.")
     private @Nullable Integer classes;
 
@@ -110,7 +110,7 @@ public final class InspectCommand implements Callable<Integer> {
     private void layout(PrintWriter out, TensorFile open) throws IOException {
         Optional<CheckpointLayout> found = prefix.find(open, file);
         if (found.isEmpty()) {
-            out.println("layout: none that mfm knows");
+            out.println("layout: unknown");
             return;
         }
         CheckpointLayout layout = found.get();
@@ -121,10 +121,10 @@ public final class InspectCommand implements Callable<Integer> {
                 .sum();
         out.println("layout: " + layout);
         if (layout.family() != CheckpointLayout.Family.OTHER && !open.metadata().containsKey("network")) {
-            out.println("clock: "
+            out.println("is_zero_data: "
                     + layout.zeroData()
-                            .map(zeroData -> "is_zero_data " + zeroData + ", by its logvar_linear")
-                            .orElse("not in the file: training from it needs the setting is_zero_data"));
+                            .map(zeroData -> zeroData + ", according to its logvar_linear")
+                            .orElse("not in the file: set it to train from this file"));
         }
         out.printf(Locale.ROOT, "parameters: %,d%n", parameters);
         if (layout.family() == CheckpointLayout.Family.OTHER) {
@@ -143,7 +143,7 @@ public final class InspectCommand implements Callable<Integer> {
         }
     }
 
-    /** A text of a file, made fit for a terminal. */
+    /** Returns a text of a file, safe for a terminal. */
     private static String shown(String text, int length) {
         String cut = text.length() <= length ? text : text.substring(0, length) + "...";
         return Texts.oneLine(cut);

@@ -44,7 +44,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "posterior",
         mixinStandardHelpOptions = true,
-        description = "Noise some images and draw what they could have been from a trained map.")
+        description = "Noise some images and draw from their posteriors with a trained map.")
 public final class PosteriorCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
@@ -57,7 +57,7 @@ public final class PosteriorCommand implements Callable<Integer> {
             paramLabel = "N",
             split = ",",
             description =
-                    "Items by number, from 0: of the set, of the data's held-out items, or of the training stream."
+                    "Indices of items, from 0: of the set, of the data's held-out items, or of the training stream."
                             + " Default: the last four, or the stream's first.")
     private List<Integer> chosen = new ArrayList<>();
 
@@ -83,7 +83,7 @@ public final class PosteriorCommand implements Callable<Integer> {
     @Option(
             names = "--config",
             paramLabel = "CONFIG",
-            description = "The configuration, a YAML file or one that comes with mfm, whose data is noised. Default:"
+            description = "The configuration whose data is noised: a YAML file or a built-in one. Default:"
                     + " config.yaml beside the checkpoint, else Fashion-MNIST if the map fits it, else samples of"
                     + " the map itself.")
     private @Nullable String config;
@@ -92,8 +92,8 @@ public final class PosteriorCommand implements Callable<Integer> {
             names = "--data",
             paramLabel = "DIR",
             description =
-                    "Folder with the data's files. Default: as the configuration says; of Fashion-MNIST the 10,000"
-                            + " images that come with mfm.")
+                    "Folder with the data's files. Default: the configuration's; for Fashion-MNIST the 10,000"
+                            + " images included in mfm.")
     private @Nullable Path data;
 
     @Option(
@@ -136,7 +136,7 @@ public final class PosteriorCommand implements Callable<Integer> {
             PosteriorSampler sampler = new PosteriorSampler(map, steps);
             if (!numbers && map.itemShape().dim() != 3) {
                 throw new IOException(
-                        "the checkpoint holds a map of vectors, which make no picture: give --out FILE.safetensors");
+                        "the checkpoint holds a map of vectors, not images: give --out FILE.safetensors");
             }
             Double scale = guidance.scale(map);
             CleanItems clean =
@@ -159,7 +159,7 @@ public final class PosteriorCommand implements Callable<Integer> {
         return 0;
     }
 
-    /** The configuration of the checkpoint's run, with the folder that was given; null if it is not known. */
+    /** Returns the configuration of the checkpoint's run, with the given folder; null if unknown. */
     private @Nullable TrainConfig known() throws IOException {
         Path beside = checkpoint.beside("config.yaml");
         String name = config != null ? config : beside == null ? null : beside.toString();
@@ -167,7 +167,7 @@ public final class PosteriorCommand implements Callable<Integer> {
         return name == null ? null : Configs.load(name, folder).config();
     }
 
-    /** One item's noisy state and draws: (2 + draws, item shape) with the clean item first. */
+    /** Returns one item with its noisy state and draws: (2 + draws, item shape), the clean item first. */
     private Tensor row(
             PosteriorSampler sampler,
             CleanItems clean,

@@ -39,7 +39,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "quickstart",
         mixinStandardHelpOptions = true,
-        description = "Train a small meta flow map on images that come with mfm, draw from its posteriors, and write a"
+        description = "Train a small meta flow map on images included in mfm, draw from its posteriors, and write a"
                 + " report.")
 public final class QuickstartCommand implements Callable<Integer> {
     private static final Path DEFAULT_FOLDER = Path.of("runs", "quickstart");
@@ -55,10 +55,10 @@ public final class QuickstartCommand implements Callable<Integer> {
     @Parameters(
             index = "0..*",
             paramLabel = "key=value",
-            description = "Settings that replace those of the quickstart.")
+            description = "Settings that override those of the quickstart.")
     private List<String> overrides = new ArrayList<>();
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where to leave the results. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--out", paramLabel = "DIR", description = "Folder for the results. Default: ${DEFAULT-VALUE}.")
     private Path folder = DEFAULT_FOLDER;
 
     @Mixin
@@ -71,7 +71,7 @@ public final class QuickstartCommand implements Callable<Integer> {
         TrainConfig config = resolved.config();
         if (config.data().holdOut() == 0) {
             throw new IllegalArgumentException(
-                    "config: data.hold_out is 0: the quickstart needs images that are not trained on, to draw their"
+                    "config: data.hold_out is 0: set it above 0; the quickstart needs held-out images to draw their"
                             + " posteriors");
         }
         if (config.data().kind() != DataConfig.Kind.FASHION_MNIST) {
@@ -131,7 +131,7 @@ public final class QuickstartCommand implements Callable<Integer> {
         return 0;
     }
 
-    /** The first held-out images. */
+    /** Returns the first held-out images. */
     private static List<Integer> shown(LabelledImages images, TrainConfig config) {
         int first = images.count() - config.data().holdOut();
         return IntStream.range(first, Math.min(images.count(), first + SHOWN))
@@ -139,7 +139,7 @@ public final class QuickstartCommand implements Callable<Integer> {
                 .toList();
     }
 
-    /** A new quickstart replaces the last one's files, and nothing else that may lie in the folder. */
+    /** Deletes an earlier quickstart's files, and no others in the folder. */
     private void clear(CheckpointFolder checkpoints) throws IOException {
         if (!Files.isDirectory(folder)) {
             return;

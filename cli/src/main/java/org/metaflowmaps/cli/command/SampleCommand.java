@@ -51,14 +51,14 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         description = "Draw images of some classes from a trained map.")
 public final class SampleCommand implements Callable<Integer> {
-    /** How samples are made. */
+    /** The sampler. */
     enum Kind {
         refinement,
         flow_map,
         ode
     }
 
-    /** How a step along the drift is taken. */
+    /** The solver of a step along the drift. */
     enum Step {
         euler(Solver.EULER),
         heun(Solver.HEUN);
@@ -80,8 +80,8 @@ public final class SampleCommand implements Callable<Integer> {
             names = "--class",
             paramLabel = "NAME",
             description =
-                    "Classes to draw, by name or number, with commas between; default: all, and none of a map without"
-                            + " classes. A name may be cut short if one class only begins with it.")
+                    "Classes to draw, by name or number, separated by commas. Default: all; none for a map without"
+                            + " classes. A name may be shortened if only one class begins with it.")
     private List<String> chosen = new ArrayList<>();
 
     @Option(names = "--count", paramLabel = "N", description = "Images of each class. Default: ${DEFAULT-VALUE}.")
@@ -129,7 +129,7 @@ public final class SampleCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         if (count < 1 || steps < 1) {
-            throw new IllegalArgumentException("--count and --steps need to be at least 1");
+            throw new IllegalArgumentException("--count and --steps must be at least 1");
         }
         boolean numbers = out.toString().endsWith(".safetensors");
         if (!numbers) {
@@ -171,7 +171,7 @@ public final class SampleCommand implements Callable<Integer> {
         return bytes < Long.MAX_VALUE ? (long) bytes : -1;
     }
 
-    /** Draws as many at once as memory is meant for, and puts the results together. */
+    /** Draws in parts that fit in memory, and joins the results. */
     private Tensor inParts(MetaFlowMap map, RandomSource random, Tensor classes, long total) {
         long most = SamplingMemory.itemsAtOnce(map);
         if (total <= most) {

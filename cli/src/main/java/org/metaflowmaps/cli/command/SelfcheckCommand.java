@@ -32,7 +32,7 @@ public final class SelfcheckCommand implements Callable<Integer> {
     private static final List<String> SHIPPED =
             List.of("tiny.safetensors", "tiny-qknorm.safetensors", "tiny-joint.safetensors");
 
-    /** Types that results are computed in. */
+    /** Element types of the computation. */
     enum Type {
         float32(DType.FLOAT32),
         float64(DType.FLOAT64);
@@ -50,7 +50,7 @@ public final class SelfcheckCommand implements Callable<Integer> {
     @Option(
             names = "--fixtures",
             paramLabel = "DIR",
-            description = "Check the .safetensors files of this folder instead of those that come with mfm.")
+            description = "Check the .safetensors files of this folder instead of those included in mfm.")
     private @Nullable Path fixtures;
 
     @Option(
@@ -62,7 +62,7 @@ public final class SelfcheckCommand implements Callable<Integer> {
     @Option(
             names = "--dtype",
             paramLabel = "TYPE",
-            description = "What to compute in, ${COMPLETION-CANDIDATES}; float64 with bounds of 1e-7 for "
+            description = "Element type, ${COMPLETION-CANDIDATES}; float64 has bounds of 1e-7 for "
                     + "values and 2e-5 for gradients (default: ${DEFAULT-VALUE}).")
     private Type dtype = Type.float32;
 
@@ -115,7 +115,7 @@ public final class SelfcheckCommand implements Callable<Integer> {
         if (fixtures != null) {
             if (!Files.isDirectory(fixtures)) {
                 throw new IOException(fixtures
-                        + " is not a folder: --fixtures takes one with .safetensors files of reference values");
+                        + " is not a folder: give --fixtures a folder with .safetensors files of reference values");
             }
             try (Stream<Path> found = Files.list(fixtures)) {
                 List<Path> files = found.filter(path -> path.toString().endsWith(".safetensors"))

@@ -32,12 +32,12 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "train",
         mixinStandardHelpOptions = true,
-        description = "Train a meta flow map as a configuration file says.")
+        description = "Train a meta flow map from a configuration file.")
 public final class TrainCommand implements Callable<Integer> {
     /** The resolved configuration's name in a run's folder. */
     static final String CONFIG = "config.yaml";
 
-    /** How the launcher was called, so that the commands that are printed work from where the user is. */
+    /** The launcher's path as the user called it, so that printed commands work in the user's folder. */
     private static final String COMMAND = "org.metaflowmaps.command";
 
     @Spec
@@ -46,20 +46,20 @@ public final class TrainCommand implements Callable<Integer> {
     @Parameters(
             index = "0",
             paramLabel = "CONFIG",
-            description = "A YAML file, or a configuration that comes with mfm: quickstart, or mixture, fashion-mnist,"
-                    + " sit-b2 or sit-xl2 with /flow, /flow-map, /meta-flow-map or /distill behind it.")
+            description = "A YAML file, or a built-in configuration: quickstart, or mixture, fashion-mnist,"
+                    + " sit-b2 or sit-xl2 followed by /flow, /flow-map, /meta-flow-map or /distill.")
     private String config = "";
 
     @Parameters(
             index = "1..*",
             paramLabel = "key=value",
-            description = "Settings that replace the file's, such as optimizer.learning_rate=3e-4.")
+            description = "Settings that override the file's, such as optimizer.learning_rate=3e-4.")
     private List<String> overrides = new ArrayList<>();
 
     @Option(
             names = "--out",
             paramLabel = "DIR",
-            description = "Where to leave checkpoints and metrics. Default: runs/NAME.")
+            description = "Folder for checkpoints and metrics. Default: runs/NAME.")
     private @Nullable Path out;
 
     @Option(
@@ -125,7 +125,7 @@ public final class TrainCommand implements Callable<Integer> {
         return 0;
     }
 
-    /** Returns the line that is printed after a stop. */
+    /** Returns the line to print after a stop. */
     static String resumption(TrainingRun run, Path folder, DeviceOption device) {
         List<String> command = new ArrayList<>(List.of(
                 System.getProperty(COMMAND, "./mfm"),
@@ -141,7 +141,7 @@ public final class TrainCommand implements Callable<Integer> {
                 + command.stream().map(TrainCommand::quoted).collect(Collectors.joining(" "));
     }
 
-    /** A word as a shell reads it. */
+    /** Quotes a word for a shell. */
     private static String quoted(String word) {
         return word.matches("[\\w./:=@%+,-]+") ? word : "'" + word.replace("'", "'\\''") + "'";
     }

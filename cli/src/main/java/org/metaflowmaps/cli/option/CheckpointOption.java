@@ -30,18 +30,18 @@ public final class CheckpointOption {
     @ArgGroup(exclusive = true, multiplicity = "1")
     private @Nullable Choice choice;
 
-    /** Either of the two. */
+    /** The checkpoint or the included map. */
     static final class Choice {
         @Parameters(
                 index = "0",
                 paramLabel = "CHECKPOINT",
-                description = "A checkpoint.safetensors that mfm wrote, or a "
+                description = "A checkpoint.safetensors of mfm, or a "
                         + "public file or folder of SiT, DMF or MFM, of safetensors or PyTorch's.")
         private @Nullable Path file;
 
         @Option(
                 names = "--pretrained",
-                description = "The map of Fashion-MNIST that comes with mfm, instead of a checkpoint.")
+                description = "Use the Fashion-MNIST map included in mfm instead of a checkpoint.")
         private boolean pretrained;
     }
 
@@ -51,13 +51,13 @@ public final class CheckpointOption {
     @Spec(Spec.Target.MIXEE)
     private @Nullable CommandSpec command;
 
-    /** The network, of images, owned by the caller; a file is looked at before libtorch is loaded for it. */
+    /** Loads a network of images, owned by the caller; checks the file before it loads libtorch. */
     public MetaFlowMap load(DeviceOption device) throws IOException {
         requireWhole();
         return load(device.get());
     }
 
-    /** The network, whatever its items, owned by the caller. */
+    /** Loads a network of any items, owned by the caller. */
     public MetaFlowMap loadAny(DeviceOption device) throws IOException {
         requireWhole();
         return loadAny(device.get());
@@ -75,7 +75,7 @@ public final class CheckpointOption {
 
     private MetaFlowMap load(Device device) throws IOException {
         Path file = Objects.requireNonNull(choice).file;
-        return images(loadAny(device), file == null ? "the map that comes with mfm" : file.toString());
+        return images(loadAny(device), file == null ? "the map included in mfm" : file.toString());
     }
 
     private MetaFlowMap loadAny(Device device) throws IOException {
@@ -92,14 +92,14 @@ public final class CheckpointOption {
         return loaded.map();
     }
 
-    /** A file of that name in the checkpoint's folder; null if it does not exist. */
+    /** Returns the file of that name in the checkpoint's folder; null if it does not exist. */
     public @Nullable Path beside(String name) {
         Path file = Objects.requireNonNull(choice).file;
         Path other = file == null ? null : file.resolveSibling(name);
         return other != null && Files.isRegularFile(other) ? other : null;
     }
 
-    /** The map in a resource of the command, owned by the caller. */
+    /** Loads the map in a resource of the command, owned by the caller. */
     static MetaFlowMap pretrained(String resource, Device device) throws IOException {
         Path copy;
         try {
@@ -126,7 +126,7 @@ public final class CheckpointOption {
         return map;
     }
 
-    /** What its classes are called. */
+    /** Returns the names of its classes. */
     public ClassNames classNames(MetaFlowMap map) throws IOException {
         Choice chosen = Objects.requireNonNull(choice);
         if (chosen.pretrained) {
@@ -140,7 +140,7 @@ public final class CheckpointOption {
         return new ClassNames(names, map.classes());
     }
 
-    /** Whether a run's configuration names Fashion-MNIST; one that cannot be read names nothing. */
+    /** Returns whether a run's configuration names Fashion-MNIST; false if it cannot be read. */
     @SuppressWarnings("UnusedException")
     private static boolean ofFashionMnist(Path config) {
         try {

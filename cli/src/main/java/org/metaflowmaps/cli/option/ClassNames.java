@@ -11,9 +11,9 @@ import java.util.stream.IntStream;
 import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.runtime.internal.Texts;
 
-/** What a map's classes are called, and which one a user means. */
+/** Names of a map's classes, and the parser of {@code --class}. */
 public final class ClassNames {
-    /** Names that are listed where one is not found. */
+    /** The most names listed if one is not found. */
     private static final int LISTED = 20;
 
     private final List<String> names;
@@ -22,15 +22,15 @@ public final class ClassNames {
     /**
      * Names of a map's classes.
      *
-     * @param names one for each class, or as many as are known; those of another number of classes are not used
-     * @param classes how many the map has
+     * @param names one for each class; ignored if their number differs
+     * @param classes the map's number of classes
      */
     ClassNames(List<String> names, int classes) {
         this.names = names.size() == classes ? names : List.of();
         this.classes = classes;
     }
 
-    /** The name of a label: "class 3" where it has none, "no label" for the row behind the classes. */
+    /** Returns the name of a label: "class 3" without names, "no label" for the row after the classes. */
     public String of(long label) {
         if (label >= classes) {
             return "no label";
@@ -38,15 +38,15 @@ public final class ClassNames {
         return names.isEmpty() ? "class " + label : Texts.oneLine(names.get((int) label));
     }
 
-    /** All names, by label. */
+    /** Returns all names, by label. */
     List<String> all() {
         return IntStream.range(0, classes).mapToObj(this::of).toList();
     }
 
     /**
-     * The labels that {@code --class} means: one name as it is, or several names and numbers with commas between.
+     * Parses {@code --class}: one whole name, or names and numbers separated by commas.
      *
-     * @throws IllegalArgumentException if one is not known, with those that come near
+     * @throws IllegalArgumentException if a class is unknown; the message suggests near names
      */
     public List<Long> labels(String text) {
         int whole = names.indexOf(text);
@@ -60,7 +60,7 @@ public final class ClassNames {
         return labels;
     }
 
-    /** A name first, as folders may be named by numbers, in another order; then a number. */
+    /** Looks for a name before a number, because folders may be named by numbers in another order. */
     private long label(String text) {
         if (names.contains(text)) {
             return names.indexOf(text);
@@ -109,7 +109,7 @@ public final class ClassNames {
                 + (labels.size() > LISTED ? ", ... (" + labels.size() + " in all)" : "");
     }
 
-    /** Case aside, and whichever way accents were put together. */
+    /** Normalises case and the composition of accents. */
     private static String folded(String text) {
         return Normalizer.normalize(text, Normalizer.Form.NFC).toLowerCase(Locale.ROOT);
     }

@@ -16,12 +16,12 @@ public final class DeviceOption {
             paramLabel = "DEVICE",
             converter = Converter.class,
             description =
-                    "Where to compute: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
+                    "Device: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
     private @Nullable Device device;
 
     private @Nullable Device chosen;
 
-    /** The chosen device. Only now is libtorch loaded: a help text has no need of it. */
+    /** Returns the chosen device. Loads libtorch only now, because help texts do not need it. */
     public Device get() {
         if (chosen == null) {
             chosen = device == null ? Device.preferred() : device;
@@ -29,12 +29,12 @@ public final class DeviceOption {
         return chosen;
     }
 
-    /** The device that the command line names, if any. */
+    /** Returns the device on the command line, if any. */
     public @Nullable Device given() {
         return device;
     }
 
-    /** Reads a device and checks that it is there. */
+    /** Parses a device and checks that it is available. */
     static final class Converter implements ITypeConverter<Device> {
         @Override
         public Device convert(String text) {
@@ -42,7 +42,7 @@ public final class DeviceOption {
             try {
                 named = Device.parse(text);
             } catch (IllegalArgumentException e) {
-                // By its letters "gpu" is nearest to "cpu", which nobody means by it.
+                // Do not suggest "cpu" for "gpu", although the letters are close.
                 String meant = text.toLowerCase(Locale.ROOT).startsWith("gpu") ? "cuda" : text;
                 throw new TypeConversionException(
                         e.getMessage() + Suggestions.didYouMean(meant, List.of("cpu", "cuda")));

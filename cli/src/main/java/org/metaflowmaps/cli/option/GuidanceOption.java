@@ -14,15 +14,14 @@ public final class GuidanceOption {
             names = "--guidance",
             paramLabel = "W",
             description =
-                    "Guidance scale of items with labels, one that the map was trained with. Default: the map's one"
-                            + " scale beside 1, if it has one.")
+                    "Guidance scale of items with labels, one of the map's training. Default: the map's only"
+                            + " scale besides 1, if there is one.")
     private @Nullable Double guidance;
 
     /**
-     * The scale for a map's labelled items; null for none.
+     * Returns the scale for a map's labelled items; null for none.
      *
-     * @throws IllegalArgumentException if the map has no row for it, and would answer by the nearest one that it has, or if it has several
-     *     and none is given
+     * @throws IllegalArgumentException if the map has no row for the given scale, or has several and none is given
      */
     public @Nullable Double scale(MetaFlowMap map) {
         if (guidance == null) {
@@ -41,13 +40,15 @@ public final class GuidanceOption {
         return guidance;
     }
 
-    /** The one scale beside 1 that a map has: a run trains labelled items with that and no other. Null if it has none, or several. */
+    /**
+     * Returns a map's only scale besides 1, with which its run trained labelled items; null if it has none or several.
+     */
     private static @Nullable Double usual(MetaFlowMap map) {
         List<Double> scales = own(map);
         return scales.size() == 1 ? scales.getFirst() : null;
     }
 
-    /** The scales beside 1 that a map has a row for. */
+    /** Returns a map's scales besides 1. */
     private static List<Double> own(MetaFlowMap map) {
         return map.guidanceScales().stream()
                 .filter(scale -> scale != 1)
@@ -55,7 +56,7 @@ public final class GuidanceOption {
                 .toList();
     }
 
-    /** The condition of items; null labels mean that no item has one, a null scale means 1. */
+    /** Returns the condition of items; null labels mean no labels, a null scale means 1. */
     public static Condition of(@Nullable Double scale, MetaFlowMap map, @Nullable Tensor labels) {
         Condition condition = labels == null ? Condition.none() : Condition.labelled(labels);
         return scale == null ? condition : condition.guided(scale, map.classes());

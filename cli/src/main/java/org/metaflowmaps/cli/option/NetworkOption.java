@@ -36,22 +36,22 @@ public final class NetworkOption {
             names = "--set",
             paramLabel = "KEY=VALUE",
             description = "One such setting, such as is_zero_data=false or "
-                    + "model_guidance_class_ws=[1.5,2.5]; it goes before those of --model. May be given several times.")
+                    + "model_guidance_class_ws=[1.5,2.5]; overrides --model. May be given several times.")
     private List<String> values = new ArrayList<>();
 
     @Option(
             names = "--prefix",
             paramLabel = "PREFIX",
             description =
-                    "For a file of several networks: the text before the names of the one that is meant, such as ema.")
+                    "For a file of several networks: the prefix of the wanted network's names, such as ema.")
     private @Nullable String prefix;
 
-    /** True if any of the options was given. */
+    /** Returns true if any of the options was given. */
     boolean isGiven() {
         return file != null || !values.isEmpty() || prefix != null;
     }
 
-    /** Does what {@link Networks#check} does, with these settings. */
+    /** Calls {@link Networks#check} with these settings. */
     void check(Path checkpoint) throws IOException {
         NetworkSettings settings = settings();
         try {
@@ -61,7 +61,7 @@ public final class NetworkOption {
         }
     }
 
-    /** Does what {@link Networks#open} does, with these settings. */
+    /** Calls {@link Networks#open} with these settings. */
     LoadedNetwork open(Path checkpoint, Device device) throws IOException {
         return Networks.open(checkpoint, settings(), device);
     }
@@ -72,7 +72,7 @@ public final class NetworkOption {
             int equals = value.indexOf('=');
             if (equals < 1) {
                 throw new IllegalArgumentException(
-                        "--set " + value + " is no setting: write KEY=VALUE, such as is_zero_data=false");
+                        "--set " + value + " is not a setting: write KEY=VALUE, such as is_zero_data=false");
             }
             try {
                 tree.set(value.substring(0, equals), YAML.readTree(value.substring(equals + 1)));
@@ -86,10 +86,10 @@ public final class NetworkOption {
     }
 
     /**
-     * A network of a file, with settings from another one.
+     * Loads a network from a file, with settings from another file.
      *
      * @param settings null for none
-     * @param option that gives the settings' file, for messages
+     * @param option the option of the settings' file, for messages
      */
     public static LoadedNetwork open(Path checkpoint, @Nullable Path settings, String option, Device device)
             throws IOException {
@@ -121,7 +121,7 @@ public final class NetworkOption {
         }
     }
 
-    /** The settings of a file: they alone, or those of {@code model.transformer} in a run's configuration. */
+    /** Reads the settings of a file: a plain mapping, or {@code model.transformer} of a run's configuration. */
     private static ObjectNode read(Path file) throws IOException {
         if (Files.size(file) > MOST_BYTES) {
             throw new IOException(file + " has " + Files.size(file)

@@ -5,9 +5,9 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.Precision;
 import picocli.CommandLine.Option;
 
-/** {@code --precision}, for every command that draws from a map. */
+/** {@code --precision}, for every sampling command. */
 public final class PrecisionOption {
-    /** The names of a configuration file. */
+    /** The names in configuration files. */
     enum Name {
         float32(Precision.FLOAT32),
         bfloat16(Precision.BFLOAT16);
@@ -22,10 +22,10 @@ public final class PrecisionOption {
     @Option(
             names = "--precision",
             paramLabel = "TYPE",
-            description = "What the network computes in: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
+            description = "Precision of the network: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
     private Name name = Name.float32;
 
-    /** Computes in the chosen precision until closed, on this thread. */
+    /** Computes in the chosen precision on this thread until the result is closed. */
     public Autocast on(Device device) {
         return name.precision.on(device);
     }

@@ -9,17 +9,17 @@ import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.internal.Suggestions;
 import picocli.CommandLine.Option;
 
-/** Which of a file's networks is meant. */
+/** Chooses one of a file's networks. */
 public final class PrefixOption {
     @Option(
             names = "--prefix",
             paramLabel = "PREFIX",
             description =
-                    "The text before the network's names in the file, such as ema. or model.dit. Default: found by"
-                            + " itself.")
+                    "Prefix of the network's names in the file, such as ema. or model.dit. Default: found"
+                            + " automatically.")
     private @Nullable String prefix;
 
-    /** The network's place in a file, or nothing if the file has none that is known. */
+    /** Returns the network's layout in a file; empty if the file has no known network. */
     public Optional<CheckpointLayout> find(TensorFile open, Path file) throws IOException {
         if (prefix != null) {
             try {

@@ -9,7 +9,7 @@ import java.nio.file.StandardCopyOption;
 
 /** Copies resources of the jar to files, because a resource inside a jar cannot be memory-mapped. */
 public final class Resource {
-    /** Absolute, because the classes of the command live in several packages. */
+    /** Absolute, because the command's classes are in several packages. */
     private static final String ROOT = "/org/metaflowmaps/cli/";
 
     private Resource() {}
@@ -18,12 +18,12 @@ public final class Resource {
      * Copies a resource of the command to a temporary file, which is deleted at the latest when the JVM exits.
      *
      * @param name its path below {@code org/metaflowmaps/cli}
-     * @throws FileNotFoundException if this build came without it
+     * @throws FileNotFoundException if this build does not include it
      */
     public static Path copy(String name) throws IOException {
         try (InputStream resource = Resource.class.getResourceAsStream(ROOT + name)) {
             if (resource == null) {
-                throw new FileNotFoundException("this build of mfm came without " + name);
+                throw new FileNotFoundException("this build of mfm was made without " + name);
             }
             Path folder = Files.createTempDirectory("mfm");
             folder.toFile().deleteOnExit();

@@ -1,7 +1,4 @@
-/**
- * Options and arguments that several commands share, and what they resolve to: a device, a checkpoint, class names. No command
- * and no output lives here.
- */
+/** Options and arguments that several commands share, and their results: a device, a checkpoint, class names. */
 @NullMarked
 package org.metaflowmaps.cli.option;
 

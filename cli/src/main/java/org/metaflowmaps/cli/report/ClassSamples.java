@@ -17,7 +17,10 @@ import org.metaflowmaps.runtime.Torch;
 public final class ClassSamples {
     private ClassSamples() {}
 
-    /** One row of {@code columns} classes' samples for each number of steps, all from the same initial noise; labels have the guidance scale. */
+    /**
+     * Makes a row of {@code columns} classes' samples for each number of steps, all from the same initial noise; labels
+     * have the guidance scale.
+     */
     public static ImageGrid grid(
             MetaFlowMap map,
             double guidance,

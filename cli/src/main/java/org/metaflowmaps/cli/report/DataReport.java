@@ -7,14 +7,14 @@ import java.nio.file.Path;
 import org.metaflowmaps.runtime.internal.Texts;
 import org.metaflowmaps.training.data.DataCheck;
 
-/** What {@code mfm inspect} says of a folder of data. */
+/** The output of {@code mfm inspect} for a folder of data. */
 public final class DataReport {
-    /** Damaged items that are listed. */
+    /** The most damaged items to list. */
     private static final int LISTED = 50;
 
     private DataReport() {}
 
-    /** Whether a path is a folder that looks like data to train on. */
+    /** Returns whether a path is a folder that looks like training data. */
     public static boolean isData(Path path) throws IOException {
         return Files.isDirectory(path) && DataCheck.kind(path).isPresent();
     }
@@ -24,7 +24,7 @@ public final class DataReport {
         DataCheck.Report report = DataCheck.of(folder, LISTED, expected);
         out.println("data.kind: " + report.kind());
         report.summary().forEach(out::println);
-        out.println(report.damaged() == 0 ? "all of it can be read" : report.damaged() + " damaged:");
+        out.println(report.damaged() == 0 ? "all items can be read" : report.damaged() + " damaged:");
         report.problems().forEach(problem -> out.println("  " + Texts.oneLine(problem)));
         if (report.damaged() > report.problems().size()) {
             out.println("  ... and " + (report.damaged() - report.problems().size()) + " more");

@@ -40,7 +40,7 @@ final class FrechetChart {
         this.floor = floor;
     }
 
-    /** Draws the chart with twice as many pixels as it is to be shown with. */
+    /** Draws the chart with twice as many pixels as its displayed size. */
     BufferedImage draw(int width, int height) {
         XYChart chart = new XYChartBuilder()
                 .title("Fréchet distance of posterior draws")
@@ -113,7 +113,7 @@ final class FrechetChart {
                     .setYAxisLogarithmicDecadeOnly(false)
                     .setYAxisTickLabelsFormattingFunction(value -> LossChart.logarithmicLabel(value, decades));
         }
-        // The axis is that of the logarithm to base 2, with labels at whole numbers only.
+        // The axis shows the logarithm to base 2, with labels only at whole numbers.
         styler.setXAxisTickLabelsFormattingFunction(value ->
                         Math.abs(value - Math.rint(value)) < 1e-9 ? Long.toString(1L << Math.round(value)) : "")
                 .setXAxisMin(0.0)

@@ -12,7 +12,7 @@ import java.util.function.Supplier;
 import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.steering.evaluation.PosteriorFrechet;
 
-/** Fréchet distances as they come: a table for the terminal, then the same as CSV and Markdown, and a chart. */
+/** Prints Fréchet distances as they are measured, then writes them as CSV, Markdown and a chart. */
 public final class FrechetReport {
     /** The evaluated map's few steps. */
     public static final String MAP = "MFM";
@@ -27,8 +27,8 @@ public final class FrechetReport {
     /**
      * One measurement.
      *
-     * @param evaluations of a network per image
-     * @param seconds of the draws and their features
+     * @param evaluations network evaluations per image
+     * @param seconds time of the draws and their features
      */
     record Row(
             String sampler,
@@ -52,13 +52,13 @@ public final class FrechetReport {
     private String caption() {
         return String.format(
                 Locale.ROOT,
-                "Fréchet distance of %,d posterior draws to the images that were noised, and to as many others; "
-                        + "these two sets of real images are %.3f apart.",
+                "Fréchet distance of %,d posterior draws to the noised images, and to as many others; "
+                        + "the distance of these two sets of real images is %.3f.",
                 images,
                 floor);
     }
 
-    /** Measures, prints and keeps a row. */
+    /** Measures, prints and stores a row. */
     public void measure(String sampler, double time, int steps, Supplier<PosteriorFrechet.Distances> measurement) {
         long started = System.nanoTime();
         PosteriorFrechet.Distances found = measurement.get();

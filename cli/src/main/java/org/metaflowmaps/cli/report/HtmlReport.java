@@ -12,12 +12,12 @@ import java.util.regex.Pattern;
 import org.metaflowmaps.runtime.file.AtomicFile;
 
 /**
- * One page of HTML that stands alone: styles and images lie within it, nothing is fetched and nothing runs.
+ * One self-contained HTML page: styles and images are embedded, nothing is fetched and no script runs.
  *
- * <p>Parts appear in the order in which they are added. All text is taken as text, never as HTML.
+ * <p>Parts appear in the order they are added. All text is escaped, never interpreted as HTML.
  */
 final class HtmlReport {
-    /** What looks like a quantity: a number first, or a stand-in for one. */
+    /** Matches a quantity: text that begins with a number, or a placeholder for one. */
     private static final Pattern QUANTITY = Pattern.compile("[<>≈±≤≥~]? ?[-+−]?\\d.*|[-+−]?(NaN|Infinity|∞)|[–—-]|");
 
     private static final String HEAD = """
@@ -78,7 +78,7 @@ final class HtmlReport {
         return this;
     }
 
-    /** Adds what is known of one thing, as pairs of a name and a value, in the map's order. */
+    /** Adds a table of facts, pairs of a name and a value, in the map's order. */
     HtmlReport facts(Map<String, String> facts) {
         body.append("<div class=\"scroll\"><table class=\"facts\"><tbody>\n");
         facts.forEach((name, value) -> body.append("<tr><th scope=\"row\">")
@@ -91,7 +91,7 @@ final class HtmlReport {
     }
 
     /**
-     * Adds a table; columns of numbers are set to the right.
+     * Adds a table; columns of numbers are right-aligned.
      *
      * @param header a heading for each column
      * @param rows as many cells in each as there are headings
@@ -100,7 +100,7 @@ final class HtmlReport {
         for (List<String> row : rows) {
             if (row.size() != header.size()) {
                 throw new IllegalArgumentException(
-                        "a row of %d cells under %d headings; expected a cell for each: %s under %s"
+                        "a row of %d cells under %d headings, expected a cell for each: %s under %s"
                                 .formatted(row.size(), header.size(), row, header));
             }
         }
@@ -122,15 +122,15 @@ final class HtmlReport {
     /**
      * Adds an image.
      *
-     * @param description what it shows, for those who cannot see it; not empty
-     * @param image shown at its own size, or as wide as the page if it is wider
+     * @param description a text alternative; not empty
+     * @param image shown at its size, or at the page's width if it is wider
      */
     HtmlReport image(String description, BufferedImage image) {
         if (description.isBlank()) {
             throw new IllegalArgumentException(
-                    "an image needs a description for those who cannot see it; got an empty one");
+                    "an image needs a description as text alternative, got an empty one");
         }
-        // On a narrow screen the labels of a wide image would shrink away: from some width on it scrolls instead.
+        // Let a wide image scroll on a narrow screen; otherwise its labels would become unreadable.
         int width = image.getWidth();
         body.append("<div class=\"scroll\"><img style=\"min-width:min(36rem, ")
                 .append(width)
@@ -146,21 +146,21 @@ final class HtmlReport {
         return this;
     }
 
-    /** Adds text whose lines and spaces stay as they are, such as a configuration. */
+    /** Adds preformatted text, such as a configuration. */
     HtmlReport pre(String text) {
-        // HTML drops a line break right after the tag, so one is spent there.
+        // Add a line break after the tag, because HTML drops the first one.
         body.append("<pre>\n").append(escape(text)).append("</pre>\n");
         return this;
     }
 
-    /** Gives the whole page. */
+    /** Returns the whole page. */
     String html() {
         return HEAD + "<title>" + escape(title) + "</title>\n<style>\n" + STYLE + "</style>\n</head>\n<body>\n<main>\n"
                 + body + "</main>\n</body>\n</html>\n";
     }
 
     /**
-     * Writes the page, whole or not at all.
+     * Writes the page atomically.
      *
      * @throws IOException if the file cannot be written
      */
@@ -184,7 +184,7 @@ final class HtmlReport {
         body.append("</tr>\n");
     }
 
-    /** Turns text into HTML that shows just that text, also within a quoted attribute. */
+    /** Escapes text for HTML, also inside a quoted attribute. */
     static String escape(String text) {
         StringBuilder escaped = new StringBuilder(text.length() + 16);
         text.codePoints().forEach(c -> {
@@ -194,7 +194,7 @@ final class HtmlReport {
                 case '>' -> escaped.append("&gt;");
                 case '"' -> escaped.append("&quot;");
                 case '\'' -> escaped.append("&#39;");
-                // A browser would take a bare carriage return for a line break, and the rest has no place in HTML.
+                // A browser treats a carriage return as a line break; the other characters are not allowed in HTML.
                 case '\r' -> escaped.append("&#13;");
                 case '\n', '\t' -> escaped.appendCodePoint(c);
                 default ->

@@ -14,8 +14,8 @@ import org.metaflowmaps.runtime.TensorScope;
 /**
  * Rows of small images on white, with a label left of each row and above each column.
  *
- * <p>Values of [-1, 1] become black to white, or the depth of red, green and blue; those beyond are clipped, and NaN shows as
- * magenta, so that a diverged model is seen. Labels are left out where the machine has no font.
+ * <p>Values of [-1, 1] become black to white, or levels of red, green and blue. Values beyond are clipped, and NaN is
+ * magenta, to show a diverged model. Without a font there are no labels.
  */
 public final class ImageGrid {
     private static final int MARGIN = 8;
@@ -43,7 +43,7 @@ public final class ImageGrid {
     public ImageGrid(int channels, int height, int width, List<String> columns) {
         if ((channels != 1 && channels != 3) || height < 1 || width < 1 || columns.isEmpty()) {
             throw new IllegalArgumentException(
-                    ("%d channels of %d x %d in %d columns; expected 1 or 3 channels, at least one "
+                    ("%d channels of %d x %d in %d columns, expected 1 or 3 channels, at least one "
                                     + "pixel and at least one column")
                             .formatted(channels, height, width, columns.size()));
         }
@@ -53,13 +53,16 @@ public final class ImageGrid {
         this.columns = List.copyOf(columns);
     }
 
-    /** Returns the channels that items of a shape show: all of grey and coloured images, three of latents, or one of fewer. */
+    /**
+     * Returns the number of channels to show of items: all for grey and coloured images, else three of latents, or one
+     * if there are fewer.
+     */
     public static int shownChannels(Shape item) {
         return item.size(0) >= 3 ? 3 : 1;
     }
 
     /**
-     * What a picture shows of items: images as they are, of latents the first channels, a third of their values.
+     * Returns the shown channels of items: images unchanged, latents' first channels divided by 3.
      *
      * @param items (N, C, H, W)
      * @return (N, {@link #shownChannels}, H, W), in the innermost open scope
@@ -70,13 +73,13 @@ public final class ImageGrid {
             return items;
         }
         try (TensorScope scope = TensorScope.open()) {
-            // Latents of scale 1 reach to about 3.
+            // Latents of scale 1 have values up to about 3.
             return scope.keep(
                     items.narrow(1, 0, channels >= 3 ? 3 : 1).div(LATENT_RANGE).contiguous());
         }
     }
 
-    /** A whole picture, for {@link org.metaflowmaps.training.PictureGrid}. */
+    /** Draws a whole picture, for {@link org.metaflowmaps.training.PictureGrid}. */
     public static byte[] png(Shape item, List<String> columns, List<String> labels, List<float[]> rows) {
         ImageGrid grid = new ImageGrid((int) item.size(0), (int) item.size(1), (int) item.size(2), columns);
         for (int i = 0; i < rows.size(); i++) {
@@ -86,15 +89,15 @@ public final class ImageGrid {
     }
 
     /**
-     * Refuses a picture that Java cannot hold, before anything is computed for it.
+     * Throws if a picture would not fit in Java's memory, before anything is computed for it.
      *
-     * @throws IllegalArgumentException with the figures
+     * @throws IllegalArgumentException with both sizes
      */
     public static void requireRoom(long rows, long columns, Shape item, int factor) {
         double pixels = (double) rows * columns * (item.size(1) * factor + 2) * (item.size(2) * factor + 2);
         Runtime java = Runtime.getRuntime();
         long room = java.maxMemory() - java.totalMemory() + java.freeMemory();
-        // The picture, its images, and the encoded file.
+        // For the picture, its images, and the encoded file.
         if (pixels > Integer.MAX_VALUE || 8 * pixels > room) {
             throw new IllegalArgumentException(
                     "a picture of %d rows of %d images has %.0f million pixels, Java's heap has room for some %d: "
@@ -131,7 +134,7 @@ public final class ImageGrid {
     /**
      * Draws the grid.
      *
-     * @param factor how many pixels wide and high each pixel of an image becomes, at least 1
+     * @param factor the width and height of an image's pixel in the grid, at least 1
      * @return an RGB image
      */
     public BufferedImage draw(int factor) {
@@ -160,7 +163,7 @@ public final class ImageGrid {
         for (int row = 0; row < rows.size(); row++) {
             List<BufferedImage> images = rows.get(row).images();
             for (int column = 0; column < images.size(); column++) {
-                // Nearest neighbour, which is what drawImage does unless told otherwise: pixels stay pixels.
+                // drawImage uses nearest neighbour by default, so pixels stay sharp.
                 graphics.drawImage(
                         images.get(column),
                         left + column * cellWidth,

@@ -36,15 +36,15 @@ final class LossChart {
         new Color(0xa61e4d)
     };
     private static final Color GRID = new Color(0xe9ecef);
-    /** Twice the size at which it is shown, for screens of twice the usual density. */
+    /** Twice the displayed size, for high-density screens. */
     private static final int DENSITY = 2;
-    /** Fewer points than this are shown as they are. */
+    /** Fewer points than this are not smoothed. */
     private static final int SMOOTHED_FROM = 20;
 
     private final String title;
     private final Map<String, Curve> curves = new LinkedHashMap<>();
 
-    /** What of a curve is finite. */
+    /** The finite points of a curve. */
     private static final class Curve {
         final double[] steps;
         final double[] values;
@@ -58,7 +58,7 @@ final class LossChart {
         }
     }
 
-    /** Begins a chart; an empty title takes no room. */
+    /** Begins a chart; an empty title takes no space. */
     LossChart(String title) {
         this.title = title;
     }
@@ -66,21 +66,21 @@ final class LossChart {
     /**
      * Adds a curve.
      *
-     * @param name what the legend calls it; each curve has its own
+     * @param name its name in the legend; different for each curve
      * @param steps the training steps, ascending
      * @param values a value for each step
      */
     LossChart curve(String name, long[] steps, double[] values) {
         if (steps.length != values.length || name.isBlank() || curves.containsKey(name)) {
             throw new IllegalArgumentException(
-                    "curve '%s' of %d steps and %d values; expected a new name and a value per step"
+                    "curve '%s' of %d steps and %d values, expected a new name and a value per step"
                             .formatted(name, steps.length, values.length));
         }
         curves.put(name, new Curve(steps, values));
         return this;
     }
 
-    /** Tells whether there is nothing to draw: no curve has a finite value. */
+    /** Returns whether no curve has a finite value. */
     boolean isEmpty() {
         return curves.values().stream().allMatch(curve -> curve.values.length == 0);
     }
@@ -88,19 +88,19 @@ final class LossChart {
     /**
      * Draws the chart.
      *
-     * @param width how wide it is to be shown; the image has twice as many pixels, for sharpness
-     * @param height how high it is to be shown
+     * @param width the displayed width; the image has twice as many pixels, for sharpness
+     * @param height the displayed height
      * @return an RGB image
      * @throws IllegalStateException if there is nothing to draw, or this machine has no font
      */
     BufferedImage draw(int width, int height) {
         if (isEmpty()) {
             throw new IllegalStateException(
-                    "no curve of the chart '" + title + "' has a finite value; leave the chart out");
+                    "no curve of the chart '" + title + "' has a finite value: leave the chart out");
         }
         if (!Text.available()) {
             throw new IllegalStateException(
-                    "this machine has no font to label a chart with; install fontconfig and a font such "
+                    "this machine has no font for a chart's labels: install fontconfig and a font such "
                             + "as fonts-dejavu-core");
         }
         XYChart chart = new XYChartBuilder()
@@ -136,7 +136,7 @@ final class LossChart {
     /**
      * Smooths by an exponential moving average over about a thirtieth of the curve, corrected for its empty start.
      *
-     * @return a new array, each value between the smallest and the largest given up to there
+     * @return a new array; each value is between the smallest and the largest up to there
      */
     static double[] smoothed(double[] values) {
         double keep = 1 - 1 / Math.max(1, values.length / 30.0);
@@ -151,7 +151,7 @@ final class LossChart {
         return result;
     }
 
-    /** Gives the label of a tick, empty where a label would collide with its neighbours'. */
+    /** Returns the label of a tick; empty if it would overlap its neighbours. */
     static String logarithmicLabel(double value, double decades) {
         double exponent = Math.floor(Math.log10(value) + 1e-9);
         long digit = Math.round(value / Math.pow(10, exponent));
@@ -165,7 +165,10 @@ final class LossChart {
                 : BigDecimal.valueOf(digit).scaleByPowerOfTen((int) exponent).toPlainString();
     }
 
-    /** Adds an unseen point off the beat: the library else puts ticks at multiples of even steps, such as 3,200 and 6,400. */
+    /**
+     * Adds an invisible point at an odd position, because otherwise the library puts ticks at numbers such as 3,200 and
+     * 6,400.
+     */
     private void hideEvenSpacing(XYChart chart) {
         Curve curve = curves.values().stream()
                 .filter(any -> any.values.length > 0)
@@ -195,7 +198,7 @@ final class LossChart {
             styler.setYAxisLogarithmic(true)
                     .setYAxisLogarithmicDecadeOnly(false)
                     .setYAxisTickLabelsFormattingFunction(value -> logarithmicLabel(value, decades));
-            // The library draws nine lines per decade, which run into each other when there are many.
+            // The library draws nine lines per decade, which overlap if there are many decades.
             styler.setPlotGridHorizontalLinesVisible(decades < 8);
         }
         styler.setXAxisTickLabelsFormattingFunction(

@@ -14,12 +14,12 @@ import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * What {@code mfm evaluate mixture} found, as tables: a block per time, a row per map.
+ * The results of {@code mfm evaluate mixture} as tables: a block per time, a row per map.
  *
- * @param settings what was compared
- * @param floor of two exact samples, in the order of the times
- * @param glass of Euler steps on the exact drift, by their number
- * @param maps by checkpoint and number of steps
+ * @param settings the evaluation's settings
+ * @param floor distances of two exact samples, in the order of the times
+ * @param glass results of Euler steps on the exact drift, by their number
+ * @param maps results by checkpoint and number of steps
  */
 public record MixtureTable(
         Settings settings,
@@ -29,7 +29,7 @@ public record MixtureTable(
     private static final JsonMapper JSON =
             JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
 
-    /** Refuses a file whose name ends in no known format. */
+    /** Throws if a file's name has no known ending. */
     public static void checkName(@Nullable Path file) {
         if (file != null && !file.toString().endsWith(".md") && !file.toString().endsWith(".json")) {
             throw new IllegalArgumentException(
@@ -37,7 +37,7 @@ public record MixtureTable(
         }
     }
 
-    /** The tables in Markdown, which is legible as it is. */
+    /** Returns the tables in Markdown. */
     public String markdown() {
         StringBuilder text = new StringBuilder();
         text.append(String.format(
@@ -126,7 +126,7 @@ public record MixtureTable(
         }
     }
 
-    /** Settings and all numbers. */
+    /** Returns the settings and all numbers as JSON. */
     public String json() {
         Map<String, Object> tree = new LinkedHashMap<>();
         tree.put("settings", settings);

@@ -10,7 +10,7 @@ import java.util.Locale;
 import javax.imageio.ImageIO;
 import org.metaflowmaps.runtime.file.AtomicFile;
 
-/** Images as PNG files; needs no display. */
+/** Writes images as PNG files; needs no display. */
 public final class Png {
     static {
         // Without it ImageIO writes a temporary file for each image encoded in memory.
@@ -25,7 +25,7 @@ public final class Png {
         try {
             if (!ImageIO.write(image, "png", out)) {
                 throw new IllegalArgumentException(
-                        "an image of type " + image.getType() + " cannot be a PNG file; draw it into RGB");
+                        "an image of type " + image.getType() + " cannot be a PNG file: draw it into RGB");
             }
         } catch (IOException e) {
             throw new UncheckedIOException("encoding a PNG in memory failed", e);
@@ -33,7 +33,7 @@ public final class Png {
         return out.toByteArray();
     }
 
-    /** Refuses a file name that would make the picture look like something else. */
+    /** Throws if a picture's file name does not end in .png. */
     public static void checkName(Path file) {
         if (!file.toString().toLowerCase(Locale.ROOT).endsWith(".png")) {
             throw new IllegalArgumentException(
@@ -42,7 +42,7 @@ public final class Png {
     }
 
     /**
-     * Writes a PNG file, whole or not at all.
+     * Writes a PNG file atomically.
      *
      * @throws IOException if the file cannot be written
      */

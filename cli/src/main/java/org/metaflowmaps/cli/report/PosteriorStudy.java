@@ -20,7 +20,7 @@ import org.metaflowmaps.training.data.LabelledImages;
 
 /** Posterior draws of held-out images, as numbers and as pictures. */
 public final class PosteriorStudy {
-    /** Context times that are shown. */
+    /** The context times in the picture. */
     private static final double[] TIMES = {0.1, 0.3, 0.5, 0.8};
 
     private final MetaFlowMap map;
@@ -30,7 +30,7 @@ public final class PosteriorStudy {
     private final Device device;
     private final long seed;
 
-    /** Images from {@code trained} on were not trained on; labels have the guidance scale, or none if it is null. */
+    /** Images from index {@code trained} on are held out; labels have the guidance scale, or none if it is null. */
     public PosteriorStudy(
             MetaFlowMap map, @Nullable Double guidance, LabelledImages images, int trained, Device device, long seed) {
         this.map = map;
@@ -41,7 +41,10 @@ public final class PosteriorStudy {
         this.seed = seed;
     }
 
-    /** One row per time: errors of the mean of {@code draws} draws of {@code steps} flow-map steps, over {@code count} held-out images. */
+    /**
+     * Returns a row per time: errors of the mean of {@code draws} draws of {@code steps} flow-map steps, over
+     * {@code count} held-out images.
+     */
     public List<PosteriorEvaluation> evaluate(int count, int draws, int steps) {
         List<PosteriorEvaluation> rows = new ArrayList<>();
         int to = Math.min(images.count(), trained + count);
@@ -64,7 +67,7 @@ public final class PosteriorStudy {
         return rows;
     }
 
-    /** The mean training image of each class: (classes, C, H, W). */
+    /** Returns the mean training image of each class: (classes, C, H, W). */
     private Tensor classMeans() {
         int classes = images.classNames().size();
         float[] means = new float[classes * images.imageSize()];
@@ -76,7 +79,7 @@ public final class PosteriorStudy {
                 .to(device);
     }
 
-    /** For each image and each time a row: clean image, noisy state, draws of {@code steps} flow-map steps. */
+    /** Draws a row for each image and time: clean image, noisy state, draws of {@code steps} flow-map steps. */
     public ImageGrid grid(List<Integer> chosen, double[] times, int draws, int steps) {
         List<String> columns = new ArrayList<>(List.of("clean", "x_t"));
         for (int i = 1; i <= draws; i++) {
@@ -110,7 +113,7 @@ public final class PosteriorStudy {
         }
     }
 
-    /** The times that are shown and measured. */
+    /** Returns the times in the picture and the table. */
     public static double[] times() {
         return TIMES.clone();
     }

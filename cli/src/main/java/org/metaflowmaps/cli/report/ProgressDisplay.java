@@ -14,19 +14,19 @@ import me.tongfei.progressbar.ProgressBarBuilder;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Shows on standard error how far a run has come: a bar where that is a terminal, a plain line now and then where it is a log.
+ * Shows a run's progress on standard error: a bar in a terminal, a plain line at intervals in a log.
  *
- * <p>One thread at a time. {@link #close()} leaves the last state standing.
+ * <p>One thread at a time. {@link #close()} keeps the last state on the screen.
  */
 final class ProgressDisplay implements AutoCloseable {
     private static final Duration LINE_INTERVAL = Duration.ofSeconds(30);
-    /** What rate and time left are taken from: a run may have become slower or faster since it began. */
+    /** The window for rate and remaining time, because a run may become slower or faster. */
     private static final Duration WINDOW = Duration.ofMinutes(1);
 
     private static final Duration SAMPLE_INTERVAL = Duration.ofSeconds(1);
     private static final int SHORTEST_BAR = 5;
 
-    /** A step and when it was done. */
+    /** A step and its time. */
     private record Sample(long step, long nanoTime) {}
 
     private final String task;
@@ -44,7 +44,7 @@ final class ProgressDisplay implements AutoCloseable {
             String task, long total, long resumedAt, boolean terminal, PrintStream lines, LongSupplier nanoTime) {
         if (total < 1 || resumedAt < 0 || resumedAt > total) {
             throw new IllegalArgumentException(
-                    "step %d of %d, expected at least one step and a start among them".formatted(resumedAt, total));
+                    "step %d of %d, expected at least one step and a start within them".formatted(resumedAt, total));
         }
         this.task = task;
         this.total = total;
@@ -59,9 +59,9 @@ final class ProgressDisplay implements AutoCloseable {
     /**
      * Begins to show progress.
      *
-     * @param task what is being done, such as {@code train}
-     * @param total the steps there are, at least 1
-     * @param resumedAt the steps that were done before, at most {@code total}
+     * @param task the task's name, such as {@code train}
+     * @param total the number of steps, at least 1
+     * @param resumedAt steps done before, at most {@code total}
      * @return the display; the caller closes it
      */
     static ProgressDisplay start(String task, long total, long resumedAt) {
@@ -76,10 +76,10 @@ final class ProgressDisplay implements AutoCloseable {
     }
 
     /**
-     * Notes that a step is done; cheap enough to be called at every one.
+     * Records that a step is done; cheap enough to call at every step.
      *
      * @param done the steps done so far
-     * @param note what to show beside, such as {@code loss 0.123}; may be empty
+     * @param note additional text, such as {@code loss 0.123}; may be empty
      */
     void update(long done, String note) {
         step = done;
@@ -130,7 +130,7 @@ final class ProgressDisplay implements AutoCloseable {
                 String.format(Locale.ROOT, "%s %d/%d (%.1f %%)%s", task, step, total, 100.0 * step / total, rest(now)));
     }
 
-    /** Rate, time left and the note, each behind a comma. */
+    /** Returns rate, remaining time and the note, each after a comma. */
     private String rest(long now) {
         Sample from = samples.getFirst();
         double seconds = (now - from.nanoTime) * 1e-9;
@@ -147,7 +147,10 @@ final class ProgressDisplay implements AutoCloseable {
         return (message.isEmpty() ? text : text.append(", ").append(message)).toString();
     }
 
-    /** One line of a terminal: rate and losses matter most, so the bar takes what is left and the share gives way. */
+    /**
+     * Returns a line for a terminal. Rate and losses come first: the bar gets the remaining width, and the percentage
+     * is dropped if it does not fit.
+     */
     static String line(String task, long step, long total, String rest, int width) {
         String count = step + "/" + total + rest;
         String share = task + " " + 100 * step / total + "% ";

@@ -19,7 +19,7 @@ import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.ProcessMemory;
 
-/** What the quickstart leaves behind: a page with pictures, the pictures, and a table for the terminal. */
+/** The quickstart's output: a page with pictures, the pictures, and a table for the terminal. */
 public final class QuickstartReport {
     private static final int SCALE = 2;
     private static final int LAST = 20;
@@ -55,16 +55,16 @@ public final class QuickstartReport {
         HtmlReport page = new HtmlReport("Meta flow map: quickstart").facts(facts(log));
         page.section("Posterior draws")
                 .paragraph(
-                        "Each row is a held-out image, noised to time t, with six one-step draws of what it could have"
-                            + " been. At small t the draws differ, as much of the class is possible; at large t they"
-                            + " agree with the clean image.");
+                        "Each row is a held-out image, noised to time t, with six one-step draws from its"
+                            + " posterior. At small t the draws differ, as much of the class is possible; at large t"
+                            + " they agree with the clean image.");
         picture(page, posterior, "posterior.png", "Clean image, noisy state and six draws for each t");
         page.paragraph("Root mean square errors to the clean image, over " + images + " held-out images with " + draws
                         + " one-step draws each.")
                 .table(header(), table());
         page.section("Samples")
                 .paragraph(
-                        "Two samples of each class, from the same initial noises, by the refinement sampler with 1, 2"
+                        "Two samples of each class, from the same initial noise, by the refinement sampler with 1, 2"
                                 + " and 4 steps.");
         picture(page, samples, "samples.png", "Samples of each class with 1, 2 and 4 steps");
         page.section("Training");

@@ -5,7 +5,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.training.RunListener;
 import org.metaflowmaps.training.Trainer;
 
-/** Shows a training run's progress on standard error, with the losses that were read last. */
+/** Shows a training run's progress on standard error, with the last losses read. */
 public final class RunProgress implements RunListener {
     private @Nullable ProgressDisplay display;
 

@@ -7,7 +7,7 @@ import java.awt.Graphics2D;
 import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 
-/** Text in images: what fits where, and whether this machine can draw any at all. */
+/** Text in images: fonts, widths, and whether this machine can draw text. */
 public final class Text {
     /** The grey of captions. */
     static final Color COLOUR = new Color(0x44, 0x44, 0x4a);
@@ -18,17 +18,17 @@ public final class Text {
 
     private Text() {}
 
-    /** Returns whether text can be drawn: a machine without any font, as servers and containers often are, cannot. */
+    /** Returns whether text can be drawn; servers and containers often have no font. */
     public static boolean available() {
         return AVAILABLE;
     }
 
-    /** Gives the font of captions, in points from 9 to 12. */
+    /** Returns the font of captions, in points from 9 to 12. */
     static Font font(int size) {
         return new Font(Font.SANS_SERIF, Font.PLAIN, size);
     }
 
-    /** Finds the largest caption font in which every one of the texts is at most that wide; the smallest if none is. */
+    /** Returns the largest caption font in which all texts fit a width; the smallest if none does. */
     static Font fitting(Iterable<String> texts, int width) {
         for (int size = LARGEST; size > SMALLEST; size--) {
             if (width(texts, font(size)) <= width) {
@@ -38,7 +38,7 @@ public final class Text {
         return font(SMALLEST);
     }
 
-    /** Gives the width of the widest text, in pixels, 0 without texts. */
+    /** Returns the width of the widest text, in pixels; 0 without texts. */
     static int width(Iterable<String> texts, Font font) {
         FontMetrics metrics = metrics(font);
         int width = 0;
@@ -48,7 +48,7 @@ public final class Text {
         return width;
     }
 
-    /** Shortens a text to a width in pixels, with an ellipsis for what is left out. */
+    /** Shortens a text to a width in pixels, with an ellipsis for the rest. */
     static String shortened(String text, Font font, int width) {
         FontMetrics metrics = metrics(font);
         if (metrics.stringWidth(text) <= width) {
@@ -62,7 +62,7 @@ public final class Text {
         return new String(characters, 0, kept) + "…";
     }
 
-    /** Makes a graphics draw smooth text in the caption colour. */
+    /** Sets smooth text in the caption colour. */
     static void prepare(Graphics2D graphics) {
         graphics.setRenderingHint(RenderingHints.KEY_TEXT_ANTIALIASING, RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
         graphics.setRenderingHint(RenderingHints.KEY_FRACTIONALMETRICS, RenderingHints.VALUE_FRACTIONALMETRICS_ON);
@@ -83,7 +83,7 @@ public final class Text {
         try {
             return metrics(font(SMALLEST)).stringWidth("x") > 0;
         } catch (LinkageError | InternalError | RuntimeException e) {
-            // What the JDK throws where fontconfig, or every font, is missing differs between its versions.
+            // Without fontconfig or fonts, JDK versions throw different exceptions.
             return false;
         }
     }

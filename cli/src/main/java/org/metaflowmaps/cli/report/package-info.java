@@ -1,6 +1,6 @@
 /**
- * What commands show: tables, charts, the HTML report, and grids of samples together with the draws that fill them. Training and
- * evaluation live in the modules below.
+ * Output of commands: tables, charts, the HTML report, and grids of samples with their draws. Training and evaluation
+ * are in the modules below.
  */
 @NullMarked
 package org.metaflowmaps.cli.report;

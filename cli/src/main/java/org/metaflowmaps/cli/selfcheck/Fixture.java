@@ -21,7 +21,8 @@ import tools.jackson.databind.JsonNode;
  * A file of reference values: up to three networks of one shape, and cases with their inputs and outputs.
  *
  * <p>Metadata {@code config} is the networks' shape, {@code case/NAME} the numbers of a case; tensors are
- * {@code weights/KEY}, {@code teacher/KEY}, {@code student/KEY}, {@code case/NAME/in/ARG} and {@code case/NAME/out/VALUE}.
+ * {@code weights/KEY}, {@code teacher/KEY}, {@code student/KEY}, {@code case/NAME/in/ARG} and
+ * {@code case/NAME/out/VALUE}.
  */
 final class Fixture implements AutoCloseable {
     private static final String CASE = "case/";
@@ -41,7 +42,7 @@ final class Fixture implements AutoCloseable {
         this.config = config;
     }
 
-    /** Networks and inputs of the file, in an element type. */
+    /** Opens a file for an element type of networks and inputs. */
     static Fixture open(Path path, Device device, DType type) throws IOException {
         SafetensorsFile file = SafetensorsFile.open(path);
         try {
@@ -59,7 +60,7 @@ final class Fixture implements AutoCloseable {
         }
     }
 
-    /** Names of the cases, in the file's order. */
+    /** Returns the names of the cases, in the file's order. */
     List<String> cases() {
         return file.metadata().keySet().stream()
                 .filter(key -> key.startsWith(CASE))
@@ -67,7 +68,7 @@ final class Fixture implements AutoCloseable {
                 .toList();
     }
 
-    /** The network of that name, loaded once and kept. */
+    /** Returns the network of that name, loaded once. */
     FlowMapTransformer network(String name) throws IOException {
         FlowMapTransformer network = networks.get(name);
         if (network == null) {
@@ -88,7 +89,7 @@ final class Fixture implements AutoCloseable {
         }
     }
 
-    /** One case's numbers and tensors. */
+    /** The numbers and tensors of one case. */
     final class Case {
         private final String name;
         private final JsonNode numbers;
@@ -110,7 +111,7 @@ final class Fixture implements AutoCloseable {
             return numbers;
         }
 
-        /** The element type in which the case is computed. */
+        /** Returns the element type of the case's computation. */
         DType type() {
             return type;
         }

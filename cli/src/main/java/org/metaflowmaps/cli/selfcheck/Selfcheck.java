@@ -11,14 +11,14 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** Compares what this library computes with reference values that were made independently of it. */
+/** Compares this library's results with independent reference values. */
 public final class Selfcheck {
     private static final double VALUE_BOUND = 2e-5;
 
-    /** Of a gradient whose loss has a residual, times its condition: 32 roundings of a float32 number. */
+    /** Bound of a gradient whose loss has a residual, times its condition: 32 roundings of a float32 number. */
     private static final double GRADIENT_BOUND = 32 * 0x1p-24;
 
-    /** In float64 the last place of the sinusoids, which stay float32, is what differs between machines. */
+    /** In float64 only the last place of the sinusoids, which stay float32, differs between machines. */
     private static final double EXACT_VALUE_BOUND = 1e-7;
 
     private static final double EXACT_GRADIENT_BOUND = 2e-5;
@@ -26,13 +26,13 @@ public final class Selfcheck {
     /** A GPU adds in another order, and its float32 functions are less exact than the CPU's. */
     private static final double GPU_BOUND = 1e-4;
 
-    /** Parts of the method that this version does not have yet. */
+    /** Parts of the method that this version does not implement yet. */
     private static final Pattern LATER =
             Pattern.compile("search.*|fine_tune.*");
 
     private Selfcheck() {}
 
-    /** How a case ended. */
+    /** The outcome of a case. */
     public enum Status {
         PASS,
         FAIL,
@@ -43,8 +43,8 @@ public final class Selfcheck {
      * The result of one case.
      *
      * @param error largest of the outputs' relative errors ‖out - ref‖ / ‖ref‖
-     * @param worst the output that has it
-     * @param condition κ of the case's gradients; NaN where it has none with a residual
+     * @param worst the output with this error
+     * @param condition κ of the case's gradients; NaN if none has a residual
      */
     public record Outcome(String name, Status status, double error, String worst, double condition) {
         Outcome(String name, Status status, String why) {
@@ -117,7 +117,7 @@ public final class Selfcheck {
                 .norm()
                 .item();
         double size = exact.norm().item();
-        // A reference of zero is met only by zero: a gradient that the loss does not have.
+        // A zero reference, for a gradient that the loss does not have, must be matched exactly.
         return size == 0 ? (difference == 0 ? 0 : Double.POSITIVE_INFINITY) : difference / size;
     }
 }

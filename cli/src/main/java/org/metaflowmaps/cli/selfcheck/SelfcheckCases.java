@@ -38,14 +38,14 @@ import org.metaflowmaps.training.loss.Weighting;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.RAdam;
 
-/** What this library computes for each case of a reference file, by the names of the case's outputs. */
+/** Computes the outputs of each case of a reference file, by name. */
 final class SelfcheckCases {
-    /** The name under which a case with a residual has its condition, beside its outputs. */
+    /** The name of the condition among the outputs of a case with a residual. */
     static final String CONDITION = "condition";
 
     private SelfcheckCases() {}
 
-    /** This library's outputs, or null for a case that it has no counterpart of. */
+    /** Returns this library's outputs, or null for a case without counterpart. */
     static @Nullable Map<String, Tensor> compute(Fixture.Case test) throws IOException {
         String name = test.name();
         if (name.startsWith("diagonal_")) {
@@ -137,8 +137,7 @@ final class SelfcheckCases {
         Tensor start = test.in("s");
         Context context = context(test);
         Condition none = Condition.unlabelled(map.classes(), state.size(0), state.device());
-        // A pair whose noise is -flow_target·s and whose data are flow_target·(1-s), both moved by x, passes through x
-        // at s with that velocity.
+        // A pair with noise x - flow_target·s and data x + flow_target·(1-s) passes through x at s with that velocity.
         Tensor flow = test.in("flow_target");
         Tensor wide = MetaFlowMap.perItem(start, state);
         Pair pair = new Pair(
@@ -157,13 +156,13 @@ final class SelfcheckCases {
                 new Velocity.Guided(0).atStart(map, pair));
     }
 
-    /** The conditional drift of the file's teacher, guided as the case says. */
+    /** Returns the conditional drift of the file's teacher, guided as in the case. */
     private static ConditionalDrift glass(Fixture.Case test) throws IOException {
         FlowMapTransformer teacher = test.fixture().network("teacher");
         double builtIn = test.numbers().path("teacher").asString("").equals("dmf")
                 ? test.numbers().path("omega").asDouble()
                 : 0;
-        // The public code's floor, where the case names one.
+        // The public code's floor, if the case has one.
         return new Glass(
                 new GuidedDrift(new NetworkDrift(teacher), teacher.classes(), builtIn),
                 test.numbers().path("eps").asDouble(1e-6));
@@ -173,14 +172,14 @@ final class SelfcheckCases {
         return test.numbers().path("steps").asInt();
     }
 
-    /** The case's labels, all at its one guidance scale. */
+    /** Returns the case's labels at its guidance scale. */
     private static Condition guided(Fixture.Case test) {
         Tensor labels = test.in("labels");
         double scale = test.numbers().path("guidance").asDouble();
         return Condition.labelled(labels).guided(Torch.full(scale, test.type(), labels.device(), labels.size(0)));
     }
 
-    /** The initial noise; then the k-th posterior noise and the k-th re-noising, in turn. */
+    /** Returns the initial noise, then in turn the k-th noise of the posterior draw and of re-noising. */
     private static Noise alternately(Fixture.Case test) {
         int[] calls = {-1};
         return () -> {
@@ -235,7 +234,10 @@ final class SelfcheckCases {
         return values;
     }
 
-    /** The number that the public code reports beside a loss: the mean square for lv, the loss itself for the adaptive weighting. */
+    /**
+     * Returns the value that the public code reports with a loss: the mean square for lv, the loss itself for adaptive
+     * weighting.
+     */
     private static Tensor raw(Weighting weighting, LossValue weighted, Regression regression) {
         return switch (weighting) {
             case Weighting.LogVariance lv -> regression.perEntry(weighted.error());
@@ -270,8 +272,9 @@ final class SelfcheckCases {
     }
 
     /**
-     * How much larger than its residuals a loss's velocities are: ‖w·|v|‖ / ‖w·|r|‖ over items, where w·r is the loss's derivative by
-     * the prediction v up to a common factor. Rounding of v reaches the gradient multiplied by this.
+     * Returns the size of a loss's velocities relative to its residuals: ‖w·|v|‖ / ‖w·|r|‖ over items, where w·r is the
+     * loss's derivative by the prediction v up to a common factor. This is the factor by which rounding of v affects
+     * the gradient.
      */
     private static Tensor condition(Weighting weighting, Regression regression) {
         try (TensorScope scope = TensorScope.open();

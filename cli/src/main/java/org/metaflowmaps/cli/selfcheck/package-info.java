@@ -1,6 +1,5 @@
 /**
- * Reads reference values from files and compares them with what this machine computes. The command that prints the outcomes lives
- * in {@code command}.
+ * Reads reference values from files and compares them with this machine's results. The command is in {@code command}.
  */
 @NullMarked
 package org.metaflowmaps.cli.selfcheck;

@@ -37,7 +37,7 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
-/** The commands from the outside: what they print, leave and return. */
+/** The commands as a user runs them: output, files and exit codes. */
 final class CommandsTest {
     @TempDir
     private static Path folder;
@@ -83,7 +83,7 @@ final class CommandsTest {
         }
     }
 
-    /** The written configuration alone is enough to go on, and the end is that of a run that never stopped. */
+    /** The written configuration is enough to resume, with the result of a run that never stopped. */
     @Test
     void aRunGoesOnWhereItStopped() throws IOException {
         Path run = folder.resolve("resumed");
@@ -217,7 +217,7 @@ final class CommandsTest {
                 .failed("layout=meta-flow-map");
     }
 
-    /** Labels were trained with the one scale: without being asked, they are given that. */
+    /** Labels were trained with one scale, which is used by default. */
     @Test
     void labelsHaveTheScaleTheyWereTrainedWith() throws IOException {
         Path run = folder.resolve("guided");

@@ -20,7 +20,7 @@ import org.metaflowmaps.cli.Command;
 import org.metaflowmaps.cli.report.Text;
 import org.metaflowmaps.runtime.NativeMemory;
 
-/** {@code mfm evaluate} and its measurements, on a map that has learned next to nothing. */
+/** {@code mfm evaluate} and its measurements, on an almost untrained map. */
 final class EvaluateCommandTest {
     @TempDir
     private static Path folder;
@@ -38,7 +38,7 @@ final class EvaluateCommandTest {
         return Files.readAllLines(out.resolve("frechet.csv"));
     }
 
-    /** All but the last column, the seconds. */
+    /** Removes the last column, the seconds. */
     private static List<String> untimed(List<String> rows) {
         return rows.stream().map(row -> row.substring(0, row.lastIndexOf(','))).toList();
     }
@@ -141,7 +141,7 @@ final class EvaluateCommandTest {
         return rows(out).get(2);
     }
 
-    /** A guided teacher takes two evaluations a step. */
+    /** A guided teacher needs two evaluations per step. */
     @Test
     void guidanceIsOfTheMapsOwnScales() throws IOException {
         Path run = folder.resolve("scaled");

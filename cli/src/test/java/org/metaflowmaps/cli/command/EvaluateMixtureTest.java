@@ -25,7 +25,7 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** {@code mfm evaluate mixture} from the outside. */
+/** {@code mfm evaluate mixture} as a user runs it. */
 final class EvaluateMixtureTest {
     @TempDir
     private static Path folder;
@@ -65,14 +65,14 @@ final class EvaluateMixtureTest {
         return mfm(all.toArray(String[]::new));
     }
 
-    /** Draws without a label of a map that never lacked one mean little, and the table does not show it. */
+    /** Unlabelled draws of a map trained only with labels mean little, and the table does not show it. */
     @Test
     void aLabelThatWasNeverTrainedIsWarnedOf() {
         String labelled = trained("labelled", "label_drop=0");
         Command run = evaluate(labelled, "--time", "0.5");
         assertEquals(0, run.code(), run.err());
         assertTrue(run.err().contains("warning: " + labelled + " was trained with label_drop=0"), run.err());
-        // Success without a word on standard error.
+        // Success without output on standard error.
         evaluate(first, "--time", "0.5").succeeded();
     }
 
@@ -150,7 +150,7 @@ final class EvaluateMixtureTest {
         evaluate(first, other, "--config", "mixture/flow", "--time", "0.5").succeeded();
         evaluate(first, "--time", "1").failed("times are [1.0]");
         evaluate(first, "--out", "table.txt").failed("--out table.txt", ".md", ".json");
-        evaluate(first, "--config", "fashion-mnist/flow").failed("fashion-mnist/flow is no configuration of a mixture");
+        evaluate(first, "--config", "fashion-mnist/flow").failed("flow is not a configuration of a mixture");
         evaluate(folder.resolve("nothing.safetensors").toString()).failed("nothing.safetensors");
         evaluate().refused("CHECKPOINT");
     }
@@ -179,7 +179,7 @@ final class EvaluateMixtureTest {
         return out.lines().skip(1).toList();
     }
 
-    /** The first map with other rows for labels that it never saw, beside the same configuration. */
+    /** The first map with other rows for untrained labels, beside the same configuration. */
     private static Path withOtherLabels() throws IOException {
         Path run = Files.createDirectory(folder.resolve("labels"));
         Files.copy(Path.of(first).resolveSibling("config.yaml"), run.resolve("config.yaml"));
@@ -195,7 +195,7 @@ final class EvaluateMixtureTest {
             }
             Path other = run.resolve("checkpoint.safetensors");
             Map<String, String> metadata = new LinkedHashMap<>(open.metadata());
-            metadata.remove("sha256"); // the seal of the old values
+            metadata.remove("sha256"); // the checksum of the old values
             Safetensors.writeSealed(other, metadata, tensors);
             return other;
         }
@@ -217,7 +217,7 @@ final class EvaluateMixtureTest {
         mfm("evaluate", "drift", alone.toString(), "--device", "cpu").failed("no config.yaml beside it", "--config");
         assertEquals(rows(out), rows(drifts(alone, "--config", "mixture/distill")));
         mfm("evaluate", "drift", first, "--config", "quickstart", "--device", "cpu")
-                .failed("Fashion-MNIST, whose items the map's are not", "--config");
+                .failed("Fashion-MNIST, which does not fit the map", "--config");
         assertEquals(live, NativeMemory.liveTensors());
     }
 

@@ -28,7 +28,7 @@ import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
-/** A folder of images from its check to samples by class name. */
+/** A folder of images: check, training, and samples by class name. */
 final class ImageFolderCommandsTest {
     @TempDir
     private Path folder = Path.of("");
@@ -97,7 +97,7 @@ final class ImageFolderCommandsTest {
         Path run = folder.resolve("named");
         String out = train(run).succeeded().out();
         assertTrue(
-                out.contains("18 images in 3 classes (Café 6, Cat, tabby 6, cattle 6), 3 of them held out; passed over:"
+                out.contains("18 images in 3 classes (Café 6, Cat, tabby 6, cattle 6), 3 of them held out; skipped:"
                         + " nothing"),
                 out);
         String checkpoint = run.resolve("checkpoint.safetensors").toString();
@@ -137,8 +137,8 @@ final class ImageFolderCommandsTest {
     }
 
     /**
-     * A run that stops at a damaged file, in the second half of a step, and goes on once it is whole again, ends in the weights of
-     * another.
+     * A run that stops at a damaged file in the second half of a step and is resumed after its repair ends with the
+     * weights of an undisturbed run.
      */
     @ParameterizedTest
     @ValueSource(ints = {0, 2})
@@ -187,7 +187,7 @@ final class ImageFolderCommandsTest {
 
     @Test
     void aFolderIsChecked() throws IOException {
-        assertTrue(mfm("inspect", data.toString()).succeeded().out().contains("all of it can be read"));
+        assertTrue(mfm("inspect", data.toString()).succeeded().out().contains("all items can be read"));
         for (int i = 0; i < 6; i++) {
             damage("cattle/" + i + ".png");
         }
@@ -226,7 +226,7 @@ final class ImageFolderCommandsTest {
         assertEquals(7, now.config().data().holdOut());
         Path file = Files.writeString(folder.resolve("now.yaml"), now.yaml());
         assertEquals(7, Configs.load(file.toString(), List.of()).config().data().holdOut());
-        // What a version wrote that did not know flips: hold_out had no effect on image files.
+        // A file of a version without flips, in which hold_out had no effect on image files.
         Path old = Files.writeString(
                 folder.resolve("old.yaml"),
                 now.yaml()

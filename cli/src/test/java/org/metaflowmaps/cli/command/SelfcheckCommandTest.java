@@ -75,7 +75,7 @@ final class SelfcheckCommandTest {
         mfm("selfcheck", "--dtype", "float16").refused("float16", "float32", "float64");
     }
 
-    /** One number of one output is moved by a thousandth of the output's size. */
+    /** One number of one output is changed by a thousandth of the output's size. */
     @Test
     void oneWrongNumberIsFound() throws IOException {
         Path file = copy();

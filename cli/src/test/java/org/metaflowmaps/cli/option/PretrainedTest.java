@@ -25,7 +25,7 @@ final class PretrainedTest {
     @TempDir
     private Path folder;
 
-    /** A network alone, in half the bytes, put where the classes are. */
+    /** Writes a network alone, in half the bytes, to the folder of classes. */
     @Test
     void aNetworkOfHalfPrecisionComesFromTheClassPath() throws IOException, URISyntaxException {
         long live = NativeMemory.liveTensors();

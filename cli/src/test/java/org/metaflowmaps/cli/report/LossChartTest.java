@@ -52,7 +52,7 @@ class LossChartTest {
     void aFallingLossIsALineFromTopLeftToBottomRight() {
         assumeTrue(Text.available(), "this machine has no font");
         long[] steps = LongStream.range(0, 100).map(i -> i * 10).toArray();
-        // Exponential decay: straight on the logarithmic axis that positive values get.
+        // Exponential decay is straight on the logarithmic axis, which is used for positive values.
         double[] values =
                 Arrays.stream(steps).mapToDouble(s -> Math.exp(-s / 100.0)).toArray();
         BufferedImage image = new LossChart("").curve("loss", steps, values).draw(400, 200);

@@ -32,7 +32,7 @@ import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 
-/** Public files, whose settings are not all in them, through the loader and through the commands. */
+/** Public files without all settings, through the loader and through the commands. */
 final class PublicNetworksTest {
     @TempDir
     private Path folder;
@@ -44,7 +44,7 @@ final class PublicNetworksTest {
         reference = Resource.copy("parity/tiny.safetensors");
     }
 
-    /** The meta flow map of a file of reference values, as a public file has it. */
+    /** Writes the meta flow map of a file of reference values like a public file. */
     private Path network(String name) throws IOException {
         Path file = folder.resolve(name);
         String prefix = "weights/dit.";
@@ -73,7 +73,7 @@ final class PublicNetworksTest {
                 .preserveContextAtZero(config.preserveContextAtZero());
     }
 
-    /** Against values that were made independently of this project. */
+    /** Compares with values made independently of this project. */
     @ParameterizedTest
     @ValueSource(strings = {"tiny", "tiny-qknorm", "tiny-joint"})
     void theLoadersNetworkComputesTheReferencesValues(String name) throws IOException {

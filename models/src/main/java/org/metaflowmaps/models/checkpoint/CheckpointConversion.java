@@ -13,9 +13,9 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.TensorFile;
 
-/** Copies a network from one file to another: between formats, between prefixes, between element types. */
+/** Copies a network from one file to another; converts format, prefix and element type. */
 public final class CheckpointConversion {
-    /** Texts by which a run's checkpoints are known. */
+    /** Metadata keys that are copied. */
     private static final List<String> KEPT = List.of("network", "step");
 
     private CheckpointConversion() {}
@@ -37,22 +37,22 @@ public final class CheckpointConversion {
     }
 
     /**
-     * What was copied.
+     * The result of a conversion.
      *
-     * @param layout where the network was
-     * @param fit how it compares with a whole network of its kind
-     * @param tensors how many tensors were written
-     * @param bytes how many bytes of values were written
-     * @param left names of tensors that were not copied, because they are no part of the network
+     * @param layout the network's layout in the source file
+     * @param fit differences from a complete network of its kind
+     * @param tensors the number of tensors written
+     * @param bytes the bytes of values written
+     * @param left names of tensors that were not copied, because they do not belong to the network
      */
     public record Result(CheckpointLayout layout, Fit fit, int tensors, long bytes, List<String> left) {
-        /** Keeps its own copy. */
+        /** Copies the list. */
         public Result {
             left = List.copyOf(left);
         }
     }
 
-    /** What the public files of a family have before their names, and this library before those of its own; other names stay as they are. */
+    /** Returns the prefix of names in a family's public files, or in this library's files; keeps other prefixes. */
     public static String usualPrefix(TensorFile file, CheckpointLayout layout) {
         if (layout.family() == CheckpointLayout.Family.OTHER) {
             return layout.prefix();
@@ -62,7 +62,7 @@ public final class CheckpointConversion {
                 : "";
     }
 
-    /** How a file's network compares with a whole one of its kind; exact for networks whose shapes are not known here. */
+    /** Compares a file's network with a complete one of its kind; exact if the kind is {@code OTHER}. */
     public static Fit fit(TensorFile file, CheckpointLayout layout) throws IOException {
         return layout.family() == CheckpointLayout.Family.OTHER
                 ? new Fit(List.of(), List.of(), List.of())
@@ -70,18 +70,18 @@ public final class CheckpointConversion {
     }
 
     /**
-     * Writes a file's network to another file, tensor by tensor, in the format that the new file's name says. Without a type the
-     * values stay as they are, bit for bit.
+     * Writes a file's network to another file, tensor by tensor, in the format of the new file's ending. Without a type
+     * the values are copied bit for bit.
      *
-     * @param layout where the network is
+     * @param layout the network's layout in the file
      * @param to replaced if it exists
      * @param prefix before every name in the new file
-     * @param type of all tensors of floating-point numbers; null for the one that each has
+     * @param type of all floating-point tensors; null to keep each tensor's type
      * @param fitting what to do with a network that is not whole
      * @param overflow what to do with a value that is too large for the type
      * @throws IOException if the network must be whole and is not, or if a file cannot be read or written
-     * @throws IllegalArgumentException if the new file's name says no format, the type is not one of floating-point numbers, or it
-     *     has no finite number for a value and must have; no file is written then
+     * @throws IllegalArgumentException if the new file's name says no format, the type is not one of floating-point
+     *     numbers, or it has no finite number for a value and must have; no file is written then
      */
     public static Result convert(
             TensorFile from,
@@ -107,7 +107,7 @@ public final class CheckpointConversion {
         }
         if (fitting == Fitting.WHOLE && !fit.isExact()) {
             throw new IOException("the " + layout.family() + " network is not whole in " + fit.places() + " places: "
-                    + fit + ". Copy it as it is by a lenient conversion");
+                    + fit + ". To copy it anyway, use a lenient conversion");
         }
         Map<String, String> names = layout.names(from);
         if (names.isEmpty()) {
@@ -138,7 +138,7 @@ public final class CheckpointConversion {
         return new Result(layout, fit, tensors.size(), bytes, left);
     }
 
-    /** A tensor in another type; {@code name} is what the message calls it if a value has no finite number there, null to allow that. */
+    /** Converts a tensor; throws with {@code name} if a finite value becomes infinite, unless the name is null. */
     private static Tensor typed(Tensor tensor, DType type, @Nullable String name) {
         if (tensor.dtype() == type) {
             return tensor;

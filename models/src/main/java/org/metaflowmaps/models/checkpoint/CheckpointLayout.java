@@ -18,22 +18,22 @@ import org.metaflowmaps.runtime.file.PyTorchFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
- * Where a file has a network's tensors, and of which family they are. The text before their names, such as {@code ema.} or
- * {@code module.}, depends on who wrote the file.
+ * The prefix and family of a network's tensors in a file. The prefix, such as {@code ema.} or {@code module.}, depends
+ * on the program that wrote the file.
  *
- * @param family whose network it is
+ * @param family the network's family
  * @param prefix before every name of the network, with its dot; empty for none
  */
 public record CheckpointLayout(Family family, String prefix) {
-    /** The first layer of every transformer here: the text before its name is before all names. */
+    /** The first layer of every transformer here: its prefix is the prefix of all names. */
     private static final String FIRST = "x_embedder.proj.weight";
 
     private static final String FIRST_PART = "x_embedder.";
-    /** What compares networks takes time in proportion to their number squared. */
+    /** A limit, because the time to compare networks grows with the square of their number. */
     private static final int MOST_NETWORKS = 64;
-    /** A part of DMF's training loss that its files have and no sampler needs; no other family's files have it. */
+    /** A part of DMF's training loss: only DMF files contain it, and no sampler needs it. */
     private static final String LOSS_PART = "logvar_linear";
-    /** What PyTorch's and Lightning's wrappers of modules put anywhere into a name. */
+    /** Name parts that PyTorch's and Lightning's module wrappers insert at any position. */
     private static final Set<String> WRAPPERS = Set.of(
             "_orig_mod",
             "module",
@@ -56,15 +56,17 @@ public record CheckpointLayout(Family family, String prefix) {
             "blocks",
             "final_layer",
             "pos_embed");
-    /** Where Lightning's WeightAveraging puts the weights that are trained, and where the average. */
+    /**
+     * Lightning's WeightAveraging stores the trained weights under the first prefix and the average under the second.
+     */
     private static final String RAW = "current_model_state.";
 
     private static final String AVERAGE = "state_dict.";
-    /** Parts of paths to what belongs to training. */
+    /** Name parts of training state. */
     private static final Pattern STATE =
             Pattern.compile("(^|[._])(optim|optims|optimizer|optimizers|optimizer_states|opt|exp_avg|exp_avg_sq|"
                     + "momentum|grad|grads|scheduler|lr_scheduler|lr_schedulers|callbacks|scaler|rng)([._]|$)");
-    /** Between words: anything but letters and digits, and a change to upper case. */
+    /** Word boundaries: anything but letters and digits, and a change to upper case. */
     private static final Pattern WORD =
             Pattern.compile("[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])");
 
@@ -78,7 +80,7 @@ public record CheckpointLayout(Family family, String prefix) {
         DMF("DMF"),
         /** A meta flow map: three times, a context and guidance. */
         MFM("MFM"),
-        /** Another network that this library wrote. */
+        /** Another network of this library. */
         OTHER("mfm");
 
         private final String title;
@@ -94,11 +96,11 @@ public record CheckpointLayout(Family family, String prefix) {
     }
 
     /**
-     * Finds the network in a file. Of several copies the averaged one is taken: the one whose path has the word ema, the one beside
-     * {@code n_averaged}, or, in files of Lightning's WeightAveraging, the one in {@code state_dict}.
+     * Finds the network in a file. Of several copies it chooses the averaged one: its path has the word ema, or it is
+     * beside {@code n_averaged}, or, in files of Lightning's WeightAveraging, it is in {@code state_dict}.
      *
-     * @return nothing if there is no network of a known family
-     * @throws IOException if there are several and it is not known which is meant
+     * @return empty if there is no network of a known family
+     * @throws IOException if there are several networks and none can be chosen
      */
     public static Optional<CheckpointLayout> detect(TensorFile file) throws IOException {
         List<String> prefixes = prefixes(file);
@@ -121,9 +123,9 @@ public record CheckpointLayout(Family family, String prefix) {
     }
 
     /**
-     * The network under a prefix that a person names, also without its last dot.
+     * Returns the network under a prefix given by the user, with or without its last dot.
      *
-     * @throws IOException if no tensor's name begins with it
+     * @throws IOException if no tensor's name begins with the prefix
      */
     public static CheckpointLayout chosen(TensorFile file, String prefix) throws IOException {
         Set<String> names =
@@ -156,7 +158,7 @@ public record CheckpointLayout(Family family, String prefix) {
                 break;
             }
         }
-        // An optimiser may keep its moments under the parameters' names.
+        // An optimiser may store its moments under the parameters' names.
         List<String> networks =
                 found.stream().filter(prefix -> !STATE.matcher(prefix).find()).toList();
         return networks.isEmpty() ? found : networks;
@@ -167,7 +169,7 @@ public record CheckpointLayout(Family family, String prefix) {
         left.removeIf(prefix -> prefix.startsWith(RAW) && prefixes.contains(AVERAGE + prefix.substring(RAW.length())));
         String common = left.stream().reduce(Strings::commonPrefix).orElse("");
         int shared = common.lastIndexOf('.') + 1;
-        // If all paths have the word, compare what follows it.
+        // If all paths have the word, compare the text after it.
         for (int from : shared > 0 && left.size() > 1 ? new int[] {shared, 0} : new int[] {0}) {
             List<String> named = left.stream()
                     .filter(prefix -> hasWord(prefix.substring(from)))
@@ -184,12 +186,15 @@ public record CheckpointLayout(Family family, String prefix) {
         return counted.isEmpty() ? left : counted;
     }
 
-    /** True if a path has the word ema: {@code ema.}, {@code model_ema.}, {@code stateDictEMA.}, not {@code cinema.}. */
+    /**
+     * Returns true if a path has the word ema: {@code ema.}, {@code model_ema.}, {@code stateDictEMA.}, not
+     * {@code cinema.}.
+     */
     private static boolean hasWord(String path) {
         return WORD.splitAsStream(path).anyMatch(word -> EMA.matcher(word).matches());
     }
 
-    /** True if two names for each tensor stand for the same memory. */
+    /** Returns true if the tensors under two prefixes share the same memory. */
     private static boolean same(TensorFile file, String prefix, String other) {
         Map<String, String> names = at(file, prefix).names(file);
         Map<String, String> others = at(file, other).names(file);
@@ -204,7 +209,7 @@ public record CheckpointLayout(Family family, String prefix) {
                                 && one.negated() == two.negated());
     }
 
-    /** A name without what wrappers of modules put into it. */
+    /** Returns a name without the parts of module wrappers. */
     private static String bare(String name) {
         return Splitter.on('.')
                 .splitToStream(name)
@@ -212,7 +217,7 @@ public record CheckpointLayout(Family family, String prefix) {
                 .collect(Collectors.joining("."));
     }
 
-    /** The layout of the tensors under a prefix. */
+    /** Returns the layout of the tensors under a prefix. */
     public static CheckpointLayout at(TensorFile file, String prefix) {
         Set<String> names = new HashSet<>();
         boolean dmf = false;
@@ -230,7 +235,7 @@ public record CheckpointLayout(Family family, String prefix) {
     }
 
     /**
-     * Returns which way the clock runs if the names show it: a DMF's from data to noise. No other names show it.
+     * Returns the direction of time if the names show it: from data to noise for a DMF. Other names do not show it.
      *
      * @return {@code is_zero_data} of the network; empty if the names do not show it
      */
@@ -238,12 +243,12 @@ public record CheckpointLayout(Family family, String prefix) {
         return family == Family.DMF ? Optional.of(true) : Optional.empty();
     }
 
-    /** The network's tensors: names in the file by names in the network, in the file's order. */
+    /** Returns the network's tensors: names in the file by names in the network, in the file's order. */
     public Map<String, String> names(TensorFile file) {
         return under(file, file.entries().keySet());
     }
 
-    /** The network's tensors that cannot be read: the names in the file and the reasons, by names in the network. */
+    /** Returns the network's unreadable tensors: names in the file with the reasons, by names in the network. */
     public Map<String, String> unreadable(TensorFile file) {
         Map<String, String> reasons = new LinkedHashMap<>();
         under(file, file.unreadable().keySet())
@@ -270,7 +275,7 @@ public record CheckpointLayout(Family family, String prefix) {
                     || (family != Family.OTHER && !PARTS.contains(first) && isBeside(file, name, first))) {
                 continue;
             }
-            // Of two names for one place the second is a tensor that the network does not have.
+            // If two names map to one tensor of the network, report the second as unexpected.
             if (names.putIfAbsent(plain, name) != null) {
                 names.put(given + " (again)", name);
             }
@@ -278,7 +283,7 @@ public record CheckpointLayout(Family family, String prefix) {
         return names;
     }
 
-    /** True of counters and of what belongs to training, in a file that has the network's tensors among them. */
+    /** Returns true for counters and training state beside the network's tensors. */
     private static boolean isBeside(TensorFile file, String name, String first) {
         TensorFile.Entry entry = file.entries().get(name);
         return entry == null || entry.shape().dim() == 0 || STATE.matcher(first).find();

@@ -7,16 +7,16 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
- * How a file's tensors compare with those that a network has; names are those of the file.
+ * Differences between a file's tensors and a network's; names are those of the file.
  *
- * @param missing what the network has and the file has not
- * @param unexpected what the file has under the network's prefix and the network has not
- * @param misshapen what both have and the network cannot take, because of its shape or its type, with the reason
+ * @param missing tensors of the network that are not in the file
+ * @param unexpected tensors under the network's prefix that are not in the network
+ * @param misshapen tensors with a wrong shape or type, with the reason
  */
 public record Fit(List<String> missing, List<String> unexpected, List<String> misshapen) {
     private static final int SHOWN = 6;
 
-    /** Keeps its own copies. */
+    /** Copies the collections. */
     public Fit {
         missing = List.copyOf(missing);
         unexpected = List.copyOf(unexpected);
@@ -48,17 +48,17 @@ public record Fit(List<String> missing, List<String> unexpected, List<String> mi
         return new Fit(missing, unexpected, misshapen);
     }
 
-    /** True if nothing is missing, unexpected or misshapen. */
+    /** Returns true if nothing is missing, unexpected or misshapen. */
     public boolean isExact() {
         return places() == 0;
     }
 
-    /** How many tensors do not fit. */
+    /** Returns the number of tensors that do not fit. */
     public int places() {
         return missing.size() + unexpected.size() + misshapen.size();
     }
 
-    /** Every tensor that does not fit, with what is wrong with it. */
+    /** Lists every tensor that does not fit, with the reason. */
     public List<String> problems() {
         List<String> problems = new ArrayList<>();
         missing.forEach(name -> problems.add(name + " is missing"));

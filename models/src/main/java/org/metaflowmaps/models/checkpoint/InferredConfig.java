@@ -12,17 +12,18 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
- * What the shapes of a file's tensors show about the transformer they belong to. They do not show which guidance scales the rows of
- * the table are for, nor which way the clock runs.
+ * The settings of a transformer that the shapes of its tensors show. They do not show the guidance scales of the
+ * table's rows, nor the direction of time.
  *
- * @param family whose network it is
+ * @param family the network's family
  * @param inputSize height and width of an item
  * @param patchSize height and width of a patch
  * @param inChannels channels of an item
  * @param hiddenSize width of a token
  * @param depth number of blocks
- * @param numHeads attention heads, from the width of the norms or the usual number for the width; empty if neither determines it
- * @param labelDim number of classes: the rows of the label table but the one for "no label"
+ * @param numHeads attention heads, from the width of the norms or the usual number for the width; empty if neither
+ *     determines it
+ * @param labelDim number of classes: the rows of the label table without the row for "no label"
  * @param guidanceRows rows of the guidance table; 0 for a network without one
  * @param hiddenWidth width of a block's hidden layer
  * @param learnSigma true if the head has twice the channels
@@ -48,10 +49,10 @@ public record InferredConfig(
     private static final Map<Integer, Integer> USUAL_ENCODER_DEPTH = Map.of(12, 8, 28, 20);
 
     /**
-     * Reads the shapes.
+     * Infers the settings from the shapes.
      *
      * @param layout of a transformer: any family but {@link CheckpointLayout.Family#OTHER}
-     * @throws IOException if a tensor that is needed is missing, or of a shape that makes no sense
+     * @throws IOException if a required tensor is missing or has an impossible shape
      */
     public static InferredConfig of(TensorFile file, CheckpointLayout layout) throws IOException {
         Shapes shapes = new Shapes(file, layout, layout.names(file), layout.unreadable(file));
@@ -146,29 +147,29 @@ public record InferredConfig(
         return (int) size;
     }
 
-    /** The number of heads that the width of the norms shows; empty for a network without them. */
+    /** Returns the number of heads from the width of the norms; empty for a network without norms. */
     OptionalInt headsOfNorms() {
         return qkNorm ? numHeads : OptionalInt.empty();
     }
 
-    /** Which way the clock runs, if the family shows it. */
+    /** Returns the direction of time if the family shows it. */
     Optional<Boolean> zeroData() {
         return new CheckpointLayout(family, "").zeroData();
     }
 
-    /** Blocks of the first stage, where networks of this depth have a usual number. */
+    /** Returns the usual number of blocks in the first stage for this depth; empty if there is none. */
     public OptionalInt encoderDepth() {
         Integer usual = USUAL_ENCODER_DEPTH.get(depth);
         return usual == null ? OptionalInt.empty() : OptionalInt.of(usual);
     }
 
     /**
-     * The network. What shapes do not show is taken from another: heads where the width is the same or no usual one, stages
-     * where the depth is, guidance scales, and the switch that closes the context at t = 0.
+     * Returns the network's settings. Takes settings that shapes do not show from another network: heads if the width
+     * is equal or unusual, stages if the depth is, guidance scales, and {@code preserve_t_cond_0}.
      *
-     * @param like whose settings fill the gaps
+     * @param like the other network's settings
      * @param zeroData which way the clock runs
-     * @throws IllegalArgumentException if they do not fit, or if no scales are known for the rows of the guidance table
+     * @throws IllegalArgumentException if they do not fit, or if the scales of the guidance table's rows are unknown
      */
     TransformerConfig config(TransformerConfig like, boolean zeroData) {
         boolean fixed = qkNorm || hiddenSize != like.hiddenSize();
@@ -179,7 +180,7 @@ public record InferredConfig(
         if (context && !known && guidanceRows > 1) {
             throw new IllegalArgumentException("the guidance table has " + guidanceRows + " rows, the model's settings "
                     + "name scales for " + like.guidanceRows()
-                    + ": which scales the rows stand for the file does not say, so give "
+                    + ": the file does not name the scales of its rows, so give "
                     + "the model the same ones");
         }
         return shown().numHeads(heads)
@@ -191,7 +192,7 @@ public record InferredConfig(
                 .build();
     }
 
-    /** The network as far as it is known, with usual or plain values for the rest: see {@link NetworkSettings}. */
+    /** Returns the known settings, with default values for the rest: see {@link NetworkSettings}. */
     TransformerConfig partly() {
         return shown().numHeads(numHeads.orElse(1))
                 .encoderDepth(encoderDepth().orElse(depth))
@@ -215,14 +216,14 @@ public record InferredConfig(
                 .layout(family == CheckpointLayout.Family.MFM ? Layout.META_FLOW_MAP : Layout.FLOW_MAP);
     }
 
-    /** Half a unit more than the width, to keep it when the ratio is multiplied out and cut off. */
+    /** Returns the ratio for half a unit more than the width, so that rounding down the product gives the width. */
     private double ratio() {
         return (hiddenWidth + 0.5) / hiddenSize;
     }
 
-    /** The shapes that a whole network of this kind has, by name. */
+    /** Returns the shapes of a complete network of this kind, by name. */
     public Map<String, Shape> shapes() {
-        // Scales and stages change no name and no shape but the table's rows, so any will do.
+        // Use any scales and stages: they affect no name and no shape except the table's rows.
         TransformerConfig any = shown().numHeads(numHeads.orElse(1))
                 .encoderDepth(0)
                 .classScales(Collections.nCopies(Math.max(0, guidanceRows - 1), 1.0))

@@ -8,18 +8,18 @@ import org.metaflowmaps.models.model.NetworkConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
 
 /**
- * A network from a file, and what the file was found to hold.
+ * A network from a file, with its settings.
  *
  * @param map closed together with this
  * @param config the network's shape and settings
- * @param layout the family of the file's network, and the text before its names
- * @param described true if the file says itself what network it holds, false if its tensors and the given settings show it
+ * @param layout the family and prefix of the network in the file
+ * @param described true if the file contains the settings, false if they come from its tensors and the given settings
  * @param classNames names of the classes by label; empty if the file has none
  */
 public record LoadedNetwork(
         MetaFlowMap map, NetworkConfig config, CheckpointLayout layout, boolean described, List<String> classNames)
         implements AutoCloseable {
-    /** Keeps its own copy of the names. */
+    /** Copies the names. */
     public LoadedNetwork {
         Preconditions.checkNotNull(map, "loaded network: map is null");
         Preconditions.checkNotNull(config, "loaded network: config is null");
@@ -27,7 +27,7 @@ public record LoadedNetwork(
         classNames = List.copyOf(classNames);
     }
 
-    /** Says in one line what was found, for people. */
+    /** Returns a one-line description for the user. */
     public String found() {
         return layout + ": "
                 + switch (config) {

@@ -3,7 +3,7 @@ package org.metaflowmaps.models.checkpoint;
 import java.io.IOException;
 import java.util.List;
 
-/** Thrown for a file whose tensors do not show all settings of its network: {@link NetworkSettings} has to name the others. */
+/** Thrown if a file's tensors do not show all settings of its network: pass the others as {@link NetworkSettings}. */
 public final class MissingSettingsException extends IOException {
     private static final long serialVersionUID = 1L;
 
@@ -14,7 +14,7 @@ public final class MissingSettingsException extends IOException {
         this.keys = List.copyOf(keys);
     }
 
-    /** Returns the settings that are needed, by their names in a file: never empty; unmodifiable. */
+    /** Returns the missing settings by their names in files: never empty; unmodifiable. */
     public List<String> keys() {
         return keys;
     }

@@ -18,26 +18,26 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.TensorFile;
 
-/** A network's tensors in a file, under the public checkpoints' names. */
+/** Reads a network's tensors from a file; names are those of the public checkpoints. */
 public final class NetworkFile {
-    /** What the public meta flow map files put before every name. */
+    /** The prefix of every name in public meta flow map files. */
     public static final String PREFIX = "dit.";
 
-    /** Smaller numbers are not worth an estimate. */
+    /** Do not estimate smaller numbers. */
     private static final long FEW = 1000;
-    /** One stored number of two bytes may stand for some, such as the zeros of a new network's modulations. */
+    /** One stored number may be repeated, such as the zeros of a new network's modulations, but not more often. */
     private static final long MOST_PER_BYTE = 16;
 
     private NetworkFile() {}
 
     /**
-     * A network of a given shape with a file's values. The shape is compared with the tensors that the file has before anything is
-     * built, so a file that claims more than it holds costs neither time nor memory.
+     * Reads a network of a given shape. The shape is compared with the file's tensors first, so a file with false
+     * settings costs neither time nor memory.
      *
-     * @param config the network's shape, as the file or a configuration says
+     * @param config the network's shape, from the file or a configuration
      * @param file stays the caller's
      * @param path of the file, for its size
-     * @param layout where in the file the network is
+     * @param layout the layout of the network in the file
      * @return owned by the caller
      * @throws IOException if names or shapes do not fit, or this machine has no memory for the network
      */
@@ -61,7 +61,7 @@ public final class NetworkFile {
     }
 
     /**
-     * Compares a network's shape with the tensors that a file has; reads no value and needs no native library.
+     * Compares a network's shape with a file's tensors; reads no value and needs no native library.
      *
      * @param path of the file, for its size
      * @throws IOException if names or shapes do not fit
@@ -80,12 +80,12 @@ public final class NetworkFile {
                         name -> Objects.requireNonNull(file.entries().get(name)).elements())
                 .sum();
         long tensors = config.tensorCount();
-        // The list of shapes grows with the depth: make it only for a file that has as many tensors.
+        // The list of shapes grows with the depth, so check the number of tensors before making it.
         if (tensors > 2L * names.size() + FEW || parameters > 2 * held + FEW) {
             throw new IOException(String.format(
                     Locale.ROOT,
                     "its settings describe a network of %,d parameters in %,d tensors, but under '%s' "
-                            + "it holds %,.0f numbers in %,d tensors: the settings are not those of this file",
+                            + "it holds %,.0f numbers in %,d tensors: the settings do not belong to this file",
                     parameters,
                     tensors,
                     layout.prefix(),
@@ -93,12 +93,12 @@ public final class NetworkFile {
                     names.size()));
         }
         requireExact(Fit.of(file, layout, config.shapes()));
-        // Tensors that repeat one stored number have any shape for a few bytes.
+        // A tensor that repeats one stored number can have any shape in a few bytes.
         long stored = storedBytes(path);
         if (parameters > MOST_PER_BYTE * stored + FEW * FEW) {
             throw new IOException(String.format(
                     Locale.ROOT,
-                    "its network has %,d parameters, which repeat what %,d bytes hold: expected at "
+                    "its network has %,d parameters in a file of %,d bytes: expected at "
                             + "most %d for each byte",
                     parameters,
                     stored,
@@ -106,7 +106,7 @@ public final class NetworkFile {
         }
     }
 
-    /** Bytes of a file, or of all files of a folder. */
+    /** Returns the bytes of a file, or of all files of a folder. */
     private static long storedBytes(Path path) throws IOException {
         Path folder = Files.isDirectory(path)
                 ? path
@@ -133,7 +133,7 @@ public final class NetworkFile {
     /**
      * Fills a network's parameters and buffers from a file, converting to their type.
      *
-     * @param map every parameter must be in the file, in its shape; every tensor of the file under the prefix must be used
+     * @param map the network; the file must have exactly its tensors under the prefix, with equal shapes
      * @param file stays the caller's
      * @param prefix before every name
      * @throws IOException if names or shapes do not fit; the network is then unchanged
@@ -145,9 +145,10 @@ public final class NetworkFile {
     /**
      * Fills a network's parameters and buffers from a file of any layout, converting to their type.
      *
-     * @param map every parameter must be in the file, in its shape; every tensor of the network in the file must be used
+     * @param map every parameter must be in the file, in its shape; every tensor of the network in the file must be
+     *     used
      * @param file stays the caller's
-     * @param layout where in the file the network is
+     * @param layout the layout of the network in the file
      * @throws IOException if names or shapes do not fit; the network is then unchanged
      */
     public static void load(MetaFlowMap map, TensorFile file, CheckpointLayout layout) throws IOException {
@@ -157,12 +158,12 @@ public final class NetworkFile {
     }
 
     /**
-     * Fills those of a network's parameters and buffers that a file has in their shape, converting to their type; the others stay as
-     * they are.
+     * Fills those of a network's parameters and buffers that a file has in their shape, converting to their type; the
+     * others stay as they are.
      *
      * @param file stays the caller's
-     * @param layout where in the file the network is
-     * @return what did not fit
+     * @param layout the layout of the network in the file
+     * @return the tensors that did not fit
      * @throws IOException if nothing fits; the network is then unchanged
      */
     public static Fit loadMatching(MetaFlowMap map, TensorFile file, CheckpointLayout layout) throws IOException {
@@ -206,7 +207,7 @@ public final class NetworkFile {
     }
 
     /**
-     * A network's tensors by their names in a file, for {@link Safetensors#write}.
+     * Returns a network's tensors by their names in a file, for {@link Safetensors#write}.
      *
      * @param flat the arena's values or another buffer of its layout, such as a moving average
      * @return views in the innermost open scope

@@ -19,17 +19,18 @@ import tools.jackson.databind.node.JsonNodeFactory;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * What a file of tensors does not show about its network, for {@link Networks#open}: immutable, each method returns a copy with one
- * more setting. Settings that the file does show may be given too; they are then compared with it.
+ * Settings of a network that its file does not show, for {@link Networks#open}. Immutable: each method returns a copy
+ * with one more setting. Other settings may be given too; they are compared with the file.
  *
  * <p>Names in texts are those of {@link TransformerConfig} in files:
  *
  * <ul>
- *   <li>{@code num_heads}: needed unless queries and keys are normalised, whose scales show it, or the width is 384, 768, 1024 or
- *       1152, which have a usual number;
- *   <li>{@code is_zero_data}: needed unless the file is one of DMF;
+ *   <li>{@code num_heads}: needed unless queries and keys are normalised (their scales show it), or the width is 384,
+ *       768, 1024 or 1152, which has a usual number;
+ *   <li>{@code is_zero_data}: needed unless the file is a DMF file;
  *   <li>{@code encoder_depth}: needed for MFM and DMF, unless there are 12 or 28 blocks, which have a usual number;
- *   <li>{@code model_guidance_class_ws} and {@code model_guidance_x_cond_ws}: needed for a guidance table of several rows;
+ *   <li>{@code model_guidance_class_ws} and {@code model_guidance_x_cond_ws}: needed for a guidance table of several
+ *   rows;
  *   <li>{@code preserve_t_cond_0}: false unless given.
  * </ul>
  */
@@ -44,7 +45,7 @@ public final class NetworkSettings {
     private static final String OLDER_CONTEXT_SCALES = "model_guidance_x_ws";
     private static final String PRESERVE = "preserve_t_cond_0";
     private static final String RATIO = "mlp_ratio";
-    /** What shapes do not show, or not alone. */
+    /** Settings that shapes do not show, or not alone. */
     private static final Set<String> OPEN = Set.of(RATIO, HEADS, STAGE, CLASS_SCALES, CONTEXT_SCALES, PRESERVE);
 
     private final ObjectNode given;
@@ -55,21 +56,21 @@ public final class NetworkSettings {
         this.prefix = prefix;
     }
 
-    /** No setting: for files that show everything. */
+    /** Returns no settings, for files that show everything. */
     public static NetworkSettings none() {
         return NONE;
     }
 
     /**
-     * Reads settings.
+     * Parses settings.
      *
-     * @param json an object of settings of a transformer by their names in files, such as {@code {"num_heads": 6, "is_zero_data": false}};
-     *     null for one that is not given
-     * @throws IllegalArgumentException in one line, if it is no such object
+     * @param json an object of settings of a transformer by their names in files, such as
+     *     {@code {"num_heads": 6, "is_zero_data": false}}; null for a setting that is not given
+     * @throws IllegalArgumentException in one line, if it is not such an object
      */
     public static NetworkSettings parse(String json) {
         JsonNode tree = StrictJson.object(json);
-        // Any network's: it has every setting, with a value of its kind.
+        // Any network will do: it has every setting, with a value of the right type.
         ObjectNode probe = JSON.valueToTree(
                 TransformerConfig.builder().inputSize(4).inChannels(1).build());
         Set<String> known = Set.copyOf(probe.propertyNames());
@@ -114,7 +115,9 @@ public final class NetworkSettings {
         return with(HEADS, heads);
     }
 
-    /** With {@code is_zero_data}: true for data at time 0 and noise at 1, as DMF has it; false for noise at 0, as SiT has it. */
+    /**
+     * With {@code is_zero_data}: true for data at time 0 and noise at 1, as in DMF; false for noise at 0, as in SiT.
+     */
     public NetworkSettings zeroData(boolean zeroData) {
         return with(CLOCK, zeroData);
     }
@@ -125,30 +128,31 @@ public final class NetworkSettings {
     }
 
     /**
-     * With the guidance scales that the rows of the table are for: {@code model_guidance_class_ws} and {@code model_guidance_x_cond_ws}.
+     * With the guidance scales of the table's rows: {@code model_guidance_class_ws} and
+     * {@code model_guidance_x_cond_ws}.
      *
-     * @param classScales scales of the classes beside 1
-     * @param contextScales scales of the context beside 1; the table has (1 + classes')·(1 + contexts') rows
+     * @param classScales scales of the classes besides 1
+     * @param contextScales scales of the context besides 1; the table has (1 + classes')·(1 + contexts') rows
      */
     public NetworkSettings guidanceScales(List<Double> classScales, List<Double> contextScales) {
         return with(CLASS_SCALES, List.copyOf(classScales)).with(CONTEXT_SCALES, List.copyOf(contextScales));
     }
 
-    /** With {@code preserve_t_cond_0}: true for a network that switches its context off exactly at t = 0. */
+    /** With {@code preserve_t_cond_0}: true if the network ignores its context exactly at t = 0. */
     public NetworkSettings preserveContextAtZero(boolean preserve) {
         return with(PRESERVE, preserve);
     }
 
     /**
-     * For a file of several networks, the one whose names begin with a text.
+     * Chooses one of several networks in a file by its prefix.
      *
-     * @param text before {@code x_embedder.proj.weight}, with its dot, such as {@code ema.}; empty for none
+     * @param the prefix of {@code x_embedder.proj.weight}, with its dot, such as {@code ema.}; empty for none
      */
     public NetworkSettings prefix(String text) {
         return new NetworkSettings(given, Preconditions.checkNotNull(text, "network settings: prefix is null"));
     }
 
-    /** The text before the network's names, if it was given. */
+    /** Returns the prefix, if it was given. */
     Optional<String> prefix() {
         return Optional.ofNullable(prefix);
     }
@@ -160,24 +164,24 @@ public final class NetworkSettings {
     }
 
     /**
-     * The network of a file that says itself what it holds.
+     * Checks the settings against a file that contains its network's settings.
      *
-     * @throws IllegalArgumentException if a setting says otherwise
+     * @throws IllegalArgumentException if a setting differs
      */
     NetworkConfig agreed(NetworkConfig own) {
         ObjectNode says = JSON.valueToTree(own);
         for (Map.Entry<String, JsonNode> setting : renamed().properties()) {
-            requireSame(setting, says.get(setting.getKey()), "the file says of its network that it is ");
+            requireSame(setting, says.get(setting.getKey()), "the file says ");
         }
         return own;
     }
 
     /**
-     * The network of a public file, with what its shapes show and, for the rest, these settings.
+     * Returns the settings of a public file's network: from its shapes, and the rest from these settings.
      *
-     * @param where what the file is called in messages
-     * @throws MissingSettingsException if neither shows a setting
-     * @throws IllegalArgumentException if they contradict each other
+     * @param where the file's name in messages
+     * @throws MissingSettingsException if a setting is in neither
+     * @throws IllegalArgumentException if the shapes and settings contradict each other
      */
     TransformerConfig completed(InferredConfig shown, String where) throws IOException {
         ObjectNode network = JSON.valueToTree(shown.partly());
@@ -226,7 +230,7 @@ public final class NetworkSettings {
         return now;
     }
 
-    /** The settings that neither the file nor the user gives, with what they mean. */
+    /** Returns the settings that neither the file nor the user gives, with their meanings. */
     private Map<String, String> missing(InferredConfig shown) {
         Map<String, String> missing = new LinkedHashMap<>();
         boolean meta = shown.family() == CheckpointLayout.Family.MFM;
@@ -236,7 +240,7 @@ public final class NetworkSettings {
         if (shown.zeroData().isEmpty() && !given.has(CLOCK)) {
             missing.put(
                     CLOCK,
-                    "true for data at time 0 and noise at 1, as DMF has it; false for noise at 0, as SiT has it");
+                    "true for data at time 0 and noise at 1, as in DMF; false for noise at 0, as in SiT");
         }
         if (shown.family() != CheckpointLayout.Family.SIT
                 && shown.encoderDepth().isEmpty()
@@ -249,7 +253,7 @@ public final class NetworkSettings {
                 && !renamed().has(CONTEXT_SCALES)) {
             missing.put(
                     CLASS_SCALES,
-                    "list of the class guidance scales beside 1; with " + CONTEXT_SCALES
+                    "list of the class guidance scales besides 1; with " + CONTEXT_SCALES
                             + ", those of the context, they make " + "the table's " + shown.guidanceRows()
                             + " rows: (1 + classes')·(1 + contexts')");
         }

@@ -14,41 +14,47 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 
-/** Networks from files: a run's checkpoints, which say what they hold, and public files, whose tensors show most of it. */
+/**
+ * Loads networks from files: a run's checkpoints, which contain their settings, and public files, whose tensors show
+ * most settings.
+ */
 public final class Networks {
-    /** The metadata key under which a file says what network it holds, as JSON of {@link ModelConfig}. */
+    /** The metadata key of a network's settings, as JSON of {@link ModelConfig}. */
     public static final String SETTINGS = "network";
 
-    /** The metadata key under which a run's checkpoint says how it is trained. */
+    /** The metadata key of a run's training settings. */
     public static final String RUN = "run";
 
-    /** The metadata key under which a file names its classes, as a JSON list of texts. */
+    /** The metadata key of the class names, as a JSON list of texts. */
     public static final String CLASS_NAMES = "class_names";
 
     private Networks() {}
 
     /**
-     * Loads the network of a run's checkpoint, with its averaged weights, or of a public SiT, DMF or MFM file that shows all its settings.
+     * Loads the network of a run's checkpoint, with its averaged weights, or of a public SiT, DMF or MFM file whose
+     * tensors show all settings.
      *
      * @param file a safetensors file, one of PyTorch's, or a folder of shards with an index
-     * @param device where the network shall live
+     * @param device the network's device
      * @return owned by the caller
-     * @throws MissingSettingsException if the file does not show all settings of its network: call {@link #open} with them
-     * @throws IOException if the file is missing or damaged, or holds no network that is known
+     * @throws MissingSettingsException if the file does not show all settings of its network: call {@link #open} with
+     *     them
+     * @throws IOException if the file is missing or damaged, or holds no known network
      */
     public static MetaFlowMap load(Path file, Device device) throws IOException {
         return open(file, NetworkSettings.none(), device).map();
     }
 
     /**
-     * Loads the network of a file, and says what was found.
+     * Loads the network of a file, with its settings.
      *
-     * @param file a run's checkpoint or a public file of SiT, DMF or MFM: safetensors, PyTorch's, or a folder of shards with an index
-     * @param settings what the file does not show; may be more
-     * @param device where the network shall live
+     * @param file a run's checkpoint or a public file of SiT, DMF or MFM: safetensors, PyTorch's, or a folder of shards
+     *     with an index
+     * @param settings settings that the file does not show; others are compared with it
+     * @param device the network's device
      * @return owned by the caller
-     * @throws MissingSettingsException if neither the file nor the settings show all that is needed
-     * @throws IOException if the file is missing or damaged, or holds no network that is known
+     * @throws MissingSettingsException if the file and the settings together are incomplete
+     * @throws IOException if the file is missing or damaged, or holds no known network
      * @throws IllegalArgumentException if a setting contradicts the file
      */
     public static LoadedNetwork open(Path file, NetworkSettings settings, Device device) throws IOException {
@@ -62,11 +68,11 @@ public final class Networks {
     }
 
     /**
-     * Does all that {@link #open} does before a network is built: finds it, and compares its settings with the tensors that the file has.
-     * Reads no value and needs no native library.
+     * Finds a file's network and compares its settings with the file's tensors, as {@link #open} does before it builds
+     * the network. Reads no value and needs no native library.
      *
-     * @throws MissingSettingsException if neither the file nor the settings show all that is needed
-     * @throws IOException if the file is missing, holds no network that is known, or claims one that it does not hold
+     * @throws MissingSettingsException if the file and the settings together are incomplete
+     * @throws IOException if the file is missing, holds no known network, or its settings do not match its tensors
      * @throws IllegalArgumentException if a setting contradicts the file
      */
     public static void check(Path file, NetworkSettings settings) throws IOException {
@@ -108,7 +114,7 @@ public final class Networks {
             }
         }
         if (saysNetwork(file)) {
-            // Settings that are not understood are named, whatever tensors lie beside them.
+            // Report invalid settings first, for any tensors in the file.
             settings(file, path);
             if (file.entries().keySet().stream().anyMatch(name -> name.startsWith(NetworkFile.PREFIX))) {
                 return CheckpointLayout.at(file, NetworkFile.PREFIX);
@@ -118,12 +124,12 @@ public final class Networks {
     }
 
     /**
-     * The names of the classes that a file's network was trained on, a label being an index into them.
+     * Returns the class names of a file's network, indexed by label.
      *
      * @param open stays the caller's
      * @param file its name, for messages
      * @return empty if the file has none
-     * @throws IOException if they are not understood
+     * @throws IOException if the names cannot be parsed
      */
     public static List<String> classNames(TensorFile open, Path file) throws IOException {
         String text = open.metadata().get(CLASS_NAMES);
@@ -136,12 +142,12 @@ public final class Networks {
     }
 
     /**
-     * A trained network from a run's checkpoint or from a public file, to begin a network with.
+     * Loads a trained network from a run's checkpoint or a public file, to initialise another network.
      *
-     * @param like the network it is wanted for: a public file's network is taken to have its settings
+     * @param like the network to initialise: a public file's network is assumed to have its settings
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged, or holds no network of a known layout
-     * @throws IllegalArgumentException if the network it holds is another, or its clock can be seen to run the other way
+     * @throws IllegalArgumentException if the file's network differs, or its names show the other direction of time
      */
     public static MetaFlowMap load(Path path, ModelConfig like, Device device) throws IOException {
         try (TensorFile file = TensorFile.open(path)) {
@@ -164,13 +170,13 @@ public final class Networks {
     }
 
     /**
-     * A trained network from a run's checkpoint or from a public file, to learn from: of whatever size.
+     * Loads a teacher of any size from a run's checkpoint or a public file.
      *
-     * @param like the network that learns: settings that a public file's shapes do not show are taken from it
-     * @param zeroData which way a public file's clock runs; null: the file's names have to show it
+     * @param like the student: gives the settings that a public file's shapes do not show
+     * @param zeroData true if a public file's network has data at time 0; null if the file's names show it
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged, or holds no network of a known layout
-     * @throws IllegalArgumentException if the clock can be seen to run the other way, or is not known
+     * @throws IllegalArgumentException if the direction of time is unknown, or the file's names show the other one
      */
     public static MetaFlowMap teacher(Path path, ModelConfig like, @Nullable Boolean zeroData, Device device)
             throws IOException {
@@ -183,7 +189,7 @@ public final class Networks {
                 if (zeroData != null && zeroData != own) {
                     network.close();
                     throw new IllegalArgumentException("config: teacher.is_zero_data is " + zeroData + ", but " + path
-                            + " says of its own network that it is " + own + ": leave the setting null");
+                            + " says that it is " + own + ": set it to null");
                 }
                 return network;
             }
@@ -193,7 +199,7 @@ public final class Networks {
                     : layout.zeroData()
                             .orElseThrow(() ->
                                     new IllegalArgumentException("config: teacher.file names " + path + " (" + layout
-                                            + "), which does not say which way its clock runs: set"
+                                            + "), which does not say whether time 0 is noise or data: set"
                                             + " teacher.is_zero_data=true if it has data at time 0 and noise"
                                             + " at 1, as DMF's, or false if it has noise at 0"));
             TransformerConfig found;
@@ -224,7 +230,7 @@ public final class Networks {
         }
     }
 
-    /** True of a file that says what network it holds. */
+    /** Returns true if a file contains the settings of its network. */
     static boolean saysItself(TensorFile file, CheckpointLayout layout) {
         return layout.family() == CheckpointLayout.Family.OTHER || saysNetwork(file);
     }
@@ -234,8 +240,8 @@ public final class Networks {
         boolean known = layout.zeroData().orElse(zeroData);
         if (known != zeroData) {
             throw new IllegalArgumentException(
-                    "config: " + setting + " names " + path + ", which by its names (" + layout
-                            + ") is a network whose clock runs from " + (known ? "data to noise" : "noise to data")
+                    "config: " + setting + " names " + path + ", which by its tensors' names (" + layout
+                            + ") has times from " + (known ? "data to noise" : "noise to data")
                             + ", but model.transformer.is_zero_data is " + zeroData + ": set " + cure + "=" + known
                             + ", or, if the names mislead, copy the network to a file without its logvar_linear");
         }
@@ -268,7 +274,7 @@ public final class Networks {
      * @throws IOException if the file is missing or damaged
      */
     public static SafetensorsFile openVerified(Path file) throws IOException {
-        // The run's settings came together with seals: damage to the seal's name does not make it an old file.
+        // Files with a run's settings always have a checksum: verify even if damage hides the checksum's key.
         return verified(file, open -> open.isSealed() || open.metadata().containsKey(RUN));
     }
 
@@ -285,7 +291,7 @@ public final class Networks {
         }
     }
 
-    /** Opens a network's file of either format; a checkpoint with a seal is verified. */
+    /** Opens a network's file of either format; verifies the checksum of a checkpoint. */
     private static TensorFile openAny(Path file) throws IOException {
         TensorFile open = TensorFile.open(file);
         if (!(open instanceof SafetensorsFile)) {
@@ -295,23 +301,23 @@ public final class Networks {
         return openVerified(file);
     }
 
-    /** True of a file that this library wrote. */
+    /** Returns true if this library wrote the file. */
     static boolean saysNetwork(TensorFile file) {
         return file.metadata().containsKey(SETTINGS);
     }
 
     /**
-     * Checks that first weights say which way their clock runs.
+     * Checks that the file of first weights shows its direction of time.
      *
      * @param file a run's checkpoint or a public file
-     * @throws IOException if they do not, or if the file is missing or damaged
+     * @throws IOException if it does not, or if the file is missing or damaged
      */
     public static void requireClock(Path file) throws IOException {
         try (TensorFile open = TensorFile.open(file)) {
             CheckpointLayout layout = layout(file, open);
             if (!saysItself(open, layout) && layout.zeroData().isEmpty()) {
                 throw new IOException("config: init names " + file + " (" + layout
-                        + "), which does not say which way its clock runs: set"
+                        + "), which does not say whether time 0 is noise or data: set"
                         + " model.transformer.is_zero_data=false if it has noise at time 0 and data at 1, as"
                         + " SiT's, or true if it has data at 0");
             }
@@ -319,14 +325,14 @@ public final class Networks {
     }
 
     /**
-     * What a file says of its own network.
+     * Returns the settings of its network that a file contains.
      *
-     * @throws IOException if it says nothing, or not understandably
+     * @throws IOException if there are none, or they cannot be parsed
      */
     public static ModelConfig settings(TensorFile open, Path file) throws IOException {
         String network = open.metadata().get(SETTINGS);
         if (network == null) {
-            throw new IOException(file + " does not say what network it holds (metadata '" + SETTINGS
+            throw new IOException(file + " does not contain the settings of its network (metadata '" + SETTINGS
                     + "'): it is not a checkpoint of a run");
         }
         try {

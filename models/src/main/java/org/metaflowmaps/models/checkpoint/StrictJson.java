@@ -13,9 +13,9 @@ import tools.jackson.databind.MapperFeature;
 import tools.jackson.databind.cfg.EnumFeature;
 import tools.jackson.databind.json.JsonMapper;
 
-/** Reads settings from the JSON texts of a file, which anybody may have written. */
+/** Reads settings from a file's JSON texts, which are untrusted. */
 public final class StrictJson {
-    /** Settings take a few hundred characters; long lists of guidance scales some thousands. */
+    /** Settings need a few hundred characters; long lists of guidance scales a few thousand. */
     private static final int MOST_CHARACTERS = 1_000_000;
 
     private static final int SHOWN = 200;
@@ -34,10 +34,11 @@ public final class StrictJson {
     private StrictJson() {}
 
     /**
-     * Reads one record; unknown keys, keys given twice, texts in place of numbers and fractions in place of whole numbers are refused.
+     * Reads one record; throws for unknown or repeated keys, texts instead of numbers, and fractions instead of whole
+     * numbers.
      *
      * @param text JSON of at most a million characters
-     * @throws IllegalArgumentException in one line, if the text is not such a record
+     * @throws IllegalArgumentException in one line, if the text is not a valid record
      */
     public static <T> T read(String text, Class<T> type) {
         try {
@@ -69,13 +70,13 @@ public final class StrictJson {
      * Reads a list of texts.
      *
      * @param text JSON of at most a million characters
-     * @throws IllegalArgumentException in one line, if the text is no such list
+     * @throws IllegalArgumentException in one line, if the text is not a list of texts
      */
     static List<String> texts(String text) {
         try {
             JsonNode list = JSON.readTree(bounded(text));
             Preconditions.checkArgument(
-                    list.isArray() && list.valueStream().allMatch(JsonNode::isString), "it is no list of texts");
+                    list.isArray() && list.valueStream().allMatch(JsonNode::isString), "it is not a list of texts");
             return list.valueStream().map(JsonNode::stringValue).toList();
         } catch (JacksonException e) {
             throw new IllegalArgumentException(explanation(e), e);

@@ -1,4 +1,4 @@
-/** Networks in files: which layout a file has, what network it holds, and reading, checking, converting and writing it. */
+/** Networks in files: detects a file's layout and network, and reads, checks, converts and writes it. */
 @NullMarked
 package org.metaflowmaps.models.checkpoint;
 

@@ -10,13 +10,13 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The unconditional drift from one-step posterior draws, whose mean estimates the denoiser D_t(x): b_t(x) = (D - x) / (1 - t)
- * (method §3.5, third way). For times below 1; differentiable in the state.
+ * The unconditional drift b_t(x) = (D - x) / (1 - t) from one-step posterior draws; their mean estimates the denoiser
+ * D_t(x) (method §3.5, third way). For times below 1; differentiable in the state.
  *
  * @param map not owned
- * @param draws of each item, at least 1; the estimate's error falls as one over their root
+ * @param draws number per item, at least 1; the estimate's error falls as 1/√draws
  * @param random draws the noise, not owned
- * @param checked false to leave out the checks of times, labels and scales, which read them back: for values that are known to be right
+ * @param checked false to skip checks of times, labels and scales, which read them back: for values known to be valid
  */
 public record DrawsDrift(MetaFlowMap map, int draws, RandomSource random, boolean checked) implements Drift {
     /** Checks the number of draws. */

@@ -9,22 +9,22 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * The conditional drift that follows from an unconditional one (method §3.1): the two observations x_t and x̄_s of the same data
- * are as good as one observation x* at a time t*, where the drift is evaluated once.
+ * The conditional drift computed from an unconditional one (method §3.1): the observations x_t and x̄_s of the same
+ * data are equivalent to one observation x* at a time t*, where the drift is evaluated once.
  *
- * <p>The division by 1 - s is cancelled by hand, so every (s, t) in [0, 1]² gives a finite value; at s = t = 1, where the drift
- * itself has no limit, that value means nothing. Coefficients are computed in float64 whatever the network computes in.
+ * <p>The division by 1 - s is cancelled by hand, so every (s, t) in [0, 1]² gives a finite value; at s = t = 1 the
+ * drift has no limit and the value has no meaning. Coefficients are always computed in float64.
  *
  * @param drift the unconditional drift; a guided one makes this a heuristic for the guided model's posterior (§3.4)
- * @param floor least value of R² = t²(1-s)² + (1-t)²s², above 0; the public code has 1e-6, which is felt where s and t are both
- *     within 1e-3 of the same end
+ * @param floor least value of R² = t²(1-s)² + (1-t)²s², above 0; the public code has 1e-6, which changes results where
+ *     s and t are both within 1e-3 of the same end
  */
 public record Glass(Drift drift, double floor) implements ConditionalDrift {
     private static final double FLOOR = 1e-18;
 
     /**
-     * With this for s = 0, x* at t = 0 is x̄ for every s, so that the whole edge is b_s(x̄); at s = t = 0 any point would do for
-     * an exact drift, but a network's is good only where noise is, which neither 0 nor an empty context's state is.
+     * Replaces s = 0, so that x* at t = 0 is x̄ for every s, also s = 0. At s = t = 0 an exact drift could use any
+     * point, but a network is accurate only at noise, so neither 0 nor an empty context's state would do.
      */
     private static final double LEAST_START = 1e-9;
 
@@ -33,7 +33,7 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
         Preconditions.checkArgument(floor > 0, "glass: the floor of R² is %s, expected more than 0", floor);
     }
 
-    /** With a floor that changes no result in float32. */
+    /** Uses a floor that changes no result in float32. */
     public Glass(Drift drift) {
         this(drift, FLOOR);
     }
@@ -77,12 +77,12 @@ public record Glass(Drift drift, double floor) implements ConditionalDrift {
         return drift.evaluations(context.condition());
     }
 
-    /** The sum of two states, each times a coefficient (B) in float64. */
+    /** Returns the sum of two states, each times a coefficient (B) in float64. */
     static Tensor weighted(Tensor first, Tensor left, Tensor second, Tensor right) {
         return scale(first, left).mul(left).add(scale(second, right).mul(right));
     }
 
-    /** A coefficient (B) in float64, shaped and typed to multiply a state. */
+    /** Returns a float64 coefficient (B) with the shape and type to multiply a state. */
     static Tensor scale(Tensor coefficient, Tensor like) {
         return MetaFlowMap.perItem(coefficient.to(like.dtype()), like);
     }

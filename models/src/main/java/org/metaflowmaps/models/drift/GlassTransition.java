@@ -8,12 +8,13 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * The inner flow whose end is a draw of x_{t'} given x_t, from an unconditional drift (method §3.3): what {@link Glass} is for
- * t' = 1. Its states are x̄_s = ᾱ_s·I_1 + γ·x_t + σ̄_s·ε with ᾱ_s = s·(t' - γ·t), σ̄_s = 1-s + s·(1-t')·√(1-ρ²) and
- * γ = ρ·(1-t')/(1-t), so that x̄_1 has the law of I_{t'} whatever ρ is.
+ * The inner flow that ends at a draw of x_{t'} given x_t, from an unconditional drift (method §3.3); {@link Glass} is
+ * the case t' = 1. Its states are x̄_s = ᾱ_s·I_1 + γ·x_t + σ̄_s·ε with ᾱ_s = s·(t' - γ·t), σ̄_s = 1-s +
+ * s·(1-t')·√(1-ρ²) and γ = ρ·(1-t')/(1-t), so that x̄_1 has the law of I_{t'} for every ρ.
  *
- * <p>x̄ - γ·x_t and x_t are independent observations of I_1, as good as one, x* at t*, where the drift is evaluated once. The
- * division by σ̄_s is cancelled by hand: every s in [0, 1] gives a finite value. Coefficients are computed in float64.
+ * <p>x̄ - γ·x_t and x_t are independent observations of I_1, equivalent to one observation x* at t*, where the drift is
+ * evaluated once. The division by σ̄_s is cancelled by hand, so every s in [0, 1] gives a finite value. Coefficients
+ * are computed in float64.
  *
  * @param drift the unconditional drift
  * @param from t, from 0 to below 1
@@ -21,7 +22,7 @@ import org.metaflowmaps.runtime.TensorScope;
  * @param correlation ρ of the noise in x_t with that in x_{t'}, from -1 to 1; 1 and -1 add no fresh noise at the end
  */
 public record GlassTransition(Drift drift, double from, double to, double correlation) {
-    /** As in {@link Glass}: with this for s = 0, x* at t = 0 is of the law of noise. */
+    /** Replaces s = 0 as in {@link Glass}, so that x* at t = 0 has the law of noise. */
     private static final double LEAST_START = 1e-9;
 
     /** Checks the ranges. */
@@ -33,13 +34,13 @@ public record GlassTransition(Drift drift, double from, double to, double correl
                 correlation);
     }
 
-    /** With the correlation of {@link #ddpm}. */
+    /** Uses the correlation of {@link #ddpm}. */
     public GlassTransition(Drift drift, double from, double to) {
         this(drift, from, to, ddpm(from, to));
     }
 
     /**
-     * The correlation t·(1-t') / (t'·(1-t)) with which transitions in a row are DDPM's reverse Markov chain.
+     * Returns the correlation t·(1-t') / (t'·(1-t)), for which successive transitions are DDPM's reverse Markov chain.
      *
      * @param from t, from 0 to below 1
      * @param to t', above t, at most 1
@@ -57,13 +58,13 @@ public record GlassTransition(Drift drift, double from, double to, double correl
                 to);
     }
 
-    /** γ, the share of x_t that stays. */
+    /** Returns γ, the weight of x_t. */
     private double kept() {
         return correlation * (1 - to) / (1 - from);
     }
 
     /**
-     * Where the inner flow begins, γ·x_t + ε.
+     * Returns the start of the inner flow, γ·x_t + ε.
      *
      * @param state x_t: (B, item shape)
      * @param noise ε: (B, item shape)
@@ -76,7 +77,7 @@ public record GlassTransition(Drift drift, double from, double to, double correl
     }
 
     /**
-     * The velocity dx̄_s/ds.
+     * Returns the velocity dx̄_s/ds.
      *
      * @param start s: (B) float32 in [0, 1]
      * @param inner x̄_s: (B, item shape) float32

@@ -9,13 +9,13 @@ import org.metaflowmaps.runtime.TensorScope;
 /**
  * Classifier-free guidance of a drift: b_∅ + w·(b_y - b_∅), both evaluated without amortised guidance (method §3.4).
  *
- * @param drift evaluated twice, with each item's label and with none
+ * @param drift evaluated with each item's label and without labels
  * @param classes the label that means "no label"
- * @param builtIn ω, the model guidance that the drift was trained with, undone before w is applied: b_y ← (1-ω)·b_y + ω·b_∅.
- *     0 for a plain network ("sit" in the public code), 0.6 for the public DMF weights ("dmf")
+ * @param builtIn ω, the model guidance of the drift's training, removed before w is applied: b_y ← (1-ω)·b_y + ω·b_∅. 0
+ *     for a plain network ("sit" in the public code), 0.6 for the public DMF weights ("dmf")
  */
 public record GuidedDrift(Drift drift, int classes, double builtIn) implements Drift {
-    /** Rounding of a scale that was written with a few digits. */
+    /** Tolerance for scales written with few digits. */
     private static final double SAME_SCALE = 1e-3;
 
     /** Checks the ranges. */
@@ -29,11 +29,11 @@ public record GuidedDrift(Drift drift, int classes, double builtIn) implements D
     }
 
     /**
-     * Guidance for items that all have one scale where they are labelled and scale 1 where they are not, as in training. At the
-     * scale 1/(1-ω) that the drift was trained with it is the drift itself, evaluated once.
+     * Returns guidance with one scale for labelled items and 1 for others, as in training. At the scale 1/(1-ω) of its
+     * training it returns the drift itself, evaluated once.
      *
      * @param scale w of every labelled item
-     * @return looks at no guidance scale in that case, else as {@link #at} does
+     * @return a drift that ignores guidance scales in that case, else uses them like {@link #at}
      */
     public static Drift ofScale(Drift drift, int classes, double builtIn, double scale) {
         GuidedDrift guided = new GuidedDrift(drift, classes, builtIn);
@@ -42,14 +42,14 @@ public record GuidedDrift(Drift drift, int classes, double builtIn) implements D
                 : guided;
     }
 
-    /** True if a scale is 1/(1-ω), also as it is written with a few digits. */
+    /** Returns true if a scale is 1/(1-ω), up to rounding to a few digits. */
     public static boolean isBuiltIn(double scale, double builtIn) {
         return Math.abs(scale * (1 - builtIn) - 1) <= SAME_SCALE;
     }
 
     @Override
     public Tensor at(Tensor time, Tensor state, Condition condition) {
-        // Without labels both sides are the same, and at scale 1 the label's side alone is left.
+        // Without labels both terms are equal, and at scale 1 only the label's term remains.
         Tensor guidance = condition.guidance().orElse(null);
         if (!isGuided(condition)) {
             return drift.at(time, state, condition.withoutGuidance());

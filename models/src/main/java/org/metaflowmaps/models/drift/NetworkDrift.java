@@ -7,11 +7,11 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The unconditional drift inside a map: b_t(x) = v(t, t, x) at a context of time 0 and zero state (method §3.5, first way). Of a
- * flow or a flow map, which have no context, it is their own velocity.
+ * The unconditional drift inside a map: b_t(x) = v(t, t, x) at a context of time 0 and zero state (method §3.5, first
+ * way). For a flow or a flow map, which have no context, it is v(t, t, x).
  *
  * @param map not owned
- * @param checked false to leave out the checks of times, labels and scales, which read them back: for values that are known to be right
+ * @param checked false to skip checks of times, labels and scales, which read them back: for values known to be valid
  */
 public record NetworkDrift(MetaFlowMap map, boolean checked) implements Drift {
     /** With all checks. */

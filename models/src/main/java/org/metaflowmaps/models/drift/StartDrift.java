@@ -9,12 +9,12 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The unconditional drift from where a map's posterior flows begin: v(0, 0, x̄; t, x) is the posterior mean less x̄, whatever x̄
- * is, so b_t(x) = (x̄ + v(0, 0, x̄; t, x) - x) / (1 - t) (method §3.5, second way). For times below 1.
+ * The unconditional drift from the start of a map's posterior flows: v(0, 0, x̄; t, x) is the posterior mean minus x̄
+ * for every x̄, so b_t(x) = (x̄ + v(0, 0, x̄; t, x) - x) / (1 - t) (method §3.5, second way). For times below 1.
  *
  * @param map not owned
  * @param noise x̄: (1, item shape) or (B, item shape), not owned
- * @param checked false to leave out the checks of times, labels and scales, which read them back: for values that are known to be right
+ * @param checked false to skip checks of times, labels and scales, which read them back: for values known to be valid
  */
 public record StartDrift(MetaFlowMap map, Tensor noise, boolean checked) implements Drift {
     /** With all checks. */
@@ -32,7 +32,7 @@ public record StartDrift(MetaFlowMap map, Tensor noise, boolean checked) impleme
         }
     }
 
-    /** A context at times below 1. */
+    /** Returns a context at times below 1. */
     static Context context(Tensor time, Tensor state, Condition condition, boolean checked) {
         if (!checked) {
             return Context.unchecked(time, state, condition);
@@ -41,7 +41,7 @@ public record StartDrift(MetaFlowMap map, Tensor noise, boolean checked) impleme
         return new Context(time, state, condition);
     }
 
-    /** The drift (D - x) / (1 - t) of a denoiser's estimate D. */
+    /** Returns the drift (D - x) / (1 - t) for a denoiser's estimate D. */
     static Tensor fromMean(Tensor mean, Tensor time, Tensor state) {
         return mean.sub(state).div(MetaFlowMap.perItem(time.neg().add(1), state));
     }

@@ -1,6 +1,6 @@
 /**
- * Velocities to learn from: unconditional drifts, classifier-free guidance, and what follows from a drift for posteriors and for
- * transitions between two times.
+ * Velocities: unconditional drifts, classifier-free guidance, and drifts of posteriors and of transitions between two
+ * times.
  */
 @NullMarked
 package org.metaflowmaps.models.drift;

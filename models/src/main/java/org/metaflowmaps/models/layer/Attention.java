@@ -48,7 +48,7 @@ final class Attention {
         return projection.forward(join(Dual.attention(query, key, own[2])));
     }
 
-    /** Keys and values are the tokens' own and the context's; {@code gate} (B, 1, H, d) multiplies the context's values. */
+    /** Attends to the tokens and the context's tokens; {@code gate} (B, 1, H, d) multiplies the context's values. */
     Dual forward(Dual tokens, Dual context, Dual gate) {
         if (contextKv == null) {
             throw new IllegalStateException("this attention has no weights for a context");
@@ -68,7 +68,7 @@ final class Attention {
         return gain == null ? heads : heads.rmsNorm(gain, EPS);
     }
 
-    /** (B, L, parts · D) as parts of (B, H, L, d). */
+    /** Splits (B, L, parts · D) into parts of (B, H, L, d). */
     private Dual[] split(Dual joined, int parts) {
         Shape shape = joined.primal().shape();
         Dual[] split = joined.chunk(parts, 2);
@@ -79,7 +79,7 @@ final class Attention {
         return split;
     }
 
-    /** (B, H, L, d) as (B, L, D). */
+    /** Reshapes (B, H, L, d) to (B, L, D). */
     private static Dual join(Dual split) {
         Shape shape = split.primal().shape();
         return split.transpose(1, 2).reshape(shape.size(0), shape.size(2), shape.size(1) * shape.size(3));

@@ -47,11 +47,11 @@ public final class Block {
     }
 
     /**
-     * One block.
+     * Applies the block.
      *
      * @param tokens (B, L, D)
      * @param condition SiLU of the conditioning vector, (B, D)
-     * @param context the raw context state (B, C, H, W), looked at only under joint attention
+     * @param context the raw context state (B, C, H, W), used only under joint attention
      * @param positions (1, L, D), for the context's tokens
      */
     public Dual forward(Dual tokens, Dual condition, Dual context, Tensor positions) {
@@ -62,7 +62,7 @@ public final class Block {
         }
     }
 
-    // Each half has a scope of its own: without a graph, a block's largest tensors are freed before the next are made.
+    // A scope for each half: without a graph, its largest tensors are freed before the next half.
     private Dual attended(Dual tokens, Dual[] m, Dual context, Tensor positions) {
         try (TensorScope scope = TensorScope.open()) {
             Dual input = modulated(tokens, m[0], m[1]);

@@ -11,17 +11,17 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * A value and, if it has one, its directional derivative: forward-mode differentiation by hand.
+ * A value with an optional directional derivative: forward-mode differentiation by hand.
  *
- * <p>Layers are written once over this type. Without a tangent an operation costs what its tensor operation costs. A tangent is
- * computed from the activations that the value's own pass made, by default without recording a gradient graph; a
- * {@linkplain #through differentiable} tangent records one, for losses that send gradients through a derivative.
+ * <p>Layers are written once over this type. Without a tangent an operation costs the same as its tensor operation.
+ * Tangents are computed from the activations of the value's pass, by default without recording a gradient graph; a
+ * {@linkplain #through differentiable} tangent records one, for losses with gradients through a derivative.
  *
- * <p>A tangent has its value's element type, also where {@link org.metaflowmaps.runtime.Autocast} gives a product another type than
- * its operands have. Normalisations and the softmax compute in float32 at least, whatever they are given.
+ * <p>A tangent has its value's element type, also if {@link org.metaflowmaps.runtime.Autocast} changes the type of a
+ * product. Normalisations and the softmax compute in float32 or float64.
  *
- * <p>Several Jacobians here are symmetric (softmax, layer norm) or diagonal (activations), so that libtorch's fused backward
- * operators compute their products with tangents too.
+ * <p>Several Jacobians here are symmetric (softmax, layer norm) or diagonal (activations), so that libtorch's fused
+ * backward operators compute their products with tangents too.
  */
 public final class Dual {
     private final Tensor primal;
@@ -34,18 +34,18 @@ public final class Dual {
         this.through = through;
     }
 
-    /** A value that does not change along the direction. */
+    /** Returns a value that does not change along the direction. */
     public static Dual constant(Tensor primal) {
         return new Dual(primal, null, false);
     }
 
-    /** A value and its derivative, of the same shape; tangents that follow from it carry no gradient graph. */
+    /** Returns a value with its derivative, of the same shape; tangents computed from it have no gradient graph. */
     public static Dual of(Tensor primal, Tensor tangent) {
         checkShapes(primal, tangent);
         return new Dual(primal, tangent, false);
     }
 
-    /** Like {@link #of}, but gradients flow back through the tangents that follow from it. */
+    /** Like {@link #of}, but gradients flow back through the tangents computed from it. */
     public static Dual through(Tensor primal, Tensor tangent) {
         checkShapes(primal, tangent);
         return new Dual(primal, tangent, true);
@@ -63,17 +63,17 @@ public final class Dual {
         return primal;
     }
 
-    /** The derivative, or null if the value is constant along the direction. */
+    /** Returns the derivative, or null if the value is constant along the direction. */
     public @Nullable Tensor tangent() {
         return tangent;
     }
 
-    /** The derivative, as zeros of the value's shape if the value is constant along the direction. */
+    /** Returns the derivative, or zeros if the value is constant along the direction. */
     public Tensor tangentOrZero() {
         return tangent == null ? Torch.zerosLike(primal) : tangent;
     }
 
-    /** Frees value and tangent; a gradient graph keeps what it needs of them. */
+    /** Frees value and tangent; a gradient graph keeps the parts it needs. */
     public void close() {
         primal.close();
         if (tangent != null) {
@@ -81,7 +81,7 @@ public final class Dual {
         }
     }
 
-    /** Hands value and tangent to the scope around {@code scope}. */
+    /** Moves value and tangent to the scope around {@code scope}. */
     public Dual keptFrom(TensorScope scope) {
         scope.keep(primal);
         if (tangent != null) {
@@ -92,7 +92,7 @@ public final class Dual {
 
     // ---- how rules are applied ----
 
-    /** A result of operands, any of which may be constant. {@code rule} is called only if one is not. */
+    /** Returns a result of operands; calls {@code rule} for its tangent unless all operands are constant. */
     private static Dual result(Tensor primal, Supplier<@Nullable Tensor> rule, Dual... operands) {
         boolean varies = false;
         boolean through = false;
@@ -111,7 +111,7 @@ public final class Dual {
         }
     }
 
-    /** An operand that broadcast has a tangent of its own, smaller shape: the result's tangent has the result's, and its type. */
+    /** Expands a broadcast operand's smaller tangent to the result's shape, and converts it to the result's type. */
     private static @Nullable Tensor shaped(@Nullable Tensor tangent, Tensor primal) {
         if (tangent == null) {
             return null;
@@ -120,7 +120,7 @@ public final class Dual {
         return whole.dtype() == primal.dtype() ? whole : whole.to(primal.dtype());
     }
 
-    /** A tensor of two bytes per element as float32, any other as it is. */
+    /** Converts a tensor of two bytes per element to float32; returns others unchanged. */
     private static Tensor wide(Tensor tensor) {
         return tensor.dtype().bytes() == 2 ? tensor.to(DType.FLOAT32) : tensor;
     }
@@ -129,7 +129,7 @@ public final class Dual {
         return like.dtype().bytes() == 2 ? tensor.to(like.dtype()) : tensor;
     }
 
-    /** A linear map of this value: its tangent goes the same way. */
+    /** Applies a linear map to value and tangent. */
     private Dual linearly(UnaryOperator<Tensor> map) {
         Tensor direction = tangent;
         return direction == null
@@ -144,7 +144,7 @@ public final class Dual {
         return right == null ? left : left.add(right);
     }
 
-    /** {@link #sum} of two tensors that nobody else has: into the first one's memory where no graph needs it. */
+    /** {@link #sum} of two unshared tensors; writes into the first one's memory if no graph needs it. */
     private static @Nullable Tensor merged(@Nullable Tensor left, @Nullable Tensor right) {
         return left == null || right == null || Autograd.isRecording() ? sum(left, right) : left.add_(right);
     }
@@ -198,7 +198,7 @@ public final class Dual {
                     if (right.tangent == null) {
                         return rate;
                     }
-                    // A sum made here may be added to, if it has the whole shape already.
+                    // Add in place to a sum made here, if it has the full shape already.
                     return rate != null
                                     && left.tangent != null
                                     && rate.numel() == value.numel()
@@ -225,7 +225,7 @@ public final class Dual {
         return result(primal.cos(), () -> product(tangent, primal.sin().neg()), this);
     }
 
-    /** This value in another element type; itself if it has that type. */
+    /** Returns this value in another element type, or itself if it has that type. */
     public Dual to(DType type) {
         Tensor direction = tangent;
         return primal.dtype() == type
@@ -237,7 +237,10 @@ public final class Dual {
 
     // ---- layers ----
 
-    /** this·Wᵀ + b for a weight (out, in) and a bias (out) that do not change along the direction; bfloat16 under autocast. */
+    /**
+     * this·Wᵀ + b for a weight (out, in) and a bias (out) that do not change along the direction; bfloat16 under
+     * autocast.
+     */
     public Dual linear(Tensor weight, Tensor bias) {
         return multiplied(Torch.linear(primal, weight, bias), weight);
     }
@@ -263,7 +266,7 @@ public final class Dual {
         if (!Autograd.isRecording()) {
             return Torch.siluBackward(direction, primal);
         }
-        // libtorch's operator has no derivative of its own: σ·(1 + x·(1 - σ)) does.
+        // libtorch's operator is not differentiable: use σ·(1 + x·(1 - σ)).
         Tensor sigmoid = primal.sigmoid();
         return direction.mul(sigmoid.mul(primal.sub(primal.mul(sigmoid)).add(1)));
     }
@@ -277,7 +280,7 @@ public final class Dual {
                 : result(output, () -> Torch.geluTanhBackward(direction, primal), this);
     }
 
-    /** Layer normalisation over the last dimension, without gain or offset; float32 at least. */
+    /** Layer normalisation over the last dimension, without gain or offset; in float32 or float64. */
     public Dual layerNorm(double eps) {
         Tensor direction = tangent;
         Tensor value = wide(primal);
@@ -291,7 +294,10 @@ public final class Dual {
                         this);
     }
 
-    /** this / √(mean(this²) + eps) · gain over the last dimension, computed in float32 at least, in this value's type. */
+    /**
+     * this / √(mean(this²) + eps) · gain over the last dimension, computed in float32 or float64, returned in this
+     * value's type.
+     */
     public Dual rmsNorm(Tensor gain, double eps) {
         Tensor value = wide(primal);
         Tensor inverse = value.square().meanKeepDim(-1).add(eps).rsqrt();
@@ -309,8 +315,9 @@ public final class Dual {
     /**
      * softmax(q·kᵀ/√d)·v over (batch, heads, tokens, d).
      *
-     * <p>The value is libtorch's fused attention, which has no forward mode: a tangent forms the weights again, without a graph.
-     * Only a differentiable tangent takes the value apart, to share its graph.
+     * <p>The value is libtorch's fused attention, which has no forward mode, so a tangent computes the weights again,
+     * without a graph. Only for a differentiable tangent the value too is computed from single operators, to share its
+     * graph.
      */
     public static Dual attention(Dual query, Dual key, Dual value) {
         if (query.through || key.through || value.through) {
@@ -332,7 +339,7 @@ public final class Dual {
         return 1 / Math.sqrt((double) query.primal.size(-1));
     }
 
-    /** Each sum of two products is one product of concatenations: many small products are what this costs. */
+    /** Computes each sum of two products as one product of concatenations, because many small products are slow. */
     private static Tensor attentionTangent(Dual query, Dual key, Dual value) {
         long width = query.primal.size(-1);
         try (TensorScope scope = TensorScope.open()) {
@@ -347,7 +354,7 @@ public final class Dual {
         }
     }
 
-    /** Softmax over the last dimension; float32 at least. */
+    /** Softmax over the last dimension; in float32 or float64. */
     public Dual softmax() {
         Tensor direction = tangent;
         Tensor output = wide(primal).softmax(-1);
@@ -369,55 +376,55 @@ public final class Dual {
 
     // ---- shape ----
 
-    /** The same elements under another shape. */
+    /** Reshapes. */
     public Dual reshape(long... shape) {
         return linearly(value -> value.reshape(shape));
     }
 
-    /** Dimensions in another order. */
+    /** Permutes the dimensions. */
     public Dual permute(long... dims) {
         return linearly(value -> value.permute(dims));
     }
 
-    /** Two dimensions exchanged. */
+    /** Swaps two dimensions. */
     public Dual transpose(long first, long second) {
         return linearly(value -> value.transpose(first, second));
     }
 
-    /** A dimension of size 1 put in. */
+    /** Inserts a dimension of size 1. */
     public Dual unsqueeze(long dim) {
         return linearly(value -> value.unsqueeze(dim));
     }
 
-    /** The entries start … start + length - 1 along a dimension. */
+    /** Returns the entries start … start + length - 1 along a dimension. */
     public Dual narrow(long dim, long start, long length) {
         return linearly(value -> value.narrow(dim, start, length));
     }
 
-    /** Each entry along a dimension {@code times} times in a row. */
+    /** Repeats each entry along a dimension {@code times} times in a row. */
     public Dual repeatInterleave(long times, long dim) {
         return linearly(value -> value.repeatInterleave(times, dim));
     }
 
-    /** The entries at those indices (int64, one dimension) along a dimension. */
+    /** Returns the entries at those indices (int64, one dimension) along a dimension. */
     public Dual indexSelect(long dim, Tensor index) {
         return linearly(value -> value.indexSelect(dim, index));
     }
 
-    /** One entry along a dimension, which vanishes. */
+    /** Returns one entry along a dimension and removes that dimension. */
     public Dual select(long dim, long index) {
         return linearly(value -> value.select(dim, index));
     }
 
-    /** Equal parts along a dimension. */
+    /** Splits a dimension into equal parts. */
     public Dual[] chunk(int chunks, long dim) {
         long size = primal.size((int) dim);
         if (chunks < 1 || size % chunks != 0) {
             throw new IllegalArgumentException("dimension " + dim + " of shape " + primal.shape()
                     + " in " + chunks
-                    + " equal parts: its size is no multiple of that");
+                    + " equal parts: its size is not a multiple of that");
         }
-        // libtorch's own operator, because its gradient is one concatenation; that of a narrowing is padded with zeros.
+        // Use libtorch's chunk: its gradient is one concatenation, while narrow's gradient is padded with zeros.
         Tensor[] values = primal.chunk(chunks, dim);
         Tensor direction = tangent;
         if (direction == null) {
@@ -440,7 +447,7 @@ public final class Dual {
         }
     }
 
-    /** Values one after the other along a dimension; they must agree in all other sizes. */
+    /** Concatenates values along a dimension; all other sizes must be equal. */
     public static Dual cat(long dim, Dual... parts) {
         Tensor[] values = Arrays.stream(parts).map(Dual::primal).toArray(Tensor[]::new);
         return result(

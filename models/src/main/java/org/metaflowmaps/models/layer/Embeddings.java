@@ -6,16 +6,16 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** The fixed numbers of embeddings, which are not trained, and tokens back to images. */
+/** Fixed, untrained tables of embeddings, and the conversion of tokens to images. */
 public final class Embeddings {
-    /** Sinusoids of a time embedding: this many cosines and as many sines. */
+    /** The number of cosines, and of sines, in a time embedding. */
     private static final int FREQUENCIES = 128;
 
     private static final double LONGEST_PERIOD = 10_000;
 
     private Embeddings() {}
 
-    /** The frequencies of a time embedding: (1, 128), float32, owned by the caller. */
+    /** Returns the frequencies of a time embedding: (1, 128), float32, owned by the caller. */
     public static Tensor frequencies(Device device) {
         float[] values = new float[FREQUENCIES];
         for (int i = 0; i < FREQUENCIES; i++) {
@@ -26,7 +26,7 @@ public final class Embeddings {
         }
     }
 
-    /** Tokens (B, rows · columns, patch · patch · C) as images (B, C, H, W). */
+    /** Converts tokens (B, rows · columns, patch · patch · C) to images (B, C, H, W). */
     public static Dual unpatch(Dual tokens, int grid, int patch, int channels) {
         long batch = tokens.primal().size(0);
         return tokens.reshape(batch, grid, grid, patch, patch, channels)
@@ -34,7 +34,10 @@ public final class Embeddings {
                 .reshape(batch, channels, (long) grid * patch, (long) grid * patch);
     }
 
-    /** Fixed positions: (1, grid², width). The first half of the width encodes the column, the second half the row. */
+    /**
+     * Returns fixed positions: (1, grid², width). The first half of the width encodes the column, the second half the
+     * row.
+     */
     public static float[] positions(int grid, int width) {
         int quarter = width / 4;
         float[] table = new float[grid * grid * width];
@@ -53,7 +56,7 @@ public final class Embeddings {
         return table;
     }
 
-    /** Values of two bytes as float32, others as they are. */
+    /** Converts values of two bytes to float32; returns others unchanged. */
     static Tensor wide(Tensor values) {
         return values.dtype().bytes() == 2 ? values.to(DType.FLOAT32) : values;
     }

@@ -7,13 +7,13 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
-/** Guidance scales as rows of a table: that of the nearest scale that has a row. */
+/** Embeds a guidance scale as the table's row of the nearest scale. */
 public final class GuidanceEmbedding {
     private final Tensor table;
     private final long lowestRow;
     private final List<Step> steps = new ArrayList<>();
 
-    /** From which scale on a row is meant. */
+    /** The scale from which on a row is used. */
     private record Step(double midpoint, long row) {}
 
     /**
@@ -42,8 +42,7 @@ public final class GuidanceEmbedding {
         if (scale.isEmpty() || steps.isEmpty()) {
             return Dual.constant(Embeddings.wide(table.narrow(0, 0, 1).expand(batch, -1)));
         }
-        // The scales are not read back from the device: each midpoint between neighbours that the scale exceeds moves
-        // one row up.
+        // Choose rows on the device without reading scales back: a scale above a midpoint moves to the next row.
         Tensor row = Torch.full((double) lowestRow, DType.INT64, table.device(), batch);
         for (Step step : steps) {
             row = Torch.where(

@@ -5,7 +5,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
-/** Labels as rows of a table (classes + 1, D), whose last row means "no label". */
+/** Embeds labels as rows of a table (classes + 1, D); the last row means "no label". */
 public final class LabelEmbedding {
     private final Tensor table;
     private final int classes;

@@ -6,9 +6,9 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * A linear layer x·Wᵀ + b, built once over its weights, which it does not own.
+ * A linear layer x·Wᵀ + b over weights that it does not own.
  *
- * <p>Bfloat16 weights, those of a copy for sampling, multiply inputs that are rounded to bfloat16.
+ * <p>With bfloat16 weights, as in a copy for sampling, inputs are rounded to bfloat16.
  */
 public final class Linear {
     private final Tensor weight;
@@ -30,7 +30,7 @@ public final class Linear {
     }
 
     /**
-     * The layer as every token or item goes through it: in bfloat16 under {@link Autocast}.
+     * Applies the layer, in bfloat16 under {@link Autocast}; for tokens and items.
      *
      * @param input (…, in)
      * @return (…, out)
@@ -40,9 +40,9 @@ public final class Linear {
     }
 
     /**
-     * The layer in float32 also under {@link Autocast}: for times and conditions, which derivatives along time go through, and for the
-     * way in and out. All of it together is a small part of a network's work. With bfloat16 weights the product is bfloat16, and the
-     * result is converted to float32.
+     * Applies the layer in float32 also under {@link Autocast}: for times and conditions, because derivatives along
+     * time pass through them, and for a network's input and output. These are a small part of the work. With bfloat16
+     * weights the product is bfloat16, and the result is converted to float32.
      *
      * @param input (…, in)
      * @return (…, out)
@@ -51,7 +51,7 @@ public final class Linear {
         return exact(input, weight);
     }
 
-    /** {@link #exact(Dual)} with the weight in another shape: {@code matrix} is a view of it. */
+    /** {@link #exact(Dual)} with {@code matrix}, a reshaped view of the weight. */
     Dual exact(Dual input, Tensor matrix) {
         if (narrow) {
             return multiplied(input, matrix).to(DType.FLOAT32);

@@ -3,7 +3,9 @@ package org.metaflowmaps.models.layer;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
-/** Images (B, C, H, W) as tokens (B, patches, D): one linear map of each patch, which is what a strided convolution does. */
+/**
+ * Embeds images (B, C, H, W) as tokens (B, patches, D): one linear map of each patch, equal to a strided convolution.
+ */
 public final class PatchEmbedding {
     private final int patch;
     private final Tensor kernel;
@@ -23,7 +25,7 @@ public final class PatchEmbedding {
         this.linear = weights.linear("proj");
     }
 
-    /** Images (B, C, H, W) as tokens (B, patches, D), row by row. */
+    /** Converts images (B, C, H, W) to tokens (B, patches, D), row by row. */
     public Dual forward(Dual image) {
         Shape shape = image.primal().shape();
         long rows = shape.size(2) / patch;
@@ -31,7 +33,7 @@ public final class PatchEmbedding {
         Dual cut = image.reshape(shape.size(0), shape.size(1), rows, patch, columns, patch)
                 .permute(0, 2, 4, 1, 3, 5)
                 .reshape(shape.size(0), rows * columns, shape.size(1) * patch * patch);
-        // Viewed at each call: a view made once would have no gradient graph of its own in every pass.
+        // Make the view at each call, because every pass needs it in its own gradient graph.
         return linear.exact(cut, kernel.reshape(width, -1));
     }
 }

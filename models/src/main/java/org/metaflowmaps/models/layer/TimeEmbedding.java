@@ -3,7 +3,7 @@ package org.metaflowmaps.models.layer;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 
-/** A time (B), fed as it is in [0, 1], as a vector (B, D): sinusoids, then two linear layers. */
+/** Embeds a time (B) in [0, 1], not rescaled, as a vector (B, D): sinusoids, then two linear layers. */
 public final class TimeEmbedding {
     private final Dual frequencies;
     private final DType type;
@@ -24,11 +24,10 @@ public final class TimeEmbedding {
         this.second = weights.linear("mlp.2");
     }
 
-    /** Times (B) as vectors (B, D). */
+    /** Embeds times (B) as vectors (B, D). */
     public Dual forward(Dual time) {
-        // In float32 also for a float64 network: the public checkpoints were trained with sinusoids rounded like that.
-        // In bfloat16 times
-        // near each other would be one time.
+        // Use float32 also for float64 networks, because the public checkpoints were trained with such rounding. In
+        // bfloat16 nearby times would be equal.
         Dual phase = time.to(DType.FLOAT32).unsqueeze(1).mul(frequencies);
         Dual sinusoids = Dual.cat(1, phase.cos(), phase.sin()).to(type);
         return second.exact(first.exact(sinusoids).silu());

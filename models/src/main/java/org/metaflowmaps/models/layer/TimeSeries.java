@@ -5,9 +5,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/**
- * A time τ as cos(kπτ)/k and sin(kπτ)/k for k from 1: terms shrink with their frequency, so that derivatives along time stay moderate.
- */
+/** Embeds a time τ as cos(kπτ)/k and sin(kπτ)/k for k from 1; dividing by k bounds the derivatives along time. */
 public final class TimeSeries implements AutoCloseable {
     private static final int HARMONICS = 8;
 
@@ -17,7 +15,7 @@ public final class TimeSeries implements AutoCloseable {
     private final Tensor frequencies;
     private final Tensor amplitudes;
 
-    /** A series on a device; the caller closes it. */
+    /** Makes a series on a device; the caller closes it. */
     public TimeSeries(Device device) {
         float[] rates = new float[HARMONICS];
         float[] sizes = new float[TERMS];
@@ -32,7 +30,7 @@ public final class TimeSeries implements AutoCloseable {
         }
     }
 
-    /** A time (B) as (B, TERMS). */
+    /** Embeds a time (B) as (B, TERMS). */
     public Dual of(Dual time) {
         Dual phase = time.unsqueeze(1).mul(Dual.constant(frequencies));
         return Dual.cat(1, phase.cos(), phase.sin()).mul(Dual.constant(amplitudes));

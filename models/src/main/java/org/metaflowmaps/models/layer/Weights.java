@@ -5,28 +5,28 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * A prefix of parameter names: how a layer finds its own when it is built.
+ * A prefix of parameter names, by which a layer finds its parameters.
  *
  * @param arena all parameters of a network
  * @param prefix before each name, empty or ending in a dot
  */
 public record Weights(ParameterArena arena, String prefix) {
-    /** The weights of a part. */
+    /** Returns the weights of a part. */
     public Weights in(String name) {
         return new Weights(arena, prefix + name + ".");
     }
 
-    /** Returns the parameter of that name; throws IllegalArgumentException if no parameter has it. */
+    /** Returns the parameter of that name; throws IllegalArgumentException if it is missing. */
     public Tensor get(String name) {
         return arena.get(prefix + name);
     }
 
-    /** The parameter of that name, if there is one. */
+    /** Returns the parameter of that name, if it exists. */
     public Optional<Tensor> find(String name) {
         return Optional.ofNullable(arena.parameters().get(prefix + name));
     }
 
-    /** The linear layer of that name. */
+    /** Returns the linear layer of that name. */
     public Linear linear(String name) {
         return new Linear(get(name + ".weight"), get(name + ".bias"));
     }

@@ -1,4 +1,6 @@
-/** Parts of networks, written once over {@code Dual}, a value with its forward-mode derivative. For networks, not for applications. */
+/**
+ * Layers of networks over {@code Dual}, a value with its forward-mode derivative. For networks, not for applications.
+ */
 @NullMarked
 package org.metaflowmaps.models.layer;
 

@@ -17,17 +17,17 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * A mixture of K Gaussians in d dimensions as the data I_1, and all that follows from it along the path I_t = (1-t)·I_0 + t·I_1:
- * densities, drifts, and the posteriors of I_1, which are mixtures again (method §1, 2, 13).
+ * A mixture of K Gaussians in d dimensions as the data I_1, with exact densities, drifts and posteriors along the path
+ * I_t = (1-t)·I_0 + t·I_1; posteriors of I_1 are mixtures again (method §1, 2, 13).
  *
- * <p>States are (B, d), times (B), each item with its own; labels (B) int64 name one component each, and K, or none for the whole
- * batch, means all of the mixture. Results have the type of the states, float32 or float64, and belong to the innermost open
- * scope; inside, everything is float64 in the eigenbases of the covariances. No formula divides by t or 1-t, so that all times in
- * [0, 1] are legal, both ends included. Gradients flow through all results to states and times. Its own tensors belong to this
- * object: close it.
+ * <p>States are (B, d), times (B). Labels (B) int64 choose one component for each item; label K, or no labels, means
+ * the whole mixture. Results have the type of the states, float32 or float64, and belong to the innermost open scope;
+ * internally everything is float64 in the eigenbases of the covariances. No formula divides by t or 1-t, so all times
+ * in [0, 1] are valid, including both ends. Gradients flow through all results to states and times. This object owns
+ * its tensors: close it.
  */
 public final class GaussianMixture implements AutoCloseable {
-    /** Below every product of times that float64 distinguishes from 0, and far enough above the least number to be divided by. */
+    /** Smaller than any non-zero product of times in float64, and large enough to divide by. */
     private static final double TINY = 1e-290;
 
     private static final double SYMMETRY = 1e-9;
@@ -35,7 +35,7 @@ public final class GaussianMixture implements AutoCloseable {
     private final double[] weights;
     private final double[][] means;
     private final double[][][] covariances;
-    /** log w: (K+1, K), one row a label: its component alone, or in the last row all. */
+    /** log w: (K+1, K), one row per label: its component alone, in the last row all components. */
     private final Tensor logWeights;
     /** Eigenvectors: (d, K·d); a state times this is its coordinates in every component's eigenbasis. */
     private final Tensor axes;
@@ -45,13 +45,13 @@ public final class GaussianMixture implements AutoCloseable {
     private final Tensor variances;
 
     /**
-     * A mixture with any covariances.
+     * Makes a mixture with any covariances.
      *
-     * @param weights one of each component, above 0; their sum is divided out
-     * @param means a point of each component, all of one dimension
-     * @param covariances a symmetric positive definite matrix of each component
-     * @param device where it computes
-     * @throws IllegalArgumentException for anything else
+     * @param weights one per component, above 0; they are normalised
+     * @param means one point per component, all of one dimension
+     * @param covariances one symmetric positive definite matrix per component
+     * @param device its device
+     * @throws IllegalArgumentException if an argument breaks these rules
      */
     public GaussianMixture(List<Double> weights, List<double[]> means, List<double[][]> covariances, Device device) {
         int count = means.size();
@@ -106,11 +106,11 @@ public final class GaussianMixture implements AutoCloseable {
     }
 
     /**
-     * Components of equal weight and one variance in every direction.
+     * Makes a mixture of components with equal weight and the same variance in every direction.
      *
      * @param means their centres
      * @param variance above 0
-     * @param device where it computes
+     * @param device its device
      */
     public static GaussianMixture isotropic(List<double[]> means, double variance, Device device) {
         Preconditions.checkArgument(variance > 0, "mixture: variance is %s, expected more than 0", variance);
@@ -150,7 +150,7 @@ public final class GaussianMixture implements AutoCloseable {
         boolean square =
                 covariance.length == dimension && Arrays.stream(covariance).allMatch(row -> row.length == dimension);
         Preconditions.checkArgument(
-                square, "mixture: covariance %s is no square matrix of %s rows", component, dimension);
+                square, "mixture: covariance %s is not a square matrix of %s rows", component, dimension);
         for (int i = 0; i < dimension; i++) {
             for (int j = 0; j < i; j++) {
                 double size = Math.sqrt(Math.abs(covariance[i][i] * covariance[j][j]));
@@ -176,17 +176,17 @@ public final class GaussianMixture implements AutoCloseable {
         return means[0].length;
     }
 
-    /** The components' shares, summing to 1; a copy. */
+    /** Returns a copy of the components' weights, which sum to 1. */
     public double[] weights() {
         return weights.clone();
     }
 
-    /** A component's centre; a copy. */
+    /** Returns a copy of a component's centre. */
     public double[] mean(int component) {
         return means[Objects.checkIndex(component, means.length)].clone();
     }
 
-    /** A component's covariance matrix; a copy. */
+    /** Returns a copy of a component's covariance matrix. */
     public double[][] covariance(int component) {
         return Arrays.stream(covariances[Objects.checkIndex(component, covariances.length)])
                 .map(double[]::clone)
@@ -204,7 +204,7 @@ public final class GaussianMixture implements AutoCloseable {
         return mean;
     }
 
-    /** Where it computes. */
+    /** Returns its device. */
     public Device device() {
         return axes.device();
     }
@@ -236,12 +236,15 @@ public final class GaussianMixture implements AutoCloseable {
         }
     }
 
-    /** b_t(x) = E[I_1 - I_0 | I_t = x], of the component that a label names. Amortised guidance counts as 1 whatever is given. */
+    /** b_t(x) = E[I_1 - I_0 | I_t = x], of the component chosen by a label. Guidance scales are ignored. */
     public Drift drift() {
         return driftFrom(this::observe);
     }
 
-    /** {@link #drift()} without the checks of shapes and labels, which read labels back: for values that are known to be right. */
+    /**
+     * {@link #drift()} without the checks of shapes and labels, which read labels back: for values that are known to be
+     * right.
+     */
     public Drift uncheckedDrift() {
         return driftFrom(this::observeUnchecked);
     }
@@ -264,12 +267,13 @@ public final class GaussianMixture implements AutoCloseable {
     }
 
     /**
-     * b̄_s(x̄; t, x) = E[I_1 - Ī_0 | Ī_s = x̄, I_t = x] from the two Gaussian observations of I_1, of the component that a label
-     * names; no unconditional drift is evaluated. At s = t = 1, where it has no limit, its value is finite and means nothing.
+     * b̄_s(x̄; t, x) = E[I_1 - Ī_0 | Ī_s = x̄, I_t = x] from the two Gaussian observations of I_1, of the component
+     * chosen by a label; no unconditional drift is evaluated. At s = t = 1 it has no limit; its value is finite there
+     * but has no meaning.
      *
-     * <p>With P = t²(1-s)² + s²(1-t)², N = (1-t)²(1-s)² and c = t(1-s)²·x + s(1-t)²·x̄, the two observations have the sufficient
-     * statistic c/P, which is N(m, λ + N/P) in a direction of variance λ of a component with mean m; the component's velocity is
-     * {(1-t)²(1-s)·(m - x̄) + λ·[t(1-s)·(x - t·x̄) + s(1-t)²·x̄]} / (N + λP).
+     * <p>With P = t²(1-s)² + s²(1-t)², N = (1-t)²(1-s)² and c = t(1-s)²·x + s(1-t)²·x̄, the two observations have the
+     * sufficient statistic c/P, which is N(m, λ + N/P) in a direction of variance λ of a component with mean m; the
+     * component's velocity is {(1-t)²(1-s)·(m - x̄) + λ·[t(1-s)·(x - t·x̄) + s(1-t)²·x̄]} / (N + λP).
      */
     public ConditionalDrift conditionalDrift() {
         return this::conditionalDrift;
@@ -304,7 +308,7 @@ public final class GaussianMixture implements AutoCloseable {
     }
 
     /**
-     * Independent draws of I_1.
+     * Returns independent draws of I_1.
      *
      * @return (count, d) float32
      */
@@ -317,11 +321,11 @@ public final class GaussianMixture implements AutoCloseable {
     }
 
     /**
-     * Independent exact draws of I_1 given I_t = x, and given the component where a label names one.
+     * Returns independent exact draws of I_1 given I_t = x, and given the component if a label chooses one.
      *
      * @param random draws on this mixture's device
      * @param context B times, states and labels
-     * @param draws of each posterior, at least 1
+     * @param draws draws of each posterior, at least 1
      * @return (B, draws, d)
      */
     public Tensor posterior(RandomSource random, Context context, int draws) {
@@ -337,8 +341,8 @@ public final class GaussianMixture implements AutoCloseable {
             Tensor noise = random.normal(batch, draws, width).to(DType.FLOAT64);
             Tensor own =
                     seen.means().gather(1, wide).add(deviations.gather(1, wide).mul(noise));
-            // Each draw stands in its own component's eigenbasis: zero in the others, so that one product turns them
-            // all back.
+            // Each draw has coordinates in its component's eigenbasis and zeros in the others, so one product converts
+            // all draws.
             Tensor mask = chosen.eq(Torch.arange(count).to(device())).to(DType.FLOAT64);
             Tensor spread = mask.unsqueeze(3).mul(own.unsqueeze(2)).reshape(batch, draws, count * width);
             return scope.keep(
@@ -349,13 +353,13 @@ public final class GaussianMixture implements AutoCloseable {
     // ---- shared with the reward in this package ----
 
     /**
-     * What I_t = x says of each component, in its eigenbasis.
+     * Posterior quantities of each component given I_t = x, in its eigenbasis.
      *
      * @param time t: (B, 1, 1)
      * @param rest 1-t: (B, 1, 1)
      * @param offset z = x - t·m: (B, K, d)
      * @param variance (1-t)² + t²·λ: (B, K, d)
-     * @param logEvidence log of the prior weight times the density of x, but for (2π)^(d/2): (B, K)
+     * @param logEvidence log of the prior weight times the density of x, without (2π)^(-d/2): (B, K)
      * @param responsibilities posterior weights: (B, K)
      * @param means of I_1: (B, K, d)
      */
@@ -388,7 +392,7 @@ public final class GaussianMixture implements AutoCloseable {
         return new Observation(t, rest, offset, variance, evidence, evidence.softmax(1), inner);
     }
 
-    /** A direction (d) in every eigenbasis: (1, K, d). */
+    /** Returns a direction (d) in every eigenbasis: (1, K, d). */
     Tensor project(double[] direction) {
         return project(Torch.of(direction, 1, direction.length).to(device()));
     }
@@ -398,7 +402,7 @@ public final class GaussianMixture implements AutoCloseable {
         return variances;
     }
 
-    /** Σ_k weight_k · vector_k of vectors given in the components' eigenbases: (B, K) and (B, K, d) to (B, d). */
+    /** Returns Σ_k weight_k · vector_k for vectors in the components' eigenbases: (B, K) and (B, K, d) to (B, d). */
     Tensor average(Tensor shares, Tensor vectors) {
         return shares.unsqueeze(2)
                 .mul(vectors)
@@ -453,7 +457,7 @@ public final class GaussianMixture implements AutoCloseable {
                 labels,
                 state.size(0),
                 device());
-        // Reading a GPU's labels back would stall it.
+        // Do not read labels back from a GPU, because it would stall.
         if (device().type() == Device.Type.CPU && labels.numel() > 0) {
             Preconditions.checkArgument(
                     labels.min().item() >= 0 && labels.max().item() <= components(),

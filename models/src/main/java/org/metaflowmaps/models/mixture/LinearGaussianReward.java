@@ -9,8 +9,9 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The reward r(x) = -(y - a·x)² / (2σ²): the log-likelihood of an observation y = a·x + σ·noise up to its constant
- * -log(σ√(2π)), which moves no tilted law. Its value function on a Gaussian mixture and the tilted mixture are exact (method §6).
+ * The reward r(x) = -(y - a·x)² / (2σ²): the log-likelihood of an observation y = a·x + σ·noise without its constant
+ * -log(σ√(2π)), which does not affect the tilted law. Its value function on a Gaussian mixture and the tilted mixture
+ * are exact (method §6).
  */
 public final class LinearGaussianReward {
     private final double[] direction;
@@ -18,7 +19,7 @@ public final class LinearGaussianReward {
     private final double deviation;
 
     /**
-     * A reward.
+     * Makes a reward.
      *
      * @param direction a, at least one number
      * @param observation y
@@ -94,7 +95,7 @@ public final class LinearGaussianReward {
     }
 
     /**
-     * What each component expects of y.
+     * Predictions of y by each component.
      *
      * @param direction a in the eigenbases: (1, K, d)
      * @param missing y - E[a·I_1]: (B, K)
@@ -120,7 +121,7 @@ public final class LinearGaussianReward {
     }
 
     /**
-     * The tilted law, proportional to p_1·e^r: a mixture again.
+     * Returns the tilted law, proportional to p_1·e^r, which is a mixture again.
      *
      * @return on the same device, owned by the caller
      */

@@ -1,4 +1,4 @@
-/** The exact testbed: Gaussian mixtures, for which every quantity that a meta flow map estimates has a formula. */
+/** Gaussian mixtures for tests: exact formulas for every quantity that a meta flow map estimates. */
 @NullMarked
 package org.metaflowmaps.models.mixture;
 

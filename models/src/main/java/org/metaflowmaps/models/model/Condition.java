@@ -12,9 +12,10 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * What the items of a batch are conditioned on, beside a noisy state: their labels and their amortised guidance scales.
+ * The labels and amortised guidance scales of a batch.
  *
- * <p>Immutable. The tensors belong to whoever made them; a derived condition's tensors belong to the innermost open scope.
+ * <p>Immutable. The caller owns the tensors it passes; a derived condition's tensors belong to the innermost open
+ * scope.
  */
 public final class Condition {
     private static final Condition NONE = new Condition(null, null);
@@ -27,13 +28,13 @@ public final class Condition {
         this.guidance = guidance;
     }
 
-    /** No labels, and guidance scale 1 throughout; fits a batch of any size. */
+    /** Returns a condition without labels, at guidance scale 1, for a batch of any size. */
     public static Condition none() {
         return NONE;
     }
 
     /**
-     * Labels, at guidance scale 1.
+     * Returns labels at guidance scale 1.
      *
      * @param labels the class of each item: (B) int64; the number of classes means "no label". A map checks them.
      */
@@ -45,7 +46,7 @@ public final class Condition {
     }
 
     /**
-     * No label for any item, as a map with classes is told that.
+     * Returns the label "no label" for every item, for a map with classes.
      *
      * @param classes of the map
      * @param batch the number of items
@@ -68,8 +69,8 @@ public final class Condition {
     }
 
     /**
-     * These labels with one guidance scale: w for items that have a label, 1 for the others, as in training. Without labels there is
-     * nothing to guide, and the condition stays as it is.
+     * Returns these labels with one guidance scale: w for labelled items, 1 for others, as in training. Without labels
+     * it returns this condition.
      *
      * @param scale w, finite
      * @param classes of the map: the label that means "no label"
@@ -95,17 +96,17 @@ public final class Condition {
         return guidance == null ? this : new Condition(labels, null);
     }
 
-    /** The class of each item: (B) int64; empty if no item has a label. */
+    /** Returns the class of each item: (B) int64; empty if no item has a label. */
     public Optional<Tensor> labels() {
         return Optional.ofNullable(labels);
     }
 
-    /** w of each item: (B); empty for 1 throughout. */
+    /** Returns w of each item: (B); empty if all are 1. */
     public Optional<Tensor> guidance() {
         return Optional.ofNullable(guidance);
     }
 
-    /** The condition of {@code length} items from {@code start} on. */
+    /** Returns the condition of {@code length} items from {@code start} on. */
     public Condition slice(long start, long length) {
         return map(tensor -> tensor.narrow(0, start, length));
     }
@@ -116,15 +117,15 @@ public final class Condition {
     }
 
     /**
-     * The condition of chosen items.
+     * Returns the condition of selected items.
      *
-     * @param index numbers of items: (N) int64, in any order, also repeated
+     * @param index indices of items: (N) int64, in any order, may repeat
      */
     public Condition indexSelect(Tensor index) {
         return map(tensor -> tensor.indexSelect(0, index));
     }
 
-    /** Hands the tensors to the scope around {@code scope}. */
+    /** Moves the tensors to the scope around {@code scope}. */
     public Condition keptFrom(TensorScope scope) {
         Objects.requireNonNull(scope, "scope is null");
         return map(scope::keep);

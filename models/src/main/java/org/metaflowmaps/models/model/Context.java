@@ -6,11 +6,11 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * What a meta flow map is conditioned on: the posterior of clean data given a noisy state, and a {@link Condition}. Its state may carry
- * a tangent, see {@link #along}; its time is constant.
+ * The context of a meta flow map: a noisy state whose posterior of clean data is wanted, its time, and a
+ * {@link Condition}. The state may have a tangent, see {@link #along}; the time is constant.
  *
- * <p>The constructor reads times and guidance scales back to check them, and a map then checks labels and flow times at every call.
- * {@link #unchecked} avoids these reads, which a GPU would have to wait for.
+ * <p>The constructor reads times and guidance scales back to check them, and a map then checks labels and flow times at
+ * every call. {@link #unchecked} avoids these reads, because each waits for the GPU.
  */
 public final class Context {
     private final Tensor time;
@@ -26,9 +26,9 @@ public final class Context {
     }
 
     /**
-     * A context from values of any origin.
+     * Makes a context and checks its values.
      *
-     * @param time t, the noise level of the state: (B) in [0, 1], 0 is pure noise; the state then carries no information
+     * @param time t, the noise level of the state: (B) in [0, 1]; at 0 the state is pure noise without information
      * @param state x_t: (B, ...), the item shape of the map
      * @param condition labels and guidance scales of the B items
      * @throws IllegalArgumentException if a time is outside [0, 1] or a scale is not finite
@@ -40,7 +40,7 @@ public final class Context {
     }
 
     /**
-     * A context without labels or guidance.
+     * Makes a context without labels or guidance.
      *
      * @throws IllegalArgumentException if a time is outside [0, 1]
      */
@@ -49,15 +49,16 @@ public final class Context {
     }
 
     /**
-     * A context from values that are known to be in their ranges, such as those that a training step draws: nothing is read back, neither
-     * here nor when a map is evaluated. Shapes, types and devices are checked as ever. Values out of range give results without meaning.
+     * Makes a context from values known to be in range, such as a training step's draws: nothing is read back, neither
+     * here nor when a map is evaluated. Shapes, types and devices are still checked. Values out of range give
+     * meaningless results.
      */
     public static Context unchecked(Tensor time, Tensor state, Condition condition) {
         return new Context(time, Dual.constant(state), condition, false);
     }
 
     /**
-     * The context that says nothing: t = 0 and a zero state, for states like {@code state}.
+     * Returns a context without information: t = 0 and a zero state, for states like {@code state}.
      *
      * @throws IllegalArgumentException if a scale is not finite
      */
@@ -84,7 +85,7 @@ public final class Context {
         return state.primal();
     }
 
-    /** x_t with its tangent, if it has one. */
+    /** Returns x_t with its tangent, if any. */
     public Dual dualState() {
         return state;
     }
@@ -94,14 +95,14 @@ public final class Context {
         return condition;
     }
 
-    /** False for a context whose values, and the times that are used with it, are not looked at: see {@link #unchecked}. */
+    /** Returns false if values of this context, and times used with it, are not checked: see {@link #unchecked}. */
     public boolean isChecked() {
         return checked;
     }
 
     /**
-     * This context with a direction of its state. A map's results then carry the derivative along it, such as that of a posterior draw
-     * in x_t. The tangents carry no gradient graph.
+     * Returns this context with a direction of its state. A map's results then have tangents along it, such as the
+     * derivative of a posterior draw in x_t. The tangents have no gradient graph.
      *
      * @param tangent (B, ...), the state's shape and type
      * @throws IllegalArgumentException if the shapes differ
@@ -111,9 +112,9 @@ public final class Context {
     }
 
     /**
-     * This context for many evaluations of one map: its labels are checked now, and nothing is read back later.
+     * Returns this context for many evaluations of one map: checks its labels now, and reads nothing back later.
      *
-     * @throws IllegalArgumentException if a label is no class of the map
+     * @throws IllegalArgumentException if a label is not a class of the map
      */
     public Context checkedFor(MetaFlowMap map) {
         if (checked) {
@@ -123,7 +124,7 @@ public final class Context {
     }
 
     /**
-     * This context for items with another condition.
+     * Returns this context with another condition.
      *
      * @throws IllegalArgumentException if a scale is not finite, unless this context is unchecked
      */
@@ -134,13 +135,13 @@ public final class Context {
         return new Context(time, state, other, checked);
     }
 
-    /** The context of {@code length} items from {@code start} on. */
+    /** Returns the context of {@code length} items from {@code start} on. */
     public Context slice(long start, long length) {
         return new Context(
                 time.narrow(0, start, length), state.narrow(0, start, length), condition.slice(start, length), checked);
     }
 
-    /** The context of the first items of the batch. */
+    /** Returns the context of the first items of the batch. */
     public Context first(long count) {
         return slice(0, count);
     }
@@ -155,16 +156,16 @@ public final class Context {
     }
 
     /**
-     * The context of chosen items.
+     * Returns the context of selected items.
      *
-     * @param index numbers of items: (N) int64, in any order, also repeated
+     * @param index indices of items: (N) int64, in any order, may repeat
      */
     public Context indexSelect(Tensor index) {
         return new Context(
                 time.indexSelect(0, index), state.indexSelect(0, index), condition.indexSelect(index), checked);
     }
 
-    /** Hands the tensors to the scope around {@code scope}. */
+    /** Moves the tensors to the scope around {@code scope}. */
     public Context keptFrom(TensorScope scope) {
         return new Context(scope.keep(time), state.keptFrom(scope), condition.keptFrom(scope), checked);
     }

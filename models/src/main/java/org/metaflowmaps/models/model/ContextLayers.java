@@ -8,7 +8,7 @@ import org.metaflowmaps.models.layer.TimeEmbedding;
 import org.metaflowmaps.models.layer.Weights;
 import org.metaflowmaps.runtime.Tensor;
 
-/** What a transformer of a meta flow map has beside one of a flow map: its context's layers and the second stage's times. */
+/** The additional layers of a meta flow map's transformer: those of its context and of the second stage's times. */
 final class ContextLayers {
     private final TimeEmbedding secondStart;
     private final TimeEmbedding secondEnd;
@@ -28,22 +28,22 @@ final class ContextLayers {
         this.offAtZero = config.preserveContextAtZero();
     }
 
-    /** The context's time as a vector (B, D). */
+    /** Embeds the context's time as a vector (B, D). */
     Dual time(Context context) {
         return time.forward(Dual.constant(context.time()));
     }
 
-    /** The guidance scales as vectors (B, D). */
+    /** Embeds the guidance scales as vectors (B, D). */
     Dual guidance(Context context, long batch) {
         return guidance.forward(context.condition().guidance(), batch);
     }
 
-    /** The sum of the second stage's two times: (B, D). */
+    /** Returns the sum of the second stage's two time embeddings: (B, D). */
     Dual secondTimes(Dual start, Dual end) {
         return secondStart.forward(start).add(secondEnd.forward(end));
     }
 
-    /** The context's tokens (B, L, D), scaled and shifted by its time. */
+    /** Returns the context's tokens (B, L, D), scaled and shifted by its time. */
     Dual tokens(Context context, Dual embeddedTime) {
         Dual tokens = patches.forward(context.dualState());
         Dual[] parts = modulation.exact(embeddedTime.silu()).unsqueeze(1).chunk(2, 2);

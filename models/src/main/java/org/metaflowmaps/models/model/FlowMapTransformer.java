@@ -24,8 +24,8 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The diffusion transformer of meta flow maps: three times, two states, labels and a guidance scale, with its depth split into a
- * stage that sees the start time and one that sees the end time. Parameter names are those of the public checkpoints.
+ * The diffusion transformer of meta flow maps: three times, two states, labels and a guidance scale. A first stage of
+ * blocks gets the start time, a second stage the end time. Parameter names are those of the public checkpoints.
  */
 public final class FlowMapTransformer implements MetaFlowMap {
     private final TransformerConfig config;
@@ -41,7 +41,7 @@ public final class FlowMapTransformer implements MetaFlowMap {
     private final Linear headModulation;
     private final Linear head;
 
-    /** The structure over an arena, which it owns from now on, as it does the two tables. */
+    /** Builds the network over an arena; it owns the arena and the two tables. */
     private FlowMapTransformer(TransformerConfig config, ParameterArena arena, Tensor frequencies, Tensor positions) {
         this.config = config;
         this.arena = arena;
@@ -66,9 +66,9 @@ public final class FlowMapTransformer implements MetaFlowMap {
     }
 
     /**
-     * A network with zero weights, to be filled from a checkpoint.
+     * Returns a network with zero weights, to load a checkpoint into.
      *
-     * @param device where it lives
+     * @param device its device
      * @return owned by the caller
      * @throws IllegalArgumentException if this machine has no memory for it
      */
@@ -77,10 +77,10 @@ public final class FlowMapTransformer implements MetaFlowMap {
     }
 
     /**
-     * A network with zero weights that computes in float32 or float64; only the sinusoids of times are float32 in both, as in the
-     * public checkpoints.
+     * Returns a network with zero weights that computes in float32 or float64; sinusoids of times are always float32,
+     * as in the public checkpoints.
      *
-     * @param device where it lives
+     * @param device its device
      * @param type of weights, inputs and results: float32 or float64
      * @return owned by the caller
      * @throws IllegalArgumentException for another type
@@ -113,9 +113,10 @@ public final class FlowMapTransformer implements MetaFlowMap {
     }
 
     /**
-     * A network to train from scratch: Xavier-uniform linear layers, zero modulations and head, so that it starts at velocity 0.
+     * Returns a network to train from scratch: Xavier-uniform linear layers, zero modulations and head, so that it
+     * starts at velocity 0.
      *
-     * @param random where the weights are drawn
+     * @param random draws the weights
      * @return owned by the caller
      */
     public static FlowMapTransformer initialised(TransformerConfig config, Device device, RandomSource random) {
@@ -195,7 +196,7 @@ public final class FlowMapTransformer implements MetaFlowMap {
                 Dual before = tokens;
                 tokens = blocks.get(i)
                         .forward(before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
-                // A pass that records no graph then holds the tokens of one block, not of all.
+                // Without a graph only one block's tokens stay in memory.
                 before.close();
             }
             Dual[] modulation = headModulation.exact(second).unsqueeze(1).chunk(2, 2);

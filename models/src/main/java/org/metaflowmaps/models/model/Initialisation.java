@@ -8,16 +8,17 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * First weights of a map from those of a trained one: step 0 computes exactly what the source computes, whatever the context (method
- * §10.2). The new inputs are closed where they enter, by zeros that training opens.
+ * Initialises a map from a trained one: at step 0 it computes exactly the source's results, for any context (method
+ * §10.2). New inputs are multiplied by zero weights, which training changes.
  */
 public final class Initialisation {
     private Initialisation() {}
 
     /**
-     * Fills {@code target} from a source of its own layout, or fills a meta flow map from a flow or a flow map.
+     * Fills {@code target} from a source of the same layout, or a meta flow map from a flow or a flow map.
      *
-     * @param source unchanged; all its blocks are the target's, in number, shape and options. Of a head that also predicts a variance, the mean is taken
+     * @param source unchanged; its blocks must have the target's number, shape and options. If its head also predicts a
+     *     variance, only the mean is copied
      * @param target all its parameters are overwritten
      * @throws IllegalArgumentException if the networks do not fit
      */
@@ -32,7 +33,7 @@ public final class Initialisation {
                 default ->
                     throw new IllegalArgumentException("initialisation: the source is a "
                             + source.getClass().getSimpleName() + ", the target a "
-                            + target.getClass().getSimpleName() + ": expected networks of one kind");
+                            + target.getClass().getSimpleName() + ": expected two networks of the same kind");
             }
         }
     }
@@ -63,14 +64,14 @@ public final class Initialisation {
         if (config.zeroData() != from.config().zeroData()) {
             throw new IllegalArgumentException("initialisation: is_zero_data is "
                     + from.config().zeroData() + " for the source and " + config.zeroData()
-                    + " for the target: the clock belongs to the weights, set it alike");
+                    + " for the target: set the target's value to the source's, because the weights depend on it");
         }
         Map<String, Tensor> source = from.parameters().parameters();
         boolean added = to.isContextual() && !from.isContextual();
         if (added && config.jointAttention()) {
             throw new IllegalArgumentException(
-                    "initialisation: attention to the context's tokens cannot begin as none, since they take part in "
-                            + "every softmax: set use_joint_attention to false");
+                    "initialisation: attention to the context's tokens cannot start without effect, because they "
+                            + "are part of every softmax: set use_joint_attention to false");
         }
         requireRoom(from, to);
         to.parameters().parameters().forEach((name, parameter) -> {
@@ -84,7 +85,7 @@ public final class Initialisation {
         });
     }
 
-    /** One parameter of a meta flow map, from those of a network without context. */
+    /** Initialises one parameter of a meta flow map from those of a network without context. */
     private static void added(Map<String, Tensor> source, String name, Tensor parameter, TransformerConfig config) {
         if (name.startsWith("guidance_embedder.") || name.startsWith("x_cond_adaLN.")) {
             parameter.zero_();
@@ -93,7 +94,7 @@ public final class Initialisation {
                 parameter.narrow(0, config.hiddenSize(), config.hiddenSize()).fill_(-1);
             }
         } else if (name.startsWith("x_cond_embedder.")) {
-            // Not zero: the closed gate behind it would then have no gradient.
+            // Not zero, because the zero gate after it would then have no gradient.
             copy(source, name, "x_embedder" + name.substring("x_cond_embedder".length()), parameter);
         } else if (name.contains("embedder") && name.contains(".mlp.")) {
             String layer = name.substring(name.indexOf(".mlp."));
@@ -109,7 +110,7 @@ public final class Initialisation {
         }
     }
 
-    /** Rows of the first channels: the head's outputs of a patch are (pixel, channel), with the variances behind the means. */
+    /** Returns the rows of the means: the head's outputs of a patch are (pixel, channel), means before variances. */
     private static Tensor mean(Tensor head, TransformerConfig config) {
         long channels = config.inChannels();
         long pixels = (long) config.patchSize() * config.patchSize();
@@ -119,7 +120,7 @@ public final class Initialisation {
                 .reshape(head.dim() == 1 ? new long[] {pixels * channels} : new long[] {pixels * channels, inner});
     }
 
-    /** Settings that no shape shows, but with which the same weights compute something else. */
+    /** Checks settings that shapes do not show but that change the results of the same weights. */
     private static void requireAlike(String setting, Object source, Object target) {
         if (!source.equals(target)) {
             throw new IllegalArgumentException("initialisation: " + setting + " is " + source + " for the source and "

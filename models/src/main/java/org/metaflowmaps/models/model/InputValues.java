@@ -5,12 +5,12 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** Checks of values that a caller gives: each reads its tensor back, so a training step makes none of them. */
+/** Checks the values of a caller's tensors; each check reads its tensor back, so a training step makes none. */
 public final class InputValues {
     private InputValues() {}
 
     /**
-     * Refuses times outside [0, 1] and NaN.
+     * Throws for times outside [0, 1] and NaN.
      *
      * @param name what they are, for the message
      * @throws IllegalArgumentException that names the first such item
@@ -25,7 +25,7 @@ public final class InputValues {
     }
 
     /**
-     * Refuses times outside [0, 1), where a posterior mean says nothing of the drift, and NaN.
+     * Throws for times outside [0, 1), where a posterior mean does not determine the drift, and NaN.
      *
      * @param name what they are, for the message
      * @throws IllegalArgumentException that names the first such item
@@ -36,12 +36,12 @@ public final class InputValues {
                 0,
                 Math.nextDown(1f),
                 (item, value) -> name + " of item " + item + " is " + value
-                        + ", expected 0 (noise) to below 1: at 1 the posterior mean is the state and says nothing of"
+                        + ", expected 0 (noise) to below 1: at 1 the posterior mean is the state and does not determine"
                         + " the drift");
     }
 
     /**
-     * Refuses NaN and infinite values.
+     * Throws for NaN and infinite values.
      *
      * @param name what they are, for the message
      * @throws IllegalArgumentException that names the first such item
@@ -56,7 +56,7 @@ public final class InputValues {
     }
 
     /**
-     * Refuses labels that a map has no class for.
+     * Throws for labels that are not classes of a map.
      *
      * @param classes of the map; a label of this value means "no label"
      * @throws IllegalArgumentException that names the first such item
@@ -72,7 +72,7 @@ public final class InputValues {
                                 : "classes 0 to " + (classes - 1) + ", and " + classes + " for no label"));
     }
 
-    /** How a value out of range is reported. */
+    /** Makes the exception for a value out of range. */
     @FunctionalInterface
     private interface Report {
         String of(int item, double value);
@@ -84,7 +84,7 @@ public final class InputValues {
         }
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            // The smallest and the largest of values with a NaN are NaN.
+            // Minimum and maximum are NaN if any value is NaN.
             if (values.min().item() >= least && values.max().item() <= most) {
                 return;
             }

@@ -5,7 +5,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
-/** Checks the inputs of every network, so that bad ones are refused before they reach native code. */
+/** Checks the inputs of every network before native code. */
 final class Inputs {
     private Inputs() {}
 
@@ -17,7 +17,7 @@ final class Inputs {
                     + ": (B" + item.toString().replace('[', ',').replace("]", ")"));
         }
         Device device = map.parameters().values().device();
-        // A bfloat16 copy takes and gives float32: times in bfloat16 would be too coarse.
+        // Inputs and outputs of a bfloat16 copy are float32, because times in bfloat16 are too coarse.
         DType weights = map.parameters().values().dtype();
         DType type = weights == DType.BFLOAT16 ? DType.FLOAT32 : weights;
         checkOne("state", state, shape, type, device);

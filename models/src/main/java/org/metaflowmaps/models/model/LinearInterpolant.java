@@ -7,7 +7,7 @@ public final class LinearInterpolant {
     private LinearInterpolant() {}
 
     /**
-     * The state at a time of each item.
+     * Returns the state at each item's time.
      *
      * @param noise I_0: (B, ...)
      * @param data I_1: (B, ...)

@@ -11,25 +11,26 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * A network v(s, u, x̄; t, x_t, y, w): the average velocity, from time s to time u, of the flow that carries noise to the
+ * A network v(s, u, x̄; t, x_t, y, w): the average velocity from time s to time u of the flow from noise to the
  * posterior of clean data given x_t (arXiv 2601.14430). Times run from noise (0) to data (1).
  *
- * <p>Thread safety: any number of platform threads may evaluate a map at once, each in a {@link
- * org.metaflowmaps.runtime.TensorScope} of its own, as long as none trains it or changes its parameters. Any thread may close it:
- * closing waits until the native calls of other threads on its tensors are over, and what uses it after that throws
+ * <p>Thread safety: platform threads may evaluate a map concurrently, each in its own
+ * {@link org.metaflowmaps.runtime.TensorScope}, while no thread changes its parameters. Any thread may close it:
+ * closing waits until native calls of other threads on its tensors return, and later use throws
  * {@link IllegalStateException}.
  */
 public interface MetaFlowMap extends Network {
     /**
-     * The average velocity and its derivative along a direction in (s, u, x̄) and, if the context's state has a tangent, in x_t.
+     * Returns the average velocity and its derivative along a direction in (s, u, x̄) and, if the context's state has a
+     * tangent, in x_t.
      *
-     * <p>Under {@link org.metaflowmaps.runtime.Autocast} the products inside are computed in bfloat16; inputs, times, statistics,
-     * sums and results stay float32.
+     * <p>Under {@link org.metaflowmaps.runtime.Autocast} the products inside are computed in bfloat16; inputs, times,
+     * statistics, sums and results stay float32.
      *
      * @param start s: (B) in [0, 1]
      * @param end u: (B) in [0, 1]
      * @param state x̄: (B, item shape)
-     * @param context what the posterior is given
+     * @param context the posterior's context
      * @return (B, item shape), in the innermost open scope
      * @throws IllegalArgumentException if shapes, types, devices or labels do not fit
      */
@@ -42,47 +43,50 @@ public interface MetaFlowMap extends Network {
     int classes();
 
     /**
-     * The amortised guidance scales that the map has rows for, 1 first. Another scale is answered as the nearest of them.
+     * Returns the amortised guidance scales of the map's rows, 1 first. For another scale the nearest row is used.
      *
-     * @return empty for a map that does not look at guidance scales
+     * @return empty for a map that ignores guidance scales
      */
     default List<Double> guidanceScales() {
         return List.of();
     }
 
-    /** False if the context's time, state and guidance are not looked at: the map of a flow, not of posteriors. */
+    /** Returns false if the map ignores the context's time, state and guidance: a flow or flow map. */
     default boolean isContextual() {
         return true;
     }
 
     /**
-     * This map's structure over another buffer of its parameters' layout, such as a moving average's. Nothing is copied: the new map
-     * follows every change of the buffer. It is frozen: gradients reach its inputs, not its weights.
+     * Returns this network over another buffer of its parameters' layout, such as a moving average. Nothing is copied,
+     * so the new map sees every change of the buffer. It is frozen: gradients reach its inputs, not its weights.
      *
      * <p>Over a bfloat16 buffer, products are bfloat16; inputs, times, statistics, sums and results stay float32.
      *
      * @param flat as many elements as {@link ParameterArena#values}: float32, float64 or bfloat16, not owned
-     * @return owned by the caller; the buffer's memory lives as long as it does
+     * @return owned by the caller; keeps the buffer's memory allocated
      * @throws IllegalArgumentException for a buffer of another size or type
-     * @throws UnsupportedOperationException if this map is no network over one buffer
+     * @throws UnsupportedOperationException if this map is not a network over one buffer
      */
     default MetaFlowMap boundTo(Tensor flat) {
         throw new UnsupportedOperationException(
                 "a " + getClass().getSimpleName() + " cannot be bound to another buffer");
     }
 
-    /** This map without gradients of its weights, over the same memory: see {@link #boundTo}. Owned by the caller. */
+    /**
+     * Returns this map without gradients of its weights, over the same memory: see {@link #boundTo}. Owned by the
+     * caller.
+     */
     default MetaFlowMap frozen() {
         return boundTo(parameters().values());
     }
 
     /**
-     * A frozen copy of this map, which later changes of this one do not reach.
+     * Returns a frozen copy of this map; later changes of this map do not affect it.
      *
-     * @param type of its weights: float32, float64, or bfloat16 to sample with half the memory
+     * @param type of the copy's weights: float32, float64, or bfloat16 to sample with half the memory
      * @return owned by the caller
      * @throws IllegalArgumentException for another type
-     * @throws UnsupportedOperationException if this map is no network over one buffer
+     * @throws UnsupportedOperationException if this map is not a network over one buffer
      */
     default MetaFlowMap copy(DType type) {
         try (TensorScope scope = TensorScope.open();
@@ -103,7 +107,7 @@ public interface MetaFlowMap extends Network {
         return state.add(perItem(end.sub(start), state).mul(averageVelocity(start, end, state, context)));
     }
 
-    /** A vector (B) reshaped so that it broadcasts over the items of {@code like} (B, ...). */
+    /** Reshapes a vector (B) so that it broadcasts over the items of {@code like} (B, ...). */
     static Tensor perItem(Tensor vector, Tensor like) {
         if (vector.dim() != 1 || like.dim() == 0) {
             throw new IllegalArgumentException(

@@ -14,7 +14,7 @@ import org.metaflowmaps.runtime.Shape;
  * @param width units of a hidden layer
  * @param depth number of residual blocks, of two layers each
  * @param labelDim number of classes; 0 for none
- * @param layout which inputs there are; a meta flow map's where a file leaves it out
+ * @param layout the network's inputs; a meta flow map's if missing in a file
  */
 public record MlpConfig(
         @JsonProperty("dimension") int dimension,
@@ -23,7 +23,7 @@ public record MlpConfig(
         @JsonProperty("label_dim") int labelDim,
         @JsonProperty("layout") Layout layout)
         implements NetworkConfig {
-    /** Fills in what a file may leave out, and checks the ranges. */
+    /** Sets defaults for missing values, and checks the ranges. */
     @SuppressWarnings("ConstantValue")
     public MlpConfig {
         layout = layout == null ? Layout.META_FLOW_MAP : layout;
@@ -34,7 +34,7 @@ public record MlpConfig(
                 labelDim >= 0 && labelDim < Integer.MAX_VALUE, "mlp: label_dim is %s, expected 0 to 2^31-2", labelDim);
     }
 
-    /** The network of a flow or a flow map with these blocks. */
+    /** Returns the network of a flow or a flow map with these blocks. */
     public MlpConfig withoutContext() {
         return toBuilder().layout(Layout.FLOW_MAP).build();
     }

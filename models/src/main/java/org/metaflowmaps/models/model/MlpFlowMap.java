@@ -21,9 +21,10 @@ import org.metaflowmaps.runtime.TensorScope;
 /**
  * A small residual network for data of a few dimensions: items have the shape (dimension).
  *
- * <p>Both states, three times and the label are each mapped into one hidden vector and added; residual blocks of two layers with
- * SiLU follow, whose inner units the times multiply by one plus a linear map, since gains that change with time are what posteriors
- * need. Times enter as a short series ({@link TimeSeries}). It has no guidance scales: whatever the context gives counts as 1.
+ * <p>Both states, three times and the label are mapped to hidden vectors, which are added. Residual blocks of two
+ * layers with SiLU follow. Inside a block, units are multiplied by one plus a linear map of the times, because
+ * posteriors need gains that depend on time. Times are embedded as a short series ({@link TimeSeries}). Guidance scales
+ * are ignored.
  */
 public final class MlpFlowMap implements MetaFlowMap {
     private final MlpConfig config;
@@ -38,7 +39,7 @@ public final class MlpFlowMap implements MetaFlowMap {
     private final List<Residual> blocks = new ArrayList<>();
     private final Linear head;
 
-    /** The structure over an arena, which it owns from now on. */
+    /** Builds the network over an arena, which it owns. */
     private MlpFlowMap(MlpConfig config, ParameterArena arena) {
         this.config = config;
         this.arena = arena;
@@ -63,9 +64,9 @@ public final class MlpFlowMap implements MetaFlowMap {
     }
 
     /**
-     * A network with zero weights, to be filled from a checkpoint.
+     * Returns a network with zero weights, to load a checkpoint into.
      *
-     * @param device where it lives
+     * @param device its device
      * @return owned by the caller
      * @throws IllegalArgumentException if this machine has no memory for it
      */
@@ -80,10 +81,10 @@ public final class MlpFlowMap implements MetaFlowMap {
     }
 
     /**
-     * A network to train from scratch: hidden layers keep the scale of their inputs, the head is zero, so that it starts at
-     * velocity 0.
+     * Returns a network to train from scratch: hidden layers keep the scale of their inputs; the head is zero, so that
+     * it starts at velocity 0.
      *
-     * @param random where the weights are drawn, on the same device
+     * @param random draws the weights, on the same device
      * @return owned by the caller
      * @throws IllegalArgumentException if this machine has no memory for it
      */
@@ -103,7 +104,7 @@ public final class MlpFlowMap implements MetaFlowMap {
         if (name.startsWith("y_embedder.")) {
             parameter.copy_(random.normal(parameter.shape()));
         } else if (name.endsWith(".weight") && !name.startsWith("final_layer.") && !name.contains(".modulation.")) {
-            // A series of a time has a mean square sum of Σ 1/k², less than 2, however many terms it has.
+            // The mean square sum of a time series is Σ 1/k², less than 2 for any number of terms.
             double power = name.startsWith("x_") || name.startsWith("blocks.") ? parameter.size(1) : 2;
             double bound = Math.sqrt(3 / power);
             parameter.copy_(random.uniform(parameter.shape()).mul(2 * bound).sub(bound));
@@ -124,7 +125,7 @@ public final class MlpFlowMap implements MetaFlowMap {
         return shapes;
     }
 
-    /** Everything but the blocks. */
+    /** Returns the shapes of everything except the blocks. */
     static Map<String, Shape> outside(MlpConfig config) {
         Map<String, Shape> shapes = new LinkedHashMap<>();
         long width = config.width();
@@ -142,7 +143,7 @@ public final class MlpFlowMap implements MetaFlowMap {
         return shapes;
     }
 
-    /** One block, with a prefix before each name. */
+    /** Returns the shapes of one block, with a prefix before each name. */
     static Map<String, Shape> block(String prefix, long width) {
         Map<String, Shape> shapes = new LinkedHashMap<>();
         linear(shapes, prefix + "fc1", width, width);
@@ -200,14 +201,14 @@ public final class MlpFlowMap implements MetaFlowMap {
             for (Residual block : blocks) {
                 Dual before = hidden;
                 hidden = block.forward(before, condition);
-                // A pass that records no graph then holds what one block makes, not what all do.
+                // Without a graph only one block's results stay in memory.
                 before.close();
             }
             return head.exact(hidden.silu()).keptFrom(scope);
         }
     }
 
-    /** Two layers whose result is added to the input. */
+    /** A residual block of two layers. */
     private record Residual(Linear first, Linear modulation, Linear second) {
         Dual forward(Dual hidden, Dual condition) {
             try (TensorScope scope = TensorScope.open()) {

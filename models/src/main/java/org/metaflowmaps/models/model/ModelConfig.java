@@ -6,7 +6,7 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The network: exactly one of the two.
+ * The network's configuration: exactly one of the two kinds.
  *
  * @param transformer for images
  * @param mlp for vectors of a few dimensions
@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 public record ModelConfig(
         @JsonProperty("transformer") @Nullable TransformerConfig transformer,
         @JsonProperty("mlp") @Nullable MlpConfig mlp) {
-    /** Checks that there is exactly one, and that its parameters can be counted. */
+    /** Checks that exactly one is given, and that its number of parameters does not overflow. */
     public ModelConfig {
         Preconditions.checkArgument(
                 (transformer == null) != (mlp == null),
@@ -39,7 +39,7 @@ public record ModelConfig(
         };
     }
 
-    /** Whichever of the two it is. */
+    /** Returns the given one of the two. */
     public NetworkConfig network() {
         return transformer != null ? transformer : Objects.requireNonNull(mlp);
     }

@@ -4,15 +4,15 @@ import java.util.Map;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 
-/** Something with trained parameters: what loading, saving and optimising need to know of it. */
+/** An object with trained parameters, for loading, saving and optimising. */
 public interface Network extends AutoCloseable {
     /** The trained parameters, owned by this network. */
     ParameterArena parameters();
 
     /**
-     * Tensors that belong to the network but are not trained, by checkpoint name, owned by this network.
+     * Returns tensors that are not trained, by checkpoint name, owned by this network.
      *
-     * @return none, unless the network has some
+     * @return empty by default
      */
     default Map<String, Tensor> buffers() {
         return Map.of();

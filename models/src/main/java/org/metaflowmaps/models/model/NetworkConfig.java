@@ -7,22 +7,27 @@ import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Shape;
 
-/** The shape of a network, and what a network of this shape takes; asking for it allocates nothing. */
+/**
+ * The shape of a network and its memory needs; its methods except {@code zeros} and {@code initialised} allocate no
+ * tensors.
+ */
 public sealed interface NetworkConfig permits TransformerConfig, MlpConfig {
-    /** Bytes of Java and native objects for each named parameter, beside its values. */
+    /** Bytes of Java and native objects for each named parameter, besides its values. */
     long BYTES_PER_TENSOR = 4096;
 
     /**
-     * Numbers to train.
+     * Returns the number of trained values.
      *
-     * @throws IllegalArgumentException if 64 bits cannot hold their number
+     * @throws IllegalArgumentException if the number does not fit in 64 bits
      */
     long parameterCount();
 
-    /** Parameters by name, in the buffer's order. Their number grows with the depth: see {@link #tensorCount}. */
+    /**
+     * Returns parameters by name, in the buffer's order. Their number grows with the depth: see {@link #tensorCount}.
+     */
     Map<String, Shape> parameterShapes();
 
-    /** How many tensors {@link #shapes} lists. */
+    /** Returns the number of tensors in {@link #shapes}. */
     long tensorCount();
 
     /** The shapes of all tensors that a file of this network has: parameters and buffers. */
@@ -31,24 +36,24 @@ public sealed interface NetworkConfig permits TransformerConfig, MlpConfig {
     }
 
     /**
-     * An estimate of the numbers that one item keeps in memory between a forward pass and its backward pass. A pass without
-     * gradients takes far less; see {@link #silentFloats}.
+     * Returns an estimate of the values per item kept in memory between a forward pass and its backward pass. A pass
+     * without gradients needs far less; see {@link #silentFloats}.
      */
     double trainingFloats();
 
-    /** An estimate of the numbers that one item takes at most during a pass without gradients. */
+    /** Returns an estimate of the most values per item in memory during a pass without gradients. */
     double silentFloats();
 
-    /** A network with zero weights, to be filled from a file; owned by the caller. */
+    /** Returns a network with zero weights, to load a file into; owned by the caller. */
     MetaFlowMap zeros(Device device);
 
-    /** A network to train from scratch; owned by the caller. */
+    /** Returns a network to train from scratch; owned by the caller. */
     MetaFlowMap initialised(Device device, RandomSource random);
 
     /**
-     * Refuses a network that this machine has no memory for.
+     * Throws if this machine does not have enough memory for the network.
      *
-     * @throws IllegalArgumentException with the figures
+     * @throws IllegalArgumentException with both sizes
      */
     default void requireMemory(Device device) {
         long parameters = parameterCount();
@@ -61,7 +66,7 @@ public sealed interface NetworkConfig permits TransformerConfig, MlpConfig {
         }
     }
 
-    /** The number of elements of some shapes. */
+    /** Returns the number of elements of some shapes. */
     static long count(Map<String, Shape> shapes) {
         long sum = 0;
         for (Shape shape : shapes.values()) {

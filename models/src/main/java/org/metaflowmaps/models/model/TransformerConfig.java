@@ -26,11 +26,13 @@ import org.metaflowmaps.runtime.Shape;
  * @param classScales guidance scales w beside 1 that have a row of their own
  * @param contextScales guidance scales for the context beside 1; rows of the table follow from both lists
  * @param mlpRatio width of a block's hidden layer over D
- * @param zeroData true for weights whose clock runs the other way (noise at 1): times and sign are flipped before and after the network
+ * @param zeroData true for weights whose clock runs the other way (noise at 1): times and sign are flipped before and
+ *     after the network
  * @param learnSigma true if the head has twice the channels, of which the first half is used
  * @param qkNorm true for RMS normalisation of queries and keys
  * @param preserveContextAtZero true to switch the context off exactly at t = 0
- * @param jointAttention true to let every block attend to the context's own tokens too, which are added to the input in any case
+ * @param jointAttention true to let every block attend to the context's own tokens too, which are added to the input in
+ *     any case
  * @param layout which inputs there are; a meta flow map's where a file leaves it out
  */
 public record TransformerConfig(
@@ -318,7 +320,10 @@ public record TransformerConfig(
         return (1 + classScales.size()) * (1 + contextScales.size());
     }
 
-    /** Settings that begin with their defaults: no classes, no guidance, every switch off, and the layout of a meta flow map. */
+    /**
+     * Settings that begin with their defaults: no classes, no guidance, every switch off, and the layout of a meta flow
+     * map.
+     */
     public static final class Builder {
         private int inputSize;
         private int patchSize = 4;

@@ -10,7 +10,7 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** Names, shapes and first values of a transformer's parameters. */
+/** Names, shapes and initial values of a transformer's parameters. */
 final class TransformerLayout {
     private static final int SINUSOIDS = 256;
     private static final double TABLE_STD = 0.02;
@@ -41,7 +41,7 @@ final class TransformerLayout {
                 (long) config.patchSize() * config.patchSize() * config.outChannels());
     }
 
-    /** Everything but the blocks. */
+    /** Returns the shapes of everything except the blocks. */
     static Map<String, Shape> outside(TransformerConfig config) {
         Map<String, Shape> shapes = new LinkedHashMap<>();
         int width = config.hiddenSize();
@@ -63,7 +63,7 @@ final class TransformerLayout {
         return shapes;
     }
 
-    /** One block, with a prefix before each name. */
+    /** Returns the shapes of one block, with a prefix before each name. */
     static Map<String, Shape> block(String prefix, TransformerConfig config) {
         Map<String, Shape> shapes = new LinkedHashMap<>();
         int width = config.hiddenSize();
@@ -98,7 +98,7 @@ final class TransformerLayout {
         shapes.put(name + ".bias", Shape.of(out));
     }
 
-    /** Draws first values. Parameters are zero before, and what stays zero here is meant to. */
+    /** Draws initial values. Parameters are zero before; those not drawn here stay zero on purpose. */
     static void initialise(ParameterArena arena, RandomSource random) {
         try (Autograd.Mode off = Autograd.noGrad()) {
             arena.parameters().forEach((name, parameter) -> {

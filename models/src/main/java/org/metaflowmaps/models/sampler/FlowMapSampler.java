@@ -8,14 +8,14 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Samples of the data by the ordinary flow map inside a meta flow map: a chain of jumps at context time 0, where the context
- * carries no information ("t0" in the public code). A flow map without contexts is sampled by its own jumps.
+ * Samples the data with the flow map inside a meta flow map: a chain of jumps at context time 0, where the context has
+ * no information ("t0" in the public code). A flow map without contexts uses its own jumps.
  *
- * <p>Thread safety: immutable; several threads may sample at once. If another thread closes the
- * map's network meanwhile, sampling throws {@link IllegalStateException}.
+ * <p>Thread safety: immutable; several threads may sample at once. If another thread closes the map meanwhile, sampling
+ * throws {@link IllegalStateException}.
  *
- * @param map what is sampled, not owned
- * @param grid the times that jumps lead to; one network evaluation each
+ * @param map the map to sample, not owned
+ * @param grid the times of the jumps; one network evaluation each
  */
 public record FlowMapSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<Condition> {
     /** Checks that the grid begins at 0. */
@@ -23,12 +23,12 @@ public record FlowMapSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<
         TimeGrid.requireNoiseFirst(grid, "flow-map sampler");
     }
 
-    /** With jumps of one length. */
+    /** Uses jumps of equal length. */
     public FlowMapSampler(MetaFlowMap map, int steps) {
         this(map, TimeGrid.uniform(steps));
     }
 
-    /** {@inheritDoc} The noise also fills the context's unused state, as in training. */
+    /** {@inheritDoc} The noise is also the context's unused state, as in training. */
     @Override
     public SampleResult sample(Noise noise, Condition condition, SamplingListener listener) {
         try (TensorScope scope = TensorScope.open()) {

@@ -7,18 +7,19 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
-/** Where a sampler takes its standard normal numbers from: what it starts at, and fresh noise if it adds some on its way. */
+/** The source of a sampler's standard normal numbers: its start, and fresh noise for samplers that add noise. */
 @FunctionalInterface
 public interface Noise {
     /**
      * Returns the next noise.
      *
-     * @return (B, item shape), the same shape at every call; stays with whoever made it, or belongs to the innermost open scope
+     * @return (B, item shape), the same shape at every call; owned by the caller that passed it, or by the innermost
+     *     open scope
      */
     Tensor next();
 
     /**
-     * Fresh noise.
+     * Returns a source of fresh noise.
      *
      * @param random draws it, not owned
      * @param shape (B, item shape)
@@ -28,7 +29,7 @@ public interface Noise {
     }
 
     /**
-     * Fresh noise for items of a map.
+     * Returns a source of fresh noise for items of a map.
      *
      * @param random draws it, not owned
      * @param batch B, the number of items, at least 1
@@ -39,7 +40,8 @@ public interface Noise {
     }
 
     /**
-     * Given noise, each once, in turn: a sampler that needs more of them throws {@link IllegalArgumentException}.
+     * Returns a source of given noise, each tensor once, in order: a sampler that needs more throws
+     * {@link IllegalArgumentException}.
      *
      * @param tensors (B, item shape) each, not owned
      */

@@ -5,14 +5,14 @@ import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.InputValues;
 
 /**
- * Samples of the data along the unconditional drift, dx/dt = b_t(x), from fresh noise: how a plain flow is sampled.
+ * Samples the data along the unconditional drift, dx/dt = b_t(x), from fresh noise; for plain flows.
  *
  * <p>Thread safety: immutable; several threads may sample at once. If another thread closes the
  * drift's network meanwhile, sampling throws {@link IllegalStateException}.
  *
  * @param drift such as {@link org.metaflowmaps.models.drift.NetworkDrift}
  * @param grid the times at which steps begin and end
- * @param solver how a step is taken; Heun's evaluates the drift at time 1 too
+ * @param solver the method of a step; Heun's evaluates the drift at time 1 too
  */
 public record OdeSampler(Drift drift, TimeGrid grid, Solver solver) implements Sampler<Condition> {
     /** Checks that the grid begins at 0. */
@@ -20,7 +20,7 @@ public record OdeSampler(Drift drift, TimeGrid grid, Solver solver) implements S
         TimeGrid.requireNoiseFirst(grid, "ODE sampler");
     }
 
-    /** With Euler steps of one length. */
+    /** Uses Euler steps of equal length. */
     public OdeSampler(Drift drift, int steps) {
         this(drift, TimeGrid.uniform(steps), Solver.EULER);
     }

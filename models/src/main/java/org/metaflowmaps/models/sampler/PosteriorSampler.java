@@ -9,14 +9,14 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Independent samples of the clean data that a noisy state could have come from, by a few flow-map steps from fresh noise
+ * Samples the posterior of clean data given a noisy state independently, by a few flow-map steps from fresh noise
  * (method §5). One step is one evaluation of the network, and the result is differentiable in the context's state.
  *
- * <p>Thread safety: immutable; several threads may sample at once, each with its own {@link RandomSource}. If another thread closes the
- * map's network meanwhile, sampling throws {@link IllegalStateException}.
+ * <p>Thread safety: immutable; several threads may sample at once, each with its own {@link RandomSource}. If another
+ * thread closes the map's network meanwhile, sampling throws {@link IllegalStateException}.
  *
- * @param map what is sampled, with contexts; not owned
- * @param grid the times that flow-map steps lead to; one network evaluation each
+ * @param map the map to sample, with contexts; not owned
+ * @param grid the times of the flow-map steps; one network evaluation each
  */
 public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<Context> {
     /** Checks that the map has contexts and that the grid begins at 0. */
@@ -25,7 +25,7 @@ public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sample
         TimeGrid.requireNoiseFirst(grid, "posterior sampler");
     }
 
-    /** With steps of one length. */
+    /** Uses steps of equal length. */
     public PosteriorSampler(MetaFlowMap map, int steps) {
         this(map, TimeGrid.uniform(steps));
     }
@@ -36,7 +36,7 @@ public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sample
     }
 
     /**
-     * Several samples of each posterior.
+     * Draws several samples of each posterior.
      *
      * @param random draws the noise
      * @param context B posteriors
@@ -53,16 +53,16 @@ public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sample
         }
     }
 
-    /** A map without contexts would give draws that have nothing to do with the noisy state, and nothing would tell. */
+    /** Throws for a map without contexts, because its draws would silently ignore the noisy state. */
     static void requireContexts(MetaFlowMap map, String what) {
         Preconditions.checkArgument(
                 map.isContextual(),
-                "%s: this map is one of a flow, without contexts, and knows no posteriors: a meta flow map is "
-                        + "needed (layout meta-flow-map). A flow map can be sampled by its jumps, a flow by its ODE",
+                "%s: this map works without contexts and has no posteriors: use one of layout meta-flow-map. "
+                        + "Sample a flow map by its jumps, a flow by its ODE",
                 what);
     }
 
-    /** Flow-map steps from 0 to 1. */
+    /** Takes flow-map steps from 0 to 1. */
     static SampleResult chain(MetaFlowMap map, TimeGrid grid, Noise noise, Context context, SamplingListener listener) {
         Context known = context.checkedFor(map);
         return Sampling.run(
@@ -73,7 +73,7 @@ public record PosteriorSampler(MetaFlowMap map, TimeGrid grid) implements Sample
                 (step, state) -> map.flowMap(time(grid, step, state), time(grid, step + 1, state), state, known));
     }
 
-    /** A grid's time for each item. */
+    /** Returns a grid's time for each item. */
     static Tensor time(TimeGrid grid, int step, Tensor like) {
         return Torch.full(grid.time(step), like.dtype(), like.device(), like.size(0));
     }

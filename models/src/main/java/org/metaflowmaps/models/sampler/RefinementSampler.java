@@ -7,13 +7,15 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * Samples of the data by alternating one-step posterior draws and re-noising to ever later times (paper, Algorithm 1; "kernel" in
- * the public code). Exact for an exact map, as a re-noised posterior draw of x_t has the law of x at the later time.
+ * Samples the data by one-step posterior draws and re-noising to later times in turn (paper, Algorithm 1; "kernel" in
+ * the public code). Exact for an exact map, because a re-noised posterior draw of x_t has the law of x at the later
+ * time.
  *
- * <p>Thread safety: immutable; several threads may sample at once, each with its own {@link org.metaflowmaps.runtime.RandomSource}. If another thread closes the
- * map's network meanwhile, sampling throws {@link IllegalStateException}.
+ * <p>Thread safety: immutable; several threads may sample at once, each with its own
+ * {@link org.metaflowmaps.runtime.RandomSource}. If another thread closes the map's network meanwhile, sampling throws
+ * {@link IllegalStateException}.
  *
- * @param map what is sampled, with contexts; not owned
+ * @param map the map to sample, with contexts; not owned
  * @param grid the context times of the draws, from 0 on, and, last, 1; one network evaluation each
  */
 public record RefinementSampler(MetaFlowMap map, TimeGrid grid) implements Sampler<Condition> {
@@ -25,12 +27,15 @@ public record RefinementSampler(MetaFlowMap map, TimeGrid grid) implements Sampl
         TimeGrid.requireNoiseFirst(grid, "refinement sampler");
     }
 
-    /** With context times of one distance. */
+    /** Uses context times at equal distances. */
     public RefinementSampler(MetaFlowMap map, int steps) {
         this(map, TimeGrid.uniform(steps));
     }
 
-    /** {@inheritDoc} It takes 1 + 2·steps noises: where it begins, then for each step the posterior draw's and the re-noising's. */
+    /**
+     * {@inheritDoc} It takes 1 + 2·steps noises: the start, then for each step one for the posterior draw and one for
+     * re-noising.
+     */
     @Override
     public SampleResult sample(Noise noise, Condition condition, SamplingListener listener) {
         return Sampling.run(grid, noise, listener, 1, (step, state) -> {

@@ -5,11 +5,11 @@ import java.time.Duration;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * Samples, and what they cost.
+ * Samples and their cost.
  *
- * @param samples (B, item shape), or as the method that returns this says; in the scope that was innermost when they were drawn
- * @param evaluations network evaluations for each sample, the paper's NFE: an evaluation of a whole batch counts once, guidance by two
- *     evaluations counts twice
+ * @param samples (B, item shape) unless the method says otherwise; in the scope that was innermost when they were drawn
+ * @param evaluations network evaluations per sample, the paper's NFE: an evaluation of a whole batch counts once,
+ *     guidance with two evaluations twice
  * @param time from the call to its return; a GPU may still be computing then
  */
 public record SampleResult(Tensor samples, long evaluations, Duration time) {

@@ -4,10 +4,10 @@ import java.util.concurrent.CancellationException;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * Carries noise to samples.
+ * Turns noise into samples.
  *
- * @param <G> what the samples are given: a {@link org.metaflowmaps.models.model.Condition} for samples of the data, a
- *     {@link org.metaflowmaps.models.model.Context} for samples of the posterior of a noisy state
+ * @param <G> what samples are conditioned on: a {@link org.metaflowmaps.models.model.Condition} for samples of the
+ *     data, a {@link org.metaflowmaps.models.model.Context} for samples of the posterior of a noisy state
  */
 @FunctionalInterface
 public interface Sampler<G> {
@@ -16,9 +16,9 @@ public interface Sampler<G> {
      *
      * @param noise standard normal: (B, item shape)
      * @param given labels, guidance scales and, for posteriors, noisy states of the B items
-     * @param listener hears of every step, and may cancel
+     * @param listener called after every step; may cancel
      * @return samples (B, item shape) in the innermost open scope
-     * @throws CancellationException if the listener cancels; no tensor is left then
+     * @throws CancellationException if the listener cancels; all tensors are freed then
      * @throws IllegalArgumentException if shapes, types, devices, labels or scales do not fit
      */
     SampleResult sample(Noise noise, G given, SamplingListener listener);
@@ -28,7 +28,10 @@ public interface Sampler<G> {
         return sample(noise, given, SamplingListener.NONE);
     }
 
-    /** Draws from one given noise (B, item shape), for samplers that add none: see {@link #sample(Noise, Object, SamplingListener)}. */
+    /**
+     * Draws from one given noise (B, item shape), for samplers that add none: see
+     * {@link #sample(Noise, Object, SamplingListener)}.
+     */
     default SampleResult sample(Tensor noise, G given) {
         return sample(Noise.of(noise), given);
     }

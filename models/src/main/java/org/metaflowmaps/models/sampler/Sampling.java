@@ -23,7 +23,7 @@ final class Sampling {
         Tensor from(int step, Tensor state);
     }
 
-    /** Takes all steps of a grid, from the first noise on; {@code evaluations} is what each costs. */
+    /** Takes all steps of a grid from the first noise; each costs {@code evaluations}. */
     static SampleResult run(TimeGrid grid, Noise noise, SamplingListener listener, long evaluations, Step step) {
         long begin = System.nanoTime();
         int steps = grid.steps();
@@ -47,7 +47,7 @@ final class Sampling {
         }
     }
 
-    /** Follows a velocity; {@code evaluations} is what one evaluation of it costs. */
+    /** Integrates a velocity; each evaluation of it costs {@code evaluations}. */
     static SampleResult solve(
             TimeGrid grid,
             Solver solver,

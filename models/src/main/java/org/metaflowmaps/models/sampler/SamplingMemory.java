@@ -4,14 +4,14 @@ import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpFlowMap;
 
-/** How many items a map should be given at once, so that sampling many takes no more memory than sampling some. */
+/** Chooses the number of items per pass, so that memory does not grow with the number of samples. */
 public final class SamplingMemory {
-    /** Memory of one pass; fixed, so that results do not depend on what is free. */
+    /** Memory of one pass; fixed, so that results do not depend on free memory. */
     private static final double BYTES = 1 << 30;
 
     private SamplingMemory() {}
 
-    /** The number of items, at least 1, that one pass without gradients takes about 1 GiB for. */
+    /** Returns the number of items, at least 1, for which a pass without gradients needs about 1 GiB. */
     public static int itemsAtOnce(MetaFlowMap map) {
         double item = map.itemShape().numel();
         double floats = switch (map) {

@@ -3,7 +3,7 @@ package org.metaflowmaps.models.sampler;
 import java.util.function.BinaryOperator;
 import org.metaflowmaps.runtime.Tensor;
 
-/** How a step along a velocity is taken. */
+/** The method of a step along a velocity. */
 public enum Solver {
     /** Euler's method, of first order: the velocity at the beginning of the step. */
     EULER(1) {
@@ -13,7 +13,7 @@ public enum Solver {
                     .mul(grid.length(step)));
         }
     },
-    /** Heun's method, of second order: the mean of the velocities at the beginning and, after a step of Euler's, at the end. */
+    /** Heun's method, of second order: the mean of the velocities at the beginning and at the end of an Euler step. */
     HEUN(2) {
         @Override
         Tensor step(BinaryOperator<Tensor> velocity, Tensor state, TimeGrid grid, int step) {
@@ -30,13 +30,13 @@ public enum Solver {
         this.evaluations = evaluations;
     }
 
-    /** Returns how often a step evaluates the velocity. */
+    /** Returns the number of velocity evaluations per step. */
     public int evaluations() {
         return evaluations;
     }
 
     /**
-     * Returns where one step leads.
+     * Returns the state after one step.
      *
      * @param velocity of a time (B) and a state (B, item shape)
      * @param state (B, item shape), not owned

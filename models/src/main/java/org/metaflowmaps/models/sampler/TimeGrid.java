@@ -5,11 +5,11 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The times at which a sampler evaluates, each later than the one before, up to 1 (data); immutable. Most samplers need a grid from 0
- * (noise); steered samplers begin a little later, where the coefficient (1 - t)/t is finite.
+ * The times at which a sampler evaluates, each later than the one before, up to 1 (data); immutable. Most samplers need
+ * a grid from 0 (noise); steered samplers begin a little later, where the coefficient (1 - t)/t is finite.
  */
 public final class TimeGrid {
-    /** More are a mistake, and would take long before anyone sees that. */
+    /** More steps are a mistake that would take long to notice. */
     private static final int MOST_STEPS = 1_000_000;
 
     private final double[] times;
@@ -21,7 +21,7 @@ public final class TimeGrid {
     }
 
     /**
-     * Steps of one length.
+     * Returns steps of equal length.
      *
      * @param steps 1 to a million
      */
@@ -31,16 +31,16 @@ public final class TimeGrid {
         double[] times = new double[steps + 1];
         double[] lengths = new double[steps];
         Arrays.setAll(times, i -> (double) i / steps);
-        // The differences of the times would differ from each other in the last digit.
+        // Do not use differences of the times, because their last digits would differ.
         Arrays.fill(lengths, 1.0 / steps);
         return new TimeGrid(times, lengths);
     }
 
     /**
-     * Steps between given times.
+     * Returns steps between given times.
      *
      * @param times 0, any number of times in rising order, 1
-     * @throws IllegalArgumentException if they do not begin with 0, end with 1 and rise
+     * @throws IllegalArgumentException if they do not increase from 0 to 1
      */
     public static TimeGrid of(double... times) {
         Preconditions.checkArgument(
@@ -51,8 +51,8 @@ public final class TimeGrid {
     }
 
     /**
-     * Steps of one length from a start on, as {@code torch.linspace(start, 1, steps + 1)}: for steered samplers, which begin at 0.01 in
-     * the paper (method §7).
+     * Steps of one length from a start on, as {@code torch.linspace(start, 1, steps + 1)}: for steered samplers, which
+     * begin at 0.01 in the paper (method §7).
      *
      * @param start of the first step, from 0 to below 1
      * @param steps 1 to a million
@@ -71,8 +71,8 @@ public final class TimeGrid {
     }
 
     /**
-     * This grid with each time raised to a power: above 1 there are more steps near noise, below 1 more near data. The paper's search uses
-     * {@code linspace(0.01, steps).power(2.5)} (method §8.2).
+     * This grid with each time raised to a power: above 1 there are more steps near noise, below 1 more near data. The
+     * paper's search uses {@code linspace(0.01, steps).power(2.5)} (method §8.2).
      *
      * @param exponent above 0, finite
      * @throws IllegalArgumentException for another exponent, and if two times become equal
@@ -99,7 +99,10 @@ public final class TimeGrid {
         return new TimeGrid(times, lengths);
     }
 
-    /** Refuses a grid that begins later than pure noise, for samplers that start there: their samples would have another law. */
+    /**
+     * Refuses a grid that begins later than pure noise, for samplers that start there: their samples would have another
+     * law.
+     */
     static void requireNoiseFirst(TimeGrid grid, String what) {
         Preconditions.checkArgument(
                 grid.time(0) == 0,
@@ -115,7 +118,7 @@ public final class TimeGrid {
     }
 
     /**
-     * Returns the time at which a step begins; after the last step, 1.
+     * Returns the time at which a step begins; 1 after the last step.
      *
      * @param step from 0 to {@link #steps}
      */
@@ -125,7 +128,7 @@ public final class TimeGrid {
     }
 
     /**
-     * Returns how long a step is.
+     * Returns the length of a step.
      *
      * @param step from 0 to below {@link #steps}
      */

@@ -1,4 +1,7 @@
-/** One-step and many-step samplers of flow maps, posteriors and drifts. What steers them towards a reward is in steering. */
+/**
+ * One-step and multi-step samplers of flow maps, posteriors and drifts. Steering towards a reward is in
+ * {@code steering}.
+ */
 @NullMarked
 package org.metaflowmaps.models.sampler;
 

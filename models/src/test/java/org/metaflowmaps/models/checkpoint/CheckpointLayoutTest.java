@@ -38,9 +38,9 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.TensorFile;
 
-/** SmallNetworks in files of every layout: found, compared with a whole one, loaded and converted. */
+/** Finds, compares, loads and converts SmallNetworks in files of every layout. */
 final class CheckpointLayoutTest {
-    /** What only a meta flow map has. */
+    /** Names that only a meta flow map has. */
     private static final List<String> META = List.of(
             "s_embedder.",
             "s_embedder_second.",
@@ -74,7 +74,7 @@ final class CheckpointLayoutTest {
         return file;
     }
 
-    /** A network's tensors under a prefix, those of a meta flow map or those that SiT and DMF have. */
+    /** Returns a network's tensors under a prefix: those of a meta flow map, or those of SiT and DMF. */
     private static Map<String, Tensor> tensors(FlowMapTransformer network, boolean meta, String prefix) {
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         NetworkFile.tensors(network, network.parameters().values()).forEach((name, tensor) -> {
@@ -139,7 +139,7 @@ final class CheckpointLayoutTest {
         }
     }
 
-    /** Which of several copies is meant, by the names of the programs that write them. */
+    /** Chooses among several copies by the names that different programs write. */
     @Test
     void theAveragedCopyIsFound() throws IOException {
         try (FlowMapTransformer network = SmallNetworks.transformer();
@@ -180,7 +180,7 @@ final class CheckpointLayoutTest {
         }
     }
 
-    /** Wrappers of modules put their parts anywhere into a name; counters and optimisers may lie beside the tensors. */
+    /** Module wrappers insert parts anywhere in a name; counters and optimiser state may be beside the tensors. */
     @Test
     void whatIsNotTheNetworksOwnIsPassedOver() throws IOException {
         try (FlowMapTransformer network = SmallNetworks.transformer();
@@ -245,7 +245,7 @@ final class CheckpointLayoutTest {
         }
     }
 
-    /** A network's tensors as the public class has them: with joint attention too the context is embedded at the top. */
+    /** Returns a network's tensors as in the public class, which embeds the context also under joint attention. */
     private static Map<String, Tensor> whole(FlowMapTransformer network) {
         Map<String, Tensor> tensors = tensors(network, true, "dit.");
         TransformerConfig config = network.config();
@@ -274,7 +274,7 @@ final class CheckpointLayoutTest {
                 .filter(shape -> !shape.getKey().equals("pos_embed"))
                 .mapToLong(shape -> shape.getValue().numel())
                 .sum();
-        // The method's count of 684.0 million.
+        // The method states 684.0 million.
         assertEquals(684.0, Math.round(parameters / 1e5) / 10.0);
     }
 
@@ -365,7 +365,7 @@ final class CheckpointLayoutTest {
         return tensors;
     }
 
-    /** Through both formats and back, every bit the same, NaNs with payloads included. */
+    /** A conversion through both formats and back keeps every bit, also of NaNs with payloads. */
     @Test
     void conversionKeepsEveryBit() throws IOException {
         try (FlowMapTransformer network = SmallNetworks.transformer();

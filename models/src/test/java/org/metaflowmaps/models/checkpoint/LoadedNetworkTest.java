@@ -39,7 +39,7 @@ import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.TensorFile;
 import tools.jackson.databind.json.JsonMapper;
 
-/** Networks of files that say what they hold, and of public files, from their tensors and from settings. */
+/** Networks of files with settings, and of public files, from their tensors and given settings. */
 final class LoadedNetworkTest {
     @TempDir
     private Path folder;
@@ -88,7 +88,7 @@ final class LoadedNetworkTest {
         return file;
     }
 
-    /** Off the diagonal, so that stages and clock matter, with labels and a context. */
+    /** Different start and end times, so that stages and the direction of time matter, with labels and a context. */
     private static float[] values(MetaFlowMap map) {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(3)) {
@@ -99,7 +99,7 @@ final class LoadedNetworkTest {
         }
     }
 
-    /** Every family through the loader gives what the same weights give in a network that was built by hand. */
+    /** A loaded network of every family computes the same as a network built by hand with the same weights. */
     @ParameterizedTest
     @CsvSource({"plain.pt, model.", "plain.safetensors, ''"})
     void aPublicFileComputesWhatItsNetworkDid(String name, String prefix) throws IOException {
@@ -225,7 +225,7 @@ final class LoadedNetworkTest {
                 "expected a list");
     }
 
-    /** A run's file needs no settings, and refuses those that differ. */
+    /** A run's file needs no settings, and rejects different ones. */
     @Test
     void aFileThatSaysItsNetworkNeedsNothing() throws IOException {
         TransformerConfig config = SmallNetworks.config();

@@ -30,7 +30,7 @@ import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 
-/** Files that PyTorch, Lightning, Accelerate, timm and OmegaConf wrote, against the values that PyTorch reads from them. */
+/** Files written by PyTorch, Lightning, Accelerate, timm and OmegaConf, compared with the values that PyTorch reads. */
 final class PublicFilesTest {
     private static final String LIST = "networks/expected.tsv";
 
@@ -129,12 +129,12 @@ final class PublicFilesTest {
         String converter = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch";
         assertRefused(IOException.class, () -> TensorFile.open(file("dcp")), converter);
         assertRefused(IOException.class, () -> TensorFile.open(file("dcp/__0_0.distcp")), converter);
-        // Maven copies no file of that name.
+        // Maven does not copy files of that name.
         Path metadata = Files.copy(file("dcp/metadata"), folder.resolve(".metadata"));
         assertRefused(IOException.class, () -> TensorFile.open(metadata), converter);
     }
 
-    /** A value above 65504 is not written as an infinity unless that is wanted, and then no file is left. */
+    /** A value above 65504 becomes infinity only on request; otherwise no file is written. */
     @Test
     void narrowingNamesWhatHasNoFiniteNumber() throws IOException {
         Path out = folder.resolve("half.safetensors");

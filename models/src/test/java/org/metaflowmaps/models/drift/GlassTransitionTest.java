@@ -21,13 +21,15 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Transitions between two times against their laws in closed form and the formula before anything is cancelled (method §3.3). */
+/**
+ * Transitions between two times, compared with closed-form laws and with the formula before cancelling (method §3.3).
+ */
 final class GlassTransitionTest {
     private static Tensor times(double value, long count) {
         return Torch.full(value, DType.FLOAT64, Device.CPU, count);
     }
 
-    /** The inner flow to its end, by Runge and Kutta's fourth-order steps. */
+    /** Integrates the inner flow to its end by fourth-order Runge-Kutta steps. */
     private static Tensor end(GlassTransition transition, Tensor state, Tensor noise, int steps) {
         long count = state.size(0);
         Tensor inner = transition.start(state, noise);
@@ -71,7 +73,10 @@ final class GlassTransitionTest {
         }
     }
 
-    /** Σ, S and t* as they are first written, with the inverse of the 2×2 matrix and the weights w1 and w2 that divide by σ̄. */
+    /**
+     * Σ, S and t* in their original form, with the inverse of the 2×2 matrix and the weights w1 and w2 that divide by
+     * σ̄.
+     */
     @ParameterizedTest
     @CsvSource({
         "0.3, 0.6, 0.4",
@@ -119,8 +124,8 @@ final class GlassTransitionTest {
     }
 
     /**
-     * For Gaussian data all is linear: with I_1 | x_t of mean μ and variance λ the end is (t' - γt)·μ + γ·x_t plus the noise
-     * times the root of (t' - γt)²·λ + (1-t')²(1-ρ²).
+     * For Gaussian data everything is linear: if I_1 | x_t has mean μ and variance λ, the end is (t' - γt)·μ + γ·x_t
+     * plus the noise times √((t' - γt)²·λ + (1-t')²(1-ρ²)).
      */
     @ParameterizedTest
     @CsvSource({"0, 0.5, 0.7", "0.2, 0.7, 0.4", "0.5, 0.55, 0.9", "0.3, 1, 0.4", "0.6, 0.9, 1", "0.6, 0.9, -0.5"})
@@ -151,7 +156,10 @@ final class GlassTransitionTest {
         }
     }
 
-    /** Mean and variance of x_{t'} given x_t for three modes; the posterior's variance is the denoiser's slope times (1-t)²/t. */
+    /**
+     * Mean and variance of x_{t'} given x_t for three modes; the posterior's variance is the denoiser's slope times
+     * (1-t)²/t.
+     */
     @Test
     void theMomentsOfAMixturesTransition() {
         double t = 0.4;
@@ -175,7 +183,7 @@ final class GlassTransitionTest {
             double gain = to - gamma * t;
             double variance = gain * gain * left + (1 - to) * (1 - to) * (1 - rho * rho);
             assertEquals(gain * around[1] + gamma * x, end.mean().item(), 4 * Math.sqrt(variance / draws));
-            // As well as a Gaussian's is known, whose tails are heavier than those of modes side by side.
+            // The tolerance is that of a Gaussian, whose tails are heavier than those of these modes.
             assertEquals(variance, end.sub(end.mean()).square().mean().item(), 4 * Math.sqrt(2.0 / draws) * variance);
         }
     }

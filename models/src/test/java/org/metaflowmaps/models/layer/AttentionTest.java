@@ -22,7 +22,7 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** Attention against loops in plain Java, and what the gate of joint attention is for. */
+/** Attention compared with loops in plain Java, and the gate of joint attention. */
 final class AttentionTest {
     private static final int BATCH = 2;
     private static final int TOKENS = 3;
@@ -117,7 +117,7 @@ final class AttentionTest {
             return output;
         }
 
-        /** A head's slice of a projection, normalised by the root of its mean square if a norm is named. */
+        /** Returns a head's slice of a projection, normalised by the root of its mean square if a norm is given. */
         private double[] head(double[] projected, int part, int head, String norm) {
             double[] slice =
                     Arrays.copyOfRange(projected, part * WIDTH + head * HEAD, part * WIDTH + (head + 1) * HEAD);
@@ -164,8 +164,8 @@ final class AttentionTest {
     }
 
     /**
-     * With keys that do not see the context, and its tokens multiplied by 0 at the input, its only way in is by a block's values:
-     * the seventh chunk of the modulation opens and shuts it.
+     * If keys ignore the context and its tokens are multiplied by 0 at the input, it enters only by a block's values,
+     * and the seventh chunk of the modulation gates them.
      */
     @Test
     void seventhChunkOfTheModulationGatesTheContextsValues() {

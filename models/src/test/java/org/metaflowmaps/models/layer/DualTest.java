@@ -27,13 +27,13 @@ import org.metaflowmaps.runtime.TensorScope;
 final class DualTest {
     private static final double EXACT = 1e-12;
 
-    /** An operation and the shapes of its operands; float64 throughout, so that a wrong rule cannot hide in rounding. */
+    /** An operation and the shapes of its operands; in float64, so that rounding does not hide a wrong rule. */
     record Operation(String name, Function<Dual[], Dual> body, Function<Dual[], Dual> elementary, List<long[]> shapes) {
         Operation(String name, Function<Dual[], Dual> body, long[]... shapes) {
             this(name, body, body, List.of(shapes));
         }
 
-        /** The same from elementary operators, for an operator that libtorch cannot differentiate three times. */
+        /** The same operation from elementary operators, if libtorch cannot differentiate its operator three times. */
         Operation elementarily(Function<Dual[], Dual> other) {
             return new Operation(name, body, other, shapes);
         }
@@ -114,7 +114,7 @@ final class DualTest {
         return centred.mul(centred.square().meanKeepDim(-1).add(1e-3).rsqrt());
     }
 
-    /** Every non-empty choice of operands that vary. */
+    /** Every non-empty set of varying operands. */
     private static int choices(Operation operation) {
         return 1 << operation.shapes.size();
     }
@@ -199,7 +199,7 @@ final class DualTest {
         }
     }
 
-    /** The same number with a gradient of one for all sources: libtorch refuses to differentiate along what plays no part. */
+    /** Adds each source's sum, because libtorch does not differentiate with respect to unused tensors. */
     private static Tensor touching(Tensor number, List<Tensor> sources) {
         Tensor sum = number;
         for (Tensor source : sources) {

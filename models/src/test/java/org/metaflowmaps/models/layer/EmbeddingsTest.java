@@ -23,7 +23,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 final class EmbeddingsTest {
-    /** A kernel that picks the entries of a patch in the order (row, column, channel), which is the head's. */
+    /** A kernel that selects the entries of a patch in the head's order (row, column, channel). */
     @Test
     void unpatchPutsBackWhatPatchesTookApart() {
         int channels = 3;
@@ -71,7 +71,7 @@ final class EmbeddingsTest {
         assertEquals(grid * grid * width, table.length);
         for (int token = 0; token < grid * grid; token++) {
             for (int k = 0; k < width; k++) {
-                // Along the first half all rows are alike, along the second all columns; either is the other's code.
+                // In the first half all rows are equal, in the second all columns; both use the same code.
                 int column = token % grid;
                 int row = token / grid;
                 int coded = k < width / 2 ? column : row;
@@ -125,7 +125,7 @@ final class EmbeddingsTest {
                 TensorScope scope = TensorScope.open()) {
             GuidanceEmbedding layer = new GuidanceEmbedding(allowed, new Weights(arena, ""));
             float[] scales = {-3, 1, 1.7f, 1.75f, 1.76f, 2.5f, 3.24f, 3.25f, 3.26f, 4, 100};
-            // Halfway between two scales the lower one is meant.
+            // Halfway between two scales the lower one is used.
             float[] rows = {0, 0, 0, 0, 2, 2, 2, 2, 1, 1, 1};
             assertArrayEquals(rows, rows(layer, Torch.of(scales)));
             for (int i = 0; i < scales.length; i++) {
@@ -173,7 +173,9 @@ final class EmbeddingsTest {
         }
     }
 
-    /** With scales for the context too, both lists counted with 1 first, the table has a row for each pair; the context's is 1. */
+    /**
+     * With context scales the table has a row for each pair, each list starting with 1; the context's scale here is 1.
+     */
     @Test
     void contextScalesHaveRowsOfTheirOwn() {
         TransformerConfig config = SmallNetworks.config(SmallNetworks.Option.CONTEXT_SCALES);

@@ -11,8 +11,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * libtorch's own forward mode, the oracle for {@link Dual}: while it is open, tensors can carry tangents that every operator
- * propagates. Attention is computed by its plain formula meanwhile, because the fused kernel has no forward rule.
+ * libtorch's forward mode, the reference for {@link Dual}: while it is open, tensors can have tangents that every
+ * operator propagates. Attention then uses its plain formula, because the fused kernel has no forward rule.
  */
 public final class ForwardMode implements AutoCloseable {
     private static final Operator MAKE = Operator.of("aten::_make_dual", "", 3, 1);
@@ -36,7 +36,7 @@ public final class ForwardMode implements AutoCloseable {
         }
     }
 
-    /** A tensor object on a handle of the C ABI; it frees nothing. */
+    /** A tensor object on a handle of the C ABI; it does not own the handle. */
     private static final class Borrowed extends org.bytedeco.pytorch.Tensor {
         @SuppressWarnings("this-escape")
         Borrowed(long handle) {
@@ -45,7 +45,7 @@ public final class ForwardMode implements AutoCloseable {
         }
     }
 
-    /** A value that carries a tangent. */
+    /** Returns a value with a tangent. */
     public Tensor dual(Tensor value, Tensor tangent) {
         long handle = MAKE.call()
                 .tensor(JavaCpp.unwrap(value).address())
@@ -59,7 +59,7 @@ public final class ForwardMode implements AutoCloseable {
         }
     }
 
-    /** The tangent that a value carries; zeros if it carries none. */
+    /** Returns a value's tangent; zeros if it has none. */
     public Tensor tangent(Tensor value) {
         long[] handles =
                 UNPACK.call().tensor(JavaCpp.unwrap(value).address()).int64(level).invokeAll();

@@ -25,7 +25,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** The exact conditional drift against conditioning in plain Java, and GLASS against the exact conditional drift (method §3, 13). */
+/** The exact conditional drift compared with conditioning in plain Java, and GLASS compared with it (method §3, 13). */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class ConditionalDriftTest {
     private static final int GRID = 50;
@@ -39,7 +39,7 @@ final class ConditionalDriftTest {
         mixture.close();
     }
 
-    /** Two observations one after the other, each by its Kalman gain; then the mean of the data. */
+    /** Returns the mean of the data after two observations, each by its Kalman gain. */
     @Test
     void itIsThatOfTwoObservationsInARow() {
         double[][] points = {{0.1, 0.2}, {0.5, 0.5}, {0.9, 0.3}, {0.2, 0.95}, {0, 0.6}, {0.7, 0}, {0, 0}, {0.9, 0.9}};
@@ -94,7 +94,7 @@ final class ConditionalDriftTest {
         }
     }
 
-    /** In float32, relative to 1 + |b̄|. The corner s = t = 1, which has no limit, need only be finite. */
+    /** In float32, relative to 1 + |b̄|. At s = t = 1, where there is no limit, it must only be finite. */
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3, 4})
     void glassIsExactOnAGridOfTimes(long seed) {
@@ -131,7 +131,7 @@ final class ConditionalDriftTest {
         }
     }
 
-    /** b̄_s = b_s(x̄) at t = 0 for every x and every s, s = 0 too, where a network would tell another point. */
+    /** b̄_s = b_s(x̄) at t = 0 for every x and s, also for s = 0, where a network would differ at another point. */
     @Test
     void anEmptyContextLeavesANetworksOwnVelocity() {
         float[] starts = {0, 1e-12f, 1e-6f, 0.3f, 1};
@@ -149,13 +149,13 @@ final class ConditionalDriftTest {
         }
     }
 
-    /** Method §9.3 (ii): the tilted law is again an interpolant's, so that GLASS of its drift gives its posteriors. */
+    /** Method §9.3 (ii): the tilted law also belongs to an interpolant, so GLASS of its drift gives its posteriors. */
     @Test
     void glassOfATiltedDriftIsTheTiltedLawsOwn() {
         try (GaussianMixture tilted = new LinearGaussianReward(new double[] {0.8, -0.5}, 0.7, 0.6).tilted(mixture);
                 TensorScope scope = TensorScope.open()) {
             Grid at = Grid.random(tilted, 5, true);
-            // All but the corner s = t = 1.
+            // Without the corner s = t = 1.
             int count = GRID * GRID - 1;
             Tensor start = at.start.narrow(0, 0, count);
             Tensor state = at.state.narrow(0, 0, count);

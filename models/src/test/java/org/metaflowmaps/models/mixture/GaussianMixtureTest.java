@@ -24,7 +24,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** The exact mixture against the conversions of method §1, derivatives, plain Java and its own draws. */
+/** The exact mixture compared with the conversions of method §1, derivatives, plain Java and its own draws. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class GaussianMixtureTest {
     private static final int ITEMS = 200;
@@ -44,7 +44,7 @@ final class GaussianMixtureTest {
         return time.unsqueeze(1);
     }
 
-    /** Times inside (0, 1) and states of the path, some of them moved off it, float64. */
+    /** Times inside (0, 1) and states of the path, some moved away from it; float64. */
     private Context random(long seed) {
         try (RandomSource random = RandomSource.seeded(seed)) {
             Tensor time = random.uniform(ITEMS).to(DType.FLOAT64).mul(0.98).add(0.01);
@@ -160,7 +160,7 @@ final class GaussianMixtureTest {
         }
     }
 
-    /** Draws have the shares, means and covariances of a posterior computed in plain Java by direct conditioning. */
+    /** Draws have the weights, means and covariances of a posterior computed in plain Java. */
     @ParameterizedTest
     @ValueSource(doubles = {0, 0.4, 0.8})
     void posteriorDrawsHaveTheMomentsOfThePosterior(double time) {

@@ -20,7 +20,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** The value function against Monte Carlo, the tilted law and its own derivatives (method §6). */
+/** The value function compared with Monte Carlo, the tilted law and its derivatives (method §6). */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class LinearGaussianRewardTest {
     private static final int ITEMS = 50;
@@ -43,7 +43,7 @@ final class LinearGaussianRewardTest {
         }
     }
 
-    /** The paper's setting: weights known to three digits; the mean is (-1.741, -1.385), elsewhere cut off after two. */
+    /** The paper's setting: weights given to three digits; the mean is (-1.741, -1.385), elsewhere truncated to two. */
     @Test
     void thePapersTiltedLaw() {
         long live = NativeMemory.liveTensors();
@@ -66,7 +66,7 @@ final class LinearGaussianRewardTest {
             Tensor error = gains.var(1).div(draws).sqrt().div(mean);
             Tensor apart =
                     reward.value(mixture, at.time(), at.state()).sub(mean.log()).abs();
-            // Where a few rare draws decide, the mean is far from normal and its error not known.
+            // If a few rare draws dominate, the mean is far from normal and its error unknown.
             Tensor known = error.lt(0.01);
             assertTrue(known.to(DType.FLOAT64).mean().item() > 0.5, "most means are known to one per cent");
             double worst =

@@ -4,17 +4,17 @@ import java.util.ArrayList;
 import java.util.List;
 import org.metaflowmaps.runtime.Device;
 
-/** Mixtures to test with, and their posteriors by plain conditioning of two-dimensional Gaussians. */
+/** Mixtures for tests, and their posteriors by conditioning of two-dimensional Gaussians. */
 public final class Mixtures {
     private Mixtures() {}
 
-    /** The paper's: three equal components of covariance 0.5·I; the caller closes it. */
+    /** The paper's mixture: three equal components of covariance 0.5·I; the caller closes it. */
     public static GaussianMixture paper() {
         return GaussianMixture.isotropic(
                 List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3}), 0.5, Device.CPU);
     }
 
-    /** Three components with nothing equal; the caller closes it. */
+    /** Three different components; the caller closes it. */
     public static GaussianMixture skewed() {
         return new GaussianMixture(
                 List.of(1.0, 2.0, 0.5),
@@ -35,7 +35,7 @@ public final class Mixtures {
                 Device.CPU);
     }
 
-    /** One component of a mixture as a mixture of its own; the caller closes it. */
+    /** One component of a mixture as a mixture; the caller closes it. */
     public static GaussianMixture component(GaussianMixture mixture, int k) {
         return new GaussianMixture(
                 List.of(1.0), List.of(mixture.mean(k)), List.<double[][]>of(mixture.covariance(k)), Device.CPU);
@@ -81,7 +81,9 @@ public final class Mixtures {
         return sum;
     }
 
-    /** Each component after the observation x = gain·I_1 + deviation·noise, by Bayes' rule and the Kalman gain. */
+    /**
+     * Returns each component after the observation x = gain·I_1 + deviation·noise, by Bayes' rule and the Kalman gain.
+     */
     static List<Component> observed(List<Component> prior, double gain, double deviation, double[] x) {
         List<Component> posterior = new ArrayList<>();
         double total = 0;
@@ -144,7 +146,7 @@ public final class Mixtures {
         return moments(observed(components(mixture), time, 1 - time, x));
     }
 
-    /** The moments of points in the plane, one after the other. */
+    /** Returns the moments of points in the plane. */
     static Moments moments(double[] points) {
         int count = points.length / 2;
         double[] mean = new double[2];

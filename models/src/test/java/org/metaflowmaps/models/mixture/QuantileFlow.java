@@ -16,24 +16,25 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The exact meta flow map of a one-dimensional mixture: X(s, u, x̄) is the quantile, under the law of Ī_u, of x̄'s level under that of
- * Ī_s, both given I_t = x; for t below 1.
+ * The exact meta flow map of a one-dimensional mixture: X(s, u, x̄) has the same level under the law of Ī_u as x̄ has
+ * under that of Ī_s, both given I_t = x; for t below 1.
  *
- * <p>Results have the type of the states; inside is float64, where X is exact to about 1e-13. Tangents follow from
- * ∂_u X = b̄_u(X), ∂_x̄ X = p_s(x̄) / p_u(X) and ∂_s X = -b̄_s(x̄)·∂_x̄ X. Gradients do not flow into states and times; its one
- * parameter, an offset that is 0, is added to v, so that a loss's gradient for it tells the mean of the loss's residuals.
+ * <p>Results have the type of the states; internally it uses float64, and X is exact to about 1e-13. Tangents follow
+ * from ∂_u X = b̄_u(X), ∂_x̄ X = p_s(x̄) / p_u(X) and ∂_s X = -b̄_s(x̄)·∂_x̄ X. Gradients do not flow into states and
+ * times. Its only parameter, an offset of 0, is added to v, so that a loss's gradient for it is the mean of the loss's
+ * residuals.
  */
 public final class QuantileFlow implements MetaFlowMap {
     private static final int HALVINGS = 64;
     /** Standard deviations beyond which a density is 0 in float64. */
     private static final double FAR = 38;
-    /** Below this u - s, differences of X say less than the first two terms of its series. */
+    /** Below this u - s, differences of X are less accurate than the first two terms of its series. */
     private static final double NEAR = 3e-5;
 
     private final GaussianMixture mixture;
     private final ParameterArena arena = new ParameterArena(Map.of("offset", Shape.of(1)), Device.CPU);
 
-    /** A map of a mixture of one dimension on the CPU, not owned. */
+    /** Makes the map of a one-dimensional mixture on the CPU, not owned. */
     public QuantileFlow(GaussianMixture mixture) {
         if (mixture.dimension() != 1) {
             throw new IllegalArgumentException("a quantile flow has one dimension, not " + mixture.dimension());
@@ -62,7 +63,7 @@ public final class QuantileFlow implements MetaFlowMap {
             return logEvidence(time, state).logsumexpKeepDim(1);
         }
 
-        /** b̄ at (B, 1), as the mean of the components' velocities. */
+        /** Returns b̄ at (B, 1), the mean of the components' velocities. */
         Tensor velocity(Tensor time, Tensor state) {
             Tensor rate = time.mul(variances)
                     .sub(time.neg().add(1))
@@ -73,17 +74,17 @@ public final class QuantileFlow implements MetaFlowMap {
                     .sumKeepDim(1);
         }
 
-        /** The probability beyond a state: above it where side is 1, below it where side is -1. */
+        /** Returns the probability beyond a state: above it if side is 1, below it if side is -1. */
         Tensor tail(Tensor side, Tensor time, Tensor state) {
             Tensor level = side.mul(offsets(time, state)).div(deviations(time)).mul(Math.sqrt(0.5));
             return logWeights.exp().mul(level.erfc().mul(0.5)).sumKeepDim(1);
         }
 
-        /** X(s, u, x̄) by halving. */
+        /** Computes X(s, u, x̄) by bisection. */
         Tensor carried(Tensor start, Tensor end, Tensor state) {
             try (TensorScope scope = TensorScope.open()) {
                 Tensor one = Torch.onesLike(state);
-                // The smaller tail keeps all its digits.
+                // Use the smaller tail, because it keeps all its digits.
                 Tensor side = Torch.where(tail(one, start, state).lt(0.5), one, one.neg());
                 Tensor level = tail(side, start, state);
                 Tensor reach = deviations(end).mul(FAR);
@@ -161,7 +162,7 @@ public final class QuantileFlow implements MetaFlowMap {
         return time.detach().to(DType.FLOAT64).unsqueeze(1);
     }
 
-    /** One jump of a batch, (B, 1) each, with its derivatives. */
+    /** A jump of a batch, (B, 1) each, with its derivatives. */
     private static final class Jump {
         private final Law law;
         private final Tensor start;

@@ -20,7 +20,10 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** The exact one-dimensional map against the flow of the exact conditional drift, and its tangents against differences. */
+/**
+ * The exact one-dimensional map compared with the flow of the exact conditional drift, and its tangents with
+ * differences.
+ */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class QuantileFlowTest {
     private static final int ITEMS = 64;
@@ -126,8 +129,8 @@ final class QuantileFlowTest {
                 Tensor dx = random.normal(ITEMS, 1).to(DType.FLOAT64);
                 Dual v = flow.averageVelocity(
                         Dual.of(jump.start, ds), Dual.of(last, du), Dual.of(jump.state, dx), jump.context);
-                // Wide enough that both ends of a difference on the diagonal are jumps; the error shrinks with its
-                // square.
+                // Large enough that both ends of a difference on the diagonal are jumps; the error is proportional to
+                // its square.
                 double wide = 5e-4;
                 Tensor ahead = moved(jump, last, ds, du, dx, wide);
                 Tensor behind = moved(jump, last, ds, du, dx, -wide);

@@ -33,7 +33,7 @@ import org.metaflowmaps.runtime.Torch;
 /** One structure over several buffers: views of an average, frozen networks, bfloat16 copies. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class BoundNetworkTest {
-    /** A bfloat16 number is off by up to 2^-9 of itself, about 0.002; weights and some ten products are rounded. */
+    /** Bfloat16 has a relative error of up to 2^-9, about 0.002; weights and about ten products are rounded. */
     private static final double BFLOAT16 = 0.02;
 
     private Map<String, MetaFlowMap> networks = Map.of();
@@ -166,7 +166,7 @@ final class BoundNetworkTest {
                 assertNear(exact.primal(), rounded.primal(), BFLOAT16, name + ": velocity");
                 assertNear(exact.tangentOrZero(), rounded.tangentOrZero(), 2 * BFLOAT16, name + ": tangent");
             }
-            // A draw from noise in one step: the state itself is not rounded, only the velocity that is added to it.
+            // A draw from noise in one step: the state is not rounded, only the velocity added to it.
             Tensor zero = Torch.zerosLike(at.start);
             Tensor one = Torch.onesLike(at.start);
             Tensor exact = map.flowMap(zero, one, at.state, at.context);
@@ -183,7 +183,7 @@ final class BoundNetworkTest {
         assertTrue(apart > 1e-6, what + " is apart by only " + apart + ": nothing was rounded");
     }
 
-    /** 0.5 and 0.501 are one number in bfloat16. */
+    /** 0.5 and 0.501 are equal in bfloat16. */
     @ParameterizedTest
     @MethodSource("names")
     void timesOfABfloat16CopyAreNotRounded(String name) {

@@ -29,7 +29,7 @@ final class ConditionTest {
             Condition labelled = Condition.labelled(Torch.of(new long[] {0, CLASSES, 2}));
             assertTrue(labelled.guidance().isEmpty());
             assertArrayEquals(new float[] {2.5f, 1, 2.5f}, scales(labelled.guided(2.5, CLASSES)));
-            // A labelled item has the scale as it was given, not one that was rounded on the way.
+            // A labelled item has exactly the given scale, without rounding.
             assertEquals(1.9f, scales(labelled.guided(1.9, CLASSES))[0]);
             assertTrue(Condition.none().guided(2.5, CLASSES).guidance().isEmpty());
             assertTrue(

@@ -92,7 +92,7 @@ final class ContextTangentTest {
         }
     }
 
-    /** ⟨w, J·r⟩ by forward mode is ⟨Jᵀ·w, r⟩ by backward mode. */
+    /** ⟨w, J·r⟩ by forward mode equals ⟨Jᵀ·w, r⟩ by backward mode. */
     @ParameterizedTest
     @MethodSource("names")
     void tangentAgreesWithAutograd(String name) {

@@ -57,7 +57,10 @@ final class FullSizeTest {
         assertEquals("134.7 M", millions(B.parameterCount()));
     }
 
-    /** Saved and read back, the largest network computes the same numbers in bfloat16. Takes up to 7 GB of memory and 3 of disk. */
+    /**
+     * The largest network computes the same numbers in bfloat16 after saving and loading. Needs up to 7 GB of memory
+     * and 3 GB of disk.
+     */
     @Tag("soak")
     @Test
     void theLargestNetworkIsBuiltSavedReadAndRun(@TempDir Path folder) throws IOException {
@@ -97,7 +100,7 @@ final class FullSizeTest {
         assertEquals(live, NativeMemory.liveTensors());
     }
 
-    /** What a fresh network has at zero would hide every block from its output. */
+    /** Fills the zero weights of a new network, which would hide every block from its output. */
     private static void perturb(FlowMapTransformer map, RandomSource random) {
         try (Autograd.Mode off = Autograd.noGrad()) {
             map.parameters().parameters().forEach((name, parameter) -> {

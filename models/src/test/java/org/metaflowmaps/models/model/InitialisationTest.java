@@ -18,7 +18,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** A meta flow map that begins at another network's weights computes what that one computes, to the last bit. */
+/** A meta flow map initialised from another network computes the same results, to the last bit. */
 final class InitialisationTest {
     private static TransformerConfig config(boolean zeroData, boolean learnSigma, boolean norms, boolean preserve) {
         return TransformerConfig.builder()
@@ -39,7 +39,7 @@ final class InitialisationTest {
                 .build();
     }
 
-    /** A target whose every weight is something else before. */
+    /** A target with other weights everywhere. */
     private static void assertBeginsAt(MetaFlowMap source, MetaFlowMap target) {
         assertBeginsAt(source, target, 0);
     }
@@ -97,7 +97,7 @@ final class InitialisationTest {
         assertEquals(before, NativeMemory.liveTensors());
     }
 
-    /** Half as many columns: some processors' products of matrices round otherwise for another shape. */
+    /** Half as many columns: on some processors matrix products round differently for another shape. */
     @Test
     void ofAHeadWithVariancesTheMeansAreTaken() {
         try (FlowMapTransformer source = SmallNetworks.transformer(
@@ -128,7 +128,7 @@ final class InitialisationTest {
         }
     }
 
-    /** What begins closed must be able to open: the first step has a gradient for it. */
+    /** Every zero gate must be able to change: the first step has a gradient for it. */
     @Test
     void theContextsGatesHaveGradients() {
         try (FlowMapTransformer source = SmallNetworks.transformer(
@@ -145,7 +145,7 @@ final class InitialisationTest {
                     SmallNetworks.items(target, random),
                     SmallNetworks.context(target, random));
             Autograd.backward(output.square().sum());
-            // Not yet x_cond_adaLN's weight: the embedded context time in front of it is 0, and opens first.
+            // Not x_cond_adaLN's weight: its input, the embedded context time, is still 0 and changes first.
             for (String name : List.of(
                     "x_cond_adaLN.1.bias",
                     "t_cond_embedder.mlp.2.weight",
@@ -181,7 +181,7 @@ final class InitialisationTest {
         }
     }
 
-    /** Nothing of a source is left out in silence. */
+    /** No part of a source is skipped silently. */
     @Test
     void aSourceWithMoreIsRefused() {
         TransformerConfig plain = config(false, false, false, false);

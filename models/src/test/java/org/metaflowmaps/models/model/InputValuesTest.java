@@ -14,7 +14,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Values that a caller gives are refused out of their ranges; those that a training step draws are not read back. */
+/** A caller's values out of range are rejected; values drawn by a training step are not read back. */
 final class InputValuesTest {
     private static final long[] LABELS = {0, 3, 2};
 

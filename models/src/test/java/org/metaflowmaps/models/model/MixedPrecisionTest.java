@@ -24,10 +24,10 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** SmallNetworks under autocast against themselves in float32: values, both tangents, gradients, gradients through tangents. */
+/** SmallNetworks under autocast compared with float32: values, both tangents, gradients, gradients through tangents. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class MixedPrecisionTest {
-    /** A bfloat16 number is off by up to 2^-9 of itself, about 0.002; some ten roundings follow each other here. */
+    /** Bfloat16 has a relative error of up to 2^-9, about 0.002; about ten roundings accumulate here. */
     private static final double ROUNDINGS = 0.02;
 
     private Map<String, MetaFlowMap> networks = Map.of();
@@ -78,7 +78,7 @@ final class MixedPrecisionTest {
         }
     }
 
-    /** Distance over size, both as Euclidean norms. */
+    /** Returns the distance relative to the size, both as Euclidean norms. */
     private static double apart(Tensor expected, Tensor actual) {
         try (Autograd.Mode off = Autograd.noGrad()) {
             return actual.sub(expected).norm().item() / expected.norm().item();
@@ -123,7 +123,7 @@ final class MixedPrecisionTest {
         }
     }
 
-    /** With a stopped evaluation first, as the losses have it, and the backward pass outside. */
+    /** With a detached evaluation first, as in the losses, and the backward pass outside. */
     @ParameterizedTest
     @MethodSource("names")
     void gradientsAreThoseOfFloat32(String name) {
@@ -159,7 +159,7 @@ final class MixedPrecisionTest {
                 .sum();
     }
 
-    /** Each parameter that float32 trains is trained, with about the same gradient; none is cut off. */
+    /** Each parameter that is trained in float32 is trained here too, with about the same gradient. */
     @Test
     void everyParameterHasItsGradient() {
         MetaFlowMap map = network("transformer with everything");
@@ -186,7 +186,7 @@ final class MixedPrecisionTest {
         }
     }
 
-    /** Whatever comes in: values and tangents in one type, and statistics in float32. */
+    /** For inputs of any type, values and tangents have one type and statistics are float32. */
     @Test
     void tangentsHaveTheTypeOfTheirValues() {
         try (TensorScope scope = TensorScope.open();

@@ -119,7 +119,7 @@ final class NetworkDerivativeTest {
                 Autograd.Mode off = Autograd.noGrad()) {
             Point at = Point.random(map, random);
             Context context = SmallNetworks.context(map, random);
-            // Of the fourth order: what is left is the networks' float32 rounding over the step.
+            // Fourth-order differences: the remaining error is the networks' float32 rounding over the step.
             Tensor near = at.at(map, context, moves, STEP)
                     .sub(at.at(map, context, moves, -STEP))
                     .mul(8);
@@ -151,7 +151,7 @@ final class NetworkDerivativeTest {
         }
     }
 
-    /** Reverse over forward: what the gradient of ⟨tangent, weights⟩ promises for a step is what the step brings. */
+    /** Reverse over forward: the gradient of ⟨tangent, weights⟩ predicts the change over a small step. */
     @ParameterizedTest
     @MethodSource("names")
     void gradientThroughTheTangentIsThatOfDifferences(String name) {
@@ -174,7 +174,7 @@ final class NetworkDerivativeTest {
                 Tensor gradient = map.parameters().gradients().clone();
                 Tensor stateGradient = Torch.empty(state.dtype(), state.device(), state.shape());
                 stateGradient.copy_(JavaCpp.wrap(JavaCpp.unwrap(state).grad()));
-                // Along the gradients themselves, scaled to unit length, the change is their length: nothing cancels.
+                // Along the normalised gradient the change is the gradient's length, so nothing cancels.
                 Tensor parameterStep = gradient.div(gradient.norm());
                 Tensor stateStep = stateGradient.div(stateGradient.norm());
                 double[] ends = new double[4];

@@ -20,7 +20,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 final class NetworkTest {
-    /** SmallNetworks as training begins with them. */
+    /** SmallNetworks with their initial weights. */
     enum Kind {
         TRANSFORMER,
         QK_NORM,
@@ -84,7 +84,7 @@ final class NetworkTest {
         }
     }
 
-    /** Signals keep their size through the small network, so that any depth can be trained. */
+    /** Signals keep their size through the MLP, so that any depth can be trained. */
     @Test
     void smallNetworksHiddenLayersKeepTheirScale() {
         try (RandomSource random = RandomSource.seeded(2);
@@ -133,7 +133,7 @@ final class NetworkTest {
                 .build();
         assertEquals(684.0, Math.round(xl.parameterCount() / 1e5) / 10.0);
         assertEquals(134.7, Math.round(base.parameterCount() / 1e5) / 10.0);
-        // What a meta flow map has more than the network it begins as: four times, modulation, patches, guidance.
+        // The additional parameters of a meta flow map: four times, modulation, patches, guidance.
         long width = 1152;
         long added = 4 * (256 * width + width + width * width + width)
                 + 2 * width * (width + 1)
@@ -240,7 +240,7 @@ final class NetworkTest {
         assertRefused(() -> SmallNetworks.mlpConfig(2, 4, 1, -2), "label_dim is -2");
     }
 
-    /** The switch that turns the context off at t = 0 leaves nothing of it there, and something above. */
+    /** preserve_t_cond_0 removes the context's effect at t = 0, but not above. */
     @Test
     void preservedContextIsOffAtTimeZero() {
         try (RandomSource random = RandomSource.seeded(1);

@@ -6,8 +6,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * A tangent by reverse mode alone: the product of a cotangent c with the Jacobian is linear in c, so differentiating it along c
- * with the direction as weights gives the Jacobian times the direction. The result can be differentiated again.
+ * A tangent by reverse mode only: the product of a cotangent c with the Jacobian is linear in c, so its gradient for c,
+ * with the direction as weights, is the Jacobian times the direction. The result can be differentiated again.
  */
 public final class ReverseTwice {
     private ReverseTwice() {}
@@ -15,7 +15,7 @@ public final class ReverseTwice {
     /**
      * The derivative of {@code output} along a direction.
      *
-     * @param inputs what it depends on, requiring gradients
+     * @param inputs its inputs, requiring gradients
      * @param direction of the inputs' shapes
      */
     public static Tensor tangent(Tensor output, List<Tensor> inputs, List<Tensor> direction) {

@@ -27,7 +27,9 @@ public final class SmallNetworks {
         CONTEXT_SCALES
     }
 
-    /** Items of 2×4×4 in patches of 2, width 8, 3 blocks of which 2 in the first stage, 2 heads, 3 classes, scale 2.5. */
+    /**
+     * Items of 2×4×4 in patches of 2, width 8, 3 blocks of which 2 in the first stage, 2 heads, 3 classes, scale 2.5.
+     */
     public static TransformerConfig config(Option... options) {
         List<Option> on = List.of(options);
         return TransformerConfig.builder()
@@ -50,7 +52,7 @@ public final class SmallNetworks {
                 .build();
     }
 
-    /** Every variant of every network by name, with random weights; the caller closes them. */
+    /** Returns every variant of every network by name, with random weights; the caller closes them. */
     public static Map<String, MetaFlowMap> all() {
         Map<String, MetaFlowMap> networks = new LinkedHashMap<>();
         networks.put("transformer", transformer(config()));
@@ -90,7 +92,9 @@ public final class SmallNetworks {
                 .build();
     }
 
-    /** A class-conditional transformer without options; two thirds of its blocks, rounded down, are in the first stage. */
+    /**
+     * A class-conditional transformer without options; two thirds of its blocks, rounded down, are in the first stage.
+     */
     public static TransformerConfig transformerConfig(
             int inputSize, int patchSize, int inChannels, int hiddenSize, int depth, int numHeads, int labelDim) {
         return TransformerConfig.builder()
@@ -120,7 +124,7 @@ public final class SmallNetworks {
         return randomised(FlowMapTransformer.zeros(config, Device.CPU));
     }
 
-    /** A transformer of the usual kind with random weights, owned by the caller. */
+    /** A meta flow map's transformer with random weights, owned by the caller. */
     public static FlowMapTransformer transformer() {
         return transformer(config());
     }
@@ -144,7 +148,7 @@ public final class SmallNetworks {
         return map;
     }
 
-    /** A random (B, item shape) for a map. */
+    /** Returns a random (B, item shape) for a map. */
     public static Tensor items(MetaFlowMap map, RandomSource random) {
         return random.normal(map.itemShape().prepend(BATCH));
     }

@@ -32,7 +32,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Solvers and grids on the exact drift of a mixture, whose flow is known, in float64. */
+/** Solvers and grids on the exact drift of a mixture with known flow, in float64. */
 final class SolverTest {
     private static final int BATCH = 9;
 
@@ -117,7 +117,7 @@ final class SolverTest {
         }
     }
 
-    /** The loop that every earlier version had, to the last bit. */
+    /** Equals the loop of earlier versions to the last bit. */
     @ParameterizedTest
     @ValueSource(ints = {1, 3, 7, 10})
     void uniformEulerStepsAreThoseOfBefore(int steps) {
@@ -137,7 +137,7 @@ final class SolverTest {
         }
     }
 
-    /** An exact flow map arrives at the same place whatever the grid, and stops at each of its times. */
+    /** An exact flow map reaches the same state with every grid, and the same states at its times. */
     @Test
     void flowMapStepsFollowTheGrid() {
         try (QuantileFlow flow = new QuantileFlow(mixture)) {
@@ -261,7 +261,7 @@ final class SolverTest {
                         .samples();
                 assertArrayEquals(one.toFloatArray(), two.toFloatArray());
             }
-            // The second posterior is of time 0.3.
+            // The second posterior has time 0.3.
             Context start = new Context(Torch.zeros(SmallNetworks.BATCH), noises[0], condition);
             Tensor clean = new PosteriorSampler(map, 1).sample(noises[1], start).samples();
             Tensor noisy = noises[2].mul(1 - 0.3).add(clean.mul(0.3));

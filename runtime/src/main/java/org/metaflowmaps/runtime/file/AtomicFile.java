@@ -24,11 +24,12 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes files so that a reader, or a machine that loses power, finds the old content or the new, never a part of it.
+ * Writes files atomically: a reader, also after a power loss, finds the old content or the new, never a part.
  *
- * <p>The content goes to a file named {@code .NAME.PID-N.tmp} beside the destination, is forced to the device and renamed into
- * place; on POSIX systems the folder is forced as well, so that the new name lasts. A process killed midway leaves that temporary
- * file, which {@link #deleteAbandoned} deletes once no process PID runs. The old content stays until the end, so the disk must hold both.
+ * <p>The content is written to a file {@code .NAME.PID-N.tmp} beside the destination, forced to the device and renamed.
+ * On POSIX systems the folder is forced too, so that the new name is stored. A killed process leaves the temporary
+ * file; {@link #deleteAbandoned} deletes it once no process PID runs. The old content stays until the end, so the disk
+ * must hold both.
  */
 public final class AtomicFile {
     private static final AtomicLong COUNTER = new AtomicLong();
@@ -42,20 +43,20 @@ public final class AtomicFile {
     @FunctionalInterface
     public interface Body {
         /**
-         * Writes the content from the channel's beginning on; the channel is empty, writable and closed by the caller.
+         * Writes the content to an empty, writable channel; the caller closes it.
          *
-         * @throws IOException to give up: the destination then stays as it was
+         * @throws IOException to abort; the destination then stays unchanged
          */
         void write(FileChannel channel) throws IOException;
     }
 
     /**
-     * Writes a file and puts it in place of the one of that name, if any; a symbolic link to a file is followed and stays.
+     * Writes a file, replacing an existing one; a symbolic link to a file is followed and kept.
      *
      * @param target the file to write; missing parent folders are created
-     * @param bytes how many bytes are to be written, for the message when the disk is full; 0 if that is not known
-     * @param body what writes them; whatever it throws, no trace of the attempt remains
-     * @throws IOException if the file could not be written, with the file, the cause and what to do
+     * @param bytes the number of bytes to write, for the message if the disk is full; 0 if unknown
+     * @param body writes the content; if it throws, the temporary file is deleted
+     * @throws IOException if the file cannot be written, with the file, the cause and what to do
      */
     public static void write(Path target, long bytes, Body body) throws IOException {
         try {
@@ -94,13 +95,13 @@ public final class AtomicFile {
     }
 
     /**
-     * Gives a file a second name in the same way: a reader finds what had that name before, or the whole file.
+     * Gives a file a second name atomically: a reader finds the old file of that name, or this whole file.
      *
-     * <p>The two names share the disk's blocks where the file system makes hard links; elsewhere the file is copied.
+     * <p>Makes a hard link if the file system supports it, else a copy.
      *
      * @param existing the file
-     * @param target its second name, replaced if it exists; its folder must be there
-     * @throws IOException if that cannot be done, with the file, the cause and what to do
+     * @param target its second name, replaced if it exists; its folder must exist
+     * @throws IOException if that fails, with the file, the cause and what to do
      */
     public static void link(Path existing, Path target) throws IOException {
         Path file = target.toAbsolutePath();
@@ -121,19 +122,19 @@ public final class AtomicFile {
         } catch (IOException e) {
             throw new IOException("cannot write " + target + ": " + explain(e), e);
         } finally {
-            // If both names are links to one file already, POSIX moves nothing and reports no error.
+            // POSIX does not move if both names already link to the same file, and reports no error.
             Files.deleteIfExists(temporary);
         }
         forceFolder(folder);
     }
 
     /**
-     * Deletes what processes that were killed while they wrote have left in a folder.
+     * Deletes temporary files that killed processes left in a folder.
      *
-     * @param folder whose temporary files are deleted, except those of processes that live, and those that this one is writing; a
-     *     folder that other machines write to at the same time is not safe to clean
+     * @param folder the folder to clean; temporary files of running processes are kept. Not safe while other machines
+     *     write to the folder
      * @return the files deleted
-     * @throws IOException if the folder cannot be read or a file not be deleted
+     * @throws IOException if the folder cannot be read or a file cannot be deleted
      */
     public static List<Path> deleteAbandoned(Path folder) throws IOException {
         List<Path> deleted = new ArrayList<>();
@@ -150,14 +151,14 @@ public final class AtomicFile {
         return deleted;
     }
 
-    /** In containers the next process often has the number of the one that was killed. */
+    /** Compares with this process's own files, because in containers a new process often gets the killed one's PID. */
     private static boolean isAbandoned(Path file, long pid) {
         return pid == ProcessHandle.current().pid()
                 ? !BEGUN.contains(file.toAbsolutePath())
                 : ProcessHandle.of(pid).isEmpty();
     }
 
-    /** Creates what is missing of a folder's path; returns the folders whose lists of names change, the folder itself first. */
+    /** Creates missing folders of a path; returns the folders whose entries change, the given folder first. */
     private static List<Path> createFolders(Path folder) throws IOException {
         List<Path> changed = new ArrayList<>();
         @Nullable Path at = folder;
@@ -186,8 +187,7 @@ public final class AtomicFile {
             try {
                 return Files.createFile(temporary);
             } catch (FileAlreadyExistsException e) {
-                // Left by a process of the same number, on this machine or on one that shares the folder: take the next
-                // name.
+                // A process with the same PID left it, here or on a machine that shares the folder: try the next name.
                 BEGUN.remove(temporary);
             } catch (IOException e) {
                 BEGUN.remove(temporary);
@@ -208,7 +208,7 @@ public final class AtomicFile {
         }
     }
 
-    /** The failure itself, or what it comes from if the folder's disk is too full. */
+    /** Returns the failure, or a clearer one if the folder's disk is full. */
     private static IOException spaceChecked(IOException e, Path folder, long bytes) {
         long free;
         try {
@@ -217,7 +217,7 @@ public final class AtomicFile {
             e.addSuppressed(unknown);
             return e;
         }
-        // The system's words may be in any language, so the numbers count as well.
+        // The system's message may be in any language, so compare the sizes too.
         if (saysNoSpace(e) || bytes > free) {
             return new IOException(
                     "no space left: " + (bytes > 0 ? bytes + " bytes needed, " : "") + free + " free in " + folder
@@ -237,7 +237,7 @@ public final class AtomicFile {
             return "no permission for " + denied.getFile() + ": allow writing there or write elsewhere";
         }
         if (e instanceof NoSuchFileException) {
-            return "its folder takes no files: write elsewhere";
+            return "no file can be created in its folder: write elsewhere";
         }
         if (e instanceof ClosedByInterruptException) {
             return "the writing thread was interrupted";
@@ -253,7 +253,7 @@ public final class AtomicFile {
         try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
             channel.force(true);
         } catch (IOException e) {
-            // Some file systems cannot force a folder. The new content is in place, so this is not a failure.
+            // Some file systems cannot force a folder. The new content is stored already, so ignore it.
         }
     }
 }

@@ -5,7 +5,7 @@ import java.io.IOException;
 /**
  * A file that is damaged or of another format; the message names the file, what was found and what is expected.
  *
- * <p>It is an {@link IOException} because a caller that opens a file must also handle a missing one, and one handler serves both.
+ * <p>It is an {@link IOException} so that one handler covers damaged and missing files.
  */
 public class DamagedFileException extends IOException {
     private static final long serialVersionUID = 1L;

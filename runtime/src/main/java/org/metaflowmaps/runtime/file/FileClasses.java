@@ -8,13 +8,13 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Loads what reading a file needs while file descriptors are left.
+ * Loads the classes that reading a file needs while file descriptors are free.
  *
- * <p>A class loader that cannot open a JAR file never tries that file again, and the JVM remembers each reference that could not be
- * resolved. So a first read at the moment when a process has no descriptor left would break all later ones.
+ * <p>A class loader that cannot open a JAR file never tries that file again, and the JVM remembers each reference that
+ * could not be resolved. So a first read without free descriptors would break all later reads.
  */
 final class FileClasses {
-    /** As many JAR files as reading a tensor file may open. */
+    /** The number of JAR files that reading a tensor file may open. */
     private static final int DESCRIPTORS = 12;
 
     private static volatile boolean loaded;

@@ -16,7 +16,7 @@ import org.metaflowmaps.runtime.internal.Texts;
  * The kind of a file that holds no tensors, recognised by its first bytes.
  *
  * @param found the kind, for a message
- * @param cure the file that is expected instead, and how to get it
+ * @param cure the expected file, and how to get it
  */
 record FileKind(String found, String cure) {
     /** Bytes from the start of a file that are enough to recognise every kind. */
@@ -29,7 +29,7 @@ record FileKind(String found, String cure) {
     private static final ValueLayout.OfLong LENGTH = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final int TAR_MAGIC = 257;
     private static final String AGAIN = "the file itself: fetch it again";
-    /** By their first bytes, as ISO 8859-1. */
+    /** Kinds by first bytes, as ISO 8859-1. */
     private static final Map<String, FileKind> BY_START = Map.ofEntries(
             Map.entry("\u001f\u008b", packed("gzip", "gzip -d FILE")),
             Map.entry("BZh", packed("bzip2", "bzip2 -d FILE")),
@@ -62,7 +62,7 @@ record FileKind(String found, String cure) {
         return new FileKind("the file is packed with " + name, "the file inside: unpack it with: " + command);
     }
 
-    /** Returns the kind of a file, or null if its first bytes are of none of them. */
+    /** Returns the kind of a file, or null if its first bytes match no kind. */
     static @Nullable FileKind of(Path path, MemorySegment whole) {
         if (whole.byteSize() == 0) {
             return new FileKind("the file is empty", AGAIN);
@@ -105,9 +105,9 @@ record FileKind(String found, String cure) {
                             || start.startsWith("pickle\0")
                             || start.startsWith("tensors\0")
                     ? new FileKind(
-                            "the file is of PyTorch before 0.1.10, a tar archive",
+                            "the file is a tar archive of PyTorch before 0.1.10",
                             "a newer format: load it with torch.load in a PyTorch before 2.6, on a machine that may"
-                                    + " run what the file says, and save its state_dict() again with torch.save")
+                                    + " run code from the file, and save its state_dict() again with torch.save")
                     : new FileKind("the file is a tar archive", "the file inside: unpack it with: tar xf FILE");
         }
         return text(start, name);
@@ -122,7 +122,7 @@ record FileKind(String found, String cure) {
                 || word.startsWith("<!--")) {
             return new FileKind(
                     "the file is a web page",
-                    "the file itself: the link led to a page, perhaps for signing in; "
+                    "the file itself: the link led to a page, perhaps a login page; "
                             + "download by the file's direct link");
         }
         if (word.startsWith("{") || word.startsWith("[")) {
@@ -147,13 +147,13 @@ record FileKind(String found, String cure) {
                 : null;
     }
 
-    /** Before POSIX, tar had no magic word. */
+    /** Old tar archives have no magic number. */
     private static boolean oldTar(String start) {
         return (start.startsWith("storages\0") || start.startsWith("sys_info\0") || start.startsWith("pickle\0\0"))
                 && start.length() == START;
     }
 
-    /** Returns the kind of an archive that torch.save did not write, or null if its records are of none of them. */
+    /** Returns the kind of an archive that torch.save did not write, or null if its records match no kind. */
     static @Nullable FileKind ofArchive(List<String> records) {
         if (records.stream().anyMatch(name -> name.endsWith(".npy"))) {
             return new FileKind(
@@ -176,13 +176,13 @@ record FileKind(String found, String cure) {
         return null;
     }
 
-    /** The way out of a distributed checkpoint. */
+    /** Returns the command that converts a distributed checkpoint. */
     static String distributed(String folder) {
         return "one file: convert the folder with: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
                 + folder + " FILE.pt";
     }
 
-    /** True if a file of that size begins as a safetensors file does. */
+    /** Returns true if a file of that size begins like a safetensors file. */
     static boolean beginsSafetensors(MemorySegment start, long size) {
         if (start.byteSize() <= Long.BYTES || start.get(ValueLayout.JAVA_BYTE, Long.BYTES) != '{') {
             return false;

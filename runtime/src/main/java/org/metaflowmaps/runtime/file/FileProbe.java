@@ -12,7 +12,7 @@ import org.apache.commons.compress.archivers.zip.ZipFile;
 import org.apache.commons.compress.utils.SeekableInMemoryByteChannel;
 import org.metaflowmaps.bindings.FileMapping;
 
-/** Reads the smallest files of both formats from memory, so that all classes for it are loaded. */
+/** Reads a minimal file of each format from memory, so that all classes for reading are loaded. */
 final class FileProbe {
     private static final byte[] EMPTY_ARCHIVE = {'P', 'K', 5, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 

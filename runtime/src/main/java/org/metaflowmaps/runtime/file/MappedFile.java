@@ -9,9 +9,10 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.internal.Leaks;
 
 /**
- * The memory of an open file, and who still uses it: it is unmapped once the file is closed and the last tensor on it is freed.
+ * The memory of an open file and a count of its users: it is unmapped when the file is closed and its last tensor is
+ * freed.
  *
- * <p>Java reads it through a second arena, which ends with the file at once.
+ * <p>Java reads it through a second arena, which closes with the file.
  */
 final class MappedFile implements AutoCloseable {
     private final String file;
@@ -23,7 +24,7 @@ final class MappedFile implements AutoCloseable {
     /**
      * Takes over an open file's memory.
      *
-     * @param arena a shared arena that unmaps it; this object's to close from now on
+     * @param arena a shared arena that unmaps it; this object closes it
      */
     @SuppressWarnings("MustBeClosedChecker") // closed by close()
     MappedFile(String file, MemorySegment whole, Arena arena) {
@@ -34,7 +35,7 @@ final class MappedFile implements AutoCloseable {
         this.ticket = Leaks.watch(this, "the open file " + file, uses, whole.byteSize(), Leaks.place());
     }
 
-    /** Counts the file itself and the tensors on it; apart from the file, because tensors must not keep that reachable. */
+    /** Counts the file and its tensors; a separate object, because tensors must not keep the file reachable. */
     private static final class Uses {
         private final MemorySegment whole;
         private final Arena arena;
@@ -70,14 +71,14 @@ final class MappedFile implements AutoCloseable {
         }
     }
 
-    /** All bytes, for Java: any access after the close throws. */
+    /** Returns all bytes for Java; access after {@link #close} throws. */
     MemorySegment bytes() {
         return bytes;
     }
 
     /**
-     * Returns a tensor on dense bytes of the file, which keeps them mapped. Copies instead if the range is empty, because it has no
-     * address, or if its address is not a multiple of the element size.
+     * Returns a tensor on contiguous bytes of the file, which keeps them mapped. Copies if the range is empty, because
+     * it has no address, or if its address is not a multiple of the element size.
      *
      * @throws IllegalStateException if the file is closed
      */
@@ -94,9 +95,10 @@ final class MappedFile implements AutoCloseable {
     }
 
     /**
-     * Ends Java's access, and the mapping when no tensor lies on it; closing twice is harmless, from several threads too.
+     * Ends Java's access, and unmaps the file if no tensor uses it; closing twice is harmless, also from several
+     * threads.
      *
-     * @throws IllegalStateException if a native call that was handed a segment is still running
+     * @throws IllegalStateException if a native call still uses a segment
      */
     @Override
     public void close() {

@@ -9,7 +9,7 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** A tensor to be written to a file: known by name, type and shape before its values are needed. */
+/** A tensor to write to a file; its name, type and shape are known before its values. */
 public sealed interface OutgoingTensor permits SafetensorsWriter.Item, OutgoingTensor.Deferred {
     /** Its name in the file. */
     String name();
@@ -24,9 +24,9 @@ public sealed interface OutgoingTensor permits SafetensorsWriter.Item, OutgoingT
     long byteSize();
 
     /**
-     * Hands the elements over: little-endian, dense, the last dimension fastest.
+     * Passes the elements to a sink: little-endian, contiguous, in row-major order.
      *
-     * @param sink is called once, and done with the memory when it returns
+     * @param sink called once; does not use the memory after it returns
      */
     void read(Sink sink) throws IOException;
 
@@ -38,13 +38,13 @@ public sealed interface OutgoingTensor permits SafetensorsWriter.Item, OutgoingT
     }
 
     /**
-     * A tensor whose values are made when they are written, and freed at once, so that a file larger than the memory can be
-     * written tensor by tensor.
+     * Returns a tensor whose values are made when they are written and freed at once, so that a file may be larger than
+     * memory.
      *
      * @param name its name in the file
-     * @param dtype the type it will have
-     * @param shape the shape it will have
-     * @param values makes the tensor, on any device, in a scope that is open for it
+     * @param dtype its element type
+     * @param shape its shape
+     * @param values makes the tensor, on any device, in an open scope
      */
     record Deferred(String name, DType dtype, Shape shape, Supplier<Tensor> values) implements OutgoingTensor {
         @Override
@@ -58,7 +58,7 @@ public sealed interface OutgoingTensor permits SafetensorsWriter.Item, OutgoingT
                 Tensor tensor = values.get().detach().to(Device.CPU).contiguous();
                 if (tensor.dtype() != dtype || tensor.numel() * dtype.bytes() != byteSize()) {
                     throw new IllegalStateException(
-                            "tensor " + name + " was announced as " + dtype + shape + " and came as " + tensor);
+                            "tensor " + name + " was declared as " + dtype + shape + " but is " + tensor);
                 }
                 sink.accept(tensor.segment());
             }

@@ -19,31 +19,31 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Reads a pickle of protocol 0 to 5 without running it: a name that {@link Names} does not know, and all that is made with it, becomes
- * an inert {@link Made}. Nothing is looked up, created by reflection or called.
+ * Reads a pickle of protocol 0 to 5 without running it: a name that {@link Names} does not know, and every object made
+ * with it, becomes an inert {@link Made}. Nothing is looked up, created by reflection or called.
  *
- * <p>Values are null, {@link Boolean}, {@link Long}, {@link BigInteger}, {@link Double}, {@link String}, {@link List} for lists and sets,
- * {@code Object[]} for tuples, {@link Dict}, {@link Name}, {@link Made}, {@link Opaque}, and what {@link Names} makes. They may hold the
- * same value twice, and themselves.
+ * <p>Values are null, {@link Boolean}, {@link Long}, {@link BigInteger}, {@link Double}, {@link String}, {@link List}
+ * for lists and sets, {@code Object[]} for tuples, {@link Dict}, {@link Name}, {@link Made}, {@link Opaque}, and
+ * results of {@link Names}. They may contain the same value twice, and themselves.
  *
  * <p>Format: the pickletools module of Python, https://docs.python.org/3/library/pickletools.html.
  */
 final class Pickle {
-    /** Values that take memory; bounds what a hostile file can ask for. */
+    /** Limits the objects, and so the memory, that a hostile file can request. */
     private static final int MAX_OBJECTS = 3_000_000;
 
     private static final int MAX_INSTRUCTIONS = 20_000_000;
-    /** Longer texts are passed over. */
+    /** Longer texts are skipped. */
     private static final int MAX_TEXT = 1_000_000;
 
     private static final int MAX_LINE = 1_000_000;
-    /** More digits than any size has; a longer number takes time that grows with the square of its length. */
+    /** More digits than any size has; parsing time grows with the square of the length. */
     private static final int MAX_NUMBER = 1_000;
 
     private static final int NEWEST = 5;
-    /** Characters of a name in messages. */
+    /** The most characters of a name in messages. */
     private static final int MAX_NAME = 100;
-    /** Characters of a key that is a tuple or an object. */
+    /** The most characters of a key that is a tuple or an object. */
     private static final int MAX_KEY = 1_000;
 
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -68,10 +68,10 @@ final class Pickle {
         this.names = names;
     }
 
-    /** What some names mean. */
+    /** Handles the names that a reader knows. */
     interface Names {
         /**
-         * The result of a call.
+         * Returns the result of a call.
          *
          * @return a {@link Made} if the name is not known
          * @throws IllegalArgumentException if the name is known and the arguments are wrong
@@ -84,11 +84,11 @@ final class Pickle {
         Object persistent(@Nullable Object id);
     }
 
-    /** A name of Python; two parts, because joined with a dot they would be ambiguous. */
+    /** A Python name; in two parts, because joined with a dot they would be ambiguous. */
     record Name(String module, String name) {
         @Override
         public String toString() {
-            // Both parts are cut first, because they may have a million characters each and are shown for each object.
+            // Cut both parts first, because each may have a million characters and is shown for each object.
             return clean(start(module) + "." + start(name), MAX_NAME);
         }
 
@@ -97,10 +97,10 @@ final class Pickle {
         }
     }
 
-    /** A value whose content is passed over. */
+    /** A value whose content is skipped. */
     record Opaque(String what) {}
 
-    /** A dict, with the attributes that it has beside its items. */
+    /** A dict with its items and its attributes. */
     static final class Dict extends LinkedHashMap<Object, @Nullable Object> {
         private static final long serialVersionUID = 1L;
         private transient @Nullable Object attributes;
@@ -112,8 +112,8 @@ final class Pickle {
     }
 
     /**
-     * A key that is neither text nor number; two of them are never equal, because comparing could take for ever. Its text is made
-     * when it is asked for, because a small pickle can use one large tuple as millions of keys.
+     * A key that is neither text nor number. Two keys are never equal, because comparing might not end. The text is
+     * made on demand, because a small pickle can use one large tuple as millions of keys.
      */
     private static final class Key {
         private final @Nullable Object value;
@@ -134,7 +134,9 @@ final class Pickle {
         }
     }
 
-    /** The result of a call that is not made, as the pickle describes it: the call, the items and elements added to it, and its state. */
+    /**
+     * Stands in for the result of a call that is not run: the call, the items and elements added to it, and its state.
+     */
     static final class Made {
         private final String by;
         private final Object[] arguments;
@@ -147,7 +149,7 @@ final class Pickle {
             this.arguments = arguments;
         }
 
-        /** What would have to be called. */
+        /** Returns the name of the function to call. */
         String by() {
             return by;
         }
@@ -171,10 +173,10 @@ final class Pickle {
     }
 
     /**
-     * What a pickle describes, and where it ends.
+     * A pickle's value and end.
      *
-     * @param value as the class says
-     * @param end the byte after the pickle's last
+     * @param value see the class's description
+     * @param end the offset after the pickle's last byte
      */
     record Result(@Nullable Object value, long end) {}
 
@@ -189,7 +191,7 @@ final class Pickle {
         } catch (PyTorchException e) {
             throw e;
         } catch (IOException | RuntimeException e) {
-            // A damaged pickle fails in whatever way its nonsense makes a collection or a parser fail.
+            // A damaged pickle can make collections and parsers throw any runtime exception.
             throw new PyTorchException(
                     file,
                     "the pickle is not understood at byte " + (pickle.position - begin) + " ("
@@ -208,7 +210,7 @@ final class Pickle {
         }
     }
 
-    /** Runs one instruction; false if it was the last. */
+    /** Runs one instruction; returns false after the last. */
     private boolean step() throws IOException {
         int code = unsigned(1);
         switch (code) {
@@ -385,7 +387,7 @@ final class Pickle {
         return memo.get(index);
     }
 
-    @SuppressWarnings("unchecked") // only this class makes lists, and puts any value into them
+    @SuppressWarnings("unchecked") // only this class makes lists, and they may hold any value
     private List<@Nullable Object> elements() throws PyTorchException {
         return switch (top()) {
             case Made made -> made.elements;
@@ -417,7 +419,7 @@ final class Pickle {
         return new Key(key);
     }
 
-    /** Appends a key's text as it is in a tensor's name, until there are more than {@link #MAX_KEY} characters. */
+    /** Appends a key's text for a tensor's name, up to about {@link #MAX_KEY} characters. */
     private static void name(StringBuilder out, @Nullable Object key, int depth) {
         switch (key) {
             case null -> out.append("None");
@@ -514,7 +516,7 @@ final class Pickle {
 
     private Object text(int code) throws IOException {
         return switch (code) {
-            // Escapes are of no use in a name, so they stay as they are.
+            // Names contain no escapes, so keep them unchanged.
             case 'S' -> {
                 String quoted = line();
                 yield quoted.length() < 2 ? quoted : quoted.substring(1, quoted.length() - 1);
@@ -572,7 +574,7 @@ final class Pickle {
         return begin;
     }
 
-    /** What a value is, in a few words. */
+    /** Describes a value in a few words. */
     static String kind(@Nullable Object value) {
         return switch (value) {
             case null -> "None";

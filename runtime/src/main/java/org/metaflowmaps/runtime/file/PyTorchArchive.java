@@ -19,13 +19,13 @@ import java.util.zip.CRC32;
 import org.apache.commons.compress.archivers.zip.ZipArchiveEntry;
 import org.apache.commons.compress.archivers.zip.ZipFile;
 
-/** Where the records of a PyTorch file lie; they are stored without compression, so each is a piece of the mapping. */
+/** The positions of the records of a PyTorch file; records are not compressed, so each is a slice of the mapping. */
 final class PyTorchArchive implements PyTorchStorages {
     private static final int MAX_ORDER = 64;
     private static final long BLOCK = 1 << 24;
     private static final String PICKLE = "/data.pkl";
     private static final String WHOLE =
-            "a whole file as torch.save writes it: it is damaged or truncated, fetch it again";
+            "a whole file of torch.save: it is damaged or truncated, fetch it again";
 
     private final String file;
     private final MemorySegment whole;
@@ -56,7 +56,7 @@ final class PyTorchArchive implements PyTorchStorages {
                     "a file of torch.save: it is damaged, or of another kind");
         }
         List<ZipArchiveEntry> all;
-        // The library leaves a channel that it opened itself open if the archive is damaged.
+        // If the archive is damaged, the library does not close a channel that it opened itself.
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
             all = directory(file, channel);
         }
@@ -97,13 +97,13 @@ final class PyTorchArchive implements PyTorchStorages {
         try (ZipFile zip = ZipFile.builder().setSeekableByteChannel(channel).get()) {
             return Collections.list(zip.getEntries());
         } catch (IOException | RuntimeException e) {
-            // What a damaged directory makes the library throw is not only what it declares.
+            // A damaged directory can make the library throw undeclared exceptions too.
             throw new PyTorchException(
                     file, "the archive cannot be read (" + clean(String.valueOf(e.getMessage()), 200) + ")", WHOLE, e);
         }
     }
 
-    /** True if the numbers of the storages have their first byte at the end of the number. */
+    /** Returns true if the storages are big-endian. */
     boolean isBigEndian() throws PyTorchException {
         if (!records.containsKey("byteorder")) {
             return false;
@@ -121,7 +121,7 @@ final class PyTorchArchive implements PyTorchStorages {
         return order.equals("big");
     }
 
-    /** The pickle, checked against its checksum. */
+    /** Returns the pickle after verifying its checksum. */
     MemorySegment pickle() throws PyTorchException {
         return checked("data.pkl");
     }
@@ -136,7 +136,7 @@ final class PyTorchArchive implements PyTorchStorages {
         return entry("data/" + key).getSize();
     }
 
-    /** Where a record begins in the file, once it is known to be whole and as it is. */
+    /** Returns a record's offset in the file; throws if it is compressed, encrypted or truncated. */
     private long place(String name) throws PyTorchException {
         ZipArchiveEntry entry = entry(name);
         if (entry.getMethod() != ZipArchiveEntry.STORED
@@ -145,7 +145,7 @@ final class PyTorchArchive implements PyTorchStorages {
             throw new PyTorchException(
                     file,
                     "record " + quote(name) + " is compressed or encrypted",
-                    "records stored as they are: unpack the archive and pack it again without compression (zip -0 -r)");
+                    "records without compression: unpack the archive and pack it again with zip -0 -r");
         }
         long begin = entry.getDataOffset();
         if (begin < 0 || entry.getSize() < 0 || entry.getSize() > whole.byteSize() - begin) {
@@ -163,7 +163,7 @@ final class PyTorchArchive implements PyTorchStorages {
                     bytes.asSlice(at, Math.min(BLOCK, bytes.byteSize() - at)).asByteBuffer());
         }
         if (checksum.getValue() != entry(name).getCrc()) {
-            throw new PyTorchException(file, "record " + quote(name) + " does not have its checksum", WHOLE);
+            throw new PyTorchException(file, "record " + quote(name) + " does not match its checksum", WHOLE);
         }
         return bytes;
     }

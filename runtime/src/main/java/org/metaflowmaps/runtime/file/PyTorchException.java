@@ -1,6 +1,8 @@
 package org.metaflowmaps.runtime.file;
 
-/** A file that is not a PyTorch file of tensors, or not a safe one; the message names the file, what was found and what to do. */
+/**
+ * Thrown if a file is not a safe PyTorch file of tensors; the message names the file, what was found and what to do.
+ */
 public final class PyTorchException extends DamagedFileException {
     private static final long serialVersionUID = 1L;
 

@@ -27,30 +27,30 @@ import org.metaflowmaps.runtime.file.PyTorchObjects.Storage;
 import org.metaflowmaps.runtime.internal.Texts;
 
 /**
- * A file of {@code torch.save}, memory-mapped: tensors are views of the storages where they lie, whatever the file's size.
+ * A file of {@code torch.save}, memory-mapped: tensors are views of the mapped storages, for any file size.
  *
- * <p>Tensors in dicts of dicts, lists, tuples and objects have the keys, indices and attributes on their way as their name, joined by
- * dots: {@code ema.x_embedder.proj.weight}. A whole module that was saved has its tensors under the names of its state dict.
- * Texts and numbers in dicts become {@link #metadata}; other things are left out. What is inside too many of these is not searched,
- * and is {@link #unreadable}.
+ * <p>A tensor's name joins the keys, indices and attributes that lead to it by dots:
+ * {@code ema.x_embedder.proj.weight}. Tensors of a saved module have the names of its state dict. Texts and numbers in
+ * dicts become {@link #metadata}; other values are skipped. Values nested too deeply are {@link #unreadable}.
  *
- * <p>The file runs no code: a name that does not rebuild tensors stays inert, see {@link Pickle}, and a tensor that depends on one is
- * {@link #unreadable}. Shapes, strides and offsets are checked against the storages when the file is opened. The checksums of the
- * storages are not computed, as PyTorch does not either. For the mapping see {@link SafetensorsFile}.
+ * <p>Reading runs no code of the file: names that do not rebuild tensors stay inert, see {@link Pickle}, and tensors
+ * that depend on them are {@link #unreadable}. Shapes, strides and offsets are checked against the storages when the
+ * file is opened. Checksums of storages are not verified, as in PyTorch. For the mapping see {@link SafetensorsFile}.
  *
- * <p>Format: https://docs.pytorch.org/docs/stable/notes/serialization.html; for files of PyTorch before 1.6 see {@link PyTorchLegacy}.
+ * <p>Format: https://docs.pytorch.org/docs/stable/notes/serialization.html; for files of PyTorch before 1.6 see
+ * {@link PyTorchLegacy}.
  */
 public final class PyTorchFile implements TensorFile {
     private static final int MAX_DEPTH = 64;
-    /** For all names together, so that dicts that hold each other many times come to an end. */
+    /** Limit for all names together, so that reading dicts which contain each other many times ends. */
     private static final long MAX_CHARACTERS = 20_000_000;
 
     private static final int MAX_TEXT = 10_000;
-    /** A tensor with a stride of 0 may be larger than its file up to this size. */
+    /** The most bytes of a tensor that is larger than its file because of a stride of 0. */
     private static final long MAX_EXPANDED = 256L << 20;
     /** The attribute of the outermost dict under which {@link PyTorchWriter} keeps texts. */
     static final String TEXTS = "_mfm";
-    /** The dicts in which a module of PyTorch has its state. */
+    /** The dicts that hold the state of a PyTorch module. */
     private static final List<String> MODULE = List.of("_parameters", "_buffers", "_modules");
 
     private final String file;
@@ -60,7 +60,10 @@ public final class PyTorchFile implements TensorFile {
     private final Map<String, String> metadata = new LinkedHashMap<>();
     private final Map<String, String> unreadable = new LinkedHashMap<>();
     private final Set<Object> path = Collections.newSetFromMap(new IdentityHashMap<>());
-    /** Why things are unreadable, by what made them: a small file can have one of them under millions of names. */
+    /**
+     * Reasons for unreadable values, by the call that made them; shared, because a small file can repeat one under
+     * millions of names.
+     */
     private final Map<Object, String> reasons = new HashMap<>();
 
     private final Set<Made> objects = Collections.newSetFromMap(new IdentityHashMap<>());
@@ -77,16 +80,16 @@ public final class PyTorchFile implements TensorFile {
     /**
      * One tensor of a file.
      *
-     * @param name the keys on the way to it
+     * @param name the keys that lead to it, joined by dots
      * @param dtype the elements' type
      * @param shape the sizes
-     * @param strides distances between neighbours along each dimension, in elements; unmodifiable
-     * @param begin the first element's place in the file, in bytes
-     * @param negated true if the values are the negatives of what is stored, as PyTorch writes some views of complex tensors
+     * @param strides the strides in elements; unmodifiable
+     * @param begin the first element's offset in the file, in bytes
+     * @param negated true if the values are the negated stored values, as in some views of complex tensors
      */
     public record Entry(String name, DType dtype, Shape shape, List<Long> strides, long begin, boolean negated)
             implements TensorFile.Entry {
-        /** Keeps its own copy of the list. */
+        /** Copies the list. */
         public Entry {
             strides = List.copyOf(strides);
         }
@@ -96,7 +99,7 @@ public final class PyTorchFile implements TensorFile {
             return SafetensorsHeader.byteCount(dtype, shape.toArray());
         }
 
-        /** True if the elements lie one after the other, the last dimension fastest. */
+        /** Returns true if the elements are contiguous in row-major order. */
         boolean dense() {
             long step = 1;
             for (int i = shape.dim() - 1; i >= 0; i--) {
@@ -108,7 +111,7 @@ public final class PyTorchFile implements TensorFile {
             return true;
         }
 
-        /** Elements of the storage from the first that belongs to the tensor to the last. */
+        /** Returns the number of storage elements from the tensor's first to its last. */
         long extent() {
             long last = 0;
             for (int i = 0; i < shape.dim(); i++) {
@@ -119,13 +122,13 @@ public final class PyTorchFile implements TensorFile {
     }
 
     /**
-     * Opens a file and checks all that is in it but the values.
+     * Opens a file and checks everything except the values.
      *
      * @return the open file, which the caller closes
-     * @throws PyTorchException if the file is not one of tensors or is damaged
+     * @throws PyTorchException if the file is damaged or holds no tensors
      * @throws IOException if the file is missing or cannot be read
      */
-    @SuppressWarnings("MustBeClosedChecker") // the arena goes to the result, whose close() closes it
+    @SuppressWarnings("MustBeClosedChecker") // the result's close() closes the arena
     public static PyTorchFile open(Path path) throws IOException {
         SafetensorsFile.requireFile(path, "a file of torch.save");
         FileClasses.load(path);
@@ -163,7 +166,7 @@ public final class PyTorchFile implements TensorFile {
         if (root instanceof Dict dict
                 && dict.attributes() instanceof Map<?, ?> attributes
                 && attributes.get(TEXTS) instanceof Map<?, ?> texts) {
-            // Other values are not made into texts: those of nested lists can be endless.
+            // Do not convert other values to text: nested lists can make it endless.
             texts.forEach((key, text) -> {
                 if (key instanceof String name && text instanceof String value && !unreadable.containsKey(name)) {
                     metadata.put(name, value);
@@ -176,7 +179,7 @@ public final class PyTorchFile implements TensorFile {
         return value instanceof Map || value instanceof List || value instanceof Object[] || value instanceof Made;
     }
 
-    /** Returns a name inside another; counts its characters before it makes the text, because both may be long. */
+    /** Returns the joined name; counts its characters first, because both parts may be long. */
     private String inside(String prefix, String key) throws PyTorchException {
         count(prefix.length() + (long) key.length(), prefix.isEmpty() ? key : prefix);
         return prefix + key;
@@ -187,12 +190,12 @@ public final class PyTorchFile implements TensorFile {
         if (characters > MAX_CHARACTERS) {
             throw new PyTorchException(
                     file,
-                    "dicts and lists are nested too often or have too long keys, such as under " + quote(name),
+                    "dicts and lists are nested too often or have too long keys, such as in " + quote(name),
                     "at most " + MAX_CHARACTERS + " characters of names");
         }
     }
 
-    /** Collects what is under a name; texts only where {@code texts} says so. */
+    /** Collects the values under a name; texts only if {@code texts} is true. */
     private void collect(String name, @Nullable Object value, int depth, boolean texts, PyTorchStorages storages)
             throws PyTorchException {
         if (value instanceof Described tensor) {
@@ -248,13 +251,13 @@ public final class PyTorchFile implements TensorFile {
         }
     }
 
-    /** An object that is not created: collects its items, elements and attributes. */
+    /** Collects the items, elements and attributes of an object that is not created. */
     private void object(String name, Made made, int depth, PyTorchStorages storages) throws PyTorchException {
         String prefix = name.isEmpty() ? "" : name + ".";
         Object state = made.state();
         if (state instanceof Map<?, ?> attributes && MODULE.stream().allMatch(attributes::containsKey)) {
             for (String part : MODULE) {
-                // These have the object's own name, and objects can hold each other many times.
+                // Count here too: the parts keep the object's name, and objects can contain each other many times.
                 count(name.length(), name);
                 collect(name, attributes.get(part), depth + 1, false, storages);
             }
@@ -266,7 +269,7 @@ public final class PyTorchFile implements TensorFile {
         if (!objects.add(made)) {
             return;
         }
-        // Objects have inner attributes by the hundred; settings are among the plain ones.
+        // Objects with underscore attributes have hundreds of internal values; read texts only from plain objects.
         items(prefix, made.items(), depth, true, storages);
         elements(prefix, made.elements(), depth, false, storages);
         if (state instanceof Map<?, ?> attributes) {
@@ -276,7 +279,7 @@ public final class PyTorchFile implements TensorFile {
         }
     }
 
-    /** Lists a name as unreadable, and as nothing else: a tensor or text of the same name could be meant as well. */
+    /** Lists a name as unreadable and removes a tensor or text of the same name, because the name is ambiguous. */
     private void refuse(String name, String why) {
         entries.remove(name);
         metadata.remove(name);
@@ -335,7 +338,7 @@ public final class PyTorchFile implements TensorFile {
         if (size != storage.whole() * storage.width() || storage.whole() > Long.MAX_VALUE / storage.width()) {
             throw new PyTorchException(
                     file,
-                    what + " lies in a storage of " + size + " bytes",
+                    what + " has a storage of " + size + " bytes",
                     storage.whole() + " elements of " + storage.type()
                             + " as the pickle says: the file is damaged, fetch it again");
         }
@@ -428,7 +431,7 @@ public final class PyTorchFile implements TensorFile {
         }
     }
 
-    /** An entry's bytes as a tensor: where they lie, or a copy in this machine's order. */
+    /** Returns an entry's bytes as a tensor: a view, or a copy in this machine's byte order. */
     private Tensor inOrder(Entry entry, long bytes, long... shape) {
         int width = entry.dtype().bytes();
         if (!bigEndian || width == 1) {

@@ -12,13 +12,14 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A file of PyTorch before 1.6, or of {@code torch.save(_use_new_zipfile_serialization=False)}: five pickles one after the other (a
- * magic number, the version, facts about the machine, the object, the storages' keys), then each storage behind its number of elements.
+ * A file of PyTorch before 1.6, or of {@code torch.save(_use_new_zipfile_serialization=False)}: five pickles (a magic
+ * number, the version, system information, the object, the storages' keys), then for each storage its number of
+ * elements and its bytes.
  *
  * <p>Format: {@code _legacy_save} in PyTorch's torch/serialization.py.
  */
 final class PyTorchLegacy implements PyTorchStorages {
-    /** The magic number's pickle, without what protocols from 2 on put before it. */
+    /** The magic number's pickle, without the prefix of protocols from 2 on. */
     private static final byte[] MAGIC = {
         (byte) 0x8a, 10, 0x6c, (byte) 0xfc, (byte) 0x9c, 0x46, (byte) 0xf9, 0x20, 0x6a, (byte) 0xa8, 0x50, 0x19, '.'
     };
@@ -36,12 +37,12 @@ final class PyTorchLegacy implements PyTorchStorages {
 
     private PyTorchLegacy() {}
 
-    /** True if a file begins as one of this format. */
+    /** Returns true if a file begins like this format. */
     static boolean begins(MemorySegment whole) {
         return first(whole) > 0;
     }
 
-    /** Where the second pickle begins; 0 if the first is not the magic number. */
+    /** Returns the offset of the second pickle; 0 if the first is not the magic number. */
     private static long first(MemorySegment whole) {
         boolean tagged = whole.byteSize() > 1 && whole.get(ValueLayout.JAVA_BYTE, 0) == (byte) 0x80;
         return !tagged ? end(whole, 0, DIGITS) : Math.max(end(whole, PROTOCOL, MAGIC), end(whole, FRAMED, MAGIC));
@@ -82,7 +83,7 @@ final class PyTorchLegacy implements PyTorchStorages {
             PyTorchObjects.Storage storage = objects.storagesByKey().get(String.valueOf(key));
             if (storage == null) {
                 throw new PyTorchException(
-                        file, "no tensor lies in storage " + quote(String.valueOf(key)), "storages of tensors only");
+                        file, "no tensor uses storage " + quote(String.valueOf(key)), "storages of tensors only");
             }
             long elements = at <= whole.byteSize() - Long.BYTES ? whole.get(COUNT, at) : -1;
             at += Long.BYTES;

@@ -11,9 +11,9 @@ import org.metaflowmaps.runtime.file.Pickle.Made;
 import org.metaflowmaps.runtime.file.Pickle.Name;
 import org.metaflowmaps.runtime.file.Pickle.Opaque;
 
-/** What the names in a file of torch.save mean that describe tensors and dicts; all others stay inert. */
+/** Handles the names in a file of torch.save that describe tensors and dicts; all others stay inert. */
 final class PyTorchObjects implements Pickle.Names {
-    /** Storages by their names in PyTorch, other than those of {@link DType}, and bytes of an element. */
+    /** Bytes of an element by the names of PyTorch's storages, without those of {@link DType}. */
     private static final Map<String, Integer> OTHER_STORAGES = Map.of(
             "ComplexFloatStorage",
             8,
@@ -36,9 +36,9 @@ final class PyTorchObjects implements Pickle.Names {
     /** Marks storages of PyTorch's device {@code meta}, which have a size and no memory. */
     static final long NO_VALUES = -1;
 
-    /** Elements that calls such as {@code list(x)} may copy, whatever the file's size. */
+    /** The most elements that calls such as {@code list(x)} may copy, for any file size. */
     private static final long MAX_COPIES = 3_000_000;
-    /** Copies of copies that a small file may ask for. */
+    /** Extra copied elements that a small file may request. */
     private static final long SPARE_COPIES = 10_000;
 
     /** The storages that the pickle refers to, by key; filled while it is read. */
@@ -48,35 +48,35 @@ final class PyTorchObjects implements Pickle.Names {
     private long copied;
 
     /**
-     * For one file.
+     * Makes the handler for one file.
      *
-     * @param fileSize in bytes; bounds what calls may copy, because each element takes at least a byte in the file
+     * @param fileSize in bytes; limits copies by calls, because each element takes at least a byte in the file
      */
     PyTorchObjects(long fileSize) {
         this.allowed = SPARE_COPIES + Math.min(fileSize, MAX_COPIES);
     }
 
     /**
-     * Memory that tensors lie in.
+     * A storage: memory of tensors.
      *
      * @param type the name of its type in PyTorch
      * @param dtype null for bytes without a type, and for a type that this library does not have
      * @param width bytes of an element
      * @param key its name in the file
-     * @param begin its first element, counted from that of the storage with this key
-     * @param elements how many it has
-     * @param whole elements of the storage with this key; {@link #NO_VALUES} for one that the file does not have
+     * @param begin its first element, relative to the storage with this key
+     * @param elements the number of elements
+     * @param whole elements of the storage with this key; {@link #NO_VALUES} if it is not in the file
      */
     record Storage(String type, @Nullable DType dtype, int width, String key, long begin, long elements, long whole) {}
 
     /**
-     * A tensor as the pickle describes it, not yet compared with its storage.
+     * A tensor as described in the pickle, not yet checked against its storage.
      *
      * @param storage null if it has no values
      * @param dtype null for a type that this library does not have
      * @param type the type's name
-     * @param offset the first element, counted from the storage's begin
-     * @param negated true if the values are the negatives of what is stored
+     * @param offset the first element, relative to the storage's begin
+     * @param negated true if the values are the negated stored values
      */
     record Described(
             @Nullable Storage storage,
@@ -117,7 +117,7 @@ final class PyTorchObjects implements Pickle.Names {
         return Map.copyOf(types);
     }
 
-    /** What PyTorch calls a storage of that type. */
+    /** Returns PyTorch's name for a storage of that type. */
     static String storageName(DType type) {
         return switch (type) {
             case UINT8 -> "ByteStorage";
@@ -133,7 +133,7 @@ final class PyTorchObjects implements Pickle.Names {
         };
     }
 
-    /** The storages that were referred to, by key. */
+    /** Returns the storages that the pickle refers to, by key. */
     Map<String, Storage> storagesByKey() {
         return storages;
     }
@@ -192,8 +192,8 @@ final class PyTorchObjects implements Pickle.Names {
     }
 
     /**
-     * {@code _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata=None)} and its
-     * variants.
+     * {@code _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata=None)}
+     * and its variants.
      */
     private static @Nullable Object tensor(Object[] arguments, @Nullable Name given, @Nullable Object metadata) {
         if (!(arguments[0] instanceof Storage storage)) {
@@ -211,8 +211,9 @@ final class PyTorchObjects implements Pickle.Names {
     }
 
     /**
-     * {@code _rebuild_from_type_v2(func, new_type, args, state)}: the tensor, if its class is PyTorch's own. PyTorch writes only
-     * functions of {@code torch._utils} as {@code func}; a file may nest this function in itself without end.
+     * {@code _rebuild_from_type_v2(func, new_type, args, state)}: the tensor, if its class is part of PyTorch. Accepts
+     * only functions of {@code torch._utils} as {@code func}, as PyTorch writes them, because a file may nest this
+     * function without end.
      */
     private @Nullable Object ofType(String name, Object[] arguments) {
         if ((name.equals("_rebuild_from_type_v2") || name.equals("_rebuild_from_type"))
@@ -235,7 +236,10 @@ final class PyTorchObjects implements Pickle.Names {
         return null;
     }
 
-    /** Counts elements before a call copies them: a small pickle can have one large container copied any number of times. */
+    /**
+     * Counts elements before a call copies them, because a small pickle can copy one large container any number of
+     * times.
+     */
     private void count(int elements) {
         copied += elements;
         if (copied > allowed) {
@@ -254,7 +258,7 @@ final class PyTorchObjects implements Pickle.Names {
             count(items.size());
             items.forEach(dict::put);
         } else if (from instanceof List<?> pairs) {
-            // As Python 2 writes an OrderedDict.
+            // Python 2 writes an OrderedDict as pairs.
             count(pairs.size());
             for (Object pair : pairs) {
                 Object[] parts = pair instanceof List<?> list && list.size() == 2
@@ -313,7 +317,7 @@ final class PyTorchObjects implements Pickle.Names {
         }
         Storage storage = new Storage(type.name(), TYPES.get(type.name()), width, key, 0, elements, elements);
         storages.putIfAbsent(key, storage);
-        // Files of PyTorch before 1.6 may refer to a part of a storage.
+        // Files from before PyTorch 1.6 may refer to a part of a storage.
         return parts.length == 6 && parts[5] instanceof Object[] view && view.length == 3
                 ? new Storage(type.name(), storage.dtype, width, key, whole(view[1]), whole(view[2]), elements)
                 : storage;

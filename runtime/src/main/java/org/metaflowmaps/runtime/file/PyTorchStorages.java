@@ -1,10 +1,10 @@
 package org.metaflowmaps.runtime.file;
 
-/** Where the storages of a file of torch.save lie. */
+/** The positions of the storages in a file of torch.save. */
 interface PyTorchStorages {
-    /** A storage's first byte in the file; negative if the file does not have it. */
+    /** Returns a storage's offset in the file; negative if it is not in the file. */
     long begin(String key) throws PyTorchException;
 
-    /** A storage's size in bytes; negative if the file does not have it. */
+    /** Returns a storage's size in bytes; negative if it is not in the file. */
     long size(String key) throws PyTorchException;
 }

@@ -26,13 +26,13 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.internal.Texts;
 
 /**
- * Writes a dict of tensors as {@code torch.save} does, whole or not at all; {@code torch.load(weights_only=True)} reads it.
+ * Writes a dict of tensors like {@code torch.save}, atomically; {@code torch.load(weights_only=True)} reads it.
  *
- * <p>Tensors named {@code ema.x} are written as {@code x} in an inner dict named {@code ema}, because training checkpoints have their
- * averaged weights there. {@link PyTorchFile} reads them under their full names.
+ * <p>Tensors named {@code ema.x} are written as {@code x} in an inner dict named {@code ema}, as in training
+ * checkpoints, which hold their averaged weights there. {@link PyTorchFile} reads them under their full names.
  *
- * <p>Every tensor has its own storage, stored without compression at a multiple of 64 bytes, as PyTorch's own files have
- * them. Equal content makes equal files. Bytes are streamed from where they lie; no second copy of the tensors is made.
+ * <p>Every tensor has its own storage, without compression and aligned to 64 bytes, as in PyTorch's files. Equal
+ * content makes equal files. Bytes are streamed; no second copy of the tensors is made.
  *
  * <p>Format: https://docs.pytorch.org/docs/stable/notes/serialization.html.
  */
@@ -41,7 +41,7 @@ public final class PyTorchWriter {
     private static final int BLOCK = 1 << 20;
     private static final String ROOT = "archive/";
     private static final String AVERAGED = "ema";
-    /** The same for every file, and late enough for an archive's short form of times. */
+    /** The time of every entry: constant, and late enough for the archive's short time format. */
     private static final LocalDateTime EARLY = LocalDateTime.of(1980, 2, 1, 0, 0);
 
     private PyTorchWriter() {}
@@ -51,7 +51,7 @@ public final class PyTorchWriter {
      *
      * @param target the file; missing parent folders are created, an old file of that name is replaced at the end
      * @param tensors the dict, in this order
-     * @throws IllegalArgumentException if a name occurs twice, or a tensor is named as the dict of others is
+     * @throws IllegalArgumentException if a name occurs twice, or a tensor has the name of a dict of others
      * @throws IOException if the file could not be written; the old one is then untouched
      */
     public static void write(Path target, List<? extends OutgoingTensor> tensors) throws IOException {
@@ -59,10 +59,10 @@ public final class PyTorchWriter {
     }
 
     /**
-     * Writes a file with texts that a {@link PyTorchFile} gives back as its metadata.
+     * Writes a file with texts that a {@link PyTorchFile} returns as its metadata.
      *
-     * <p>With texts the dict is an {@code OrderedDict}, as a state dict of PyTorch is, and the texts are its attribute {@code _mfm}: so
-     * {@code load_state_dict} does not see them.
+     * <p>With texts the dict is an {@code OrderedDict}, as PyTorch's state dicts are, and the texts are its attribute
+     * {@code _mfm}, which {@code load_state_dict} ignores.
      *
      * @param target as for {@link #write(Path, List)}
      * @param metadata texts by key
@@ -105,7 +105,7 @@ public final class PyTorchWriter {
         zip.putArchiveEntry(entry);
     }
 
-    /** Through an array, because that is what the archive takes. */
+    /** Copies through an array, because the archive accepts only arrays. */
     private static void stream(MemorySegment from, byte[] block, ZipArchiveOutputStream to) throws IOException {
         for (long done = 0; done < from.byteSize(); ) {
             int count = (int) Math.min(block.length, from.byteSize() - done);
@@ -115,7 +115,7 @@ public final class PyTorchWriter {
         }
     }
 
-    /** The dict of tensors, each described by the call that rebuilds it. */
+    /** Returns the pickle of the dict; each tensor is described by the call that rebuilds it. */
     private static byte[] pickle(Map<String, String> metadata, List<? extends OutgoingTensor> tensors)
             throws IOException {
         Map<String, Object> dict = new LinkedHashMap<>();
@@ -147,7 +147,7 @@ public final class PyTorchWriter {
         }
         if (!averaged.isEmpty() && names.contains(AVERAGED)) {
             throw new IllegalArgumentException("a tensor is named '" + AVERAGED + "' and others '" + AVERAGED
-                    + ".…', which lie in a dict of that name: rename it");
+                    + ".…', which are in a dict of that name: rename it");
         }
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         new Description()
@@ -163,7 +163,7 @@ public final class PyTorchWriter {
         return Arrays.stream(numbers).boxed().toArray();
     }
 
-    /** A name of Python. */
+    /** A Python name. */
     private record Global(String module, String name) {}
 
     /** A call of a function by that name. */
@@ -172,10 +172,10 @@ public final class PyTorchWriter {
     /** An OrderedDict with attributes. */
     private record Ordered(Map<String, Object> items, Map<String, Object> attributes) {}
 
-    /** A storage, which a pickle only refers to. */
+    /** A storage; the pickle holds only a reference to it. */
     private record Storage(DType dtype, String key, long elements) {}
 
-    /** A pickler that knows these three; without memory of what it wrote, whose order would depend on chance. */
+    /** A pickler for these classes; without a memo, because its order would not be deterministic. */
     private static final class Description extends Pickler {
         Description() {
             super(false);

@@ -7,16 +7,17 @@ import java.util.List;
 import java.util.Map;
 import org.metaflowmaps.runtime.Tensor;
 
-/** Tensors in and out of safetensors files. */
+/** Loads tensors from safetensors files and saves them. */
 public final class Safetensors {
     private Safetensors() {}
 
     /**
-     * One tensor of an open file, as a view of the mapping, without a copy.
+     * Returns one tensor of an open file as a view of the mapping, without a copy.
      *
-     * @param file an open file; the tensor stays valid after it was closed
+     * @param file an open file; the tensor stays valid after the file is closed
      * @param name a tensor of the file
-     * @return a CPU tensor in the innermost open scope; writing to it changes neither the file nor other processes' view of it
+     * @return a CPU tensor in the innermost open scope; writing to it changes neither the file nor other processes'
+     *     view of it
      * @throws IllegalArgumentException if there is no such tensor
      */
     public static Tensor view(SafetensorsFile file, String name) {
@@ -24,12 +25,12 @@ public final class Safetensors {
     }
 
     /**
-     * Writes tensors to a file, beside it first and then renamed, so that the file is whole at any moment.
+     * Writes tensors to a file atomically, see {@link AtomicFile}.
      *
      * @param target the file, replaced if it exists
      * @param metadata free text by name
      * @param tensors by name, of any device
-     * @return the checksum of the file as {@link SafetensorsWriter#write} gives it
+     * @return the checksum that {@link SafetensorsWriter#write} returns
      * @throws IOException if it cannot be written; what was there before is untouched
      */
     public static String write(Path target, Map<String, String> metadata, Map<String, Tensor> tensors)
@@ -38,12 +39,12 @@ public final class Safetensors {
     }
 
     /**
-     * Writes tensors as {@link #write} does, to a file that carries its own checksum for {@link SafetensorsFile#verify}.
+     * Writes tensors like {@link #write}, to a file with its own checksum for {@link SafetensorsFile#verify}.
      *
      * @param target the file, replaced if it exists
      * @param metadata free text by name
      * @param tensors by name, of any device
-     * @return the checksum as {@link SafetensorsWriter#writeSealed} gives it
+     * @return the checksum that {@link SafetensorsWriter#writeSealed} returns
      * @throws IOException if it cannot be written; what was there before is untouched
      */
     public static String writeSealed(Path target, Map<String, String> metadata, Map<String, Tensor> tensors)

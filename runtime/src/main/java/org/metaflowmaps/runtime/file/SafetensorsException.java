@@ -4,7 +4,8 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.internal.Texts;
 
 /**
- * A file that is not a valid safetensors file; the message names the file, the tensor, what was found and what is expected.
+ * Thrown if a file is not a valid safetensors file; the message names the file, the tensor, what was found and what is
+ * expected.
  */
 public final class SafetensorsException extends DamagedFileException {
     private static final long serialVersionUID = 1L;

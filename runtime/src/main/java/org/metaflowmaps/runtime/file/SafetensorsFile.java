@@ -20,26 +20,26 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.internal.Texts;
 
 /**
- * A safetensors file, memory-mapped: its tensors' bytes are read in place, whatever the file's size, and loaded page by page as
- * they are touched.
+ * A safetensors file, memory-mapped: bytes are read in place, for any file size, and each page is loaded on first
+ * access.
  *
- * <p>The header is checked in full when the file is opened, more strictly than the format asks where a file would be ambiguous:
- * names must be unique at every level, fields known, and shapes of at most 64 sizes whose product 64 bits hold. After that every
- * entry describes exactly its bytes, and no byte of data belongs to none or to two.
+ * <p>The whole header is checked when the file is opened, more strictly than the format where a file would be
+ * ambiguous: names must be unique at every level, fields known, and shapes of at most 64 sizes whose product fits in 64
+ * bits. After that every byte of data belongs to exactly one entry.
  *
- * <p>The mapping is private (copy on write): native code may write through a view of it without changing the file, and what it
- * writes is seen through this object only. Where the system makes no such mapping of a read-only file, as on Windows, the file is
- * read into private memory instead, with the same behaviour but as much memory as the file has bytes.
+ * <p>The mapping is private (copy on write): native code may write through a view without changing the file, and only
+ * this object sees the writes. If the system cannot map a read-only file like this, as on Windows, the file is read
+ * into memory; this behaves the same but needs memory for the whole file.
  *
- * <p>After {@link #close}, access to what {@link #bytes} returned throws {@link IllegalStateException}. Tensors of {@link #view}
- * stay valid: the file is unmapped when it is closed and the last of them is freed. A file that another process shortens while it
- * is mapped ends the JVM with a bus error when a lost page is touched; that is not supported. Writers that replace a file whole, as
- * {@link AtomicFile} does, are harmless. All methods may be called from any thread.
+ * <p>After {@link #close}, access to results of {@link #bytes} throws {@link IllegalStateException}. Tensors of
+ * {@link #view} stay valid: the file is unmapped when it is closed and the last of them is freed. No process may
+ * shorten a mapped file: access to a lost page ends the JVM with a bus error. Replacing the file, as {@link AtomicFile}
+ * does, is safe. All methods may be called from any thread.
  *
  * <p>Format: the safetensors format description, https://huggingface.co/docs/safetensors.
  */
 public final class SafetensorsFile implements TensorFile {
-    /** A cache line, and more than any element type needs. */
+    /** A cache line; more alignment than any element type needs. */
     private static final long COPY_ALIGNMENT = 64;
 
     private static final long COPY_BLOCK = 1 << 24;
@@ -62,8 +62,8 @@ public final class SafetensorsFile implements TensorFile {
      * @param name the tensor's name
      * @param dtype the elements' type
      * @param shape the sizes; of no dimension for a single value
-     * @param begin the first byte, counted from the beginning of the file's data (not of the file)
-     * @param end one past the last byte, counted likewise
+     * @param begin the first byte, relative to the beginning of the file's data (not of the file)
+     * @param end one past the last byte, relative to the same beginning
      */
     public record Entry(String name, DType dtype, Shape shape, long begin, long end) implements TensorFile.Entry {
         @Override
@@ -79,7 +79,7 @@ public final class SafetensorsFile implements TensorFile {
      * @throws SafetensorsException if the file is not a valid safetensors file
      * @throws IOException if the file is missing or cannot be read
      */
-    @SuppressWarnings("MustBeClosedChecker") // the arena goes to the result, whose close() closes it
+    @SuppressWarnings("MustBeClosedChecker") // the result's close() closes the arena
     public static SafetensorsFile open(Path path) throws IOException {
         requireFile(path, "a safetensors file");
         FileClasses.load(path);
@@ -97,7 +97,7 @@ public final class SafetensorsFile implements TensorFile {
         }
     }
 
-    /** Checks the file that {@code whole} holds from its first byte to its last; closing the result closes {@code arena}. */
+    /** Checks the whole file in {@code whole}; closing the result closes {@code arena}. */
     static SafetensorsFile over(String file, MemorySegment whole, Arena arena) throws SafetensorsException {
         SafetensorsHeader header = SafetensorsHeader.read(file, whole);
         return new SafetensorsFile(file, new MappedFile(file, whole, arena), header);
@@ -112,7 +112,7 @@ public final class SafetensorsFile implements TensorFile {
         }
     }
 
-    /** A whole file in memory that may be written without changing the file. */
+    /** Loads a whole file into memory that can be written without changing the file. */
     static MemorySegment load(Path path, Arena arena) throws IOException {
         FileChannel writable;
         try {
@@ -130,7 +130,7 @@ public final class SafetensorsFile implements TensorFile {
         }
     }
 
-    /** A file that may not be written: the JDK makes no private mapping of it, some systems do. */
+    /** Maps a read-only file: the JDK has no private mapping for it, some systems do. */
     static MemorySegment readOnly(Path path, Arena arena) throws IOException {
         if (!FileMapping.isAvailable()
                 || !path.getFileSystem().equals(FileSystems.getDefault())
@@ -154,8 +154,8 @@ public final class SafetensorsFile implements TensorFile {
                 memory = arena.allocate(size, COPY_ALIGNMENT);
             } catch (OutOfMemoryError e) {
                 throw new IOException(
-                        path + " may not be written, so its " + size + " bytes must be read into memory, which "
-                                + "has no room for them: allow writing to the file, or free memory",
+                        path + " is read-only, so its " + size + " bytes must be read into memory, which "
+                                + "is too small: allow writing to the file, or free memory",
                         e);
             }
             for (long done = 0; done < size; ) {
@@ -187,17 +187,17 @@ public final class SafetensorsFile implements TensorFile {
         return header.unreadable();
     }
 
-    /** True if the file says that it carries its own checksum, as {@link SafetensorsWriter#writeSealed} leaves it. */
+    /** Returns true if the file claims to contain its own checksum, see {@link SafetensorsWriter#writeSealed}. */
     public boolean isSealed() {
         return header.metadata().containsKey(SafetensorsSeal.KEY);
     }
 
     /**
-     * Reads the whole file and compares it with the checksum that it carries.
+     * Reads the whole file and compares it with its checksum.
      *
-     * <p>What was written through a view of the mapping counts as a change: verify before that.
+     * <p>Writes through a view of the mapping count as a change: verify before writing.
      *
-     * @throws SafetensorsException if a bit differs from what was written, or the file carries no checksum
+     * @throws SafetensorsException if a bit has changed since the file was written, or the file has no checksum
      * @throws IllegalStateException if the file was closed
      */
     public void verify() throws SafetensorsException {
@@ -210,7 +210,7 @@ public final class SafetensorsFile implements TensorFile {
                     null,
                     "the header has no checksum",
                     "the text '" + SafetensorsSeal.KEY
-                            + "' among its metadata: the file is damaged, or was not written with one");
+                            + "' in its metadata: the file is damaged, or was written without a checksum");
         }
         String found = SafetensorsSeal.of(whole, place);
         if (!found.equals(sealed)) {
@@ -223,9 +223,9 @@ public final class SafetensorsFile implements TensorFile {
     }
 
     /**
-     * A tensor's bytes in the file's order: little-endian, dense, the last dimension fastest.
+     * Returns a tensor's bytes: little-endian, contiguous, in row-major order.
      *
-     * @return a view of exactly {@link Entry#byteSize} bytes, which lives as long as this file is open; writing to it does not
+     * @return a view of exactly {@link Entry#byteSize} bytes, valid while this file is open; writing to it does not
      *     change the file
      * @throws IllegalArgumentException if the file has no such tensor
      * @throws IllegalStateException if the file was closed
@@ -237,10 +237,10 @@ public final class SafetensorsFile implements TensorFile {
     }
 
     /**
-     * True if a tensor's address is a multiple of its element size, so that native code may work on it in place.
+     * Returns true if a tensor's address is a multiple of its element size, so that native code may use it in place.
      *
-     * <p>The format lets tensors lie anywhere, and some writers use that. {@link #bytes} serves such tensors all the same, but
-     * compilers and vector units may assume aligned addresses: copy a tensor elsewhere when this is false.
+     * <p>The format allows unaligned tensors, and some files have them. {@link #bytes} returns them too, but compilers
+     * and vector units may assume aligned addresses: copy the tensor if this is false.
      *
      * @throws IllegalArgumentException if the file has no such tensor
      */
@@ -278,7 +278,7 @@ public final class SafetensorsFile implements TensorFile {
     /**
      * Closes the file; closing twice is harmless.
      *
-     * @throws IllegalStateException if a native call that was handed a segment of {@link #bytes} is still running
+     * @throws IllegalStateException if a native call still uses a segment of {@link #bytes}
      */
     @Override
     public void close() {

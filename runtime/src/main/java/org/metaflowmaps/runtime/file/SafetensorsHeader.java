@@ -33,13 +33,13 @@ import tools.jackson.core.StreamReadFeature;
 import tools.jackson.core.TokenStreamFactory;
 import tools.jackson.core.json.JsonFactory;
 
-/** Reads and checks the header of a safetensors file; whatever passes here describes bytes that are really there. */
+/** Reads and checks the header of a safetensors file; an accepted header describes only bytes that exist. */
 final class SafetensorsHeader {
-    /** Where the header's text begins: behind its length, a 64-bit little-endian number. */
+    /** The offset of the header's text: after its length, a 64-bit little-endian number. */
     static final int TEXT_START = Long.BYTES;
-    /** The longest header that the format's reference reader takes. */
+    /** The longest header that the format's reference reader accepts. */
     static final long MAX_TEXT = 100_000_000;
-    /** More than libtorch works on. */
+    /** More dimensions than libtorch supports. */
     static final int MAX_DIMENSIONS = 64;
 
     static final String METADATA = "__metadata__";
@@ -47,14 +47,14 @@ final class SafetensorsHeader {
     private static final ValueLayout.OfLong LENGTH = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final String WHOLE_NUMBER = "a whole number from 0 to 9223372036854775807";
     private static final String ENTRY_FORM = "exactly the fields dtype, shape and data_offsets";
-    /** What the names of element types look like. */
+    /** The pattern of element type names. */
     private static final Pattern OTHER_TYPE = Pattern.compile("[A-Z][A-Z0-9_]{0,30}");
 
     private static final String TYPES =
             Arrays.stream(DType.values()).map(DType::safetensorsName).sorted().collect(Collectors.joining(", "));
     private static final JsonFactory JSON = JsonFactory.builder()
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            // Every name in a file is different, so a table of names seen would only grow.
+            // Do not intern names: every name in a file is different.
             .disable(TokenStreamFactory.Feature.CANONICALIZE_PROPERTY_NAMES)
             .streamReadConstraints(StreamReadConstraints.builder()
                     .maxNestingDepth(4)
@@ -76,7 +76,7 @@ final class SafetensorsHeader {
     /** The tensor being read, for messages. */
     private @Nullable String tensor;
 
-    /** The bytes of a tensor, whatever its type. */
+    /** The bytes of a tensor of any type. */
     private record Range(String name, long begin, long end) {}
 
     private SafetensorsHeader(String file, long dataStart, long dataBytes, JsonParser json) {
@@ -87,9 +87,9 @@ final class SafetensorsHeader {
     }
 
     /**
-     * Reads the header of the safetensors file that {@code whole} holds from its first byte to its last.
+     * Reads the header of the whole safetensors file in {@code whole}.
      *
-     * @param file what messages call the file
+     * @param file the file's name in messages
      */
     static SafetensorsHeader read(String file, MemorySegment whole) throws SafetensorsException {
         if (whole.byteSize() < TEXT_START) {
@@ -145,7 +145,7 @@ final class SafetensorsHeader {
         }
     }
 
-    /** Where the tensors' bytes begin in the file. */
+    /** Returns the offset of the tensors' bytes in the file. */
     long dataStart() {
         return dataStart;
     }
@@ -158,7 +158,7 @@ final class SafetensorsHeader {
         return Collections.unmodifiableMap(metadata);
     }
 
-    /** Tensors of a type that this library does not have, with the reason. */
+    /** Returns the tensors of unsupported types, with the reason. */
     Map<String, String> unreadable() {
         return Collections.unmodifiableMap(unreadable);
     }
@@ -248,7 +248,7 @@ final class SafetensorsHeader {
         }
     }
 
-    /** A type's name; one that the format may have and this library has not is of no harm until its tensor is needed. */
+    /** Reads a type's name; an unsupported type is an error only when its tensor is read. */
     private String parseType() throws SafetensorsException {
         if (json.currentToken() != JsonToken.VALUE_STRING
                 || !OTHER_TYPE.matcher(json.getString()).matches()) {
@@ -318,7 +318,10 @@ final class SafetensorsHeader {
         return new Entry(name, type, Shape.of(sizes), begin, end);
     }
 
-    /** The format wants every byte of data to belong to exactly one tensor, so that nothing can hide in a file. */
+    /**
+     * Checks that every byte of data belongs to exactly one tensor, as the format requires, so that a file hides no
+     * data.
+     */
     private void checkLayout() throws SafetensorsException {
         List<Range> ordered = new ArrayList<>(ranges);
         ordered.sort(Comparator.comparingLong(Range::begin).thenComparingLong(Range::end));
@@ -355,10 +358,10 @@ final class SafetensorsHeader {
     }
 
     /**
-     * Bytes of a dense tensor.
+     * Returns the bytes of a contiguous tensor.
      *
-     * @throws ArithmeticException if the sizes other than 0 multiply to more than 2^63-1 bytes, even where another size is 0:
-     *     such a shape has no strides in 64 bits
+     * @throws ArithmeticException if the sizes other than 0 multiply to more than 2^63-1 bytes, even if another size is
+     *     0: its strides would not fit in 64 bits
      */
     static long byteCount(DType type, long[] sizes) {
         long nonEmpty = type.bytes();
@@ -370,7 +373,7 @@ final class SafetensorsHeader {
         return empty ? 0 : nonEmpty;
     }
 
-    /** True if UTF-8 can carry the text; a lone half of a surrogate pair, which JSON's escapes can spell, it cannot. */
+    /** Returns true if UTF-8 can encode the text; JSON escapes can contain half a surrogate pair, which it cannot. */
     static boolean isUnicode(String text) {
         return StandardCharsets.UTF_8.newEncoder().canEncode(text);
     }

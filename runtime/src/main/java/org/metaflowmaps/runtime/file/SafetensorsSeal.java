@@ -8,7 +8,10 @@ import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.HexFormat;
 
-/** A safetensors file's own checksum, in its metadata: the SHA-256 of the file with zeros in place of the checksum's digits. */
+/**
+ * A safetensors file's checksum in its own metadata: the SHA-256 of the file with zeros in place of the checksum's
+ * digits.
+ */
 final class SafetensorsSeal {
     /** The metadata's key. */
     static final String KEY = "sha256";
@@ -22,10 +25,10 @@ final class SafetensorsSeal {
     private SafetensorsSeal() {}
 
     /**
-     * Where the checksum's digits begin.
+     * Returns the offset of the checksum's digits.
      *
      * @param header a file's length field and text
-     * @return a position from the file's beginning on; -1 if the key is not there, there twice, or cut off
+     * @return an offset from the file's beginning; -1 if the key is missing, occurs twice or is cut off
      */
     static long place(MemorySegment header) {
         byte[] bytes = header.toArray(ValueLayout.JAVA_BYTE);
@@ -41,7 +44,7 @@ final class SafetensorsSeal {
         return found;
     }
 
-    /** The checksum of a file whose digits begin at {@code place}, as they ought to be. */
+    /** Computes the checksum of a file whose digits begin at {@code place}. */
     static String of(MemorySegment whole, long place) {
         MessageDigest digest = sha256();
         update(digest, whole.asSlice(0, place));
@@ -50,7 +53,7 @@ final class SafetensorsSeal {
         return HexFormat.of().formatHex(digest.digest());
     }
 
-    /** Through an array: a buffer over a segment cannot show more than 2 GiB. */
+    /** Copies through an array, because a buffer over a segment is limited to 2 GiB. */
     private static void update(MessageDigest digest, MemorySegment from) {
         byte[] block = new byte[(int) Math.min(BLOCK, from.byteSize())];
         for (long done = 0; done < from.byteSize(); ) {
@@ -65,7 +68,7 @@ final class SafetensorsSeal {
         try {
             return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("this Java runtime lacks SHA-256, which every one must have", e);
+            throw new IllegalStateException("this Java runtime lacks SHA-256: use a complete JDK", e);
         }
     }
 }

@@ -28,16 +28,16 @@ import tools.jackson.core.ObjectWriteContext;
 import tools.jackson.core.json.JsonFactory;
 
 /**
- * Writes safetensors files, whole or not at all.
+ * Writes safetensors files atomically.
  *
- * <p>Tensors with larger elements come first, otherwise the given order stays; the header is padded with spaces to a multiple of
- * 8 bytes. So every tensor is aligned to its element size in the file and in a mapping of it. Metadata are sorted by key, and have the text
- * {@code format=pt} if they do not name another format: equal
- * content makes equal files. Bytes are streamed from where they lie; no second copy of the tensors is made.
+ * <p>Tensors with larger elements come first, otherwise the given order is kept; the header is padded with spaces to a
+ * multiple of 8 bytes. So every tensor is aligned to its element size in the file and in a mapping of it. Metadata are
+ * sorted by key, so equal content makes equal files; {@code format=pt} is added if they name no format. Bytes are
+ * streamed; no second copy of the tensors is made.
  */
 public final class SafetensorsWriter {
     private static final int BLOCK = 1 << 20;
-    /** Accelerate and Transformers refuse files that do not name their framework here. */
+    /** Accelerate and Transformers reject files that do not name their framework here. */
     private static final String FORMAT = "format";
 
     private static final JsonFactory JSON = new JsonFactory();
@@ -45,19 +45,19 @@ public final class SafetensorsWriter {
     private SafetensorsWriter() {}
 
     /**
-     * A tensor to be written.
+     * A tensor to write.
      *
      * @param name its name, unique in the file, not {@code __metadata__}
      * @param dtype the elements' type
      * @param shape the sizes; of no dimension for a single value
-     * @param bytes the elements in this machine's memory, dense, the last dimension fastest, little-endian as all platforms of
-     *     this library are; it must stay alive and unchanged until it is written, and be accessible to the writing thread
+     * @param bytes the elements in memory, contiguous, in row-major order, little-endian (as all platforms of this
+     *     library); valid and unchanged until written, and accessible to the writing thread
      */
     public record Item(String name, DType dtype, Shape shape, MemorySegment bytes) implements OutgoingTensor {
         /**
          * Checks the parts against each other.
          *
-         * @throws IllegalArgumentException if the name cannot be used, or the segment's size is not that of the shape
+         * @throws IllegalArgumentException if the name is not allowed, or the segment's size does not match the shape
          */
         public Item {
             long expected = checked(name, dtype, shape);
@@ -79,11 +79,11 @@ public final class SafetensorsWriter {
         }
     }
 
-    /** The bytes of a tensor of that name, type and shape, if a file can hold one. */
+    /** Returns the bytes of a tensor of that name, type and shape; throws if a file cannot hold it. */
     private static long checked(String name, DType dtype, Shape shape) {
         if (name.equals(SafetensorsHeader.METADATA)) {
             throw new IllegalArgumentException(
-                    "a tensor cannot be named __metadata__, which safetensors keeps for texts: "
+                    "a tensor cannot be named __metadata__, which safetensors reserves for texts: "
                             + "choose another name");
         }
         requireUnicode(name);
@@ -117,23 +117,23 @@ public final class SafetensorsWriter {
     }
 
     /**
-     * Writes a file that carries its own checksum, which {@link SafetensorsFile#verify} checks.
+     * Writes a file with its own checksum, which {@link SafetensorsFile#verify} checks.
      *
-     * <p>The metadata get the text {@code sha256}: the SHA-256 of the whole file, taken with zeros in place of the
-     * text's own 64 digits, so that one pass over the tensors is enough.
+     * <p>Adds the text {@code sha256} to the metadata: the SHA-256 of the whole file with zeros in place of these 64
+     * digits, so that one pass over the tensors is enough.
      *
      * @param target as for {@link #write}
      * @param metadata free texts for the header, none of them under that key
      * @param items the tensors
      * @return the checksum
-     * @throws IllegalArgumentException as for {@link #write}, or if the metadata leave no room for the seal
+     * @throws IllegalArgumentException as for {@link #write}, or if the metadata use the key of the checksum
      * @throws IOException as for {@link #write}
      */
     public static String writeSealed(Path target, Map<String, String> metadata, List<? extends OutgoingTensor> items)
             throws IOException {
         if (metadata.containsKey(SafetensorsSeal.KEY)) {
             throw new IllegalArgumentException("the metadata have a text under '" + SafetensorsSeal.KEY
-                    + "', where the seal goes: expected "
+                    + "', which is reserved for the checksum: expected "
                     + "another key");
         }
         Map<String, String> sealed = new TreeMap<>(metadata);
@@ -142,7 +142,7 @@ public final class SafetensorsWriter {
         byte[] header = header(target, sealed, ordered);
         long place = SafetensorsSeal.place(MemorySegment.ofArray(header));
         if (place < 0) {
-            throw new IllegalArgumentException("a key of the metadata reads like that of the seal, " + metadata.keySet()
+            throw new IllegalArgumentException("a metadata key looks like the checksum's key, " + metadata.keySet()
                     + ": expected names without quotation marks");
         }
         return write(target, header, ordered, place);
@@ -167,7 +167,7 @@ public final class SafetensorsWriter {
         return header;
     }
 
-    /** Streams a file; {@code sealedAt} is where the checksum is to go once it is known, or negative. */
+    /** Streams a file; {@code sealedAt} is the offset of the checksum, or negative for none. */
     private static String write(Path target, byte[] header, List<OutgoingTensor> ordered, long sealedAt)
             throws IOException {
         MessageDigest digest = SafetensorsSeal.sha256();
@@ -188,7 +188,7 @@ public final class SafetensorsWriter {
         return checksum[0];
     }
 
-    /** The length field and the padded text. */
+    /** Returns the length field and the padded text. */
     private static byte[] header(Map<String, String> given, List<OutgoingTensor> ordered) {
         Map<String, String> metadata = new TreeMap<>(given);
         metadata.putIfAbsent(FORMAT, "pt");
@@ -233,7 +233,7 @@ public final class SafetensorsWriter {
         json.writeEndArray();
     }
 
-    /** Through an array, because a digest and a channel both take one whatever kind of memory the segment has. */
+    /** Copies through an array, because digests and channels accept arrays for every kind of memory. */
     private static void stream(MemorySegment from, byte[] block, MessageDigest digest, FileChannel to)
             throws IOException {
         for (long done = 0; done < from.byteSize(); ) {
@@ -254,7 +254,7 @@ public final class SafetensorsWriter {
     private static void requireUnicode(String text) {
         if (!SafetensorsHeader.isUnicode(text)) {
             throw new IllegalArgumentException("the text " + quote(text)
-                    + " has half a surrogate pair, which UTF-8 cannot carry: "
+                    + " has half a surrogate pair, which UTF-8 cannot encode: "
                     + "expected whole characters");
         }
     }

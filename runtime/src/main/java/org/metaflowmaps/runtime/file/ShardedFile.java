@@ -31,7 +31,7 @@ import tools.jackson.core.StreamReadFeature;
 import tools.jackson.core.json.JsonFactory;
 
 /**
- * A network in several files, the shards, and an index that says which tensor is in which: {@code model.safetensors.index.json} or
+ * A network in several files, the shards, with an index of the tensors' shards: {@code model.safetensors.index.json} or
  * {@code pytorch_model.bin.index.json}, as Accelerate and Transformers write them.
  */
 public final class ShardedFile implements TensorFile {
@@ -58,7 +58,7 @@ public final class ShardedFile implements TensorFile {
         this.index = index;
     }
 
-    /** True for the names that an index of shards has. */
+    /** Returns true if a file has the name of an index of shards. */
     static boolean isIndex(Path path) {
         return String.valueOf(path.getFileName()).toLowerCase(Locale.ROOT).endsWith(INDEX);
     }
@@ -68,7 +68,7 @@ public final class ShardedFile implements TensorFile {
      *
      * @param path the index, or a folder with one
      * @return owned by the caller
-     * @throws IOException if the folder cannot be listed, there is no index, or a shard or tensor that it names is missing
+     * @throws IOException if the folder cannot be listed, or the index or a shard or tensor that it names is missing
      */
     static ShardedFile open(Path path) throws IOException {
         return open(path, TensorFile::openOne);
@@ -112,7 +112,7 @@ public final class ShardedFile implements TensorFile {
                 unreadable.put(name, why);
             } else {
                 throw new IOException(index + ": tensor " + quote(name) + " is not in " + place.getValue()
-                        + ", where the index says it is: index and shards are of different networks, fetch the"
+                        + ", as the index says: index and shards belong to different networks, fetch the"
                         + " folder again");
             }
         }
@@ -124,7 +124,7 @@ public final class ShardedFile implements TensorFile {
             file = index.resolveSibling(name);
         } catch (InvalidPathException e) {
             throw new IOException(
-                    index + ": the index names the shard " + quote(name) + ", which is no file's name", e);
+                    index + ": the index names the shard " + quote(name) + ", which is not a file name", e);
         }
         if (name.isEmpty() || !Objects.equals(file.getParent(), index.getParent()) || isIndex(file)) {
             throw new IOException(
@@ -144,11 +144,11 @@ public final class ShardedFile implements TensorFile {
         try {
             return Files.readString(index);
         } catch (CharacterCodingException e) {
-            throw new IOException(index + " is no text in UTF-8, expected an index of shards in JSON", e);
+            throw new IOException(index + " is not UTF-8 text, expected an index of shards in JSON", e);
         }
     }
 
-    /** Shards' names by tensors' names. */
+    /** Returns the shards' names by tensor name. */
     static Map<String, String> index(Path index, String text) throws IOException {
         Map<String, String> places = new LinkedHashMap<>();
         boolean found = false;
@@ -165,7 +165,7 @@ public final class ShardedFile implements TensorFile {
                     while (json.nextToken() == JsonToken.PROPERTY_NAME) {
                         String name = json.currentName();
                         if (json.nextToken() != JsonToken.VALUE_STRING) {
-                            throw new IOException(index + ": the index has no file's name for tensor " + quote(name));
+                            throw new IOException(index + ": the index has no file name for tensor " + quote(name));
                         }
                         places.put(name, json.getString());
                     }
@@ -173,7 +173,7 @@ public final class ShardedFile implements TensorFile {
             }
         } catch (JacksonException e) {
             throw new IOException(
-                    index + " is no valid JSON: " + Texts.clean(e.getOriginalMessage(), 200)
+                    index + " is not valid JSON: " + Texts.clean(e.getOriginalMessage(), 200)
                             + "; fetch the index again",
                     e);
         }
@@ -184,9 +184,9 @@ public final class ShardedFile implements TensorFile {
     }
 
     /**
-     * Refuses a file that is one of several by an index beside it, or by its name.
+     * Throws if a file is one of several shards, by its name or an index beside it.
      *
-     * @throws IOException if it is one, or its folder cannot be listed
+     * @throws IOException if it is a shard, or its folder cannot be listed
      */
     static void refuseShard(Path path) throws IOException {
         Path name = path.getFileName();
@@ -218,7 +218,7 @@ public final class ShardedFile implements TensorFile {
         }
     }
 
-    /** The one index of a folder; without one, what the folder is. */
+    /** Returns the index of a folder; throws a description of the folder if it has no index or several. */
     private static Path inFolder(Path folder) throws IOException {
         List<Path> indices = matching(folder, "*" + INDEX);
         if (indices.size() == 1) {
@@ -258,9 +258,9 @@ public final class ShardedFile implements TensorFile {
     }
 
     /**
-     * The files of a folder whose names match, sorted; none if there is no such folder.
+     * Returns the files of a folder whose names match, sorted; none if the folder is missing.
      *
-     * @throws IOException if the folder cannot be listed, with the cure
+     * @throws IOException if the folder cannot be listed; the message says what to do
      */
     static List<Path> matching(Path folder, String pattern) throws IOException {
         List<Path> found = new ArrayList<>();

@@ -14,10 +14,10 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * A file of named tensors, memory-mapped: a safetensors file, one of PyTorch's, or a folder of either with an index.
+ * A memory-mapped file of named tensors: a safetensors file, a PyTorch file, or a folder of such shards with an index.
  *
- * <p>The mapping lives until the file is closed and the last tensor of {@link #view} is freed. All methods may be called from any
- * thread; after {@link #close} those that read throw {@link IllegalStateException}.
+ * <p>The mapping stays until the file is closed and the last tensor of {@link #view} is freed. All methods may be
+ * called from any thread; after {@link #close} reading throws {@link IllegalStateException}.
  */
 public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile, PyTorchFile, ShardedFile {
     /** A tensor of a file, before its values are read. */
@@ -31,7 +31,7 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
         /** The sizes; of no dimension for a single value. */
         Shape shape();
 
-        /** How many elements the shape has. */
+        /** Returns the number of elements. */
         default long elements() {
             return byteSize() / dtype().bytes();
         }
@@ -43,20 +43,21 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
     /** The tensors by name, in the file's order; unmodifiable. */
     Map<String, ? extends Entry> entries();
 
-    /** The texts that the file holds beside its tensors, by key; unmodifiable. */
+    /** Returns the file's texts by key; unmodifiable. */
     Map<String, String> metadata();
 
     /**
-     * Names under which the file has something other than a tensor of a supported type, with the reason and what to do; unmodifiable.
-     * They are among neither {@link #entries} nor {@link #metadata}.
+     * Returns names whose values are not tensors of a supported type, with the reason and what to do; unmodifiable.
+     * They are in neither {@link #entries} nor {@link #metadata}.
      */
     Map<String, String> unreadable();
 
     /**
-     * One tensor, as a view of the mapping, without a copy where its address permits.
+     * Returns one tensor as a view of the mapping, or a copy if its address is not aligned.
      *
-     * @param name a tensor of the file; it keeps its bytes mapped, also after the file was closed
-     * @return a CPU tensor in the innermost open scope; writing to it changes neither the file nor other processes' view of it
+     * @param name a tensor of the file; it keeps its bytes mapped, also after the file is closed
+     * @return a CPU tensor in the innermost open scope; writing to it changes neither the file nor other processes'
+     *     view of it
      * @throws IllegalArgumentException if there is no such tensor, or it is {@link #unreadable}
      * @throws IllegalStateException if the file was closed
      */
@@ -67,8 +68,8 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
     void close();
 
     /**
-     * Opens a file of either format, which its first bytes decide, or its name if they do not; or the shards that an index names,
-     * by the index or by its folder.
+     * Opens a file of either format, recognised by its first bytes or else its name, or the shards of an index or its
+     * folder.
      *
      * @return the open file, which the caller closes
      * @throws IOException if the file is missing, damaged or of another format, or its folder cannot be listed
@@ -99,18 +100,18 @@ public sealed interface TensorFile extends AutoCloseable permits SafetensorsFile
         return isPyTorchName(path) ? PyTorchFile.open(path) : SafetensorsFile.open(path);
     }
 
-    /** True for names that PyTorch's own files have: those that end in .pt, .pth, .ckpt or .bin. */
+    /** Returns true for names of PyTorch files, which end in .pt, .pth, .ckpt or .bin. */
     static boolean isPyTorchName(Path path) {
         String name = String.valueOf(path.getFileName()).toLowerCase(Locale.ROOT);
         return Set.of(".pt", ".pth", ".ckpt", ".bin").stream().anyMatch(name::endsWith);
     }
 
     /**
-     * Writes a file, in PyTorch's format if its name says so and as safetensors if it ends in .safetensors.
+     * Writes a file, in PyTorch's format or as safetensors according to the ending of its name.
      *
      * @param target the file, replaced if it exists
      * @param metadata free texts by name; in PyTorch's format an attribute of the dict, see {@link PyTorchWriter}
-     * @param tensors by what name, and from where; each is asked for its values when its turn comes
+     * @param tensors the tensors; the values of each are made when it is written
      * @throws IllegalArgumentException if the name ends in neither, or two tensors have the same name
      * @throws IOException if it cannot be written; what was there before is untouched
      */

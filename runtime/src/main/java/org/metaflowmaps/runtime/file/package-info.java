@@ -1,6 +1,6 @@
 /**
- * Files of named tensors, memory-mapped: safetensors and PyTorch's own formats, to read and to write whole or not at all. What a
- * file's tensors mean, and which network they belong to, is decided above.
+ * Files of named tensors, memory-mapped: safetensors and PyTorch's formats, to read and to write atomically. This
+ * package does not know what the tensors mean or which network they belong to.
  */
 @NullMarked
 package org.metaflowmaps.runtime.file;

@@ -12,10 +12,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Reports native objects whose Java object became unreachable before it was closed. They are not freed: native code may still
- * use the memory, and a program that loses objects should learn of it.
+ * Reports native objects whose Java object became unreachable before it was closed. They are not freed, because native
+ * code may still use the memory and the program should learn of the leak.
  *
- * <p>The system property {@code org.metaflowmaps.leaks=trace} records where each object was made, which slows everything down.
+ * <p>The system property {@code org.metaflowmaps.leaks=trace} records where each object was made, which slows
+ * everything down.
  */
 public final class Leaks {
     /** The system property that chooses between counting and tracing. */
@@ -26,7 +27,7 @@ public final class Leaks {
     private static final Cleaner CLEANER = Cleaner.create();
     private static final AtomicLong COUNT = new AtomicLong();
     private static final AtomicLong BYTES = new AtomicLong();
-    /** Stay reachable, because JavaCPP would free them if its own collection is on. */
+    /** Kept reachable, because JavaCPP frees unreachable objects if its collection is on. */
     private static final Queue<Object> LOST = new ConcurrentLinkedQueue<>();
 
     private static final Set<String> PLACES = ConcurrentHashMap.newKeySet();
@@ -40,25 +41,25 @@ public final class Leaks {
         return "trace".equals(value);
     }
 
-    /** Where the caller is, if places are recorded. */
+    /** Returns the caller's stack trace, if places are recorded. */
     public static @Nullable Throwable place() {
         return TRACE ? new Throwable("it was made here") : null;
     }
 
-    /** How many objects were lost since the start. */
+    /** Returns the number of objects lost since the start. */
     public static long count() {
         return COUNT.get();
     }
 
-    /** How many bytes the lost objects hold. */
+    /** Returns the bytes of the lost objects. */
     public static long bytes() {
         return BYTES.get();
     }
 
     /**
-     * Watches an object until the result is settled.
+     * Watches an object until the returned ticket is settled.
      *
-     * @param owner the Java object; nothing else given here may refer to it
+     * @param owner the Java object; the other arguments must not refer to it
      * @param what for the report, such as "a tensor"
      * @param held the native object, kept reachable until settled
      */
@@ -85,7 +86,7 @@ public final class Leaks {
                         made);
             }
         } else if (Long.bitCount(count) == 1) {
-            // The 1st, 2nd, 4th, 8th …: a leak in a loop does not fill the log.
+            // Log the 1st, 2nd, 4th, 8th …, so that a leak in a loop does not fill the log.
             LOG.warn(
                     "{} of {} bytes was lost: it became unreachable before it was closed, so its native memory stays"
                         + " taken ({} lost so far). Close what was retained or kept out of all scopes; start Java with"

@@ -5,11 +5,11 @@ import java.util.Comparator;
 import java.util.Locale;
 import java.util.Optional;
 
-/** Finds what a person meant by a word that is not known. */
+/** Suggests a known word for an unknown one. */
 public final class Suggestions {
     private Suggestions() {}
 
-    /** Returns the nearest known word, if two letters or a third of them differ at most; case does not count. */
+    /** Returns the nearest known word if at most two letters or a third of them differ, ignoring case. */
     public static Optional<String> nearest(String word, Collection<String> known) {
         String lower = word.toLowerCase(Locale.ROOT);
         int most = word.length() < 4 ? 1 : Math.max(2, word.length() / 3);
@@ -19,14 +19,17 @@ public final class Suggestions {
                         .thenComparing(candidate -> !candidate.startsWith(word)));
     }
 
-    /** Returns {@code : did you mean 'WORD'?}, or nothing if no known word is near. */
+    /** Returns {@code : did you mean 'WORD'?}, or an empty text if no known word is near. */
     public static String didYouMean(String word, Collection<String> known) {
         return nearest(word, known)
                 .map(candidate -> ": did you mean '" + candidate + "'?")
                 .orElse("");
     }
 
-    /** The least number of edits from one word to the other: a character more, less or another, or two neighbours swapped. */
+    /**
+     * Returns the least number of edits between two words: insert, delete or replace a character, or swap two
+     * neighbours.
+     */
     public static int distance(String from, String to) {
         int[] before = new int[to.length() + 1];
         int[] row = new int[to.length() + 1];

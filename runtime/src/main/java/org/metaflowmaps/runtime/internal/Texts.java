@@ -1,6 +1,6 @@
 package org.metaflowmaps.runtime.internal;
 
-/** Makes text from outside, such as names in a file, fit for a message or a terminal. */
+/** Makes untrusted text, such as names in a file, safe for a message or a terminal. */
 public final class Texts {
     private static final int SHOWN = 100;
 
@@ -11,7 +11,9 @@ public final class Texts {
         return "'" + clean(text, SHOWN) + "'";
     }
 
-    /** Returns at most {@code length} characters of a text, with question marks for what would break a line or a terminal. */
+    /**
+     * Returns at most {@code length} characters of a text, with question marks for line breaks and control characters.
+     */
     public static String clean(String text, int length) {
         StringBuilder out = new StringBuilder();
         text.chars()
@@ -21,7 +23,7 @@ public final class Texts {
         return text.length() <= length ? out.toString() : out.append("...").toString();
     }
 
-    /** Returns the whole text with question marks for control characters; letters of every script stay. */
+    /** Returns the whole text with question marks for control characters; letters of every script are kept. */
     public static String oneLine(String text) {
         return text.replaceAll("\\p{Cntrl}", "?");
     }

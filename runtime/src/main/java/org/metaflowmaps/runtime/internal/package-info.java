@@ -1,4 +1,4 @@
-/** What the runtime's packages share and no application calls. */
+/** Helpers that the runtime's packages share; not for applications. */
 @NullMarked
 package org.metaflowmaps.runtime.internal;
 

@@ -134,7 +134,7 @@ class AtomicFileTest {
                 IOException.class,
                 () -> AtomicFile.write(target, 5, channel -> {
                     put(channel, "half");
-                    // The kernel's own failure, as the destination's device would give it.
+                    // A real failure from the kernel, as on a full device.
                     try (FileChannel device = FileChannel.open(full, StandardOpenOption.WRITE)) {
                         put(device, "more");
                     }
@@ -254,7 +254,7 @@ class AtomicFileTest {
         assertTrue(Files.isSameFile(target, second));
         AtomicFile.link(target, second);
         assertEquals(List.of("model.bin", "second.bin"), names());
-        // The file is replaced, not changed: its second name keeps the old content until it is moved on.
+        // The file is replaced, not changed: its second name keeps the old content until it is linked again.
         AtomicFile.write(target, 3, channel -> put(channel, "new"));
         assertEquals("old", Files.readString(second));
         AtomicFile.link(target, second);

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.file.PyTorchSamples.Pickle;
 
-/** Files of tensors and the process's file descriptors. */
+/** Opening files of tensors without free file descriptors. */
 final class FileDescriptorsTest {
     private static final Path OPEN = Path.of("/proc/self/fd");
 
@@ -64,7 +64,9 @@ final class FileDescriptorsTest {
         assertEquals(before, open());
     }
 
-    /** In a process that may open few files: none is left, and later, when there are some again, everything works. */
+    /**
+     * In a process with few file descriptors: first none is free; later, when some are free again, everything works.
+     */
     @Test
     void tooManyOpenFilesBreakNothing() throws IOException, InterruptedException {
         assumeTrue(Files.isDirectory(OPEN) && Files.isExecutable(Path.of("/bin/sh")));
@@ -93,9 +95,9 @@ final class FileDescriptorsTest {
     static final class Exhausted {
         private Exhausted() {}
 
-        /** Exits with 0 if each opening without a descriptor is an IOException, and each later one succeeds. */
+        /** Exits with 0 if opening without a free descriptor throws IOException and later succeeds. */
         public static void main(String[] files) throws IOException {
-            // Classes in folders, unlike those in JAR files, take a descriptor each.
+            // Each class in a folder needs a descriptor, unlike classes in a JAR file.
             for (String file : files) {
                 TensorFile.open(Path.of(file)).close();
             }

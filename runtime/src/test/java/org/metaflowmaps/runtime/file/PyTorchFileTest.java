@@ -39,7 +39,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.Pickle.Name;
 import org.metaflowmaps.runtime.file.PyTorchSamples.Pickle;
 
-/** What a file of torch.save means, and what of it is refused. */
+/** How files of torch.save are read, and which are rejected. */
 class PyTorchFileTest {
     @TempDir
     private Path folder;
@@ -74,7 +74,7 @@ class PyTorchFileTest {
         }
     }
 
-    /** A dict as training scripts write it: state dicts with attributes, optimiser state by number, settings, and nothing else. */
+    /** A dict of a training script: state dicts with attributes, optimiser state by number, and settings. */
     @Test
     void nestedDictsBecomeNamesAndTexts() throws IOException {
         Pickle pickle = new Pickle(2).items();
@@ -227,7 +227,7 @@ class PyTorchFileTest {
             assertArrayEquals(new float[] {1, 3, 5, 7}, values(file, "odd"));
             assertArrayEquals(new float[] {6}, values(file, "one"));
             assertEquals(Shape.of(0, 3), file.view("none").shape());
-            // All lie on the same memory, which is a copy on write of the file's.
+            // All share the same memory, a copy-on-write mapping of the file.
             Tensor whole = file.view("whole");
             Tensor transposed = file.view("transposed");
             transposed.select(0, 3).fill_(-1);
@@ -256,7 +256,7 @@ class PyTorchFileTest {
         }
     }
 
-    /** A dict with something and a tensor behind it, which is read whatever the thing is. */
+    /** Makes a dict with an object and then a tensor, which is read for any object. */
     private PyTorchFile beside(Consumer<Pickle> thing) throws IOException {
         Pickle pickle = new Pickle(2).items().text("thing");
         thing.accept(pickle);
@@ -275,7 +275,7 @@ class PyTorchFileTest {
         }
     }
 
-    /** Nothing that such names stand for is looked up or called, whichever instruction makes the object. */
+    /** Such names are never looked up or called, for every instruction that makes an object. */
     @Test
     void unknownNamesAreInertHoweverTheyAreGiven() throws IOException {
         inert("os.system", thing -> thing.global("os", "system").text("echo").op(0x85, 'R'));
@@ -329,7 +329,7 @@ class PyTorchFileTest {
         }
     }
 
-    /** All that Python's pickler of any protocol writes: numbers, texts, bytes, sets, memory, and what is left out of it. */
+    /** Everything that Python's pickler writes in any protocol: numbers, texts, bytes, sets and the memo. */
     @Test
     void everyInstructionIsUnderstood() throws IOException {
         try (PyTorchFile file = open(
@@ -445,7 +445,7 @@ class PyTorchFileTest {
         refuse(new Pickle(2).op('h', 1), "nothing was remembered as 1");
     }
 
-    /** Types and kinds of tensors that this library does not have are no harm until they are needed. */
+    /** Unsupported types and kinds of tensors cause an error only when they are read. */
     @Test
     void tensorsThatAreNotSupportedAreNamedWithACure() throws IOException {
         inertTensor("ComplexFloatStorage", thing -> thing.tensor("ComplexFloatStorage", "0", 1, 0, sizes(1), 1));
@@ -600,7 +600,7 @@ class PyTorchFileTest {
         }
     }
 
-    /** A module that was saved whole: its tensors have the names of its state dict. */
+    /** A whole saved module: its tensors have the names of its state dict. */
     @Test
     void modulesAreReadByTheirState() throws IOException {
         Pickle pickle = new Pickle(2)
@@ -687,7 +687,7 @@ class PyTorchFileTest {
         refuseTensor("FloatStorage", 4, 0, sizes(5), sizes(1), "'t'", "does not fit its storage of 4 elements");
         refuseTensor("FloatStorage", 4, 1, sizes(4), sizes(1), "does not fit");
         refuseTensor("FloatStorage", 4, 0, sizes(2), sizes(4), "does not fit");
-        // The last element lies beyond what 64 bits count, although each stride alone does not.
+        // The last element's offset does not fit in 64 bits, although each stride does.
         refuseTensor("FloatStorage", 4, 0, sizes(2), sizes(Integer.MAX_VALUE), "does not fit");
         refuse(
                 new Pickle(2)
@@ -746,14 +746,14 @@ class PyTorchFileTest {
         refuse(new Pickle(2).tensor("FloatStorage", "0", 4, 0, sizes(1), 1), "holds a tensor", "a dict of tensors");
     }
 
-    /** Files that would take all memory or time if one believed them. */
+    /** Files that would use all memory or time without limits. */
     @Test
     void hostilePicklesEnd() throws IOException {
         refuse(new Pickle(2).op('X').int32(-1), "4294967295 bytes");
         refuse(new Pickle(2).op('X').int32(Integer.MAX_VALUE), "2147483647 bytes");
         refuse(new Pickle(4).op(0x8e).raw("\u007f\u007f\u007f\u007f\u007f\u007f\u007f\u007f"), "bytes");
         refuse(new Pickle(2).op(0x8a, 200), "200 bytes");
-        // Holds itself.
+        // Contains itself.
         open(new Pickle(2).op('}').op('q', 0).text("again").op('h', 0, 's'), Map.of())
                 .close();
         open(
@@ -778,7 +778,7 @@ class PyTorchFileTest {
                                 .endItems(),
                         Map.of())
                 .close();
-        // Thirty levels of ten times the level below.
+        // Thirty levels; each contains the level below ten times.
         Pickle doubled = new Pickle(2).items().text("x").op(']').op('q', 0);
         for (int level = 0; level < 28; level++) {
             doubled.op(']', '(');
@@ -888,7 +888,7 @@ class PyTorchFileTest {
     void keysThatAreTuplesOrNamesHaveShortTexts() throws IOException {
         String huge = "k".repeat(1_000_000);
         Pickle pickle = new Pickle(2).items().text(huge).op('q', 0, 0x85).number(1);
-        // Ten of the level below, four levels deep.
+        // Four levels; each contains the level below ten times.
         pickle.op('h', 0);
         for (int level = 0; level < 4; level++) {
             pickle.op('q', 1, '0', '(');
@@ -962,7 +962,9 @@ class PyTorchFileTest {
         return pickle;
     }
 
-    /** Each call copies a container of a thousand elements: a thousand calls in a few kilobytes would copy a million. */
+    /**
+     * Each call copies a container of a thousand elements: a thousand calls in a few kilobytes would copy a million.
+     */
     private Pickle copies(Consumer<Pickle> container, String module, String name) {
         Pickle pickle = new Pickle(2).items().text("x");
         container.accept(pickle);

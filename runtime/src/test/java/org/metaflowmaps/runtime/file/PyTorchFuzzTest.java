@@ -18,7 +18,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.PyTorchSamples.Pickle;
 
-/** Damaged files, the same in every run: each is refused by name, or every tensor it gives lies in it. */
+/** Damaged files, the same in every run: each is rejected by name, or all its tensors are inside the file. */
 class PyTorchFuzzTest {
     private static final int FLIPS = 300;
     private static final int FILES = 200;
@@ -107,7 +107,7 @@ class PyTorchFuzzTest {
         assertTrue(accepted > FLIPS / 20 && refused > FLIPS / 4, accepted + " passed, " + refused + " refused");
     }
 
-    /** With a checksum that fits, so that the pickle itself is put to the test. */
+    /** With a correct checksum, so that the pickle itself is tested. */
     @Test
     void damagedPicklesInFiles() throws IOException {
         for (int i = 0; i < FILES; i++) {

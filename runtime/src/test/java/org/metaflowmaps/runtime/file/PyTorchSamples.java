@@ -9,11 +9,11 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.zip.CRC32;
 
-/** Files of torch.save made by hand, right and wrong ones: archives byte by byte, and pickles instruction by instruction. */
+/** Valid and invalid files of torch.save, built by hand: archives byte by byte, pickles instruction by instruction. */
 final class PyTorchSamples {
     private PyTorchSamples() {}
 
-    /** A pickle in the making; every method adds what Python's pickler writes for the thing, without memory of what was before. */
+    /** Builds a pickle; every method adds the instructions of Python's pickler, without a memo. */
     static final class Pickle {
         private final ByteArrayOutputStream out = new ByteArrayOutputStream();
 
@@ -89,7 +89,7 @@ final class PyTorchSamples {
                     .op('t', 'Q');
         }
 
-        /** A tensor on a storage of its own or of another. */
+        /** A tensor on a new storage or on another tensor's. */
         Pickle tensor(String type, String key, long elements, long offset, long[] shape, long... strides) {
             return global("torch._utils", "_rebuild_tensor_v2")
                     .op('(')
@@ -102,7 +102,7 @@ final class PyTorchSamples {
                     .op('t', 'R');
         }
 
-        /** The beginning of a dict's items, to be ended by {@link #endItems}. */
+        /** Begins a dict's items; {@link #endItems} ends them. */
         Pickle items() {
             return op('}', '(');
         }
@@ -120,7 +120,7 @@ final class PyTorchSamples {
         return sizes;
     }
 
-    /** Numbers as a storage holds them. */
+    /** Numbers as bytes of a storage. */
     static byte[] floats(float... values) {
         ByteBuffer bytes = ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
         for (float value : values) {
@@ -134,7 +134,7 @@ final class PyTorchSamples {
         return file(pickle, storages, 0);
     }
 
-    /** The same with records that begin that many bytes behind a multiple of 64. */
+    /** The same with records that begin that many bytes after a multiple of 64. */
     static byte[] file(byte[] pickle, Map<String, byte[]> storages, int shift) {
         Map<String, byte[]> records = new LinkedHashMap<>();
         records.put("weights/data.pkl", pickle);
@@ -144,7 +144,7 @@ final class PyTorchSamples {
         return zip(records, shift);
     }
 
-    /** Records stored at multiples of 64 by a padding field, as PyTorch's writer does it. */
+    /** Records aligned to 64 bytes by a padding field, as in PyTorch's writer. */
     static byte[] zip(Map<String, byte[]> records) {
         return zip(records, 0);
     }

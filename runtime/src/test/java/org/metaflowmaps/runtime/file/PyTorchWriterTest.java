@@ -90,7 +90,7 @@ class PyTorchWriterTest {
         }
     }
 
-    /** As SiT's training checkpoints have them: {"ema": {"w": …}, "step": …}. */
+    /** As in SiT's training checkpoints: {"ema": {"w": …}, "step": …}. */
     @Test
     void averagedWeightsLieInADictOfTheirOwn() throws IOException {
         try (TensorScope scope = TensorScope.open()) {
@@ -112,7 +112,7 @@ class PyTorchWriterTest {
         }
     }
 
-    /** Texts are an attribute of the dict, where no reader of tensors meets them. */
+    /** Texts are an attribute of the dict, which readers of tensors ignore. */
     @Test
     void textsAreKept() throws IOException {
         try (TensorScope scope = TensorScope.open()) {
@@ -247,7 +247,7 @@ class PyTorchWriterTest {
         assertEquals(live, NativeMemory.liveTensors());
     }
 
-    /** Values that come one at a time are freed one at a time. */
+    /** Values made one at a time are freed one at a time. */
     @Test
     void valuesAreMadeWhenTheyAreWritten() throws IOException {
         long live = NativeMemory.liveTensors();

@@ -24,7 +24,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.DType;
 
-/** Thousands of damaged files, the same in every run: each is refused as such, or every tensor it gives is really in it. */
+/** Thousands of damaged files, the same in every run: each is rejected, or all its tensors are inside the file. */
 class SafetensorsFuzzTest {
     private static final int CASES = 10_000;
     private static final int FILES = 300;
@@ -137,7 +137,7 @@ class SafetensorsFuzzTest {
                 () -> tally.accepted + " passed, " + tally.refused + " refused");
     }
 
-    /** Counts, and checks what passes. */
+    /** Counts, and checks the accepted files. */
     private static final class Tally {
         private final Set<String> reasons = new TreeSet<>();
         private int accepted;
@@ -203,7 +203,7 @@ class SafetensorsFuzzTest {
         return random.nextInt(3) == 0 ? broken(file, random) : file;
     }
 
-    /** A change of the header that knows what a header looks like. */
+    /** A change of the header that uses its structure. */
     private static String reworded(String header, List<String> entries, Random random) {
         String some = entries.get(random.nextInt(entries.size()));
         return switch (random.nextInt(9)) {
@@ -228,7 +228,7 @@ class SafetensorsFuzzTest {
         return text.substring(0, one.start()) + by + text.substring(one.end());
     }
 
-    /** A change of the file that knows nothing. */
+    /** A random change of the file. */
     private static byte[] broken(byte[] file, Random random) {
         byte[] out = file.clone();
         int at = random.nextInt(out.length);

@@ -21,7 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Every way in which a file can be wrong, one by one; each differs from the right file below in that one way. */
+/** Every kind of invalid file; each differs from the valid file below in one way. */
 class SafetensorsRefusalTest {
     private static final String RIGHT = "{" + entry("w", "F32", "[2,3]", "[0,24]") + "}";
 
@@ -133,7 +133,7 @@ class SafetensorsRefusalTest {
         refused("{\"__metadata__\":{},\"__metadata__\":{}," + w + "}", "Duplicate", "\"__metadata__\"");
     }
 
-    /** A type that the format has and this library has not spoils its own tensor only. */
+    /** A type that only the format supports makes only its own tensor unreadable. */
     @ParameterizedTest
     @ValueSource(strings = {"F8_E4M3", "F8_E5M2", "U16", "U64", "C64", "F4"})
     void typesThatAreNotSupported(String type) throws IOException {

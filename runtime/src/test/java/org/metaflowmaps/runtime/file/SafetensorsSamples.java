@@ -8,11 +8,11 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
-/** Safetensors files made by hand, right and wrong ones. */
+/** Valid and invalid safetensors files, built by hand. */
 final class SafetensorsSamples {
     private SafetensorsSamples() {}
 
-    /** A file of a header and that many bytes of data, which count 0, 1, 2, ... */
+    /** A file of a header and that many bytes of data: 0, 1, 2, ... */
     static byte[] file(String header, int dataBytes) {
         return file(header.getBytes(UTF_8), dataBytes);
     }

@@ -26,7 +26,7 @@ import org.metaflowmaps.runtime.Refusal;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.SafetensorsWriter.Item;
 
-/** A file that carries its own checksum tells any change of it. */
+/** A file with its own checksum reveals every change. */
 class SafetensorsSealTest {
     private static final byte[] DATA = new byte[1 << 8];
 
@@ -79,7 +79,7 @@ class SafetensorsSealTest {
             damaged[i] ^= (byte) (1 << random.nextInt(8));
             refused(damaged);
         }
-        // Capital digits are the same number, and yet not what was written.
+        // Upper-case digits are the same number, but not what was written.
         int place = new String(file, ISO_8859_1).indexOf("\"sha256\":\"") + 10;
         for (int i = place; i < place + 64; i++) {
             byte[] damaged = file.clone();
@@ -96,7 +96,7 @@ class SafetensorsSealTest {
         }
         refused(Arrays.copyOf(file, file.length - 1));
         refused(Arrays.copyOf(file, file.length + 1));
-        // The length is right, the rest was never written.
+        // The length is right, but the rest was not written.
         byte[] torn = file.clone();
         Arrays.fill(torn, file.length / 2, file.length, (byte) 0);
         refused(torn);

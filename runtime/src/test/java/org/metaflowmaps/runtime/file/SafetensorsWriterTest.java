@@ -60,7 +60,7 @@ class SafetensorsWriterTest {
         return file.bytes(name).toArray(ValueLayout.JAVA_BYTE);
     }
 
-    /** For every type: a matrix, a single value and an empty tensor; in an order that would misalign them if it were kept. */
+    /** For every type: a matrix, a single value and an empty tensor, in an order that would misalign them. */
     private static List<Item> everything() {
         List<Item> items = new ArrayList<>();
         for (DType type : DType.values()) {
@@ -278,7 +278,7 @@ class SafetensorsWriterTest {
         byte[] before = Files.readAllBytes(path);
         Arena arena = Arena.ofShared();
         Arena other = Arena.ofShared();
-        // A privileged user may write to read-only files, so the ways that others take are gone explicitly.
+        // A privileged user may write to read-only files, so call the read-only paths explicitly.
         try (SafetensorsFile copied = SafetensorsFile.over("copy", SafetensorsFile.copy(path, arena), arena);
                 SafetensorsFile mapped = SafetensorsFile.over("mapping", SafetensorsFile.readOnly(path, other), other);
                 SafetensorsFile opened = SafetensorsFile.open(path)) {

@@ -25,8 +25,9 @@ import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.optim.AdamW;
 
 /**
- * Trains a {@link FashionClassifier}: cross-entropy with smoothed labels, AdamW, a learning rate that rises for the first tenth
- * and then falls to 0 along a cosine. Images are not mirrored, so that features tell a shoe that points the wrong way.
+ * Trains a {@link FashionClassifier}: cross-entropy with smoothed labels, AdamW, a learning rate that rises for the
+ * first tenth and then falls to 0 along a cosine. Images are not mirrored, so that features distinguish the direction
+ * of a shoe.
  *
  * @param epochs passes over the training images, at least 1
  * @param seed determines weights and order
@@ -39,15 +40,15 @@ public record ClassifierTraining(int epochs, long seed) {
     private static final double SMOOTHING = 0.05;
     private static final int CHUNK = 500;
 
-    /** Is told of each epoch. */
+    /** Receives the result of each epoch. */
     @FunctionalInterface
     public interface Listener {
         /**
-         * An epoch is over.
+         * Called after an epoch.
          *
          * @param epoch from 1
          * @param loss its mean over the epoch's batches
-         * @param correct how many test images are classified right now
+         * @param correct the number of test images classified correctly
          */
         void epoch(int epoch, double loss, long correct);
     }
@@ -60,10 +61,10 @@ public record ClassifierTraining(int epochs, long seed) {
     /**
      * Trains and writes a classifier.
      *
-     * @param images to train on
-     * @param test counted after each epoch, not trained on
-     * @param file where the weights go, as float16, with metadata that tell how they were made
-     * @return the number of test images that the written weights classify right
+     * @param images the training images
+     * @param test the test images, evaluated after each epoch
+     * @param file the file for the weights, in float16, with metadata about the training
+     * @return the number of test images that the written weights classify correctly
      * @throws IOException if the file cannot be written
      */
     public long run(LabelledImages images, LabelledImages test, Device device, Path file, Listener listener)
@@ -100,12 +101,12 @@ public record ClassifierTraining(int epochs, long seed) {
         }
     }
 
-    /** The learning rate's share of its peak at a share of the run. */
+    /** Returns the learning rate relative to its peak at a fraction of the run. */
     private static double share(double done) {
         return done < WARM_UP ? done / WARM_UP : 0.5 * (1 + Math.cos(Math.PI * (done - WARM_UP) / (1 - WARM_UP)));
     }
 
-    /** Counts right answers after each epoch. */
+    /** Counts correct answers after each epoch. */
     private static final class Epochs implements RunListener {
         private final FashionClassifier classifier;
         private final LabelledImages test;
@@ -147,7 +148,7 @@ public record ClassifierTraining(int epochs, long seed) {
         }
     }
 
-    /** How many of the first images of a set are classified right. */
+    /** Returns how many of a set's first images are classified correctly. */
     public static long correct(FashionClassifier classifier, LabelledImages images, int count, Device device) {
         long correct = 0;
         for (int from = 0; from < count; from += CHUNK) {

@@ -10,10 +10,10 @@ import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.LossValue;
 
 /**
- * The cross-entropy of a classifier's answers with smoothed labels. Nothing in it is random.
+ * The cross-entropy of a classifier's outputs with smoothed labels; deterministic.
  *
- * @param classifier what is trained, not owned
- * @param smoothing share of a label that is spread over all classes
+ * @param classifier the classifier to train, not owned
+ * @param smoothing fraction of a label spread over all classes
  */
 record CrossEntropy(FashionClassifier classifier, double smoothing) implements Objective<TrainingData.Batch> {
     /** The loss's name. */
@@ -40,6 +40,6 @@ record CrossEntropy(FashionClassifier classifier, double smoothing) implements O
 
     @Override
     public void close() {
-        // The classifier is the caller's.
+        // The caller owns the classifier.
     }
 }

@@ -15,18 +15,18 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 
 /**
- * How much the three ways of reading the unconditional drift from a map disagree, which a perfect map's do not (method §3.5): at
- * an empty context ({@link NetworkDrift}), at the start of the posterior's flow ({@link StartDrift}), and by the mean of
- * one-step draws ({@link DrawsDrift}).
+ * The differences between three ways to read the unconditional drift from a map, which agree for a perfect map (method
+ * §3.5): at an empty context ({@link NetworkDrift}), at the start of the posterior's flow ({@link StartDrift}), and by
+ * the mean of one-step draws ({@link DrawsDrift}).
  *
  * <p>All numbers are root mean squares over elements and items.
  *
  * @param time t
- * @param drift size of the first way's drift, to compare with
+ * @param drift size of the first way's drift, for comparison
  * @param emptyToStart difference of the first and the second way
  * @param emptyToDraws difference of the first and the third way
  * @param startToDraws difference of the second and the third way
- * @param chance the third way's own error by the number of its draws: how large differences to it are for a perfect map
+ * @param chance the third way's sampling error, which is its difference to the others for a perfect map
  */
 public record DriftDisagreement(
         double time, double drift, double emptyToStart, double emptyToDraws, double startToDraws, double chance) {
@@ -40,15 +40,15 @@ public record DriftDisagreement(
      * @param items clean: (N, item shape), at least one
      * @param condition labels and guidance scales of the N items; not used by a map without classes
      * @param time t, in [0, 1)
-     * @param draws of each item for the third way: an even number, at least 2
+     * @param draws draws of each item for the third way: an even number, at least 2
      * @param random draws all noise
-     * @throws IllegalArgumentException if one of these is out of its range
+     * @throws IllegalArgumentException if an argument is out of range
      */
     public static DriftDisagreement of(
             MetaFlowMap map, Tensor items, Condition condition, double time, int draws, RandomSource random) {
         Preconditions.checkArgument(
                 map.isContextual(),
-                "drift disagreement: this map is one of a flow, without contexts, and has one drift only");
+                "drift disagreement: this map works without contexts and has one drift only");
         Preconditions.checkArgument(
                 time >= 0 && time < 1, "drift disagreement: time %s, expected at least 0 and below 1", time);
         Preconditions.checkArgument(
@@ -64,7 +64,7 @@ public record DriftDisagreement(
                 Tensor empty = at(new NetworkDrift(map), context);
                 Tensor start =
                         at(new StartDrift(map, random.normal(context.state().shape())), context);
-                // Two halves of the draws, whose difference tells how far off their mean is.
+                // The difference between two halves of the draws estimates the error of their mean.
                 Tensor half = at(new DrawsDrift(map, draws / 2, random), context);
                 Tensor other = at(new DrawsDrift(map, draws / 2, random), context);
                 Tensor mean = half.add(other).div(2);

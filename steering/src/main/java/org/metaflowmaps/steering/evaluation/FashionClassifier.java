@@ -25,17 +25,18 @@ import org.metaflowmaps.steering.reward.ImageClassifier;
 import org.metaflowmaps.training.data.FashionMnist;
 
 /**
- * A small convolutional classifier of Fashion-MNIST, whose last hidden layer serves as the features of {@link FrechetDistance}.
+ * A small convolutional classifier of Fashion-MNIST; its last hidden layer gives the features of
+ * {@link FrechetDistance}.
  *
- * <p>Three times a 3 x 3 convolution, a rectifier and a pooling by 2, then two linear layers. The weights that come with this
- * library were trained by {@link ClassifierTraining} on the 60,000 training images; {@link #metadata} says how, and what they
- * reach on the 10,000 test images.
+ * <p>Three times a 3 x 3 convolution, a rectifier and a pooling by 2, then two linear layers.
+ * {@link ClassifierTraining} trained this library's weights on the 60,000 training images; {@link #metadata} describes
+ * the training and the accuracy on the 10,000 test images.
  */
 public final class FashionClassifier implements Network, ImageClassifier {
-    /** Numbers per image that {@link #features} gives. */
+    /** The number of {@link #features} per image. */
     public static final int FEATURES = 128;
 
-    /** Metadata: the number of the 10,000 test images that are classified right. */
+    /** Metadata key of the number of the 10,000 test images classified correctly. */
     public static final String CORRECT = "test_correct";
 
     private static final int[] CHANNELS = {1, 16, 32, 64};
@@ -65,7 +66,7 @@ public final class FashionClassifier implements Network, ImageClassifier {
         return new ParameterArena(shapes, device);
     }
 
-    /** Random weights of the size that suits rectifiers, to train; owned by the caller. */
+    /** Returns a classifier to train, with random weights scaled for rectifiers; owned by the caller. */
     static FashionClassifier initialised(Device device, RandomSource random) {
         ParameterArena arena = layout(device);
         try (TensorScope scope = TensorScope.open();
@@ -80,14 +81,14 @@ public final class FashionClassifier implements Network, ImageClassifier {
         return new FashionClassifier(arena, Map.of());
     }
 
-    /** The classifier that comes with this library; owned by the caller. */
+    /** Returns this library's trained classifier; owned by the caller. */
     public static FashionClassifier shipped(Device device) {
         try {
             // A resource inside a jar cannot be memory-mapped.
             Path copy = Files.createTempFile("mfm-classifier", ".safetensors");
             try (InputStream resource = FashionClassifier.class.getResourceAsStream(SHIPPED)) {
                 if (resource == null) {
-                    throw new IOException("the resource " + SHIPPED + " is missing; build this library again");
+                    throw new IOException("the resource " + SHIPPED + " is missing: build this library again");
                 }
                 Files.copy(resource, copy, StandardCopyOption.REPLACE_EXISTING);
                 return load(copy, device);
@@ -96,14 +97,14 @@ public final class FashionClassifier implements Network, ImageClassifier {
             }
         } catch (IOException e) {
             throw new UncheckedIOException(
-                    "the classifier that comes with this library cannot be read: " + e.getMessage(), e);
+                    "this library's classifier cannot be read: " + e.getMessage(), e);
         }
     }
 
     /**
-     * A classifier that {@link ClassifierTraining} wrote; owned by the caller.
+     * Loads a classifier that {@link ClassifierTraining} wrote; owned by the caller.
      *
-     * @throws IOException if the file is missing, damaged or no such classifier
+     * @throws IOException if the file is missing, damaged or not such a classifier
      */
     public static FashionClassifier load(Path file, Device device) throws IOException {
         try (SafetensorsFile open = SafetensorsFile.open(file);
@@ -129,7 +130,7 @@ public final class FashionClassifier implements Network, ImageClassifier {
         }
     }
 
-    /** Writes the weights as float16, half the bytes, which cost no accuracy. */
+    /** Writes the weights as float16, because this halves the size and costs no accuracy. */
     void write(Path file, Map<String, String> description) throws IOException {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -139,7 +140,7 @@ public final class FashionClassifier implements Network, ImageClassifier {
         }
     }
 
-    /** Rounds the weights to what {@link #write} keeps of them. */
+    /** Rounds the weights as {@link #write} does. */
     void round() {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -147,19 +148,19 @@ public final class FashionClassifier implements Network, ImageClassifier {
         }
     }
 
-    /** How the weights were made and what they reach; empty for new ones. */
+    /** Returns how the weights were trained, and their accuracy; empty for new ones. */
     public Map<String, String> metadata() {
         return metadata;
     }
 
-    /** The weights, owned by this classifier. */
+    /** Returns the weights, owned by this classifier. */
     @Override
     public ParameterArena parameters() {
         return arena;
     }
 
     /**
-     * The last hidden layer.
+     * Computes the last hidden layer.
      *
      * @param images (B, 1, 28, 28) in [-1, 1]
      * @return (B, 128), none below 0, in the innermost open scope
@@ -194,9 +195,9 @@ public final class FashionClassifier implements Network, ImageClassifier {
     }
 
     /**
-     * The last layer: softmax of it gives the classes' probabilities.
+     * Computes the last layer; its softmax gives the classes' probabilities.
      *
-     * @param features what {@link #features} gave: (B, 128)
+     * @param features (B, 128) from {@link #features}
      * @return (B, 10), in the innermost open scope
      */
     public Tensor logits(Tensor features) {

@@ -6,10 +6,10 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * Count, mean and covariance of feature vectors that come batch by batch and are not kept.
+ * Count, mean and covariance of feature vectors, added batch by batch and not stored.
  *
- * <p>Batches are merged by their own means and scatters in float64 (Chan, Golub and LeVeque, 1979), so that a mean far from zero
- * costs no accuracy. Lives on the Java heap; not for use by several threads at once.
+ * <p>Batches are merged by their own means and scatters in float64 (Chan, Golub and LeVeque, 1979), so that a mean far
+ * from zero costs no accuracy. On the Java heap; not thread-safe.
  */
 public final class FeatureMoments {
     /** A covariance of this width takes 2 GiB. */
@@ -20,7 +20,7 @@ public final class FeatureMoments {
     private long count;
 
     /**
-     * Nothing seen yet.
+     * Makes empty moments.
      *
      * @param width numbers per feature vector, 1 to 16,384
      */
@@ -32,10 +32,10 @@ public final class FeatureMoments {
     }
 
     /**
-     * Takes in a batch.
+     * Adds a batch.
      *
      * @param features (B, width) of any floating-point type and device; only read
-     * @throws IllegalArgumentException if the shape is another, or a number is not finite
+     * @throws IllegalArgumentException if the shape is wrong, or a number is not finite
      */
     public void add(Tensor features) {
         int width = mean.length;
@@ -78,25 +78,25 @@ public final class FeatureMoments {
         count = total;
     }
 
-    /** Feature vectors seen. */
+    /** Returns the number of feature vectors added. */
     public long count() {
         return count;
     }
 
-    /** Numbers per feature vector. */
+    /** Returns the numbers per feature vector. */
     public int width() {
         return mean.length;
     }
 
-    /** The mean, in a new array. */
+    /** Returns the mean, in a new array. */
     public double[] mean() {
         return mean.clone();
     }
 
     /**
-     * The unbiased covariance, row by row, in a new array.
+     * Returns the unbiased covariance, row by row, in a new array.
      *
-     * @throws IllegalStateException if fewer than two vectors were seen
+     * @throws IllegalStateException if fewer than two vectors were added
      */
     public double[] covariance() {
         if (count < 2) {

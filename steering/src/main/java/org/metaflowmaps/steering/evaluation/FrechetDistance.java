@@ -7,20 +7,20 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The squared 2-Wasserstein distance of two Gaussians with the means and covariances of two sets of features (Dowson and Landau,
- * 1982; for images Heusel et al., arXiv 1706.08500): |μ - ν|² + tr(A) + tr(B) - 2·tr((A^½·B·A^½)^½).
+ * The squared 2-Wasserstein distance of two Gaussians with the means and covariances of two sets of features (Dowson
+ * and Landau, 1982; for images Heusel et al., arXiv 1706.08500): |μ - ν|² + tr(A) + tr(B) - 2·tr((A^½·B·A^½)^½).
  *
- * <p>Estimated from finite sets it is too large: two sets of the same law have a distance above 0 that falls about as one over
- * their size. Compare only distances from sets of equal sizes, and against that floor.
+ * <p>Estimates from finite sets are too large: two sets of the same law have a distance above 0 that falls about as one
+ * over their size. Compare only distances of sets of equal size, and with that floor.
  */
 public final class FrechetDistance {
     private FrechetDistance() {}
 
     /**
-     * The distance of two sets.
+     * Returns the distance of two sets.
      *
-     * <p>All in float64 on the CPU, by eigenvalues of symmetric matrices: a covariance may lack rank, as that of fewer vectors
-     * than their width does, and negative eigenvalues, which are rounding, count as 0.
+     * <p>Computed in float64 on the CPU, by eigenvalues of symmetric matrices. A covariance may be singular, as for
+     * fewer vectors than their width; negative eigenvalues from rounding count as 0.
      *
      * @param first at least two vectors
      * @param second of the same width, at least two
@@ -52,7 +52,7 @@ public final class FrechetDistance {
                     .matmul(eigen.vectors().transpose(0, 1));
             Tensor product =
                     root.matmul(Torch.of(otherCovariance, width, width)).matmul(root);
-            // Rounding leaves it a little unsymmetric, and only one triangle would be read.
+            // Make it symmetric: rounding leaves small differences, and only one triangle is read.
             Tensor symmetric = product.add(product.transpose(0, 1)).mul(0.5);
             distance -= 2
                     * Torch.linalgEigh(symmetric)

@@ -7,13 +7,13 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * The unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, Eq. 3) under a mean of Gaussian kernels
- * exp(-|x-y|² / (2h²)). For samples of one law it has mean 0, so about half of its values are negative.
+ * The unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, Eq. 3) under a mean of Gaussian
+ * kernels exp(-|x-y|² / (2h²)). For samples of the same law it has mean 0, so about half of its values are negative.
  *
- * <p>The widths h are fixed multiples of a scale: by the median heuristic the median distance of distinct points of a reference
- * sample, which does not depend on the sample that is judged.
+ * <p>The widths h are fixed multiples of a scale: the median distance of distinct points of a reference sample (median
+ * heuristic), which does not depend on the evaluated sample.
  *
- * @param multiples of the scale, one kernel each, at least one, above 0
+ * @param multiples multiples of the scale, one kernel each, at least one, above 0
  */
 public record MaximumMeanDiscrepancy(List<Double> multiples) {
     /** Checks the multiples. */
@@ -25,13 +25,13 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
         multiples = List.copyOf(multiples);
     }
 
-    /** Widths of 1/4, 1/2, 1, 2 and 4 times the scale. */
+    /** Uses widths of 1/4, 1/2, 1, 2 and 4 times the scale. */
     public MaximumMeanDiscrepancy() {
         this(List.of(0.25, 0.5, 1.0, 2.0, 4.0));
     }
 
     /**
-     * The median distance of distinct points in each group, the lower one of two.
+     * Returns the median distance of distinct points in each group, the lower of two.
      *
      * @param samples (groups, n, d), n at least 2
      * @return (groups) float64, in the innermost open scope
@@ -53,11 +53,11 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
     }
 
     /**
-     * The squared discrepancy of each pair of samples.
+     * Returns the squared discrepancy of each pair of samples.
      *
      * @param first (groups, n, d), floating point, n at least 2
      * @param second of the same shape
-     * @param scale (groups), as {@link #scale} gives, above 0
+     * @param scale (groups) from {@link #scale}, above 0
      * @return (groups) float64, in the innermost open scope
      */
     public Tensor squared(Tensor first, Tensor second, Tensor scale) {
@@ -67,7 +67,7 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
             Tensor left = first.to(DType.FLOAT64);
             Tensor right = second.to(DType.FLOAT64);
             Tensor rate = scale.to(DType.FLOAT64).square().mul(-2).reciprocal().reshape(first.size(0), 1, 1);
-            // A point's kernel with itself is 1: n of them leave each of the two sums within a sample.
+            // Subtract n from each sum within a sample, because a point's kernel with itself is 1.
             Tensor within = kernels(left, left, rate)
                     .add(kernels(right, right, rate))
                     .sub(2 * n)
@@ -76,7 +76,7 @@ public record MaximumMeanDiscrepancy(List<Double> multiples) {
         }
     }
 
-    /** Σ_ij k(x_i, y_j) of each group, averaged over the kernels. */
+    /** Returns Σ_ij k(x_i, y_j) of each group, averaged over the kernels. */
     private Tensor kernels(Tensor left, Tensor right, Tensor rate) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor exponent = squaredDistances(left, right).mul(rate);

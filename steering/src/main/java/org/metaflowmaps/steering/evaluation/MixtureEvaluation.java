@@ -22,11 +22,11 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * How far posterior draws are from exact ones, where the data is a Gaussian mixture: distances between equally many draws of the
- * same posterior, averaged over contexts x_t = I_t of fresh data (method §12 B and D). No labels are given.
+ * Distances between posterior draws and exact draws for a Gaussian mixture: equal numbers of draws of the same
+ * posterior, averaged over contexts x_t = I_t of fresh data (method §12 B and D). No labels are given.
  *
- * <p>Everything that is compared at one time shares its contexts, its initial noise, its exact draws and its projections. The
- * least that can be expected is the floor: the distance of two exact samples of that size.
+ * <p>All comparisons at one time share contexts, initial noise, exact draws and projections. The floor, the distance of
+ * two exact samples of that size, is the best possible result.
  */
 public final class MixtureEvaluation implements AutoCloseable {
     private static final long PROJECTION_SEED = 0x51ced;
@@ -41,13 +41,13 @@ public final class MixtureEvaluation implements AutoCloseable {
     private final List<Case> cases = new ArrayList<>();
 
     /**
-     * What is compared.
+     * Settings of an evaluation.
      *
      * @param times t of the contexts, each in [0, 1)
      * @param contexts posteriors at each time, at least 1
-     * @param draws of each posterior, at least 2
+     * @param draws draws of each posterior, at least 2
      * @param projections directions of the sliced distance, at least 1
-     * @param discrepancy also the maximum mean discrepancy, which takes far longer
+     * @param discrepancy also compute the maximum mean discrepancy, which takes much longer
      * @param seed of contexts, noise and exact draws
      */
     public record Settings(
@@ -71,11 +71,11 @@ public final class MixtureEvaluation implements AutoCloseable {
      * Means over contexts.
      *
      * @param slicedWasserstein sliced W2 between draws and exact draws
-     * @param squaredDiscrepancy unbiased squared MMD, which may be negative; NaN where it was not asked for
+     * @param squaredDiscrepancy unbiased squared MMD, which may be negative; NaN if not requested
      */
     public record Distance(double slicedWasserstein, double squaredDiscrepancy) {}
 
-    /** All that is fixed at one time; the tensors belong to the evaluation. */
+    /** The fixed inputs of one time; the evaluation owns the tensors. */
     private record Case(
             double time, Context context, Tensor noise, Tensor exact, Tensor sorted, Tensor scale, Distance floor) {}
 
@@ -119,13 +119,13 @@ public final class MixtureEvaluation implements AutoCloseable {
         return new Case(time, context, noise, exact, sorted, scale, floor);
     }
 
-    /** Each time's floor, in the order of the times. */
+    /** Returns each time's floor, in the order of the times. */
     public List<Distance> floor() {
         return cases.stream().map(Case::floor).toList();
     }
 
     /**
-     * A map's few-step draws.
+     * Evaluates a map's few-step draws.
      *
      * @param map of items (d), on the mixture's device, not owned
      * @param steps flow-map steps per draw, one comparison each
@@ -134,8 +134,8 @@ public final class MixtureEvaluation implements AutoCloseable {
     public Map<Integer, List<Distance>> map(MetaFlowMap map, List<Integer> steps) {
         Preconditions.checkArgument(
                 map.itemShape().dim() == 1 && map.itemShape().size(0) == mixture.dimension(),
-                "mixture evaluation: the map takes items of the shape %s, the mixture has %s coordinates: give the one"
-                        + " it was trained on",
+                "mixture evaluation: the map takes items of the shape %s, the mixture has %s coordinates: give"
+                        + " the map's own mixture",
                 map.itemShape(),
                 mixture.dimension());
         Map<Integer, List<Distance>> all = new LinkedHashMap<>();
@@ -146,7 +146,7 @@ public final class MixtureEvaluation implements AutoCloseable {
     }
 
     /**
-     * Euler steps on the conditional drift that GLASS makes of the mixture's exact drift: what can be had without training.
+     * Evaluates Euler steps on the conditional drift of GLASS with the mixture's exact drift, which needs no training.
      *
      * @param steps evaluations of the drift per draw, one comparison each, each at least 1
      * @return by number of steps, each in the order of the times

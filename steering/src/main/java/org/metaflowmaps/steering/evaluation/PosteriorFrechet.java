@@ -18,13 +18,13 @@ import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 
 /**
- * How far posterior samples are from real images as a set (method §12B): N real images are noised to a time t, one sample is
- * drawn of each one's posterior, and the {@link FrechetDistance} of the clean images' features is taken.
+ * The Fréchet distance between posterior samples and real images (method §12B): N real images are noised to a time t,
+ * one sample is drawn from each posterior, and the {@link FrechetDistance} of features is computed.
  *
- * <p>Noising real images and drawing them anew by a perfect sampler gives images of the data's own law, at every t. They are
- * compared with two sets: the images that were noised, and as many others. Samples and the images that were noised resemble each
- * other the more, the larger t is, so their distance shrinks below what independent sets have; the distance to the others has the
- * same floor at every t, {@link #floor}. All samplers and times see the same noises.
+ * <p>A perfect sampler's draws from noised real images have the data's law at every t. They are compared with two sets:
+ * the noised images, and as many others. The larger t is, the more samples resemble the noised images, so that distance
+ * is smaller than for independent sets. The distance to the others has the same floor at every t, {@link #floor}. All
+ * samplers and times use the same noise.
  */
 public final class PosteriorFrechet {
     private static final int CHUNK = 250;
@@ -42,21 +42,21 @@ public final class PosteriorFrechet {
     /**
      * A sampler's distances at a time.
      *
-     * @param toNoised to the images that were noised, as published figures are
-     * @param toOthers to as many other images; a perfect sampler's is {@link #floor} but for chance
+     * @param toNoised distance to the noised images, as in published numbers
+     * @param toOthers distance to as many other images; {@link #floor} for a perfect sampler, up to chance
      * @param evaluations network evaluations for each draw
      */
     public record Distances(double toNoised, double toOthers, long evaluations) {}
 
     /**
-     * Features of the real images.
+     * Computes the features of the real images.
      *
-     * @param classifier gives the features, not owned
-     * @param images Fashion-MNIST, not trained on
+     * @param classifier computes the features, not owned
+     * @param images Fashion-MNIST images that were not used for training
      * @param count N: the first N images are noised, the next N are the others; at least 2
-     * @param labelled whether samplers are told the images' classes
-     * @param guidance amortised guidance scale w that samplers are told, or null for none
-     * @param device where to compute, the classifier's
+     * @param labelled whether samplers get the images' classes
+     * @param guidance amortised guidance scale w for samplers, or null for none
+     * @param device the classifier's device
      * @param seed of all noise
      */
     public PosteriorFrechet(
@@ -95,15 +95,15 @@ public final class PosteriorFrechet {
         return moments;
     }
 
-    /** The distance of the N images that are noised to the N others: what a perfect sampler would have. */
+    /** Returns the distance of the N noised images to the N others, which a perfect sampler would reach. */
     public double floor() {
         return FrechetDistance.between(noised, others);
     }
 
     /**
-     * A sampler's distances.
+     * Computes a sampler's distances.
      *
-     * @param sampler of images (B, 1, 28, 28), such as a posterior sampler or a GLASS sampler
+     * @param sampler a sampler of images (B, 1, 28, 28), such as a posterior sampler or a GLASS sampler
      * @param time t in [0, 1]
      * @throws IllegalArgumentException if the time is out of range, or samples are not finite
      */

@@ -3,7 +3,7 @@ package org.metaflowmaps.steering.evaluation;
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Tensor;
 
-/** The door of the distances: two batches of samples that can be compared. */
+/** Checks that two batches of samples can be compared. */
 final class Samples {
     private Samples() {}
 
@@ -11,7 +11,7 @@ final class Samples {
     static void check(String metric, Tensor first, Tensor second, int least) {
         Preconditions.checkArgument(
                 first.dim() == 3 && first.shape().equals(second.shape()),
-                "%s: samples are %s and %s, expected (groups, n, d) twice of one shape",
+                "%s: samples are %s and %s, expected two of the same shape (groups, n, d)",
                 metric,
                 first,
                 second);

@@ -9,22 +9,23 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The sliced Wasserstein-2 distance of equally large samples: the root of the mean, over fixed random directions, of the squared
- * W2 distance of the projections, which sorting gives exactly (Bonneel et al. 2015). In one dimension it is W2 itself.
+ * The sliced Wasserstein-2 distance of equally large samples: the root of the mean squared W2 distance of projections
+ * on fixed random directions, computed exactly by sorting (Bonneel et al. 2015). In one dimension it equals W2.
  *
- * <p>It is that of the two samples, not of their laws: two samples of one law are apart by a floor that shrinks with their size.
+ * <p>It compares the two samples, not their laws: two samples of the same law have a distance that shrinks with their
+ * size.
  */
 public final class SlicedWasserstein implements AutoCloseable {
     /** (directions, d), rows of length 1, float64. */
     private final Tensor directions;
 
     /**
-     * Draws the directions, uniform on the sphere; in one dimension there is only one.
+     * Draws directions, uniform on the sphere; in one dimension there is only one.
      *
      * @param dimension of the samples, at least 1
      * @param count of directions, at least 1
      * @param seed determines them
-     * @param device where samples are compared
+     * @param device the device of the samples
      */
     public SlicedWasserstein(int dimension, int count, long seed, Device device) {
         Preconditions.checkArgument(
@@ -41,7 +42,7 @@ public final class SlicedWasserstein implements AutoCloseable {
     }
 
     /**
-     * The distance of each pair of samples.
+     * Returns the distance of each pair of samples.
      *
      * @param first (groups, n, d), floating point
      * @param second of the same shape
@@ -54,7 +55,7 @@ public final class SlicedWasserstein implements AutoCloseable {
         }
     }
 
-    /** Samples projected and sorted, (groups, directions, n) float64, for a sample that is compared with several. */
+    /** Returns samples projected and sorted, (groups, directions, n) float64, to compare one sample with several. */
     Tensor projected(Tensor samples) {
         Preconditions.checkArgument(
                 samples.size(2) == directions.size(1),
@@ -69,7 +70,7 @@ public final class SlicedWasserstein implements AutoCloseable {
         }
     }
 
-    /** The distances (groups) of samples that were {@link #projected}. */
+    /** Returns the distances (groups) of {@link #projected} samples. */
     static Tensor between(Tensor first, Tensor second) {
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(first.sub(second).square().mean(1, 2).sqrt());

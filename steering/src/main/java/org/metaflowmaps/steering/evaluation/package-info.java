@@ -1,4 +1,4 @@
-/** How good samples are: distances between sets of images or points, and what they are measured with. */
+/** Quality of samples: distances between sets of images or points, and the classifier for their features. */
 @NullMarked
 package org.metaflowmaps.steering.evaluation;
 

@@ -14,7 +14,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Distances of samples against values by hand, invariances and what statistics promises. */
+/** Distances of samples compared with values by hand, invariances and statistical properties. */
 final class DistancesTest {
     private static Tensor group(double... values) {
         return Torch.of(values, 1, values.length, 1);
@@ -39,7 +39,7 @@ final class DistancesTest {
         }
     }
 
-    /** A shift by c is |c·θ| along θ, whose mean square over the circle is |c|²/2; the samples themselves play no part. */
+    /** A shift by c is |c·θ| along θ, with mean square |c|²/2 over the circle, for any samples. */
     @Test
     void aShiftIsItsLengthOverTheRootOfTheDimension() {
         long live = NativeMemory.liveTensors();
@@ -106,7 +106,10 @@ final class DistancesTest {
         }
     }
 
-    /** Over many pairs of samples the mean is 0 for one law, and for two laws the difference of means of kernels, by formula. */
+    /**
+     * Over many pairs of samples the mean is 0 for one law, and for two laws the difference of means of kernels, by
+     * formula.
+     */
     @Test
     void theDiscrepancyIsUnbiased() {
         int groups = 4_000;
@@ -133,7 +136,7 @@ final class DistancesTest {
     void whatCannotBeComparedIsRefused() {
         try (TensorScope scope = TensorScope.open();
                 SlicedWasserstein distance = new SlicedWasserstein(2, 3, 1, Device.CPU)) {
-            assertSays(() -> distance.distances(Torch.zeros(1, 3, 2), Torch.zeros(1, 4, 2)), "of one shape");
+            assertSays(() -> distance.distances(Torch.zeros(1, 3, 2), Torch.zeros(1, 4, 2)), "of the same shape");
             assertSays(() -> distance.distances(Torch.zeros(3, 2), Torch.zeros(3, 2)), "(groups, n, d)");
             assertSays(
                     () -> distance.distances(Torch.zeros(1, 3, 1), Torch.zeros(1, 3, 1)),

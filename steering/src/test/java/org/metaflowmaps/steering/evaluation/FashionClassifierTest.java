@@ -44,7 +44,7 @@ final class FashionClassifierTest {
             assertEquals("10000", classifier.metadata().get("test_images"));
             long correct = ClassifierTraining.correct(classifier, test, test.count(), Device.CPU);
             assertTrue(correct >= 9_000, correct + " of 10,000 right");
-            // An image on the border between two classes may fall to either side on another processor.
+            // An image between two classes may be classified differently on another processor.
             long written = Long.parseLong(classifier.metadata().getOrDefault(FashionClassifier.CORRECT, ""));
             assertTrue(Math.abs(written - correct) <= 2, correct + " right, the metadata say " + written);
         }
@@ -70,7 +70,7 @@ final class FashionClassifierTest {
         }
     }
 
-    /** A fit to 600 images is far better than chance, is the same for the same seed, and comes back from its file. */
+    /** A fit to 600 images is far better than chance, equal for the same seed, and can be saved and loaded. */
     @Test
     void trainingLearnsAndIsReproducible() throws IOException {
         LabelledImages all = FashionMnist.test();

@@ -14,7 +14,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Distances of sets whose means and covariances are known exactly, because they are made so. */
+/** Distances of sets constructed with exactly known means and covariances. */
 final class FrechetDistanceTest {
     private static final double ROUNDING = 1e-9;
 
@@ -96,7 +96,7 @@ final class FrechetDistanceTest {
         Tensor first = random.normal(3, 40);
         assertEquals(0, FrechetDistance.between(moments(first), moments(first)), 1e-5);
         assertEquals(40 * 0.25, FrechetDistance.between(moments(first), moments(first.add(0.5))), 1e-5);
-        // A set of one point twice has no spread: the distance is the other's variance and the square of the shift.
+        // A set of one point twice has no spread: the distance is the other's variance plus the squared shift.
         FeatureMoments point = moments(Torch.zeros(2, 3));
         assertEquals(3 + 3 * 4, FrechetDistance.between(point, moments(white(3).add(2))), ROUNDING);
     }
@@ -119,7 +119,7 @@ final class FrechetDistanceTest {
         }
     }
 
-    /** The bias of finite sets, which is why there is a floor: half of it with twice the size. */
+    /** The bias of finite sets, the reason for the floor, halves with twice the size. */
     @Test
     void setsOfTheSameLawAreApartByAboutOneOverTheirSize() {
         double few = FrechetDistance.between(moments(random.normal(500, 20)), moments(random.normal(500, 20)));

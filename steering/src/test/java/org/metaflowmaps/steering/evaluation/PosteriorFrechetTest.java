@@ -20,7 +20,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.LabelledImages;
 
-/** Samplers whose images are known: those that were noised, and noise. */
+/** Samplers with known images: the noised images, and noise. */
 final class PosteriorFrechetTest {
     private static final int COUNT = 300;
 

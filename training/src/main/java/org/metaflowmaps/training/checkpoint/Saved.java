@@ -8,7 +8,7 @@ import org.metaflowmaps.runtime.Tensor;
 /**
  * State that a checkpoint saves and a resumed run restores.
  *
- * @param buffers the owner's own tensors by name: a checkpoint writes their values, and restoring copies into them
+ * @param buffers the owner's tensors by name: a checkpoint writes their values, and restoring copies into them
  * @param counters numbers by name
  */
 public record Saved(Map<String, Tensor> buffers, Map<String, Long> counters) {
@@ -21,7 +21,7 @@ public record Saved(Map<String, Tensor> buffers, Map<String, Long> counters) {
         counters = Collections.unmodifiableMap(new LinkedHashMap<>(counters));
     }
 
-    /** This state with a prefix before each name. */
+    /** Returns this state with a prefix before each name. */
     public Saved under(String prefix) {
         Map<String, Tensor> named = new LinkedHashMap<>();
         buffers.forEach((name, buffer) -> named.put(prefix + name, buffer));
@@ -30,7 +30,7 @@ public record Saved(Map<String, Tensor> buffers, Map<String, Long> counters) {
         return new Saved(named, counted);
     }
 
-    /** This state and another one; the other's wins where both have a name. */
+    /** Returns this state with another one added; for equal names the other's value is used. */
     public Saved and(Saved other) {
         Map<String, Tensor> all = new LinkedHashMap<>(buffers);
         all.putAll(other.buffers);

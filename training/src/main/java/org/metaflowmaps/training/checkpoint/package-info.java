@@ -1,4 +1,4 @@
-/** What a checkpoint holds, as those who own the state hand it over. */
+/** State that objects save in a checkpoint. */
 @NullMarked
 package org.metaflowmaps.training.checkpoint;
 

@@ -30,7 +30,8 @@ import tools.jackson.dataformat.yaml.YAMLMapper;
 /**
  * Reads training configurations: a YAML file over the defaults, and {@code key=value} settings over both.
  *
- * <p>Every setting has a default, so a file names only what differs. A setting's key is its path in the file, {@code optimizer.clip}.
+ * <p>Every setting has a default, so a file names only what differs. A setting's key is its path in the file,
+ * {@code optimizer.clip}.
  */
 public final class Configs {
     private static final YAMLMapper YAML = YAMLMapper.builder()
@@ -44,7 +45,9 @@ public final class Configs {
     /** Mixtures of many means take the most; a checkpoint given by mistake has more. */
     private static final long MOST_BYTES = 1_000_000;
 
-    /** The names of the built-in configurations: a subject and a stage, {@code mixture/distill}, or {@code quickstart}. */
+    /**
+     * The names of the built-in configurations: a subject and a stage, {@code mixture/distill}, or {@code quickstart}.
+     */
     public static final List<String> BUILT_IN = Stream.concat(
                     Stream.of("quickstart"),
                     Stream.of("mixture", "fashion-mnist", "sit-b2", "sit-xl2")
@@ -61,7 +64,8 @@ public final class Configs {
      *
      * @param yaml the whole configuration as a YAML text, which {@link #load} reads again
      * @param config what it means
-     * @param clockGiven true if the file or a setting says which way the network's clock runs, {@code model.transformer.is_zero_data}
+     * @param clockGiven true if the file or a setting says which way the network's clock runs,
+     *     {@code model.transformer.is_zero_data}
      */
     public record Resolved(String yaml, TrainConfig config, boolean clockGiven) {}
 
@@ -69,7 +73,8 @@ public final class Configs {
      * Loads a configuration.
      *
      * @param name a YAML file, or one of the {@linkplain #BUILT_IN built-in configurations} if there is no such file
-     * @param overrides {@code key=value} settings above it, the value in YAML; null fills in a size that follows from the data
+     * @param overrides {@code key=value} settings above it, the value in YAML; null fills in a size that follows from
+     *     the data
      * @throws IOException if there is neither, the file cannot be read, or a setting is unknown or of another kind
      * @throws IllegalArgumentException if a value is out of range
      */
@@ -178,8 +183,8 @@ public final class Configs {
     }
 
     /**
-     * A run's own file that does not know {@code flip} is of a version that trained on all images and latents, whatever {@code hold_out}
-     * said; that it names {@code variance} shows that no person wrote it.
+     * A run's own file that does not know {@code flip} is of a version that trained on all images and latents, whatever
+     * {@code hold_out} said; that it names {@code variance} shows that no person wrote it.
      */
     private static void withoutOldHoldOut(ObjectNode tree, ObjectNode given) {
         if (tree.get("data") instanceof ObjectNode data

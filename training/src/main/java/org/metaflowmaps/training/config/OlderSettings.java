@@ -5,7 +5,10 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/** Settings that earlier versions had: renamed ones keep their value, removed ones may be given at the value that changes nothing. */
+/**
+ * Settings that earlier versions had: renamed ones keep their value, removed ones may be given at the value that
+ * changes nothing.
+ */
 final class OlderSettings {
     private static final String SCALES = "model_guidance_x_cond_ws";
     private static final String OLDER_SCALES = "model_guidance_x_ws";

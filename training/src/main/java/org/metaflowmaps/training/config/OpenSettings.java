@@ -13,8 +13,8 @@ final class OpenSettings {
     private OpenSettings() {}
 
     /**
-     * Fills in {@code input_size}, {@code in_channels} and {@code label_dim} of a transformer, and {@code dimension} and {@code label_dim}
-     * of an MLP, where they are null.
+     * Fills in {@code input_size}, {@code in_channels} and {@code label_dim} of a transformer, and {@code dimension}
+     * and {@code label_dim} of an MLP, where they are null.
      *
      * @throws IOException if a setting is open and the data cannot be looked at, or is not square
      */

@@ -14,8 +14,8 @@ import com.fasterxml.jackson.annotation.JsonProperty;
  * @param eps added to the root
  * @param weightDecay for AdamW
  * @param clip largest norm of all gradients together; 0 for no bound
- * @param skipAbove norm of all gradients together, before clipping, above which a step is skipped; 0 for no bound: then only
- *     steps that are not finite are
+ * @param skipAbove norm of all gradients together, before clipping, above which a step is skipped; 0 for no bound: then
+ *     only steps that are not finite are
  * @param maxSkipped skipped steps in a row that end the run
  */
 public record OptimizerConfig(

@@ -8,7 +8,8 @@ import org.jspecify.annotations.Nullable;
  *
  * @param kind which
  * @param file weights of a network; a run's checkpoint or a public file
- * @param zeroData which way the clock of a public file's network runs, as in the model's settings; null: as the file says
+ * @param zeroData which way the clock of a public file's network runs, as in the model's settings; null: as the file
+ *     says
  * @param guidance how a network is guided
  * @param builtIn ω, the model guidance to undo
  */

@@ -120,8 +120,9 @@ public record TrainConfig(
     }
 
     /**
-     * Returns a builder with the default of every setting, as defaults.yaml has them: {@code TrainConfig.builder().steps(100).build()}.
-     * The default model is one for the default data, 28×28 grey images of ten classes; give one for any other.
+     * Returns a builder with the default of every setting, as defaults.yaml has them:
+     * {@code TrainConfig.builder().steps(100).build()}. The default model is one for the default data, 28×28 grey
+     * images of ten classes; give one for any other.
      */
     public static Builder builder() {
         return new Builder();
@@ -156,7 +157,8 @@ public record TrainConfig(
     /**
      * Loads a configuration, {@code TrainConfig.load("quickstart", "steps=100", "batch=8")}.
      *
-     * @param name a YAML file, or one of the {@linkplain Configs#BUILT_IN built-in configurations} if there is no such file
+     * @param name a YAML file, or one of the {@linkplain Configs#BUILT_IN built-in configurations} if there is no such
+     *     file
      * @param overrides {@code key=value} settings above it, the value in YAML
      * @throws IOException if there is neither, the file cannot be read, or a setting is unknown or of another kind
      * @throws IllegalArgumentException if a value is out of range
@@ -166,10 +168,11 @@ public record TrainConfig(
     }
 
     /**
-     * Returns this configuration with some settings changed, {@code config.with("steps=100", "optimizer.clip=1")}, as a command line
-     * gives them; {@link #toBuilder} changes them by Java's types.
+     * Returns this configuration with some settings changed, {@code config.with("steps=100", "optimizer.clip=1")}, as a
+     * command line gives them; {@link #toBuilder} changes them by Java's types.
      *
-     * @param overrides {@code key=value}, the value in YAML; null fills in a size of the network that follows from the data
+     * @param overrides {@code key=value}, the value in YAML; null fills in a size of the network that follows from the
+     *     data
      * @throws IOException if a setting is unknown or of another kind, or a size is null and the data cannot be read
      * @throws IllegalArgumentException if a value is out of range
      */

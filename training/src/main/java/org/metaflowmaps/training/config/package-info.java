@@ -1,4 +1,7 @@
-/** What a run's configuration says, section by section, with its ranges checked; its defaults, builders and reader, and built-in ones. */
+/**
+ * What a run's configuration says, section by section, with its ranges checked; its defaults, builders and reader, and
+ * built-in ones.
+ */
 @NullMarked
 package org.metaflowmaps.training.config;
 

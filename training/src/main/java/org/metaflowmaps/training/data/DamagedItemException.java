@@ -2,16 +2,18 @@ package org.metaflowmaps.training.data;
 
 import org.metaflowmaps.runtime.file.DamagedFileException;
 
-/** An item of the data that cannot be used, such as a damaged file; the message names it, what is wrong and the cure. */
+/**
+ * Thrown for an unusable item of the data, such as a damaged file; the message names it, the problem and what to do.
+ */
 public final class DamagedItemException extends DamagedFileException {
     private static final long serialVersionUID = 1L;
 
-    /** An item that cannot be used. */
+    /** Makes the exception with its whole text. */
     public DamagedItemException(String message) {
         super(message);
     }
 
-    /** An item that cannot be used, for what reading it threw. */
+    /** Makes the exception with its whole text and its cause. */
     public DamagedItemException(String message, Throwable cause) {
         super(message, cause);
     }

@@ -13,30 +13,30 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
-/** Looks through a folder of data, every item of it, and finds what training on it would stumble over. */
+/** Reads every item of a folder of data and reports items that training cannot use. */
 public final class DataCheck {
     private DataCheck() {}
 
     /**
-     * What was found.
+     * The result of a check.
      *
      * @param kind the setting {@code data.kind} for such a folder
-     * @param summary what it holds, in lines for people
-     * @param problems one line for each damaged file or latent, in their order; at most as many as were asked for
-     * @param damaged how many there are in all
+     * @param summary the folder's contents, in lines for the user
+     * @param problems one line for each damaged file or latent, in order; at most the requested number
+     * @param damaged the number of damaged files or latents
      */
     public record Report(String kind, List<String> summary, List<String> problems, long damaged) {}
 
     /**
-     * The settings of a configuration that decide whether an item is damaged. Without one of them, items that only this setting makes
-     * unusable are not counted.
+     * Settings that decide whether an item is damaged. Without a setting, items that are unusable only because of it
+     * are not counted.
      *
-     * @param channels {@code data.channels}, at least 1; null if not known
-     * @param classes {@code data.classes}, at least 1; null if not known
+     * @param channels {@code data.channels}, at least 1; null if unknown
+     * @param classes {@code data.classes}, at least 1; null if unknown
      */
     public record Expected(
             @Nullable Integer channels, @Nullable Integer classes) {
-        /** Nothing known. */
+        /** No settings known. */
         public static final Expected NONE = new Expected(null, null);
 
         /** Checks the ranges. */
@@ -49,9 +49,9 @@ public final class DataCheck {
     }
 
     /**
-     * What kind of data a folder holds by its files' names and, of safetensors files, their tensors.
+     * Detects the kind of a folder's data by file names and the tensors of safetensors files.
      *
-     * @return the setting {@code data.kind}; empty if it looks like none
+     * @return the setting {@code data.kind}; empty if unknown
      * @throws IOException if the folder cannot be listed
      */
     public static Optional<String> kind(Path folder) throws IOException {
@@ -80,7 +80,7 @@ public final class DataCheck {
         }
     }
 
-    /** A damaged one is taken for latents if it is alone in saying nothing. */
+    /** Returns false for a damaged file. */
     @SuppressWarnings("UnusedException")
     private static boolean holdsLatents(Path file) {
         try (SafetensorsFile open = SafetensorsFile.open(file)) {
@@ -111,7 +111,7 @@ public final class DataCheck {
     public static Report of(Path folder, int most, Expected expected) throws IOException {
         String kind = kind(folder)
                 .orElseThrow(() -> new IOException(folder
-                        + " holds no data that is known: expected a subfolder of PNG or JPEG files per"
+                        + " holds no known kind of data: expected a subfolder of PNG or JPEG files per"
                         + " class, .safetensors files with latents and labels, or"
                         + " train-images-idx3-ubyte and train-labels-idx1-ubyte"));
         return switch (kind) {
@@ -123,7 +123,7 @@ public final class DataCheck {
 
     private static Report images(Path folder, int most) throws IOException {
         ImageTree tree = new ImageTree(folder);
-        // In the order of the files, however many threads decode.
+        // Results are in the order of the files for any number of threads.
         List<String> problems = IntStream.range(0, tree.count())
                 .parallel()
                 .mapToObj(index -> problem(tree.file(index)))
@@ -183,7 +183,7 @@ public final class DataCheck {
                 + files + (files == 1 ? " file" : " files"));
         if (infinite > 0) {
             lines.add(infinite
-                    + " latents hold infinite numbers in the second half of their channels. Training takes them only"
+                    + " latents hold infinite numbers in the second half of their channels. Training accepts them only"
                     + " as log variances: check with the configuration's data.channels (mfm inspect --channels)");
         }
         return new Report("latents", lines, problems.subList(0, Math.min(most, problems.size())), damaged);

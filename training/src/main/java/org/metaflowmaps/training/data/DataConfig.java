@@ -12,11 +12,12 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Device;
 
 /**
- * The data.
+ * Settings of the data.
  *
  * @param kind which
- * @param folder where its files are; null for the images that come with the library
- * @param holdOut items that are not trained on: the last ones of a set of IDX files, a share of each class of image files and latents
+ * @param folder the folder of its files; null for the images in this library
+ * @param holdOut items not used for training: the last ones of IDX files, a share of each class of image files and
+ *     latents
  * @param flip whether half of the images are mirrored left to right
  * @param onError what happens when an image file or latent turns out to be damaged
  * @param skipAtMost share of the items that may be skipped as damaged, rounded up
@@ -115,17 +116,17 @@ public record DataConfig(
                 .workers(workers);
     }
 
-    /** What happens when an item of the data turns out to be damaged. */
+    /** The action for a damaged item. */
     public enum OnError {
         /** The run writes a checkpoint and fails. */
         @JsonProperty("stop")
         STOP,
-        /** Another item takes its place, which is counted. */
+        /** Another item replaces it; replacements are counted. */
         @JsonProperty("skip")
         SKIP
     }
 
-    /** What a run models. A new kind of data is one line here and its {@link Items}. */
+    /** Kinds of data. To add one, add a line here and its {@link Items}. */
     public enum Kind {
         /** Images of clothing, 28×28, ten classes. */
         @JsonProperty("fashion-mnist")
@@ -155,7 +156,10 @@ public record DataConfig(
             this.opener = opener;
         }
 
-        /** How many items are held out if a configuration does not say: 500 of sets in memory, none of those read from a folder. */
+        /**
+         * How many items are held out if a configuration does not say: 500 of sets in memory, none of those read from a
+         * folder.
+         */
         public int holdOut() {
             return holdOut;
         }
@@ -166,12 +170,12 @@ public record DataConfig(
         return kind.opener.open(this, seed, device);
     }
 
-    /** How its items are read. */
+    /** Returns how its items are read. */
     Reading reading() {
         return new Reading(workers, holdOut, flip, onError == OnError.SKIP, skipAtMost);
     }
 
-    /** The folder of a kind of data that needs one. */
+    /** Returns the folder of a kind of data that needs one. */
     Path path() {
         return Path.of(Objects.requireNonNull(folder));
     }
@@ -180,7 +184,7 @@ public record DataConfig(
         Preconditions.checkArgument(holds, "config: " + template, value);
     }
 
-    /** A file may say null where the types do not. */
+    /** Checks for null, which a file may contain for any setting. */
     private static void given(@Nullable Object value, String name) {
         require(value != null, "%s is null, expected a value", name);
     }

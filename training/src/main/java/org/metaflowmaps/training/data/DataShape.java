@@ -9,7 +9,7 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /**
- * The shape of a configuration's data, found without opening all of it.
+ * The shape of a configuration's data, read from a small part of it.
  *
  * @param channels of an item; the dimension of a mixture
  * @param size height and width of an item
@@ -17,9 +17,9 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
  */
 public record DataShape(long channels, long size, long classes) {
     /**
-     * Looks at the data.
+     * Reads the shape.
      *
-     * @throws IOException if it cannot be looked at, or its items are not square
+     * @throws IOException if the data cannot be read, or its items are not square
      */
     public static DataShape of(DataConfig data) throws IOException {
         return switch (data.kind()) {
@@ -51,7 +51,7 @@ public record DataShape(long channels, long size, long classes) {
     private static DataShape square(long channels, long height, long width, long classes) throws IOException {
         if (height != width) {
             throw new IOException("the data's items have " + height + " rows and " + width
-                    + " columns, expected as many of both: " + "model.transformer.input_size is one number");
+                    + " columns, expected equal numbers: " + "model.transformer.input_size is one number");
         }
         return new DataShape(channels, height, classes);
     }

@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import org.metaflowmaps.runtime.Device;
 
-/** The data that a configuration names; {@link DataConfig.Kind} lists its kinds. */
+/** Opens the data of a configuration; {@link DataConfig.Kind} lists its kinds. */
 public final class Datasets {
     private Datasets() {}
 
@@ -18,7 +18,7 @@ public final class Datasets {
         Items open(DataConfig config) throws IOException;
     }
 
-    /** Data whose batches a loader makes of items. */
+    /** Makes data whose batches a loader builds from items. */
     static Opener of(ItemsOpener items) {
         return (config, seed, device) -> new Loader(items.open(config), seed, config.reading(), device);
     }
@@ -27,18 +27,18 @@ public final class Datasets {
      * Opens the data of a configuration.
      *
      * @param data what to open
-     * @param seed determines the order of the items and everything random about them, {@code seed} of the run
-     * @param device where batches are made
+     * @param seed the run's {@code seed}; determines the order of items and all their random numbers
+     * @param device the device of batches
      * @return the stream to train on, owned by the caller
      * @throws IOException if the data cannot be read
-     * @throws IllegalArgumentException if more items are to be held out than there are
+     * @throws IllegalArgumentException if more items are held out than there are
      */
     public static TrainingData open(DataConfig data, long seed, Device device) throws IOException {
         return data.open(seed, device);
     }
 
     /**
-     * Reads the images of a configuration whose images are held in memory.
+     * Reads the images of a configuration whose images are kept in memory.
      *
      * @throws IOException if they cannot be read
      */

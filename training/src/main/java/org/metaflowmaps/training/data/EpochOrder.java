@@ -8,7 +8,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Which item comes when: a new order of all items each epoch. For one thread. */
+/** The order of items: a new permutation each epoch. For one thread. */
 final class EpochOrder implements AutoCloseable {
     private static final int MOST_ITEMS = 1 << 24;
 
@@ -21,11 +21,11 @@ final class EpochOrder implements AutoCloseable {
     private long numbersOf = -1;
 
     /**
-     * The order of a stream.
+     * Makes the order of a stream.
      *
      * @param count items of the set, at least 1
      * @param seed determines the order of every epoch
-     * @param device where indices are wanted
+     * @param device the device of indices
      */
     EpochOrder(int count, long seed, Device device) {
         this.count = count;
@@ -35,7 +35,7 @@ final class EpochOrder implements AutoCloseable {
     }
 
     /**
-     * The items that follow on the first {@code position} ones; they may lie in several epochs.
+     * Returns the items after the first {@code position} ones; they may span several epochs.
      *
      * @return (size) int64, from 0 to count - 1, in the innermost open scope
      */
@@ -56,7 +56,7 @@ final class EpochOrder implements AutoCloseable {
         }
     }
 
-    /** The same as numbers in Java, which are copied from the tensor once an epoch. */
+    /** Returns the same as a Java array, copied from the tensor once per epoch. */
     int[] numbers(long position, int size) {
         require(position, size);
         int[] found = new int[size];
@@ -73,7 +73,7 @@ final class EpochOrder implements AutoCloseable {
         return found;
     }
 
-    /** Refuses an empty range and one that is too long. */
+    /** Throws for an empty range or one that is too long. */
     static void require(long position, int size) {
         Preconditions.checkArgument(
                 position >= 0 && size > 0 && size <= MOST_ITEMS,
@@ -83,7 +83,7 @@ final class EpochOrder implements AutoCloseable {
                 MOST_ITEMS);
     }
 
-    /** An epoch's order, drawn once and kept on the device: a batch then copies nothing there and waits for nothing. */
+    /** An epoch's order, drawn once and kept on the device, so that batches copy nothing and do not wait. */
     private Tensor order(long epoch) {
         if (epoch != orderOf) {
             Tensor next = drawn(epoch);

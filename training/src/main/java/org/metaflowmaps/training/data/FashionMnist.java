@@ -11,9 +11,9 @@ import java.util.Optional;
 /**
  * Fashion-MNIST: grey pictures of clothes, 28 x 28, in ten classes.
  *
- * <p>The 10,000 test images come with this library, the 60,000 training images from a folder. Source: Xiao, Rasul and Vollgraf,
- * "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", 2017; the images are under the MIT
- * licence of Zalando SE, which lies beside them.
+ * <p>This library contains the 10,000 test images; the 60,000 training images are read from a folder. Source: Xiao,
+ * Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", 2017; the
+ * images are under Zalando SE's MIT licence, stored beside them.
  */
 public final class FashionMnist {
     /** Rows and columns of an image. */
@@ -29,7 +29,7 @@ public final class FashionMnist {
     private FashionMnist() {}
 
     /**
-     * Reads the 10,000 test images that come with this library.
+     * Reads the 10,000 test images in this library.
      *
      * @return the images, one channel, 28 x 28; read again at each call
      */
@@ -42,15 +42,15 @@ public final class FashionMnist {
                     "Fashion-MNIST's test set");
         } catch (IOException e) {
             throw new UncheckedIOException(
-                    "Fashion-MNIST's test images in this library's jar are damaged; build it again", e);
+                    "Fashion-MNIST's test images in this library's jar are damaged: build it again", e);
         }
     }
 
     /**
      * Reads the 60,000 training images from a folder.
      *
-     * @param folder holds {@code train-images-idx3-ubyte} and {@code train-labels-idx1-ubyte}, each either so named or with
-     *     {@code .gz} behind it
+     * @param folder holds {@code train-images-idx3-ubyte} and {@code train-labels-idx1-ubyte}, each with or without
+     *     {@code .gz}
      * @return the images, one channel, 28 x 28
      * @throws FileNotFoundException if a file is missing; the message says how to get it
      * @throws IdxException if a file is damaged or is not a set of 28 x 28 images with labels from 0 to 9
@@ -67,9 +67,9 @@ public final class FashionMnist {
     }
 
     /**
-     * Finds the folder in which Debian and distributions based on it install the data set.
+     * Finds the folder where Debian and its derivatives install the data set.
      *
-     * @return the folder, if both training files lie in it
+     * @return the folder, if it contains both training files
      */
     public static Optional<Path> installedFolder() {
         return IdxImages.complete(DEBIAN_FOLDER) ? Optional.of(DEBIAN_FOLDER) : Optional.empty();

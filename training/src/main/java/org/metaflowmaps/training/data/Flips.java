@@ -1,13 +1,13 @@
 package org.metaflowmaps.training.data;
 
 /**
- * Which items of a stream are mirrored: half of them, drawn by the seed and an item's place in the whole stream.
+ * Chooses which items of a stream are mirrored: half of them, by the seed and the item's position in the stream.
  *
  * @param on false for none
  * @param seed of the run
  */
 record Flips(boolean on, long seed) {
-    /** A stream of seeds that none of the epochs' orders has. */
+    /** A stream of seeds that no epoch's order uses. */
     private static final long STREAM = 0x666c6970L << 20;
 
     boolean at(long place) {

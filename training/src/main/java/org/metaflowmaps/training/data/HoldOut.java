@@ -8,14 +8,14 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * Which items of a set are held out: a fixed choice, whatever a run's seed, with each class in proportion.
+ * Chooses held-out items: the same for every seed, with each class in proportion.
  *
- * <p>Class c with n_c of n items gives k · n_c / n of the k held-out ones; what rounding leaves goes to the largest remainders, and the
- * first
- * of equal ones. Every class keeps at least one item to train on. Within a class the items with the smallest keys are taken.
+ * <p>Class c with n_c of n items provides k · n_c / n of the k held-out items; the rest after rounding goes to the
+ * largest remainders, the first of equal ones. Every class keeps at least one item for training. Within a class the
+ * items with the smallest keys are held out.
  */
 final class HoldOut {
-    /** The seed of held-out items' choice and noise, which are the same in every run. */
+    /** The seed of held-out items' choice and noise; the same in every run. */
     static final long SEED = 0x68656c64L;
 
     private final int[] trained;
@@ -45,7 +45,7 @@ final class HoldOut {
         return new HoldOut(IntStream.range(0, all).filter(item -> !out[item]).toArray(), held);
     }
 
-    /** A choice of which only every {@code count}th item that is trained on is left, from number {@code index} on. */
+    /** Keeps only every {@code count}th training item, starting at {@code index}. */
     HoldOut shard(int index, int count) {
         return new HoldOut(
                 IntStream.range(0, trained.length)
@@ -55,7 +55,7 @@ final class HoldOut {
                 held);
     }
 
-    /** A number that is the same in every run for an item. */
+    /** A key of an item; the same in every run. */
     interface Key {
         long of(int item);
     }
@@ -71,7 +71,7 @@ final class HoldOut {
         Preconditions.checkArgument(count >= 0, "%s items held out, expected 0 or more", count);
         int[] labels = IntStream.range(0, set.count()).map(set::label).toArray();
         int classes = Math.max(1, set.classes());
-        // A claim of more classes than there are labels takes no memory.
+        // Do not allocate by the number of classes, which may be larger than the number of labels.
         int[] sizes = new int[Math.min(classes, Arrays.stream(labels).max().orElse(0) + 1)];
         int all = 0;
         for (int label : labels) {
@@ -98,7 +98,7 @@ final class HoldOut {
         int most = Arrays.stream(sizes).map(size -> Math.max(0, size - 1)).sum();
         Preconditions.checkArgument(
                 count <= most,
-                "config: data.hold_out is %s, expected at most %s: of the %s items each class keeps one to train on",
+                "config: data.hold_out is %s, expected at most %s: each class of the %s items keeps one for training",
                 count,
                 most,
                 all);
@@ -121,12 +121,12 @@ final class HoldOut {
         return quotas;
     }
 
-    /** Returns the items that are trained on, ascending; not to be changed. */
+    /** Returns the training items, ascending; do not modify. */
     int[] trained() {
         return trained;
     }
 
-    /** Returns the items that are held out; not to be changed. */
+    /** Returns the held-out items; do not modify. */
     int[] held() {
         return held;
     }

@@ -13,12 +13,12 @@ import java.util.zip.ZipException;
 /**
  * Reads IDX files of unsigned bytes, the format of MNIST and similar sets, plain or compressed by gzip.
  *
- * <p>Such a file holds two zero bytes, the element type, the number of dimensions, each dimension's size as a big-endian
- * 32-bit number, and the elements. Its first two bytes, not its name, show whether it is compressed. Memory grows with
- * what the file really holds, whatever its header claims, and stops at 1 GiB of elements.
+ * <p>Such a file holds two zero bytes, the element type, the number of dimensions, each dimension's size as a
+ * big-endian 32-bit number, and the elements. Its first two bytes, not its name, show whether it is compressed. Memory
+ * grows with the file's actual contents, not its header, up to 1 GiB of elements.
  */
 public final class Idx {
-    /** The largest array that is read, in bytes. */
+    /** The size limit of an array in bytes. */
     static final long MAX_BYTES = 1L << 30;
 
     private static final int GZIP_MAGIC = 0x1f8b;
@@ -45,7 +45,7 @@ public final class Idx {
      * Reads a stream to its end.
      *
      * @param in an IDX file, plain or compressed by gzip; not closed
-     * @param source what error messages call the stream
+     * @param source the stream's name in error messages
      * @return its array
      * @throws IdxException if the contents are malformed, incomplete, too long or of an unsupported element type
      * @throws IOException if the stream cannot be read
@@ -102,7 +102,7 @@ public final class Idx {
                     "its header promises " + size + " elements, and Java's heap has room for " + room
                             + " bytes; give the JVM more with -Xmx, or use fewer images");
         }
-        // Reads piece by piece: a header that claims too much costs no more memory than the stream has bytes.
+        // Read in pieces, so that a wrong header costs no more memory than the stream has bytes.
         byte[] data = in.readNBytes(size);
         if (data.length < size) {
             throw new IdxException(
@@ -173,7 +173,7 @@ public final class Idx {
         return text.toString();
     }
 
-    /** A gzip stream that knows whether its source has more bytes after it; the JDK's passes over what it cannot read there. */
+    /** A gzip stream that detects bytes after its end; the JDK's stream ignores them. */
     private static final class Unzipped extends GZIPInputStream {
         private static final int TRAILER = 8;
 

@@ -1,6 +1,6 @@
 package org.metaflowmaps.training.data;
 
-/** An array of unsigned bytes as an IDX file holds it, in row-major order. */
+/** An array of unsigned bytes from an IDX file, in row-major order. */
 public final class IdxArray {
     private final int[] shape;
     private final byte[] data;
@@ -11,7 +11,7 @@ public final class IdxArray {
     }
 
     /**
-     * Gives the size of each dimension.
+     * Returns the size of each dimension.
      *
      * @return a copy; every size is at least 1 and their product is the length of {@link #data()}
      */
@@ -20,7 +20,7 @@ public final class IdxArray {
     }
 
     /**
-     * Gives the elements, unsigned, the last dimension running fastest.
+     * Returns the elements, unsigned, in row-major order.
      *
      * @return the array itself, not a copy
      */

@@ -2,7 +2,7 @@ package org.metaflowmaps.training.data;
 
 import org.metaflowmaps.runtime.file.DamagedFileException;
 
-/** The contents of an IDX file are not what the format, or this reader, allows; the message names the file and the remedy. */
+/** Thrown if an IDX file is invalid or not supported; the message names the file and what to do. */
 public final class IdxException extends DamagedFileException {
     private static final long serialVersionUID = 1L;
 

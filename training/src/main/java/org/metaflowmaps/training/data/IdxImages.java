@@ -20,8 +20,8 @@ public final class IdxImages {
     /**
      * Reads the training images of a set.
      *
-     * @param folder holds {@code train-images-idx3-ubyte} and {@code train-labels-idx1-ubyte}, each either so named or with
-     *     {@code .gz} behind it
+     * @param folder holds {@code train-images-idx3-ubyte} and {@code train-labels-idx1-ubyte}, each with or without
+     *     {@code .gz}
      * @param classes labels are from 0 to below this, at most 127
      * @return the images, one channel, of the file's size; classes are named by their numbers
      * @throws FileNotFoundException if a file is missing
@@ -43,12 +43,12 @@ public final class IdxImages {
         return join(Idx.read(images), Idx.read(labels), classNames, images + " with " + labels.getFileName());
     }
 
-    /** True if both training files lie in the folder. */
+    /** Returns true if the folder contains both training files. */
     static boolean complete(Path folder) {
         return present(folder, IMAGES).isPresent() && present(folder, LABELS).isPresent();
     }
 
-    /** True if one of the training files lies in the folder, so that it is meant to be such a set. */
+    /** Returns true if the folder contains one of the training files, so that it is meant to be such a set. */
     static boolean present(Path folder) {
         return present(folder, IMAGES).isPresent() || present(folder, LABELS).isPresent();
     }

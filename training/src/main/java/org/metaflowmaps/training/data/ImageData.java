@@ -14,27 +14,27 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Labelled images in [-1, 1]; a loader keeps them on the device as bytes. */
+/** Items of labelled images in [-1, 1]; a loader keeps them on the device as bytes. */
 public final class ImageData implements Items {
     private static final double HALF_RANGE = 127.5;
 
     private final LabelledImages images;
 
     /**
-     * Items of a set of images. Held out are the last ones.
+     * Makes items of a set of images. The last ones are held out.
      *
-     * @param images where they come from
+     * @param images the images
      */
     public ImageData(LabelledImages images) {
         this.images = images;
     }
 
-    /** Opens the set that a configuration names. */
+    /** Opens the set of a configuration. */
     static ImageData open(DataConfig config) throws IOException {
         return new ImageData(Datasets.images(config));
     }
 
-    /** Raw bytes (N, C, H, W) of a range of images, in the innermost open scope. */
+    /** Returns the raw bytes (N, C, H, W) of a range of images, in the innermost open scope. */
     private static Tensor pixels(LabelledImages images, int from, int to, Device device) {
         try (TensorScope scope = TensorScope.open()) {
             range(images, from, to);
@@ -47,7 +47,7 @@ public final class ImageData implements Items {
     }
 
     /**
-     * A range of images as the networks see them.
+     * Returns a range of images as input of a network.
      *
      * @return (to - from, C, H, W) in [-1, 1], in the innermost open scope
      */
@@ -58,7 +58,7 @@ public final class ImageData implements Items {
     }
 
     /**
-     * The labels of a range of images.
+     * Returns the labels of a range of images.
      *
      * @return (to - from) int64, in the innermost open scope
      */
@@ -80,7 +80,7 @@ public final class ImageData implements Items {
                 images.count());
     }
 
-    /** Bytes as the networks see them. */
+    /** Converts bytes to a network's input. */
     static Tensor normalised(Tensor bytes) {
         return bytes.to(DType.FLOAT32).div(HALF_RANGE).sub(1);
     }
@@ -133,7 +133,7 @@ public final class ImageData implements Items {
 
     @Override
     public void requireMirrorable() {
-        // A mirrored image is an image.
+        // Mirrored images are valid items.
     }
 
     @Override

@@ -24,18 +24,18 @@ import javax.imageio.stream.MemoryCacheImageInputStream;
 /**
  * Reads an image file as grey or as red, green and blue bytes.
  *
- * <p>Grey levels, and a PNG's red, green and blue, are taken as they are stored, even if the file has a colour profile; a JPEG's colours are
- * brought to sRGB by its decoder where they have a profile, and CMYK is converted. Grey of colours is their luma by ITU-R BT.601. What
- * is transparent lies on white. An orientation in Exif data is ignored.
+ * <p>Grey levels, and a PNG's red, green and blue, are used as stored; a colour profile is ignored. A JPEG's decoder
+ * converts colours with a profile to sRGB, and CMYK is converted. Colours become grey by their luma (ITU-R BT.601).
+ * Transparent pixels are drawn on white. An orientation in Exif data is ignored.
  */
 final class ImageFile {
-    /** The most pixels that are decoded; a small damaged file can claim any number. */
+    /** The most pixels to decode, because a small damaged file can claim any number. */
     private static final long MAX_PIXELS = 1 << 26;
 
-    /** The largest file that is read: twice what this many pixels take uncompressed. */
+    /** The largest file to read: twice the uncompressed size of this many pixels. */
     private static final long MAX_BYTES = 1 << 29;
 
-    /** In what libjpeg says of data that ends before all pixels are there, or that no encoder writes. */
+    /** Matches libjpeg's warnings for truncated or invalid data. */
     private static final Pattern DAMAGE =
             Pattern.compile("premature end|bad Huffman code|instead of RST", Pattern.CASE_INSENSITIVE);
 
@@ -47,9 +47,9 @@ final class ImageFile {
      * Decodes a file.
      *
      * @param channels 1 for grey, 3 for red, green, blue
-     * @throws DamagedItemException if the file is not a whole image, or may not be read; the message names it
+     * @throws DamagedItemException if the file is not a complete image or cannot be read; the message names it
      * @throws IOException if reading failed for another reason
-     * @throws OutOfMemoryError if Java has too little memory for it; the message names it
+     * @throws OutOfMemoryError if Java does not have enough memory; the message names the file
      */
     static Planes read(Path file, int channels) throws IOException {
         byte[] bytes = bytes(file);
@@ -59,7 +59,7 @@ final class ImageFile {
             fill(image, planes);
             return new Planes(planes, image.getWidth(), image.getHeight());
         } catch (IOException | RuntimeException e) {
-            // Decoders meet damage with exceptions of many kinds.
+            // Decoders throw many kinds of exceptions for damaged files.
             throw new DamagedItemException(
                     file + " cannot be read as a PNG or JPEG image (" + e.getMessage()
                             + "): convert, repair or remove it",
@@ -107,7 +107,7 @@ final class ImageFile {
         try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(checked))) {
             Iterator<ImageReader> readers = ImageIO.getImageReaders(in);
             if (!readers.hasNext()) {
-                throw new IOException("no decoder of this JDK takes it");
+                throw new IOException("this JDK has no decoder for it");
             }
             ImageReader reader = readers.next();
             try {
@@ -115,7 +115,7 @@ final class ImageFile {
                 List<String> warnings = new ArrayList<>();
                 reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
                 BufferedImage image = reader.read(0);
-                // The decoder fills what is missing with grey, and only warns.
+                // The decoder fills missing parts with grey and only warns.
                 if (warnings.stream()
                         .anyMatch(warning -> DAMAGE.matcher(warning).find())) {
                     throw new IOException("its data is damaged or ends early");
@@ -127,7 +127,7 @@ final class ImageFile {
         }
     }
 
-    /** Refuses an image that is too large. */
+    /** Throws if an image is too large. */
     static void requireAtMost(long most, int width, int height) throws IOException {
         long pixels = (long) width * height;
         if (pixels > most) {
@@ -138,8 +138,8 @@ final class ImageFile {
     private static void fill(BufferedImage image, byte[][] planes) {
         ColorModel model = image.getColorModel();
         int kind = model.getColorSpace().getType();
-        // Java takes grey levels for linear light and would lighten them; and it passes every pixel through a colour
-        // profile.
+        // Do not use Java's conversion: it treats grey levels as linear light and lightens them, and it applies a
+        // colour profile to every pixel.
         boolean plain =
                 model instanceof ComponentColorModel && (kind == ColorSpace.TYPE_GRAY || kind == ColorSpace.TYPE_RGB);
         Rows rows = plain ? new Rows.Samples(image.getRaster(), model) : new Rows.Colours(image);
@@ -173,11 +173,11 @@ final class ImageFile {
         return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
     }
 
-    /** Rows of pixels as red, green, blue and alpha from 0 to 255. */
+    /** Reads rows of pixels as red, green, blue and alpha from 0 to 255. */
     private sealed interface Rows {
         void read(int y, int[][] rgba);
 
-        /** Samples as they are stored. */
+        /** Reads samples as stored. */
         record Samples(Raster raster, ColorModel model) implements Rows {
             @Override
             public void read(int y, int[][] rgba) {
@@ -200,7 +200,7 @@ final class ImageFile {
             }
         }
 
-        /** Palettes, and whatever needs a conversion. */
+        /** Reads palettes, and other images that need a conversion. */
         record Colours(BufferedImage image) implements Rows {
             @Override
             public void read(int y, int[][] rgba) {

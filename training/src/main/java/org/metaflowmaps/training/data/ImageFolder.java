@@ -14,11 +14,11 @@ import org.metaflowmaps.runtime.Tensor;
 /**
  * PNG and JPEG files in one subfolder per class, in [-1, 1].
  *
- * <p>Classes are numbered by the order of their folders' names, files by theirs, both by code units. Hidden files, files that
- * end in neither .png, .jpg nor .jpeg, folders inside class folders and empty class folders are passed over and counted. The short side
- * is resized to the wanted size and the middle is cut out,
- * as guided-diffusion does it; grey, palettes, transparency (on white), 16 bits and CMYK are understood, an orientation in Exif
- * data is ignored. Only names stay in memory. Which images are held out depends on their names alone, with each class in proportion.
+ * <p>Classes are numbered by the order of their folders' names, files by theirs, both by code units. Hidden files,
+ * files not ending in .png, .jpg or .jpeg, folders inside class folders and empty class folders are skipped and
+ * counted. Images are resized by their short side and cropped to the middle, as in guided-diffusion. Grey, palettes,
+ * transparency (on white), 16 bits and CMYK are supported; an orientation in Exif data is ignored. Only names are kept
+ * in memory. Held-out images are chosen by name, with each class in proportion.
  */
 public final class ImageFolder implements Items {
     private final ImageTree images;
@@ -26,12 +26,13 @@ public final class ImageFolder implements Items {
     private final int channels;
 
     /**
-     * All images of a folder.
+     * Lists all images of a folder.
      *
      * @param folder holds one folder per class
      * @param size rows and columns of an item, at least 1
      * @param channels of an item: 1 for grey, 3 for red, green, blue
-     * @throws IOException if the folder cannot be listed, has no subfolder with an image, or one with other files only
+     * @throws IOException if the folder cannot be listed, has no subfolder with an image, or has a subfolder with other
+     *     files only
      */
     public ImageFolder(Path folder, int size, int channels) throws IOException {
         Preconditions.checkArgument(size >= 1, "images of size %s, expected at least 1", size);
@@ -42,7 +43,7 @@ public final class ImageFolder implements Items {
         this.images = new ImageTree(folder);
     }
 
-    /** Opens the folder that a configuration names. */
+    /** Opens the folder of a configuration. */
     static ImageFolder open(DataConfig config) throws IOException {
         return new ImageFolder(config.path(), config.size(), config.channels());
     }
@@ -92,7 +93,7 @@ public final class ImageFolder implements Items {
 
     @Override
     public void requireMirrorable() {
-        // A mirrored image is an image.
+        // Mirrored images are valid items.
     }
 
     @Override

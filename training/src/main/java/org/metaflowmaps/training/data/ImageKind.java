@@ -3,7 +3,7 @@ package org.metaflowmaps.training.data;
 import java.nio.charset.StandardCharsets;
 import java.util.Locale;
 
-/** What a file is by its first bytes, whatever its name says. */
+/** The kind of a file by its first bytes, not its name. */
 enum ImageKind {
     PNG("a PNG image"),
     JPEG("a JPEG image"),
@@ -19,7 +19,7 @@ enum ImageKind {
     ICON("an icon"),
     HTML("an HTML page, perhaps the message of a download that failed"),
     SVG("an SVG or other XML file"),
-    LFS("a pointer to a file in Git LFS, which git lfs pull fetches"),
+    LFS("a pointer of Git LFS: run git lfs pull"),
     ZIP("a ZIP archive"),
     GZIP("gzip data"),
     PDF("a PDF document"),
@@ -33,7 +33,7 @@ enum ImageKind {
         this.description = description;
     }
 
-    /** Such as "a GIF image". */
+    /** Returns a description such as "a GIF image". */
     String description() {
         return description;
     }

@@ -18,12 +18,12 @@ import java.util.stream.Stream;
 import java.util.zip.CRC32;
 import org.metaflowmaps.runtime.internal.Texts;
 
-/** The images of a folder with one subfolder per class, by name only, and what else lies there. */
+/** The names of images in a folder with one subfolder per class, and counts of skipped files. */
 final class ImageTree {
     private static final String EMPTY = "empty class folders";
     private static final List<String> ENDINGS = List.of(".png", ".jpg", ".jpeg");
 
-    /** Classes that are named in the summary. */
+    /** The most classes named in the summary. */
     private static final int NAMED = 12;
 
     private final Path folder;
@@ -36,7 +36,8 @@ final class ImageTree {
     /**
      * Lists a folder.
      *
-     * @throws IOException if it cannot be listed, has no subfolder with an image, or one with other files only
+     * @throws IOException if it cannot be listed, has no subfolder with an image, or has a subfolder with other files
+     *     only
      */
     ImageTree(Path folder) throws IOException {
         this.folder = folder;
@@ -101,7 +102,7 @@ final class ImageTree {
             return;
         }
         if (nested > 0 || !others.isEmpty()) {
-            // Leaving such a class out might surprise; an empty folder cannot.
+            // Do not skip such a class silently; skipping an empty folder is fine.
             throw new IOException(
                     classFolder + " holds no PNG or JPEG file, but " + (nested > 0 ? nested + " folders" : told(others))
                             + ": expected the images of one class in each folder, directly. Remove it, or put images"
@@ -110,7 +111,7 @@ final class ImageTree {
         count(EMPTY);
     }
 
-    /** The entries of a folder by their names, sorted by code units. */
+    /** Returns the entries of a folder by name, sorted by code units. */
     private static Map<String, Path> entries(Path folder) throws IOException {
         try (Stream<Path> entries = Files.list(folder)) {
             Map<String, Path> byName = new TreeMap<>();
@@ -128,7 +129,7 @@ final class ImageTree {
         }
     }
 
-    /** Whether a name leads back to its file; one with bytes outside of the locale's encoding does not. */
+    /** Returns whether a name finds its file again; names with bytes outside the locale's encoding do not. */
     @SuppressWarnings("UnusedException")
     private static boolean isOwnName(Path folder, String name, Path entry) {
         try {
@@ -161,7 +162,7 @@ final class ImageTree {
         return List.copyOf(classNames);
     }
 
-    /** Each image's class; not to be changed. */
+    /** Returns each image's class; do not modify. */
     int[] labels() {
         return labels;
     }
@@ -170,7 +171,7 @@ final class ImageTree {
         return classFolders.get(labels[index]).resolve(files[index]);
     }
 
-    /** A number that stays an image's own while others come and go: CRC-32 of its class's and its own name. */
+    /** Returns a key of an image that does not depend on other images: CRC-32 of the names of its class and file. */
     long key(int index) {
         String name = classNames.get(labels[index]) + "/" + files[index];
         CRC32 sum = new CRC32();
@@ -178,7 +179,7 @@ final class ImageTree {
         return sum.getValue();
     }
 
-    /** What was found and what was passed over, in one line. */
+    /** Returns a one-line summary of found and skipped files. */
     String summary(int heldOut) {
         int[] sizes = new int[classNames.size()];
         for (int label : labels) {
@@ -191,10 +192,10 @@ final class ImageTree {
                 + (sizes.length == 1 ? " class (" : " classes (") + classes
                 + (sizes.length > NAMED ? ", ..." : "") + ")"
                 + (heldOut == 0 ? "" : ", " + heldOut + " of them held out")
-                + "; passed over: " + (passedOver.isEmpty() ? "nothing" : told(passedOver));
+                + "; skipped: " + (passedOver.isEmpty() ? "nothing" : told(passedOver));
     }
 
-    /** A name that does nothing to a terminal. */
+    /** Returns a name without control characters. */
     static String printable(String name) {
         return Texts.oneLine(name);
     }

@@ -9,23 +9,23 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * What an item of a data set is: how many there are, their shape and labels, and how one is read. A {@link Loader} makes shuffled
- * batches of them.
+ * A data set's items: their number, shape and labels, and how to read one. A {@link Loader} makes shuffled batches of
+ * them.
  *
- * <p>Items are numbered from 0. Methods give the same answer every time. Only {@link #count}, {@link #itemShape}, {@link #classes},
- * {@link #label} and {@link #read} must be written.
+ * <p>Items are numbered from 0. Methods return the same result every time. Only {@link #count}, {@link #itemShape},
+ * {@link #classes}, {@link #label} and {@link #read} must be implemented.
  */
 public interface Items extends AutoCloseable {
     /** Returns the number of items, at least 1. */
     int count();
 
-    /** Returns the shape of one item as the network sees it. */
+    /** Returns the shape of one item as the network's input. */
     Shape itemShape();
 
     /** Returns the number of classes; 0 for none. */
     int classes();
 
-    /** Returns the name of each class, a label being an index into it; empty if the classes have no names. */
+    /** Returns the class names, indexed by label; empty if the classes have no names. */
     default List<String> classNames() {
         return List.of();
     }
@@ -34,17 +34,18 @@ public interface Items extends AutoCloseable {
      * Returns an item's class.
      *
      * @param index the item, from 0 to below {@link #count}
-     * @return from 0 to below {@link #classes}, 0 without classes; -1 for an item that is damaged, whose {@link #read} throws
+     * @return from 0 to below {@link #classes}, 0 without classes; -1 for an item that is damaged, whose {@link #read}
+     *     throws
      */
     int label(int index);
 
-    /** Returns whether items have weights of their own. */
+    /** Returns whether items have weights. */
     default boolean isWeighted() {
         return false;
     }
 
     /**
-     * Returns what an item's loss is multiplied by; looked at only if {@link #isWeighted}.
+     * Returns the weight of an item's loss; used only if {@link #isWeighted}.
      *
      * @param index the item, from 0 to below {@link #count}
      */
@@ -52,65 +53,66 @@ public interface Items extends AutoCloseable {
         return 1;
     }
 
-    /** Returns the type of the numbers that {@link #read} writes. Compact ones keep the copies to a GPU small. */
+    /** Returns the element type that {@link #read} writes. A compact type makes copies to a GPU small. */
     default DType storedType() {
         return DType.FLOAT32;
     }
 
-    /** Returns the shape of what {@link #read} writes. */
+    /** Returns the shape that {@link #read} writes. */
     default Shape storedShape() {
         return itemShape();
     }
 
     /**
-     * Reads one item. Called from several threads at once, so it touches no tensor.
+     * Reads one item. Called from several threads at once; must not use tensors.
      *
      * @param index the item, from 0 to below {@link #count}
-     * @param row where to write its numbers, row-major in native byte order: {@link #storedShape} of {@link #storedType}
-     * @throws DamagedItemException if the item itself is unusable; another one takes its place if {@link Reading#skip} says so
+     * @param row where to write its numbers, row-major in native byte order: {@link #storedShape} of
+     *     {@link #storedType}
+     * @throws DamagedItemException if the item is unusable; another item replaces it if {@link Reading#skip} is true
      * @throws IOException if reading failed for another reason
      */
     void read(int index, MemorySegment row) throws IOException;
 
     /**
-     * Makes items of what was read.
+     * Makes items from stored values.
      *
      * @param stored (B, {@link #storedShape}) of {@link #storedType}, on the loader's device
-     * @param noise gives (B, {@link #itemShape}) standard normal numbers that depend on the seed and the batch's place alone, on
-     *     the loader's device, for items that are drawn from a distribution
+     * @param noise returns (B, {@link #itemShape}) standard normal numbers on the loader's device that depend only on
+     *     the seed and the batch's position; for items drawn from a distribution
      * @return (B, {@link #itemShape}) float32 on that device, in the innermost open scope
      */
     default Tensor decode(Tensor stored, Supplier<Tensor> noise) {
         return stored;
     }
 
-    /** Returns whether the loader reads all items at once and keeps them, as stored, in the device's memory. */
+    /** Returns whether the loader reads all items at once and keeps them as stored in the device's memory. */
     default boolean isInMemory() {
         return false;
     }
 
     /**
-     * Refuses to mirror items unless one reversed along the last dimension of {@link #storedShape} is an item too, as with images. By
-     * default no items are mirrored.
+     * Throws unless items may be mirrored along the last dimension of {@link #storedShape}, as images may. The default
+     * throws.
      *
-     * @throws IllegalArgumentException unless it is
+     * @throws IllegalArgumentException unless items may be mirrored
      */
     default void requireMirrorable() {
-        throw new IllegalArgumentException("these items cannot be mirrored, as only images can: expected flip false");
+        throw new IllegalArgumentException("these items cannot be mirrored, only images can: expected flip false");
     }
 
     /**
-     * Chooses the items to hold out: the same ones in every run, whatever its seed. By default each class gives its share.
+     * Chooses the items to hold out: the same for every seed. By default each class in proportion.
      *
      * @param count how many, at least 1
      * @return their numbers, ascending
-     * @throws IllegalArgumentException if too few would be left to train on
+     * @throws IllegalArgumentException if too few would remain for training
      */
     default int[] heldOut(int count) {
         return HoldOut.chosen(this, count, index -> Seeds.of(HoldOut.SEED, index));
     }
 
-    /** Returns in one line what was found, for people; empty if there is nothing to say. */
+    /** Returns a one-line description for the user; may be empty. */
     default String summary(int heldOut) {
         return "";
     }

@@ -6,21 +6,22 @@ import java.util.Arrays;
 /**
  * Checks a JPEG file's segments and scans before a decoder sees them.
  *
- * <p>The JDK's decoder fills what is missing with grey, and works through every scan of a progressive file at full size, however
- * empty it is. This check follows ITU-T T.81: it finds the end marker, bounds the number of scans, compares each scan's length with the
- * least that its blocks can take, and sees to it that the scans bring every coefficient to its full precision.
+ * <p>The JDK's decoder fills missing parts with grey, and processes every scan of a progressive file at full size, even
+ * if the scan is almost empty. This check follows ITU-T T.81: it finds the end marker, limits the number of scans,
+ * compares each scan's length with the minimum for its blocks, and checks that the scans give every coefficient its
+ * full precision.
  */
 final class JpegStructure {
     /** The most scans of a file; the usual progressive scripts have ten for colour and eighteen for CMYK. */
     private static final int MAX_SCANS = 100;
 
     /**
-     * The most scans times blocks of 8 x 8 samples, as each scan costs a pass over all of them: eighteen scans of the largest CMYK
-     * image.
+     * The most scans times blocks of 8 x 8 samples, because each scan costs a pass over all blocks: eighteen scans of
+     * the largest CMYK image.
      */
     private static final long MAX_WORK = 5L << 24;
 
-    /** Blocks that the longest run of empty ones covers in a scan of AC coefficients, and its least bits. */
+    /** The longest run of empty blocks in a scan of AC coefficients, and its least bits. */
     private static final int LONGEST_RUN = 32767;
 
     private static final int LONGEST_RUN_BITS = 15;
@@ -43,7 +44,10 @@ final class JpegStructure {
         this.maxPixels = maxPixels;
     }
 
-    /** A colour's samples in the frame; {@code missing[k]} are the low bits of coefficient k that no scan has brought yet. */
+    /**
+     * A colour's samples in the frame; {@code missing[k]} is the number of low bits of coefficient k that no scan has
+     * given yet.
+     */
     private static final class Component {
         private final int id;
         private final int across;
@@ -64,7 +68,7 @@ final class JpegStructure {
      * @param file begins with the marker of a JPEG
      * @param maxPixels the most that an image may have
      * @return the file itself
-     * @throws IOException if it ends early, is of a process that is not supported, or takes too much work to decode
+     * @throws IOException if it ends early, uses an unsupported process, or needs too much work to decode
      */
     static byte[] checked(byte[] file, long maxPixels) throws IOException {
         new JpegStructure(file, maxPixels).walk();
@@ -92,12 +96,12 @@ final class JpegStructure {
         }
     }
 
-    /** The next marker with a segment, or the end's. */
+    /** Returns the next marker with a segment, or the end marker. */
     private int marker() throws IOException {
         while (at + 1 < file.length) {
             int marker = u8(at) == 0xff ? u8(at + 1) : 0;
             if (marker == 0 || marker == 0xff || marker == 0x01 || isRestart(marker)) {
-                // Decoders skip what lies between segments too.
+                // Decoders also skip bytes between segments.
                 at++;
             } else if (marker == 0xd8) {
                 throw new IOException("a second JPEG begins inside it");
@@ -188,7 +192,7 @@ final class JpegStructure {
         throw new IOException("a scan's header is damaged");
     }
 
-    /** Blocks of a component in a scan; where it shares the scan, also those that fill up the last units. */
+    /** Returns the blocks of a component in a scan; in a shared scan including padding blocks of the last units. */
     private long blocks(Component component, boolean shared) {
         int most = 1;
         int mostDown = 1;
@@ -214,7 +218,7 @@ final class JpegStructure {
         return (number + divisor - 1) / divisor;
     }
 
-    /** A Huffman code has at least one bit: what the blocks of a scan take at the least. */
+    /** Returns the least number of bits for the blocks of a scan, because a Huffman code has at least one bit. */
     private long leastBits(long blocks, int first, int high) {
         if (!progressive) {
             return 2 * blocks;
@@ -225,7 +229,7 @@ final class JpegStructure {
         return high > 0 ? 1 : blocks / LONGEST_RUN * LONGEST_RUN_BITS + 1;
     }
 
-    /** Passes over a scan's data, and counts its bytes. */
+    /** Skips a scan's data and returns its number of bytes. */
     private long entropyCoded() throws IOException {
         long count = 0;
         while (at + 1 < file.length) {
@@ -251,7 +255,7 @@ final class JpegStructure {
         for (Component component : components) {
             for (int missing : component.missing) {
                 if (missing > 0) {
-                    throw new IOException("its data ends early: the scans with its last details are missing");
+                    throw new IOException("its data ends early: the last scans are missing");
                 }
             }
         }

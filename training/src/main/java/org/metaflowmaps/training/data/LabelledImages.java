@@ -9,8 +9,8 @@ import java.util.stream.IntStream;
 /**
  * Images of one size with a class label each, held in memory as unsigned bytes.
  *
- * <p>Pixels lie image by image, within it channel by channel, row by row. Networks see them in [-1, 1]: byte 0 is -1, byte 255
- * is 1. Unchanging once made, and safe for use from several threads.
+ * <p>Pixels are stored image by image, then channel by channel, row by row. Networks see them in [-1, 1]: byte 0 is -1,
+ * byte 255 is 1. Immutable and thread-safe.
  */
 public final class LabelledImages {
     private static final float[] LEVELS = levels();
@@ -25,12 +25,12 @@ public final class LabelledImages {
     /**
      * Joins pixels and labels.
      *
-     * @param pixels unsigned bytes, count x channels x height x width; taken over, not copied, and not to be changed afterwards
+     * @param pixels unsigned bytes, count x channels x height x width; not copied; do not modify afterwards
      * @param channels channels of an image, at least 1
      * @param height rows of an image, at least 1
      * @param width columns of an image, at least 1
-     * @param labels one label per image, from 0 up to the number of class names; taken over, not copied
-     * @param classNames a name for each label, from 1 to 127 of them
+     * @param labels one label per image, from 0 to below the number of class names; not copied
+     * @param classNames a name for each label, 1 to 127 names
      * @throws IllegalArgumentException if sizes disagree or a label has no name
      */
     public LabelledImages(byte[] pixels, int channels, int height, int width, byte[] labels, List<String> classNames) {
@@ -64,37 +64,37 @@ public final class LabelledImages {
         this.classNames = List.copyOf(classNames);
     }
 
-    /** Gives the number of images, at least 1. */
+    /** Returns the number of images, at least 1. */
     public int count() {
         return labels.length;
     }
 
-    /** Gives the channels of each image. */
+    /** Returns the channels of each image. */
     public int channels() {
         return channels;
     }
 
-    /** Gives the rows of each image. */
+    /** Returns the rows of each image. */
     public int height() {
         return height;
     }
 
-    /** Gives the columns of each image. */
+    /** Returns the columns of each image. */
     public int width() {
         return width;
     }
 
-    /** Gives the numbers that make up one image: channels x height x width. */
+    /** Returns the number of values of one image: channels x height x width. */
     public int imageSize() {
         return channels * height * width;
     }
 
-    /** Gives the name of each class; a label is an index into it. */
+    /** Returns the class names, indexed by label. */
     public List<String> classNames() {
         return classNames;
     }
 
-    /** Gives the name of each class, or none if they are called by their numbers. */
+    /** Returns the class names, or none if classes are only numbered. */
     List<String> namedClasses() {
         boolean numbers = IntStream.range(0, classNames.size())
                 .allMatch(label -> classNames.get(label).equals(Integer.toString(label)));
@@ -102,7 +102,7 @@ public final class LabelledImages {
     }
 
     /**
-     * Gives an image's class.
+     * Returns an image's class.
      *
      * @throws IndexOutOfBoundsException if there is no such image
      */
@@ -111,7 +111,7 @@ public final class LabelledImages {
     }
 
     /**
-     * Gives all pixels, unsigned bytes, count x channels x height x width.
+     * Returns all pixels, unsigned bytes, count x channels x height x width.
      *
      * @return a read-only view, no copy
      */
@@ -157,8 +157,8 @@ public final class LabelledImages {
      * Averages the images of one class within a range, in [-1, 1].
      *
      * @param label the class
-     * @param from the first image looked at
-     * @param to the image after the last one looked at
+     * @param from the first image
+     * @param to the image after the last
      * @return a new array of {@link #imageSize()} numbers
      * @throws IndexOutOfBoundsException if the range is not within the images, or the label not within the classes
      * @throws IllegalArgumentException if no image of the range has that label
@@ -166,7 +166,7 @@ public final class LabelledImages {
     public float[] classMean(int label, int from, int to) {
         Objects.checkIndex(label, classNames.size());
         Objects.checkFromToIndex(from, to, labels.length);
-        // Bytes are summed as whole numbers, so the mean does not depend on the order of the images.
+        // Sum bytes as integers, so that the mean does not depend on the order of the images.
         long[] sums = new long[imageSize()];
         int found = 0;
         for (int image = from; image < to; image++) {
@@ -178,7 +178,7 @@ public final class LabelledImages {
             }
         }
         if (found == 0) {
-            throw new IllegalArgumentException("no image from %d to %d has label %d (%s); widen the range"
+            throw new IllegalArgumentException("no image from %d to %d has label %d (%s): widen the range"
                     .formatted(from, to, label, classNames.get(label)));
         }
         float[] mean = new float[sums.length];

@@ -14,7 +14,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
-/** The numbers of a file of latents, looked at one by one. */
+/** Checks every number of a file of latents. */
 final class LatentFile {
     private static final VarHandle SHORT = MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle FLOAT = MethodHandles.byteArrayViewVarHandle(float[].class, ByteOrder.LITTLE_ENDIAN);
@@ -22,17 +22,18 @@ final class LatentFile {
     private LatentFile() {}
 
     /**
-     * What a file holds.
+     * The contents of a file.
      *
      * @param form type and shape of one latent
      * @param count latents
-     * @param damaged those of them that cannot be trained on
-     * @param infinite those that can be trained on only if the second half of their channels are log variances
+     * @param damaged the number of latents that training cannot use
+     * @param infinite the number of latents that training can use only if the second half of their channels are log
+     *     variances
      * @param problems a line for each of the first damaged ones
      */
     record Found(String form, long count, long damaged, long infinite, List<String> problems) {}
 
-    /** Reads all of a file. */
+    /** Reads a whole file. */
     static Found check(Path path, int most, DataCheck.Expected expected) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
             Map<String, SafetensorsFile.Entry> entries = file.entries();
@@ -61,7 +62,7 @@ final class LatentFile {
                         + " channels or, for means and log variances, " + 2 * channels + " (data.channels is "
                         + channels + ")");
             }
-            // Without data.channels, an even number of channels may be means and log variances.
+            // If data.channels is unknown, an even number of channels may be means and log variances.
             long means = channels != null ? channels : stored % 2 == 0 ? stored / 2 : stored;
             long count = latents.shape().size(0);
             List<String> problems = new ArrayList<>();
@@ -100,10 +101,10 @@ final class LatentFile {
     }
 
     /**
-     * Returns where the first number is that training cannot use, -1 without one. Log variances are clamped, so they may be infinite, as a
-     * variance of 0 has it; they may not be NaN.
+     * Returns the index of the first number that training cannot use; -1 if there is none. Log variances are clamped,
+     * so they may be infinite, as for a variance of 0, but not NaN.
      *
-     * @param means how many numbers come before the log variances
+     * @param means the count of numbers before the log variances
      */
     static int firstBad(byte[] item, DType type, long means) {
         for (int i = 0; i < item.length / type.bytes(); i++) {
@@ -115,7 +116,7 @@ final class LatentFile {
         return -1;
     }
 
-    /** A number of an item as it is stored, little-endian. */
+    /** Returns a stored, little-endian number of an item. */
     static float value(byte[] item, int index, DType type) {
         int at = Math.toIntExact((long) index * type.bytes());
         return switch (type) {

@@ -23,11 +23,12 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 /**
  * Latents of an autoencoder from safetensors files, scaled.
  *
- * <p>Each file holds {@code latents} (N, C, H, W) in float16, bfloat16 or float32, and {@code labels} (N) in int64; N may differ
- * between files. Where the latents have twice the wanted channels, the first half are means and the second half logarithms of
- * variances of a diagonal Gaussian; an item is then scale · (mean + exp(½ · log variance) · ε), with log variances held to
- * [-30, 20] and ε of the seed and the batch's place in the loader's stream (latent diffusion's {@code DiagonalGaussianDistribution},
- * arXiv 2112.10752); batches of another size have another ε. Files are memory-mapped and read when an item's turn is near.
+ * <p>Each file holds {@code latents} (N, C, H, W) in float16, bfloat16 or float32, and {@code labels} (N) in int64; N
+ * may differ between files. If the latents have twice the wanted channels, the first half are means and the second half
+ * log variances of a diagonal Gaussian (latent diffusion's {@code DiagonalGaussianDistribution}, arXiv 2112.10752). An
+ * item is then scale · (mean + exp(½ · log variance) · ε), with log variances clamped to [-30, 20]. ε depends on the
+ * seed, the batch's position in the loader's stream and the batch size. Files are memory-mapped and read shortly before
+ * an item is needed.
  */
 public final class LatentShards implements Items {
     private static final String LATENTS = "latents";
@@ -37,7 +38,7 @@ public final class LatentShards implements Items {
     private static final double MOST_LOG_VARIANCE = 20;
     private static final ValueLayout.OfLong LABEL = ValueLayout.JAVA_LONG_UNALIGNED;
 
-    /** One file's latents, numbered from {@code first} on. */
+    /** The latents of one file, numbered from {@code first}. */
     private record Part(Path file, MemorySegment latents, int first) {}
 
     private final List<SafetensorsFile> files = new ArrayList<>();
@@ -52,11 +53,11 @@ public final class LatentShards implements Items {
     /**
      * All latents of a folder's files.
      *
-     * @param folder holds files that end in .safetensors, taken in the order of their names; hidden ones are passed over
-     * @param channels of an item; the files have as many, or twice as many for means and log variances
+     * @param folder holds files that end in .safetensors, read in the order of their names; hidden files are skipped
+     * @param channels channels of an item; the files have as many, or twice as many for means and log variances
      * @param classes labels are from 0 to below this
-     * @param scale what latents are multiplied by, usually so that their deviation is about 1
-     * @throws IOException if a file cannot be read, or is not such a file as described above
+     * @param scale the factor of latents, usually so that their standard deviation is about 1
+     * @throws IOException if a file cannot be read or does not match this description
      */
     public LatentShards(Path folder, int channels, int classes, double scale) throws IOException {
         this(folder, channels, classes, scale, DataConfig.OnError.STOP);
@@ -65,7 +66,7 @@ public final class LatentShards implements Items {
     /**
      * All latents of a folder's files.
      *
-     * @param onError whether a label out of range is refused here, or makes its latent a damaged item
+     * @param onError whether a label out of range throws here, or makes its latent a damaged item
      */
     public LatentShards(Path folder, int channels, int classes, double scale, DataConfig.OnError onError)
             throws IOException {
@@ -107,7 +108,7 @@ public final class LatentShards implements Items {
         }
     }
 
-    /** Opens the files that a configuration names. */
+    /** Opens the files of a configuration. */
     static LatentShards open(DataConfig config) throws IOException {
         return new LatentShards(config.path(), config.channels(), config.classes(), config.scale(), config.onError());
     }
@@ -165,7 +166,7 @@ public final class LatentShards implements Items {
         }
     }
 
-    /** Labels of a file's items; -1 for one out of range, if such may be skipped. */
+    /** Returns the labels of a file's items; -1 for one out of range, if damaged items are skipped. */
     private int[] labels(Path path, SafetensorsFile file, boolean skip) throws IOException {
         SafetensorsFile.Entry entry = entry(path, file, LABELS);
         Shape count = Shape.of(entry(path, file, LATENTS).shape().size(0));
@@ -187,7 +188,7 @@ public final class LatentShards implements Items {
         return values;
     }
 
-    /** Reads one item, of whichever file has it, if all of its numbers are finite and its label is one. */
+    /** Reads one item from its file; throws if a number is not finite or its label is out of range. */
     @Override
     public void read(int index, MemorySegment row) throws DamagedItemException {
         Objects.checkIndex(index, labels.length);
@@ -261,7 +262,7 @@ public final class LatentShards implements Items {
     @Override
     public void requireMirrorable() {
         throw new IllegalArgumentException(
-                "latents cannot be mirrored: a mirrored image's latent is another one, expected flip false");
+                "latents cannot be mirrored, because a mirrored image has a different latent: expected flip false");
     }
 
     @Override

@@ -14,13 +14,14 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Batches of a data set's items: in a new order each epoch, read ahead on threads of its own, mirrored and held out as asked.
+ * Makes batches of a data set's items: in a new order each epoch, read ahead on its own threads, with mirroring and
+ * hold-out.
  *
- * <p>Every batch is a function of the seed and of how many items came before, whatever the number of threads. Two batches are kept
- * ready beside the one asked for. For one caller.
+ * <p>Every batch depends only on the seed and the number of items before it, not on the number of threads. Two batches
+ * are read ahead. For one caller.
  */
 public final class Loader implements TrainingData {
-    /** A stream of seeds that none of the epochs' orders has. */
+    /** A stream of seeds that no epoch's order uses. */
     private static final long NOISE = 0x6e6f697365L << 20;
 
     /** The same for the seeds of shards. */
@@ -38,15 +39,15 @@ public final class Loader implements TrainingData {
     private final @Nullable Tensor weights;
 
     /**
-     * Batches of all items that are not held out.
+     * Makes batches of all items that are not held out.
      *
-     * @param items what to load; taken over, so that closing the loader closes them, also if this constructor throws
-     * @param seed determines the order of every epoch, and everything else that is drawn
-     * @param reading how items are read, and how many are held out
-     * @param device where batches are made
+     * @param items the items; the loader closes them, also if this constructor throws
+     * @param seed determines the order of every epoch and all other random numbers
+     * @param reading how to read items, and how many to hold out
+     * @param device the device of batches
      * @throws IOException if items that stay in memory cannot be read
-     * @throws IllegalArgumentException if too many items are held out, items cannot be mirrored but should be, or a label or
-     *     weight is out of range
+     * @throws IllegalArgumentException if too many items are held out, items should be mirrored but cannot be, or a
+     *     label or weight is out of range
      */
     public Loader(Items items, long seed, Reading reading, Device device) throws IOException {
         this(items, seed, reading, device, chosen(items, reading), true);
@@ -77,7 +78,7 @@ public final class Loader implements TrainingData {
         }
     }
 
-    /** Chooses what to hold out, and checks what can be checked before anything is read. */
+    /** Chooses held-out items, and makes all checks that need no reading. */
     private static HoldOut chosen(Items items, Reading reading) {
         try {
             if (reading.flip()) {
@@ -107,11 +108,12 @@ public final class Loader implements TrainingData {
     }
 
     /**
-     * Returns a loader of every {@code count}th of the items that this one trains on, so that each of several processes has items of
-     * its own, in an order of its own. All have the same held-out items.
+     * Returns a loader of every {@code count}th training item of this loader, so that each of several processes has its
+     * own items in its own order. All have the same held-out items.
      *
-     * @param index which shard, from 0 to below {@code count}
-     * @param count how many shards there are, at most as many as items; the only shard of one gives the batches of this loader
+     * @param index the shard, from 0 to below {@code count}
+     * @param count the number of shards, at most the number of items; with one shard the batches are those of this
+     *     loader
      * @return owned by the caller, to be closed before this loader
      * @throws IOException if items that stay in memory cannot be read
      */
@@ -148,7 +150,7 @@ public final class Loader implements TrainingData {
         return items.summary(heldOut());
     }
 
-    /** Returns the number of items, held-out ones among them. */
+    /** Returns the number of items, including held-out ones. */
     public int count() {
         return items.count();
     }
@@ -196,7 +198,7 @@ public final class Loader implements TrainingData {
         return Torch.where(mask, stored.flip(stored.dim() - 1), stored);
     }
 
-    /** The noise of a batch, drawn at once: a source for each item would cost far more than its numbers. The same on every device. */
+    /** Draws the noise of a batch at once, because a source for each item would be slow. The same on every device. */
     private Tensor noise(long position, int count) {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = Seeds.source(Seeds.of(seed, NOISE), position, Device.CPU)) {
@@ -227,7 +229,7 @@ public final class Loader implements TrainingData {
         }
     }
 
-    /** Each held-out item's own noise, so that it does not depend on how many are asked for together. */
+    /** Draws noise for each held-out item separately, so that it does not depend on the number requested. */
     private Tensor heldOutNoise(int[] numbers) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor[] each = new Tensor[numbers.length];
@@ -261,7 +263,7 @@ public final class Loader implements TrainingData {
         return rows.replaced();
     }
 
-    /** Ends the reading threads, frees the memory and closes the items. */
+    /** Stops the reading threads, frees the memory and closes the items. */
     @Override
     public void close() {
         rows.close();

@@ -9,19 +9,19 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Draws from an equal mixture of Gaussians of one variance; an item's label is its component. */
+/** Draws from a mixture of Gaussians with equal weights and variance; an item's label is its component. */
 public final class MixtureData implements TrainingData {
     private final long seed;
     private final double deviation;
     private final Tensor means;
 
     /**
-     * A stream of draws.
+     * Makes a stream of draws.
      *
      * @param means the components' centres, at least one, all of one dimension
      * @param variance of each component in every direction, above 0
      * @param seed determines all draws
-     * @param device where batches are made
+     * @param device the device of batches
      */
     public MixtureData(List<double[]> means, double variance, long seed, Device device) {
         Preconditions.checkArgument(!means.isEmpty(), "a mixture needs at least one component");
@@ -54,7 +54,7 @@ public final class MixtureData implements TrainingData {
         }
     }
 
-    /** Opens the mixture that a configuration describes. */
+    /** Opens the mixture of a configuration. */
     static MixtureData open(DataConfig config, long seed, Device device) {
         return new MixtureData(config.means(), config.variance(), seed, device);
     }

@@ -5,16 +5,16 @@ import java.util.Arrays;
 /**
  * An image as unsigned bytes, channel by channel, row by row.
  *
- * <p>Resampling follows Pillow's {@code Image.resize}: a separable filter that widens with the reduction, so that nothing is
- * skipped, and bytes after each direction. {@link #centreCrop} follows guided-diffusion's {@code center_crop_arr} (Dhariwal and
- * Nichol, arXiv 2105.05233), by which the usual ImageNet latents were made.
+ * <p>Resampling follows Pillow's {@code Image.resize}: a separable filter that widens with the reduction, so that no
+ * pixel is skipped, with rounding to bytes after each direction. {@link #centreCrop} follows guided-diffusion's
+ * {@code center_crop_arr} (Dhariwal and Nichol, arXiv 2105.05233), which made the usual ImageNet latents.
  */
 final class Planes {
     private final byte[][] channels;
     private final int width;
     private final int height;
 
-    /** An image on the given arrays, one per channel, each of width · height bytes. */
+    /** Makes an image over the given arrays, one per channel, each of width · height bytes. */
     Planes(byte[][] channels, int width, int height) {
         this.channels = channels;
         this.width = width;
@@ -39,14 +39,14 @@ final class Planes {
         return r < 2 ? ((-0.5 * r + 2.5) * r - 4) * r + 2 : 0;
     }
 
-    /** The middle size × size pixels, once the short side was resized to {@code size}. */
+    /** Resizes the short side to {@code size} and returns the middle size × size pixels. */
     Planes centreCrop(int size) {
         Planes image = this;
         while (Math.min(image.width, image.height) >= 2 * size) {
             image = image.resized(image.width / 2, image.height / 2, 0.5, Planes::box);
         }
         double scale = size / (double) Math.min(image.width, image.height);
-        // Half to even, as Python rounds.
+        // Round half to even, like Python.
         Weights across = weights(image.width, (long) Math.rint(image.width * scale), size, 2, Planes::cubic);
         Weights down = weights(image.height, (long) Math.rint(image.height * scale), size, 2, Planes::cubic);
         return image.resampled(across, down);
@@ -66,7 +66,7 @@ final class Planes {
         return new Planes(results, across.first.length, down.first.length);
     }
 
-    /** For each place of the result: the first place it sees, and the weights from there on, which sum to 1. */
+    /** For each position of the result: the first source position, and the weights from there, which sum to 1. */
     private static final class Weights {
         private final int[] first;
         private final float[][] values;
@@ -77,7 +77,10 @@ final class Planes {
         }
     }
 
-    /** Of {@code count} places in the middle of {@code to}: a thin image's long side may have more than memory holds. */
+    /**
+     * Returns weights only for the {@code count} middle positions of {@code to}, because a thin image's long side may
+     * not fit in memory.
+     */
     private static Weights weights(int from, long to, int count, double support, Filter filter) {
         double scale = from / (double) to;
         double stretch = Math.max(scale, 1);
@@ -139,12 +142,12 @@ final class Planes {
         return result;
     }
 
-    /** The cubic overshoots at edges. */
+    /** Clamps to a byte, because the cubic overshoots at edges. */
     private static byte level(float value) {
         return (byte) Math.clamp((int) Math.floor(value + 0.5f), 0, 255);
     }
 
-    /** All channels, one after the other. */
+    /** Returns all channels, one after the other. */
     byte[] bytes() {
         byte[] all = new byte[channels.length * width * height];
         for (int i = 0; i < channels.length; i++) {

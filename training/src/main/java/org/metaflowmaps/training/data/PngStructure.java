@@ -10,14 +10,14 @@ import java.util.zip.Inflater;
 /**
  * Checks a PNG file's chunks and compressed rows before a decoder sees them (PNG specification, third edition).
  *
- * <p>The JDK's decoder compares no checksums, and decompresses texts and profiles of any size. What is handed to it is
- * a copy that holds the image only.
+ * <p>The JDK's decoder does not compare checksums, and decompresses texts and profiles of any size. So it gets a copy
+ * that contains only the image.
  */
 final class PngStructure {
     private static final int SIGNATURE = 8;
     private static final int MAX_FILTER = 4;
 
-    /** Where interlacing's seven passes begin, and the steps between their pixels. */
+    /** The offsets of interlacing's seven passes, and the steps between their pixels. */
     private static final int[][] PASSES = {
         {0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}
     };
@@ -49,8 +49,8 @@ final class PngStructure {
      * Checks a whole file.
      *
      * @param file begins with PNG's signature
-     * @param maxPixels the most that an image may have
-     * @return the file without what is not needed for its pixels: texts, profiles, further frames
+     * @param maxPixels the most pixels of an image
+     * @return the file with only the chunks for its pixels, without texts, profiles and further frames
      * @throws IOException if it ends early, is damaged or is too large
      */
     static byte[] checked(byte[] file, long maxPixels) throws IOException {
@@ -75,7 +75,7 @@ final class PngStructure {
             }
             int size = (int) length;
             if (!begun && size >= 8) {
-                // What a header claims says more of it than its checksum.
+                // Check the size before the checksum, because it gives the clearer message.
                 ImageFile.requireAtMost(maxPixels, u32(at + 8), u32(at + 12));
             }
             CRC32 sum = new CRC32();
@@ -94,12 +94,12 @@ final class PngStructure {
         return image.toByteArray();
     }
 
-    /** Looks at a chunk, and says whether the image needs it. */
+    /** Checks a chunk; returns whether the image needs it. */
     private boolean chunk(String name, int body, int size) throws IOException {
         if (!begun && !name.equals("IHDR")) {
             throw new IOException(
                     name.equals("CgBI")
-                            ? "it is a PNG in Apple's own form, expected the standard one"
+                            ? "it is a PNG in Apple's format, expected a standard PNG"
                             : "its data is damaged: it does not begin with a header");
         }
         dataEnded |= data && !name.equals("IDAT");
@@ -122,7 +122,7 @@ final class PngStructure {
             }
             default -> {
                 if (file[body - 4] >= 'A' && file[body - 4] <= 'Z') {
-                    throw new IOException("it needs chunk " + name + ", which no standard PNG has");
+                    throw new IOException("it needs chunk " + name + ", which is not part of the PNG standard");
                 }
                 return false;
             }
@@ -192,7 +192,7 @@ final class PngStructure {
                     return;
                 }
                 if (!rows.take(buffer, count)) {
-                    // No pixel depends on what follows the rows.
+                    // Ignore data after the rows, because no pixel depends on it.
                     unpacked = true;
                     return;
                 }
@@ -214,7 +214,7 @@ final class PngStructure {
                 | (file[place + 3] & 0xff);
     }
 
-    /** The rows of all passes as they come out of decompression: each is a filter's number and its samples. */
+    /** The decompressed rows of all passes: each is a filter's number and its samples. */
     private static final class Rows {
         private final int[] lengths;
         private final int[] counts;
@@ -227,7 +227,7 @@ final class PngStructure {
             this.counts = counts;
         }
 
-        /** Follows some bytes; false once there are more than all rows take. */
+        /** Processes some bytes; returns false if there are more than all rows need. */
         boolean take(byte[] bytes, int count) throws IOException {
             for (int at = 0; at < count; ) {
                 if (left == 0) {

@@ -26,22 +26,22 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Reads items on threads of its own, in the order in which a stream will want them, so that a batch mostly finds them ready.
+ * Reads items on its own threads, in the order of a stream, so that they are usually ready when a batch needs them.
  *
- * <p>What is read depends only on the position asked for: a position that does not follow on the last batch drops what was read
- * ahead. At most {@value #BATCHES_AHEAD} batches are kept beside the one asked for. The threads touch no tensor. For one caller.
+ * <p>Results depend only on the requested position: a position that does not continue the last batch drops the items
+ * read ahead. At most {@value #BATCHES_AHEAD} batches are read ahead. The threads use no tensors. For one caller.
  */
 final class ReadAhead implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(ReadAhead.class);
     private static final int BATCHES_AHEAD = 2;
 
-    /** A stream of seeds that none of the epochs' orders has. */
+    /** A stream of seeds that no epoch's order uses. */
     private static final long REPLACEMENTS = 0x7265706cL << 20;
 
-    /** Items that are tried in a damaged one's place before all are taken to be damaged. */
+    /** The number of replacements tried for a damaged item before reading fails. */
     private static final int TRIES = 100;
 
-    /** Damaged items that are logged one by one. */
+    /** The number of damaged items logged individually. */
     private static final int LOGGED = 20;
 
     private final EpochOrder order;
@@ -57,18 +57,18 @@ final class ReadAhead implements AutoCloseable {
     private long next;
 
     /**
-     * Items by their numbers.
+     * Makes a reader of items by number.
      *
-     * @param count how many there are
+     * @param count the number of items
      * @param seed determines the order of every epoch
-     * @param workers threads that read ahead; 0 to read in the caller's thread, when asked
+     * @param workers threads that read ahead; 0 to read on demand in the caller's thread
      * @param reader called from all of these threads
      */
     ReadAhead(int count, long seed, int workers, Reader reader) {
         this(count, seed, Reading.of(workers), reader);
     }
 
-    /** Items by their numbers, of which damaged ones may be replaced. */
+    /** Makes a reader of items by number that may replace damaged ones. */
     ReadAhead(int count, long seed, Reading reading, Reader reader) {
         this.order = new EpochOrder(count, seed, Device.CPU);
         this.reader = reader;
@@ -91,16 +91,16 @@ final class ReadAhead implements AutoCloseable {
     interface Reader {
         /**
          * Returns the bytes of the item with that number.
-         * @throws DamagedItemException if the item itself is unusable; the message names its file
+         * @throws DamagedItemException if the item is unusable; the message names its file
          * @throws IOException if reading failed for another reason
          */
         MemorySegment read(int index) throws IOException;
     }
 
-    /** An item whose turn is near. */
+    /** An item that is read ahead. */
     private record Item(Future<Found> found) {}
 
-    /** The item that is used in one place: the one due there, or its replacement if that is damaged. */
+    /** The item used at one position: the planned one, or its replacement if it is damaged. */
     private static final class Found {
         private final int index;
         private final MemorySegment bytes;
@@ -114,12 +114,12 @@ final class ReadAhead implements AutoCloseable {
     }
 
     /**
-     * Reads the items that follow on the first {@code position} ones.
+     * Reads the items after the first {@code position} ones.
      *
      * @param target their bytes, one after the other
      * @return their numbers
      * @throws UncheckedIOException if one cannot be read
-     * @throws OutOfMemoryError if Java's memory does not suffice for one
+     * @throws OutOfMemoryError if Java does not have enough memory for one
      */
     int[] read(long position, int wanted, MemorySegment target) {
         int[] numbers = new int[wanted];
@@ -180,14 +180,14 @@ final class ReadAhead implements AutoCloseable {
         }
     }
 
-    /** Returns how many damaged items were replaced so far. */
+    /** Returns the number of damaged items replaced so far. */
     long replaced() {
         return replaced;
     }
 
     /**
-     * An item, or in place of a damaged one those that the seed draws for its place, until one is whole: so no other batch depends on
-     * it.
+     * Reads an item; if it is damaged, tries replacements drawn from the seed and its position, so that other batches
+     * do not change.
      */
     private Found find(int index, long place) throws IOException {
         Map<Integer, DamagedItemException> passedOver = new LinkedHashMap<>();
@@ -205,7 +205,7 @@ final class ReadAhead implements AutoCloseable {
             candidate = (int) Math.floorMod(Seeds.of(draws, attempt), (long) count);
         }
         throw new IOException(
-                "the data's items are damaged, " + passedOver.size() + " of those tried in one place; the first: "
+                "the data's items are damaged, " + passedOver.size() + " were tried for one position; the first: "
                         + passedOver.values().iterator().next().getMessage());
     }
 
@@ -253,7 +253,7 @@ final class ReadAhead implements AutoCloseable {
                 here.initCause(cause);
                 throw here;
             }
-            // A new exception, so that the trace shows who asked.
+            // Throw a new exception, so that its trace shows the caller.
             throw cause instanceof IOException failure
                     ? new UncheckedIOException(failure.getMessage(), failure)
                     : new IllegalStateException("a loader thread failed: " + cause, cause);
@@ -267,13 +267,13 @@ final class ReadAhead implements AutoCloseable {
         ahead.clear();
     }
 
-    /** Ends the threads, and comes back when they have ended. */
+    /** Stops the threads and waits until they have ended. */
     @Override
     public void close() {
         drop();
         if (pool != null) {
             pool.shutdownNow();
-            // A pool counts as ended when its last thread has left it, which may be a while before that thread is gone.
+            // A pool is terminated when its last thread has left it, which may be before that thread ends.
             threads.forEach(Uninterruptibles::joinUninterruptibly);
         }
         order.close();

@@ -7,7 +7,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Items that stay on the device: a batch is gathered there, so it copies nothing to the device and waits for nothing. */
+/** Items kept on the device: batches are gathered there, without copies to the device and without waiting. */
 final class ResidentRows implements Rows {
     private final Tensor rows;
     private final EpochOrder order;

@@ -3,23 +3,23 @@ package org.metaflowmaps.training.data;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 
-/** Seeds for streams of their own that follow from one seed. */
+/** Derives seeds of separate streams from one seed. */
 public final class Seeds {
-    /** The stream of a run's weights and noise. Data count their streams from 0 up; all others are negative. */
+    /** The stream of a run's weights and noise. Streams of data are numbered from 0 up; all others are negative. */
     public static final long NOISE = -1;
 
     private Seeds() {}
 
     /**
-     * Opens the random source of a stream. On the CPU only the low half of the mixed seed is used, so that runs repeat the numbers
-     * that they have always had; the mix itself takes all 64 bits of the seed.
+     * Opens the random source of a stream. On the CPU only the low half of the mixed seed is used, so that runs repeat
+     * the numbers of earlier versions; the mix uses all 64 bits of the seed.
      */
     public static RandomSource source(long seed, long stream, Device device) {
         long mixed = of(seed, stream);
         return RandomSource.seeded(device.type() == Device.Type.CPU ? mixed & 0xffff_ffffL : mixed, device);
     }
 
-    /** A seed that differs between streams as if drawn at random (the finaliser of SplitMix64). */
+    /** Returns a seed that differs between streams as if random (the finaliser of SplitMix64). */
     public static long of(long seed, long stream) {
         long mixed = seed + (stream + 1) * 0x9E3779B97F4A7C15L;
         mixed = (mixed ^ (mixed >>> 30)) * 0xBF58476D1CE4E5B9L;

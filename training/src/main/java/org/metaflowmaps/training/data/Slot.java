@@ -9,10 +9,10 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * A buffer in the CPU's memory that batches are written to one after the other, each to be copied out of it before the next one comes.
+ * A buffer in CPU memory for one batch at a time; each batch is copied out before the next is written.
  *
- * <p>Moving to another device copies, and so does the conversion to float32. Rows that need neither get new memory each time, because
- * the batch that is handed out shows that memory.
+ * <p>Moving to another device or converting to float32 makes that copy. Rows that need neither get new memory each
+ * time, because the returned batch is a view of it.
  */
 final class Slot implements AutoCloseable {
     private final Items items;
@@ -27,35 +27,35 @@ final class Slot implements AutoCloseable {
     }
 
     /**
-     * Room for some items.
+     * Memory for some items.
      *
      * @param rows (B, stored shape) on the CPU
      * @param memory of {@code rows}
      */
     record Room(Tensor rows, MemorySegment memory) {}
 
-    /** The shape of some stored items. */
+    /** Returns the shape of some stored items. */
     static Shape shape(long count, Items items) {
         return items.storedShape().prepend(count);
     }
 
-    /** The bytes of one stored item. */
+    /** Returns the bytes of one stored item. */
     static long bytes(Items items) {
         return Math.multiplyExact(
                 items.storedShape().numel(), items.storedType().bytes());
     }
 
-    /** Memory for one stored item, aligned for every type. */
+    /** Allocates memory for one stored item, aligned for every type. */
     static MemorySegment row(Items items) {
         long bytes = bytes(items);
         return MemorySegment.ofArray(new long[Math.toIntExact(Math.ceilDiv(bytes, Long.BYTES))])
                 .asSlice(0, bytes);
     }
 
-    /** Room for some items, in the innermost open scope. */
+    /** Returns memory for some items, in the innermost open scope. */
     synchronized Room rows(int count) {
         if (closed) {
-            throw new IllegalStateException("this loader was closed, so it gives no more items");
+            throw new IllegalStateException("this loader was closed: read items before closing it");
         }
         if (!isReused) {
             Tensor rows = Torch.empty(items.storedType(), Device.CPU, shape(count, items));

@@ -8,14 +8,14 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Items that are read when their turn is near, and travel to the device through a {@link Slot}. */
+/** Items that are read ahead and copied to the device through a {@link Slot}. */
 final class StreamedRows implements Rows {
     private final ReadAhead ahead;
     private final Slot slot;
     private final Device device;
 
     /**
-     * Rows of some items.
+     * Makes rows of some items.
      *
      * @param trained their numbers
      */
@@ -57,7 +57,7 @@ final class StreamedRows implements Rows {
         return ahead.replaced();
     }
 
-    /** Ends the reading threads. */
+    /** Stops the reading threads. */
     @Override
     public void close() {
         ahead.close();

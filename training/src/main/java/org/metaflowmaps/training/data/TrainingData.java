@@ -7,15 +7,15 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 
-/** An endless stream of training items whose every batch is a function of a seed and of how many items came before. */
+/** An endless stream of training items; each batch depends only on a seed and the number of items before it. */
 public interface TrainingData extends AutoCloseable {
     /**
-     * Some items with their labels.
+     * Items with their labels.
      *
      * @param items (B, item shape) float32
      * @param labels (B) int64
-     * @param weights (B) float32: what each item's loss is multiplied by; null for 1. With weights e^r(x_1), velocities
-     *     from data and a loss of the summed square, the law that is learned is that of the data tilted by the reward r (method §9.1)
+     * @param weights (B) float32: factors of the items' losses; null for 1. With weights e^r(x_1), velocities from data
+     *     and the summed square loss, the learned law is that of the data tilted by the reward r (method §9.1)
      */
     record Batch(Tensor items, Tensor labels, @Nullable Tensor weights) {
         /** Checks shapes, types and devices. */
@@ -40,12 +40,12 @@ public interface TrainingData extends AutoCloseable {
                     items);
         }
 
-        /** Items that all count alike. */
+        /** Makes a batch with equal weights. */
         public Batch(Tensor items, Tensor labels) {
             this(items, labels, null);
         }
 
-        /** The first items, as views. */
+        /** Returns the first items, as views. */
         public Batch first(long count) {
             return new Batch(
                     items.narrow(0, 0, count),
@@ -54,26 +54,26 @@ public interface TrainingData extends AutoCloseable {
         }
     }
 
-    /** The shape of one item. */
+    /** Returns the shape of one item. */
     Shape itemShape();
 
     /** The number of classes. */
     int classes();
 
-    /** The name of each class, a label being an index into it; empty if the classes have none. */
+    /** Returns the class names, indexed by label; empty if the classes have no names. */
     default List<String> classNames() {
         return List.of();
     }
 
-    /** How many items of the set this stream never gives, for evaluation. */
+    /** Returns the number of held-out items, which this stream never returns. */
     default int heldOut() {
         return 0;
     }
 
     /**
-     * Some of the held-out items, as they are: neither shuffled nor mirrored.
+     * Returns some of the held-out items, neither shuffled nor mirrored.
      *
-     * @param from the first one's number among them, from 0
+     * @param from the index of the first among them, from 0
      * @param count how many, at least 1
      * @return in the innermost open scope, on the stream's device
      * @throws IllegalArgumentException if there are fewer
@@ -84,31 +84,32 @@ public interface TrainingData extends AutoCloseable {
                 "held-out items " + from + " to " + ((long) from + count) + ", but this data holds none out");
     }
 
-    /** How many items of the batches so far are others than their turn says, because those are damaged. */
+    /** Returns the number of damaged items replaced in the batches so far. */
     default long replaced() {
         return 0;
     }
 
-    /** What was found, in a line for people; empty if there is nothing to say. */
+    /** Returns a one-line description for the user; may be empty. */
     default String summary() {
         return "";
     }
 
     /**
-     * The items that follow on the first {@code position} ones.
+     * Returns the items after the first {@code position} ones.
      *
-     * @param position how many items came before, 0 or more
-     * @param count how many to give
+     * @param position the number of items before, 0 or more
+     * @param count the number of items
      * @return in the innermost open scope, on the stream's device
      */
     Batch batch(long position, int count);
 
     /**
-     * The items of {@code batch(0, count)}, for a picture in the middle of training: reading them leaves the stream as it was, so it
-     * drops nothing that was read ahead and counts no {@linkplain #replaced replaced} item.
+     * Returns the items of {@code batch(0, count)} without changing the stream, for a picture during training: drops no
+     * items read ahead and counts no {@linkplain #replaced replaced} item.
      *
      * @param count how many, at least 1
-     * @return in the innermost open scope, on the stream's device; null, the default, if the stream cannot give them
+     * @return in the innermost open scope, on the stream's device; null, the default, if the stream does not support
+     *     this
      * @throws java.io.UncheckedIOException if one cannot be read
      */
     default @Nullable Batch examples(int count) {

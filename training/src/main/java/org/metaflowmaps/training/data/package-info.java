@@ -1,4 +1,4 @@
-/** Readers of data files, the data sets this project knows, and the endless streams of batches that a trainer draws from. */
+/** Readers of data files, known data sets, and the endless streams of batches for a trainer. */
 @NullMarked
 package org.metaflowmaps.training.data;
 

@@ -9,15 +9,15 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * α-Flow: v(s,u,x̄) against stop(v) + (τ - stop(v))/α, τ = α·g + (1-α)·v(q,u,x̄ + (q-s)·g), q = s + α(u-s). α = 1 is flow matching, and
- * α = 0, its limit, is MeanFlow, which alone of them takes a derivative.
+ * α-Flow: v(s,u,x̄) against stop(v) + (τ - stop(v))/α, τ = α·g + (1-α)·v(q,u,x̄ + (q-s)·g), q = s + α(u-s). α = 1 is
+ * flow matching; the limit α = 0 is MeanFlow, the only case with a derivative.
  *
- * <p>Under l2 the gradient is that of the paper's loss, the squared error against τ times 1/α (method §4.3). The other weightings
- * normalise by the error's size, so a factor of the error would not reach the gradient as it should; here the error itself has
- * MeanFlow's size for every α.
+ * <p>Under l2 the gradient is that of the paper's loss, the squared error against τ times 1/α (method §4.3). Other
+ * weightings normalise by the error's size, so a factor of the loss would scale their gradients wrongly; here the error
+ * itself has MeanFlow's size for every α.
  *
  * @param velocity g: the pair's data, guided or not, or a teacher's drift
- * @param stage which computation α asks for; between its ends α itself is the pair's, a tensor
+ * @param stage the computation for the range of α; between 0 and 1 the value of α is the pair's tensor
  */
 public record AlphaFlow(Velocity velocity, Stage stage) implements Consistency {
     /** The computations, one for each range of α. */
@@ -26,11 +26,11 @@ public record AlphaFlow(Velocity velocity, Stage stage) implements Consistency {
         MATCHING,
         /** 0 &lt; α &lt; 1: a second pass at q. */
         BETWEEN,
-        /** α = 0: MeanFlow, which takes a derivative. */
+        /** α = 0: MeanFlow, with a derivative. */
         MEAN_FLOW;
 
         /**
-         * The stage of an α.
+         * Returns the stage of an α.
          *
          * @throws IllegalArgumentException unless α is from 0 to 1
          */
@@ -41,8 +41,8 @@ public record AlphaFlow(Velocity velocity, Stage stage) implements Consistency {
     }
 
     /**
-     * A schedule that takes α from 1 to 0 along a sigmoid between two steps; below 1/200, where rounding would
-     * be a large part of what two passes differ by, it is 0, and near 1 it is 1.
+     * Returns a schedule of α from 1 to 0 along a sigmoid between two steps. Below 1/200 it is 0, because rounding
+     * would be a large part of the two passes' difference; near 1 it is 1.
      *
      * @param from the step until which α is 1
      * @param to the step from which α is 0
@@ -69,7 +69,7 @@ public record AlphaFlow(Velocity velocity, Stage stage) implements Consistency {
         Tensor alpha = Objects.requireNonNull(pair.alpha(), "alpha-flow needs the pair's alpha");
         try (TensorScope scope = TensorScope.open()) {
             Tensor middle = pair.start().add(pair.end().sub(pair.start()).mul(alpha));
-            // As float32 has q - s, which differs from α(u-s): the two passes must differ by a step along one line.
+            // Use the rounded q - s, not α(u-s), so that time and state of the second pass move by the same step.
             Tensor step = middle.sub(pair.start());
             Tensor state = pair.state();
             Tensor rest = silent(
@@ -79,7 +79,7 @@ public record AlphaFlow(Velocity velocity, Stage stage) implements Consistency {
                     state.add(MetaFlowMap.perItem(step, state).mul(g)));
             Tensor prediction = map.averageVelocity(pair.start(), pair.end(), state, pair.context());
             try (Autograd.Mode off = Autograd.noGrad()) {
-                // (τ - v)/α = g - v + (1-α)/α·(v(q,u,·) - v): only the two passes' difference is divided by a small
+                // (τ - v)/α = g - v + (1-α)/α·(v(q,u,·) - v), so only the passes' difference is divided by a small
                 // number.
                 Tensor ratio = Torch.where(step.gt(0), pair.end().sub(middle).div(step), Torch.zerosLike(step));
                 Tensor target = Torch.addcmul(g, MetaFlowMap.perItem(ratio, state), rest.sub(prediction));

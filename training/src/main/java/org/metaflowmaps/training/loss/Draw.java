@@ -4,26 +4,26 @@ import com.google.common.base.Preconditions;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All that is random in a step: losses compute from it alone, draw nothing and read nothing back. The number of items and whether there
- * are jumps are its static shape.
+ * All random numbers of a step: losses depend only on it, draw nothing and read nothing back. Its static shape is the
+ * number of items and whether it has jumps.
  *
- * @param step steps taken before, from 0: schedules depend on it, so it belongs to the static shape
+ * @param step steps taken before, from 0; part of the static shape, because schedules depend on it
  * @param diagonal points of the diagonal, for the diagonal loss
- * @param jump pairs for the consistency loss, as many items or fewer; null where that loss takes no part
+ * @param jump pairs for the consistency loss, as many items or fewer; null if that loss is not computed
  */
 public record Draw(long step, Pair diagonal, @Nullable Pair jump) {
-    /** The number of items. */
+    /** Returns the number of items. */
     public long items() {
         return diagonal.items();
     }
 
     /**
-     * A part of this draw, as views: the items from one number to below another, and the same share of the jumps. Parts that follow each
-     * other make up the whole: the mean loss of the whole is the mean of the parts' losses, each weighted by its number of items.
+     * Returns a part of this draw, as views: a range of items and the same share of the jumps. The mean loss of the
+     * whole is the mean of consecutive parts' losses, weighted by their numbers of items.
      *
-     * @param from the first item's number, from 0
-     * @param to the number behind the last one's
-     * @return without jumps where the part has none
+     * @param from the first item, from 0
+     * @param to the end of the range, exclusive
+     * @return a draw, without jumps if the part has none
      * @throws IllegalArgumentException unless 0 ≤ from &lt; to ≤ {@link #items}
      */
     public Draw slice(long from, long to) {

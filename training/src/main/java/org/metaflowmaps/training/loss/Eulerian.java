@@ -7,11 +7,11 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Where a jump starts along its path does not change where it ends, ∂_s X + ∇X·b = 0: v(s,u,x̄) against g + (u-s)·(∂_s + g·∇)v, with
- * one velocity g in target and direction. One forward pass with its tangent.
+ * The end of a jump does not depend on its start along the path, ∂_s X + ∇X·b = 0: v(s,u,x̄) against g + (u-s)·(∂_s +
+ * g·∇)v, with the same velocity g in target and direction. One forward pass with its tangent.
  *
- * @param velocity g. The pair's data make this MeanFlow (arXiv 2505.13447), the map's own v(s,s,x̄) Eulerian self-distillation, and a
- *     teacher's drift the loss that the paper found best
+ * @param velocity g. With the pair's data this is MeanFlow (arXiv 2505.13447), with the map's own v(s,s,x̄) Eulerian
+ *     self-distillation, and with a teacher's drift the paper's best loss
  */
 public record Eulerian(Velocity velocity) implements Consistency {
     @Override
@@ -21,7 +21,7 @@ public record Eulerian(Velocity velocity) implements Consistency {
         return pair.compare(jump.primal(), advanced(g, pair, jump));
     }
 
-    /** v(s,u,x̄) with its derivative along (1, 0, direction) in (s, u, x̄). */
+    /** Returns v(s,u,x̄) with its derivative along (1, 0, direction) in (s, u, x̄). */
     static Dual along(MetaFlowMap map, Pair pair, Tensor direction) {
         return map.averageVelocity(
                 Dual.of(pair.start(), Torch.onesLike(pair.start())),

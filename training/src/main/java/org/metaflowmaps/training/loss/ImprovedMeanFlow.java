@@ -5,8 +5,8 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * Improved MeanFlow (iMF): v - (u-s)·stop((∂_s + v_{s,s}·∇)v) against g, with the map's own velocity as the direction. The target is a
- * plain flow-matching one, whose noise no derivative multiplies.
+ * Improved MeanFlow (iMF): v - (u-s)·stop((∂_s + v_{s,s}·∇)v) against g, with the map's own velocity as the direction.
+ * The target is that of flow matching, so its noise is not multiplied by a derivative.
  *
  * @param velocity g: the pair's data, guided or not, or a teacher's drift
  */

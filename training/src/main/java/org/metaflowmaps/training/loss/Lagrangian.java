@@ -11,25 +11,29 @@ import org.metaflowmaps.runtime.Torch;
  * The end of a jump moves with the flow: ∂_u X(s,u,x̄) = b_u(X(s,u,x̄)), where ∂_u X = v + (u-s)·∂_u v.
  *
  * @param velocity b: the map's own v(u,u,·), that of its average, or a teacher's drift
- * @param through which side is trained
+ * @param through the side of the equation to train
  */
 public record Lagrangian(Velocity.Field velocity, Through through) implements Consistency {
-    /** How the loss sends its gradient. */
+    /** The path of the loss's gradient. */
     public enum Through {
-        /** Through ∂_u X, against the stopped velocity at the end: the form of the paper. */
+        /** Through ∂_u X, against the detached velocity at the end: the paper's form. */
         @JsonProperty("derivative")
         DERIVATIVE,
         /**
-         * Through the trained map's own velocity at the end and the jump that leads there, against the stopped ∂_u X: the released code.
+         * Through the trained map's velocity at the end and the jump to it, against the detached ∂_u X: the public
+         * code's form.
          */
         @JsonProperty("velocity")
         VELOCITY,
-        /** Through v(s,u,x̄) alone, against the stopped b_u(X) - (u-s)·∂_u v: needs no reverse pass through a derivative. */
+        /**
+         * Only through v(s,u,x̄), against the detached b_u(X) - (u-s)·∂_u v: needs no reverse pass through a
+         * derivative.
+         */
         @JsonProperty("average")
         AVERAGE
     }
 
-    /** Refuses a teacher's velocity to be trained. */
+    /** Throws if another velocity than the map's would be trained. */
     public Lagrangian {
         if (through == Through.VELOCITY && !(velocity instanceof Velocity.Own)) {
             throw new IllegalArgumentException(

@@ -3,10 +3,10 @@ package org.metaflowmaps.training.loss;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * A loss, computed.
+ * A computed loss.
  *
- * @param loss what is differentiated: a scalar, the mean over items
- * @param error what is reported: a scalar without a gradient graph; of a regression, the mean over items of
- *     {@link Regression#squares}, times the item's weight
+ * @param loss the value to differentiate: a scalar, the mean over items
+ * @param error the value to report: a scalar without a gradient graph; for a regression the mean over items of
+ *     {@link Regression#squares} times the item's weight
  */
 public record LossValue(Tensor loss, Tensor error) {}

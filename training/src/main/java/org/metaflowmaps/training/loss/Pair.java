@@ -8,8 +8,8 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * What one loss is evaluated on: a jump from s to u on the path between noise and data, inside a context of the same data. Its state and
- * length are computed once, when it is made, in the innermost open scope.
+ * The input of a loss: a jump from s to u on the path between noise and data, with a context of the same data. Its
+ * state and length are computed once, in the constructor, in the innermost open scope.
  */
 public final class Pair {
     private final Tensor start;
@@ -24,15 +24,15 @@ public final class Pair {
     private final Tensor length;
 
     /**
-     * A pair of which no loss needs α.
+     * Makes a pair without α.
      *
      * @param start s: (B)
      * @param end u: (B), not before s; equal to s on the diagonal
-     * @param fraction γ: (B) in [0, 1], where between s and u a loss splits the jump; null where none is used
+     * @param fraction γ: (B) in [0, 1], the point between s and u where a loss splits the jump; null if unused
      * @param noise x̄_0: (B, ...)
      * @param data x_1: (B, ...)
-     * @param context made from the same data, which is what makes the regression one on the posterior (§4.1 of the method)
-     * @param weights what each item's loss is multiplied by: (B); null for 1
+     * @param context made from the same data, so that the regression is on the posterior (method §4.1)
+     * @param weights factors of the items' losses: (B); null for 1
      */
     public Pair(
             Tensor start,
@@ -55,7 +55,7 @@ public final class Pair {
                 MetaFlowMap.perItem(end.sub(start), data));
     }
 
-    /** Items that all count alike. */
+    /** Makes a pair with equal weights. */
     public Pair(Tensor start, Tensor end, @Nullable Tensor fraction, Tensor noise, Tensor data, Context context) {
         this(start, end, fraction, noise, data, context, null);
     }
@@ -84,7 +84,7 @@ public final class Pair {
     }
 
     /**
-     * This pair with the α of {@link AlphaFlow}.
+     * Returns this pair with the α of {@link AlphaFlow}.
      *
      * @param alpha a scalar of the data's type and device, above 0 and below 1; not owned
      */
@@ -101,10 +101,10 @@ public final class Pair {
     }
 
     /**
-     * Some of the items, as views.
+     * Returns some of the items, as views.
      *
-     * @param from the first one's number, from 0
-     * @param to the number behind the last one's
+     * @param from the first item, from 0
+     * @param to the end of the range, exclusive
      * @throws IllegalArgumentException unless 0 ≤ from &lt; to ≤ {@link #items}
      */
     public Pair slice(long from, long to) {
@@ -128,7 +128,7 @@ public final class Pair {
                 length.narrow(0, from, count));
     }
 
-    /** The number of items, B. */
+    /** Returns the number of items, B. */
     public long items() {
         return data.size(0);
     }
@@ -143,7 +143,7 @@ public final class Pair {
         return end;
     }
 
-    /** γ: (B); null where no loss uses it. */
+    /** γ: (B); null if no loss uses it. */
     public @Nullable Tensor fraction() {
         return fraction;
     }
@@ -158,17 +158,17 @@ public final class Pair {
         return data;
     }
 
-    /** The context of each item. */
+    /** Returns the context of each item. */
     public Context context() {
         return context;
     }
 
-    /** What each item's loss is multiplied by: (B); null for 1. */
+    /** Returns the factor of each item's loss: (B); null for 1. */
     public @Nullable Tensor weights() {
         return weights;
     }
 
-    /** α of {@link AlphaFlow}, a scalar; null where no loss uses it. */
+    /** α of {@link AlphaFlow}, a scalar; null if no loss uses it. */
     public @Nullable Tensor alpha() {
         return alpha;
     }
@@ -188,7 +188,7 @@ public final class Pair {
         return LinearInterpolant.velocity(noise, data);
     }
 
-    /** What a loss compares at this pair, with this pair's weights. */
+    /** Returns the regression of a prediction and a target with this pair's weights. */
     Regression compare(Tensor prediction, Tensor target) {
         return new Regression(prediction, target, weights);
     }

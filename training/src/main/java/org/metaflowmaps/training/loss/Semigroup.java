@@ -7,10 +7,10 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * A jump is two shorter jumps: X(s,u,x̄) against X(w,u,X(s,w,x̄)), w = s + γ(u-s), γ the pair's fraction. Short jumps count less than
- * in {@link Progressive}. No derivatives.
+ * A jump equals two shorter jumps: X(s,u,x̄) against X(w,u,X(s,w,x̄)), w = s + γ(u-s), γ the pair's fraction. Short
+ * jumps have less weight than in {@link Progressive}. No derivatives.
  *
- * @param average a map with averaged weights that makes the two shorter jumps, not owned; null for the trained map
+ * @param average a map with averaged weights for the two shorter jumps, not owned; null for the trained map
  */
 public record Semigroup(@Nullable MetaFlowMap average) implements Consistency {
     @Override

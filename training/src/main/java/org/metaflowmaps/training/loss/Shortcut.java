@@ -7,11 +7,11 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Shortcut models (arXiv 2410.12557): {@link Progressive} with both halves of equal length, on pairs from a dyadic grid, whose
- * halves are then pairs of the grid too, or single intervals of it, too short to differ much from the diagonal. The pair's fraction is
- * not looked at.
+ * Shortcut models (arXiv 2410.12557): {@link Progressive} with halves of equal length, on pairs from a dyadic grid. The
+ * halves are again pairs of the grid, or single intervals, which are close to the diagonal. The pair's fraction is
+ * ignored.
  *
- * @param average a map with averaged weights that makes the two halves, not owned; null for the trained map
+ * @param average a map with averaged weights for the two halves, not owned; null for the trained map
  * @param bound largest size of a target's entry, 4 in the public code; 0 for no bound
  */
 public record Shortcut(@Nullable MetaFlowMap average, double bound) implements Consistency {

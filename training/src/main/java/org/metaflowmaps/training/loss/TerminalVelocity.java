@@ -4,8 +4,8 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * Terminal velocity matching (TVM): the {@link Lagrangian} loss through ∂_u X against the velocity of averaged weights. Items whose
- * pair is a single time take no part, and those with guidance scale w count 1/w².
+ * Terminal velocity matching (TVM): the {@link Lagrangian} loss through ∂_u X against the velocity of averaged weights.
+ * Items with equal start and end are ignored, and items with guidance scale w have weight 1/w².
  *
  * @param average not owned
  */

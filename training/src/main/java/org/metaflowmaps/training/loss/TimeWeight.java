@@ -17,8 +17,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * A small network ω(s, u, t): the logarithm of how large a loss's error is expected to be at those times. It starts at 0
- * everywhere.
+ * A small network ω(s, u, t) for the logarithm of a loss's expected error at those times. It starts at 0 everywhere.
  */
 public final class TimeWeight implements AutoCloseable {
     private static final int WIDTH = 64;
@@ -29,9 +28,9 @@ public final class TimeWeight implements AutoCloseable {
     private final Linear output;
 
     /**
-     * A new one.
+     * Makes a new network.
      *
-     * @param random where its hidden layer is drawn, on the same device
+     * @param random draws its hidden layer, on the same device
      */
     public TimeWeight(Device device, RandomSource random) {
         Preconditions.checkArgument(
@@ -57,7 +56,7 @@ public final class TimeWeight implements AutoCloseable {
     }
 
     /**
-     * ω of each item.
+     * Returns ω of each item.
      *
      * @param start s: (B)
      * @param end u: (B)
@@ -73,7 +72,7 @@ public final class TimeWeight implements AutoCloseable {
         return output.exact(hidden.exact(Dual.constant(times)).silu()).primal().squeeze(1);
     }
 
-    /** What is trained, owned by this network. */
+    /** Returns the trained parameters, owned by this network. */
     public ParameterArena parameters() {
         return arena;
     }

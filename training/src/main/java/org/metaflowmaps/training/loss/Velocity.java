@@ -10,26 +10,26 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** Where a loss takes the velocity at a point from; it is always stopped: it carries no gradient graph. */
+/** The source of a loss's velocity; the result is always detached. */
 public sealed interface Velocity {
     /**
-     * The velocity at a pair's own start and state.
+     * Returns the velocity at a pair's start and state.
      *
-     * @param own the map's own v(s, s, x̄) there, without a gradient graph, if the caller has it: then it is not evaluated again;
-     *     null otherwise
+     * @param own the map's v(s, s, x̄) there, without a gradient graph, if the caller has it, so that it is not
+     *     evaluated again; else null
      * @return (B, item shape), in the innermost open scope
      */
     Tensor atStart(MetaFlowMap map, Pair pair, @Nullable Tensor own);
 
-    /** {@link #atStart(MetaFlowMap, Pair, Tensor)} where nothing is at hand. */
+    /** {@link #atStart(MetaFlowMap, Pair, Tensor)} without the map's velocity. */
     default Tensor atStart(MetaFlowMap map, Pair pair) {
         return atStart(map, pair, null);
     }
 
-    /** A velocity that is known everywhere, not only where the data happen to pass. */
+    /** A velocity that is known at every state, not only on the data's paths. */
     sealed interface Field extends Velocity {
         /**
-         * The velocity at a time (B) and a state (B, item shape).
+         * Returns the velocity at a time (B) and a state (B, item shape).
          *
          * @return (B, item shape), in the innermost open scope
          */
@@ -41,7 +41,7 @@ public sealed interface Velocity {
         }
     }
 
-    /** x_1 - x̄_0: the pair's own data, right on average only (method §4.2a). */
+    /** x_1 - x̄_0 of the pair's data, correct only on average (method §4.2a). */
     record Data() implements Velocity {
         @Override
         public Tensor atStart(MetaFlowMap map, Pair pair, @Nullable Tensor own) {
@@ -50,10 +50,10 @@ public sealed interface Velocity {
     }
 
     /**
-     * x_1 - x̄_0 + (1 - 1/w)·(v_{s,s}(x̄; y, w) - v_{s,s}(x̄; ∅, 1)): model guidance, whose fixed point is classifier-free
-     * guidance of scale w (method §4.2a). The pair's context must have labels and guidance scales.
+     * x_1 - x̄_0 + (1 - 1/w)·(v_{s,s}(x̄; y, w) - v_{s,s}(x̄; ∅, 1)): model guidance, whose fixed point is
+     * classifier-free guidance of scale w (method §4.2a). The pair's context must have labels and guidance scales.
      *
-     * @param from the time s from which velocities are guided, in [0, 1); before it they are the data's
+     * @param from the time s from which velocities are guided, in [0, 1); before it they are those of the data
      */
     record Guided(double from) implements Velocity {
         /** Checks the range. */
@@ -89,7 +89,7 @@ public sealed interface Velocity {
         }
     }
 
-    /** The trained map's own v(s, s, x̄). */
+    /** The trained map's v(s, s, x̄). */
     record Own() implements Field {
         @Override
         public Tensor atStart(MetaFlowMap map, Pair pair, @Nullable Tensor own) {
@@ -114,7 +114,7 @@ public sealed interface Velocity {
         }
     }
 
-    /** The conditional drift of a teacher: no variance, and right for any law of states (method §4.2b). */
+    /** The conditional drift of a teacher: without variance, and correct for any law of states (method §4.2b). */
     record Taught(ConditionalDrift teacher) implements Field {
         @Override
         public Tensor at(MetaFlowMap map, Tensor time, Tensor state, Context context) {

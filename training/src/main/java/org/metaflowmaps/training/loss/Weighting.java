@@ -4,12 +4,12 @@ import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 
-/** How the squared error Δ of each item becomes one loss. */
+/** Combines the squared errors Δ of items to one loss. */
 public sealed interface Weighting {
     /**
-     * The mean loss over a batch, each item's times its weight.
+     * Returns the mean loss over a batch, times the items' weights.
      *
-     * @param pair where the regression was made; only the learned ones look at its times
+     * @param pair the pair of the regression; only learned weightings use its times
      */
     LossValue apply(Regression regression, Pair pair);
 
@@ -22,7 +22,7 @@ public sealed interface Weighting {
         }
     }
 
-    /** Mean over items of log(1 + mean square): items far from the target count in proportion to their logarithm. */
+    /** Mean over items of log(1 + mean square): large errors count by their logarithm. */
     record LogVariance() implements Weighting {
         @Override
         public LossValue apply(Regression regression, Pair pair) {
@@ -32,10 +32,10 @@ public sealed interface Weighting {
     }
 
     /**
-     * Δ / stop((Δ + c)^p), mean over items. With p = 1 every item has a gradient of about unit size; c sets the error below
-     * which an item stops to matter (method of MeanFlow, arXiv 2505.13447).
+     * Δ / stop((Δ + c)^p), mean over items. With p = 1 every item has a gradient of about unit size; c is the error
+     * below which an item has little effect (MeanFlow, arXiv 2505.13447).
      *
-     * @param p how strongly large errors are held down, 0 to 1
+     * @param p how strongly large errors are reduced, 0 to 1
      * @param c the floor, above 0
      */
     record Adaptive(double p, double c) implements Weighting {
@@ -57,10 +57,10 @@ public sealed interface Weighting {
     }
 
     /**
-     * e^(-ω)·(mean square) + ω for a learned ω(s, u, t), mean over items: every pair of times ends up counting alike, whatever the
-     * size of its errors.
+     * e^(-ω)·(mean square) + ω for a learned ω(s, u, t), mean over items: all pairs of times get equal weight, whatever
+     * the size of their errors.
      *
-     * @param weight ω, trained beside the map by the same loss; not owned
+     * @param weight ω, trained together with the map by the same loss; not owned
      */
     record Learned(TimeWeight weight) implements Weighting {
         @Override
@@ -75,10 +75,10 @@ public sealed interface Weighting {
     }
 
     /**
-     * log(e^(-ω)·(mean square) + c) + ω for a learned ω(s, u, t), mean over items: as {@link Learned}, but an error far above what is
-     * expected counts by its logarithm only (decoupled MeanFlow's).
+     * log(e^(-ω)·(mean square) + c) + ω for a learned ω(s, u, t), mean over items: as {@link Learned}, but an error far
+     * above its expectation counts only by its logarithm (as in decoupled MeanFlow).
      *
-     * @param weight ω, trained beside the map by the same loss; not owned
+     * @param weight ω, trained together with the map by the same loss; not owned
      * @param c the floor, above 0: 0.01 in the public code
      */
     record LearnedLogarithm(TimeWeight weight, double c) implements Weighting {

@@ -1,4 +1,4 @@
-/** What a meta flow map is trained on: the diagonal regression, the consistency losses and their weightings. */
+/** Losses of meta flow maps: the diagonal regression, the consistency losses and their weightings. */
 @NullMarked
 package org.metaflowmaps.training.loss;
 

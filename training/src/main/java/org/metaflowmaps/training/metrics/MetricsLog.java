@@ -23,8 +23,9 @@ import tools.jackson.databind.node.ObjectNode;
 /**
  * A log of metrics, one JSON object per line: {@code {"step":100,"seconds":12.5,"loss":0.25}}.
  *
- * <p>JSON has no NaN and no infinity: those are the strings {@code "NaN"}, {@code "Infinity"} and {@code "-Infinity"}. Each
- * line goes to the operating system before the call returns; a line that a killed run left unfinished is passed over.
+ * <p>JSON has no NaN or infinity, so they are written as the strings {@code "NaN"}, {@code "Infinity"} and
+ * {@code "-Infinity"}. Each line is written to the operating system before the call returns; an unfinished line of a
+ * killed run is skipped.
  */
 public final class MetricsLog implements AutoCloseable {
     private static final String STEP = "step";
@@ -41,7 +42,7 @@ public final class MetricsLog implements AutoCloseable {
      * One line of the log.
      *
      * @param step the training step, at least 0
-     * @param seconds how long the run has trained, over all its sessions
+     * @param seconds the run's training time, over all its sessions
      * @param values each metric by name, in order; none is called {@code step} or {@code seconds}
      */
     public record Entry(long step, double seconds, Map<String, Double> values) {
@@ -53,7 +54,7 @@ public final class MetricsLog implements AutoCloseable {
             }
             if (values.containsKey(STEP) || values.containsKey(SECONDS)) {
                 throw new IllegalArgumentException(
-                        "a metric is called 'step' or 'seconds', which name the line's own fields; " + "rename it: "
+                        "a metric is called 'step' or 'seconds', which are fields of the line: " + "rename it: "
                                 + values.keySet());
             }
             values = Collections.unmodifiableMap(new LinkedHashMap<>(values));
@@ -61,12 +62,12 @@ public final class MetricsLog implements AutoCloseable {
     }
 
     /**
-     * Opens a log to write to, and drops what it holds for steps that are about to be taken again.
+     * Opens a log for writing, and drops lines of steps that will be repeated.
      *
-     * @param file the log; made if missing, as is its folder
+     * @param file the log; file and folder are created if missing
      * @param resumedAt the step from which the run continues, 0 for a new one; lines of later steps are dropped
      * @return the log, to which new lines are appended; the caller closes it
-     * @throws IOException if the file cannot be written, or a line other than the last is not one of such a log
+     * @throws IOException if the file cannot be written, or a line other than the last is invalid
      */
     public static MetricsLog open(Path file, long resumedAt) throws IOException {
         List<Entry> kept = Files.exists(file) ? new ArrayList<>(read(file)) : new ArrayList<>();
@@ -89,14 +90,15 @@ public final class MetricsLog implements AutoCloseable {
      * @param file the log
      * @return its lines, in order, without an unfinished last one
      * @throws NoSuchFileException if there is no such file
-     * @throws IOException if it cannot be read, or a line other than the last is not one of such a log
+     * @throws IOException if it cannot be read, or a line other than the last is invalid
      */
     public static List<Entry> read(Path file) throws IOException {
         List<Entry> entries = new ArrayList<>();
         try (BufferedReader in = Files.newBufferedReader(file, StandardCharsets.ISO_8859_1)) {
             int number = 1;
             for (String line = in.readLine(); line != null; number++) {
-                // Jackson decodes the text itself: half a character at a torn end must not stop the reading before it.
+                // Let Jackson decode the text, because half a character at an unfinished end must not stop reading
+                // earlier.
                 byte[] bytes = line.getBytes(StandardCharsets.ISO_8859_1);
                 line = in.readLine();
                 try {
@@ -104,7 +106,7 @@ public final class MetricsLog implements AutoCloseable {
                 } catch (JacksonException | IllegalArgumentException e) {
                     if (line != null) {
                         throw new IOException(
-                                "%s: line %d is not an object with a step, seconds and numbers; mend or delete it"
+                                "%s: line %d is not an object with a step, seconds and numbers: repair or delete it"
                                         .formatted(file, number),
                                 e);
                     }
@@ -117,7 +119,7 @@ public final class MetricsLog implements AutoCloseable {
     /**
      * Appends a line.
      *
-     * @param entry what to write
+     * @param entry the line
      * @throws IOException if the file cannot be written
      */
     public void append(Entry entry) throws IOException {

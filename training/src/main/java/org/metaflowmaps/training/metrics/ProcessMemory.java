@@ -5,18 +5,18 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.OptionalLong;
 
-/** How much memory this process takes, heap and native together. */
+/** Memory of this process, heap and native together. */
 public final class ProcessMemory {
     private static final Path STATUS = Path.of("/proc/self/status");
 
     private ProcessMemory() {}
 
-    /** Peak resident bytes; empty if the system does not report it. */
+    /** Returns peak resident bytes; empty if the system does not report them. */
     public static OptionalLong peak() {
         return field("VmHWM:");
     }
 
-    /** Resident bytes; empty if the system does not report it. */
+    /** Returns resident bytes; empty if the system does not report them. */
     public static OptionalLong resident() {
         return field("VmRSS:");
     }

@@ -8,7 +8,8 @@ import java.nio.charset.StandardCharsets;
 /**
  * Builds one protocol buffers message, field by field.
  *
- * <p>Source: the wire format of protobuf.dev/programming-guides/encoding; only the kinds of field that event files need.
+ * <p>Source: the wire format of protobuf.dev/programming-guides/encoding; only the kinds of field that event files
+ * need.
  */
 final class Proto {
     private static final int VARINT = 0;

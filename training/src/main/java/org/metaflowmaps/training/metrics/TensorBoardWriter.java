@@ -16,10 +16,11 @@ import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes scalars and images to an event file that TensorBoard shows.
+ * Writes scalars and images to an event file for TensorBoard.
  *
- * <p>Each record goes to the operating system before the call returns, so a killed run keeps all of them. One thread at a time.
- * Source: TensorFlow's {@code record_writer} (framing), {@code event.proto} and {@code summary.proto} (contents).
+ * <p>Each record is written to the operating system before the call returns, so a killed run loses none. One thread at
+ * a time. Source: TensorFlow's {@code record_writer} (framing), {@code event.proto} and {@code summary.proto}
+ * (contents).
  */
 public final class TensorBoardWriter implements AutoCloseable {
     private static final long PNG_SIGNATURE = 0x89504e470d0a1a0aL;
@@ -42,12 +43,12 @@ public final class TensorBoardWriter implements AutoCloseable {
     /**
      * Begins a new event file.
      *
-     * @param folder where to put it; made if missing. TensorBoard shows all event files of a folder as one run.
-     * @param resumedAt the step from which the run continues, 0 for a new one; TensorBoard then drops what earlier files of
-     *     the folder hold for later steps
+     * @param folder the file's folder; created if missing. TensorBoard shows all event files of a folder as one run.
+     * @param resumedAt the step from which the run continues, 0 for a new one; TensorBoard then drops later steps of
+     *     earlier files in the folder
      * @return the writer; the caller closes it
      * @throws IllegalArgumentException if the step is negative
-     * @throws IOException if the file cannot be made
+     * @throws IOException if the file cannot be created
      */
     public static TensorBoardWriter open(Path folder, long resumedAt) throws IOException {
         return open(folder, resumedAt, InstantSource.system());
@@ -62,7 +63,7 @@ public final class TensorBoardWriter implements AutoCloseable {
     }
 
     /**
-     * Begins a new event file with the first value, so that a session that ends before leaves none.
+     * Begins a new event file at the first value, so that a session without values leaves none.
      *
      * @param folder as for {@link #open(Path, long)}
      * @param resumedAt as for {@link #open(Path, long)}
@@ -75,11 +76,11 @@ public final class TensorBoardWriter implements AutoCloseable {
     }
 
     /**
-     * Renames a folder's event files of an earlier run to {@code earlier-events.*}, which TensorBoard does not read. Otherwise the steps
-     * of a run that starts from 0 in the same folder would run backwards.
+     * Renames a folder's event files of an earlier run to {@code earlier-events.*}, which TensorBoard does not read.
+     * Otherwise steps would go backwards for a run that starts from 0 in the same folder.
      *
-     * @param folder of the run; may be missing
-     * @throws IOException if that cannot be done
+     * @param folder the run's folder; may be missing
+     * @throws IOException if a file cannot be renamed
      */
     public static void setAside(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) {
@@ -97,7 +98,7 @@ public final class TensorBoardWriter implements AutoCloseable {
     /** Returns the event file. Throws {@code IllegalStateException} if none was begun. */
     public Path file() {
         if (file == null) {
-            throw new IllegalStateException("no event file yet: it begins with the first value");
+            throw new IllegalStateException("no event file yet: it is created with the first value");
         }
         return file;
     }
@@ -118,7 +119,7 @@ public final class TensorBoardWriter implements AutoCloseable {
     /**
      * Writes one image; its size and colours are read from the PNG data.
      *
-     * @param tag what TensorBoard calls the image; not empty
+     * @param tag the image's name in TensorBoard; not empty
      * @param step the step it belongs to, at least 0
      * @param png a PNG file
      * @throws IllegalArgumentException if the tag is empty, the step negative or the data not a PNG file
@@ -128,11 +129,11 @@ public final class TensorBoardWriter implements AutoCloseable {
         ByteBuffer header = ByteBuffer.wrap(png);
         if (png.length < 33 || header.getLong() != PNG_SIGNATURE) {
             throw new IllegalArgumentException(
-                    "image '%s' of %d bytes is not a PNG file; encode it first".formatted(tag, png.length));
+                    "image '%s' of %d bytes is not a PNG file: encode it first".formatted(tag, png.length));
         }
         int width = header.getInt(16);
         int height = header.getInt(20);
-        // PNG's colour types in TensorFlow's terms, which count channels; a palette unfolds to red, green and blue.
+        // Converts PNG's colour types to TensorFlow's channel counts; a palette counts as red, green and blue.
         int channels = switch (png[25]) {
             case 0 -> 1;
             case 4 -> 2;
@@ -148,9 +149,9 @@ public final class TensorBoardWriter implements AutoCloseable {
     }
 
     /**
-     * Makes the disk hold everything written so far, so that it outlives a power failure too.
+     * Forces everything written so far to the disk, so that it survives a power failure.
      *
-     * @throws IOException if the disk does not take it
+     * @throws IOException if forcing fails
      */
     public void flush() throws IOException {
         if (channel != null) {
@@ -167,7 +168,7 @@ public final class TensorBoardWriter implements AutoCloseable {
 
     private void writeValue(String tag, long step, Proto value) throws IOException {
         if (tag.isEmpty()) {
-            throw new IllegalArgumentException("a summary needs a tag such as loss/total; got an empty one");
+            throw new IllegalArgumentException("a summary needs a tag such as loss/total, got an empty one");
         }
         checkStep(step);
         write(event(step).message(5, new Proto().message(1, value)));
@@ -208,7 +209,7 @@ public final class TensorBoardWriter implements AutoCloseable {
         try {
             write(begun, event(0).text(3, "brain.Event:2"));
             if (resumedAt > 0) {
-                // Steps after the checkpoint are about to be taken again.
+                // Steps after the checkpoint will be repeated.
                 write(begun, event(resumedAt + 1).message(7, new Proto().varint(1, SESSION_START)));
             }
         } catch (IOException e) {
@@ -218,7 +219,10 @@ public final class TensorBoardWriter implements AutoCloseable {
         return begun;
     }
 
-    /** Computes the checksum of a record: CRC-32C, rotated and shifted so that it may itself lie within checksummed data. */
+    /**
+     * Computes the checksum of a record: CRC-32C, rotated and shifted so that it may itself lie within checksummed
+     * data.
+     */
     static int maskedCrc(byte[] data, int from, int length) {
         CRC32C crc = new CRC32C();
         crc.update(data, from, length);
@@ -227,7 +231,7 @@ public final class TensorBoardWriter implements AutoCloseable {
 
     private FileChannel create(String name) throws IOException {
         for (int attempt = 0; ; attempt++) {
-            // Two files begun within one second; a suffix keeps their order.
+            // A suffix keeps the order of two files created within one second.
             Path place = folder.resolve(attempt == 0 ? name : name + "." + attempt);
             try {
                 FileChannel begun = FileChannel.open(place, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
@@ -241,7 +245,7 @@ public final class TensorBoardWriter implements AutoCloseable {
         }
     }
 
-    /** Returns this machine's name. Not by InetAddress, which asks a name server and may wait for it. */
+    /** Returns this machine's name. Does not use InetAddress, which may wait for a name server. */
     public static String hostName() {
         String name = System.getenv().getOrDefault("HOSTNAME", System.getenv().getOrDefault("COMPUTERNAME", ""));
         try {

@@ -1,7 +1,7 @@
 /**
- * What a run writes: TensorBoard event files and a log of JSON lines.
+ * Writes a run's metrics: TensorBoard event files and a log of JSON lines.
  *
- * <p>Which numbers a run reports is decided by the trainer; nothing here knows tensors.
+ * <p>The trainer decides which numbers are reported; this package does not use tensors.
  */
 @NullMarked
 package org.metaflowmaps.training.metrics;

@@ -18,7 +18,7 @@ public final class AdamW implements Optimizer {
     private final UpdateCount updates;
 
     /**
-     * An optimiser for all parameters of an arena.
+     * Makes an optimiser for all parameters of an arena.
      *
      * @param beta1 decay of the mean, usually 0.9
      * @param beta2 decay of the mean square, usually 0.95 to 0.999
@@ -39,7 +39,7 @@ public final class AdamW implements Optimizer {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             updates.advance(skip);
-            // Only libtorch's CPU kernel takes a float64 rate.
+            // Only libtorch's CPU kernel accepts a float64 rate.
             Tensor rate =
                     learningRate.device().type() == Device.Type.CPU ? learningRate : learningRate.to(DType.FLOAT32);
             Torch.fusedAdamW_(

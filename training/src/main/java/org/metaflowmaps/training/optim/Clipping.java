@@ -7,24 +7,24 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 
-/** Holds the norm of all gradients together below a bound. */
+/** Limits the norm of all gradients together. */
 public final class Clipping {
     private static final double EPS = 1e-6;
 
     private Clipping() {}
 
-    /** {@link #clip(List, double)} of one arena. */
+    /** {@link #clip(List, double)} for one arena. */
     public static Tensor clip(ParameterArena arena, double largest) {
         return clip(List.of(Objects.requireNonNull(arena, "arena")), largest);
     }
 
     /**
-     * Scales the gradients of all arenas down by one factor, so that the Euclidean norm of all of them together is at most
-     * {@code largest}, without reading it back.
+     * Scales the gradients of all arenas down by one factor, so that the Euclidean norm of all of them together is at
+     * most {@code largest}, without reading it back.
      *
      * @param arenas at least one, all on one device
-     * @param largest above 0; infinity leaves the gradients as they are
-     * @return the norm before, a scalar in the innermost open scope
+     * @param largest above 0; infinity does not change the gradients
+     * @return the norm before clipping, a scalar in the innermost open scope
      */
     public static Tensor clip(List<ParameterArena> arenas, double largest) {
         Preconditions.checkArgument(

@@ -7,9 +7,9 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** The two moment buffers of Adam and its variants, with the names PyTorch gives them. */
+/** The two moment buffers of Adam and its variants, with PyTorch's names. */
 record Moments(Tensor average, Tensor squareAverage) {
-    /** Refuses decays and an epsilon that make no sense, before anything is allocated. */
+    /** Checks the decays and epsilon before anything is allocated. */
     static void check(double beta1, double beta2, double eps) {
         Preconditions.checkArgument(beta1 >= 0 && beta1 < 1, "optimiser: beta1 is %s, expected 0 to below 1", beta1);
         Preconditions.checkArgument(beta2 >= 0 && beta2 < 1, "optimiser: beta2 is %s, expected 0 to below 1", beta2);
@@ -23,7 +23,7 @@ record Moments(Tensor average, Tensor squareAverage) {
         }
     }
 
-    /** In an order that is the same in every process, as a checkpoint's bytes are to be. */
+    /** Returns the buffers in a fixed order, so that checkpoints' bytes do not vary. */
     Map<String, Tensor> byName() {
         return ImmutableMap.of("exp_avg", average, "exp_avg_sq", squareAverage);
     }

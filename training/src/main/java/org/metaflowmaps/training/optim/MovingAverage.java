@@ -6,7 +6,9 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** An exponential moving average of an arena's values: p̄ ← decay·p̄ + (1 - decay)·p, a plain copy until {@code start}. */
+/**
+ * An exponential moving average of an arena's values: p̄ ← decay·p̄ + (1 - decay)·p, a plain copy until {@code start}.
+ */
 public final class MovingAverage implements AutoCloseable {
     private final ParameterArena arena;
     private final double decay;
@@ -14,7 +16,7 @@ public final class MovingAverage implements AutoCloseable {
     private final Tensor values;
 
     /**
-     * An average that begins at the arena's present values.
+     * Makes an average that starts at the arena's current values.
      *
      * @param decay 0 to 1, such as 0.9999
      * @param start the step from which to average
@@ -31,7 +33,7 @@ public final class MovingAverage implements AutoCloseable {
         }
     }
 
-    /** Begins again at the arena's present values. */
+    /** Resets the average to the arena's current values. */
     public void restart() {
         try (Autograd.Mode off = Autograd.noGrad()) {
             values.copy_(arena.values());
@@ -39,14 +41,15 @@ public final class MovingAverage implements AutoCloseable {
     }
 
     /**
-     * Takes in the arena's values after a step that may have been skipped.
+     * Updates the average with the arena's values after a step that may have been skipped.
      *
      * @param step from 0
-     * @param skip a float32 scalar on the arena's device: 1 if the step was skipped, and the average is to stay as it is; else 0
+     * @param skip a float32 scalar on the arena's device: 1 if the step was skipped and the average must not change;
+     *     else 0
      */
     public void update(long step, Tensor skip) {
         if (step < start) {
-            // A skipped step has changed no value, so the copy is the same again.
+            // A skipped step has changed no value, so the copy is equal.
             restart();
             return;
         }
@@ -56,7 +59,7 @@ public final class MovingAverage implements AutoCloseable {
         }
     }
 
-    /** Takes in the arena's values after a step. */
+    /** Updates the average with the arena's values after a step. */
     public void update(long step) {
         if (step < start) {
             restart();
@@ -68,8 +71,8 @@ public final class MovingAverage implements AutoCloseable {
     }
 
     /**
-     * The averages, a flat buffer of the arena's layout, owned by this object. A network can be bound to it ({@code MetaFlowMap.boundTo}),
-     * and then always has the averaged weights.
+     * Returns the averages, a flat buffer of the arena's layout, owned by this object. A network bound to it
+     * ({@code MetaFlowMap.boundTo}) always has the averaged weights.
      */
     public Tensor values() {
         return values;

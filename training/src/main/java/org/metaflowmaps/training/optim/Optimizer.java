@@ -10,7 +10,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.checkpoint.Saved;
 
 /**
- * A rule that changes an arena's values by its gradients; its moments are flat buffers of the arena's layout, owned by it. A step reads
+ * Updates an arena's values from its gradients; it owns its moments, flat buffers of the arena's layout. A step reads
  * nothing back: the learning rate, the skip flag and the number of updates are tensors.
  */
 public sealed interface Optimizer extends AutoCloseable permits AdamW, RAdam {
@@ -18,8 +18,8 @@ public sealed interface Optimizer extends AutoCloseable permits AdamW, RAdam {
     String UPDATES = "updates";
 
     /**
-     * One update from the gradients that are in the arena, or none: a skipped one leaves values, moments and {@link #steps} as they are,
-     * whatever the gradients hold.
+     * Makes one update from the arena's gradients, or skips it: then values, moments and {@link #steps} do not change,
+     * for any gradients.
      *
      * @param learningRate a float64 scalar of 0 or more, on the arena's device
      * @param skip a float32 scalar on the arena's device: 1 to skip, 0 to update
@@ -27,7 +27,7 @@ public sealed interface Optimizer extends AutoCloseable permits AdamW, RAdam {
     void step(Tensor learningRate, Tensor skip);
 
     /**
-     * One update from the gradients that are in the arena.
+     * Makes one update from the arena's gradients.
      *
      * @param learningRate above 0
      */
@@ -40,19 +40,19 @@ public sealed interface Optimizer extends AutoCloseable permits AdamW, RAdam {
         }
     }
 
-    /** What is changed, not owned. */
+    /** Returns the arena to update, not owned. */
     ParameterArena arena();
 
-    /** Number of updates taken; reads it from the device. */
+    /** Returns the number of updates; reads it from the device. */
     long steps();
 
-    /** Continues from a number of updates whose moments were restored into {@link #moments}. */
+    /** Continues from a number of updates after their moments were restored into {@link #moments}. */
     void resumeAt(long steps);
 
-    /** The buffers to save with a checkpoint, by name. */
+    /** Returns the buffers to save with a checkpoint, by name. */
     Map<String, Tensor> moments();
 
-    /** The moments and the number of updates, as a checkpoint saves them. */
+    /** Returns the moments and the number of updates for a checkpoint. */
     default Saved saved() {
         return new Saved(moments(), Map.of(UPDATES, steps()));
     }

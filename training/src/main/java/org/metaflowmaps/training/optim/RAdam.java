@@ -8,9 +8,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/**
- * Rectified Adam (arXiv 1908.03265) as PyTorch computes it: plain momentum until the second moment is worth trusting.
- */
+/** Rectified Adam (arXiv 1908.03265), computed as in PyTorch: plain momentum until the second moment is reliable. */
 public final class RAdam implements Optimizer {
     private static final double LARGEST_SLOPE = 1e38;
 
@@ -23,7 +21,7 @@ public final class RAdam implements Optimizer {
     private final Tensor still;
 
     /**
-     * An optimiser for all parameters of an arena.
+     * Makes an optimiser for all parameters of an arena.
      *
      * @param beta1 decay of the mean, usually 0.9
      * @param beta2 decay of the mean square, usually 0.999
@@ -47,7 +45,7 @@ public final class RAdam implements Optimizer {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             updates.advance(skip);
-            // Adam's fused step at rate 0 is its moments' update alone, and leaves them alone where it is skipped.
+            // Adam's fused step at rate 0 only updates the moments, and does not change them if skipped.
             Torch.fusedAdamW_(
                     arena.values(),
                     arena.gradients(),
@@ -61,12 +59,12 @@ public final class RAdam implements Optimizer {
         }
     }
 
-    /** What the mean gradient is divided by: a slope times the root of the mean square, and an offset. */
+    /** The divisor of the mean gradient: a slope times the root of the mean square, plus an offset. */
     private record Denominator(Tensor slope, Tensor offset) {}
 
     /**
-     * With r the rate and the corrections, the rectified step divides by (root + eps) / r, the step of plain momentum by 1 / r, and a step
-     * that is skipped or of rate 0 by infinity. All of them are scalars on the device: which one it is, the host does not know.
+     * With r the rate and the corrections, a rectified step divides by (root + eps) / r, a plain momentum step by 1 /
+     * r, and a step that is skipped or of rate 0 by infinity. The choice is made on the device.
      */
     private Denominator denominator(Tensor learningRate, Tensor skip) {
         Tensor count = updates.count();

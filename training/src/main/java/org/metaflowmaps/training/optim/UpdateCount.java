@@ -6,7 +6,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Counts an optimiser's updates on its device, so that a skipped one need not be known to the host. */
+/** Counts an optimiser's updates on its device, so that the host need not know skipped ones. */
 final class UpdateCount implements AutoCloseable {
     private final Tensor count;
     private final Tensor step;
@@ -28,12 +28,12 @@ final class UpdateCount implements AutoCloseable {
         step.copy_(count);
     }
 
-    /** The number of updates: a float64 scalar, owned by this object. */
+    /** Returns the number of updates: a float64 scalar, owned by this object. */
     Tensor count() {
         return count;
     }
 
-    /** The same as float32, as libtorch's fused optimisers take it. */
+    /** Returns the same as float32, for libtorch's fused optimisers. */
     Tensor step() {
         return step;
     }

@@ -3,10 +3,10 @@ package org.metaflowmaps.training.optim;
 import com.google.common.base.Preconditions;
 
 /**
- * A learning rate that rises in a straight line from a tenth, then stays.
+ * A learning rate that rises linearly from a tenth, then stays constant.
  *
- * @param learningRate where it ends
- * @param steps how many steps it rises; 0 for none
+ * @param learningRate the final rate
+ * @param steps the steps over which it rises; 0 for none
  */
 public record WarmUp(double learningRate, long steps) {
     private static final double FIRST = 0.1;
@@ -17,7 +17,7 @@ public record WarmUp(double learningRate, long steps) {
         Preconditions.checkArgument(steps >= 0, "warm-up is %s steps, expected 0 or more", steps);
     }
 
-    /** The rate of a step, counted from 0. */
+    /** Returns the rate of a step, counted from 0. */
     public double at(long step) {
         return step >= steps ? learningRate : learningRate * (FIRST + (1 - FIRST) * step / steps);
     }

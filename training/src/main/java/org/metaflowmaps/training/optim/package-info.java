@@ -1,4 +1,4 @@
-/** Optimisers, schedules and the moving average, each one pass over a parameter arena's flat buffers. */
+/** Optimisers, schedules and the moving average; each makes one pass over a parameter arena's flat buffers. */
 @NullMarked
 package org.metaflowmaps.training.optim;
 

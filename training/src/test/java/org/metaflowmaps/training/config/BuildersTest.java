@@ -78,7 +78,10 @@ final class BuildersTest {
         }
     }
 
-    /** Every builder by its section in the file, as it is without any setting but those that the file leaves to the data. */
+    /**
+     * Every builder by its section in the file, as it is without any setting but those that the file leaves to the
+     * data.
+     */
     private static Map<String, Record> untouched() {
         Map<String, Record> records = new LinkedHashMap<>();
         records.put("", TrainConfig.builder().build());
@@ -126,7 +129,10 @@ final class BuildersTest {
         untouched().forEach((path, record) -> assertDefaults(path, file.at(path), JSON.valueToTree(record)));
     }
 
-    /** With what the file leaves open filled in: nothing is null that the reader fills in, and nothing filled in that it leaves null. */
+    /**
+     * With what the file leaves open filled in: nothing is null that the reader fills in, and nothing filled in that it
+     * leaves null.
+     */
     @Test
     void theWholeDefaultIsTheResolvedFile() throws IOException {
         TrainConfig resolved = Configs.resolve("", "", List.of()).config();

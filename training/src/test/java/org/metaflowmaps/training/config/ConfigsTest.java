@@ -42,7 +42,7 @@ final class ConfigsTest {
         TrainConfig config = shipped.config();
         assertEquals(
                 config.data().kind() == DataConfig.Kind.MIXTURE, config.model().mlp() != null);
-        // What is written to a run's folder is the whole configuration, and means the same.
+        // The file written to a run's folder is the whole configuration, with the same meaning.
         Configs.Resolved again = Configs.resolve("config.yaml", shipped.yaml(), List.of());
         assertEquals(shipped.yaml(), again.yaml());
         assertEquals(config.model(), again.config().model());
@@ -198,7 +198,7 @@ final class ConfigsTest {
         assertRefused("", List.of(key + "=null"), "null");
     }
 
-    /** What earlier versions wrote beside a run, and what a command line of theirs gave. */
+    /** Files of earlier versions' runs, and their command lines. */
     @Test
     void olderNamesAreRead() throws IOException {
         List<String> set = List.of("model.transformer.model_guidance_x_ws=[3]", "data.rank=0", "data.ranks=1");
@@ -264,7 +264,9 @@ final class ConfigsTest {
         }
     }
 
-    /** Every setting of a closed set: losses, weightings, optimizers, kinds of data, precisions, layouts and switches. */
+    /**
+     * Every setting of a closed set: losses, weightings, optimizers, kinds of data, precisions, layouts and switches.
+     */
     @Test
     void everyClosedSettingSuggestsTheNearestValue() {
         List<String> checked = new ArrayList<>();

@@ -12,7 +12,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.FieldSource;
 import tools.jackson.databind.json.JsonMapper;
 
-/** Configurations that are made in Java, without a file of one's own. */
+/** Configurations made in Java, without a file. */
 final class TrainConfigTest {
     @Test
     void settingsAreChangedOneByOne() throws IOException {

@@ -24,8 +24,8 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
 
 /**
- * Batches are what they were before {@code Items} and {@code Loader} came, to the last bit: a run that was begun earlier continues with
- * the same items. The sums were written down with the classes of that time.
+ * Batches equal those of versions before {@code Items} and {@code Loader}, to the last bit, so older runs continue with
+ * the same items. The sums were computed with the classes of that version.
  */
 final class BatchReferenceTest {
     private static final long[] POSITIONS = {0, 5, 10, 37, 1_000_003, 2};
@@ -74,7 +74,7 @@ final class BatchReferenceTest {
         }
     }
 
-    /** A sum of the batches at some positions, of held-out items, examples, and counts. */
+    /** Returns a sum over batches at some positions, held-out items, examples, and counts. */
     private static long sum(TrainingData data) {
         CRC32 sum = new CRC32();
         for (long position : POSITIONS) {

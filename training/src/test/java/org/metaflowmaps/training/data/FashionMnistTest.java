@@ -35,7 +35,7 @@ class FashionMnistTest {
         assertEquals(60_000, images.count());
         assertArrayEquals(new int[] {9, 0, 0, 3, 0, 2, 7, 2, 5, 5}, labels(images, 10));
         assertEvenClasses(images);
-        // The mean and deviation that the literature normalises by.
+        // The mean and deviation used in the literature for normalisation.
         double sum = 0;
         double squares = 0;
         byte[] pixels = images.pixels().toArray(ValueLayout.JAVA_BYTE);

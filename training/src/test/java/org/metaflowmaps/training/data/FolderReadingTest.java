@@ -42,7 +42,7 @@ final class FolderReadingTest {
     @TempDir
     private Path folder = Path.of("");
 
-    /** Two pixels: the item's number on the left, black on the right. */
+    /** Returns two pixels: the item's number on the left, black on the right. */
     private static void write(Path file, int number) throws IOException {
         Files.createDirectories(file.getParent());
         BufferedImage image = new BufferedImage(2, 2, BufferedImage.TYPE_BYTE_GRAY);
@@ -72,7 +72,7 @@ final class FolderReadingTest {
         return new Reading(workers, 0, false, true, share);
     }
 
-    /** The items' numbers, negative for those that are mirrored. */
+    /** Returns the items' numbers, negative for mirrored items. */
     private static int[] numbers(TrainingData.Batch batch) {
         float[] items = batch.items().toFloatArray();
         return IntStream.range(0, items.length / 4)
@@ -115,7 +115,7 @@ final class FolderReadingTest {
             assertTrue(seen.stream().noneMatch(held::contains), () -> seen + " " + held);
             assertTrue(
                     data.summary()
-                            .contains("20 images in 3 classes (a 12, b 6, c 2), 5 of them held out; passed over:"
+                            .contains("20 images in 3 classes (a 12, b 6, c 2), 5 of them held out; skipped:"
                                     + " nothing"),
                     data::summary);
             Refusal.assertRefused(() -> data.heldOut(4, 2), "of the 5 there are");
@@ -176,7 +176,7 @@ final class FolderReadingTest {
         }
     }
 
-    /** The same images in memory are mirrored at the same places. */
+    /** The same images in memory are mirrored at the same positions. */
     @Test
     void imagesInMemoryAreFlippedAlike() throws IOException {
         byte[] pixels = new byte[20 * 4];
@@ -270,7 +270,7 @@ final class FolderReadingTest {
             assertTrue(
                     data.summary()
                             .endsWith(
-                                    "passed over: 1 .txt, 1 .webp, 1 beside the class folders, 2 broken links, 1 empty"
+                                    "skipped: 1 .txt, 1 .webp, 1 beside the class folders, 2 broken links, 1 empty"
                                             + " class folders, 2 folders inside class folders, 1 hidden"),
                     data::summary);
         }
@@ -450,7 +450,7 @@ final class FolderReadingTest {
                 () -> latents(place, new Reading(0, 0, true, false, 0)).close(), "latents cannot be mirrored");
     }
 
-    /** Each latent's first number, which is its own. */
+    /** Returns each latent's first number, which identifies it. */
     private static int[] numbersOf(Tensor items) {
         float[] values = items.toFloatArray();
         return IntStream.range(0, values.length / 4)

@@ -25,7 +25,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 class IdxTest {
-    /** More than any reading of a file this small needs, far less than what a damaged header can claim. */
+    /** More than reading such a small file needs, far less than a damaged header can claim. */
     private static final long MEMORY_BOUND = 2L << 20;
 
     private final byte[] elements = new byte[3 * 4 * 5];

@@ -40,7 +40,7 @@ final class ImageDataTest {
         return new Loader(new ImageData(SET), seed, Reading.of(0).holdingOut(IMAGES - USED), Device.CPU);
     }
 
-    /** The numbers of the images of a batch, each of which is checked against the set bit by bit. */
+    /** Returns the numbers of the images of a batch, after comparing each with the set bit by bit. */
     private static int[] numbers(Loader data, long position, int count) {
         try (TensorScope scope = TensorScope.open()) {
             TrainingData.Batch batch = data.batch(position, count);

@@ -24,7 +24,7 @@ final class ImageFileTest {
     @TempDir
     private Path folder = Path.of("");
 
-    /** Levels of all pixels of one row, channel by channel. */
+    /** Returns the levels of all pixels of one row, channel by channel. */
     private int[] levels(BufferedImage image, String format, int channels) throws IOException {
         Path file = folder.resolve("image." + format);
         assertTrue(ImageIO.write(image, format, file.toFile()));
@@ -135,7 +135,7 @@ final class ImageFileTest {
                 DamagedItemException.class, () -> ImageFile.read(missing, 3), missing.toString(), "does not exist");
     }
 
-    /** Whatever the name says, the message says what the file is. */
+    /** The message names the file's real kind, for any name. */
     @ParameterizedTest
     @CsvSource({
         "'', an empty file",

@@ -56,7 +56,7 @@ final class ImageFolderTest {
         for (int i = 0; i < FILES.size(); i++) {
             write(folder.resolve(FILES.get(i)), 40 * i);
         }
-        // Nothing of this is an item.
+        // None of these is an item.
         write(folder.resolve("a/.hidden.png"), 1);
         write(folder.resolve(".cache/1.png"), 1);
         write(folder.resolve("loose.png"), 1);
@@ -67,7 +67,7 @@ final class ImageFolderTest {
         return new Loader(new ImageFolder(folder, SIZE, channels), 5, Reading.of(workers), Device.CPU);
     }
 
-    /** The numbers of a batch's images, told by their levels, whose labels are checked. */
+    /** Returns the numbers of a batch's images, from their levels, after checking the labels. */
     private static int[] numbers(TrainingData data, long position, int count) {
         try (TensorScope scope = TensorScope.open()) {
             TrainingData.Batch batch = data.batch(position, count);
@@ -102,7 +102,9 @@ final class ImageFolderTest {
         }
     }
 
-    /** The same images in memory give the same batches, bit for bit, whoever decodes and from wherever the stream goes on. */
+    /**
+     * The same images in memory give the same batches, bit for bit, for any number of threads and start of the stream.
+     */
     @ParameterizedTest
     @ValueSource(ints = {0, 1, 3})
     void batchesAreThoseOfTheSameImagesInMemory(int workers) throws IOException {
@@ -211,7 +213,7 @@ final class ImageFolderTest {
         long before = NativeMemory.liveTensors();
         long threads = ReadAheadTest.threads();
         try (Loader data = open(3, 2)) {
-            numbers(data, 0, 20); // makes the slot, which stays
+            numbers(data, 0, 20); // makes the slot, which is kept
             long open = NativeMemory.liveTensors();
             numbers(data, 3, 20);
             numbers(data, 9, 2);

@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Refusal;
 
-/** The files in {@code jpegs} show one picture of 45 x 37 pixels, written by libjpeg-turbo 3. */
+/** The files in {@code jpegs} contain the same picture of 45 x 37 pixels, written by libjpeg-turbo 3. */
 final class JpegStructureTest {
     private static final long MOST = 1 << 26;
 
@@ -58,7 +58,7 @@ final class JpegStructureTest {
         return bytes;
     }
 
-    /** Every cut is refused; where an end marker was put behind it, unless nothing but filling was lost. */
+    /** Every cut is rejected, also with an end marker added, unless only padding was lost. */
     @ParameterizedTest
     @ValueSource(strings = {"baseline", "restart", "progressive", "grey-progressive", "cmyk", "cmyk-progressive"})
     void whatEndsEarlyIsRefused(String name) throws IOException {
@@ -103,7 +103,7 @@ final class JpegStructureTest {
         assertArrayEquals(decoded(whole), decoded(joined(whole, new byte[] {1, 2, 3, (byte) 0xff, (byte) 0xd8, 0})));
     }
 
-    /** Grey, progressive: each block of the first scan takes one bit, each of the others says that all blocks are empty. */
+    /** Grey, progressive: each block of the first scan takes one bit; each other scan has only empty blocks. */
     private static byte[] empty(int width, int height, int scans, boolean bits) {
         int blocks = (width / 8) * (height / 8);
         byte[] table = joined(
@@ -111,7 +111,7 @@ final class JpegStructureTest {
                 segment(0xc2, 8, height >> 8, height & 255, width >> 8, width & 255, 1, 1, 0x11, 0),
                 segment(0xc4, filled(18, 0, 0, 1)),
                 segment(0xc4, filled(18, 0, 0x10, 1)));
-        // The last byte of the second table: runs of 16384 blocks and more.
+        // The last byte of the second table is for runs of 16384 blocks and more.
         table[table.length - 1] = (byte) 0xe0;
         byte[] first = joined(segment(0xda, 1, 1, 0, 0, 0, 0), new byte[bits ? (blocks + 7) / 8 : 0]);
         byte[] all = joined(new byte[] {(byte) 0xff, (byte) 0xd8}, table, first);
@@ -163,7 +163,7 @@ final class JpegStructureTest {
                 "more than 80 scans");
     }
 
-    /** The frame's marker and its precision, changed in a whole file. */
+    /** Changes the frame's marker and its precision in a complete file. */
     @ParameterizedTest
     @CsvSource({
         "192, 12, 12 bits",

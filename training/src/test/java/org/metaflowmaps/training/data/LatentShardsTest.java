@@ -44,7 +44,7 @@ final class LatentShardsTest {
         return Torch.of(IntStream.range(from, to).mapToLong(i -> i % CLASSES).toArray());
     }
 
-    /** Splits (11, channels, 2, 3) into files of 4, 0, 6 and 1; beside them lies what is no shard. */
+    /** Splits (11, channels, 2, 3) into files of 4, 0, 6 and 1, and adds files that are not shards. */
     private void writeShards(Tensor latents) throws IOException {
         int[] ends = {0, 4, 4, 10, ITEMS};
         for (int i = 0; i < 4; i++) {
@@ -115,13 +115,13 @@ final class LatentShardsTest {
                         SCALE * SCALE * 9,
                         items.sub(found).square().mean().item(),
                         5 * SCALE * SCALE * 9 * Math.sqrt(2 / count));
-                // Places in an item, and items, have noise of their own.
+                // Positions in an item, and items, have independent noise.
                 assertTrue(Arrays.stream(items.toDoubleArray()).distinct().count() > draws * 17L);
             }
         }
     }
 
-    /** Without variance the mean comes out; a log variance beyond all bounds does no harm. */
+    /** Without variance the item is the mean; an extreme log variance is clamped. */
     @Test
     void logVariancesAreHeldToTheirRange() throws IOException {
         try (TensorScope scope = TensorScope.open();
@@ -140,7 +140,7 @@ final class LatentShardsTest {
         }
     }
 
-    /** The same batch at the same place has the same noise, however it was come to; each epoch and each batch have their own. */
+    /** The same batch at the same position always has the same noise; epochs and batches have different noise. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1, 3})
     void drawsDependOnTheBatchesPlaceAlone(int workers) throws IOException {

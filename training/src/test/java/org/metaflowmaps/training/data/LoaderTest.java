@@ -24,7 +24,7 @@ import org.metaflowmaps.runtime.Refusal;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** Items that this test makes itself: what a loader does with those of a program. */
+/** A loader with items implemented in this test. */
 final class LoaderTest {
     private static final int COUNT = 30;
 
@@ -105,7 +105,7 @@ final class LoaderTest {
         }
     }
 
-    /** Rows of float32 go to the trainer as they are, so the next batch must not overwrite them. */
+    /** Rows of float32 are passed to the trainer without a copy, so the next batch must not overwrite them. */
     @Test
     void aBatchStaysAsItWasWhenTheNextOneComes() throws IOException {
         try (Loader data = open(new Points(), 1);
@@ -210,7 +210,7 @@ final class LoaderTest {
         }
     }
 
-    /** The default choice of held-out items takes some of each class. */
+    /** By default some items of each class are held out. */
     @Test
     void heldOutItemsAreOfEachClass() throws IOException {
         try (Loader data = new Loader(new Points(), 4, Reading.of(0).holdingOut(6), Device.CPU);

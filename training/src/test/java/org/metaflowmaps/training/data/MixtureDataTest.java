@@ -19,7 +19,7 @@ final class MixtureDataTest {
     private static final double VARIANCE = 0.5;
     private static final int DRAWS = 60_000;
 
-    /** Deviations of an estimate that chance alone does not reach with this seed, nor with nearly any other. */
+    /** Allowed error of an estimate in deviations; exceeded by chance with almost no seed. */
     private static final double SIGMAS = 5;
 
     @Test

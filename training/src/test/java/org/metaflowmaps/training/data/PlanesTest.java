@@ -30,7 +30,9 @@ final class PlanesTest {
                 .bytes();
     }
 
-    /** Means of pairs along rows, then of pairs of those along columns, each rounded to the nearest level, halves up. */
+    /**
+     * Means of pairs along rows, then of pairs of those along columns, each rounded to the nearest level, halves up.
+     */
     @Test
     void halvingAverages() {
         assertArrayEquals(
@@ -43,7 +45,7 @@ final class PlanesTest {
         int[] levels = new int[16 * 16];
         for (int y = 0; y < 16; y++) {
             for (int x = 0; x < 16; x++) {
-                // Blocks of 4 x 4 with their own level, and a pattern within that averages to nothing.
+                // Blocks of 4 x 4 with one level each, plus a pattern that averages to zero.
                 levels[y * 16 + x] = 10 + 16 * (y / 4 * 4 + x / 4) + (x % 2 == 0 ? 3 : -3);
             }
         }
@@ -75,7 +77,7 @@ final class PlanesTest {
         assertArrayEquals(expected, result);
     }
 
-    /** The cubic overshoots: levels beside an edge are held to the range and do not wrap around. */
+    /** The cubic overshoots: levels beside an edge are clamped and do not wrap around. */
     @Test
     void edgesDoNotWrapAround() {
         byte[] result = cropped(4, 4, 7, 0, 0, 255, 255, 0, 0, 255, 255, 0, 0, 255, 255, 0, 0, 255, 255);
@@ -94,7 +96,7 @@ final class PlanesTest {
         }
     }
 
-    /** What Pillow 12.3 makes of the files by guided-diffusion's rule, written as channels, rows, columns. */
+    /** Results of Pillow 12.3 for the files by guided-diffusion's rule, stored as channels, rows, columns. */
     @ParameterizedTest
     @CsvSource({
         "colours.png,9,RGB",
@@ -114,7 +116,7 @@ final class PlanesTest {
             assertTrue(difference <= 1, "at " + i + ": " + difference);
             differing += difference;
         }
-        // Halves that Pillow's whole numbers and these floats round differently.
+        // Pillow's integers and these floats round halves differently.
         assertTrue(differing <= result.length / 50, differing + " of " + result.length);
     }
 }

@@ -23,7 +23,7 @@ import org.metaflowmaps.runtime.Refusal;
 final class PngStructureTest {
     private static final byte[] SIGNATURE = {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
-    /** Where the first chunk behind the header begins. */
+    /** The offset of the first chunk after the header. */
     private static final int BEHIND_HEADER = 33;
 
     @TempDir
@@ -167,7 +167,7 @@ final class PngStructureTest {
         refused(image(header(5, 5, 3, 0, 0), new byte[2]), "its header is not a PNG's");
     }
 
-    /** A text of a gigabyte, and a frame of an animation: neither is looked at. */
+    /** A text of a gigabyte, and a frame of an animation: both are skipped. */
     @Test
     void otherChunksStayPacked() throws IOException {
         byte[] whole = noise();
@@ -201,7 +201,7 @@ final class PngStructureTest {
         refused(joined(SIGNATURE, header(10, 10, 8, 3, 0), data, chunk("IEND", new byte[0])), "its palette is missing");
         refused(
                 joined(SIGNATURE, chunk("CgBI", new byte[4]), Arrays.copyOfRange(whole, 8, whole.length)),
-                "Apple's own form");
+                "Apple's format");
         refused(with(whole, chunk("ABCD", new byte[4])), "it needs chunk ABCD");
         assertTrue(decoded(with(whole, chunk("abCD", new byte[4]))).length > 0);
     }

@@ -36,7 +36,7 @@ final class ReadAheadTest {
         return MemorySegment.ofArray(new byte[] {(byte) index, (byte) -index});
     }
 
-    /** The threads that read ahead now. */
+    /** Returns the threads that read ahead now. */
     static long threads() {
         return Thread.getAllStackTraces().keySet().stream()
                 .filter(Thread::isAlive)

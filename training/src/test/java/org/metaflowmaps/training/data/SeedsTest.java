@@ -6,7 +6,7 @@ import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 
 final class SeedsTest {
-    /** Else a run would draw its noise from the numbers that chose its data. */
+    /** Otherwise a run would draw its noise from the numbers that chose its data. */
     @Test
     void aRunsNoiseAndItsDataHaveStreamsOfTheirOwn() {
         for (long seed : new long[] {-1, 0, 1, 42, Long.MAX_VALUE}) {

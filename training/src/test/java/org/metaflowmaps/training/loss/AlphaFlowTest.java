@@ -79,7 +79,7 @@ final class AlphaFlowTest {
         return map.parameters().gradients().clone();
     }
 
-    /** Under every weighting the gradient is of MeanFlow's size and direction, however small α is. */
+    /** Under every weighting the gradient has MeanFlow's size and direction, for any small α. */
     @ParameterizedTest
     @CsvSource({"0.1, 0.08", "0.03, 0.05", "0.01, 0.03", "0.005, 0.02", "0.001, 0.01"})
     void theGradientTendsToMeanFlows(double alpha, double bound) {
@@ -140,7 +140,7 @@ final class AlphaFlowTest {
         }
     }
 
-    /** A jump too short for float32 to split, or of no length, has no second pass to differ by: its target is g. */
+    /** A jump of length 0, or too short to split in float32, has no second pass: its target is g. */
     @Test
     void jumpsTooShortToSplitHaveFiniteTargets() {
         try (TensorScope scope = TensorScope.open();

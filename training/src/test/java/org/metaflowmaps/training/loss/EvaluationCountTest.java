@@ -37,7 +37,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.LossConfig.ConsistencyKind;
 import org.metaflowmaps.training.loss.Lagrangian.Through;
 
-/** How often each loss runs the network, against the table in docs/losses.md. */
+/** Compares the number of each loss's network evaluations with the table in docs/losses.md. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class EvaluationCountTest {
     private static final String HEAD = "| loss | velocity | with gradient | without | tangents | teacher or average |";
@@ -114,7 +114,7 @@ final class EvaluationCountTest {
         Regression of(Pair pair);
     }
 
-    /** Every loss with every velocity that costs something else, by the table's first two columns. */
+    /** Every loss with every velocity of different cost, by the table's first two columns. */
     private Map<String, Loss> losses() {
         Map<String, Loss> losses = new LinkedHashMap<>();
         for (Map.Entry<String, Velocity> velocity : Map.<String, Velocity>of(
@@ -178,7 +178,7 @@ final class EvaluationCountTest {
         assertEquals(table(), counted);
     }
 
-    /** A new loss needs a row of its own. */
+    /** A new loss needs a row in the table. */
     @Test
     void theTableHasEveryLoss() throws IOException {
         Set<String> named = new HashSet<>();
@@ -189,7 +189,7 @@ final class EvaluationCountTest {
         }
     }
 
-    /** One run at the scale that the network has inside, two else; what comes out is the same. */
+    /** One evaluation at the network's built-in scale, else two; the results are equal. */
     @ParameterizedTest
     @CsvSource({"0.6, 2.5, 1", "0.3, 1.4286, 1", "0, 1, 1", "0.6, 2, 2", "0.6, 1, 2", "0, 2.5, 2"})
     void guidanceAtTheScaleInsideIsOneRun(double builtIn, double scale, int runs) {

@@ -8,7 +8,7 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
-/** A random pair for a map, with its parts at hand for formulas written out. */
+/** A random pair for a map, with its parts for formulas. */
 record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor data, Context context) {
     static Example random(MetaFlowMap map, long seed) {
         try (RandomSource random = RandomSource.seeded(seed)) {
@@ -26,7 +26,7 @@ record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor d
         return new Pair(start, end, fraction, noise, data, context);
     }
 
-    /** α-flow of a number, as a schedule would give it. */
+    /** Makes the α-flow loss for a value of α, as by a schedule. */
     static Consistency alphaFlow(Velocity velocity, double alpha) {
         return (map, pair) ->
                 new AlphaFlow(velocity, AlphaFlow.Stage.of(alpha)).of(map, pair.withAlpha(Torch.scalar(alpha)));
@@ -36,7 +36,7 @@ record Example(Tensor start, Tensor end, Tensor fraction, Tensor noise, Tensor d
         return new Example(start, end, Torch.onesLike(start).mul(value), noise, data, context);
     }
 
-    /** A vector over the batch, shaped to multiply items. */
+    /** Reshapes a vector over the batch to multiply items. */
     Tensor wide(Tensor vector) {
         long[] shape = new long[noise.dim()];
         Arrays.fill(shape, 1);

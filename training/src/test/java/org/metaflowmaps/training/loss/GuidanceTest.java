@@ -19,11 +19,11 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Where model guidance comes to rest: at classifier-free guidance of its scale (method §4.2a). */
+/** The fixed point of model guidance is classifier-free guidance of its scale (method §4.2a). */
 final class GuidanceTest {
     private static final int ITEMS = 64;
 
-    /** b_∅ + scale·(b_y - b_∅) where there is a label, b_∅ where there is none, for two fields of one dimension. */
+    /** b_∅ + scale·(b_y - b_∅) for labelled items, b_∅ for others, for two one-dimensional fields. */
     private static final class Guided implements MetaFlowMap {
         private final ParameterArena arena = new ParameterArena(Map.of("unused", Shape.of(1)), Device.CPU);
         private final double scale;
@@ -85,8 +85,8 @@ final class GuidanceTest {
             Tensor zeros = Torch.zeros(ITEMS);
             Tensor labels = random.integers(0, 2, ITEMS);
             Tensor labelled = labels.lt(1).to(DType.FLOAT32);
-            // At s = 0 the state is the noise; the data's velocity is b_y there, or b_∅ for those without a label:
-            // nothing varies.
+            // At s = 0 the state is the noise; the data's velocity there is b_y, or b_∅ without a label, without
+            // variance.
             Tensor velocity = Guided.unlabelled(noise).lerp(Guided.labelled(noise), labelled.reshape(ITEMS, 1));
             Context context = new Context(
                     zeros,

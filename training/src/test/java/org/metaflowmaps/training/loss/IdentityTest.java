@@ -26,12 +26,12 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.loss.Lagrangian.Through;
 import org.opentest4j.AssertionFailedError;
 
-/** Every loss at the exact map of a one-dimensional posterior: nothing is left to learn (method §4.3). */
+/** Every loss has gradient zero at the exact map of a one-dimensional posterior (method §4.3). */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class IdentityTest {
     private static final int ITEMS = 4096;
 
-    /** Standard errors that an average may be off: one case in 15,000 is, by chance. */
+    /** Allowed error of an average in standard errors; exceeded by chance in one of 15,000 cases. */
     private static final double SIGMAS = 4;
 
     private final GaussianMixture mixture = Mixtures.line();
@@ -80,7 +80,7 @@ final class IdentityTest {
                 Map.entry("lagrangian, GLASS teacher", new Lagrangian(glass, Through.DERIVATIVE)),
                 Map.entry("lagrangian, stopped, GLASS teacher", new Lagrangian(glass, Through.AVERAGE)),
                 Map.entry("terminal velocity", new TerminalVelocity(map)),
-                // Its identity holds in the limit of α to 0 only.
+                // Its identity holds only in the limit α → 0.
                 Map.entry("alpha-flow 1/400", Example.alphaFlow(glass, 0.0025)),
                 Map.entry("alpha-flow 0", Example.alphaFlow(glass, 0)));
     }
@@ -98,7 +98,7 @@ final class IdentityTest {
         }
     }
 
-    /** A loss that nothing could make large would pass above: it is large for a map that is not exact. */
+    /** The test can fail: each loss is large for a map that is not exact. */
     @ParameterizedTest
     @MethodSource("identities")
     void theLossTellsAWrongMap(Map.Entry<String, Consistency> identity) {
@@ -107,7 +107,7 @@ final class IdentityTest {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 wrong.parameters().get("offset").fill_(0.5);
             }
-            // An offset of v is no flow's average velocity, whatever the losses take for the true velocity.
+            // An offset of v is not a flow's average velocity, for any velocity that the losses use.
             Pair pair = pair(2);
             double loss = new Weighting.L2()
                     .apply(identity.getValue().of(wrong, pair), pair)
@@ -135,7 +135,10 @@ final class IdentityTest {
                 Map.entry("improved mean flow", new ImprovedMeanFlow(new Velocity.Data())));
     }
 
-    /** Data targets are right on average only, but that given everything the map sees: no function of it correlates with what is left. */
+    /**
+     * Data targets are correct only on average given the map's inputs, so no function of the inputs correlates with the
+     * residual.
+     */
     @ParameterizedTest
     @MethodSource("noisy")
     void dataTargetsLeaveNothingOnAverage(Map.Entry<String, Consistency> loss) {
@@ -153,7 +156,10 @@ final class IdentityTest {
         }
     }
 
-    /** Weights e^r make the data those of the tilted law, whose exact map has nothing left to learn from them; the untilted map has. */
+    /**
+     * With weights e^r the data follow the tilted law: the loss's gradient is zero at its exact map, but not at the
+     * untilted map.
+     */
     @Test
     void weightedDataAreThoseOfTheTiltedLaw() {
         LinearGaussianReward reward = new LinearGaussianReward(new double[] {0.7}, 1.5, 1.1);

@@ -29,7 +29,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.loss.Lagrangian.Through;
 
-/** Every loss against its formula written out with libtorch's own derivatives, and with detach where the method says stop. */
+/** Every loss compared with its formula, with libtorch's derivatives, and detach for the method's stop. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class LossTest {
     private static final double ROUNDING = 5e-5;
@@ -46,7 +46,7 @@ final class LossTest {
         maps.values().forEach(MetaFlowMap::close);
     }
 
-    /** A loss, and the same written out. */
+    /** A loss and its formula. */
     record Formula(String name, Formulated ours, Formulated naive) {
         @Override
         public String toString() {
@@ -131,7 +131,7 @@ final class LossTest {
 
     private static final Velocity.Field TAUGHT = new Velocity.Taught(LossTest::taught);
 
-    /** Any function of all that a teacher sees. */
+    /** An arbitrary function of all inputs of a teacher. */
     private static Tensor taught(Tensor time, Tensor state, Context context) {
         return state.sin().add(context.state().mul(MetaFlowMap.perItem(time.add(context.time()), state)));
     }
@@ -163,7 +163,7 @@ final class LossTest {
                 .detach();
     }
 
-    /** The same regression of states instead of average velocities. */
+    /** The same regression, of states instead of average velocities. */
     private static Regression jumps(Regression velocities, Example at) {
         return new Regression(
                 at.state().add(at.length().mul(velocities.prediction())),
@@ -304,8 +304,8 @@ final class LossTest {
                 if (List.of("lagrangian, derivative", "lagrangian, taught, derivative")
                                 .contains(formula.name)
                         && kind.equals("transformer")) {
-                    // libtorch's forward rule of softmax works in place and cannot be differentiated: differences tell,
-                    // below.
+                    // libtorch's forward rule of softmax works in place and cannot be differentiated, so use
+                    // differences below.
                     return;
                 }
                 Tensor expectedGradient = gradient(map, squares(expected));
@@ -323,12 +323,12 @@ final class LossTest {
         });
     }
 
-    /** Without any autograd: the loss along its own gradient, once with the target held and once with the target following. */
+    /** Without autograd: the loss along its gradient, with the target fixed and with the target recomputed. */
     @ParameterizedTest
     @MethodSource("formulas")
     void gradientIsThatOfDifferencesWithAFrozenTarget(Formula formula) {
         if (formula.name.equals("improved mean flow")) {
-            return; // its prediction has a stopped part too; the formula above tells
+            return; // its prediction has a detached part too, which the formula above tests
         }
         maps.forEach((kind, map) -> {
             try (TensorScope scope = TensorScope.open()) {
@@ -358,7 +358,7 @@ final class LossTest {
         }
         double promised = gradient.norm().item();
         assertEquals(1, (held[0] - held[1]) / (2 * step) / promised, 0.01, what);
-        // These targets follow the weights not at all, or hardly.
+        // These targets depend little or not at all on the weights.
         if (!List.of(
                         "diagonal",
                         "diagonal, taught",
@@ -420,7 +420,8 @@ final class LossTest {
                         .add(at.length().mul(at.velocity(map, at.start(), end, at.state())))
                         .detach();
                 Tensor scale = at.wide(
-                        Torch.of(new float[] {0, 1 / 2.5f, 1 / 2f})); // the first is a single time; the others by 1/w
+                        Torch.of(new float[] {0, 1 / 2.5f, 1 / 2f})); // the first has equal times; the others are
+                                                                      // weighted by 1/w
                 Regression actual = new TerminalVelocity(average).of(map, at.pair());
                 assertClose(own.prediction().mul(scale), actual.prediction(), ROUNDING, kind + ": prediction");
                 assertClose(

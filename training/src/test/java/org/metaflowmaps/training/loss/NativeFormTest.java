@@ -14,8 +14,8 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The losses as their own papers write them (method §11): noise at time 1, velocities from data to noise, derivatives by libtorch. Clocks and
- * signs are turned here, at the network, and nowhere else.
+ * The losses in their papers' notation (method §11): noise at time 1, velocities from data to noise, derivatives by
+ * libtorch. Times and signs are converted only here, at the network.
  */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class NativeFormTest {
@@ -30,7 +30,7 @@ final class NativeFormTest {
         average.close();
     }
 
-    /** An example in those papers' letters: z = (1-t)·x + t·e, r before t. */
+    /** An example in the papers' notation: z = (1-t)·x + t·e, r before t. */
     private record Native(Example at, Tensor t, Tensor r, Tensor z, Tensor v) {
         static Native of(MetaFlowMap map, long seed) {
             Example at = Example.random(map, seed);

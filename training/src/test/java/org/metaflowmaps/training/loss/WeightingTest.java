@@ -20,12 +20,15 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Each weighting against plain Java: an item's loss, what its error is multiplied with in the gradient, and what is reported. */
+/**
+ * Each weighting compared with plain Java: an item's loss, the factor of its error in the gradient, and the reported
+ * error.
+ */
 final class WeightingTest {
     private static final int BATCH = 4;
     private static final int ENTRIES = 2 * 3 * 3;
 
-    /** Only the learned weightings look at it. */
+    /** Only the learned weightings use it. */
     private static final Pair PAIR = pair();
 
     private static final double LOG = 0.7;
@@ -36,7 +39,7 @@ final class WeightingTest {
         OMEGA.close();
     }
 
-    /** ω is the same at all times. */
+    /** ω is equal at all times. */
     private static TimeWeight constant() {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(2);

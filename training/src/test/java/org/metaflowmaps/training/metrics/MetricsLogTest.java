@@ -35,7 +35,7 @@ class MetricsLogTest {
             values.put("up", Double.POSITIVE_INFINITY);
             values.put("down", Double.NEGATIVE_INFINITY);
             log.append(new Entry(100, 12.5, values));
-            // Before it is closed: a killed run keeps it.
+            // Read before closing, because a killed run must keep it.
             assertEquals(
                     "{\"step\":100,\"seconds\":12.5,\"loss\":0.25,\"a \\\"quoted\\\"\\n"
                             + "name\":-1.0E-30,\"gradient\":\"NaN\",\"up\":\"Infinity\",\"down\":\"-Infinity\"}\n",
@@ -71,7 +71,7 @@ class MetricsLogTest {
             }
             List<Entry> found = MetricsLog.read(file);
             int kept = found.size() - 1;
-            // A line that lacks nothing but its end counts as whole.
+            // A line without its line end counts as complete.
             boolean onlyTheEndMissing = length + 1 <= whole.length && whole[length] == '\n';
             assertEquals(onlyTheEndMissing ? complete + 1 : complete, kept, "torn at " + length);
             assertEquals(entries.subList(0, kept), found.subList(0, kept));

@@ -27,7 +27,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 class TensorBoardWriterTest {
     private static final InstantSource CLOCK = InstantSource.fixed(Instant.parse("2017-03-09T00:00:00.5Z"));
-    /** The clock's time as a double: 1489017600.5 seconds, field 1. */
+    /** The time as a double: 1489017600.5 seconds, field 1. */
     private static final String TIME = "09000020c02630d641";
 
     @Test
@@ -130,7 +130,7 @@ class TensorBoardWriterTest {
         }
     }
 
-    /** Takes a file apart and checks every checksum, knowing nothing of how it was written but the framing. */
+    /** Splits a file into records and checks every checksum, using only the framing. */
     private static List<byte[]> records(Path file) throws IOException {
         ByteBuffer in = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
         List<byte[]> records = new ArrayList<>();

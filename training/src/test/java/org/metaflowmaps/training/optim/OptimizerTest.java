@@ -21,13 +21,13 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Optimisers against their papers' formulas in double, one number at a time. */
+/** Optimisers compared with their papers' formulas in double precision, one number at a time. */
 final class OptimizerTest {
     private static final int STEPS = 20;
     private static final double RATE = 3e-2;
     private static final double EPS = 1e-6;
 
-    /** One number's update: takes its value, gradient and both moments, and changes the latter. */
+    /** One number's update from its value, gradient and both moments; updates the moments. */
     private interface Rule {
         double step(double value, double gradient, double[] moments, int step);
     }
@@ -51,7 +51,7 @@ final class OptimizerTest {
             double[] values = arena.values().toDoubleArray();
             double[][] moments = new double[count][2];
             for (int step = 1; step <= STEPS; step++) {
-                // Sizes that differ a thousandfold, and zeros, so that every term of a formula matters somewhere.
+                // Sizes that differ by a factor of a thousand, and zeros, so that every term of a formula matters.
                 Tensor gradient = random.normal(count)
                         .mul(random.uniform(count).mul(7).exp().mul(1e-3))
                         .mul(random.uniform(count).gt(0.1));
@@ -80,7 +80,7 @@ final class OptimizerTest {
         }
     }
 
-    /** With β₂ = 0.95 the first steps are plain momentum and the later ones rectified: both branches are taken. */
+    /** With β₂ = 0.95 the first steps are plain momentum and later ones rectified, so both branches are tested. */
     @Test
     void rectifiedAdamIsThatOfTheFormula() {
         int[] plain = {0};
@@ -134,7 +134,10 @@ final class OptimizerTest {
         }
     }
 
-    /** Values, moments and the number of updates, to the bit, whatever the gradients are; the updates after it are those of a run without it. */
+    /**
+     * A skipped step keeps values, moments and the number of updates bit for bit, for any gradients; later updates
+     * equal those of a run without it.
+     */
     @Test
     void aSkippedStepChangesNothing() {
         for (Function<ParameterArena, Optimizer> make : List.<Function<ParameterArena, Optimizer>>of(
@@ -181,7 +184,7 @@ final class OptimizerTest {
         }
     }
 
-    /** A rate of 0 moves nothing, not even where no gradient ever was. */
+    /** A rate of 0 changes nothing, also for parameters that never had a gradient. */
     @Test
     void aRateOfZeroMovesNothing() {
         for (double rate : new double[] {0, 1e-45, 1e-38}) {

@@ -35,7 +35,7 @@ import org.metaflowmaps.training.loss.Shortcut;
 import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
 
-/** Whole steps with every loss: nothing native is left behind. */
+/** Whole steps with every loss leak no native memory. */
 final class TrainingMemoryTest {
     private static final int STEPS = 2_000;
     private static final int BATCH = 2;
@@ -119,7 +119,7 @@ final class TrainingMemoryTest {
         }
     }
 
-    /** Nothing but the maker's own tensors lives after a network, its optimiser and its average are closed. */
+    /** After closing a network, its optimiser and its average, no tensors remain. */
     @Test
     void closingFreesEverything() {
         long before = NativeMemory.liveTensors();
