@@ -2,6 +2,7 @@ package org.metaflowmaps.steering.value;
 
 import com.google.common.base.Preconditions;
 import java.util.Arrays;
+import java.util.stream.IntStream;
 import org.metaflowmaps.runtime.CounterNoise;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -17,6 +18,12 @@ import org.metaflowmaps.runtime.Torch;
  * <p>Thread safety: immutable.
  */
 public final class KeyedNoise implements SteeringNoise {
+    /** Numbers from which on threads share the work: less takes a thread about half a millisecond. */
+    private static final int PARALLEL = 1 << 14;
+
+    /** As many as an array takes. */
+    private static final int MOST = Integer.MAX_VALUE - 8;
+
     private final CounterNoise source;
     private final long[] items;
     private final int particles;
@@ -76,26 +83,29 @@ public final class KeyedNoise implements SteeringNoise {
     @Override
     public Tensor normal(Use use, int step, int first, int draws) {
         Preconditions.checkArgument(draws >= 1, "steering noise: %s draws, expected at least 1", draws);
-        int size = Math.toIntExact(itemShape.numel());
-        int count = Math.toIntExact(Math.multiplyExact((long) items.length * particles * draws, size));
-        long[] shape = itemShape.prepend((long) items.length * particles, draws).toArray();
-        float[] narrow = type == DType.FLOAT32 ? new float[count] : new float[0];
-        double[] wide = type == DType.FLOAT32 ? new double[0] : new double[count];
-        int place = 0;
-        for (long item : items) {
-            for (int particle = 0; particle < particles; particle++) {
-                for (int draw = first; draw < first + draws; draw++) {
-                    CounterNoise.Key key = key(item, use, step, particle, draw);
-                    if (type == DType.FLOAT32) {
-                        source.normal(key, narrow, place, size);
-                    } else {
-                        source.normal(key, wide, place, size);
-                    }
-                    place += size;
-                }
+        double wanted = (double) items.length * particles * draws * itemShape.numel();
+        Preconditions.checkArgument(
+                wanted <= MOST,
+                "steering noise: %s numbers at once, expected at most %s: ask for fewer rows or draws",
+                Double.valueOf(wanted),
+                Integer.valueOf(MOST));
+        int rows = items.length * particles;
+        int size = (int) itemShape.numel();
+        int count = rows * draws * size;
+        boolean single = type == DType.FLOAT32;
+        float[] narrow = new float[single ? count : 0];
+        double[] wide = new double[single ? 0 : count];
+        IntStream all = IntStream.range(0, rows * draws);
+        (count < PARALLEL ? all : all.parallel()).forEach(i -> {
+            int row = i / draws;
+            CounterNoise.Key key = key(items[row / particles], use, step, row % particles, first + i % draws);
+            if (single) {
+                source.normal(key, narrow, i * size, size);
+            } else {
+                source.normal(key, wide, i * size, size);
             }
-        }
-        return moved(type == DType.FLOAT32, narrow, wide, shape);
+        });
+        return moved(single, narrow, wide, itemShape.prepend(rows, draws).toArray());
     }
 
     @Override
@@ -118,6 +128,6 @@ public final class KeyedNoise implements SteeringNoise {
     }
 
     private static CounterNoise.Key key(long item, Use use, int step, int particle, int draw) {
-        return new CounterNoise.Key(item, use.ordinal(), step, particle, draw);
+        return new CounterNoise.Key(item, use.code(), step, particle, draw);
     }
 }
