@@ -24,6 +24,9 @@ public final class KeyedNoise implements SteeringNoise {
     /** As many as an array takes. */
     private static final int MOST = Integer.MAX_VALUE - 8;
 
+    /** At once. */
+    private static final int MOST_ITEMS = 1 << 24;
+
     private final CounterNoise source;
     private final long[] items;
     private final int particles;
@@ -43,37 +46,49 @@ public final class KeyedNoise implements SteeringNoise {
      * @throws IllegalArgumentException if one of these is out of its range
      */
     public KeyedNoise(long seed, long[] items, int particles, Shape itemShape, DType type, Device device) {
-        Preconditions.checkArgument(items.length > 0, "steering noise: no items, expected at least one");
+        Preconditions.checkArgument(
+                items.length > 0 && items.length <= MOST_ITEMS,
+                "steering noise: %s items, expected 1 to %s",
+                items.length,
+                MOST_ITEMS);
         Preconditions.checkArgument(
                 particles >= 1, "steering noise: %s particles per item, expected at least 1", particles);
         Preconditions.checkArgument(
                 type == DType.FLOAT32 || type == DType.FLOAT64,
                 "steering noise: type %s, expected float32 or float64",
                 type);
+        for (long item : items) {
+            key(item, Use.START, 0, particles - 1, 0);
+        }
         this.source = new CounterNoise(seed);
         this.items = items.clone();
         this.particles = particles;
         this.itemShape = Preconditions.checkNotNull(itemShape, "steering noise: the item shape is null");
         this.type = type;
         this.device = Preconditions.checkNotNull(device, "steering noise: the device is null");
-        for (long item : items) {
-            key(item, Use.START, 0, particles - 1, 0);
-        }
     }
 
     /**
      * Noise for the items {@code first} to {@code first + count - 1} of a run, float32.
      *
-     * @throws IllegalArgumentException as {@link #KeyedNoise}
+     * @throws IllegalArgumentException if an argument is out of its range
      */
     public static KeyedNoise of(long seed, long first, int count, int particles, Shape itemShape, Device device) {
-        Preconditions.checkArgument(count >= 1, "steering noise: %s items, expected at least 1", count);
+        Preconditions.checkArgument(
+                count >= 1 && count <= MOST_ITEMS,
+                "steering noise: %s items, expected 1 to %s",
+                count,
+                MOST_ITEMS);
         long[] items = new long[count];
         Arrays.setAll(items, i -> first + i);
         return new KeyedNoise(seed, items, particles, itemShape, DType.FLOAT32, device);
     }
 
-    /** Returns this noise for some of the items. */
+    /**
+     * Returns this noise for some of the items.
+     *
+     * @throws IndexOutOfBoundsException if there are not as many
+     */
     public KeyedNoise slice(int start, int count) {
         Preconditions.checkPositionIndexes(start, start + count, items.length);
         return new KeyedNoise(
@@ -83,6 +98,8 @@ public final class KeyedNoise implements SteeringNoise {
     @Override
     public Tensor normal(Use use, int step, int first, int draws) {
         Preconditions.checkArgument(draws >= 1, "steering noise: %s draws, expected at least 1", draws);
+        key(items[0], use, step, 0, first);
+        key(items[0], use, step, 0, first + draws - 1);
         double wanted = (double) items.length * particles * draws * itemShape.numel();
         Preconditions.checkArgument(
                 wanted <= MOST,
@@ -117,6 +134,10 @@ public final class KeyedNoise implements SteeringNoise {
 
     @Override
     public String row(long row) {
+        if (row < 0 || row / particles >= items.length) {
+            throw new IndexOutOfBoundsException("row " + row + " of " + items.length + " items with " + particles
+                    + " particles each");
+        }
         return "item " + items[(int) (row / particles)] + ", particle " + row % particles;
     }
 
