@@ -64,6 +64,7 @@ import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.OutgoingTensor;
@@ -75,6 +76,10 @@ import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FeatureMoments;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
+import org.metaflowmaps.steering.reward.Tilt;
+import org.metaflowmaps.steering.value.KeyedNoise;
+import org.metaflowmaps.steering.value.NoSteering;
+import org.metaflowmaps.steering.value.ValueFunction;
 import org.metaflowmaps.training.Checkpoints;
 import org.metaflowmaps.training.RunListener;
 import org.metaflowmaps.training.Trainer;
@@ -732,6 +737,8 @@ final class MisuseRecipes implements AutoCloseable {
             case "SampleResult" -> new SampleResult(half(BATCH, 2), 1, Duration.ZERO);
             case "Duration" -> Duration.ZERO;
             case "MissingSettingsException" -> missing();
+            case "TensorException" ->
+                org.junit.jupiter.api.Assertions.assertThrows(TensorException.class, () -> half(2).add(half(3)));
             case "Noise" -> (Noise) () -> half(BATCH, 2);
             case "SamplingListener" -> SamplingListener.NONE;
             case "TimeGrid" -> TimeGrid.uniform(2);
@@ -755,6 +762,9 @@ final class MisuseRecipes implements AutoCloseable {
             case "GaussianMixture" -> mixture();
             case "Drift" -> mixture().drift();
             case "ConditionalDrift" -> mixture().conditionalDrift();
+            case "SteeringNoise" -> KeyedNoise.of(1, 0, BATCH, 1, Shape.of(2), Device.CPU);
+            case "ValueGradient" -> new NoSteering(mixture().drift());
+            case "ValueFunction" -> new ValueFunction(map(), (Tilt) value(Tilt.class, Tilt.class, "tilt", call), 16);
             case "LinearGaussianReward" -> new LinearGaussianReward(new double[] {1, 0}, 0.5, 0.5);
             case "Velocity", "Field" -> new Velocity.Own();
             case "Weighting" -> new Weighting.L2();

@@ -79,10 +79,13 @@ public record CounterNoise(long seed) {
     public void normal(Key key, double[] into, int from, int count) {
         check(key, into.length, from, count);
         int[] words = new int[BLOCK];
-        double[] four = new double[BLOCK];
-        for (int done = 0; done < count; done += BLOCK) {
-            normal(key, done / BLOCK, words, four);
-            System.arraycopy(four, 0, into, from + done, Math.min(BLOCK, count - done));
+        double[] pair = new double[2];
+        for (int i = 0; i < count; i += 2) {
+            normal(key, i, words, pair);
+            into[from + i] = pair[0];
+            if (i + 1 < count) {
+                into[from + i + 1] = pair[1];
+            }
         }
     }
 
@@ -90,11 +93,12 @@ public record CounterNoise(long seed) {
     public void normal(Key key, float[] into, int from, int count) {
         check(key, into.length, from, count);
         int[] words = new int[BLOCK];
-        double[] four = new double[BLOCK];
-        for (int done = 0; done < count; done += BLOCK) {
-            normal(key, done / BLOCK, words, four);
-            for (int i = 0; i < Math.min(BLOCK, count - done); i++) {
-                into[from + done + i] = (float) four[i];
+        double[] pair = new double[2];
+        for (int i = 0; i < count; i += 2) {
+            normal(key, i, words, pair);
+            into[from + i] = (float) pair[0];
+            if (i + 1 < count) {
+                into[from + i + 1] = (float) pair[1];
             }
         }
     }
@@ -115,17 +119,20 @@ public record CounterNoise(long seed) {
         }
     }
 
-    /** StrictMath gives the same digits on every machine, which Math does not promise. */
-    private void normal(Key key, int block, int[] words, double[] four) {
-        philox(key.low() | block, key.high(), seed, words);
-        for (int i = 0; i < BLOCK; i += 2) {
-            // In (0, 1], so that the logarithm is finite.
-            double level = (Integer.toUnsignedLong(words[i]) + 1) * 0x1p-32;
-            double angle = 2 * Math.PI * Integer.toUnsignedLong(words[i + 1]) * 0x1p-32;
-            double radius = Math.sqrt(-2 * StrictMath.log(level));
-            four[i] = radius * StrictMath.cos(angle);
-            four[i + 1] = radius * StrictMath.sin(angle);
+    /**
+     * The numbers {@code place} and {@code place + 1}, place even, from a new block where one begins. StrictMath gives the same digits on
+     * every machine, which Math does not promise.
+     */
+    private void normal(Key key, int place, int[] words, double[] pair) {
+        if (place % BLOCK == 0) {
+            philox(key.low() | place / BLOCK, key.high(), seed, words);
         }
+        // In (0, 1], so that the logarithm is finite.
+        double level = (Integer.toUnsignedLong(words[place % BLOCK]) + 1) * 0x1p-32;
+        double angle = 2 * Math.PI * Integer.toUnsignedLong(words[place % BLOCK + 1]) * 0x1p-32;
+        double radius = Math.sqrt(-2 * StrictMath.log(level));
+        pair[0] = radius * StrictMath.cos(angle);
+        pair[1] = radius * StrictMath.sin(angle);
     }
 
     /** One block of four 32-bit words from a counter and a key, both with the low word first. */

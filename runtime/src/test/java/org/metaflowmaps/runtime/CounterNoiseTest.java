@@ -12,12 +12,11 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
-import org.metaflowmaps.runtime.CounterNoise.Key;
 
 /** Philox against the known answers of Random123, and what numbers by address promise. */
 final class CounterNoiseTest {
     private static final int MANY = 400_000;
-    private static final Key KEY = new Key(7, 1, 2, 3, 4);
+    private static final CounterNoise.Key KEY = new CounterNoise.Key(7, 1, 2, 3, 4);
 
     private static int[] philox(long low, long high, long key) {
         int[] words = new int[4];
@@ -34,7 +33,7 @@ final class CounterNoiseTest {
                 philox(0x85a308d3_243f6a88L, 0x03707344_13198a2eL, 0x299f31d0_a4093822L));
     }
 
-    private static double[] normal(long seed, Key key, int count) {
+    private static double[] normal(long seed, CounterNoise.Key key, int count) {
         double[] values = new double[count];
         new CounterNoise(seed).normal(key, values, 0, count);
         return values;
@@ -58,7 +57,7 @@ final class CounterNoiseTest {
                     "moment " + power);
         }
         long beyond = Arrays.stream(values).filter(x -> Math.abs(x) > 3).count();
-        assertEquals(0.0026998 * MANY, beyond, 5 * Math.sqrt(0.0027 * MANY), "beyond 3");
+        assertEquals(0.0026998 * MANY, (double) beyond, 5 * Math.sqrt(0.0027 * MANY), "beyond 3");
     }
 
     /** Neighbouring numbers, and those of neighbouring keys and seeds, are uncorrelated, as are their squares. */
@@ -66,12 +65,12 @@ final class CounterNoiseTest {
     void neighboursAreIndependent() {
         int count = MANY / 4;
         double[] base = normal(11, KEY, count);
-        for (Key key : List.of(
-                new Key(8, 1, 2, 3, 4),
-                new Key(7, 2, 2, 3, 4),
-                new Key(7, 1, 3, 3, 4),
-                new Key(7, 1, 2, 4, 4),
-                new Key(7, 1, 2, 3, 5))) {
+        for (CounterNoise.Key key : List.of(
+                new CounterNoise.Key(8, 1, 2, 3, 4),
+                new CounterNoise.Key(7, 2, 2, 3, 4),
+                new CounterNoise.Key(7, 1, 3, 3, 4),
+                new CounterNoise.Key(7, 1, 2, 4, 4),
+                new CounterNoise.Key(7, 1, 2, 3, 5))) {
             assertUncorrelated(base, normal(11, key, count), key.toString());
         }
         assertUncorrelated(base, normal(12, KEY, count), "seed");
@@ -112,18 +111,18 @@ final class CounterNoiseTest {
         int most = (1 << 20) - 1;
         Set<Double> seen = new HashSet<>();
         CounterNoise noise = new CounterNoise(5);
-        List<Key> keys = List.of(
-                new Key(0, 0, 0, 0, 0),
-                new Key((1L << 40) - 1, 0, 0, 0, 0),
-                new Key(1L << 39, 0, 0, 0, 0),
-                new Key(0, 15, 0, 0, 0),
-                new Key(0, 8, 0, 0, 0),
-                new Key(0, 0, most, 0, 0),
-                new Key(0, 0, 1 << 19, 0, 0),
-                new Key(0, 0, 0, most, 0),
-                new Key(0, 0, 0, 1 << 19, 0),
-                new Key(0, 0, 0, 0, most),
-                new Key(0, 0, 0, 0, 1 << 19));
+        List<CounterNoise.Key> keys = List.of(
+                new CounterNoise.Key(0, 0, 0, 0, 0),
+                new CounterNoise.Key((1L << 40) - 1, 0, 0, 0, 0),
+                new CounterNoise.Key(1L << 39, 0, 0, 0, 0),
+                new CounterNoise.Key(0, 15, 0, 0, 0),
+                new CounterNoise.Key(0, 8, 0, 0, 0),
+                new CounterNoise.Key(0, 0, most, 0, 0),
+                new CounterNoise.Key(0, 0, 1 << 19, 0, 0),
+                new CounterNoise.Key(0, 0, 0, most, 0),
+                new CounterNoise.Key(0, 0, 0, 1 << 19, 0),
+                new CounterNoise.Key(0, 0, 0, 0, most),
+                new CounterNoise.Key(0, 0, 0, 0, 1 << 19));
         keys.forEach(key -> assertTrue(seen.add(noise.uniform(key)), key.toString()));
         for (long seed : new long[] {6, -1, 5L + (1L << 63)}) {
             assertTrue(seen.add(new CounterNoise(seed).uniform(keys.getFirst())));
@@ -137,7 +136,7 @@ final class CounterNoiseTest {
         int[] bins = new int[20];
         boolean fine = false;
         for (int i = 0; i < count; i++) {
-            double value = noise.uniform(new Key(i, 0, 0, 0, 0));
+            double value = noise.uniform(new CounterNoise.Key(i, 0, 0, 0, 0));
             assertTrue(value >= 0 && value < 1);
             bins[(int) (value * bins.length)]++;
             fine |= value * 0x1p53 % 2 != 0;
@@ -153,12 +152,12 @@ final class CounterNoiseTest {
 
     @Test
     void refusesWhatIsOutOfRange() {
-        illegalArgument("item is -1, expected 0 to 1099511627775", () -> new Key(-1, 0, 0, 0, 0));
-        illegalArgument("item is 1099511627776", () -> new Key(1L << 40, 0, 0, 0, 0));
-        illegalArgument("use is 16", () -> new Key(0, 16, 0, 0, 0));
-        illegalArgument("step is 1048576", () -> new Key(0, 0, 1 << 20, 0, 0));
-        illegalArgument("particle is 1048576", () -> new Key(0, 0, 0, 1 << 20, 0));
-        illegalArgument("draw is 1048576", () -> new Key(0, 0, 0, 0, 1 << 20));
+        illegalArgument("item is -1, expected 0 to 1099511627775", () -> new CounterNoise.Key(-1, 0, 0, 0, 0));
+        illegalArgument("item is 1099511627776", () -> new CounterNoise.Key(1L << 40, 0, 0, 0, 0));
+        illegalArgument("use is 16", () -> new CounterNoise.Key(0, 16, 0, 0, 0));
+        illegalArgument("step is 1048576", () -> new CounterNoise.Key(0, 0, 1 << 20, 0, 0));
+        illegalArgument("particle is 1048576", () -> new CounterNoise.Key(0, 0, 0, 1 << 20, 0));
+        illegalArgument("draw is 1048576", () -> new CounterNoise.Key(0, 0, 0, 0, 1 << 20));
         CounterNoise noise = new CounterNoise(1);
         assertThrows(IndexOutOfBoundsException.class, () -> noise.normal(KEY, new float[4], 1, 4));
         assertThrows(IndexOutOfBoundsException.class, () -> noise.normal(KEY, new double[4], 0, -1));

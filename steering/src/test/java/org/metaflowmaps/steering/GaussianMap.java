@@ -23,8 +23,8 @@ import org.metaflowmaps.runtime.Torch;
  * sμ). Results have the context state's type, and gradients flow into states.
  */
 public final class GaussianMap implements MetaFlowMap {
-    public static final double[] MEAN = {1.5, -0.5};
-    public static final double[] DEVIATION = {0.6, 1.4};
+    static final double[] MEAN = {1.5, -0.5};
+    static final double[] DEVIATION = {0.6, 1.4};
     static final int CLASSES = 4;
 
     /** The contexts' times and labels of each call. */

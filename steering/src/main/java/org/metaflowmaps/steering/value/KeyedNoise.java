@@ -2,6 +2,7 @@ package org.metaflowmaps.steering.value;
 
 import com.google.common.base.Preconditions;
 import java.util.Arrays;
+import java.util.stream.IntStream;
 import org.metaflowmaps.runtime.CounterNoise;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -17,6 +18,15 @@ import org.metaflowmaps.runtime.Torch;
  * <p>Thread safety: immutable.
  */
 public final class KeyedNoise implements SteeringNoise {
+    /** Numbers from which on threads share the work: less takes a thread about half a millisecond. */
+    private static final int PARALLEL = 1 << 14;
+
+    /** As many as an array takes. */
+    private static final int MOST = Integer.MAX_VALUE - 8;
+
+    /** At once. */
+    private static final int MOST_ITEMS = 1 << 24;
+
     private final CounterNoise source;
     private final long[] items;
     private final int particles;
@@ -36,37 +46,49 @@ public final class KeyedNoise implements SteeringNoise {
      * @throws IllegalArgumentException if one of these is out of its range
      */
     public KeyedNoise(long seed, long[] items, int particles, Shape itemShape, DType type, Device device) {
-        Preconditions.checkArgument(items.length > 0, "steering noise: no items, expected at least one");
+        Preconditions.checkArgument(
+                items.length > 0 && items.length <= MOST_ITEMS,
+                "steering noise: %s items, expected 1 to %s",
+                items.length,
+                MOST_ITEMS);
         Preconditions.checkArgument(
                 particles >= 1, "steering noise: %s particles per item, expected at least 1", particles);
         Preconditions.checkArgument(
                 type == DType.FLOAT32 || type == DType.FLOAT64,
                 "steering noise: type %s, expected float32 or float64",
                 type);
+        for (long item : items) {
+            key(item, Use.START, 0, particles - 1, 0);
+        }
         this.source = new CounterNoise(seed);
         this.items = items.clone();
         this.particles = particles;
         this.itemShape = Preconditions.checkNotNull(itemShape, "steering noise: the item shape is null");
         this.type = type;
         this.device = Preconditions.checkNotNull(device, "steering noise: the device is null");
-        for (long item : items) {
-            key(item, Use.START, 0, particles - 1, 0);
-        }
     }
 
     /**
      * Noise for the items {@code first} to {@code first + count - 1} of a run, float32.
      *
-     * @throws IllegalArgumentException as {@link #KeyedNoise}
+     * @throws IllegalArgumentException if an argument is out of its range
      */
     public static KeyedNoise of(long seed, long first, int count, int particles, Shape itemShape, Device device) {
-        Preconditions.checkArgument(count >= 1, "steering noise: %s items, expected at least 1", count);
+        Preconditions.checkArgument(
+                count >= 1 && count <= MOST_ITEMS,
+                "steering noise: %s items, expected 1 to %s",
+                count,
+                MOST_ITEMS);
         long[] items = new long[count];
         Arrays.setAll(items, i -> first + i);
         return new KeyedNoise(seed, items, particles, itemShape, DType.FLOAT32, device);
     }
 
-    /** Returns this noise for some of the items. */
+    /**
+     * Returns this noise for some of the items.
+     *
+     * @throws IndexOutOfBoundsException if there are not as many
+     */
     public KeyedNoise slice(int start, int count) {
         Preconditions.checkPositionIndexes(start, start + count, items.length);
         return new KeyedNoise(
@@ -76,26 +98,31 @@ public final class KeyedNoise implements SteeringNoise {
     @Override
     public Tensor normal(Use use, int step, int first, int draws) {
         Preconditions.checkArgument(draws >= 1, "steering noise: %s draws, expected at least 1", draws);
-        int size = Math.toIntExact(itemShape.numel());
-        int count = Math.toIntExact(Math.multiplyExact((long) items.length * particles * draws, size));
-        long[] shape = itemShape.prepend((long) items.length * particles, draws).toArray();
-        float[] narrow = type == DType.FLOAT32 ? new float[count] : new float[0];
-        double[] wide = type == DType.FLOAT32 ? new double[0] : new double[count];
-        int place = 0;
-        for (long item : items) {
-            for (int particle = 0; particle < particles; particle++) {
-                for (int draw = first; draw < first + draws; draw++) {
-                    CounterNoise.Key key = key(item, use, step, particle, draw);
-                    if (type == DType.FLOAT32) {
-                        source.normal(key, narrow, place, size);
-                    } else {
-                        source.normal(key, wide, place, size);
-                    }
-                    place += size;
-                }
+        key(items[0], use, step, 0, first);
+        key(items[0], use, step, 0, first + draws - 1);
+        double wanted = (double) items.length * particles * draws * itemShape.numel();
+        Preconditions.checkArgument(
+                wanted <= MOST,
+                "steering noise: %s numbers at once, expected at most %s: ask for fewer rows or draws",
+                Double.valueOf(wanted),
+                Integer.valueOf(MOST));
+        int rows = items.length * particles;
+        int size = (int) itemShape.numel();
+        int count = rows * draws * size;
+        boolean single = type == DType.FLOAT32;
+        float[] narrow = new float[single ? count : 0];
+        double[] wide = new double[single ? 0 : count];
+        IntStream all = IntStream.range(0, rows * draws);
+        (count < PARALLEL ? all : all.parallel()).forEach(i -> {
+            int row = i / draws;
+            CounterNoise.Key key = key(items[row / particles], use, step, row % particles, first + i % draws);
+            if (single) {
+                source.normal(key, narrow, i * size, size);
+            } else {
+                source.normal(key, wide, i * size, size);
             }
-        }
-        return moved(type == DType.FLOAT32, narrow, wide, shape);
+        });
+        return moved(single, narrow, wide, itemShape.prepend(rows, draws).toArray());
     }
 
     @Override
@@ -107,6 +134,10 @@ public final class KeyedNoise implements SteeringNoise {
 
     @Override
     public String row(long row) {
+        if (row < 0 || row / particles >= items.length) {
+            throw new IndexOutOfBoundsException("row " + row + " of " + items.length + " items with " + particles
+                    + " particles each");
+        }
         return "item " + items[(int) (row / particles)] + ", particle " + row % particles;
     }
 
@@ -118,6 +149,6 @@ public final class KeyedNoise implements SteeringNoise {
     }
 
     private static CounterNoise.Key key(long item, Use use, int step, int particle, int draw) {
-        return new CounterNoise.Key(item, use.ordinal(), step, particle, draw);
+        return new CounterNoise.Key(item, use.code(), step, particle, draw);
     }
 }

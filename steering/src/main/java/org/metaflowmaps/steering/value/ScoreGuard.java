@@ -25,11 +25,18 @@ public final class ScoreGuard implements AutoCloseable {
     private static final double CALL = 0x1p33;
 
     /** What one call of {@link #record} looked at. */
-    private record Call(String reward, int step, SteeringNoise noise) {}
+    private record Call(String reward, int step, SteeringNoise noise) {
+        Call {
+            Preconditions.checkNotNull(reward, "score guard: the reward's name is null");
+            Preconditions.checkNotNull(noise, "score guard: the noise is null");
+        }
+    }
 
     private final List<Call> calls = new ArrayList<>();
     /** The smallest code of a bad score, call · 2³³ + 2 · row + (0 for NaN, 1 for infinity); infinity if none was bad: float64[1]. */
     private @Nullable Tensor first;
+
+    private boolean closed;
 
     /** A guard that has seen nothing. */
     public ScoreGuard() {}
@@ -41,11 +48,14 @@ public final class ScoreGuard implements AutoCloseable {
      * @param step of the sampler, from 0
      * @param noise names the rows
      * @param scores of each row: (rows) or (rows, draws), as the reward gave them
+     * @throws IllegalStateException if this guard was closed
      */
     public void record(String reward, int step, SteeringNoise noise, Tensor scores) {
         if (equals(NONE)) {
             return;
         }
+        requireOpen();
+        Call call = new Call(reward, step, noise);
         Preconditions.checkArgument(scores.dim() >= 1, "score guard: scores are %s, expected (rows, ...)", scores);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -68,7 +78,7 @@ public final class ScoreGuard implements AutoCloseable {
             // Codes grow with calls, so the smallest is the first.
             seen.copy_(seen.minimum(bad.maskedFill(given.lt(Double.POSITIVE_INFINITY), Double.POSITIVE_INFINITY)
                     .min()));
-            calls.add(new Call(reward, step, noise));
+            calls.add(call);
         }
     }
 
@@ -76,8 +86,10 @@ public final class ScoreGuard implements AutoCloseable {
      * Reads the record, one value from the device, and forgets what was legal.
      *
      * @throws BadScoreException if a score was NaN or positive infinity; names the first one's reward, step, item and particle
+     * @throws IllegalStateException if this guard was closed
      */
     public void check() {
+        requireOpen();
         Tensor seen = first;
         if (seen == null) {
             return;
@@ -92,9 +104,14 @@ public final class ScoreGuard implements AutoCloseable {
         throw new BadScoreException(call.reward(), rest % 2 == 0, call.step(), call.noise().row(rest / 2));
     }
 
+    private void requireOpen() {
+        Preconditions.checkState(!closed, "this ScoreGuard was closed: check it before closing it");
+    }
+
     /** Frees the record without looking at it. Closing twice does nothing. */
     @Override
     public void close() {
+        closed = true;
         if (first != null) {
             first.close();
             first = null;

@@ -8,18 +8,29 @@ import org.metaflowmaps.runtime.TensorScope;
  * item in the batch · particles + particle.
  */
 public interface SteeringNoise {
-    /** What numbers are for; each use has its own. Another order would change the numbers of {@link KeyedNoise}: add at the end. */
+    /** What numbers are for; each use has its own. */
     enum Use {
         /** Where a sampler begins. */
-        START,
+        START(0),
         /** One-step posterior draws of the value function. */
-        DRAW,
+        DRAW(1),
         /** The diffusion of stochastic dynamics. */
-        DIFFUSION,
+        DIFFUSION(2),
         /** The posterior draw or the re-noising of a transition. */
-        TRANSITION,
+        TRANSITION(3),
         /** The uniform numbers of resampling. */
-        RESAMPLING
+        RESAMPLING(4);
+
+        private final int code;
+
+        Use(int code) {
+            this.code = code;
+        }
+
+        /** The number in the keys of {@link KeyedNoise}: another one means other samples for the same seed. */
+        int code() {
+            return code;
+        }
     }
 
     /**

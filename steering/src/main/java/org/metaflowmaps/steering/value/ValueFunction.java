@@ -187,7 +187,7 @@ public final class ValueFunction {
 
     /** log-mean-exp over draws: (rows, N) to (rows). */
     static Tensor logMeanExp(Tensor scores) {
-        return scores.logsumexp(1).sub(Math.log(scores.size(1)));
+        return scores.logsumexp(1).sub(Math.log((double) scores.size(1)));
     }
 
     /** Does something with all draws, chunk by chunk. When memory is short, a chunk is tried again with half its draws. */

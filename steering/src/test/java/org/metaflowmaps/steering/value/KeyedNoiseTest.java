@@ -110,11 +110,15 @@ final class KeyedNoiseTest {
 
     @Test
     void refusesWhatIsOutOfRange() {
-        illegalArgument("no items", () -> noise(DType.FLOAT32, 1));
+        illegalArgument("0 items", () -> noise(DType.FLOAT32, 1));
         illegalArgument("0 particles", () -> noise(DType.FLOAT32, 0, 1));
         illegalArgument("item is -1", () -> noise(DType.FLOAT32, 1, 3, -1));
         illegalArgument("expected float32 or float64", () -> noise(DType.INT64, 1, 1));
         illegalArgument("0 draws", () -> noise(DType.FLOAT32, 1, 1).normal(Use.DRAW, 0, 0, 0));
+        illegalArgument("draw is 1048576", () -> noise(DType.FLOAT32, 1, 1).normal(Use.DRAW, 0, 1 << 20, 1));
+        illegalArgument("4.0E9 numbers at once", () -> new KeyedNoise(
+                        1, new long[4000], 1, Shape.of(1000), DType.FLOAT32, Device.CPU)
+                .normal(Use.DRAW, 0, 0, 1000));
         illegalArgument("step is -1", () -> noise(DType.FLOAT32, 1, 1).normal(Use.DRAW, -1, 0, 1));
         illegalArgument("0 items", () -> KeyedNoise.of(1, 0, 0, 1, ITEM, Device.CPU));
     }

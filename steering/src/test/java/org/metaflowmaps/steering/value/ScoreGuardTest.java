@@ -62,11 +62,11 @@ final class ScoreGuardTest {
     /** Every estimator hands its scores to the guard of the point. */
     @Test
     void estimatorsAreGuarded() {
-        Reward bad = Rewards.of("bad", rows -> rows.square().sum(1).mul(Torch.arange(rows.size(0))
-                .lt(rows.size(0) / 3 * 2)
-                .to(rows.dtype())
-                .log()
-                .neg()));
+        Reward bad = Rewards.of("bad", rows -> {
+            double legal = rows.size(0) * 2 / 3.0;
+            Tensor infinite = Torch.arange(rows.size(0)).lt(legal).to(rows.dtype()).log().neg();
+            return rows.square().sum(1).mul(infinite);
+        });
         try (TensorScope scope = TensorScope.open();
                 MetaFlowMap map = Points.network()) {
             Tilt tilt = new Tilt(bad, 1);

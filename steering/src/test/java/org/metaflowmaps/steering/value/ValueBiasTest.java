@@ -143,7 +143,7 @@ final class ValueBiasTest {
             try (TensorScope scope = TensorScope.open()) {
                 long[] items = new long[ROWS];
                 for (int i = 0; i < ROWS; i++) {
-                    items[i] = first + i;
+                    items[i] = (long) first + i;
                 }
                 KeyedNoise noise = new KeyedNoise(8, items, 1, Shape.of(1), DType.FLOAT64, Device.CPU);
                 Tensor state = Torch.full(STATE, DType.FLOAT64, Device.CPU, ROWS, 1);
@@ -167,7 +167,7 @@ final class ValueBiasTest {
                     .formatted(
                             bias16[0], bias32[0], bias64[0], bias16[1], bias32[1], bias64[1], bias16[2], bias32[2],
                             bias64[2], variation);
-            reporter.publishEntry("bias", found);System.err.println(found);
+            reporter.publishEntry("bias", found);
             assertFalls(bias16[0] / bias32[0], found);
             assertFalls(bias32[0] / bias64[0], found);
             assertEquals(1, bias64[0] / (-variation / 128), 0.15, found);

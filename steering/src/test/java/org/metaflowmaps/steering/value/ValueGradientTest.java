@@ -294,7 +294,8 @@ final class ValueGradientTest {
                     assertTrue(Arrays.stream(correction).allMatch(Double::isFinite), Arrays.toString(correction));
                     // The denoiser is not the mean of these draws, so its sign says nothing.
                     assertTrue(
-                            correction[2] > 0 || estimator instanceof GradientFree free && free.centre() == Centre.DENOISER,
+                            correction[2] > 0
+                                    || (estimator instanceof GradientFree free && free.centre() == Centre.DENOISER),
                             "towards larger values");
                     assertEquals(0, correction[4]);
                     assertEquals(0, correction[5]);
