@@ -30,6 +30,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.reward.RewardException;
 import org.metaflowmaps.training.TrainingException;
 
 /** Every public call with valid arguments, and with each argument wrong in each way that its type has. */
@@ -65,7 +66,8 @@ final class MisuseCases {
             InvalidPathException.class,
             TensorException.class,
             TrainingException.class,
-            NativeLibraryException.class);
+            NativeLibraryException.class,
+            RewardException.class);
 
     /** Types whose methods name a null argument as their callers know it; elsewhere a text is enough. */
     private static final Set<String> STRICT = Set.of(
