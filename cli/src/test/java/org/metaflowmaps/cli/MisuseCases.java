@@ -30,6 +30,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.reward.RewardException;
 import org.metaflowmaps.training.TrainingException;
 
 /** Every public call with valid arguments, and with each argument wrong in every way of its type. */
@@ -65,7 +66,8 @@ final class MisuseCases {
             InvalidPathException.class,
             TensorException.class,
             TrainingException.class,
-            NativeLibraryException.class);
+            NativeLibraryException.class,
+            RewardException.class);
 
     /** Types whose methods name a null argument in their callers' terms; elsewhere any text is enough. */
     private static final Set<String> STRICT = Set.of(

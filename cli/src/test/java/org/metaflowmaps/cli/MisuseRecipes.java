@@ -31,6 +31,8 @@ import java.util.Random;
 import java.util.function.LongToDoubleFunction;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
+import org.bytedeco.pytorch.JitModule;
+import org.bytedeco.pytorch.QualifiedName;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.models.checkpoint.InferredConfig;
@@ -80,6 +82,12 @@ import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.value.KeyedNoise;
 import org.metaflowmaps.steering.value.NoSteering;
 import org.metaflowmaps.steering.value.ValueFunction;
+import org.metaflowmaps.steering.reward.Calibration;
+import org.metaflowmaps.steering.reward.ClassMixture;
+import org.metaflowmaps.steering.reward.Decoder;
+import org.metaflowmaps.steering.reward.JavaReward;
+import org.metaflowmaps.steering.reward.LinearReward;
+import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.training.Checkpoints;
 import org.metaflowmaps.training.RunListener;
 import org.metaflowmaps.training.Trainer;
@@ -187,6 +195,11 @@ final class MisuseRecipes implements AutoCloseable {
                         folder.resolve("classifier.safetensors"),
                         classifier.metadata(),
                         classifier.parameters().parameters());
+            }
+            try (QualifiedName name = new QualifiedName("Module");
+                    JitModule module = new JitModule(name)) {
+                module.define("def forward(self, x):\n  return x.flatten(1).mean(1)\n");
+                module.save(folder.resolve("module.pt").toString());
             }
             try (MixtureData data = new MixtureData(MEANS, 0.5, 1, Device.CPU);
                     TrainingRun trainer = new TrainingRun(config(), data, Device.CPU, folder.resolve("run"))) {
@@ -382,7 +395,7 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == double.class || type == Double.class) {
             return switch (name) {
                 case "to" -> 0.75;
-                case "guidance", "factor" -> 1.0;
+                case "guidance", "factor", "high" -> 1.0;
                 case "eps" -> 1e-5;
                 default -> 0.5;
             };
@@ -391,7 +404,9 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == String.class) {
             return call.getDeclaringClass() == StrictJson.class
                     ? MLP_TEXT
-                    : method.equals("parse") && !name.equals("json")
+                    : call.getDeclaringClass() == RewardSpec.class
+                            ? "brightness"
+                            : method.equals("parse") && !name.equals("json")
                             ? "cpu"
                             : switch (name) {
                                 case "prefix", "text" -> "";
@@ -504,6 +519,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "ClassifierTraining" -> "out/classifier.safetensors";
             case "MetricsLog" -> "file.jsonl";
             case "PyTorchFile" -> "file.pt";
+            case "ScriptModule", "TorchScriptReward" -> "module.pt";
             case "Idx" -> "file.idx";
             default -> "file.safetensors";
         };
@@ -526,10 +542,28 @@ final class MisuseRecipes implements AutoCloseable {
                     "SlicedWasserstein.distances.second" -> {
                 return half(1, BATCH, 2);
             }
+            case "PixelDecoder.decode.states",
+                    "ClassLogLikelihood.score.samples",
+                    "ClassMixture.score.samples",
+                    "ImageStatistic.score.samples",
+                    "InverseProblem.score.samples",
+                    "JavaReward.score.samples",
+                    "TorchScriptReward.score.samples" -> {
+                return half(BATCH, 1, 28, 28);
+            }
+            case "Measurement.observe.image" -> {
+                return half(1, 28, 28);
+            }
+            case "Measurement.inpainting.mask" -> {
+                return half(28, 28).fill_(1);
+            }
             case "RandomSource.restore.state" -> {
                 return closing(RandomSource.seeded(2)).state();
             }
             default -> {}
+        }
+        if (owner.equals("InverseProblem") || owner.equals("RewardContext")) {
+            return name.equals("images") ? half(BATCH, 1, 28, 28) : half(1, 28, 28);
         }
         boolean fundamental = call.getDeclaringClass().getPackageName().endsWith(".runtime");
         return switch (name) {
@@ -552,7 +586,8 @@ final class MisuseRecipes implements AutoCloseable {
     private static Tensor square(String method, String name) {
         return switch (method) {
             case "conv2d" -> name.equals("weight") ? half(1, 1, 3, 3) : half(1, 1, 4, 4);
-            case "maxPool2d", "scaledDotProductAttention", "attention" -> half(1, 1, 4, 4);
+            case "maxPool2d", "scaledDotProductAttention", "attention", "upsampleNearest2d", "upsampleBilinear2d" ->
+                half(1, 1, 4, 4);
             default -> half(BATCH, BATCH);
         };
     }
@@ -765,6 +800,14 @@ final class MisuseRecipes implements AutoCloseable {
             case "SteeringNoise" -> KeyedNoise.of(1, 0, BATCH, 1, Shape.of(2), Device.CPU);
             case "ValueGradient" -> new NoSteering(mixture().drift());
             case "ValueFunction" -> new ValueFunction(map(), (Tilt) value(Tilt.class, Tilt.class, "tilt", call), 16);
+            case "Reward" -> closing(LinearReward.ofStates(new double[] {1, 1}, Device.CPU));
+            case "Decoder" -> Decoder.IDENTITY;
+            case "ImageClassifier" -> shippedClassifier();
+            case "ClassMixture" ->
+                closing(new ClassMixture(
+                        shippedClassifier(), new double[] {1, 1, 1, 1, 1, 1, 1, 1, 1, 0}, Device.CPU));
+            case "Scorer" -> (JavaReward.Scorer) (images, shape) -> new float[(int) shape.size(0)];
+            case "Calibration" -> new Calibration(new double[] {0, 1, 2}, 0.1);
             case "LinearGaussianReward" -> new LinearGaussianReward(new double[] {1, 0}, 0.5, 0.5);
             case "Velocity", "Field" -> new Velocity.Own();
             case "Weighting" -> new Weighting.L2();

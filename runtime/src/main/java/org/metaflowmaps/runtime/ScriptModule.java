@@ -134,9 +134,12 @@ public final class ScriptModule implements AutoCloseable {
                 return;
             }
             closed = true;
-            module.close();
-            ticket.settle();
+            try {
+                module.close();
+                ticket.settle();
+            } finally {
+                Reference.reachabilityFence(this);
+            }
         }
-        Reference.reachabilityFence(this);
     }
 }

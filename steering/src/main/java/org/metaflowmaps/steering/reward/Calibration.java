@@ -20,9 +20,6 @@ import org.metaflowmaps.runtime.TensorScope;
  * sample size of many items.
  */
 public final class Calibration {
-    /** Enough halvings for an interval of doubles to reach neighbours. */
-    private static final int HALVINGS = 200;
-
     private final double[] sorted;
     private final int impossible;
     private final double mean;
@@ -252,14 +249,16 @@ public final class Calibration {
             high *= 2;
         }
         double low = 0;
-        for (int i = 0; i < HALVINGS; i++) {
+        while (true) {
             double middle = low + (high - low) / 2;
+            if (middle == low || middle == high) {
+                return high;
+            }
             if (growing.applyAsDouble(middle) < target) {
                 low = middle;
             } else {
                 high = middle;
             }
         }
-        return high;
     }
 }

@@ -1,8 +1,10 @@
 package org.metaflowmaps.steering.reward;
 
 import com.google.common.base.Preconditions;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -15,6 +17,9 @@ import org.metaflowmaps.runtime.TensorScope;
 public final class Measurement implements AutoCloseable {
     /** Beyond so many standard deviations the Gaussian kernel is cut off. */
     private static final double REACH = 4;
+
+    private static final double WIDEST = 1000;
+    private static final int LARGEST = 4096;
 
     private final String name;
     private final UnaryOperator<Tensor> operator;
@@ -100,15 +105,21 @@ public final class Measurement implements AutoCloseable {
     /**
      * A Gaussian blur, cut off at 4 standard deviations; images are continued by reflection at the middle of their edge pixels.
      *
-     * @param deviation of the Gaussian in pixels, above 0
-     * @param height of the images
-     * @param width of the images
+     * @param deviation of the Gaussian in pixels, above 0 and at most 1000
+     * @param height of the images, from 1 to 4096
+     * @param width of the images, from 1 to 4096
      * @param device of the images
      */
     public static Measurement blur(double deviation, int height, int width, Device device) {
         Checks.deviation("blur", "the standard deviation", deviation);
         Preconditions.checkArgument(
-                height > 0 && width > 0, "blur: images are %s x %s, expected at least 1 x 1", height, width);
+                deviation <= WIDEST, "blur: the standard deviation is %s, expected at most %s", deviation, WIDEST);
+        Preconditions.checkArgument(
+                height > 0 && width > 0 && height <= LARGEST && width <= LARGEST,
+                "blur: images are %s x %s, expected sizes from 1 to %s",
+                height,
+                width,
+                LARGEST);
         // A matrix for each direction: exact at the edges, for any number of channels, and differentiable as it is.
         Constant rows = Constant.of(kernel(deviation, height), device, height, height);
         Constant columns = Constant.of(kernel(deviation, width), device, width, width);
@@ -139,16 +150,14 @@ public final class Measurement implements AutoCloseable {
     /** Returns the matrix of a blur along one direction, in row-major order; each row sums to 1. */
     private static double[] kernel(double deviation, int size) {
         int reach = (int) Math.ceil(REACH * deviation);
-        double[] matrix = new double[Math.multiplyExact(size, size)];
+        double[] weights = IntStream.rangeClosed(-reach, reach)
+                .mapToDouble(offset -> Math.exp(-0.5 * (offset / deviation) * (offset / deviation)))
+                .toArray();
+        double total = Arrays.stream(weights).sum();
+        double[] matrix = new double[size * size];
         for (int row = 0; row < size; row++) {
-            double total = 0;
-            for (int offset = -reach; offset <= reach; offset++) {
-                double weight = Math.exp(-0.5 * (offset / deviation) * (offset / deviation));
-                matrix[row * size + reflected(row + offset, size)] += weight;
-                total += weight;
-            }
-            for (int column = 0; column < size; column++) {
-                matrix[row * size + column] /= total;
+            for (int i = 0; i < weights.length; i++) {
+                matrix[row * size + reflected(row + i - reach, size)] += weights[i] / total;
             }
         }
         return matrix;

@@ -25,22 +25,22 @@ final class CalibrationTest {
     /** r ~ N(m, s²): the tilted law is N(m + λs², s²), KL(λ) = λ²s²/2 and ESS/n = e^(-λ²s²). */
     @Test
     void gaussianScoresHaveTheClosedForm() {
-        Calibration calibration = gaussian(200_000);
-        assertEquals(MEAN, calibration.mean(), 3e-3);
-        assertEquals(DEVIATION, calibration.deviation(), 2e-3);
+        Calibration calibration = gaussian(50_000);
+        assertEquals(MEAN, calibration.mean(), 5e-3);
+        assertEquals(DEVIATION, calibration.deviation(), 3e-3);
         for (double strength : new double[] {0, 1e-3, 0.4, 4}) {
             double square = strength * strength * DEVIATION * DEVIATION;
-            assertEquals(square / 2, calibration.divergence(strength), 0.03 * square / 2 + 1e-12);
-            assertEquals(Math.exp(-square), calibration.effectiveShare(strength), 0.03 * Math.exp(-square));
+            assertEquals(square / 2, calibration.divergence(strength), 0.06 * square / 2 + 1e-12);
+            assertEquals(Math.exp(-square), calibration.effectiveShare(strength), 0.06 * Math.exp(-square));
         }
         for (double divergence : new double[] {1e-4, 0.1, 0.5, 1}) {
             double strength = calibration.strengthForDivergence(divergence);
-            assertEquals(Math.sqrt(2 * divergence) / DEVIATION, strength, 0.02 * strength);
+            assertEquals(Math.sqrt(2 * divergence) / DEVIATION, strength, 0.04 * strength);
             assertEquals(divergence, calibration.divergence(strength), 1e-9);
         }
         for (double share : new double[] {0.99, 0.5, 0.2}) {
             double strength = calibration.strengthForEffectiveShare(share);
-            assertEquals(Math.sqrt(-Math.log(share)) / DEVIATION, strength, 0.02 * strength);
+            assertEquals(Math.sqrt(-Math.log(share)) / DEVIATION, strength, 0.04 * strength);
             assertEquals(share, calibration.effectiveShare(strength), 1e-12);
         }
     }

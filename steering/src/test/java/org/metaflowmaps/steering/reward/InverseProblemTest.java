@@ -176,6 +176,8 @@ final class InverseProblemTest {
             assertRefused(() -> Measurement.downsampling(0), "at least 1");
             assertRefused(() -> Measurement.blur(0, 2, 2, Device.CPU), "above 0");
             assertRefused(() -> Measurement.blur(1, 0, 2, Device.CPU), "0 x 2");
+            assertRefused(() -> Measurement.blur(1, 2, 5000, Device.CPU), "2 x 5000", "4096");
+            assertRefused(() -> Measurement.blur(1e9, 2, 2, Device.CPU), "at most 1000");
             Tensor observation = Torch.zeros(1, 2, 2);
             assertRefused(() -> new InverseProblem(measurement, observation, 0), "noise is 0");
             assertRefused(() -> new InverseProblem(measurement, Torch.zeros(2, 2), 1), "(C, h, w)");

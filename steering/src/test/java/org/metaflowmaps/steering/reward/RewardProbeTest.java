@@ -71,7 +71,7 @@ final class RewardProbeTest {
         refused("each item by itself", images -> mean(images).sub(mean(images).mean()));
         refused("each item by itself", images -> mean(images).mul(1 + 1e-3 * images.size(0)));
         // The other item decides whether the score is infinite.
-        refused("each item by itself", images -> mean(images).div(images.size(0) - 1).neg());
+        refused("each item by itself", images -> mean(images).div((double) images.size(0) - 1).neg());
     }
 
     @Test
