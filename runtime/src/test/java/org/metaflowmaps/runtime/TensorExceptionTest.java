@@ -2,6 +2,8 @@ package org.metaflowmaps.runtime;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static org.metaflowmaps.runtime.Refusal.illegalArgument;
 import static org.metaflowmaps.runtime.Refusal.refused;
@@ -16,6 +18,17 @@ import org.metaflowmaps.bindings.LibtorchText;
 
 class TensorExceptionTest {
     private static final String MISMATCH = "The size of tensor a (3) must match the size of tensor b (4)";
+
+    @Test
+    void knowsThatMemoryWasShort() {
+        try (TensorScope scope = TensorScope.open()) {
+            TensorException large = assertThrows(TensorException.class, () -> Torch.zeros(1L << 50));
+            assertTrue(large.isOutOfMemory(), large.getMessage());
+            TensorException shapes =
+                    assertThrows(TensorException.class, () -> Torch.zeros(3).add(Torch.zeros(4)));
+            assertFalse(shapes.isOutOfMemory(), shapes.getMessage());
+        }
+    }
 
     private record Failure(List<String> parts, Executable action) {}
 

@@ -6,6 +6,7 @@ import java.util.Map;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Shape;
@@ -18,11 +19,12 @@ import org.metaflowmaps.runtime.Torch;
  *
  * <p>Given x_t = (1 - t)·x_0 + t·x_1 the data is Gaussian with mean μ = ((1 - t)²·m + t·S²·x_t) / D and variance
  * τ² = S²·(1 - t)² / D, where D = (1 - t)² + t²·S². The path to N(μ, τ²) has the law N(sμ, σ_s²), σ_s² = (1 - s)² + s²τ², at time
- * s, and its flow keeps the number of standard deviations: X(s, u, x̄) = uμ + (σ_u / σ_s)·(x̄ - sμ).
+ * s, and its flow keeps the number of standard deviations: X(s, u, x̄) = uμ + (σ_u / σ_s)·(x̄ - sμ). Results have the context state's
+ * type, and gradients flow into states.
  */
-final class GaussianMap implements MetaFlowMap {
-    static final double[] MEAN = {1.5, -0.5};
-    static final double[] DEVIATION = {0.6, 1.4};
+public final class GaussianMap implements MetaFlowMap {
+    public static final double[] MEAN = {1.5, -0.5};
+    public static final double[] DEVIATION = {0.6, 1.4};
     static final int CLASSES = 4;
 
     /** The contexts' times and labels, call by call. */
@@ -33,14 +35,14 @@ final class GaussianMap implements MetaFlowMap {
     private final ParameterArena none = new ParameterArena(Map.of("unused", Shape.of(1)), Device.CPU);
 
     /** Mean of the posterior of coordinate i at x_t. */
-    static double posteriorMean(int i, double time, double state) {
+    public static double posteriorMean(int i, double time, double state) {
         double variance = DEVIATION[i] * DEVIATION[i];
         return ((1 - time) * (1 - time) * MEAN[i] + time * variance * state)
                 / ((1 - time) * (1 - time) + time * time * variance);
     }
 
     /** Standard deviation of the posterior of coordinate i. */
-    static double posteriorDeviation(int i, double time) {
+    public static double posteriorDeviation(int i, double time) {
         return DEVIATION[i]
                 * (1 - time)
                 / Math.sqrt((1 - time) * (1 - time) + time * time * DEVIATION[i] * DEVIATION[i]);
@@ -55,8 +57,9 @@ final class GaussianMap implements MetaFlowMap {
             Tensor t = context.time().unsqueeze(1);
             Tensor s = start.primal().unsqueeze(1);
             Tensor u = end.primal().unsqueeze(1);
-            Tensor mean = Torch.of(floats(MEAN), 1, 2);
-            Tensor variance = Torch.of(floats(DEVIATION), 1, 2).square();
+            DType type = context.state().dtype();
+            Tensor mean = Torch.of(MEAN, 1, 2).to(type);
+            Tensor variance = Torch.of(DEVIATION, 1, 2).to(type).square();
             Tensor noise = t.neg().add(1).square();
             Tensor denominator = noise.add(t.square().mul(variance));
             Tensor posterior =
