@@ -100,6 +100,11 @@ final class MixtureSteering implements AutoCloseable {
         }
     }
 
+    /** The law before the tilt. */
+    GaussianMixture data() {
+        return data;
+    }
+
     ValueGradient estimator(Method method, int draws, Coefficient coefficient) {
         Drift drift = data.uncheckedDrift();
         Tilt tilt = new Tilt(reward(reward), 1);
