@@ -76,7 +76,7 @@ final class SteeredSamplerTest {
     }
 
     private static Tensor pull(Tensor samples) {
-        return samples.sub(0.5).square().reshape(samples.size(0), -1).mean(false, 1).mul(-3);
+        return samples.sub(0.5).square().reshape(samples.size(0), -1).mean(1).mul(-3);
     }
 
     /** An estimator with given base drift and correction that notes its calls. */
@@ -138,16 +138,16 @@ final class SteeredSamplerTest {
                 for (double strength : new double[] {1, -1}) {
                     ValueFunction value = new ValueFunction(map, tilt(strength, SteeredSamplerTest::linear), 1);
                     ValueGradient estimator =
-                            new MonteCarloGradient(data.drift(false), value, new Coefficient(Double.POSITIVE_INFINITY));
+                            new MonteCarloGradient(data.uncheckedDrift(), value, new Coefficient(Double.POSITIVE_INFINITY));
                     Tensor samples = new SteeredSampler(estimator, TimeGrid.linspace(0.01, 100), dynamics)
                             .sample(wide(3000), Condition.none())
                             .samples();
-                    double[] mean = samples.mean(false, 0).toDoubleArray();
+                    double[] mean = samples.mean(0).toDoubleArray();
                     String what = dynamics + ", lambda " + strength + ": " + Arrays.toString(mean);
                     // Four standard errors of the mean are 0.05.
                     assertEquals(0.6 * strength, mean[0], 0.06, what);
                     assertEquals(-0.4 * strength, mean[1], 0.06, what);
-                    for (double variance : samples.var(false, 0).toDoubleArray()) {
+                    for (double variance : samples.var(0).toDoubleArray()) {
                         assertEquals(0.5, variance, 0.06, what);
                     }
                 }
@@ -161,7 +161,7 @@ final class SteeredSamplerTest {
         try (TensorScope scope = TensorScope.open();
                 ExactMixtureMap map = new ExactMixtureMap(new double[] {0}, 0.5);
                 GaussianMixture data = GaussianMixture.isotropic(List.of(new double[2]), 0.5, Device.CPU)) {
-            Drift drift = data.drift(false);
+            Drift drift = data.uncheckedDrift();
             for (Dynamics dynamics : List.of(Dynamics.ODE, Dynamics.SDE)) {
                 for (boolean free : new boolean[] {true, false}) {
                     double[][] samples = new double[2][];
@@ -183,7 +183,7 @@ final class SteeredSamplerTest {
     }
 
     private static final Tilt CONSTANT =
-            tilt(2, samples -> samples.mul(0).reshape(samples.size(0), -1).sum(false, 1).add(7.3));
+            tilt(2, samples -> samples.mul(0).reshape(samples.size(0), -1).sum(1).add(7.3));
 
     /** A constant reward steers nothing, to the last bit where the estimate is a gradient. */
     @Test
@@ -566,11 +566,11 @@ final class SteeredSamplerTest {
             assertArrayEquals(
                     first.value().orElseThrow().toDoubleArray(), trace.value().select(0, 0).toDoubleArray(), 1e-9);
             assertArrayEquals(
-                    first.base().square().sum(false, 1).sqrt().toDoubleArray(),
+                    first.base().square().sum(1).sqrt().toDoubleArray(),
                     trace.base().select(0, 0).toDoubleArray(),
                     1e-9);
             assertArrayEquals(
-                    first.correction().square().sum(false, 1).sqrt().toDoubleArray(),
+                    first.correction().square().sum(1).sqrt().toDoubleArray(),
                     trace.correction().select(0, 0).toDoubleArray(),
                     1e-9);
         }
@@ -583,7 +583,7 @@ final class SteeredSamplerTest {
                 ExactMixtureMap map = new ExactMixtureMap()) {
             Tilt tilt = tilt(1, samples -> linear(samples).mul(Double.NaN));
             SteeredSampler sampler = new SteeredSampler(
-                    new GradientFree(mixture.data().drift(false), new ValueFunction(map, tilt, 2), GradientFree.Centre.DRAWS),
+                    new GradientFree(mixture.data().uncheckedDrift(), new ValueFunction(map, tilt, 2), GradientFree.Centre.DRAWS),
                     TimeGrid.linspace(0.01, 3),
                     Dynamics.ODE);
             long before = NativeMemory.liveTensors();
