@@ -84,15 +84,7 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
                 student.classes(),
                 draws.itemShape(),
                 draws.classes());
-        Preconditions.checkArgument(
-                draws.isContextual() || loss.form() == FineTuneLoss.Form.REWARD_WEIGHTED,
-                "fine-tuning: the map of the draws has no contexts and knows no posteriors: a meta flow map is needed, or"
-                        + " the form reward_weighted");
-        Preconditions.checkArgument(
-                tilt.reward().isDifferentiable() || !loss.form().needsGradient(),
-                "fine-tuning: the reward %s has no gradient, which the form %s needs: take gradient_free",
-                tilt.reward().name(),
-                loss.form());
+        requireFit(draws, tilt, loss);
         this.student = student;
         this.base = Preconditions.checkNotNull(base, "fine-tuning: the base drift is null");
         this.draws = draws;
@@ -102,6 +94,19 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
         this.monitor = monitor;
         this.shifts = new ShiftTable(student.classes(), loss.window(), device());
         this.sums = new WeightSums(device());
+    }
+
+    /** Refuses a map or a reward that the form cannot be computed with. */
+    static void requireFit(MetaFlowMap draws, Tilt tilt, FineTuneLoss loss) {
+        Preconditions.checkArgument(
+                draws.isContextual() || loss.form() == FineTuneLoss.Form.REWARD_WEIGHTED,
+                "fine-tuning: the map of the draws has no contexts and knows no posteriors: a meta flow map is needed, or"
+                        + " the form reward_weighted");
+        Preconditions.checkArgument(
+                tilt.reward().isDifferentiable() || !loss.form().needsGradient(),
+                "fine-tuning: the reward %s has no gradient, which the form %s needs: take gradient_free",
+                tilt.reward().name(),
+                loss.form());
     }
 
     private Device device() {
