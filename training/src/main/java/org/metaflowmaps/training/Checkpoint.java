@@ -19,7 +19,6 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.runtime.internal.Texts;
 import org.metaflowmaps.training.checkpoint.Saved;
-import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.optim.MovingAverage;
 import tools.jackson.core.JacksonException;
@@ -111,34 +110,28 @@ public final class Checkpoint {
         }
     }
 
-    static void write(Path file, TrainConfig config, List<String> classNames, State state, Progress progress)
-            throws IOException {
+    static void write(Path file, RunIdentity run, State state, Progress progress) throws IOException {
         try (TensorScope scope = TensorScope.open()) {
             Map<String, Tensor> tensors = new LinkedHashMap<>(NetworkFile.tensors(state.map, state.average.values()));
             tensors.putAll(state.buffers());
             tensors.put(RANDOM, state.random.state());
             Map<String, String> metadata = new LinkedHashMap<>();
-            metadata.put(NETWORK, JSON.writeValueAsString(config.model()));
-            metadata.put(RUN, RunSettings.of(config));
+            metadata.put(NETWORK, JSON.writeValueAsString(run.network()));
+            metadata.put(RUN, run.settings());
             metadata.put(LOSSES, Integer.toString(LOSSES_NOW));
             metadata.put(STEP, Long.toString(progress.step()));
             state.saved.counters().forEach((name, count) -> metadata.put(name, Long.toString(count)));
             metadata.put(SKIPPED, Long.toString(progress.skipped()));
             metadata.put(SKIPPED_IN_ROW, Integer.toString(progress.skippedInRow()));
-            metadata.put(POSITION, Long.toString(position(config, progress.step())));
+            metadata.put(POSITION, Long.toString(run.position(progress.step())));
             if (progress.replaced() > 0) {
                 metadata.put(REPLACED, Long.toString(progress.replaced()));
             }
-            if (!classNames.isEmpty()) {
-                metadata.put(CLASS_NAMES, JSON.writeValueAsString(classNames));
+            if (!run.classNames().isEmpty()) {
+                metadata.put(CLASS_NAMES, JSON.writeValueAsString(run.classNames()));
             }
             Safetensors.writeSealed(file, metadata, tensors);
         }
-    }
-
-    /** Returns the number of items drawn before a step. */
-    private static long position(TrainConfig config, long step) {
-        return Math.multiplyExact(step, (long) config.batch() * config.accumulate());
     }
 
     /**
@@ -148,12 +141,11 @@ public final class Checkpoint {
      * @param file its name, for messages
      * @throws IOException if the file is not of this run or a part is missing; the state is then unchanged
      */
-    static Restored restore(SafetensorsFile open, Path file, TrainConfig config, List<String> classNames, State state)
-            throws IOException {
+    static Restored restore(SafetensorsFile open, Path file, RunIdentity run, State state) throws IOException {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            requireSameRun(open, file, config);
-            requireSameClasses(open, file, classNames);
+            requireSameRun(open, file, run);
+            requireSameClasses(open, file, run.classNames());
             Map<String, Tensor> buffers = new LinkedHashMap<>(state.buffers());
             buffers.putAll(state.average(open.entries().containsKey(AVERAGE)));
             Map<String, Tensor> saved = new LinkedHashMap<>();
@@ -170,7 +162,7 @@ public final class Checkpoint {
             for (String name : state.saved.counters().keySet()) {
                 counters.put(name, number(open, file, name, progress.step()));
             }
-            long position = position(config, progress.step());
+            long position = run.position(progress.step());
             if (number(open, file, POSITION, position) != position) {
                 throw new IOException(file + " cannot be resumed: it is at item " + shown(open, POSITION)
                         + " of the data, but step " + progress.step() + " of this run begins elsewhere: "
@@ -186,16 +178,16 @@ public final class Checkpoint {
         }
     }
 
-    private static void requireSameRun(SafetensorsFile open, Path file, TrainConfig config) throws IOException {
+    private static void requireSameRun(SafetensorsFile open, Path file, RunIdentity present) throws IOException {
         String cure = ". Resume with the config it was started with, or choose another output folder";
-        if (!Networks.settings(open, file).equals(config.model())) {
+        if (!Networks.settings(open, file).equals(present.network())) {
             throw new IOException(file + " was written by another network (" + shown(open, NETWORK) + ")" + cure);
         }
         String run = open.metadata().get(RUN);
         if (run != null) {
             String difference;
             try {
-                difference = RunSettings.difference(run, config);
+                difference = present.difference(run);
             } catch (IllegalArgumentException e) {
                 throw new IOException(file + ": metadata '" + RUN + "' is not understood: " + e.getMessage(), e);
             }

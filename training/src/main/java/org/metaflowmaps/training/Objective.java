@@ -47,6 +47,14 @@ public interface Objective<D> extends AutoCloseable {
         return Saved.NOTHING;
     }
 
+    /**
+     * A step is over: its losses were differentiated, and its update was made or skipped. What follows from the losses of a step, such as
+     * a running mean, changes here, so that a step that could not be finished leaves no trace. Reads nothing back to the host.
+     *
+     * @param step the step, from 0
+     */
+    default void stepped(long step) {}
+
     /** Closes the tensors of this objective. */
     @Override
     void close();

@@ -8,9 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DamagedItemException;
-import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.metrics.MetricsLog;
 import org.metaflowmaps.training.metrics.ProcessMemory;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
@@ -22,23 +20,11 @@ final class RunLog implements RunListener, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(RunLog.class);
     private static final String EVENTS = "TensorBoard's events in ";
 
-    /** Evaluates the averaged map. */
-    @FunctionalInterface
-    interface Look {
-        /**
-         * Evaluates.
-         *
-         * @param board receives pictures
-         * @return numbers by their names among the metrics
-         * @throws IOException if a picture cannot be written
-         */
-        Map<String, Double> at(TensorBoardWriter board, long step) throws IOException;
-    }
-
-    private final TrainConfig config;
+    private final TrainerSettings settings;
+    private final long evaluateEvery;
     private final Path folder;
     private final Trainer<?> trainer;
-    private final Look look;
+    private final RunFolder.Look look;
     private final MetricsLog metrics;
     private final TensorBoardWriter board;
     private final long resumedAt;
@@ -48,11 +34,14 @@ final class RunLog implements RunListener, AutoCloseable {
     /**
      * Opens the log; drops lines of steps that will be repeated.
      *
-     * @param trainer a trainer at the step from which it continues; not owned
+     * @param trainer at the step from which it continues; not owned
+     * @param evaluateEvery steps between looks; 0 for none
      * @param parameters their number
      */
-    RunLog(TrainConfig config, Path folder, Trainer<?> trainer, long parameters, Look look) throws IOException {
-        this.config = config;
+    RunLog(Path folder, Trainer<?> trainer, long evaluateEvery, long parameters, RunFolder.Look look)
+            throws IOException {
+        this.settings = trainer.settings();
+        this.evaluateEvery = evaluateEvery;
         this.folder = folder;
         this.trainer = trainer;
         this.look = look;
@@ -76,13 +65,13 @@ final class RunLog implements RunListener, AutoCloseable {
     }
 
     private boolean looks(long step) {
-        return config.evaluateEvery() > 0 && step % config.evaluateEvery() == 0;
+        return evaluateEvery > 0 && step % evaluateEvery == 0;
     }
 
     @Override
     public boolean reads(long step) {
-        // Write an evaluation's numbers at once, because a stop before the next line would lose them.
-        return looks(step) || step % config.logEvery() == 0 || step == config.steps();
+        // A look's numbers are written at once: a stop before the next line would lose them.
+        return looks(step) || step % settings.readEvery() == 0 || step == settings.steps();
     }
 
     @Override
@@ -101,6 +90,7 @@ final class RunLog implements RunListener, AutoCloseable {
         }
         double seconds = (System.nanoTime() - started) * 1e-9;
         Map<String, Double> values = values(report, (step - resumedAt) / seconds, trainer.replaced());
+        values.putAll(look.line());
         values.putAll(found);
         record(new MetricsLog.Entry(step, secondsBefore + seconds, values));
         if (failure != null) {
@@ -118,7 +108,7 @@ final class RunLog implements RunListener, AutoCloseable {
         try {
             return look.at(board, step);
         } catch (UncheckedIOException e) {
-            if (e.getCause() instanceof DamagedItemException && config.data().onError() == DataConfig.OnError.SKIP) {
+            if (e.getCause() instanceof DamagedItemException && settings.replacesDamaged()) {
                 LOG.warn("warning: step {}: the held-out items were not measured: {}", step, e.getMessage());
                 return Map.of();
             }
@@ -168,10 +158,10 @@ final class RunLog implements RunListener, AutoCloseable {
         values.put("gradient_norm", report.gradientNorm());
         values.put("learning_rate", report.learningRate());
         values.put("skipped", (double) report.skipped());
-        if (config.data().onError() == DataConfig.OnError.SKIP) {
+        if (settings.replacesDamaged()) {
             values.put("items_replaced", (double) replaced);
         }
-        values.put("items_per_second", stepsPerSecond * config.batch() * config.accumulate());
+        values.put("items_per_second", stepsPerSecond * settings.batch() * settings.accumulate());
         ProcessMemory.resident().ifPresent(bytes -> values.put("memory/resident", (double) bytes));
         ProcessMemory.peak().ifPresent(bytes -> values.put("memory/peak", (double) bytes));
         return values;

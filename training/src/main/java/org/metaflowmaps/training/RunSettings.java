@@ -58,6 +58,16 @@ final class RunSettings {
         }
     }
 
+    /** Other settings, all of which stay as they are. */
+    static String text(Map<String, ?> settings) {
+        return JSON.writeValueAsString(settings);
+    }
+
+    /** The first of other settings that differs from saved ones; null if none does. */
+    static @Nullable String difference(String saved, String present) {
+        return difference("", StrictJson.object(saved), JSON.readTree(present));
+    }
+
     /**
      * Returns the first difference of a configuration from saved settings, such as {@code seed is 6, was 5}; null if
      * there is none.

@@ -90,6 +90,7 @@ final class StepRunner<D> implements AutoCloseable {
             Tensor norm = Clipping.clip(
                     objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
             update(step, skipped.judge(probe(norm, errors.values())));
+            objective.stepped(step);
             errors.replaceAll((name, error) -> scope.keep(error));
             return new Result(errors, scope.keep(norm));
         }

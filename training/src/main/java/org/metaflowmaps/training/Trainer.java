@@ -191,6 +191,11 @@ public final class Trainer<D> implements AutoCloseable {
         return replaced;
     }
 
+    /** How this trainer runs. */
+    TrainerSettings settings() {
+        return settings;
+    }
+
     /** Names the last checkpoint, for messages. */
     String kept() {
         return checkpoints.kept();

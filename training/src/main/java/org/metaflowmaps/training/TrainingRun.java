@@ -1,13 +1,10 @@
 package org.metaflowmaps.training;
 
-import com.google.common.base.Preconditions;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.drift.ConditionalDrift;
@@ -16,8 +13,6 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.training.checkpoint.Saved;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.Seeds;
@@ -43,7 +38,6 @@ public final class TrainingRun implements AutoCloseable {
 
     private final TrainConfig config;
     private final TrainingData data;
-    private final Path folder;
     private final Device device;
     private final RandomSource random;
     private final MetaFlowMap map;
@@ -53,9 +47,8 @@ public final class TrainingRun implements AutoCloseable {
     private final MetaFlowMap averaged;
     private final FlowMapObjective objective;
     private final Trainer<Draw> trainer;
-    private final CheckpointFolder checkpoints;
+    private final RunFolder files;
     private final HeldOut heldOut;
-    private @Nullable RunLock lock;
     private @Nullable PictureGrid pictures;
 
     /**
@@ -92,7 +85,6 @@ public final class TrainingRun implements AutoCloseable {
             throws IOException {
         this.config = config;
         this.data = data;
-        this.folder = folder;
         this.device = device;
         long itemSize = data.itemShape().numel();
         RunPrice.of(config, itemSize).require(config, device);
@@ -112,8 +104,13 @@ public final class TrainingRun implements AutoCloseable {
         this.averaged = map.boundTo(average.values());
         this.objective = new FlowMapObjective(config, map, averaged, teacher.drift(), random);
         this.optimizers = objective.parameters().stream().map(this::optimizer).toList();
-        this.checkpoints = new CheckpointFolder(folder);
-        this.trainer = new Trainer<>(objective, data, optimizers, average, TrainerSettings.of(config), new Folder());
+        this.files = new RunFolder(
+                folder,
+                RunIdentity.of(config, data.classNames()),
+                config.checkpointKeep(),
+                config.checkpointKeepEvery(),
+                new RunState(map, average, random, optimizers, objective));
+        this.trainer = new Trainer<>(objective, data, optimizers, average, TrainerSettings.of(config), files);
     }
 
     private void requireFit() {
@@ -136,39 +133,6 @@ public final class TrainingRun implements AutoCloseable {
         };
     }
 
-    /** Saves the trainer's state in the run's folder. */
-    private final class Folder implements Checkpoints {
-        @Override
-        public void save(Progress progress) throws IOException {
-            checkpoints.save(
-                    progress.step(),
-                    config.checkpointKeep(),
-                    config.checkpointKeepEvery(),
-                    file -> Checkpoint.write(file, config, data.classNames(), state(), progress));
-        }
-
-        @Override
-        public String kept() {
-            Path file = folder.resolve(CheckpointFolder.CHECKPOINT);
-            return Files.exists(file) ? "The last good checkpoint is " + file : "No checkpoint was written yet";
-        }
-    }
-
-    private Checkpoint.State state() {
-        Optimizer first = optimizers.getFirst();
-        Saved saved = new Saved(Map.of("values", map.parameters().values()), Map.of(Optimizer.UPDATES, first.steps()))
-                .and(new Saved(first.moments(), Map.of()).under("moment/"));
-        for (int i = 1; i < optimizers.size(); i++) {
-            Map<String, Tensor> buffers = new LinkedHashMap<>();
-            buffers.put("values", optimizers.get(i).arena().values());
-            buffers.putAll(optimizers.get(i).moments());
-            // All optimisers count the same updates, so only the first counter is saved.
-            saved = saved.and(new Saved(buffers, Map.of()).under("more/weighting" + (i - 1) + "/"));
-        }
-        return new Checkpoint.State(
-                map, average, random, saved.and(objective.saved().under("more/")));
-    }
-
     /**
      * Loads the initial weights from the configuration's {@code init} file, if given (method §10.2).
      *
@@ -183,14 +147,7 @@ public final class TrainingRun implements AutoCloseable {
             }
             average.restart();
         }
-        lock();
-    }
-
-    /** Locks the folder until this run is closed. */
-    private void lock() throws IOException {
-        if (lock == null) {
-            lock = RunLock.take(folder);
-        }
+        files.lock();
     }
 
     /** Sets the drawing of pictures at {@code evaluate_every}; without this call no picture is drawn. */
@@ -240,29 +197,18 @@ public final class TrainingRun implements AutoCloseable {
      *     run is then unchanged
      */
     public void resume() throws IOException {
-        if (Files.isDirectory(folder)) {
-            lock();
+        RunFolder.Resumed resumed = files.restore(trainer);
+        if (resumed.olderLosses()
+                && step() < config.steps()
+                && FlowMapObjective.alphaFlowChanged(config.loss(), step())) {
+            LOG.warn(
+                    "warning: {} was written with version 1 of the losses: from step {} on, alpha-flow has the"
+                            + " target of version 2, which gives other gradients under every"
+                            + " loss.consistency_weighting but l2 (docs/losses.md). To train all steps alike, start"
+                            + " the run again with another --out",
+                    resumed.file(),
+                    step());
         }
-        Path file;
-        try (CheckpointFolder.Valid newest = checkpoints.newestValid()) {
-            file = newest.file();
-            Checkpoint.Restored restored = Checkpoint.restore(newest.open(), file, config, data.classNames(), state());
-            long updates = Objects.requireNonNull(restored.counters().get(Optimizer.UPDATES));
-            optimizers.forEach(optimizer -> optimizer.resumeAt(updates));
-            trainer.resumeAt(restored.progress());
-            if (restored.olderLosses()
-                    && step() < config.steps()
-                    && FlowMapObjective.alphaFlowChanged(config.loss(), step())) {
-                LOG.warn(
-                        "warning: {} was written with version 1 of the losses: from step {} on, alpha-flow has the"
-                                + " target of version 2, which gives other gradients under every"
-                                + " loss.consistency_weighting except l2 (docs/losses.md). For the same loss at all"
-                                + " steps, start the run again with another --out",
-                        file,
-                        step());
-            }
-        }
-        checkpoints.continueFrom(file);
     }
 
     /** {@link #run(RunListener)} without a listener. */
@@ -280,21 +226,7 @@ public final class TrainingRun implements AutoCloseable {
      * @throws IllegalArgumentException if the resumed run has already taken more than {@code steps}
      */
     public boolean run(RunListener listener) throws IOException {
-        Objects.requireNonNull(listener, "listener");
-        Preconditions.checkArgument(
-                step() <= config.steps(),
-                "config: steps is %s, but the checkpoint has taken %s already",
-                config.steps(),
-                step());
-        Files.createDirectories(folder);
-        lock();
-        checkpoints.deleteAbandoned();
-        if (step() == 0) {
-            TensorBoardWriter.setAside(folder);
-        }
-        try (RunLog log = new RunLog(config, folder, trainer, map.parameters().count(), this::look)) {
-            return trainer.run(RunListener.of(log, listener));
-        }
+        return files.run(trainer, config.evaluateEvery(), this::look, listener);
     }
 
     private Map<String, Double> look(TensorBoardWriter board, long step) throws IOException {
@@ -322,8 +254,6 @@ public final class TrainingRun implements AutoCloseable {
         average.close();
         map.close();
         random.close();
-        if (lock != null) {
-            lock.close();
-        }
+        files.close();
     }
 }

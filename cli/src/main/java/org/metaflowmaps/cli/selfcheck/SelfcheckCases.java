@@ -67,6 +67,9 @@ final class SelfcheckCases {
                 return SteeredSamplerCases.compute(test, condition(test));
             }
         }
+        if (name.startsWith("fine_tune_")) {
+            return FineTuneCases.compute(test);
+        }
         if (name.startsWith("glass_") || name.startsWith("model_guidance")) {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 return taught(test);
@@ -305,7 +308,8 @@ final class SelfcheckCases {
         return new Pair(test.in("s"), end, optional(test, "gamma"), test.in("x_0"), test.in("x_1"), context(test));
     }
 
-    private static Map<String, Tensor> gradients(MetaFlowMap map, Tensor loss) {
+    /** Differentiates a loss for all parameters of a map; the gradients by their outputs' names. */
+    static Map<String, Tensor> gradients(MetaFlowMap map, Tensor loss) {
         ParameterArena arena = map.parameters();
         arena.gradients().zero_();
         Autograd.backward(loss);

@@ -1,0 +1,18 @@
+package org.metaflowmaps.steering.finetune;
+
+import java.io.IOException;
+import org.metaflowmaps.models.model.MetaFlowMap;
+
+/** Measures a student by a reward that it is not trained on, from the same noise each time. */
+@FunctionalInterface
+public interface IndependentReward {
+    /**
+     * Measures the student.
+     *
+     * @param student with averaged weights, frozen; not owned
+     * @param step steps taken
+     * @return the mean reward of its samples; higher is better
+     * @throws IOException if results cannot be written, which ends the run
+     */
+    double of(MetaFlowMap student, long step) throws IOException;
+}

@@ -1,0 +1,5 @@
+/** Fine-tuning of a drift to a tilted law (MFM-FT, method §9): the objective, its running shifts, and the run around them. */
+@NullMarked
+package org.metaflowmaps.steering.finetune;
+
+import org.jspecify.annotations.NullMarked;
