@@ -246,7 +246,7 @@ public final class Tensor implements AutoCloseable {
         return freed;
     }
 
-    // ---- what it is ----
+    // ---- properties ----
 
     long handle() {
         return unwrap().address();

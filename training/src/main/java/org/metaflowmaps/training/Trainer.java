@@ -20,7 +20,7 @@ import org.metaflowmaps.training.optim.Optimizer;
  *
  * <p>Thread safety: one thread at a time; any thread may call {@link #stop}.
  *
- * @param <D> what the objective draws
+ * @param <D> the objective's draws
  */
 public final class Trainer<D> implements AutoCloseable {
     private final Objective<D> objective;

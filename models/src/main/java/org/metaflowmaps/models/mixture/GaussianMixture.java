@@ -246,7 +246,7 @@ public final class GaussianMixture implements AutoCloseable {
         return driftFrom(this::observeUnchecked);
     }
 
-    /** Whether a state's labels are checked. */
+    /** Makes an observation, with or without checks. */
     private interface Observing {
         Observation of(Tensor time, Tensor state, Condition condition);
     }

@@ -121,7 +121,7 @@ record RewardKind(String form, String meaning, Reader reader) {
                                 noise);
                     }),
             new RewardKind(
-                    "torchscript:FILE", "a TorchScript module that scores images; runs the file's program: use only trusted files", arguments -> {
+                    "torchscript:FILE", "a TorchScript module that scores images: it runs the program in FILE", arguments -> {
                         Path file = path(arguments);
                         return context -> TorchScriptReward.load(file, context.device());
                     }));

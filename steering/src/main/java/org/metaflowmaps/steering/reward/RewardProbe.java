@@ -38,7 +38,7 @@ public final class RewardProbe {
     /**
      * Checks that scores have the shape (N) and the samples' type and device; that none is NaN or +∞; that two items
      * together score as each alone within 1e-4 of the larger one (1e-2 in half precision or under autocast); that three
-     * calls give equal scores; that samples stay as they are; and that the reward has a gradient graph, with finite
+     * calls give equal scores; that samples are not changed; and that the reward has a gradient graph, with finite
      * gradients, if it says so.
      *
      * @param reward the reward to check
