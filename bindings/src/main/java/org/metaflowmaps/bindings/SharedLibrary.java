@@ -23,7 +23,7 @@ final class SharedLibrary {
      * Looks for a library: first the file named by the system property {@code org.metaflowmaps.library.STEM}, then
      * libtorch's copy, then the system loader's paths, then the CUDA toolkit's directories.
      *
-     * @param title what it is, for the user
+     * @param title its name for the user
      * @param stem the name without prefix and suffix, as in {@code cudart}
      * @param unixVersion the number that the file name ends with, as in {@code libcudart.so.13}
      * @param windowsName the file name on Windows

@@ -79,7 +79,7 @@ class ArchitectureTest {
                 .check(CLASSES);
     }
 
-    /** Applications see JavaCPP's types in one place, so another binding would change only that. */
+    /** Only one class shows JavaCPP's types to applications, so another binding would change only that class. */
     @Test
     void onlyOneClassHasJavaCppInItsSignatures() {
         Set<String> found = CLASSES.stream()
@@ -90,7 +90,7 @@ class ArchitectureTest {
         assertEquals(Set.of(ROOT + ".runtime.JavaCpp"), found);
     }
 
-    /** True of public and protected types in types of the same kind. */
+    /** Returns true for public and protected types inside types of the same visibility. */
     private static boolean isVisible(JavaClass type) {
         return isVisible(type.getModifiers())
                 && type.getEnclosingClass().map(ArchitectureTest::isVisible).orElse(true);
@@ -100,7 +100,10 @@ class ArchitectureTest {
         return modifiers.contains(JavaModifier.PUBLIC) || modifiers.contains(JavaModifier.PROTECTED);
     }
 
-    /** The types that a type's supertypes and its public and protected members are declared with, type arguments too. */
+    /**
+     * Returns the types in the declarations of a type's supertypes and of its public and protected members, with type
+     * arguments.
+     */
     private static Stream<JavaClass> signatures(JavaClass type) {
         Stream<JavaType> supertypes =
                 Stream.concat(type.getSuperclass().stream(), type.getInterfaces().stream());

@@ -206,7 +206,7 @@ final class LauncherTest {
         try {
             runs();
             Files.writeString(checkout.resolve("runtime/src/main/A.java"), "class A { int b; }");
-            assertTrue(runs().text.contains("running what was built before"));
+            assertTrue(runs().text.contains("running the existing build"));
             assertEquals(1, builds());
         } finally {
             assertTrue(target.toFile().setWritable(true));

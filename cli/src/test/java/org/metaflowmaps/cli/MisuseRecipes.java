@@ -272,8 +272,8 @@ final class MisuseRecipes implements AutoCloseable {
     }
 
     /**
-     * Components of the record of that type in a whole configuration, for a call of it or of its builder that takes them by their
-     * names.
+     * Returns the components of a configuration's record of that type, for calls of the record or its builder by
+     * parameter name.
      */
     private static Object @Nullable [] example(Executable call) {
         Class<?> owner = call.getDeclaringClass();
@@ -326,7 +326,7 @@ final class MisuseRecipes implements AutoCloseable {
         }
     }
 
-    /** A builder of a record in the whole configuration. */
+    /** Returns a builder of a record in the configuration. */
     private static Object builder(Class<?> record) {
         try {
             return record.getMethod("toBuilder").invoke(configs().get(record));

@@ -29,7 +29,7 @@ import org.metaflowmaps.training.data.TrainingData;
 public final class OwnData {
     private OwnData() {}
 
-    /** A small MLP and the settings that differ from the defaults; the loss is the default one, PSD. */
+    /** A small MLP and settings that differ from the defaults; the loss is the default, PSD. */
     private static TrainConfig config() {
         return TrainConfig.builder()
                 .steps(2000)

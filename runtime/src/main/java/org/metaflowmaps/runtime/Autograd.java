@@ -81,7 +81,7 @@ public final class Autograd {
      * @param output one element, with a gradient graph
      * @param inputs tensors that require gradients and that the output depends on
      * @return one tensor per input, of its shape, without a gradient graph, in the innermost open scope
-     * @throws TensorException if an input plays no part in the output
+     * @throws TensorException if the output does not depend on an input
      */
     public static List<Tensor> gradients(Tensor output, List<Tensor> inputs) {
         return products(output, inputs, null, false);
@@ -94,18 +94,18 @@ public final class Autograd {
      * @param inputs tensors that require gradients and that the output depends on
      * @param cotangent the output's shape
      * @return one tensor per input, of its shape, without a gradient graph, in the innermost open scope
-     * @throws TensorException if an input plays no part in the output
+     * @throws TensorException if the output does not depend on an input
      */
     public static List<Tensor> gradients(Tensor output, List<Tensor> inputs, Tensor cotangent) {
         return products(output, inputs, Operands.present("gradients", "cotangent", cotangent), false);
     }
 
     /**
-     * As {@link #gradients(Tensor, List, Tensor)}, but the result can be differentiated again ({@code create_graph=True} in PyTorch).
-     * The output's graph is kept.
+     * As {@link #gradients(Tensor, List, Tensor)}, but the result can be differentiated again
+     * ({@code create_graph=True} in PyTorch). The output's graph is kept.
      *
      * @return one tensor per input, of its shape, with a gradient graph, in the innermost open scope
-     * @throws TensorException if an input plays no part in the output
+     * @throws TensorException if the output does not depend on an input
      */
     public static List<Tensor> gradientsWithGraph(Tensor output, List<Tensor> inputs, Tensor cotangent) {
         return products(output, inputs, Operands.present("gradientsWithGraph", "cotangent", cotangent), true);

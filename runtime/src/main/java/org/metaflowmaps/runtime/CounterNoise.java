@@ -3,11 +3,11 @@ package org.metaflowmaps.runtime;
 import java.util.Objects;
 
 /**
- * Random numbers by address: each is a function of a seed and a {@link Key} alone, whatever was drawn before, by Philox4x32-10 (Salmon et
- * al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+ * Random numbers by address: each depends only on a seed and a {@link Key}, not on earlier draws, by Philox4x32-10
+ * (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
  *
- * <p>All bits of seed and key enter Philox as they are, so two keys never share a number by accident. Numbers are computed in Java and
- * are the same on every machine and, once copied, on every device.
+ * <p>Philox uses all bits of seed and key, so two keys never share a number by accident. Numbers are computed in Java
+ * and are the same on every machine and, once copied, on every device.
  *
  * <p>Thread safety: immutable.
  *
@@ -20,7 +20,7 @@ public record CounterNoise(long seed) {
     private static final int WEYL_0 = 0x9E3779B9;
     private static final int WEYL_1 = 0xBB67AE85;
 
-    /** Words in a block, and normal numbers from them. */
+    /** Words per block, which is also the count of normal numbers per block. */
     private static final int BLOCK = 4;
 
     private static final int BLOCK_BITS = 24;
@@ -28,14 +28,14 @@ public record CounterNoise(long seed) {
     private static final int ITEM_BITS = 40;
     private static final int STEP_BITS = 20;
 
-    /** Numbers that a key has room for. */
+    /** The most numbers of one key. */
     private static final long ELEMENTS = (long) BLOCK << BLOCK_BITS;
 
     /**
-     * Which numbers.
+     * The address of numbers.
      *
      * @param item index in the whole run, 0 to 2⁴⁰ - 1
-     * @param use what the numbers are for, 0 to 15
+     * @param use the purpose of the numbers, 0 to 15
      * @param step 0 to 2²⁰ - 1
      * @param particle 0 to 2²⁰ - 1
      * @param draw 0 to 2²⁰ - 1
@@ -67,13 +67,14 @@ public record CounterNoise(long seed) {
     }
 
     /**
-     * Writes the key's first standard normal numbers, by Box and Muller's method on pairs of 32-bit words: none is beyond ±6.7.
+     * Writes the key's first standard normal numbers, by the Box-Muller method on pairs of 32-bit words; all are within
+     * ±6.7.
      *
-     * @param key which numbers
-     * @param into where they go
+     * @param key the numbers' address
+     * @param into the destination
      * @param from first place
      * @param count how many, at most 2²⁶
-     * @throws IndexOutOfBoundsException if there is no room for them
+     * @throws IndexOutOfBoundsException if the destination is too small
      * @throws IllegalArgumentException for more than 2²⁶
      */
     public void normal(Key key, double[] into, int from, int count) {
@@ -120,8 +121,8 @@ public record CounterNoise(long seed) {
     }
 
     /**
-     * The numbers {@code place} and {@code place + 1}, place even, from a new block where one begins. StrictMath gives the same digits on
-     * every machine, which Math does not promise.
+     * Writes the numbers {@code place} and {@code place + 1}; place is even. Makes a new block where one begins. Uses
+     * StrictMath, because Math may differ between machines.
      */
     private void normal(Key key, int place, int[] words, double[] pair) {
         if (place % BLOCK == 0) {

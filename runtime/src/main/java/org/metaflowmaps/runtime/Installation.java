@@ -21,7 +21,7 @@ public final class Installation {
     /**
      * One piece of native software.
      *
-     * @param name what it is
+     * @param name its name
      * @param found its version and path, or why it is missing
      * @param cure how to install it, if it is missing
      */

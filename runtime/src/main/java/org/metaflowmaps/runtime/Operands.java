@@ -43,11 +43,11 @@ final class Operands {
         return sizes;
     }
 
-    /** Dimensions to reduce. libtorch would take none for all, which an empty array computed by mistake does not mean. */
+    /** Checks dimensions to reduce: libtorch would reduce all for an empty array, which is usually a mistake. */
     static void dims(String operation, long[] dims) {
         if (present(operation, "dims", dims).length == 0) {
             throw new IllegalArgumentException(operation
-                    + ": dims is empty, expected at least one dimension: name those to reduce, or all of them for all elements");
+                    + ": dims is empty, expected at least one dimension: name the dimensions to reduce");
         }
     }
 
@@ -168,7 +168,7 @@ final class Operands {
         }
     }
 
-    /** Images with at least one pixel, and a size with at least one. */
+    /** Checks images and a new size, with at least one pixel each. */
     static void images(String operation, Tensor images, long height, long width) {
         Shape shape = present(operation, "input", images).shape();
         if (shape.dim() != 4 || shape.size(2) == 0 || shape.size(3) == 0 || height < 1 || width < 1) {

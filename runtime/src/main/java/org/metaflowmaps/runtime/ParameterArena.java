@@ -35,7 +35,7 @@ public final class ParameterArena implements AutoCloseable {
      * Lays out zero-filled parameters.
      *
      * @param shapes the parameters by name, in the order they get in the buffer
-     * @param device where they live
+     * @param device their device
      * @throws IllegalArgumentException for more elements than memory can hold
      * @throws TensorException if the device has no room
      */
@@ -47,7 +47,7 @@ public final class ParameterArena implements AutoCloseable {
      * Lays out zero-filled parameters of an element type.
      *
      * @param shapes the parameters by name, in the order they get in the buffer
-     * @param device where they live
+     * @param device their device
      * @param type float32, or float64 for reference results
      * @throws IllegalArgumentException for more elements than memory can hold or another type
      * @throws TensorException if the device has no room

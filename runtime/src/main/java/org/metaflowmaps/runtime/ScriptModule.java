@@ -18,10 +18,10 @@ import org.metaflowmaps.bindings.LibtorchText;
 import org.metaflowmaps.runtime.internal.Leaks;
 
 /**
- * A network that was saved as TorchScript ({@code torch.jit.save} in Python), in evaluation mode and with frozen weights.
+ * A network saved as TorchScript ({@code torch.jit.save} in Python), in evaluation mode and with frozen weights.
  *
- * <p>The file holds a program, which libtorch runs with the rights of this process: load only files that you trust. PyTorch has
- * deprecated TorchScript; it is here for networks that exist in no other form.
+ * <p>The file holds a program, which libtorch runs with the rights of this process: load only files that you trust.
+ * PyTorch has deprecated TorchScript; use it only for networks that exist in no other form.
  *
  * <p>Owned by the caller. Any thread may call; calls wait for each other, and closing waits for the running call.
  */
@@ -44,7 +44,7 @@ public final class ScriptModule implements AutoCloseable {
      * Loads a module.
      *
      * @param file an archive that {@code torch.jit.save} wrote
-     * @param device where its weights shall be
+     * @param device the device of its weights
      * @throws IOException if the file is missing, unreadable or not TorchScript
      */
     public static ScriptModule load(Path file, Device device) throws IOException {
@@ -75,7 +75,7 @@ public final class ScriptModule implements AutoCloseable {
         }
     }
 
-    /** Takes the weights out of gradients: otherwise each call would record a graph for them. */
+    /** Freezes the weights; otherwise each call would record a graph for them. */
     private static void freeze(JitModule module) {
         try (parameter_list parameters = module.parameters();
                 parameter_iterator each = parameters.begin();
@@ -92,17 +92,17 @@ public final class ScriptModule implements AutoCloseable {
     /**
      * Runs the module's method {@code forward}; differentiable in the input.
      *
-     * @param input on the module's device, of the shape and type that the module takes
+     * @param input on the module's device, of the module's input shape and type
      * @return its result, in the innermost open scope
-     * @throws TensorException if the module fails, or returns something else than one tensor
+     * @throws TensorException if the module fails, or does not return one tensor
      * @throws IllegalStateException if this module was closed
      */
     public Tensor forward(Tensor input) {
-        TensorScope.innermost(); // refuses before anything runs
+        TensorScope.innermost(); // throws before anything runs
         try (ThreadState call = ThreadState.enter(input)) {
             synchronized (lock) {
                 if (closed) {
-                    throw new IllegalStateException("the TorchScript module " + file + " was closed: run it before");
+                    throw new IllegalStateException("the TorchScript module " + file + " was closed: run it before closing it");
                 }
                 return run(input);
             }
@@ -112,13 +112,14 @@ public final class ScriptModule implements AutoCloseable {
     }
 
     private Tensor run(Tensor input) {
-        // The optimiser rewrites the program after the first calls, which would then round otherwise than later ones.
+        // Turn off the optimiser: it rewrites the program after the first calls, so later calls would round
+        // differently.
         try (GraphOptimizerEnabledGuard asWritten = new GraphOptimizerEnabledGuard(false);
                 IValue argument = new IValue(input.unwrap());
                 IValueVector arguments = new IValueVector(argument);
                 IValue result = module.forward(arguments)) {
             if (!result.isTensor()) {
-                throw new UnsupportedOperationException("forward returned something else than one tensor");
+                throw new UnsupportedOperationException("forward returned something other than one tensor");
             }
             return Tensor.adopt(new org.bytedeco.pytorch.Tensor(result.toTensor()));
         } finally {
@@ -126,7 +127,7 @@ public final class ScriptModule implements AutoCloseable {
         }
     }
 
-    /** Frees the module, after the call that another thread is in. Idempotent. */
+    /** Frees the module after any running call. Idempotent. */
     @Override
     public void close() {
         synchronized (lock) {

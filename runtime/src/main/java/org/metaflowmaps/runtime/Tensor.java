@@ -22,19 +22,19 @@ import org.metaflowmaps.runtime.internal.Leaks;
  * One libtorch tensor and its owner, with the operations this library needs under PyTorch's names and semantics.
  *
  * <p>Every method that returns a tensor returns a new one that belongs to the innermost open {@link TensorScope} of the
- * calling thread; methods whose names end in an underscore change this tensor in place and return it. Shapes broadcast, types
- * promote and dimensions count from the end when negative, all as in PyTorch. A refusal by libtorch is a
- * {@link TensorException}; the use of a freed tensor is an {@link IllegalStateException}. What is not here is reached through
- * {@link JavaCpp}. Factories and operations on several tensors are in {@link Torch}.
+ * calling thread; methods whose names end in an underscore change this tensor in place and return it. Shapes broadcast,
+ * types promote and dimensions count from the end when negative, all as in PyTorch. If libtorch rejects an operation, a
+ * {@link TensorException} is thrown; using a freed tensor throws {@link IllegalStateException}. For other operations
+ * use {@link JavaCpp}. Factories and operations on several tensors are in {@link Torch}.
  *
- * <p>Thread safety: any thread may read a tensor. A tensor of a scope is freed by the scope's thread, a retained one by any
- * thread. Freeing waits until native calls of other threads on the tensor are over; calls that begin later throw
- * {@link IllegalStateException}. Tensors of the calling thread's own scopes pay nothing for that. Writing (methods that end in an
- * underscore, {@link #segment}) while another thread reads or writes the same memory is not synchronised: values are then
- * undefined, as in PyTorch.
+ * <p>Thread safety: any thread may read a tensor. A tensor of a scope is freed by the scope's thread, a retained one by
+ * any thread. Freeing waits until native calls of other threads on the tensor return; later calls throw
+ * {@link IllegalStateException}. For tensors of the calling thread's scopes this costs nothing. Writing (methods that
+ * end in an underscore, {@link #segment}) while another thread reads or writes the same memory is not synchronised:
+ * values are then undefined, as in PyTorch.
  */
 public final class Tensor implements AutoCloseable {
-    /** {@link #norm} takes rows of this size, in tensors from this size on. */
+    /** {@link #norm} reduces tensors from this size on in rows of this size. */
     private static final long ROW = 4096;
 
     private static final long ROWS_FROM = 1L << 22;
@@ -53,14 +53,14 @@ public final class Tensor implements AutoCloseable {
     private final org.bytedeco.pytorch.Tensor raw;
     private final long bytes;
     private final @Nullable Throwable made = Leaks.place();
-    /** Set before the memory goes, see {@link ThreadState}. */
+    /** Set before the memory is freed, see {@link ThreadState}. */
     private boolean freed;
 
     private @Nullable TensorScope owner;
     private int slot;
     private @Nullable Arena window;
     private Leaks.@Nullable Ticket ticket;
-    /** The memory of {@link Torch#of(MemorySegment, DType, long...)} that this tensor shows, if any. */
+    /** The memory of {@link Torch#of(MemorySegment, DType, long...)} under this tensor, if any. */
     private @Nullable MemorySegment lent;
 
     private Tensor(org.bytedeco.pytorch.Tensor raw, TensorScope owner) {
@@ -108,7 +108,7 @@ public final class Tensor implements AutoCloseable {
         return raw;
     }
 
-    /** Remembers whose memory this tensor shows. */
+    /** Records the memory under this tensor. */
     Tensor showing(MemorySegment memory) {
         lent = memory;
         return this;
@@ -142,20 +142,20 @@ public final class Tensor implements AutoCloseable {
         return slot;
     }
 
-    /** True if only the calling thread can free this tensor. */
+    /** Returns true if only the calling thread can free this tensor. */
     boolean isOwn() {
         TensorScope scope = owner;
         return scope != null && scope.isOfThisThread();
     }
 
-    /** The first step of freeing: calls from now on are refused. For the thread of the owning scope only. */
+    /** The first step of freeing: later calls throw. Only for the thread of the owning scope. */
     void markFreed() {
         freed = true;
     }
 
     /**
-     * The last step of freeing: returns the memory, unless a native call is using {@link #segment}; then this tensor is open
-     * again. The caller has marked it and waited for other threads, and counts it in {@link NativeMemory}.
+     * The last step of freeing: frees the memory. If a native call uses {@link #segment}, throws, and this tensor stays
+     * open. The caller has marked it, waited for other threads, and updates {@link NativeMemory}.
      */
     void destroy() {
         if (window != null) {
@@ -169,7 +169,7 @@ public final class Tensor implements AutoCloseable {
         }
         try {
             raw.close();
-            // Who keeps this object must not keep the memory too.
+            // Drop the reference, so that this object does not keep the memory.
             lent = null;
             if (ticket != null) {
                 ticket.settle();
@@ -183,7 +183,7 @@ public final class Tensor implements AutoCloseable {
         return bytes;
     }
 
-    /** Belongs to no scope from now on, so its loss must be watched for. */
+    /** Watches for the loss of a tensor that no longer belongs to a scope. */
     void leaveScopes() {
         owner = null;
         if (ticket == null) {
@@ -196,8 +196,8 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * Takes this tensor out of its scope: from now on only {@link #close} frees it. If its Java object is lost instead, the
-     * memory stays taken and the loss is reported ({@link NativeMemory#lostObjects}).
+     * Takes this tensor out of its scope: from now on only {@link #close} frees it. If its Java object is lost instead,
+     * the memory is not freed and the loss is reported ({@link NativeMemory#lostObjects}).
      *
      * @return this tensor, owned by the caller
      * @throws IllegalStateException on another thread than that of its scope, or if it was freed
@@ -214,10 +214,11 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * Frees this tensor at once, whatever scope it belongs to; the memory goes when no view of it is left. Waits until native
-     * calls of other threads on this tensor are over. Idempotent, from several threads too.
+     * Frees this tensor at once, also before its scope closes; the memory is freed with its last view. Waits until
+     * native calls of other threads on this tensor return. Idempotent, also from several threads.
      *
-     * @throws IllegalStateException on another thread than that of its scope, or while a native call uses its {@link #segment}
+     * @throws IllegalStateException on another thread than that of its scope, or while a native call uses its
+     *     {@link #segment}
      */
     @Override
     public void close() {
@@ -240,12 +241,12 @@ public final class Tensor implements AutoCloseable {
         NativeMemory.freed(1, bytes);
     }
 
-    /** True once this tensor was freed. */
+    /** Returns true after this tensor was freed. */
     public boolean isFreed() {
         return freed;
     }
 
-    // ---- what it is ----
+    // ---- properties ----
 
     long handle() {
         return unwrap().address();
@@ -301,7 +302,7 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** True if elements lie in memory in row-major order without gaps. */
+    /** Returns true if elements are in row-major order without gaps. */
     public boolean isContiguous() {
         try (ThreadState call = ThreadState.enter(this)) {
             return StableAbi.isContiguous(handle());
@@ -325,10 +326,10 @@ public final class Tensor implements AutoCloseable {
     // ---- to and from Java ----
 
     /**
-     * A view of this tensor's memory, without a copy: what either side writes, the other reads.
+     * Returns a view of this tensor's memory, without a copy: Java and libtorch see each other's writes.
      *
-     * @return the elements in row-major order, in the machine's byte order; valid until this tensor is freed, afterwards any
-     *     access throws. As long as it is reachable, so is this tensor
+     * @return the elements in row-major order, in the machine's byte order; valid until this tensor is freed; later
+     *     access throws. Keeps this tensor reachable
      * @throws IllegalStateException if the tensor is not on the CPU or not contiguous
      */
     @SuppressWarnings("MustBeClosedChecker") // the arena closes when this tensor is freed
@@ -340,8 +341,7 @@ public final class Tensor implements AutoCloseable {
                 Arena shown = window;
                 if (shown == null) {
                     shown = Arena.ofShared();
-                    // The arena's list of actions now refers to this tensor, and every segment of it refers to the
-                    // arena.
+                    // The arena's list of actions refers to this tensor, and every segment refers to the arena.
                     MemorySegment ignored = MemorySegment.NULL.reinterpret(shown, this::windowClosed);
                     window = shown;
                 }
@@ -350,11 +350,11 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** Does nothing: the reference to it is what keeps this tensor reachable from its segments. */
+    /** Does nothing: the reference to this method keeps this tensor reachable from its segments. */
     @SuppressWarnings("UnusedVariable")
     private void windowClosed(MemorySegment none) {}
 
-    /** The memory without a guard on its lifetime, for copies that end before this tensor can. */
+    /** Returns the memory without a lifetime check, for copies that finish before this tensor can be freed. */
     MemorySegment borrow(String action) {
         if (device().type() != Device.Type.CPU || !isContiguous()) {
             throw new IllegalStateException(action + " needs a contiguous tensor on the CPU, this is " + this
@@ -442,7 +442,7 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** Runs an operation that returns its own first operand: JavaCPP then returns the same object, or one more reference to it. */
+    /** Runs an operation that returns its first operand: JavaCPP returns the same object, or a second reference. */
     private Tensor inPlace(String operation, UnaryOperator<org.bytedeco.pytorch.Tensor> body) {
         try (ThreadState call = ThreadState.enter(this)) {
             change(body);
@@ -464,7 +464,7 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    @SuppressWarnings("ReferenceEquality") // identity of Java objects is the question
+    @SuppressWarnings("ReferenceEquality") // compares the identity of Java objects
     private void change(UnaryOperator<org.bytedeco.pytorch.Tensor> body) {
         org.bytedeco.pytorch.Tensor self = unwrap();
         org.bytedeco.pytorch.Tensor result = body.apply(self);
@@ -477,7 +477,7 @@ public final class Tensor implements AutoCloseable {
         try (results) {
             Tensor[] tensors = new Tensor[(int) results.size()];
             for (int i = 0; i < tensors.length; i++) {
-                // get() points into the vector, which is about to go: the copy holds its own reference to the tensor.
+                // get() points into the vector, which will be freed; the copy holds its own reference to the tensor.
                 tensors[i] = adopt(new org.bytedeco.pytorch.Tensor(results.get(i)));
             }
             return tensors;
@@ -606,7 +606,7 @@ public final class Tensor implements AutoCloseable {
         return apply("erf", org.bytedeco.pytorch.Tensor::erf);
     }
 
-    /** 1 - erf(this), exact where that would cancel. */
+    /** 1 - erf(this), accurate where the difference would cancel. */
     public Tensor erfc() {
         return apply("erfc", org.bytedeco.pytorch.Tensor::erfc);
     }
@@ -732,7 +732,7 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * The sum over some dimensions, which vanish.
+     * The sum over some dimensions, which are removed.
      *
      * @param dims at least one
      * @throws IllegalArgumentException if {@code dims} is empty: {@link #sum()} sums over all
@@ -754,7 +754,7 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * The mean over some dimensions, which vanish.
+     * The mean over some dimensions, which are removed.
      *
      * @param dims at least one
      * @throws IllegalArgumentException if {@code dims} is empty: {@link #mean()} averages over all
@@ -781,7 +781,7 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * The largest elements along some dimensions, which vanish.
+     * The largest elements along some dimensions, which are removed.
      *
      * @param dims at least one
      * @throws IllegalArgumentException if {@code dims} is empty
@@ -797,7 +797,7 @@ public final class Tensor implements AutoCloseable {
         return apply("amaxKeepDim", a -> a.amax(dims, true));
     }
 
-    /** The index (int64) of the largest element along one dimension, which vanishes. */
+    /** The index (int64) of the largest element along one dimension, which is removed. */
     public Tensor argmax(long dim) {
         return apply("argmax", a -> {
             try (LongOptional along = new LongOptional(dim)) {
@@ -807,7 +807,7 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * The unbiased variance over some dimensions, which vanish.
+     * The unbiased variance over some dimensions, which are removed.
      *
      * @param dims at least one
      * @throws IllegalArgumentException if {@code dims} is empty
@@ -824,8 +824,8 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * The Euclidean norm of all elements. libtorch's CPU kernel adds the squares up in float32, which loses most of a large
-     * buffer; large tensors on the CPU are therefore reduced in rows, whose norms are as exact as float32 allows.
+     * The Euclidean norm of all elements. libtorch's CPU kernel sums squares in float32, which loses accuracy for large
+     * buffers, so large tensors on the CPU are reduced in rows first.
      */
     public Tensor norm() {
         if (numel() < ROWS_FROM
@@ -850,7 +850,7 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * log Σ eˣ over some dimensions, which vanish, without overflow.
+     * log Σ eˣ over some dimensions, which are removed, without overflow.
      *
      * @param dims at least one
      * @throws IllegalArgumentException if {@code dims} is empty
@@ -909,7 +909,7 @@ public final class Tensor implements AutoCloseable {
 
     // ---- shape ----
 
-    /** The same elements under another shape; -1 for one size that follows from the rest. */
+    /** Returns the same elements in another shape; -1 for one size that is computed from the rest. */
     public Tensor reshape(long... shape) {
         Operands.sizes("reshape", shape);
         return apply("reshape", a -> a.reshape(shape));
@@ -920,7 +920,7 @@ public final class Tensor implements AutoCloseable {
         return reshape(Operands.present("reshape", "shape", shape).toArray());
     }
 
-    /** Like {@link #reshape}, but refuses where a copy would be needed. */
+    /** Like {@link #reshape}, but throws if a copy would be needed. */
     public Tensor view(long... shape) {
         Operands.sizes("view", shape);
         return apply("view", a -> a.view(shape));
@@ -931,34 +931,34 @@ public final class Tensor implements AutoCloseable {
         return view(Operands.present("view", "shape", shape).toArray());
     }
 
-    /** The same memory under any shape and distances between neighbours, from this tensor's first element on; a view. */
+    /** Returns a view of this memory with any shape and strides, from this tensor's first element. */
     public Tensor asStrided(long[] size, long[] stride) {
         Operands.strided("asStrided", size, stride);
         return apply("asStrided", a -> a.as_strided(size, stride));
     }
 
-    /** Dimensions in another order; a view. */
+    /** Permutes the dimensions; a view. */
     public Tensor permute(long... dims) {
         Operands.present("permute", "dims", dims);
         return apply("permute", a -> a.permute(dims));
     }
 
-    /** Two dimensions exchanged; a view. */
+    /** Swaps two dimensions; a view. */
     public Tensor transpose(long first, long second) {
         return apply("transpose", a -> a.transpose(first, second));
     }
 
-    /** A dimension of size 1 put in; a view. */
+    /** Inserts a dimension of size 1; a view. */
     public Tensor unsqueeze(long dim) {
         return apply("unsqueeze", a -> a.unsqueeze(dim));
     }
 
-    /** A dimension of size 1 taken out; a view. */
+    /** Removes a dimension of size 1; a view. */
     public Tensor squeeze(long dim) {
         return apply("squeeze", a -> a.squeeze(dim));
     }
 
-    /** Dimensions of size 1 repeated without a copy; -1 leaves a size as it is. */
+    /** Repeats dimensions of size 1 without a copy; -1 keeps a size. */
     public Tensor expand(long... shape) {
         Operands.sizes("expand", shape);
         return apply("expand", a -> a.expand(shape));
@@ -990,12 +990,12 @@ public final class Tensor implements AutoCloseable {
         return apply("narrow", a -> a.narrow(dim, start, length));
     }
 
-    /** One entry along a dimension, which vanishes; a view. */
+    /** One entry along a dimension, which is removed; a view. */
     public Tensor select(long dim, long index) {
         return apply("select", a -> a.select(dim, index));
     }
 
-    /** Equal parts along a dimension; views. */
+    /** Splits into equal parts along a dimension; views. */
     public Tensor[] chunk(long chunks, long dim) {
         TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(this)) {
@@ -1014,7 +1014,7 @@ public final class Tensor implements AutoCloseable {
         return apply("indexSelect", (a, b) -> a.index_select(dim, b), index);
     }
 
-    /** Elements picked along a dimension by an index tensor (int64) of the result's shape. */
+    /** Selects elements along a dimension by an index tensor (int64) of the result's shape. */
     public Tensor gather(long dim, Tensor index) {
         return apply("gather", (a, b) -> a.gather(dim, b), index);
     }
@@ -1042,13 +1042,13 @@ public final class Tensor implements AutoCloseable {
 
     // ---- conversion ----
 
-    /** This tensor with another element type; the same memory if it has it already. */
+    /** Returns this tensor with another element type; the same memory if the type is equal. */
     public Tensor to(DType type) {
         Operands.present("to", "type", type);
         return apply("to", a -> a.to(Handles.scalarType(type)));
     }
 
-    /** This tensor on another device; the same memory if it is there already. */
+    /** Returns this tensor on another device; the same memory if the device is equal. */
     public Tensor to(Device device) {
         Operands.present("to", "device", device);
         if (device.type() == Device.Type.CPU && device().type() != Device.Type.CPU) {
@@ -1062,7 +1062,7 @@ public final class Tensor implements AutoCloseable {
         return apply("to", a -> a.to(Handles.device(device), a.scalar_type()));
     }
 
-    /** The same values, cut off from the gradient graph; a view. */
+    /** Returns the same values without gradient graph; a view. */
     public Tensor detach() {
         return apply("detach", a -> a.detach());
     }
@@ -1074,7 +1074,7 @@ public final class Tensor implements AutoCloseable {
         return apply("clone", a -> a.clone());
     }
 
-    /** Marks this tensor as one to take gradients for. */
+    /** Sets whether gradients are computed for this tensor. */
     public Tensor requiresGrad_(boolean on) {
         return inPlace("requiresGrad_", a -> a.requires_grad_(on));
     }
@@ -1130,12 +1130,12 @@ public final class Tensor implements AutoCloseable {
         return inPlace("copy_", a -> a.copy_(other.unwrap()), other);
     }
 
-    /** Every element becomes zero. */
+    /** Sets every element to zero. */
     public Tensor zero_() {
         return inPlace("zero_", a -> a.zero_());
     }
 
-    /** Every element becomes {@code value}. */
+    /** Sets every element to {@code value}. */
     public Tensor fill_(double value) {
         return inPlace("fill_", a -> Handles.withScalar(value, scalar -> a.fill_(scalar)));
     }

@@ -8,7 +8,10 @@ import org.metaflowmaps.bindings.MetaFlowMapsException;
 public final class TensorException extends MetaFlowMapsException {
     private static final long serialVersionUID = 1L;
 
-    /** What libtorch's allocators and CUDA's libraries say; JavaCPP passes on a C++ exception's text, not its class. */
+    /**
+     * Messages of libtorch's allocators and CUDA's libraries, because JavaCPP keeps a C++ exception's text, not its
+     * class.
+     */
     private static final Pattern OUT_OF_MEMORY = Pattern.compile(
             "out of memory|can't allocate memory|not enough memory|ALLOC_FAILED", Pattern.CASE_INSENSITIVE);
 
@@ -42,7 +45,7 @@ public final class TensorException extends MetaFlowMapsException {
                 cause);
     }
 
-    /** Returns true if the device had no room: the same work in smaller parts may succeed. */
+    /** Returns true if the device had too little memory: the same work in smaller parts may succeed. */
     public boolean isOutOfMemory() {
         return OUT_OF_MEMORY.matcher(getMessage()).find();
     }

@@ -14,16 +14,17 @@ import org.metaflowmaps.bindings.Operator;
 import org.metaflowmaps.bindings.StableAbi;
 
 /**
- * Tensors from nothing, and operations on several tensors, under PyTorch's names.
+ * Factories of tensors, and operations on several tensors, under PyTorch's names.
  *
- * <p>Results belong to the innermost open {@link TensorScope}; refusals by libtorch are {@link TensorException}s. Any thread may
- * call these methods; for operands that another thread frees see {@link Tensor}.
+ * <p>Results belong to the innermost open {@link TensorScope}; if libtorch rejects an operation, a
+ * {@link TensorException} is thrown. Any thread may call these methods; for operands that another thread frees see
+ * {@link Tensor}.
  */
 public final class Torch {
-    /** libtorch knows one CPU and refuses it an index. */
+    /** libtorch has one CPU and accepts no index for it. */
     private static final int ANY_INDEX = -1;
 
-    /** libtorch's number of the reduction by mean, and its usual label to leave out, which no class has. */
+    /** libtorch's code of the mean reduction, and its default ignored label, which no class has. */
     private static final long MEAN = 1;
 
     private static final long NO_IGNORED_LABEL = -100;
@@ -60,7 +61,7 @@ public final class Torch {
         return zeros(DType.FLOAT32, Device.CPU, shape);
     }
 
-    /** Memory of that shape with whatever is in it. */
+    /** Uninitialised memory of that shape. */
     public static Tensor empty(DType type, Device device, long... shape) {
         Operands.shape("empty", shape);
         return run("empty", () -> torch.empty(shape, Handles.options(type, device), Handles.NO_FORMAT));
@@ -71,7 +72,7 @@ public final class Torch {
         return empty(type, device, Operands.present("empty", "shape", shape).toArray());
     }
 
-    /** A tensor of that shape with one value throughout. */
+    /** A tensor of that shape filled with one value. */
     public static Tensor full(double value, DType type, Device device, long... shape) {
         Operands.shape("full", shape);
         return run(
@@ -89,7 +90,7 @@ public final class Torch {
         return full(1, like.dtype(), like.device(), like.shape().toArray());
     }
 
-    /** {@code count} values from {@code start} to {@code end}, both included, at equal distances; float32 on the CPU. */
+    /** {@code count} evenly spaced values from {@code start} to {@code end}, both included; float32 on the CPU. */
     public static Tensor linspace(double start, double end, long count) {
         return run(
                 "linspace",
@@ -152,17 +153,18 @@ public final class Torch {
     }
 
     /**
-     * A tensor on memory that Java already has, without a copy: what either side writes, the other reads.
+     * Returns a tensor over Java's memory, without a copy: Java and libtorch see each other's writes.
      *
-     * <p>The segment stays reachable until this tensor and every view of it are freed, so memory of {@link Arena#ofAuto()} lives
-     * as long as they do. An arena that is closed by hand is the caller's to keep open as long: libtorch cannot see that it closes.
+     * <p>The segment stays reachable until this tensor and every view of it are freed, so memory of
+     * {@link Arena#ofAuto()} stays valid that long. The caller must keep any other arena open that long, because
+     * libtorch cannot detect that it closes.
      *
      * @param memory writable off-heap memory of exactly the tensor's size, aligned to its elements, in row-major order
      * @param type how to read the elements
      * @param shape the sizes
      * @return a CPU tensor in the innermost open scope (C function {@code torch_from_blob})
-     * @throws IllegalArgumentException for heap memory, read-only memory ({@link #copyOf} takes both), a wrong size or a
-     *     misaligned address
+     * @throws IllegalArgumentException for heap memory, read-only memory ({@link #copyOf} takes both), a wrong size or
+     *     a misaligned address
      * @throws IllegalStateException if the memory's arena is closed
      */
     public static Tensor of(MemorySegment memory, DType type, long... shape) {
@@ -171,17 +173,17 @@ public final class Torch {
         return of(memory, new Lent(memory), type, shape).showing(memory);
     }
 
-    /** Does nothing when run: that it waits to be run keeps the memory reachable. */
+    /** Does nothing: a pending deleter keeps the memory reachable. */
     private record Lent(MemorySegment memory) implements Runnable {
         @Override
         public void run() {}
     }
 
     /**
-     * Copies elements that Java has to new memory.
+     * Copies elements from Java to new memory.
      *
-     * @param memory memory of any kind, also read-only or on the heap, of exactly the tensor's size, in row-major order and the
-     *     machine's byte order
+     * @param memory memory of any kind, also read-only or on the heap, of exactly the tensor's size, in row-major order
+     *     and the machine's byte order
      * @param type how to read the elements
      * @param shape the sizes
      * @return a CPU tensor in the innermost open scope
@@ -209,10 +211,11 @@ public final class Torch {
     }
 
     /**
-     * As {@link #of(MemorySegment, DType, long...)}, for memory that is returned by an action.
+     * As {@link #of(MemorySegment, DType, long...)}, with an action that releases the memory.
      *
      * @param memory as there; the caller keeps it valid until the action runs
-     * @param released runs once, on any thread: when the last tensor on the memory is freed, or before this method throws
+     * @param released runs once, on any thread: when the last tensor on the memory is freed, or before this method
+     *     throws
      * @param type how to read the elements
      * @param shape the sizes
      * @return a CPU tensor in the innermost open scope (C function {@code torch_from_blob})
@@ -223,12 +226,12 @@ public final class Torch {
         Operands.present("of", "released", released);
         boolean lent = false;
         try {
-            TensorScope.innermost(); // refuses before anything is lent
+            TensorScope.innermost(); // throws before libtorch gets the memory
             Operands.present("of", "type", type);
             requireUsable(Operands.present("of", "memory", memory), type, shape);
             long handle;
             if (memory.byteSize() == 0) {
-                // No address to lend: libtorch runs no action for it.
+                // There is no address: libtorch runs no action for it.
                 handle = StableAbi.fromBlob(
                         memory, shape, Shape.of(shape).strides(), type.code(), Device.Type.CPU.code(), ANY_INDEX);
             } else {
@@ -253,17 +256,17 @@ public final class Torch {
     private static void requireUsable(MemorySegment memory, DType type, long[] shape) {
         if (!memory.isNative()) {
             throw new IllegalArgumentException(
-                    "a tensor cannot lie on heap memory, which the garbage collector moves: allocate the "
+                    "a tensor cannot use heap memory, which the garbage collector moves: allocate the "
                             + "segment from an Arena, or copy with Torch.copyOf(MemorySegment, ...)");
         }
         if (memory.isReadOnly()) {
             throw new IllegalArgumentException(
-                    "a tensor cannot lie on a read-only segment, because libtorch may write to it: copy with "
+                    "a tensor cannot use a read-only segment, because libtorch may write to it: copy with "
                             + "Torch.copyOf(MemorySegment, ...)");
         }
         requireSize(memory, type, shape);
         if (memory.address() % type.bytes() != 0) {
-            throw new IllegalArgumentException("memory at an address that is no multiple of " + type.bytes()
+            throw new IllegalArgumentException("memory at an address that is not a multiple of " + type.bytes()
                     + ", the size of " + type + ": align the allocation");
         }
         if (!memory.scope().isAlive()) {
@@ -272,7 +275,7 @@ public final class Torch {
         }
     }
 
-    /** Takes ownership of a handle of the stable C ABI, which is a pointer to the same C++ object that JavaCPP wraps. */
+    /** Takes ownership of a handle of the stable C ABI, a pointer to the C++ object that JavaCPP wraps. */
     private static Tensor fromHandle(long handle) {
         try {
             return Tensor.adopt(new org.bytedeco.pytorch.Tensor(new Borrowed(handle)));
@@ -281,7 +284,7 @@ public final class Torch {
         }
     }
 
-    /** A JavaCPP tensor on a foreign handle: it frees nothing, and is only copied from. */
+    /** A JavaCPP tensor for a foreign handle: it frees nothing, and is only copied from. */
     private static final class Borrowed extends org.bytedeco.pytorch.Tensor {
         @SuppressWarnings("this-escape")
         Borrowed(long handle) {
@@ -306,7 +309,7 @@ public final class Torch {
         }
     }
 
-    /** The tensors one after the other along a dimension. */
+    /** Concatenates tensors along a dimension. */
     public static Tensor cat(long dim, Tensor... tensors) {
         Operands.list("cat", tensors);
         try (TensorVector all = vector(tensors)) {
@@ -314,7 +317,7 @@ public final class Torch {
         }
     }
 
-    /** The tensors side by side along a new dimension. */
+    /** Stacks tensors along a new dimension. */
     public static Tensor stack(long dim, Tensor... tensors) {
         Operands.list("stack", tensors);
         try (TensorVector all = vector(tensors)) {
@@ -388,13 +391,15 @@ public final class Torch {
                 bias);
     }
 
-    /** The largest value of each square of {@code size} x {@code size}, side by side; rows and columns that fill none are dropped. */
+    /**
+     * Returns the largest value of each {@code size} x {@code size} square; incomplete rows and columns are dropped.
+     */
     public static Tensor maxPool2d(Tensor input, long size) {
         return run("maxPool2d", () -> torch.max_pool2d(input.unwrap(), size, size), input);
     }
 
     /**
-     * Images of another size: each pixel is that of the input below its upper left corner.
+     * Resizes images: each pixel is the input's pixel under its upper left corner.
      *
      * @param input (batch, channels, height, width)
      * @return (batch, channels, {@code height}, {@code width})
@@ -405,8 +410,8 @@ public final class Torch {
     }
 
     /**
-     * Images of another size, by a triangular filter of the coarser grid's spacing, so that shrinking does not alias (operator
-     * {@code aten::_upsample_bilinear2d_aa} without aligned corners); plain bilinear interpolation where images grow.
+     * Resizes images by a triangular filter of the coarser grid's spacing, so that shrinking does not alias (operator
+     * {@code aten::_upsample_bilinear2d_aa} without aligned corners); enlarging is plain bilinear interpolation.
      *
      * @param input (batch, channels, height, width), float32 or float64
      * @return (batch, channels, {@code height}, {@code width})
@@ -417,7 +422,7 @@ public final class Torch {
         if (width > 1) {
             return antialiased(input, height, width);
         }
-        // libtorch 2.13 filters images of width 1 along the wrong dimension on the CPU; those of height 1 it filters right.
+        // On the CPU libtorch 2.13 filters images of width 1 along the wrong dimension, so transpose them.
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(antialiased(input.transpose(2, 3), width, height).transpose(2, 3));
         }
@@ -441,7 +446,8 @@ public final class Torch {
     }
 
     /**
-     * The mean over items of -Σ q·log softmax(logits), where q is 1 - smoothing at the label plus smoothing / classes everywhere.
+     * The mean over items of -Σ q·log softmax(logits), where q is 1 - smoothing at the label plus smoothing / classes
+     * everywhere.
      *
      * @param logits (batch, classes)
      * @param labels (batch) int64
@@ -467,11 +473,11 @@ public final class Torch {
      * What {@link #linalgEigh} returns.
      *
      * @param values (…, n), ascending
-     * @param vectors (…, n, n), one orthonormal eigenvector a column
+     * @param vectors (…, n, n), one orthonormal eigenvector per column
      */
     public record Eigen(Tensor values, Tensor vectors) {}
 
-    /** The eigenvalues and eigenvectors of symmetric matrices (…, n, n), of which the lower triangle is read. */
+    /** The eigenvalues and eigenvectors of symmetric matrices (…, n, n); only the lower triangle is read. */
     public static Eigen linalgEigh(Tensor matrices) {
         TensorScope.innermost(); // refuses before results are made
         try (ThreadState call = ThreadState.enter(matrices);
@@ -492,7 +498,7 @@ public final class Torch {
         return run("silu", () -> torch.silu(input.unwrap()), input);
     }
 
-    /** silu′(input) · gradient, element by element; of one shape. */
+    /** silu′(input) · gradient, element by element; shapes must be equal. */
     public static Tensor siluBackward(Tensor gradient, Tensor input) {
         Operands.sameShape("siluBackward", "gradient", gradient, "input", input);
         return run("siluBackward", () -> torch.silu_backward(gradient.unwrap(), input.unwrap()), gradient, input);
@@ -503,7 +509,7 @@ public final class Torch {
         return run("geluTanh", () -> torch.gelu(input.unwrap(), "tanh"), input);
     }
 
-    /** geluTanh′(input) · gradient, element by element; of one shape. */
+    /** geluTanh′(input) · gradient, element by element; shapes must be equal. */
     public static Tensor geluTanhBackward(Tensor gradient, Tensor input) {
         Operands.sameShape("geluTanhBackward", "gradient", gradient, "input", input);
         return run(
@@ -513,13 +519,15 @@ public final class Torch {
                 input);
     }
 
-    /** tanh′ · gradient, where {@code output} is tanh's output; of one shape. */
+    /** tanh′ · gradient, where {@code output} is tanh's output; shapes must be equal. */
     public static Tensor tanhBackward(Tensor gradient, Tensor output) {
         Operands.sameShape("tanhBackward", "gradient", gradient, "output", output);
         return run("tanhBackward", () -> torch.tanh_backward(gradient.unwrap(), output.unwrap()), gradient, output);
     }
 
-    /** The Jacobian of softmax along a dimension, which is symmetric, times {@code gradient}; {@code output} is softmax's. */
+    /**
+     * The symmetric Jacobian of softmax along a dimension, times {@code gradient}; {@code output} is softmax's output.
+     */
     public static Tensor softmaxBackward(Tensor gradient, Tensor output, long dim) {
         Operands.sameShape("softmaxBackward", "gradient", gradient, "output", output);
         Operands.sameKind("softmaxBackward", "gradient", gradient, "output", output);
@@ -563,13 +571,13 @@ public final class Torch {
     }
 
     /**
-     * The Jacobian of {@link #layerNorm}, which is symmetric, times {@code gradient}.
+     * The symmetric Jacobian of {@link #layerNorm}, times {@code gradient}.
      *
      * @param gradient of the input's shape, type and device
-     * @param input as it was given to {@code layerNorm}
-     * @param mean as {@code layerNorm} returned it: one element a row
-     * @param rstd as {@code layerNorm} returned it
-     * @throws IllegalArgumentException if shapes, types or devices are others
+     * @param input the input of {@code layerNorm}
+     * @param mean from {@code layerNorm}: one element per row
+     * @param rstd from {@code layerNorm}
+     * @throws IllegalArgumentException if shapes, types or devices do not match
      */
     public static Tensor layerNormBackward(Tensor gradient, Tensor input, Tensor mean, Tensor rstd) {
         Operands.sameShape("layerNormBackward", "gradient", gradient, "input", input);
@@ -605,7 +613,7 @@ public final class Torch {
     }
 
     /**
-     * softmax(q·kᵀ/√d)·v by libtorch's fused kernels where there are any.
+     * softmax(q·kᵀ/√d)·v by libtorch's fused kernels, if available.
      *
      * @param query (batch, heads, tokens, d)
      * @param key (batch, heads, keys, d)
@@ -623,7 +631,7 @@ public final class Torch {
     }
 
     /**
-     * The numbers of an Adam step that stay the same from step to step.
+     * The constant numbers of Adam steps.
      *
      * @param beta1 decay of the mean
      * @param beta2 decay of the mean square
@@ -642,11 +650,11 @@ public final class Torch {
     }
 
     /**
-     * The numbers of an Adam step that change, on the device of the values, so that no step waits for the host.
+     * The changing numbers of an Adam step, on the device of the values, so that no step waits for the host.
      *
      * @param step a float32 scalar: the number of this step, from 1
      * @param learningRate a scalar: float32; on the CPU also float64
-     * @param skip a float32 scalar: 1 leaves everything as it is, 0 takes the step
+     * @param skip a float32 scalar: 1 changes nothing, 0 takes the step
      */
     public record AdamScalars(Tensor step, Tensor learningRate, Tensor skip) {}
 
@@ -657,8 +665,8 @@ public final class Torch {
      * @param gradients read
      * @param average changed in place
      * @param squareAverage changed in place
-     * @throws IllegalArgumentException unless the four have one shape, type and device, the three that change are different memory, and the
-     *     scalars are as they should be
+     * @throws IllegalArgumentException unless the four have one shape, type and device, the three changed buffers are
+     *     different memory, and the scalars match their descriptions
      */
     public static void fusedAdamW_(
             Tensor values,

@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 
-/** Philox against the known answers of Random123, and what numbers by address promise. */
+/** Philox compared with Random123's known answers, and the properties of numbers by address. */
 final class CounterNoiseTest {
     private static final int MANY = 400_000;
     private static final CounterNoise.Key KEY = new CounterNoise.Key(7, 1, 2, 3, 4);

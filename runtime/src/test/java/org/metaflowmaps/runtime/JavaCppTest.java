@@ -6,7 +6,7 @@ import static org.metaflowmaps.runtime.Refusal.illegalState;
 
 import org.junit.jupiter.api.Test;
 
-/** Two objects on one memory, and who frees it. */
+/** Two objects that share memory, and the freeing of that memory. */
 class JavaCppTest {
     @Test
     void bothSeeTheSameMemory() {

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Modules that libtorch itself wrote, in the format of Python's {@code torch.jit.save}. */
+/** Modules written by libtorch in the format of Python's {@code torch.jit.save}. */
 final class ScriptModuleTest {
     private final long live = NativeMemory.liveTensors();
 

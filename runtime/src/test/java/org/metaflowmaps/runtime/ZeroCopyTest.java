@@ -196,7 +196,7 @@ class ZeroCopyTest {
             MemorySegment memory = arena.allocate(33, 8);
             illegalArgument("heap memory", () -> Torch.of(MemorySegment.ofArray(new float[2]), DType.FLOAT32, 2));
             illegalArgument("needs exactly 12", () -> Torch.of(memory.asSlice(0, 16), DType.FLOAT32, 3));
-            illegalArgument("no multiple of 4", () -> Torch.of(memory.asSlice(1, 16), DType.FLOAT32, 4));
+            illegalArgument("not a multiple of 4", () -> Torch.of(memory.asSlice(1, 16), DType.FLOAT32, 4));
             illegalArgument("negative size", () -> Torch.of(memory, DType.FLOAT32, -1));
             illegalArgument("4 values do not fill shape [2, 3]", () -> Torch.of(new float[4], 2, 3));
             assertEquals(0, scope.size());

@@ -14,12 +14,13 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The exact one-step meta flow map of a two-dimensional mixture of equal weights, with one variance in all directions and means on the
- * line x = y. Draws are differentiable in the context's state.
+ * The exact one-step meta flow map of a two-dimensional mixture of equal weights, with one variance in all directions
+ * and means on the line x = y. Draws are differentiable in the context's state.
  *
- * <p>In coordinates along and across that line a posterior is the product of a mixture in one dimension and a Gaussian, all of variance
- * τ² = v(1-t)²/D, D = (1-t)² + t²v, and so is the flow to it. Along the line the draw z of noise ε solves F(z; x) = Φ(ε), where F is the
- * posterior's distribution function. One more Newton step, with its slope held constant, gives z the implicit derivative -F_x/F_z.
+ * <p>In coordinates along and across that line a posterior is the product of a mixture in one dimension and a Gaussian,
+ * all of variance τ² = v(1-t)²/D, D = (1-t)² + t²v, and so is the flow to it. Along the line the draw z of noise ε
+ * solves F(z; x) = Φ(ε), where F is the posterior's distribution function. One more Newton step, with its slope held
+ * constant, gives z the implicit derivative -F_x/F_z.
  */
 public final class ExactMixtureMap implements MetaFlowMap {
     /** Means of results.md §4. */
@@ -27,9 +28,9 @@ public final class ExactMixtureMap implements MetaFlowMap {
 
     private static final double ROOT_HALF = Math.sqrt(0.5);
     private static final int MOST_STEPS = 60;
-    /** Newton's method squares the error, so that the next step's is below the last digit. */
+    /** Newton's method squares the error, so the next step's error is below the last digit. */
     private static final double CLOSE = 1e-7;
-    /** A component with a smaller share moves no quantile that normal numbers reach. */
+    /** A component with a smaller share does not affect any quantile reached by normal numbers. */
     private static final double ABSENT = 1e-18;
 
     private static final double FAR = 1e300;
@@ -39,7 +40,7 @@ public final class ExactMixtureMap implements MetaFlowMap {
     private final ParameterArena none = new ParameterArena(Map.of("unused", Shape.of(1)), Device.CPU);
 
     /**
-     * A map on the CPU.
+     * Makes a map on the CPU.
      *
      * @param means m of the components with centre (m, m)
      * @param variance v, above 0
@@ -116,11 +117,11 @@ public final class ExactMixtureMap implements MetaFlowMap {
         return Torch.stack(1, z.sub(across), z.add(across)).mul(ROOT_HALF);
     }
 
-    /** The law's quantiles at the levels of N(0, ½) at some numbers. */
+    /** Returns the law's quantiles at the levels of some numbers under N(0, ½). */
     private static Tensor quantile(Law law, Tensor noise) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor one = Torch.onesLike(noise);
-            // The smaller tail keeps all its digits.
+            // Use the smaller tail, because it keeps all its digits.
             Tensor side = Torch.where(noise.gt(0), one, one.neg());
             Tensor level = side.mul(noise).erfc().mul(0.5);
             Tensor y;

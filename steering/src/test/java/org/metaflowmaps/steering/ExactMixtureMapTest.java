@@ -16,7 +16,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** {@link ExactMixtureMap} against the mixture's own formulas. */
+/** {@link ExactMixtureMap} compared with the mixture's formulas. */
 final class ExactMixtureMapTest {
     private static final List<double[]> CENTRES = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
 
@@ -26,7 +26,7 @@ final class ExactMixtureMapTest {
         return map.flowMap(zeros, zeros.add(1), noise, Context.unchecked(times, state, Condition.none()));
     }
 
-    /** Mean and covariance of many draws are those of the mixture's posterior, which other formulas compute. */
+    /** Mean and covariance of many draws equal those of the mixture's posterior by other formulas. */
     @Test
     void drawsHaveThePosteriorsMoments() {
         try (TensorScope scope = TensorScope.open();
@@ -55,7 +55,7 @@ final class ExactMixtureMapTest {
         }
     }
 
-    /** The draw rises with its noise along the line, far out in both tails too. */
+    /** The draw increases with its noise along the line, also in both tails. */
     @Test
     void drawsKeepTheNoisesOrder() {
         try (TensorScope scope = TensorScope.open();
@@ -73,7 +73,7 @@ final class ExactMixtureMapTest {
         }
     }
 
-    /** Derivatives in the state are those of central differences, between modes too. */
+    /** Derivatives in the state equal central differences, also between modes. */
     @Test
     void drawsAreDifferentiable() {
         try (TensorScope scope = TensorScope.open();

@@ -20,7 +20,7 @@ import org.metaflowmaps.training.optim.Optimizer;
  *
  * <p>Thread safety: one thread at a time; any thread may call {@link #stop}.
  *
- * @param <D> what the objective draws
+ * @param <D> the objective's draws
  */
 public final class Trainer<D> implements AutoCloseable {
     private final Objective<D> objective;
@@ -103,7 +103,7 @@ public final class Trainer<D> implements AutoCloseable {
 
     /**
      * Takes one optimiser step, or skips it if its loss or gradient is not finite or too large: parameters, moments and
-     * average then stay as they are, while data and noise move on. Nothing is read back to the host.
+     * average are then unchanged, while data and noise advance. Nothing is read back to the host.
      */
     public void takeStep() {
         try (TensorScope scope = TensorScope.open()) {

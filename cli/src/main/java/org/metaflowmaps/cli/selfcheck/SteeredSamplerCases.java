@@ -39,7 +39,7 @@ final class SteeredSamplerCases {
         }
     }
 
-    /** This library's outputs, or null for a case that it has no counterpart of. */
+    /** Returns this library's outputs, or null for a case without counterpart. */
     static @Nullable Map<String, Tensor> compute(Fixture.Case test, Condition condition) throws IOException {
         Dynamics dynamics =
                 switch (test.name()) {

@@ -65,14 +65,14 @@ final class SteeringCases {
         }
     }
 
-    /** This library's outputs, or null for a case that it has no counterpart of. */
+    /** Returns this library's outputs, or null for a case without counterpart. */
     static @Nullable Map<String, Tensor> compute(Fixture.Case test, Condition condition) throws IOException {
         FlowMapTransformer map = test.fixture().network("weights");
         Drift drift = new NetworkDrift(map, false);
         Tilt tilt = new Tilt(new Target(test.in("reward_target")), 1);
         int draws = test.numbers().path("samples").asInt();
         if (test.name().startsWith("value_gradient_mc")) {
-            // The case asks for the gradient itself.
+            // The case expects the gradient without the coefficient.
             ValueFunction value = new ValueFunction(map, tilt, draws);
             Map<String, Tensor> found = items(test, condition, (time, point) -> {
                 Tensor correction = new MonteCarloGradient(drift, value, Coefficient.PAPER)
@@ -108,7 +108,7 @@ final class SteeringCases {
         });
     }
 
-    /** The estimator of that name in the public code. */
+    /** Returns the estimator of that name in the public code. */
     private static ValueGradient estimator(String name, Drift drift, FlowMapTransformer map, Tilt tilt, int draws) {
         return switch (name) {
             case "base" -> new NoSteering(drift);

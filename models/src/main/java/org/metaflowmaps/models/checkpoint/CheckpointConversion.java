@@ -20,19 +20,19 @@ public final class CheckpointConversion {
 
     private CheckpointConversion() {}
 
-    /** What {@link #convert} does with a network that is not whole. */
+    /** The handling of incomplete networks by {@link #convert}. */
     public enum Fitting {
-        /** Refuses it, and one whose kind is not known. */
+        /** Throws, also for a network of unknown kind. */
         WHOLE,
-        /** Copies what is there. */
+        /** Copies the existing tensors. */
         LENIENT
     }
 
-    /** What {@link #convert} does with a finite value that is too large for the new type. */
+    /** The handling by {@link #convert} of finite values that are too large for the new type. */
     public enum Overflow {
-        /** Refuses the file. */
+        /** Throws. */
         REFUSE,
-        /** Writes an infinity. */
+        /** Writes infinity. */
         INFINITY
     }
 
@@ -77,11 +77,11 @@ public final class CheckpointConversion {
      * @param to replaced if it exists
      * @param prefix before every name in the new file
      * @param type of all floating-point tensors; null to keep each tensor's type
-     * @param fitting what to do with a network that is not whole
-     * @param overflow what to do with a value that is too large for the type
-     * @throws IOException if the network must be whole and is not, or if a file cannot be read or written
-     * @throws IllegalArgumentException if the new file's name says no format, the type is not one of floating-point
-     *     numbers, or it has no finite number for a value and must have; no file is written then
+     * @param fitting the handling of an incomplete network
+     * @param overflow the handling of values that are too large for the type
+     * @throws IOException if the network must be complete and is not, or if a file cannot be read or written
+     * @throws IllegalArgumentException if the new file's ending is unknown, the type is not a floating-point type, or a
+     *     value is too large for it and must not be; no file is written then
      */
     public static Result convert(
             TensorFile from,

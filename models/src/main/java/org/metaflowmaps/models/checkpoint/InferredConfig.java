@@ -168,7 +168,7 @@ public record InferredConfig(
      * is equal or unusual, stages if the depth is, guidance scales, and {@code preserve_t_cond_0}.
      *
      * @param like the other network's settings
-     * @param zeroData which way the clock runs
+     * @param zeroData true for data at time 0
      * @throws IllegalArgumentException if they do not fit, or if the scales of the guidance table's rows are unknown
      */
     TransformerConfig config(TransformerConfig like, boolean zeroData) {
@@ -200,7 +200,7 @@ public record InferredConfig(
                 .build();
     }
 
-    /** What the file shows. */
+    /** Returns the settings that the file shows. */
     private TransformerConfig.Builder shown() {
         return TransformerConfig.builder()
                 .inputSize(inputSize)

@@ -145,8 +145,7 @@ public final class NetworkFile {
     /**
      * Fills a network's parameters and buffers from a file of any layout, converting to their type.
      *
-     * @param map every parameter must be in the file, in its shape; every tensor of the network in the file must be
-     *     used
+     * @param map the network; the file must have exactly its tensors, with equal shapes
      * @param file stays the caller's
      * @param layout the layout of the network in the file
      * @throws IOException if names or shapes do not fit; the network is then unchanged
@@ -158,8 +157,8 @@ public final class NetworkFile {
     }
 
     /**
-     * Fills those of a network's parameters and buffers that a file has in their shape, converting to their type; the
-     * others stay as they are.
+     * Fills a network's parameters and buffers that a file has with equal shape, converting to their type; others keep
+     * their values.
      *
      * @param file stays the caller's
      * @param layout the layout of the network in the file

@@ -258,17 +258,17 @@ public final class Networks {
     }
 
     /**
-     * Opens a checkpoint that was written with a seal, and verifies it.
+     * Opens a checkpoint that contains its checksum, and verifies it.
      *
      * @return owned by the caller
-     * @throws IOException if the file is missing or damaged, or has no seal
+     * @throws IOException if the file is missing or damaged, or has no checksum
      */
     public static SafetensorsFile openSealed(Path file) throws IOException {
         return verified(file, open -> true);
     }
 
     /**
-     * Opens a checkpoint, and verifies it unless it is of a version that wrote no seals.
+     * Opens a checkpoint, and verifies it unless an older version wrote it without checksum.
      *
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged

@@ -27,12 +27,12 @@ final class Attention {
         this.contextKeyGain = orNull(weights.find("k_cond_norm.scale"));
     }
 
-    /** Attention of tokens to each other. */
+    /** Makes attention of tokens to each other. */
     static Attention of(int heads, Weights weights) {
         return new Attention(heads, null, weights);
     }
 
-    /** Attention of tokens to each other and to those of a context. */
+    /** Makes attention of tokens to each other and to those of a context. */
     static Attention joint(int heads, Weights weights) {
         return new Attention(heads, weights.linear("kv_cond"), weights);
     }

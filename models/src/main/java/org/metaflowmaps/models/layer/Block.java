@@ -25,21 +25,21 @@ public final class Block {
     }
 
     /**
-     * A block whose tokens attend to each other.
+     * Makes a block whose tokens attend to each other.
      *
      * @param heads of its attention
-     * @param weights the block's own
+     * @param weights the block's weights
      */
     public static Block of(int heads, Weights weights) {
         return new Block(heads, null, Attention.of(heads, weights.in("attn")), weights);
     }
 
     /**
-     * A block whose tokens also attend to the context's.
+     * Makes a block whose tokens also attend to the context's.
      *
      * @param heads of its attention
      * @param patch edge of the context's patches
-     * @param weights the block's own
+     * @param weights the block's weights
      */
     public static Block joint(int heads, int patch, Weights weights) {
         PatchEmbedding patches = new PatchEmbedding(patch, weights.in("x_cond_embedder"));

@@ -241,15 +241,12 @@ public final class GaussianMixture implements AutoCloseable {
         return driftFrom(this::observe);
     }
 
-    /**
-     * {@link #drift()} without the checks of shapes and labels, which read labels back: for values that are known to be
-     * right.
-     */
+    /** {@link #drift()} without checks of shapes and labels, which read labels back: for values known to be valid. */
     public Drift uncheckedDrift() {
         return driftFrom(this::observeUnchecked);
     }
 
-    /** How a state is looked at. */
+    /** Makes an observation, with or without checks. */
     private interface Observing {
         Observation of(Tensor time, Tensor state, Condition condition);
     }

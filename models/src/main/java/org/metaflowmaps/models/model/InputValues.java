@@ -12,7 +12,7 @@ public final class InputValues {
     /**
      * Throws for times outside [0, 1] and NaN.
      *
-     * @param name what they are, for the message
+     * @param name their name in the message
      * @throws IllegalArgumentException that names the first such item
      */
     public static void requireTimes(String name, Tensor times) {
@@ -27,7 +27,7 @@ public final class InputValues {
     /**
      * Throws for times outside [0, 1), where a posterior mean does not determine the drift, and NaN.
      *
-     * @param name what they are, for the message
+     * @param name their name in the message
      * @throws IllegalArgumentException that names the first such item
      */
     public static void requireTimesBelowOne(String name, Tensor times) {
@@ -43,7 +43,7 @@ public final class InputValues {
     /**
      * Throws for NaN and infinite values.
      *
-     * @param name what they are, for the message
+     * @param name their name in the message
      * @throws IllegalArgumentException that names the first such item
      */
     public static void requireFinite(String name, Tensor values) {

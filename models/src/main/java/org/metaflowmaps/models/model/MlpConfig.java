@@ -44,7 +44,7 @@ public record MlpConfig(
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .dimension(dimension)
@@ -99,7 +99,7 @@ public record MlpConfig(
         return MlpFlowMap.initialised(this, device, random);
     }
 
-    /** Settings that begin with their defaults: no classes, and the layout of a meta flow map. */
+    /** A builder; by default no classes, and the layout of a meta flow map. */
     public static final class Builder {
         private int dimension;
         private int width = 128;
@@ -133,7 +133,7 @@ public record MlpConfig(
             return this;
         }
 
-        /** Sets which inputs there are. */
+        /** Sets the network's inputs. */
         public Builder layout(Layout layout) {
             this.layout = layout;
             return this;

@@ -30,7 +30,7 @@ public record ModelConfig(
     /**
      * Returns the configuration of a network of either kind.
      *
-     * @throws IllegalArgumentException if 64 bits cannot hold the number of its parameters
+     * @throws IllegalArgumentException if its number of parameters does not fit in 64 bits
      */
     public static ModelConfig of(NetworkConfig network) {
         return switch (Objects.requireNonNull(network, "network")) {

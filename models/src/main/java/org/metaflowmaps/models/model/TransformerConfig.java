@@ -23,17 +23,15 @@ import org.metaflowmaps.runtime.Shape;
  * @param numHeads attention heads per block
  * @param labelDim number of classes; 0 for none
  * @param encoderDepth blocks of the first stage, conditioned on (s, t, y, w) and E'_u; the rest are the second stage
- * @param classScales guidance scales w beside 1 that have a row of their own
- * @param contextScales guidance scales for the context beside 1; rows of the table follow from both lists
+ * @param classScales guidance scales w besides 1, one table row each
+ * @param contextScales guidance scales for the context besides 1; both lists determine the table's rows
  * @param mlpRatio width of a block's hidden layer over D
- * @param zeroData true for weights whose clock runs the other way (noise at 1): times and sign are flipped before and
- *     after the network
- * @param learnSigma true if the head has twice the channels, of which the first half is used
+ * @param zeroData true for weights with noise at time 1: times and sign are flipped before and after the network
+ * @param learnSigma true if the head has twice the channels; only the first half is used
  * @param qkNorm true for RMS normalisation of queries and keys
  * @param preserveContextAtZero true to switch the context off exactly at t = 0
- * @param jointAttention true to let every block attend to the context's own tokens too, which are added to the input in
- *     any case
- * @param layout which inputs there are; a meta flow map's where a file leaves it out
+ * @param jointAttention true if every block also attends to the context's tokens, which are always added to the input
+ * @param layout the network's inputs; a meta flow map's if missing in a file
  */
 public record TransformerConfig(
         @JsonProperty("input_size") int inputSize,
@@ -55,7 +53,7 @@ public record TransformerConfig(
         @JsonProperty("layout") Layout layout)
         implements NetworkConfig {
 
-    /** Fills in what a file may leave out, and refuses what does not fit together. */
+    /** Sets defaults for missing values, and throws if settings do not fit together. */
     @SuppressWarnings("ConstantValue")
     public TransformerConfig {
         requireGiven("model_guidance_class_ws", classScales);
@@ -111,7 +109,7 @@ public record TransformerConfig(
                 "model_guidance_x_cond_ws");
     }
 
-    /** From a file, which may name the context's scales by their older name too. */
+    /** Reads a file, which may use the older name of the context's scales. */
     @JsonCreator
     static TransformerConfig read(
             @JsonProperty("input_size") int inputSize,
@@ -213,7 +211,7 @@ public record TransformerConfig(
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .inputSize(inputSize)
@@ -310,20 +308,17 @@ public record TransformerConfig(
         return learnSigma ? 2 * inChannels : inChannels;
     }
 
-    /** The scales that have a row: 1 (no guidance) first. */
+    /** Returns the scales of the table's rows: 1 (no guidance) first. */
     List<Double> allowedScales() {
         return Stream.concat(Stream.of(1.0), classScales.stream()).toList();
     }
 
-    /** The number of rows of the guidance embedding: one for each pair of a class scale and a context scale. */
+    /** Returns the rows of the guidance embedding: one for each pair of a class scale and a context scale. */
     public int guidanceRows() {
         return (1 + classScales.size()) * (1 + contextScales.size());
     }
 
-    /**
-     * Settings that begin with their defaults: no classes, no guidance, every switch off, and the layout of a meta flow
-     * map.
-     */
+    /** A builder; by default no classes, no guidance, every switch off, and the layout of a meta flow map. */
     public static final class Builder {
         private int inputSize;
         private int patchSize = 4;
@@ -393,13 +388,13 @@ public record TransformerConfig(
             return this;
         }
 
-        /** Sets the guidance scales beside 1 that have a row of their own. */
+        /** Sets the guidance scales besides 1, one table row each. */
         public Builder classScales(List<Double> classScales) {
             this.classScales = classScales;
             return this;
         }
 
-        /** Sets the guidance scales for the context beside 1. */
+        /** Sets the guidance scales for the context besides 1. */
         public Builder contextScales(List<Double> contextScales) {
             this.contextScales = contextScales;
             return this;
@@ -411,7 +406,7 @@ public record TransformerConfig(
             return this;
         }
 
-        /** Sets whether the clock of the weights runs the other way. */
+        /** Sets whether the weights have data at time 0 and noise at 1. */
         public Builder zeroData(boolean zeroData) {
             this.zeroData = zeroData;
             return this;
@@ -441,7 +436,7 @@ public record TransformerConfig(
             return this;
         }
 
-        /** Sets which inputs there are. */
+        /** Sets the network's inputs. */
         public Builder layout(Layout layout) {
             this.layout = layout;
             return this;

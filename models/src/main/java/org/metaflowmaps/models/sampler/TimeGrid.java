@@ -5,8 +5,8 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The times at which a sampler evaluates, each later than the one before, up to 1 (data); immutable. Most samplers need
- * a grid from 0 (noise); steered samplers begin a little later, where the coefficient (1 - t)/t is finite.
+ * The increasing times of a sampler's steps, up to 1 (data); immutable. Most samplers need a grid from 0 (noise);
+ * steered samplers start a little later, where the coefficient (1 - t)/t is finite.
  */
 public final class TimeGrid {
     /** More steps are a mistake that would take long to notice. */
@@ -51,10 +51,10 @@ public final class TimeGrid {
     }
 
     /**
-     * Steps of one length from a start on, as {@code torch.linspace(start, 1, steps + 1)}: for steered samplers, which
-     * begin at 0.01 in the paper (method §7).
+     * Returns steps of equal length from a start, as {@code torch.linspace(start, 1, steps + 1)}: for steered samplers,
+     * which start at 0.01 in the paper (method §7).
      *
-     * @param start of the first step, from 0 to below 1
+     * @param start the first time, from 0 to below 1
      * @param steps 1 to a million
      */
     public static TimeGrid linspace(double start, int steps) {
@@ -71,11 +71,11 @@ public final class TimeGrid {
     }
 
     /**
-     * This grid with each time raised to a power: above 1 there are more steps near noise, below 1 more near data. The
+     * Returns this grid with each time raised to a power: above 1 for more steps near noise, below 1 near data. The
      * paper's search uses {@code linspace(0.01, steps).power(2.5)} (method §8.2).
      *
      * @param exponent above 0, finite
-     * @throws IllegalArgumentException for another exponent, and if two times become equal
+     * @throws IllegalArgumentException if the exponent is out of range, or two times become equal
      */
     public TimeGrid power(double exponent) {
         Preconditions.checkArgument(
@@ -85,7 +85,7 @@ public final class TimeGrid {
         return exponent == 1 ? this : between(Arrays.stream(times).map(time -> Math.pow(time, exponent)).toArray());
     }
 
-    /** Checks that the times rise; the array is not copied. */
+    /** Checks that the times increase; does not copy the array. */
     private static TimeGrid between(double[] times) {
         double[] lengths = new double[times.length - 1];
         for (int i = 0; i < lengths.length; i++) {
@@ -100,8 +100,7 @@ public final class TimeGrid {
     }
 
     /**
-     * Refuses a grid that begins later than pure noise, for samplers that start there: their samples would have another
-     * law.
+     * Throws if a grid starts after pure noise, for samplers that start there: their samples would have another law.
      */
     static void requireNoiseFirst(TimeGrid grid, String what) {
         Preconditions.checkArgument(

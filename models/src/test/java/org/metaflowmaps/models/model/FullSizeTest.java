@@ -128,7 +128,7 @@ final class FullSizeTest {
                     Torch.of(new float[] {0.2f}), Torch.of(new float[] {0.9f}), random.normal(1, 4, 32, 32), context);
             assertEquals(DType.FLOAT32, output.dtype());
             assertEquals(1, output.isFinite().all().item());
-            assertTrue(output.abs().mean().item() > 0.01, "the output is about zero: it tells nothing");
+            assertTrue(output.abs().mean().item() > 0.01, "the output is about zero: the test shows nothing");
             return output.toFloatArray();
         }
     }

@@ -109,7 +109,7 @@ public final class SmallNetworks {
                 .build();
     }
 
-    /** An MLP of a meta flow map. */
+    /** Returns the configuration of a meta flow map's MLP. */
     public static MlpConfig mlpConfig(int dimension, int width, int depth, int labelDim) {
         return MlpConfig.builder()
                 .dimension(dimension)

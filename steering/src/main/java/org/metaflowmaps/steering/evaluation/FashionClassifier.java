@@ -205,7 +205,7 @@ public final class FashionClassifier implements Network, ImageClassifier {
     }
 
     /**
-     * Classifies images in the range of rewards; {@link #features} takes them in that of the data.
+     * Classifies images in the range of rewards, [0, 1]; {@link #features} uses the range of the data.
      *
      * @param images (B, 1, 28, 28) in [0, 1]; computed in float32
      * @return (B, 10) of the images' type, in the innermost open scope

@@ -12,12 +12,12 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * What a reward's scores of base samples say about it, and which strength λ tilts how far: rewards come in scales of their own, so a
- * given λ means a different tilt for each (method §7).
+ * Statistics of a reward's scores on base samples, and the tilt of a strength λ: rewards have different scales, so the
+ * same λ tilts each differently (method §7).
  *
- * <p>The tilted law is that of the samples with weights proportional to e^λr. That is exact for these samples; for the base law it is an
- * estimate, which is poor where few samples carry the weight: trust a Kullback-Leibler divergence well below log n, and an effective
- * sample size of many items.
+ * <p>The tilted law is that of the samples with weights proportional to e^λr. This is exact for these samples; for the
+ * base law it is an estimate, which is poor if few samples have most of the weight. It is reliable for a
+ * Kullback-Leibler divergence well below log n and an effective sample size of many items.
  */
 public final class Calibration {
     private final double[] sorted;
@@ -27,10 +27,10 @@ public final class Calibration {
     private final double secondsPerItem;
 
     /**
-     * The calibration of some scores.
+     * Makes the calibration of some scores.
      *
-     * @param scores of samples of the base law: two or more finite ones; also -∞, which weighs 0; copied
-     * @param secondsPerItem the cost of one score, from 0
+     * @param scores scores of samples of the base law, two or more finite; -∞ has weight 0; copied
+     * @param secondsPerItem the time of one score, from 0
      */
     public Calibration(double[] scores, double secondsPerItem) {
         for (int i = 0; i < scores.length; i++) {
@@ -62,12 +62,12 @@ public final class Calibration {
     }
 
     /**
-     * Scores samples and measures the time; a first batch is scored once more before, so that loading does not count.
+     * Scores samples and measures the time; scores the first batch once before, so that loading is not measured.
      *
-     * @param reward what to calibrate
-     * @param samples of the base law, as the reward takes them: decoded images, or states
+     * @param reward the reward to calibrate
+     * @param samples samples of the base law, in the reward's form: decoded images, or states
      * @param condition of the samples
-     * @param batch how many are scored at once, at least 1
+     * @param batch the number scored at once, at least 1
      * @throws RewardException if a score is NaN or +∞
      */
     public static Calibration measure(Reward reward, Tensor samples, Condition condition, int batch) {
@@ -88,7 +88,7 @@ public final class Calibration {
         double[] all = parts.stream().flatMapToDouble(Arrays::stream).toArray();
         if (!Arrays.stream(all).allMatch(score -> score < Double.POSITIVE_INFINITY)) {
             throw new RewardException("reward '" + reward.name()
-                    + "' scored a base sample with NaN or +infinity: only finite scores and -infinity are legal");
+                    + "' scored a base sample with NaN or +infinity: only finite scores and -infinity are allowed");
         }
         return new Calibration(all, seconds / items);
     }
@@ -125,7 +125,7 @@ public final class Calibration {
         return deviation;
     }
 
-    /** Returns the seconds that one score takes in a batch. */
+    /** Returns the seconds per score in a batch. */
     public double secondsPerItem() {
         return secondsPerItem;
     }
@@ -143,7 +143,7 @@ public final class Calibration {
         double place = probability * (sorted.length - 1);
         int below = (int) place;
         double rest = place - below;
-        // Without the case, 0 times infinity would be NaN.
+        // Handle this case, because 0 times infinity would be NaN.
         return rest == 0 ? sorted[below] : sorted[below] * (1 - rest) + sorted[below + 1] * rest;
     }
 
@@ -184,7 +184,7 @@ public final class Calibration {
         return total * total / squares / sorted.length;
     }
 
-    /** Returns λ·(r - largest r), of which no exponential overflows. */
+    /** Returns λ·(r - largest r), so that exponentials do not overflow. */
     private double log(double strength, double score) {
         return strength == 0 ? 0 : strength * (score - sorted[sorted.length - 1]);
     }
@@ -192,16 +192,16 @@ public final class Calibration {
     private static void requireStrength(double strength) {
         Preconditions.checkArgument(
                 strength >= 0 && Double.isFinite(strength),
-                "calibration: strength (lambda) is %s, expected a finite number from 0; for the other direction, negate"
+                "calibration: strength (lambda) is %s, expected a finite number from 0: for the other direction negate"
                         + " the scores",
                 strength);
     }
 
     /**
-     * Returns the λ at which the tilted law is that far from the base.
+     * Returns the λ for a divergence of the tilted law from the base.
      *
      * @param divergence KL(tilted ‖ base) in nats, above 0
-     * @throws IllegalArgumentException if no λ gives that: n samples cannot be farther than log n apart
+     * @throws IllegalArgumentException if no λ gives it: for n samples it is below log n
      */
     public double strengthForDivergence(double divergence) {
         double least = Math.log((double) sorted.length / (sorted.length - impossible));
@@ -211,10 +211,10 @@ public final class Calibration {
     }
 
     /**
-     * Returns the λ at which the weights have that effective sample size.
+     * Returns the λ for an effective sample size of the weights.
      *
-     * @param share of n, below 1
-     * @throws IllegalArgumentException if no λ gives that: one sample of n is always left
+     * @param share effective sample size divided by n, below 1
+     * @throws IllegalArgumentException if no λ gives it: at least one sample of n remains
      */
     public double strengthForEffectiveShare(double share) {
         double least = (double) best() / sorted.length;
@@ -223,7 +223,7 @@ public final class Calibration {
         return solve(strength -> -effectiveShare(strength), -share);
     }
 
-    /** Returns how many samples have the largest score: all that is left for an infinite λ. */
+    /** Returns how many samples have the largest score; only these remain for an infinite λ. */
     private int best() {
         double largest = sorted[sorted.length - 1];
         return (int) finite().filter(score -> score == largest).count();
@@ -233,7 +233,7 @@ public final class Calibration {
         Preconditions.checkArgument(
                 target > least && target < most,
                 "calibration: %s is not reachable with these %s scores (%s finite, %s equal to the largest): expected more"
-                        + " than %s and less than %s; ask for less, or score more base samples",
+                        + " than %s and less than %s: choose a value between, or score more base samples",
                 what,
                 sorted.length,
                 sorted.length - impossible,
@@ -242,7 +242,7 @@ public final class Calibration {
                 most);
     }
 
-    /** Returns where a growing function of λ meets a target that lies between its ends. */
+    /** Returns the λ at which an increasing function reaches a target between its limits. */
     private static double solve(DoubleUnaryOperator growing, double target) {
         double high = 1;
         while (growing.applyAsDouble(high) < target && high < Double.MAX_VALUE / 2) {

@@ -3,11 +3,11 @@ package org.metaflowmaps.steering.reward;
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.Tensor;
 
-/** What several rewards check before they compute. */
+/** Checks of arguments that several rewards share. */
 final class Checks {
     private Checks() {}
 
-    /** Returns images, after a check that they are (N, C, H, W) of floating point. */
+    /** Returns images; throws unless they are (N, C, H, W) of floating point. */
     static Tensor images(String reward, Tensor images) {
         Preconditions.checkArgument(
                 images.dim() == 4 && images.dtype().isFloatingPoint(),
@@ -32,7 +32,7 @@ final class Checks {
         return logits.logSoftmax(1);
     }
 
-    /** Returns a standard deviation, after a check that it is positive and finite. */
+    /** Returns a standard deviation; throws unless it is positive and finite. */
     static double deviation(String owner, String name, double value) {
         Preconditions.checkArgument(
                 value > 0 && Double.isFinite(value), "%s: %s is %s, expected a finite number above 0", owner, name, value);

@@ -8,8 +8,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * The reward log Σ wᵢ·p(yᵢ|x) by a classifier: tilts the data towards a histogram of classes (the paper's MNIST experiment). Owned by
- * the caller.
+ * The reward log Σ wᵢ·p(yᵢ|x) by a classifier: tilts the data towards a histogram of classes (the paper's MNIST
+ * experiment). Owned by the caller.
  */
 public final class ClassMixture implements Reward {
     private final ImageClassifier classifier;
@@ -20,7 +20,8 @@ public final class ClassMixture implements Reward {
      * A reward.
      *
      * @param classifier not owned
-     * @param weights w: one for each class, in any unit (their sum is scaled to 1), none negative, at least one positive
+     * @param weights w: one for each class, in any unit (their sum is scaled to 1), none negative, at least one
+     *     positive
      * @param device of the images
      */
     public ClassMixture(ImageClassifier classifier, double[] weights, Device device) {

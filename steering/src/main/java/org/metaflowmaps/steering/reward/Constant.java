@@ -7,7 +7,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Numbers that a reward holds on its device, in float64: an upload at every score would make the device wait for the host. */
+/** A reward's constant numbers on its device, in float64, because an upload at every score would stall the device. */
 final class Constant implements AutoCloseable {
     private final Tensor values;
 
@@ -21,7 +21,7 @@ final class Constant implements AutoCloseable {
         }
     }
 
-    /** Copies a tensor of floating point. */
+    /** Copies a floating-point tensor. */
     static Constant copyOf(Tensor values) {
         try (TensorScope scope = TensorScope.open()) {
             return new Constant(

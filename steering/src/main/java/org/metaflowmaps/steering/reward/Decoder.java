@@ -2,10 +2,10 @@ package org.metaflowmaps.steering.reward;
 
 import org.metaflowmaps.runtime.Tensor;
 
-/** Turns states of a map into the images that rewards take: the one place for range, size and clamp. */
+/** Converts states of a map to images for rewards: range, size and clamp. */
 @FunctionalInterface
 public interface Decoder {
-    /** Leaves states as they are: for rewards that take states. */
+    /** Returns states unchanged, for rewards of states. */
     Decoder IDENTITY = states -> states;
 
     /**

@@ -2,14 +2,15 @@ package org.metaflowmaps.steering.reward;
 
 import org.metaflowmaps.runtime.Tensor;
 
-/** A classifier as rewards see it. */
+/** A classifier for rewards. */
 @FunctionalInterface
 public interface ImageClassifier {
     /**
-     * Classifies images, each by itself; differentiable.
+     * Classifies each image independently; differentiable.
      *
      * @param images (N, C, H, W) in [0, 1]
-     * @return logits, whose softmax gives the classes' probabilities: (N, classes) of the images' type, in the innermost open scope
+     * @return logits, whose softmax gives the classes' probabilities: (N, classes) of the images' type, in the
+     *     innermost open scope
      */
     Tensor classify(Tensor images);
 }

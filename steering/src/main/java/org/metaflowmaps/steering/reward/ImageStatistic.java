@@ -6,7 +6,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * A statistic of an image's pixels as its reward.
+ * A reward that is a statistic of an image's pixels.
  *
  * @param kind which
  * @param channel of {@link Kind#CHANNEL}, from 0; not used by the other kinds
@@ -22,7 +22,7 @@ public record ImageStatistic(Kind kind, int channel) implements Reward {
         CHANNEL
     }
 
-    /** Keeps the root of a constant image's variance differentiable: 1e-6 is far below one of 256 steps of brightness. */
+    /** Keeps the square root differentiable for a constant image; 1e-6 is far below 1/256, one step of brightness. */
     private static final double LEAST_VARIANCE = 1e-12;
 
     /** Checks the channel. */

@@ -7,8 +7,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * The log-likelihood -‖A x - y‖² / (2σ²) of an observation y of an image x with Gaussian noise, up to its constant: the tilted law with
- * λ = 1 is the posterior of x. Owned by the caller; closes its measurement.
+ * The log-likelihood -‖A x - y‖² / (2σ²) of an observation y of an image x with Gaussian noise, up to its constant: the
+ * tilted law with λ = 1 is the posterior of x. Owned by the caller; closes its measurement.
  */
 public final class InverseProblem implements Reward {
     private final Measurement measurement;
@@ -18,10 +18,10 @@ public final class InverseProblem implements Reward {
     /**
      * A reward.
      *
-     * @param measurement A, owned from now on
-     * @param observation y: (C, h, w), such as {@link Measurement#observe} returns; copied. Hidden numbers do not matter
+     * @param measurement A, owned by this reward
+     * @param observation y: (C, h, w), such as from {@link Measurement#observe}; copied. Hidden numbers are ignored
      * @param noise σ, above 0
-     * @throws IllegalArgumentException for another shape or noise; the measurement then stays the caller's
+     * @throws IllegalArgumentException for a wrong shape or noise; the caller then still owns the measurement
      */
     public InverseProblem(Measurement measurement, Tensor observation, double noise) {
         Preconditions.checkArgument(
@@ -47,7 +47,8 @@ public final class InverseProblem implements Reward {
     }
 
     /**
-     * Returns χ²/n = ‖A x - y‖² / (σ²·n) over the n numbers that are seen: about 1 for images that explain the observation and no more.
+     * Returns χ²/n = ‖A x - y‖² / (σ²·n) over the n observed numbers: about 1 for images that explain the observation
+     * without fitting its noise.
      *
      * @param images (N, C, H, W) in [0, 1]
      * @return (N), in the innermost open scope
@@ -62,7 +63,7 @@ public final class InverseProblem implements Reward {
             Shape expected = observation.shape();
             Preconditions.checkArgument(
                     seen.shape().from(1).equals(expected),
-                    "reward %s: images %s give observations of shape %s, expected that of the given one, %s",
+                    "reward %s: images %s give observations of shape %s, expected the given observation's shape %s",
                     name(),
                     images,
                     seen.shape().from(1),

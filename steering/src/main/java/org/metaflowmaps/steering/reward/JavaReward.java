@@ -11,8 +11,8 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Any Java function of images as a reward, without a gradient. Float32 images on the CPU are handed over without a copy; others are
- * copied, and from a GPU the call waits for them.
+ * Any Java function of images as a reward, without a gradient. Float32 images on the CPU are passed without a copy;
+ * others are copied, and the call waits for a GPU.
  *
  * @param name for messages
  * @param scorer the function, called on the thread that samples
@@ -22,11 +22,12 @@ public record JavaReward(String name, Scorer scorer) implements Reward {
     @FunctionalInterface
     public interface Scorer {
         /**
-         * Scores each image by itself.
+         * Scores each image independently.
          *
-         * @param images float32 in [0, 1], the machine's byte order, row-major (N, C, H, W); read-only, valid until this returns
+         * @param images float32 in [0, 1], the machine's byte order, row-major (N, C, H, W); read-only, valid until
+         *     this returns
          * @param shape (N, C, H, W)
-         * @return N scores; negative infinity is legal, NaN and positive infinity are not
+         * @return N scores; negative infinity is allowed, NaN and positive infinity are not
          */
         float[] score(MemorySegment images, Shape shape);
     }
@@ -41,7 +42,7 @@ public record JavaReward(String name, Scorer scorer) implements Reward {
     public Tensor score(Tensor samples, Condition condition) {
         Checks.images(name, samples);
         try (TensorScope scope = TensorScope.open()) {
-            // A view of this scope, so that the segment ends with this call.
+            // Make a view in this scope, so that the segment becomes invalid after this call.
             Tensor images =
                     samples.detach().to(DType.FLOAT32).to(Device.CPU).contiguous();
             float[] scores = scorer.score(images.segment().asReadOnly(), images.shape());

@@ -6,7 +6,8 @@ import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * The log-likelihood of an observation y = a·x + σ·noise of a state, up to its constant: a reward whose value function is exact.
+ * The log-likelihood of an observation y = a·x + σ·noise of a state, without its constant: a reward with an exact value
+ * function.
  *
  * @param likelihood the formulas
  */

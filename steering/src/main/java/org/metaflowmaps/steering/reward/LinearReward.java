@@ -7,7 +7,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** The reward a·x. It shifts a Gaussian's mean by λ·Σ·a and leaves its covariance. Owned by the caller. */
+/** The reward a·x. It shifts a Gaussian's mean by λ·Σ·a and does not change its covariance. Owned by the caller. */
 public final class LinearReward implements Reward {
     private final boolean states;
     private final Constant direction;
@@ -57,7 +57,7 @@ public final class LinearReward implements Reward {
                 samples,
                 wanted);
         try (TensorScope scope = TensorScope.open()) {
-            // A product and a sum, not a matrix product: that would be rounded to bfloat16 under autocast.
+            // Use a product and a sum, because autocast would round a matrix product to bfloat16.
             return scope.keep(
                     samples.reshape(items, wanted).mul(direction.like(samples)).sum(1));
         }

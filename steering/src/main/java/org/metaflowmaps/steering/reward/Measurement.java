@@ -13,9 +13,9 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** What is seen of an image: a linear function A of it, for {@link InverseProblem}. Owned by the caller. */
+/** A linear measurement A of an image, for {@link InverseProblem}. Owned by the caller. */
 public final class Measurement implements AutoCloseable {
-    /** Beyond so many standard deviations the Gaussian kernel is cut off. */
+    /** The Gaussian kernel is cut off after this many standard deviations. */
     private static final double REACH = 4;
 
     private static final double WIDEST = 1000;
@@ -44,7 +44,7 @@ public final class Measurement implements AutoCloseable {
      * Some pixels: A x is x where the mask is 1, and 0 elsewhere.
      *
      * @param mask (H, W) or (C, H, W) of floating point: 1 for seen, 0 for hidden, at least one 1; copied
-     * @throws IllegalArgumentException for another shape, type or value
+     * @throws IllegalArgumentException for a wrong shape, type or value
      */
     public static Measurement inpainting(Tensor mask) {
         Preconditions.checkArgument(
@@ -57,7 +57,7 @@ public final class Measurement implements AutoCloseable {
             double binary = mask.detach().sub(0.5).abs().sub(0.5).abs().max().item();
             Preconditions.checkArgument(
                     binary == 0 && seen > 0,
-                    "inpainting: the mask has other values than 0 and 1, or only 0: expected 1 for pixels that are seen,"
+                    "inpainting: the mask has other values than 0 and 1, or only 0: expected 1 for visible pixels,"
                             + " at least one, and 0 for hidden ones");
         }
         Constant kept = Constant.copyOf(mask);
@@ -70,7 +70,7 @@ public final class Measurement implements AutoCloseable {
     }
 
     /**
-     * The means of squares of pixels, side by side.
+     * The means of adjacent squares of pixels.
      *
      * @param factor the square's side, at least 1; it divides height and width
      */
@@ -103,7 +103,8 @@ public final class Measurement implements AutoCloseable {
     }
 
     /**
-     * A Gaussian blur, cut off at 4 standard deviations; images are continued by reflection at the middle of their edge pixels.
+     * A Gaussian blur, cut off at 4 standard deviations; images are padded by reflection at the middle of their edge
+     * pixels.
      *
      * @param deviation of the Gaussian in pixels, above 0 and at most 1000
      * @param height of the images, from 1 to 4096
@@ -120,7 +121,7 @@ public final class Measurement implements AutoCloseable {
                 height,
                 width,
                 LARGEST);
-        // A matrix for each direction: exact at the edges, for any number of channels, and differentiable as it is.
+        // Use a matrix for each direction: exact at the edges, for any number of channels, and differentiable.
         Constant rows = Constant.of(kernel(deviation, height), device, height, height);
         Constant columns = Constant.of(kernel(deviation, width), device, width, width);
         String name = "blur of " + deviation;
@@ -134,7 +135,8 @@ public final class Measurement implements AutoCloseable {
                             images,
                             height,
                             width);
-                    // Products in bfloat16 would add an error as large as the noise of good observations.
+                    // Turn autocast off, because products in bfloat16 would add an error as large as the noise of good
+                    // observations.
                     try (TensorScope scope = TensorScope.open();
                             Autocast exact = Autocast.off(images.device().type())) {
                         return scope.keep(rows.like(images)
@@ -163,14 +165,14 @@ public final class Measurement implements AutoCloseable {
         return matrix;
     }
 
-    /** Returns the place of a pixel beyond the edges: -1 is 1, as in {@code torch.nn.functional.pad} with "reflect". */
+    /** Returns the index of a pixel beyond the edges: -1 is 1, as in {@code torch.nn.functional.pad} with "reflect". */
     private static int reflected(int place, int size) {
         int period = Math.max(1, 2 * (size - 1));
         int within = Math.floorMod(place, period);
         return Math.min(within, period - within);
     }
 
-    /** Returns the name that messages and reports use. */
+    /** Returns the name for messages and reports. */
     public String name() {
         return name;
     }
@@ -206,12 +208,14 @@ public final class Measurement implements AutoCloseable {
         }
     }
 
-    /** Returns an observation with zeros in place of its hidden numbers, in the innermost open scope or the observation itself. */
+    /**
+     * Returns an observation with zeros for its hidden numbers, in the innermost open scope, or the observation itself.
+     */
     Tensor visible(Tensor observation) {
         return visible.apply(observation);
     }
 
-    /** Returns how many numbers of an observation of that shape are seen. */
+    /** Returns the number of observed numbers for that shape. */
     long seen(Shape observation) {
         return Math.round(share * observation.numel());
     }

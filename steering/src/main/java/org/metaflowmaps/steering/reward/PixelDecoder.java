@@ -7,26 +7,26 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Decodes states that are pixels in some range: changes the range to [0, 1], resizes if asked to, and clamps.
+ * Decodes states that are pixels in some range: maps the range to [0, 1], optionally resizes, and clamps.
  *
- * <p>The clamp is straight-through: its derivative is taken as 1, because the true one, 0, would leave saturated pixels without a
+ * <p>The clamp is straight-through: its derivative is 1, because the true derivative 0 would give saturated pixels no
  * gradient (method §7).
  *
  * @param low the state that becomes 0
  * @param high the state that becomes 1, other than {@code low}
- * @param resize to the size that a reward takes, if it needs another than the map's
+ * @param resize to the reward's size, if it differs from the map's
  */
 public record PixelDecoder(double low, double high, Optional<Resize> resize) implements Decoder {
-    /** How pixels of another size are computed. */
+    /** The method of resizing. */
     public enum Method {
-        /** Each pixel is one of the old ones. */
+        /** Nearest neighbour. */
         NEAREST,
-        /** Neighbours are mixed, all that a pixel covers where images shrink. */
+        /** Bilinear, with antialiasing when images shrink. */
         BILINEAR
     }
 
     /**
-     * Another size.
+     * A new size.
      *
      * @param method how
      * @param height in pixels, at least 1
@@ -64,13 +64,13 @@ public record PixelDecoder(double low, double high, Optional<Resize> resize) imp
      *
      * @param states (N, C, H, W), float32 or float64
      * @return (N, C, height, width) in [0, 1], in the innermost open scope
-     * @throws IllegalArgumentException if the states have another number of dimensions
+     * @throws IllegalArgumentException if the states have a wrong number of dimensions
      */
     @Override
     public Tensor decode(Tensor states) {
         Preconditions.checkArgument(
                 states.dim() == 4,
-                "decoder: states are %s, expected pixels (N, C, H, W); a reward of states takes Decoder.IDENTITY",
+                "decoder: states are %s, expected pixels (N, C, H, W): for a reward of states use Decoder.IDENTITY",
                 states);
         try (TensorScope scope = TensorScope.open()) {
             Tensor images = states.sub(low).div(high - low);
@@ -78,7 +78,7 @@ public record PixelDecoder(double low, double high, Optional<Resize> resize) imp
                 images = resized(images, resize.get());
             }
             Tensor clamped = images.detach().clampMin(0).clampMax(1);
-            // images - images is exactly 0 and brings the gradient.
+            // images - images.detach() is exactly 0 and passes the gradient.
             return scope.keep(images.requiresGrad() ? clamped.add(images.sub(images.detach())) : clamped);
         }
     }

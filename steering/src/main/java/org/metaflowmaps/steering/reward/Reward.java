@@ -3,18 +3,19 @@ package org.metaflowmaps.steering.reward;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.runtime.Tensor;
 
-/** A function of samples that says how good they are: r in the tilted law p(x)·e^{λ·r(x)} (method §6). The factor λ is {@link Tilt}'s. */
+/** A function that scores samples: r in the tilted law p(x)·e^{λ·r(x)} (method §6). {@link Tilt} has the factor λ. */
 public interface Reward extends AutoCloseable {
-    /** Returns the name that messages and reports use. */
+    /** Returns the name for messages and reports. */
     String name();
 
     /**
-     * Scores each sample by itself: a score depends on its own item alone.
+     * Scores each sample: a score depends only on its own item.
      *
-     * @param samples images (N, C, H, W) in [0, 1], or states (N, item shape) if {@link #takesStates}; float32 or float64, on the map's
-     *     device
+     * @param samples images (N, C, H, W) in [0, 1], or states (N, item shape) if {@link #takesStates}; float32 or
+     *     float64, on the map's device
      * @param condition labels of the N items, if they have some
-     * @return (N) of the samples' type, in the innermost open scope. Negative infinity is a legal score; NaN and positive infinity are not
+     * @return (N) of the samples' type, in the innermost open scope. Negative infinity is allowed; NaN and positive
+     *     infinity are not
      */
     Tensor score(Tensor samples, Condition condition);
 
@@ -23,12 +24,15 @@ public interface Reward extends AutoCloseable {
         return true;
     }
 
-    /** Returns true if this reward takes the map's states as they are, false if it takes images in [0, 1]. */
+    /** Returns true if this reward scores the map's states, false for images in [0, 1]. */
     default boolean takesStates() {
         return false;
     }
 
-    /** Frees what this reward owns; by default nothing. The reward's maker closes it, not a tilt or a sampler that uses it. */
+    /**
+     * Frees this reward's tensors; by default nothing. The caller that made the reward closes it, not a tilt or a
+     * sampler.
+     */
     @Override
     default void close() {}
 }

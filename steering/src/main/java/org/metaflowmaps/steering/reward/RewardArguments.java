@@ -3,7 +3,10 @@ package org.metaflowmaps.steering.reward;
 import java.util.List;
 import org.metaflowmaps.runtime.internal.Texts;
 
-/** The arguments of a reward's text, such as "0.5,1" of {@code blur:0.5,1}. Refusals name the text, the argument and the form. */
+/**
+ * The arguments of a reward's text, such as "0.5,1" of {@code blur:0.5,1}. Exceptions name the text, the argument and
+ * the form.
+ */
 final class RewardArguments {
     private final String text;
     private final String form;
@@ -15,7 +18,7 @@ final class RewardArguments {
      *
      * @param text the whole reward, for messages
      * @param form such as {@code blur:DEVIATION,NOISE}
-     * @param arguments what follows the colon; empty for none
+     * @param arguments the text after the colon; empty for none
      */
     RewardArguments(String text, String form, String arguments) {
         this.text = text;
@@ -29,7 +32,7 @@ final class RewardArguments {
         return text;
     }
 
-    /** Returns all arguments as one text, which is not empty. */
+    /** Returns all arguments as one text; throws if it is empty. */
     String whole() {
         if (arguments.isBlank()) {
             throw refusal("has no argument", "one");
@@ -37,7 +40,7 @@ final class RewardArguments {
         return arguments.strip();
     }
 
-    /** Refuses another number of arguments. */
+    /** Throws for a wrong number of arguments. */
     RewardArguments count(int least, int most) {
         if (parts.size() < least || parts.size() > most) {
             throw refusal(
@@ -55,7 +58,7 @@ final class RewardArguments {
                 return value;
             }
         } catch (NumberFormatException e) {
-            // Refused below, as a number that is too small.
+            // Rejected below as a number that is too small.
         }
         throw refusal(name + " is " + Texts.quote(parts.get(index).strip()), "a whole number of at least " + least);
     }
@@ -68,7 +71,7 @@ final class RewardArguments {
                 return value;
             }
         } catch (NumberFormatException e) {
-            // Refused below, as an infinite number.
+            // Rejected below as an infinite number.
         }
         throw refusal(name + " is " + Texts.quote(parts.get(index).strip()), "a finite number");
     }

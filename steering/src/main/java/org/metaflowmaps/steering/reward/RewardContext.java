@@ -6,11 +6,11 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * What rewards need that their text does not say. Nothing in it is owned.
+ * Inputs of rewards besides their text. Owns nothing.
  *
  * @param device of the samples
- * @param classifier for rewards of classes; used as long as they are
- * @param image what inverse problems observe: (C, H, W) in [0, 1] on the device; read once
+ * @param classifier for rewards of classes; must stay open while they are used
+ * @param image the image that inverse problems observe: (C, H, W) in [0, 1] on the device; read once
  * @param seed of the observation's noise
  */
 public record RewardContext(Device device, Optional<ImageClassifier> classifier, Optional<Tensor> image, long seed) {
@@ -21,14 +21,14 @@ public record RewardContext(Device device, Optional<ImageClassifier> classifier,
         Preconditions.checkNotNull(image, "reward context: the image is null; for none, give Optional.empty()");
     }
 
-    /** A context with neither classifier nor image. */
+    /** Makes a context without classifier and image. */
     public static RewardContext of(Device device) {
         return new RewardContext(device, Optional.empty(), Optional.empty(), 0);
     }
 
     ImageClassifier requireClassifier(String reward) {
         return classifier.orElseThrow(() -> new IllegalArgumentException(
-                "reward '" + reward + "' needs a classifier, and none was given: give one that takes the map's images"));
+                "reward '" + reward + "' needs a classifier, and none was given: give one for the map's images"));
     }
 
     Tensor requireImage(String reward) {

@@ -2,7 +2,7 @@ package org.metaflowmaps.steering.reward;
 
 import org.metaflowmaps.bindings.MetaFlowMapsException;
 
-/** A reward that breaks the rules of {@link Reward}; the message names the reward and the rule. */
+/** Thrown if a reward breaks the rules of {@link Reward}; the message names the reward and the rule. */
 public final class RewardException extends MetaFlowMapsException {
     private static final long serialVersionUID = 1L;
 

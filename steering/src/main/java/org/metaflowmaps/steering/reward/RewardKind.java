@@ -23,7 +23,7 @@ import org.metaflowmaps.runtime.Torch;
  * @param reader checks arguments
  */
 record RewardKind(String form, String meaning, Reader reader) {
-    /** Checks arguments and returns what makes the reward from them. */
+    /** Checks arguments and returns a factory of the reward. */
     @FunctionalInterface
     interface Reader {
         Maker read(RewardArguments arguments);
@@ -35,13 +35,13 @@ record RewardKind(String form, String meaning, Reader reader) {
         Reward make(RewardContext context) throws IOException;
     }
 
-    /** Makes what is seen of an image. */
+    /** Makes a measurement of an image. */
     @FunctionalInterface
     private interface Seen {
         Measurement of(Tensor image);
     }
 
-    /** All kinds, by the word before the colon. A new reward is one more entry. */
+    /** All kinds, by the word before the colon. Add new rewards here. */
     static final Map<String, RewardKind> ALL = all(
             new RewardKind("class:CLASS", "log-likelihood of a class, a number from 0, by the classifier", arguments -> {
                 int label = arguments.count(1, 1).integer(0, "CLASS", 0);
@@ -85,7 +85,7 @@ record RewardKind(String form, String meaning, Reader reader) {
             }),
             new RewardKind(
                     "inpaint:TOP,LEFT,HEIGHT,WIDTH,SIGMA",
-                    "likelihood of an image whose rectangle is hidden, seen with noise SIGMA",
+                    "likelihood of an image with a hidden rectangle, observed with noise SIGMA",
                     arguments -> {
                         int top = arguments.count(5, 5).integer(0, "TOP", 0);
                         int left = arguments.integer(1, "LEFT", 0);
@@ -97,7 +97,7 @@ record RewardKind(String form, String meaning, Reader reader) {
                     }),
             new RewardKind(
                     "downsample:FACTOR,SIGMA",
-                    "likelihood of an image that is seen as means of FACTOR x FACTOR pixels with noise SIGMA",
+                    "likelihood of an image observed as means of FACTOR x FACTOR pixels with noise SIGMA",
                     arguments -> {
                         int factor = arguments.count(2, 2).integer(0, "FACTOR", 1);
                         double noise = arguments.positive(1, "SIGMA");
@@ -106,7 +106,7 @@ record RewardKind(String form, String meaning, Reader reader) {
                     }),
             new RewardKind(
                     "blur:DEVIATION,SIGMA",
-                    "likelihood of an image that is seen through a Gaussian blur of DEVIATION pixels with noise SIGMA",
+                    "likelihood of an image observed through a Gaussian blur of DEVIATION pixels with noise SIGMA",
                     arguments -> {
                         double deviation = arguments.count(2, 2).positive(0, "DEVIATION");
                         double noise = arguments.positive(1, "SIGMA");
@@ -121,7 +121,7 @@ record RewardKind(String form, String meaning, Reader reader) {
                                 noise);
                     }),
             new RewardKind(
-                    "torchscript:FILE", "a TorchScript module that scores images; it runs the file's program", arguments -> {
+                    "torchscript:FILE", "a TorchScript module that scores images: it runs the program in FILE", arguments -> {
                         Path file = path(arguments);
                         return context -> TorchScriptReward.load(file, context.device());
                     }));
@@ -143,7 +143,7 @@ record RewardKind(String form, String meaning, Reader reader) {
         try {
             return Path.of(arguments.whole());
         } catch (InvalidPathException e) {
-            throw arguments.refusal("FILE is no path (" + e.getReason() + ")", "the path of a file");
+            throw arguments.refusal("FILE is not a path (" + e.getReason() + ")", "the path of a file");
         }
     }
 

@@ -12,14 +12,17 @@ import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * Checks a reward on two samples when it is loaded, because a reward that breaks a rule of {@link Reward} gives wrong results without
+ * Checks a new reward on two samples, because a reward that breaks a rule of {@link Reward} gives wrong results without
  * an error.
  */
 public final class RewardProbe {
     private static final int CALLS = 3;
     private static final double RELATIVE = 1e-4;
     private static final double RELATIVE_HALF = 1e-2;
-    /** Scores that cancel to almost 0 are not compared beyond float32's rounding of numbers of size 1. */
+    /**
+     * Scores near 0 are compared up to float32's rounding of numbers of size 1, because they may result from
+     * cancellation.
+     */
     private static final double ABSOLUTE = 1e-6;
 
     private final Reward reward;
@@ -33,16 +36,17 @@ public final class RewardProbe {
     }
 
     /**
-     * Checks that scores have the shape (N) and the samples' type and device; that none is NaN or +∞; that two items together score as
-     * each alone within 1e-4 of the larger one (1e-2 in half precision or under autocast); that three calls give equal scores; that
-     * samples stay as they are; and that the reward has a gradient graph, with finite gradients, if it says so.
+     * Checks that scores have the shape (N) and the samples' type and device; that none is NaN or +∞; that two items
+     * together score as each alone within 1e-4 of the larger one (1e-2 in half precision or under autocast); that three
+     * calls give equal scores; that samples are not changed; and that the reward has a gradient graph, with finite
+     * gradients, if it says so.
      *
-     * @param reward what to check
-     * @param samples two items or more, different ones, as the reward takes them: decoded images in [0, 1], or states. The first two
-     *     are used
+     * @param reward the reward to check
+     * @param samples two or more different items in the reward's form: decoded images in [0, 1], or states. The first
+     *     two are used
      * @param condition of the samples
-     * @throws RewardException if a rule is broken; names the reward and the rule
-     * @throws IllegalArgumentException if the samples are not of that kind
+     * @throws RewardException if a rule is broken; the message names the reward and the rule
+     * @throws IllegalArgumentException if the samples are of the wrong kind
      */
     public static void check(Reward reward, Tensor samples, Condition condition) {
         Preconditions.checkArgument(
@@ -130,7 +134,7 @@ public final class RewardProbe {
                 require(
                         value < Double.POSITIVE_INFINITY,
                         "no NaN and no +infinity",
-                        "it returned " + Arrays.toString(values) + ": only finite scores and -infinity are legal");
+                        "it returned " + Arrays.toString(values) + ": only finite scores and -infinity are allowed");
             }
             return values;
         }
@@ -147,7 +151,7 @@ public final class RewardProbe {
 
     private void gradient() {
         String rule = "a gradient, since isDifferentiable() is true";
-        String cure = ": let isDifferentiable() return false, or compute with operations of Tensor and Torch alone, without"
+        String cure = ": let isDifferentiable() return false, or compute only with operations of Tensor and Torch, without"
                 + " detach() or noGrad()";
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode on = Autograd.enableGrad()) {

@@ -11,11 +11,12 @@ import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.runtime.internal.Texts;
 
 /**
- * A reward as text, such as {@code class:3} or {@code blur:1.5,0.1}, for commands and configurations; {@link #forms} lists all kinds.
+ * A reward as text, such as {@code class:3} or {@code blur:1.5,0.1}, for commands and configurations; {@link #forms}
+ * lists all kinds.
  *
- * <p>A sum joins terms by " + ". A term is {@code WEIGHT*REWARD@MEAN,SD}: its score is standardised by the mean and standard deviation of
- * base samples, then weighed. Without {@code @MEAN,SD} it is not standardised, without {@code WEIGHT*} it weighs 1. An example is
- * {@code 2*class:3@-4.1,1.2 + brightness@0.28,0.1}.
+ * <p>A sum joins terms by " + ". A term is {@code WEIGHT*REWARD@MEAN,SD}: its score is standardised by the mean and
+ * standard deviation of base samples, then multiplied by the weight. Without {@code @MEAN,SD} it is not standardised;
+ * without {@code WEIGHT*} the weight is 1. An example is {@code 2*class:3@-4.1,1.2 + brightness@0.28,0.1}.
  */
 public final class RewardSpec {
     private static final String NUMBER = "[-+]?(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:[eE][-+]?[0-9]+)?";
@@ -30,7 +31,7 @@ public final class RewardSpec {
         this.terms = terms;
     }
 
-    /** One reward, with the numbers of a sum where they are given. */
+    /** One reward, with its optional numbers in a sum. */
     private record Term(RewardKind.Maker maker, @Nullable String weight, @Nullable String mean, @Nullable String sd) {
         boolean isPlain() {
             return weight == null && mean == null;
@@ -52,9 +53,9 @@ public final class RewardSpec {
     }
 
     /**
-     * Reads a reward and checks its arguments, as far as they do not depend on the samples.
+     * Parses a reward and checks the arguments that do not depend on the samples.
      *
-     * @throws IllegalArgumentException for an unknown kind or a wrong argument; says what is allowed
+     * @throws IllegalArgumentException for an unknown kind or a wrong argument; the message lists the allowed ones
      */
     public static RewardSpec parse(String text) {
         Preconditions.checkNotNull(text, "reward: the text is null");
@@ -72,7 +73,7 @@ public final class RewardSpec {
         String sd = match.group(4);
         Preconditions.checkArgument(
                 weight == null || Term.number(weight, 1) != 0,
-                "reward %s: the weight is 0, expected another number: leave the term out instead",
+                "reward %s: the weight is 0, expected another number: leave the term out",
                 Texts.quote(text));
         Preconditions.checkArgument(
                 Term.number(sd, 1) > 0,
@@ -96,7 +97,7 @@ public final class RewardSpec {
                 .read(new RewardArguments(text, kind.form(), colon < 0 ? "" : text.substring(colon + 1)));
     }
 
-    /** Returns one line for each kind: its form and what it means. */
+    /** Returns one line for each kind: its form and meaning. */
     public static List<String> forms() {
         return RewardKind.ALL.values().stream()
                 .map(kind -> kind.form() + "  " + kind.meaning())
@@ -106,10 +107,10 @@ public final class RewardSpec {
     /**
      * Makes the reward.
      *
-     * @param context what the text does not say
+     * @param context the inputs that the text does not contain
      * @return owned by the caller
      * @throws IOException if a file cannot be read
-     * @throws IllegalArgumentException if the context lacks something, or does not fit
+     * @throws IllegalArgumentException if the context is incomplete or does not fit
      */
     public Reward open(RewardContext context) throws IOException {
         if (terms.size() == 1 && terms.getFirst().isPlain()) {

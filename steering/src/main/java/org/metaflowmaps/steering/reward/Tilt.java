@@ -6,10 +6,10 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * The log-density λ·r by which a reward tilts the data: decoder, reward and strength in one (method §6). The strength multiplies the
- * score before any log-mean-exp.
+ * The log-density λ·r by which a reward tilts the data: decoder, reward and strength (method §6). The strength
+ * multiplies the score before any log-mean-exp.
  *
- * @param reward scores what the decoder returns
+ * @param reward scores the decoder's output
  * @param decoder between states and images
  * @param strength λ, finite; negative values mirror the reward
  */
@@ -22,12 +22,12 @@ public record Tilt(Reward reward, Decoder decoder, double strength) {
                 Double.isFinite(strength), "tilt: strength (lambda) is %s, expected a finite number", strength);
     }
 
-    /** A reward of states, with no decoder. */
+    /** Makes a tilt by a reward of states, without decoder. */
     public Tilt(Reward reward, double strength) {
         this(reward, Decoder.IDENTITY, strength);
     }
 
-    /** This tilt with another strength. */
+    /** Returns this tilt with another strength. */
     public Tilt withStrength(double other) {
         return new Tilt(reward, decoder, other);
     }
@@ -38,7 +38,7 @@ public record Tilt(Reward reward, Decoder decoder, double strength) {
      * @param states (N, item shape)
      * @param condition of the N items
      * @return (N), in the innermost open scope; differentiable in the states if the reward is
-     * @throws IllegalArgumentException if the reward returns another shape or type
+     * @throws IllegalArgumentException if the reward returns a wrong shape or type
      */
     public Tensor at(Tensor states, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {

@@ -11,9 +11,10 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * A network that was saved as TorchScript and scores images. Owned by the caller.
+ * A reward from a TorchScript network that scores images. Owned by the caller.
  *
- * <p>The file is a program that runs with the rights of this process: load only files that you trust. PyTorch has deprecated TorchScript.
+ * <p>The file is a program that runs with the rights of this process: load only files that you trust. PyTorch has
+ * deprecated TorchScript.
  */
 public final class TorchScriptReward implements Reward {
     private final String name;
@@ -27,7 +28,8 @@ public final class TorchScriptReward implements Reward {
     /**
      * Loads a reward.
      *
-     * @param file of {@code torch.jit.save}; the module takes float32 images (N, C, H, W) in [0, 1] and returns (N) or (N, 1)
+     * @param file of {@code torch.jit.save}; the module takes float32 images (N, C, H, W) in [0, 1] and returns (N) or
+     *     (N, 1)
      * @param device of the images
      * @throws IOException if the file is missing or not TorchScript
      */

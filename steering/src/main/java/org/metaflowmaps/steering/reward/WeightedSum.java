@@ -8,7 +8,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * The reward Σ wⱼ·(rⱼ - meanⱼ)/sdⱼ: rewards of different scales are standardised before they are weighed. Closes its rewards.
+ * The reward Σ wⱼ·(rⱼ - meanⱼ)/sdⱼ: rewards of different scales are standardised before they are weighted. Closes its
+ * rewards.
  *
  * @param terms at least one; all of states, or all of images
  */
@@ -44,14 +45,14 @@ public record WeightedSum(List<Term> terms) implements Reward {
         }
     }
 
-    /** Checks that the terms go together. */
+    /** Checks that all terms score the same kind of samples. */
     public WeightedSum {
         terms = List.copyOf(terms);
         Preconditions.checkArgument(!terms.isEmpty(), "sum of rewards: there are no terms, expected at least one");
         List<Reward> states = terms.stream().map(Term::reward).filter(Reward::takesStates).toList();
         Preconditions.checkArgument(
                 states.isEmpty() || states.size() == terms.size(),
-                "sum of rewards: %s takes states and others take images: a sum needs rewards of one kind",
+                "sum of rewards: %s takes states and others take images: use rewards of one kind",
                 states.isEmpty() ? "" : states.getFirst().name());
     }
 

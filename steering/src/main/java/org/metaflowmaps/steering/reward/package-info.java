@@ -1,4 +1,4 @@
-/** Rewards: functions of samples that say how good they are, the decoder between states and images, and the checks of both. */
+/** Rewards: functions that score samples, the decoder of states to images, and their checks. */
 @NullMarked
 package org.metaflowmaps.steering.reward;
 

@@ -5,29 +5,32 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * How strongly a correction is added to the base drift (method §7). Norms are those of one item over all its entries, so that an item
- * does not depend on its batch.
+ * The scale of a correction added to the base drift (method §7). Norms are taken over all entries of one item, so that
+ * items do not depend on their batch.
  *
  * @param guidance g, multiplies the correction after renormalisation; finite. The exact tilted law has g = 1
- * @param mode how the correction's norm is changed
+ * @param mode the change of the correction's norm
  * @param factor κ, above 0: the norm's size in units of the base drift's norm
  */
 public record CorrectionScale(double guidance, Mode mode, double factor) {
-    /** The exact drift: the correction as it is estimated. */
+    /** The exact drift: the estimated correction unchanged. */
     public static final CorrectionScale EXACT = new CorrectionScale(1, Mode.NONE, 1);
 
-    /** The paper's for images: the correction always has the base drift's norm (paper, eq. 136). The tilted law is then not exact. */
+    /**
+     * The paper's choice for images: the correction always has the base drift's norm (paper, eq. 136). The tilted law
+     * is then not exact.
+     */
     public static final CorrectionScale PAPER = new CorrectionScale(1, Mode.RESCALE, 1);
 
     private static final double TINY = 1e-8;
 
-    /** What is done with a correction's norm. */
+    /** The change of a correction's norm. */
     public enum Mode {
-        /** Nothing. */
+        /** No change. */
         NONE,
-        /** It becomes κ times the base drift's norm, whatever it was; λ then acts through the draws' weights alone. */
+        /** It becomes κ times the base drift's norm; λ then acts only through the draws' weights. */
         RESCALE,
-        /** It becomes κ times the base drift's norm where it is larger. */
+        /** It is limited to κ times the base drift's norm. */
         CLIP
     }
 
@@ -43,7 +46,7 @@ public record CorrectionScale(double guidance, Mode mode, double factor) {
     }
 
     /**
-     * Returns base + g·correction, the correction renormalised.
+     * Returns base + g·correction, with renormalised correction.
      *
      * @param base (rows, item shape); for the SDE the whole drift 2b - x/t, as in the public code
      * @param correction (rows, item shape); for the SDE 2c·∇V
@@ -52,7 +55,7 @@ public record CorrectionScale(double guidance, Mode mode, double factor) {
     public Tensor drift(Tensor base, Tensor correction) {
         Preconditions.checkArgument(
                 base.dim() > 0 && base.shape().equals(correction.shape()),
-                "correction: base is %s and correction %s, expected one shape (rows, item shape)",
+                "correction: base is %s and correction %s, expected equal shapes (rows, item shape)",
                 base,
                 correction);
         try (TensorScope scope = TensorScope.open()) {
@@ -70,7 +73,7 @@ public record CorrectionScale(double guidance, Mode mode, double factor) {
         return norm(base).mul(factor).div(norm(correction).add(TINY));
     }
 
-    /** The norm of each row, shaped so that it broadcasts: (rows, 1, ...). */
+    /** Returns the norm of each row, shaped to broadcast: (rows, 1, ...). */
     static Tensor norm(Tensor values) {
         long[] items = new long[values.dim() - 1];
         for (int i = 0; i < items.length; i++) {

@@ -3,28 +3,28 @@ package org.metaflowmaps.steering.sampler;
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.steering.value.ValueGradient;
 
-/** Which estimate of the drift each step uses. A number of draws for each step is a function that returns one of several estimators. */
+/** Chooses the estimator of the drift for each step, for example estimators with different numbers of draws. */
 @FunctionalInterface
 public interface Schedule {
     /**
      * Returns the estimator of a step.
      *
      * @param step from 0
-     * @param time at which the step begins
+     * @param time the beginning of the step
      */
     ValueGradient at(int step, double time);
 
-    /** One estimator for all steps. */
+    /** Uses one estimator for all steps. */
     static Schedule always(ValueGradient estimator) {
         Preconditions.checkNotNull(estimator, "schedule: the estimator is null");
         return (step, time) -> estimator;
     }
 
     /**
-     * This schedule for steps that begin in an interval, and another estimator outside.
+     * Returns this schedule for steps that begin in an interval, and another estimator outside.
      *
      * @param from first time of the interval, 0 to {@code to}
-     * @param to end of the interval, not in it, at most 1
+     * @param to end of the interval, exclusive, at most 1
      * @param outside such as {@link org.metaflowmaps.steering.value.NoSteering}
      */
     default Schedule between(double from, double to, ValueGradient outside) {
@@ -38,8 +38,8 @@ public interface Schedule {
     }
 
     /**
-     * This schedule for every j-th step, beginning with the first, and another estimator between them. No correction is carried over to
-     * the steps between.
+     * Returns this schedule for every j-th step from the first, and another estimator between. Steps between do not
+     * reuse the correction.
      *
      * @param period j, at least 1
      * @param between such as {@link org.metaflowmaps.steering.value.NoSteering}

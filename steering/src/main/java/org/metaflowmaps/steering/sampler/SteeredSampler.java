@@ -21,19 +21,19 @@ import org.metaflowmaps.steering.value.SteeringNoise;
 import org.metaflowmaps.steering.value.ValueGradient;
 
 /**
- * Samples of the law that a reward tilts, each by one path of the flow's ODE or SDE whose drift is corrected by an estimate of the value
- * function's gradient (paper, method §6.1 and §7). With exact estimates, no renormalisation and many steps the samples have the tilted
- * law; an estimate from few draws steers by something else (method §6.2).
+ * Samples a reward's tilted law, each sample by one path of the flow's ODE or SDE, corrected by an estimate of the
+ * value function's gradient (paper, method §6.1 and §7). With exact estimates, no renormalisation and many steps the
+ * samples have the tilted law; estimates from few draws are biased (method §6.2).
  *
- * <p>Standard normal states are placed at the grid's first time, as in the paper. Nothing is read back from the device during a step,
- * unless an estimator or its reward does.
+ * <p>Paths start from standard normal states at the grid's first time, as in the paper. A step reads nothing back from
+ * the device unless an estimator or its reward does.
  *
  * <p>Thread safety: immutable; several threads may sample at once, each with its own noise.
  *
  * @param schedule the estimator of each step
  * @param grid the times of the steps; it begins above 0
  * @param dynamics ODE or SDE
- * @param scale how strongly the correction is added
+ * @param scale the scale of the correction
  * @param scored scores the final samples; empty for no scores
  * @param traced true to return the steps' values and norms
  */
@@ -58,15 +58,15 @@ public record SteeredSampler(
                         + "TimeGrid.linspace(0.01, steps)");
     }
 
-    /** With one estimator for all steps, its exact correction, no scores and no trace. */
+    /** Uses one estimator for all steps, its exact correction, no scores and no trace. */
     public SteeredSampler(ValueGradient estimator, TimeGrid grid, Dynamics dynamics) {
         this(Schedule.always(estimator), grid, dynamics, CorrectionScale.EXACT, Optional.empty(), false);
     }
 
     /**
-     * The sampler with the most steps that a number of evaluations allows.
+     * Returns the sampler with the most steps within a budget of evaluations.
      *
-     * @param evaluations for each sample, by the paper's counting
+     * @param evaluations the budget per sample, counted as in the paper
      * @param condition of the samples
      * @param ofSteps makes a sampler of that many steps; more steps must cost more
      * @throws IllegalArgumentException if not even one step is within the budget
@@ -82,7 +82,8 @@ public record SteeredSampler(
         int low = 1;
         int high = MOST_STEPS + 1;
         while (high - low > 1) {
-            // Doubles while no bound from above is known: most budgets are small, and a sampler of a million steps takes long to make.
+            // Double until there is an upper bound: most budgets are small, and a sampler of a million steps is slow to
+            // make.
             int middle = high > MOST_STEPS ? Math.min(2 * low, MOST_STEPS) : (low + high) >>> 1;
             if (ofSteps.apply(middle).evaluations(condition) <= evaluations) {
                 low = middle;
@@ -96,7 +97,7 @@ public record SteeredSampler(
         return ofSteps.apply(low);
     }
 
-    /** Returns the evaluations of one sample by the paper's counting (method §8.4). */
+    /** Returns the evaluations of one sample, counted as in the paper (method §8.4). */
     public long evaluations(Condition condition) {
         long sum = 0;
         for (int step = 0; step < grid.steps(); step++) {
@@ -114,13 +115,14 @@ public record SteeredSampler(
     /**
      * Draws one sample for each row of the noise.
      *
-     * @param noise the numbers of the rows: where they begin, the estimators' draws, and the diffusion
+     * @param noise the random numbers of the rows: start, estimators' draws, and diffusion
      * @param condition labels and guidance scales of the rows
-     * @param listener hears of every step, and may cancel
+     * @param listener called after every step; may cancel
      * @return tensors in the innermost open scope, without a gradient graph
-     * @throws CancellationException if the listener cancels; no tensor is left then
+     * @throws CancellationException if the listener cancels; all tensors are freed then
      * @throws IllegalArgumentException if shapes, types, devices, labels or scales do not fit
-     * @throws BadScoreException if a score was NaN or positive infinity; known only at the end, as nothing is read back before
+     * @throws BadScoreException if a score was NaN or positive infinity; thrown only at the end, because nothing is
+     *     read back before
      */
     public SteeredResult sample(SteeringNoise noise, Condition condition, SamplingListener listener) {
         long begin = System.nanoTime();
@@ -171,7 +173,7 @@ public record SteeredSampler(
         return dynamics instanceof Dynamics.Ode ode && ode.solver() == Solver.HEUN && step + 1 < grid.steps();
     }
 
-    /** What is the same for all steps. */
+    /** Inputs that all steps share. */
     private record Run(Condition condition, SteeringNoise noise, ScoreGuard guard) {
         Point at(double time, int step, Tensor state) {
             return new Point(time, step, state, condition, noise, guard);
@@ -197,7 +199,7 @@ public record SteeredSampler(
         double length = grid.length(step);
         ValueGradient.Estimate here = schedule.at(step, time).at(run.at(time, step, state));
         trace.ifPresent(entries -> entries.set(step, here));
-        // b + c·score = 2b - x/t, and the estimate's correction is c·∇V, of which the SDE has two.
+        // b + c·score = 2b - x/t; the SDE adds twice the estimate's correction c·∇V.
         Tensor base = here.base().mul(2).sub(state.div(time));
         Tensor next = state.add(scale.drift(base, here.correction().mul(2)).mul(length));
         if (step + 1 == grid.steps() && !sde.lastNoise()) {

@@ -6,14 +6,14 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.value.ValueGradient;
 
 /**
- * What steering did at each step, on the device; nothing is read back until the caller does. Of a Heun step it is the first evaluation.
+ * Values and norms of each step, on the device, not read back. For a Heun step those of the first evaluation.
  *
- * @param value the estimate V̂ at the beginning of each step: (steps, rows); NaN where the estimator has none
+ * @param value the estimate V̂ at the beginning of each step: (steps, rows); NaN if the estimator has none
  * @param base norm of the base drift b: (steps, rows)
  * @param correction norm of the estimated correction b* - b, before any renormalisation: (steps, rows)
  */
 public record SteeringTrace(Tensor value, Tensor base, Tensor correction) {
-    /** A trace without entries, in the innermost open scope. */
+    /** Returns a trace without entries, in the innermost open scope. */
     static SteeringTrace empty(int steps, Tensor state) {
         return new SteeringTrace(blank(steps, state), blank(steps, state), blank(steps, state));
     }

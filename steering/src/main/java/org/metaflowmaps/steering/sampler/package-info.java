@@ -1,4 +1,4 @@
-/** Single-particle samplers of a law that a reward tilts: the flow's ODE or SDE with a correction of its drift (method §7). */
+/** Single-particle samplers of a reward's tilted law: the flow's ODE or SDE with a corrected drift (method §7). */
 @NullMarked
 package org.metaflowmaps.steering.sampler;
 

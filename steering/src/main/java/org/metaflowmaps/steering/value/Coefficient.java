@@ -3,7 +3,8 @@ package org.metaflowmaps.steering.value;
 import com.google.common.base.Preconditions;
 
 /**
- * The factor σ²/2 = (1 - t)/t of the value's gradient (method §6.1), at most a limit: it diverges at t = 0 while the gradient falls as t.
+ * The factor σ²/2 = (1 - t)/t of the value's gradient (method §6.1), limited because it diverges at t = 0, where the
+ * gradient falls as t.
  *
  * @param limit above 0; infinity for none. The paper's is 25
  */

@@ -10,11 +10,11 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.reward.Tilt;
 
-/** Gradients of scores for states, for the estimators that need them. */
+/** Gradients of scores with respect to states, for estimators that need them. */
 final class Differentiable {
     private Differentiable() {}
 
-    /** Refuses a reward without gradients. */
+    /** Throws for a reward without gradients. */
     static void require(String estimator, Tilt tilt) {
         Preconditions.checkArgument(
                 tilt.reward().isDifferentiable(),
@@ -25,7 +25,7 @@ final class Differentiable {
     }
 
     /**
-     * The gradient of each row's score, 0 where the score is negative infinity.
+     * Returns the gradient of each row's score, 0 if the score is negative infinity.
      *
      * @param score λ·r: (rows), with a graph
      * @param states a leaf that requires gradients: (rows, item shape)
@@ -37,16 +37,16 @@ final class Differentiable {
                         + "operations on the samples with gradients recorded, or let isDifferentiable() return false",
                 tilt.reward().name());
         Tensor gradient = Autograd.gradients(score.sum(), List.of(states)).get(0);
-        // There a gradient has no meaning, and may be NaN, as that of log at 0.
+        // There a gradient has no meaning and may be NaN, as for log at 0.
         Tensor impossible = MetaFlowMap.perItem(score.detach().eq(Double.NEGATIVE_INFINITY), states);
         return gradient.maskedFill(impossible, 0);
     }
 
     /**
-     * The estimate of a gradient through one end state.
+     * Returns the estimate of a gradient through one end state.
      *
-     * @param scope hands the results outwards
-     * @param score λ·r: (rows), which is the value's estimate
+     * @param scope moves the results outwards
+     * @param score λ·r: (rows), the value's estimate
      */
     static ValueGradient.Estimate estimate(
             TensorScope scope, Tensor base, Tensor gradient, Tensor score, double coefficient) {

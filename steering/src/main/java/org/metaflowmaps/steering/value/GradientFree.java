@@ -11,22 +11,22 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * MFM-GF: (Σ w_i·x̂_i - centre) / (1 - t) with w = softmax(λ·r), for rewards with or without gradients (paper equation 20). It is an
- * estimate of b* - b as it is, so that it has no coefficient.
+ * MFM-GF: (Σ w_i·x̂_i - centre) / (1 - t) with w = softmax(λ·r), for rewards with or without gradients (paper equation
+ * 20). It estimates b* - b directly, so it has no coefficient.
  *
  * @param drift b
- * @param value gives the draws
- * @param centre what the weighted mean is compared with
+ * @param value makes the draws
+ * @param centre the reference of the weighted mean
  */
 public record GradientFree(Drift drift, ValueFunction value, Centre centre) implements ValueGradient {
-    /** Near the data 1 - t counts as this much. */
+    /** The least value of 1 - t. */
     private static final double LEAST_REST = 1e-3;
 
-    /** What the weighted mean of the draws is compared with. */
+    /** The reference of the draws' weighted mean. */
     public enum Centre {
-        /** Their plain mean. With one draw the correction is exactly 0, and no draw is made. */
+        /** The draws' plain mean. With one draw the correction is exactly 0, and no draw is made. */
         DRAWS,
-        /** The denoiser x + (1 - t)·b: less variance from about four draws on, and not 0 with one (method §6.2). */
+        /** The denoiser x + (1 - t)·b: less variance for about four draws or more, and not 0 for one (method §6.2). */
         DENOISER
     }
 
@@ -72,7 +72,7 @@ public record GradientFree(Drift drift, ValueFunction value, Centre centre) impl
         }
     }
 
-    /** By the paper's counting, also for the one draw that is not made. */
+    /** Counts as in the paper, including the single draw that is not made. */
     @Override
     public long evaluations(Condition condition) {
         return drift.evaluations(condition) + 2L * value.draws();

@@ -4,11 +4,11 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** What the scores of N independent draws say of the bias of their log-mean-exp. All in float64. */
+/** Estimates the bias of a log-mean-exp from the scores of N independent draws, in float64. */
 final class Jackknife {
     private Jackknife() {}
 
-    /** -CV²/2N by the sample variance of e^score: (rows, N) to (rows). */
+    /** Returns -CV²/2N from the sample variance of e^score: (rows, N) to (rows). */
     static Tensor bias(Tensor scores) {
         try (TensorScope scope = TensorScope.open()) {
             double count = scores.size(1);
@@ -17,7 +17,7 @@ final class Jackknife {
         }
     }
 
-    /** N·V̂_N - (N - 1)·mean of V̂_{N-1} without one draw: (rows, N) to (rows); V̂_N where that is not finite. */
+    /** Returns N·V̂_N - (N - 1)·mean of V̂_{N-1} without one draw: (rows, N) to (rows); V̂_N if that is not finite. */
     static Tensor value(Tensor scores) {
         try (TensorScope scope = TensorScope.open()) {
             double count = scores.size(1);
@@ -28,11 +28,11 @@ final class Jackknife {
         }
     }
 
-    /** The log-sum of all scores but one: (rows, N). */
+    /** Returns the log-sum of all scores except one: (rows, N). */
     private static Tensor withoutOne(Tensor scores) {
         Tensor sum = scores.logsumexpKeepDim(1);
         Tensor share = scores.sub(sum).exp();
-        // For the largest, 1 - share may cancel, so its rest is summed; every other share is at most 1/2.
+        // For the largest score 1 - share may cancel, so sum the rest; every other share is at most 1/2.
         Tensor place = scores.argmax(1).unsqueeze(1);
         Tensor largest =
                 Torch.arange(scores.size(1)).to(scores.device()).unsqueeze(0).eq(place);

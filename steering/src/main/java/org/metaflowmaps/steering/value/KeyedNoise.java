@@ -12,8 +12,8 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Noise that is a function of (seed, use, step, item, particle, draw) alone: an item's numbers are the same in every batch, in every
- * chunk of draws and on every device.
+ * Noise that depends only on (seed, use, step, item, particle, draw): an item's numbers are the same in every batch, in
+ * every chunk of draws and on every device.
  *
  * <p>Thread safety: immutable.
  */
@@ -35,15 +35,15 @@ public final class KeyedNoise implements SteeringNoise {
     private final Device device;
 
     /**
-     * Noise for chosen items.
+     * Makes noise for selected items.
      *
      * @param seed of the run
      * @param items index of each item of the batch in the whole run, 0 to 2⁴⁰ - 1
-     * @param particles of each item, at least 1
+     * @param particles particles of each item, at least 1
      * @param itemShape of one state
-     * @param type of the numbers: float32 or float64; the former are the latter, rounded
-     * @param device where they go
-     * @throws IllegalArgumentException if one of these is out of its range
+     * @param type of the numbers: float32 or float64; float32 numbers are rounded float64 numbers
+     * @param device the numbers' device
+     * @throws IllegalArgumentException if an argument is out of range
      */
     public KeyedNoise(long seed, long[] items, int particles, Shape itemShape, DType type, Device device) {
         Preconditions.checkArgument(
@@ -69,7 +69,7 @@ public final class KeyedNoise implements SteeringNoise {
     }
 
     /**
-     * Noise for the items {@code first} to {@code first + count - 1} of a run, float32.
+     * Makes float32 noise for the items {@code first} to {@code first + count - 1} of a run.
      *
      * @throws IllegalArgumentException if an argument is out of its range
      */

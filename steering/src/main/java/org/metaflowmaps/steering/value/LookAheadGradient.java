@@ -12,8 +12,9 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.reward.Tilt;
 
 /**
- * Flow-map look-ahead (FMTT), a baseline: the gradient of λ·r(X_{t,1}(x)), where X is the deterministic flow map of the unconditional flow,
- * times the coefficient (method §11). One endpoint says nothing of the spread of the data, so the estimate is biased.
+ * Flow-map look-ahead (FMTT), a baseline: the gradient of λ·r(X_{t,1}(x)), where X is the deterministic flow map of the
+ * unconditional flow, times the coefficient (method §11). One endpoint ignores the spread of the data, so the estimate
+ * is biased.
  *
  * @param drift b
  * @param map its flow map is used at a context of time 0; not owned
@@ -50,7 +51,7 @@ public record LookAheadGradient(Drift drift, MetaFlowMap map, Tilt tilt, Coeffic
         }
     }
 
-    /** The drift, and map and reward with their backward passes. */
+    /** Counts the drift, and map and reward with their backward passes. */
     @Override
     public long evaluations(Condition condition) {
         return drift.evaluations(condition) + 4L;

@@ -9,11 +9,11 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * MFM-G: the gradient of V̂_N in x_t through map, decoder and reward (paper equation 22), times the coefficient. Its mean at N = 1 is the
- * gradient of the expected reward, not of the value (method §6.2).
+ * MFM-G: the gradient of V̂_N in x_t through map, decoder and reward (paper equation 22), times the coefficient. Its
+ * mean at N = 1 is the gradient of the expected reward, not of the value (method §6.2).
  *
  * @param drift b
- * @param value gives the draws; its reward has gradients
+ * @param value makes the draws; its reward has gradients
  * @param coefficient σ²/2
  */
 public record MonteCarloGradient(Drift drift, ValueFunction value, Coefficient coefficient) implements ValueGradient {

@@ -10,7 +10,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The base drift alone, with correction 0.
+ * Only the base drift, with correction 0.
  *
  * @param drift b
  */
@@ -33,7 +33,7 @@ public record NoSteering(Drift drift) implements ValueGradient {
         return drift.evaluations(condition);
     }
 
-    /** b_t(x) without gradient. */
+    /** Returns b_t(x) without gradient. */
     static Tensor base(Drift drift, Point point) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {

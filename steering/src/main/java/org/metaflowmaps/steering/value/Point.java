@@ -6,14 +6,14 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Where a value function is asked: noisy states at one time.
+ * The argument of a value function: noisy states at one time.
  *
  * @param time t in [0, 1]
- * @param step of the sampler, from 0: it names the noise
+ * @param step the sampler's step, from 0; part of the noise's address
  * @param state x_t: (rows, item shape), not owned
  * @param condition of the rows
- * @param noise gives the posterior draws their numbers
- * @param guard records scores that no reward may give; owned by the run
+ * @param noise random numbers of the posterior draws
+ * @param guard records invalid scores; owned by the run
  */
 public record Point(
         double time, int step, Tensor state, Condition condition, SteeringNoise noise, ScoreGuard guard) {
@@ -27,7 +27,7 @@ public record Point(
         Preconditions.checkNotNull(guard, "steering: the score guard is null");
     }
 
-    /** A point whose scores nobody looks at: a NaN shows in the results alone. */
+    /** Makes a point without a check of scores: a NaN appears only in the results. */
     public Point(double time, int step, Tensor state, Condition condition, SteeringNoise noise) {
         this(time, step, state, condition, noise, ScoreGuard.NONE);
     }
@@ -37,7 +37,7 @@ public record Point(
         return state.size(0);
     }
 
-    /** t of each of some rows: (rows) of the state's type, in the innermost open scope. */
+    /** Returns t for a number of rows: (rows) of the state's type, in the innermost open scope. */
     Tensor times(long rows) {
         return Torch.full(time, state.dtype(), state.device(), rows);
     }

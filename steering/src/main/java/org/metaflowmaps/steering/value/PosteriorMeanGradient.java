@@ -9,8 +9,8 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.reward.Tilt;
 
 /**
- * Diffusion posterior sampling (DPS), a baseline: the gradient of λ·r(x + (1 - t)·b_t(x)) through the drift, times the coefficient
- * (method §7). More computation does not make it exact. The base drift comes from the same evaluation.
+ * Diffusion posterior sampling (DPS), a baseline: the gradient of λ·r(x + (1 - t)·b_t(x)) through the drift, times the
+ * coefficient (method §7). It stays biased with more computation. The base drift comes from the same evaluation.
  *
  * @param drift b, differentiable in the state
  * @param tilt its reward has gradients
@@ -41,7 +41,7 @@ public record PosteriorMeanGradient(Drift drift, Tilt tilt, Coefficient coeffici
         }
     }
 
-    /** The drift and the reward, each with its backward pass: 4 by the paper's counting. */
+    /** Counts the drift and the reward, each with its backward pass: 4 as in the paper. */
     @Override
     public long evaluations(Condition condition) {
         return 2L * drift.evaluations(condition) + 2;

@@ -6,15 +6,15 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * The mean of something over draws that are weighted by e^score, chunk by chunk: L' = logaddexp(L, L_c) and
- * m' = e^{L - L'}·m + e^{L_c - L'}·m_c, so that no e^score is formed and any split gives the same result. In float64, in place; its
- * tensors belong to the scope that was innermost when it was made.
+ * The mean of values over draws weighted by e^score, chunk by chunk: L' = logaddexp(L, L_c) and m' = e^{L - L'}·m +
+ * e^{L_c - L'}·m_c, so e^score is never computed and any split gives the same result. In float64, in place; its tensors
+ * belong to the scope that was innermost when it was made.
  */
 final class RunningMean {
     private final Tensor logSum;
     private final Tensor mean;
 
-    /** Of nothing yet: log-sum negative infinity, mean 0. */
+    /** Starts with log-sum negative infinity and mean 0. */
     RunningMean(Tensor state) {
         long rows = state.size(0);
         logSum = Torch.full(Double.NEGATIVE_INFINITY, DType.FLOAT64, state.device(), rows);
@@ -22,7 +22,7 @@ final class RunningMean {
     }
 
     /**
-     * Takes in a chunk.
+     * Adds a chunk.
      *
      * @param scores (rows, count), float64; a draw of negative infinity has no weight
      * @param values (rows · count, item shape), finite
@@ -36,18 +36,18 @@ final class RunningMean {
             Tensor weights = scores.sub(shift.unsqueeze(1)).exp().unsqueeze(1);
             Tensor all = values.to(DType.FLOAT64).reshape(scores.size(0), scores.size(1), -1);
             Tensor more = weights.matmul(all).squeeze(1);
-            // Nothing below needs memory, so a chunk counts wholly or not at all.
+            // Nothing below allocates, so a chunk is added completely or not at all.
             mean.mul_(before).add_(more);
             logSum.copy_(total);
         }
     }
 
-    /** log Σ e^score: (rows). */
+    /** Returns log Σ e^score: (rows). */
     Tensor logSum() {
         return logSum;
     }
 
-    /** The weighted mean, 0 where every score was negative infinity: (rows, features). */
+    /** Returns the weighted mean, 0 if every score was negative infinity: (rows, features). */
     Tensor mean() {
         return mean;
     }

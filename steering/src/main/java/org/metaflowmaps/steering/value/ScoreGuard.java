@@ -11,11 +11,11 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * Records, on the device and without reading it, the first score of a run that is NaN or positive infinity. {@link #check} reads the
- * record: call it where the host reads anyway, and at the end. Until then, results after a bad score mean nothing. Negative infinity is
- * a legal score.
+ * Records, on the device and without reading it, the first score of a run that is NaN or positive infinity.
+ * {@link #check} reads the record: call it where the host reads anyway, and at the end. Until then, results after a bad
+ * score are meaningless. Negative infinity is an allowed score.
  *
- * <p>Thread safety: one thread at a time, as the run that owns it.
+ * <p>Thread safety: one thread at a time, like the run that owns it.
  */
 public final class ScoreGuard implements AutoCloseable {
     /** Records nothing. */
@@ -24,7 +24,7 @@ public final class ScoreGuard implements AutoCloseable {
     /** Distance between the codes of two calls: more than two codes for each row. */
     private static final double CALL = 0x1p33;
 
-    /** What one call of {@link #record} looked at. */
+    /** The arguments of one call of {@link #record}. */
     private record Call(String reward, int step, SteeringNoise noise) {
         Call {
             Preconditions.checkNotNull(reward, "score guard: the reward's name is null");
@@ -33,21 +33,24 @@ public final class ScoreGuard implements AutoCloseable {
     }
 
     private final List<Call> calls = new ArrayList<>();
-    /** The smallest code of a bad score, call · 2³³ + 2 · row + (0 for NaN, 1 for infinity); infinity if none was bad: float64[1]. */
+    /**
+     * The smallest code of a bad score, call · 2³³ + 2 · row + (0 for NaN, 1 for infinity); infinity if none was bad:
+     * float64[1].
+     */
     private @Nullable Tensor first;
 
     private boolean closed;
 
-    /** A guard that has seen nothing. */
+    /** Makes an empty guard. */
     public ScoreGuard() {}
 
     /**
-     * Looks at scores.
+     * Records bad scores.
      *
      * @param reward the name of their reward
      * @param step of the sampler, from 0
-     * @param noise names the rows
-     * @param scores of each row: (rows) or (rows, draws), as the reward gave them
+     * @param noise gives the rows' names
+     * @param scores scores of each row from the reward: (rows) or (rows, draws)
      * @throws IllegalStateException if this guard was closed
      */
     public void record(String reward, int step, SteeringNoise noise, Tensor scores) {
@@ -73,7 +76,7 @@ public final class ScoreGuard implements AutoCloseable {
                     .add(calls.size() * CALL)
                     .to(scores.device())
                     .unsqueeze(1);
-            // NaN is neither equal to itself nor below infinity.
+            // NaN is not equal to itself and not below infinity.
             Tensor bad = Torch.where(given.eq(given), code.add(1), code);
             // Codes grow with calls, so the smallest is the first.
             seen.copy_(seen.minimum(bad.maskedFill(given.lt(Double.POSITIVE_INFINITY), Double.POSITIVE_INFINITY)
@@ -83,9 +86,10 @@ public final class ScoreGuard implements AutoCloseable {
     }
 
     /**
-     * Reads the record, one value from the device, and forgets what was legal.
+     * Reads the record, one value from the device, and clears it if all scores were allowed.
      *
-     * @throws BadScoreException if a score was NaN or positive infinity; names the first one's reward, step, item and particle
+     * @throws BadScoreException if a score was NaN or positive infinity; the message names the first one's reward,
+     *     step, item and particle
      * @throws IllegalStateException if this guard was closed
      */
     public void check() {
@@ -108,7 +112,7 @@ public final class ScoreGuard implements AutoCloseable {
         Preconditions.checkState(!closed, "this ScoreGuard was closed: check it before closing it");
     }
 
-    /** Frees the record without looking at it. Closing twice does nothing. */
+    /** Frees the record without reading it. Closing twice does nothing. */
     @Override
     public void close() {
         closed = true;

@@ -4,13 +4,13 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * The random numbers of a steered sampler. A row is one particle of one item; rows of an item are neighbours, so that row = place of the
- * item in the batch · particles + particle.
+ * The random numbers of a steered sampler. A row is one particle of one item; rows of an item are consecutive: row =
+ * index of the item in the batch · particles + particle.
  */
 public interface SteeringNoise {
-    /** What numbers are for; each use has its own. */
+    /** The purpose of numbers; each use has different numbers. */
     enum Use {
-        /** Where a sampler begins. */
+        /** The start of a sampler. */
         START(0),
         /** One-step posterior draws of the value function. */
         DRAW(1),
@@ -27,40 +27,40 @@ public interface SteeringNoise {
             this.code = code;
         }
 
-        /** The number in the keys of {@link KeyedNoise}: another one means other samples for the same seed. */
+        /** The number in the keys of {@link KeyedNoise}; do not change it, because the same seed would give other samples. */
         int code() {
             return code;
         }
     }
 
     /**
-     * Standard normal numbers for every row.
+     * Returns standard normal numbers for every row.
      *
-     * @param use what they are for
+     * @param use their purpose
      * @param step of the sampler, from 0
      * @param first number of the first draw, from 0
-     * @param draws how many draws, at least 1
+     * @param draws the number of draws, at least 1
      * @return (rows, draws, item shape), in the innermost open scope
      */
     Tensor normal(Use use, int step, int first, int draws);
 
     /**
-     * One uniform number in [0, 1) for every item.
+     * Returns one uniform number in [0, 1) for every item.
      *
-     * @param use what they are for
+     * @param use their purpose
      * @param step of the sampler, from 0
      * @return (items), float64, in the innermost open scope
      */
     Tensor uniform(Use use, int step);
 
-    /** One draw for every row: (rows, item shape), in the innermost open scope. */
+    /** Returns one draw for every row: (rows, item shape), in the innermost open scope. */
     default Tensor normal(Use use, int step) {
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(normal(use, step, 0, 1).select(1, 0));
         }
     }
 
-    /** Returns what messages call a row, such as "item 12, particle 3". */
+    /** Returns a row's name for messages, such as "item 12, particle 3". */
     default String row(long row) {
         return "row " + row;
     }

@@ -14,21 +14,21 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.reward.Tilt;
 
 /**
- * The value V_t(x) = log E[e^{λ·r(I_1)} | I_t = x] from one-step posterior draws: V̂_N = log Σ e^{λ·r_i} - log N (method §6.2). It is too
- * small by about CV²/2N on average, where CV is the coefficient of variation of e^{λ·r}; e^V̂ is unbiased.
+ * The value V_t(x) = log E[e^{λ·r(I_1)} | I_t = x] from one-step posterior draws: V̂_N = log Σ e^{λ·r_i} - log N
+ * (method §6.2). Its bias is about -CV²/2N, where CV is the coefficient of variation of e^{λ·r}; e^V̂ is unbiased.
  *
- * <p>Draws are evaluated some at once; the split changes nothing beyond rounding. When memory is short, half as many are evaluated at
- * once from then on.
+ * <p>Draws are evaluated in chunks; the split changes only rounding. If memory does not suffice, the chunk size is
+ * halved from then on.
  *
- * <p>Thread safety: any number of threads, as the map and the reward allow.
+ * <p>Thread safety: any number of threads, if the map and the reward allow it.
  */
 public final class ValueFunction {
     /** The fewest draws for a jackknife, see {@link #report}. */
     private static final int JACKKNIFE_DRAWS = 16;
 
-    /** The noise of the draws. */
+    /** The kind of noise of the draws. */
     public enum Noise {
-        /** Every draw has its own. */
+        /** Every draw has independent noise. */
         IID,
         /** Draws 2k and 2k + 1 have ε and -ε. */
         ANTITHETIC
@@ -46,16 +46,16 @@ public final class ValueFunction {
      * An estimate of the value with its error, for reports.
      *
      * @param value V̂_N: (rows), float64
-     * @param bias the estimate -CV²/2N of V̂_N's bias: (rows), float64; NaN where no score is finite
-     * @param jackknife N·V̂_N - (N - 1)·mean of V̂_{N-1} over all subsets, whose bias falls as 1/N²: (rows), float64; V̂_N where fewer
-     *     than two scores are finite
+     * @param bias the estimate -CV²/2N of V̂_N's bias: (rows), float64; NaN if no score is finite
+     * @param jackknife N·V̂_N - (N - 1)·mean of V̂_{N-1} over all subsets, whose bias falls as 1/N²: (rows), float64;
+     *     V̂_N if fewer than two scores are finite
      */
     public record Report(Tensor value, Tensor bias, Tensor jackknife) {}
 
-    /** What is done with some draws. */
+    /** An action on some draws. */
     @FunctionalInterface
     interface Chunk {
-        /** Takes draws from {@code first} on; the tensors it makes are freed after it. */
+        /** Processes draws from {@code first} on; its tensors are freed afterwards. */
         void take(int first, int count);
     }
 
@@ -75,25 +75,25 @@ public final class ValueFunction {
     private final AtomicInteger chunk;
 
     /**
-     * A value function.
+     * Makes a value function.
      *
-     * @param map gives the draws; not owned. A {@link MetaFlowMap#frozen} one needs less memory for gradients
+     * @param map makes the draws; not owned. A {@link MetaFlowMap#frozen} one needs less memory for gradients
      * @param tilt scores them
      * @param draws N, at least 1; even for antithetic noise
      * @param noise of the draws
-     * @param chunk draws of one row that are evaluated at once, at least 1
-     * @throws IllegalArgumentException if one of these is out of its range, or the map knows no posteriors
+     * @param chunk draws of one row evaluated at once, at least 1
+     * @throws IllegalArgumentException if an argument is out of range, or the map has no posteriors
      */
     public ValueFunction(MetaFlowMap map, Tilt tilt, int draws, Noise noise, int chunk) {
         Preconditions.checkArgument(
                 map.isContextual(),
-                "value function: this map is one of a flow, without contexts, and knows no posteriors: a meta flow map is "
-                        + "needed (layout meta-flow-map)");
+                "value function: this map works without contexts and has no posteriors: use one of layout "
+                        + "meta-flow-map");
         Preconditions.checkNotNull(tilt, "value function: the tilt is null");
         Preconditions.checkArgument(draws >= 1, "value function: %s draws, expected at least 1", draws);
         Preconditions.checkArgument(
                 noise == Noise.IID || draws % 2 == 0,
-                "value function: %s draws of antithetic noise, expected an even number, since they come in pairs",
+                "value function: %s draws of antithetic noise, expected an even number, because they form pairs",
                 draws);
         Preconditions.checkArgument(chunk >= 1, "value function: chunk is %s, expected at least 1 draw at once", chunk);
         this.map = map;
@@ -103,7 +103,7 @@ public final class ValueFunction {
         this.chunk = new AtomicInteger(chunk);
     }
 
-    /** A value function of independent draws, all evaluated at once while memory suffices. */
+    /** Makes a value function of independent draws, all evaluated at once if memory suffices. */
     public ValueFunction(MetaFlowMap map, Tilt tilt, int draws) {
         this(map, tilt, draws, Noise.IID, Math.max(1, draws));
     }
@@ -113,20 +113,20 @@ public final class ValueFunction {
         return draws;
     }
 
-    /** Returns what scores the draws. */
+    /** Returns the tilt that scores the draws. */
     public Tilt tilt() {
         return tilt;
     }
 
-    /** Returns how many draws of a row are evaluated at once by now. */
+    /** Returns the current number of draws of a row evaluated at once. */
     public int chunk() {
         return chunk.get();
     }
 
     /**
-     * V̂_N at a point, without gradient.
+     * Returns V̂_N at a point, without gradient.
      *
-     * @return (rows), float64, in the innermost open scope; negative infinity where every score is
+     * @return (rows), float64, in the innermost open scope; negative infinity if every score is
      */
     public Tensor at(Point point) {
         try (TensorScope scope = TensorScope.open();
@@ -135,7 +135,7 @@ public final class ValueFunction {
         }
     }
 
-    /** All draws at a point with their scores, without gradient, in the innermost open scope. */
+    /** Returns all draws at a point with their scores, without gradient, in the innermost open scope. */
     public Draws draws(Point point) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -154,10 +154,10 @@ public final class ValueFunction {
     }
 
     /**
-     * V̂_N with an estimate of its bias, and the jackknife that removes most of it.
+     * Returns V̂_N with an estimate of its bias, and the jackknife estimate with most of the bias removed.
      *
      * @return tensors in the innermost open scope
-     * @throws IllegalStateException for fewer than 16 draws, or antithetic ones, whose subsets say nothing of N
+     * @throws IllegalStateException for fewer than 16 draws, or antithetic ones, for which the jackknife is not valid
      */
     public Report report(Point point) {
         Preconditions.checkState(
@@ -176,7 +176,7 @@ public final class ValueFunction {
         }
     }
 
-    /** All scores: (rows, N), float64. */
+    /** Returns all scores: (rows, N), float64. */
     private Tensor scores(Point point) {
         Tensor all = Torch.empty(DType.FLOAT64, point.state().device(), point.rows(), draws);
         inChunks((first, count) -> all.narrow(1, first, count)
@@ -185,12 +185,12 @@ public final class ValueFunction {
         return all;
     }
 
-    /** log-mean-exp over draws: (rows, N) to (rows). */
+    /** Returns the log-mean-exp over draws: (rows, N) to (rows). */
     static Tensor logMeanExp(Tensor scores) {
         return scores.logsumexp(1).sub(Math.log((double) scores.size(1)));
     }
 
-    /** Does something with all draws, chunk by chunk. When memory is short, a chunk is tried again with half its draws. */
+    /** Processes all draws, chunk by chunk. If memory does not suffice, retries a chunk with half its draws. */
     void inChunks(Chunk body) {
         for (int first = 0; first < draws; ) {
             int count = Math.min(chunk.get(), draws - first);
@@ -206,13 +206,13 @@ public final class ValueFunction {
         }
     }
 
-    /** The states of a point for some draws of each row: (rows · count, item shape), a copy. */
+    /** Repeats the states of a point for some draws of each row: (rows · count, item shape), a copy. */
     static Tensor repeated(Tensor state, int count) {
         return state.detach().repeatInterleave(count, 0);
     }
 
     /**
-     * Some draws and their scores; with a graph where gradients are recorded and the states ask for them.
+     * Returns some draws and their scores; with a graph if gradients are recorded and the states require them.
      *
      * @param states of the point, repeated for the draws
      */
@@ -231,7 +231,7 @@ public final class ValueFunction {
         return new Part(samples, reward, scores);
     }
 
-    /** λ·r of samples, looked at by the point's guard; with their graph. */
+    /** Returns λ·r of samples with their graph, after recording bad scores in the point's guard. */
     static Tensor score(Tilt tilt, Point point, Tensor samples, Condition condition, int count) {
         Tensor score = tilt.score(samples, condition);
         Tensor perRow = score.detach().reshape(point.rows(), count);
@@ -239,7 +239,7 @@ public final class ValueFunction {
         return score.mul(tilt.strength());
     }
 
-    /** The noise of some draws: (rows, count, item shape). */
+    /** Returns the noise of some draws: (rows, count, item shape). */
     private Tensor numbers(Point point, int first, int count) {
         Tensor given = noise == Noise.IID ? normal(point, first, count) : pairs(point, first, count);
         Tensor state = point.state();

@@ -116,7 +116,7 @@ final class InverseProblemTest {
         try (TensorScope scope = TensorScope.open();
                 InverseProblem problem = new InverseProblem(
                         Measurement.inpainting(Torch.of(new float[] {1, 0, 0, 1}, 2, 2)),
-                        // The hidden 9 and 7 do not count.
+                        // The hidden 9 and 7 are ignored.
                         Torch.of(new double[] {0.5, 9, 7, 0.1}, 1, 2, 2),
                         0.2)) {
             Tensor image = Torch.of(new double[] {0.9, 0.3, 0.3, 0.4}, 1, 1, 2, 2);
@@ -152,7 +152,7 @@ final class InverseProblemTest {
         }
     }
 
-    /** Another of the same kind, because an inverse problem closes its own. */
+    /** Makes an equal measurement, because an inverse problem closes its own. */
     private static Measurement measurement(Measurement like) {
         Measurement found = null;
         for (Measurement each : measurements()) {

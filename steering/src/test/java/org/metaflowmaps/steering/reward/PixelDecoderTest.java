@@ -30,7 +30,7 @@ final class PixelDecoderTest {
         return new PixelDecoder(0, 1, Optional.of(new PixelDecoder.Resize(method, height, width)));
     }
 
-    /** 3.3 - 2.3 is not 1 in floating point: the clamp is exact all the same. */
+    /** 3.3 - 2.3 is not 1 in floating point, but the clamp is exact. */
     @Test
     void theClampIsExactAndStraightThrough() {
         for (DType type : new DType[] {DType.FLOAT32, DType.FLOAT64}) {

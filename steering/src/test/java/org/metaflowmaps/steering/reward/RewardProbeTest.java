@@ -59,7 +59,7 @@ final class RewardProbeTest {
         check(images -> mean(images).detach(), false);
         // A constant reward has a graph and no slope.
         check(images -> mean(images).mul(0).add(3), true);
-        // Negative infinity is legal, and its gradient is not looked at.
+        // Negative infinity is allowed, and its gradient is not checked.
         check(images -> mean(images).mul(0).log(), true);
         check(images -> mean(images).mul(0).detach().log(), false);
         // Rounding within 1e-4 of the scores is not a fault.

@@ -116,7 +116,7 @@ final class RewardsTest {
         }
     }
 
-    /** The probe also looks at shape, type and repetition. */
+    /** The probe also checks shape, type and repeated calls. */
     @ParameterizedTest
     @MethodSource("differentiable")
     void anItemDoesNotDependOnTheBatch(Case given) {
@@ -143,7 +143,7 @@ final class RewardsTest {
             assertEquals(Math.log(2 / 8.0), Samples.scores(new ClassLogLikelihood(classifier, 1), images)[0], 1e-12);
             assertEquals(Math.log(0.25 * 2 / 8 + 0.75 * 5 / 8), Samples.scores(mixture, images)[0], 1e-12);
             assertEquals(Math.log(2 / 8.0), Samples.scores(one, images)[0], 1e-12);
-            // No probability is formed: that of class 1 is e^-1000, which is 0 in float64.
+            // Probabilities are not computed: that of class 1 is e^-1000, which is 0 in float64.
             Tensor certain = Torch.of(new double[] {1000, 0, -500}, 1, 1, 1, 3);
             assertEquals(-1000, Samples.scores(one, certain)[0], 1e-9);
             assertEquals(-1000 + Math.log(0.25), Samples.scores(mixture, certain)[0], 1e-9);
@@ -160,7 +160,7 @@ final class RewardsTest {
         assertRefused(() -> new ClassMixture(classifier, new double[] {1, -1, 3}, Device.CPU), "-1.0");
     }
 
-    /** Fed with [-1, 1], or with labels shifted, it would be right far less often. */
+    /** With images in [-1, 1], or shifted labels, the accuracy would be much lower. */
     @Test
     void theShippedClassifierTakesDecodedImages() {
         LabelledImages test = FashionMnist.test();
@@ -313,7 +313,7 @@ final class RewardsTest {
             Tensor wide = images.to(DType.FLOAT64);
             assertEquals(DType.FLOAT64, reward.score(wide, Condition.none()).dtype());
             assertArrayEquals(scores, Samples.scores(reward, wide));
-            // A view that is not contiguous is copied, in the order that its shape says.
+            // A view that is not contiguous is copied in row-major order.
             Tensor turned = images.transpose(2, 3);
             assertArrayEquals(scores, Samples.scores(reward, turned));
             RewardProbe.check(new JavaReward("constant", (memory, shape) -> new float[(int) shape.size(0)]), images,

@@ -22,7 +22,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Modules that libtorch itself wrote, in the format of Python's {@code torch.jit.save}. */
+/** Modules written by libtorch in the format of Python's {@code torch.jit.save}. */
 final class TorchScriptRewardTest {
     private final long live = NativeMemory.liveTensors();
 

@@ -26,7 +26,10 @@ import org.metaflowmaps.steering.value.SteeringNoise;
 import org.metaflowmaps.steering.value.ValueFunction;
 import org.metaflowmaps.steering.value.ValueGradient;
 
-/** The mixture of results.md §4, its reward, the exact map, and the distance of steered samples from the exact tilted law. */
+/**
+ * The mixture of results.md §4, its reward, the exact map, and the distance of steered samples from the exact tilted
+ * law.
+ */
 final class MixtureSteering implements AutoCloseable {
     /** The estimators of the table. */
     enum Method {
@@ -34,7 +37,7 @@ final class MixtureSteering implements AutoCloseable {
         MFM_GF,
         GF_EXACT_D,
         DPS,
-        /** The exact gradient of the value: what many draws lead to. */
+        /** The exact gradient of the value, the limit of many draws. */
         EXACT
     }
 
@@ -47,7 +50,7 @@ final class MixtureSteering implements AutoCloseable {
     private final ExactMixtureMap map = new ExactMixtureMap();
     private final SlicedWasserstein distance = new SlicedWasserstein(2, DIRECTIONS, 0, Device.CPU);
 
-    /** Noise of a generator: its calls come in the same order in every run of a test. */
+    /** Noise of a generator; every run of a test makes its calls in the same order. */
     record Stream(RandomSource random, int rows) implements SteeringNoise {
         @Override
         public Tensor normal(Use use, int step, int first, int draws) {
@@ -118,7 +121,7 @@ final class MixtureSteering implements AutoCloseable {
         };
     }
 
-    /** Sliced W2 of {@code count} steered samples from as many exact ones. */
+    /** Returns the sliced W2 distance of {@code count} steered samples from as many exact ones. */
     double distance(ValueGradient estimator, Dynamics dynamics, int steps, int count, long seed) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad();

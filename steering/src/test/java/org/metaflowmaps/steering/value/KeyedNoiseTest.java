@@ -18,7 +18,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.value.SteeringNoise.Use;
 
-/** An item's numbers are its own: batch, chunk, neighbours and element type change nothing. */
+/** An item's numbers do not depend on batch, chunk, neighbours or element type. */
 final class KeyedNoiseTest {
     private static final Shape ITEM = Shape.of(2, 3);
 
@@ -47,7 +47,7 @@ final class KeyedNoiseTest {
             assertArrayEquals(
                     together.narrow(0, 0, 6).toDoubleArray(),
                     counted.normal(Use.DRAW, 3, 0, 4).toDoubleArray());
-            // The first particle is the same, however many there are.
+            // The first particle does not depend on the number of particles.
             assertArrayEquals(
                     together.select(0, 2).toDoubleArray(),
                     noise(DType.FLOAT32, 1, 11).normal(Use.DRAW, 3, 0, 4).toDoubleArray());

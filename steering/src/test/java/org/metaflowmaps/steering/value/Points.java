@@ -12,7 +12,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Points in float64 to ask value functions at, and a network to ask. */
+/** Points in float64 for value functions, and a network. */
 final class Points {
     static final int ROWS = 3;
     static final double TIME = 0.35;
@@ -45,7 +45,7 @@ final class Points {
         return new KeyedNoise(21, items, 1, item, DType.FLOAT64, Device.CPU);
     }
 
-    /** The point elsewhere. */
+    /** Returns the point with another state. */
     static Point at(Point point, Tensor state) {
         return new Point(point.time(), point.step(), state, point.condition(), point.noise(), point.guard());
     }

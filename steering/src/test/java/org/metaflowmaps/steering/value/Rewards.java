@@ -40,7 +40,7 @@ final class Rewards {
                         .sum(1));
     }
 
-    /** Something curved that tells every entry from the others. */
+    /** A nonlinear function that depends differently on every entry. */
     static Reward curved() {
         return of("curved", rows -> {
             Tensor weights =
@@ -49,7 +49,7 @@ final class Rewards {
         });
     }
 
-    /** c, by way of the samples, so that there is a gradient, which is 0. */
+    /** The constant c, computed from the samples, so that its gradient exists and is 0. */
     static Reward constant(double value) {
         return of("constant", rows -> rows.mul(0).sum(1).add(value));
     }

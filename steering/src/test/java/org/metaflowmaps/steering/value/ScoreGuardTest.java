@@ -16,7 +16,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.reward.Reward;
 import org.metaflowmaps.steering.reward.Tilt;
 
-/** The first bad score is reported with its place, and is not read before the check. */
+/** The first bad score is reported with its position, and is not read before the check. */
 final class ScoreGuardTest {
     private static final double INFINITY = Double.POSITIVE_INFINITY;
     private static final KeyedNoise NOISE =
@@ -59,7 +59,7 @@ final class ScoreGuardTest {
         }
     }
 
-    /** Every estimator hands its scores to the guard of the point. */
+    /** Every estimator records its scores in the point's guard. */
     @Test
     void estimatorsAreGuarded() {
         Reward bad = Rewards.of("bad", rows -> {

@@ -22,8 +22,9 @@ import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.value.ValueFunction.Noise;
 
 /**
- * The bias of V̂_N at one state of a one-dimensional mixture: it falls as 1/N, the estimate from the scores says how large it is, and the
- * jackknife removes most of it. Components ±1.5, variance 0.25, equal; t = 0.4, x = 0.1; r = -(z - 1)²/0.5.
+ * The bias of V̂_N at one state of a one-dimensional mixture: it falls as 1/N, the estimate from the scores is
+ * accurate, and the jackknife removes most of it. Components ±1.5, variance 0.25, equal; t = 0.4, x = 0.1; r = -(z -
+ * 1)²/0.5.
  */
 final class ValueBiasTest {
     private static final double TIME = 0.4;
@@ -48,7 +49,7 @@ final class ValueBiasTest {
         return new double[] {low / (low + high), high / (low + high)};
     }
 
-    /** A map that is asked for posterior draws at that one state alone: the quantile of the posterior at the noise's level. */
+    /** A map of posterior draws only at that state: the quantile of the posterior at the noise's level. */
     private static final class Quantiles implements MetaFlowMap {
         private static final double REACH = 7;
         private static final int CELLS = 200_000;
@@ -56,7 +57,7 @@ final class ValueBiasTest {
         private final ParameterArena none = new ParameterArena(Map.of("unused", Shape.of(1)), Device.CPU);
         private final Tensor table;
 
-        /** By halving, at a grid of noises. */
+        /** Computed by bisection, on a grid of noise values. */
         Quantiles() {
             double[] values = new double[CELLS + 1];
             try (TensorScope scope = TensorScope.open()) {

@@ -28,11 +28,11 @@ import org.metaflowmaps.steering.reward.Reward;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.value.ValueFunction.Noise;
 
-/** V̂_N against closed forms and plain sums, whatever the chunks. */
+/** V̂_N compared with closed forms and plain sums, for all chunk sizes. */
 final class ValueFunctionTest {
     private static final double[] DIRECTION = {1.2, -0.8};
 
-    /** Takes its time over memory: more rows than it has room for end as on a full device. */
+    /** Fails like a full device for more rows than a limit. */
     private record SmallMemory(MetaFlowMap map, int rows) implements MetaFlowMap {
         @Override
         public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
@@ -242,7 +242,7 @@ final class ValueFunctionTest {
         }
     }
 
-    /** One draw with nearly all the weight: its rest is not lost to rounding; with no rest there is nothing to correct by. */
+    /** One draw has nearly all the weight: the rest is not lost to rounding; without a rest there is no correction. */
     @Test
     void theJackknifeSurvivesOneDrawWithAllTheWeight() {
         try (TensorScope scope = TensorScope.open()) {

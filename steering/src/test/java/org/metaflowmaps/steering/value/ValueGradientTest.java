@@ -32,12 +32,12 @@ import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.value.GradientFree.Centre;
 import org.metaflowmaps.steering.value.ValueFunction.Noise;
 
-/** The estimators of the tilted drift against finite differences, closed forms, and each other. */
+/** The estimators of the tilted drift compared with finite differences, closed forms, and each other. */
 final class ValueGradientTest {
     private static final double STEP = 1e-5;
     private static final Coefficient EXACT = new Coefficient(Double.POSITIVE_INFINITY);
 
-    /** What a test does with a point in float64. */
+    /** An action with a point in float64. */
     private interface Body {
         void run(MetaFlowMap map, Drift drift, Point point);
     }
@@ -162,7 +162,7 @@ final class ValueGradientTest {
         });
     }
 
-    /** Near the data the rest 1 - t counts as 1e-3. */
+    /** Near the data 1 - t is replaced by 1e-3. */
     @Test
     void theGradientFreeEstimateStaysFiniteNearTheData() {
         withNetwork((map, drift, point) -> {
@@ -219,7 +219,7 @@ final class ValueGradientTest {
         });
     }
 
-    /** A score that is shifted by 10⁴ would overflow any e^r. */
+    /** A score shifted by 10⁴ would overflow e^r. */
     @Test
     void aConstantAddedToTheRewardChangesNothing() {
         Reward shifted = Rewards.of("shifted", rows -> Rewards.curved()
@@ -250,7 +250,9 @@ final class ValueGradientTest {
         });
     }
 
-    /** For a Gaussian and a linear reward both estimators know the exact correction τ²λa/(1 - t), MFM-G with one draw. */
+    /**
+     * For a Gaussian and a linear reward both estimators know the exact correction τ²λa/(1 - t), MFM-G with one draw.
+     */
     @Test
     void theCoefficientIsExactForAGaussian() {
         double time = 0.3;
@@ -292,7 +294,7 @@ final class ValueGradientTest {
                     ValueGradient.Estimate estimate = estimator.at(point);
                     double[] correction = estimate.correction().toDoubleArray();
                     assertTrue(Arrays.stream(correction).allMatch(Double::isFinite), Arrays.toString(correction));
-                    // The denoiser is not the mean of these draws, so its sign says nothing.
+                    // The denoiser is not the mean of these draws, so its sign is not checked.
                     assertTrue(
                             correction[2] > 0
                                     || (estimator instanceof GradientFree free && free.centre() == Centre.DENOISER),
@@ -355,7 +357,7 @@ final class ValueGradientTest {
         });
     }
 
-    /** Also where the caller does not record gradients, and with a map whose weights could have some. */
+    /** Also if the caller does not record gradients, and with a map whose weights require gradients. */
     @Test
     void noGradientReachesTheWeights() {
         try (TensorScope scope = TensorScope.open();

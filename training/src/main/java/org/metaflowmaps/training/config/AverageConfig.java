@@ -5,7 +5,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 /**
  * The moving average.
  *
- * @param decay share of the average that stays at each step
+ * @param decay weight of the old average at each step
  * @param start step from which to average
  */
 public record AverageConfig(

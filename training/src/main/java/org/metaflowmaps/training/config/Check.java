@@ -4,7 +4,7 @@ import com.google.common.base.Preconditions;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
-/** What a configuration must hold, said so that its reader finds the place. */
+/** Checks of settings, with messages that name the setting. */
 final class Check {
     private Check() {}
 
@@ -12,12 +12,12 @@ final class Check {
         Preconditions.checkArgument(holds, "config: " + template, value);
     }
 
-    /** A constant's name in a file. */
+    /** Returns a constant's name in a file. */
     static String name(Enum<?> value) {
         return value.name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 
-    /** A file may say null where the types do not. */
+    /** Checks for null, which a file may contain for any setting. */
     static void given(@Nullable Object value, String name) {
         require(value != null, "%s is null, expected a value", name);
     }

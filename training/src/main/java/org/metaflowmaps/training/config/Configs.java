@@ -28,7 +28,7 @@ import tools.jackson.databind.node.ObjectNode;
 import tools.jackson.dataformat.yaml.YAMLMapper;
 
 /**
- * Reads training configurations: a YAML file over the defaults, and {@code key=value} settings over both.
+ * Reads training configurations: a YAML file overrides the defaults, and {@code key=value} settings override both.
  *
  * <p>Every setting has a default, so a file names only what differs. A setting's key is its path in the file,
  * {@code optimizer.clip}.
@@ -42,7 +42,7 @@ public final class Configs {
             .enable(EnumFeature.FAIL_ON_NUMBERS_FOR_ENUMS)
             .build();
 
-    /** Mixtures of many means take the most; a checkpoint given by mistake has more. */
+    /** Enough for mixtures of many means; rejects a checkpoint given by mistake. */
     private static final long MOST_BYTES = 1_000_000;
 
     /**
@@ -60,12 +60,11 @@ public final class Configs {
     private Configs() {}
 
     /**
-     * A configuration with everything filled in.
+     * A complete configuration.
      *
      * @param yaml the whole configuration as a YAML text, which {@link #load} reads again
-     * @param config what it means
-     * @param clockGiven true if the file or a setting says which way the network's clock runs,
-     *     {@code model.transformer.is_zero_data}
+     * @param config the parsed configuration
+     * @param clockGiven true if the file or a setting gives {@code model.transformer.is_zero_data}
      */
     public record Resolved(String yaml, TrainConfig config, boolean clockGiven) {}
 
@@ -102,7 +101,7 @@ public final class Configs {
         try {
             return Files.readString(file);
         } catch (CharacterCodingException e) {
-            throw new IOException(file + " is not a text in UTF-8: give a YAML file", e);
+            throw new IOException(file + " is not UTF-8 text: give a YAML file", e);
         }
     }
 
@@ -112,7 +111,7 @@ public final class Configs {
      * @param source the text's name in error messages
      * @param text YAML; empty for the defaults
      * @param overrides {@code key=value} settings above it, as {@link #load} takes them
-     * @throws IOException if the text is no YAML mapping, or a setting is unknown or of another kind
+     * @throws IOException if the text is not a YAML mapping, or a setting is unknown or of the wrong type
      * @throws IllegalArgumentException if a value is out of range
      */
     public static Resolved resolve(String source, String text, List<String> overrides) throws IOException {
@@ -156,14 +155,14 @@ public final class Configs {
         return new Resolved(YAML.writeValueAsString(tree), YAML.treeToValue(tree, TrainConfig.class), clockGiven);
     }
 
-    /** Takes from the data what the model's settings leave open. */
+    /** Sets null sizes of the model from the data. */
     @SuppressWarnings("UnusedException")
     private static void fillShapes(ObjectNode tree) throws IOException {
         DataConfig data;
         try {
             data = YAML.treeToValue(tree.path("data"), DataConfig.class);
         } catch (JacksonException e) {
-            // Reading the whole configuration will say what is wrong, with the setting's full name.
+            // Ignore it here: reading the whole configuration reports the error with the setting's full name.
             return;
         }
         if (data != null && tree.get("model") instanceof ObjectNode model) {
@@ -171,7 +170,7 @@ public final class Configs {
         }
     }
 
-    /** Returns {@code key=value} for a value that is a text, whatever YAML would make of it. */
+    /** Returns {@code key=value} for a text, quoted so that YAML does not convert it. */
     public static String setting(String key, String text) {
         return key + "='" + text.replace("'", "''") + "'";
     }
@@ -183,8 +182,8 @@ public final class Configs {
     }
 
     /**
-     * A run's own file that does not know {@code flip} is of a version that trained on all images and latents, whatever
-     * {@code hold_out} said; that it names {@code variance} shows that no person wrote it.
+     * Handles a run's file of a version without {@code flip}, which ignored {@code hold_out} for images and latents;
+     * {@code variance} shows that a run wrote the file.
      */
     private static void withoutOldHoldOut(ObjectNode tree, ObjectNode given) {
         if (tree.get("data") instanceof ObjectNode data
@@ -231,7 +230,7 @@ public final class Configs {
         int equals = override.indexOf('=');
         if (equals < 1) {
             throw new IOException(
-                    "'" + override + "' is no setting: write key=value, such as optimizer.learning_rate=3e-4");
+                    "'" + override + "' is not a setting: write key=value, such as optimizer.learning_rate=3e-4");
         }
         List<String> path = Splitter.on('.').splitToList(override.substring(0, equals));
         ObjectNode parent = tree;
@@ -253,7 +252,7 @@ public final class Configs {
         parent.set(key, YAML.readTree(override.substring(equals + 1)));
     }
 
-    /** The full names of the settings that end in this key. */
+    /** Returns the full names of the settings that end in this key. */
     private static List<String> paths(String prefix, String key, ObjectNode tree) {
         List<String> found = new ArrayList<>();
         for (Map.Entry<String, JsonNode> entry : tree.properties()) {
@@ -288,15 +287,15 @@ public final class Configs {
                 && mismatch.getTargetType().isRecord()
                 && !(failure.getCause() instanceof IllegalArgumentException)) {
             return "setting '" + path(mismatch)
-                    + "' needs settings of its own, such as {name: value}, not a single value or a list";
+                    + "' needs a mapping such as {name: value}, not a single value or a list";
         }
-        // A record that refuses its values does so by an exception of its own, which Jackson wraps.
+        // Unwrap the exception of a record's range check, which Jackson wraps.
         return failure.getCause() instanceof IllegalArgumentException refused
                 ? String.valueOf(refused.getMessage())
                 : where + failure.getOriginalMessage();
     }
 
-    /** The values of a closed set as a file has them; empty for other types. */
+    /** Returns the values of an enum by their names in files; empty for other types. */
     static List<String> values(Class<?> type) {
         if (type == boolean.class || type == Boolean.class) {
             return List.of("true", "false");
@@ -318,7 +317,7 @@ public final class Configs {
                         ? "a number"
                         : type == boolean.class || type == Boolean.class
                                 ? "true or false"
-                                : type == String.class ? "a text" : "another kind of value";
+                                : type == String.class ? "a text" : "another type of value";
     }
 
     private static String path(JacksonException failure) {

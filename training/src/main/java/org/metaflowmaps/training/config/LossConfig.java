@@ -17,15 +17,15 @@ import org.metaflowmaps.training.loss.Velocity;
 /**
  * The objective.
  *
- * @param velocity what the diagonal learns, and what data losses take for their pairs' velocity
+ * @param velocity the diagonal's target, and the pairs' velocity of data losses
  * @param diagonal weighting of the diagonal loss
  * @param consistency which consistency loss
  * @param consistencyWeighting its weighting
- * @param consistencyShare share of a batch that the consistency loss sees, from its first items on
- * @param consistencyFactor what the consistency loss is multiplied by
+ * @param consistencyShare share of a batch used by the consistency loss, its first items
+ * @param consistencyFactor factor of the consistency loss
  * @param diagonalOnly steps at the start without a consistency loss
- * @param through which side a Lagrangian loss trains
- * @param averaged true to let the moving average make the shorter jumps of semigroup, psd and shortcut
+ * @param through the trained side of a Lagrangian loss
+ * @param averaged true to use the moving average for the shorter jumps of semigroup, psd and shortcut
  * @param clipTarget largest size of an entry of {@link Shortcut}'s target; 0 for no bound
  * @param alphaFrom the step until which α-flow is flow matching
  * @param alphaTo the step from which it is MeanFlow
@@ -61,7 +61,7 @@ public record LossConfig(
         Check.require(diagonalOnly >= 0, "loss.diagonal_only is %s, expected 0 or more", diagonalOnly);
         Check.require(
                 consistency != ConsistencyKind.LAGRANGIAN_TEACHER || through != Lagrangian.Through.VELOCITY,
-                "loss.through is velocity, which trains the map's own velocity: for %s take derivative or average",
+                "loss.through is velocity, which trains the map's own velocity: for %s use derivative or average",
                 "lagrangian-teacher");
         Check.require(
                 clipTarget >= 0 && clipTarget < Double.POSITIVE_INFINITY,
@@ -80,7 +80,7 @@ public record LossConfig(
         return velocity == VelocityKind.TEACHER || consistency.uses == Uses.TEACHER;
     }
 
-    /** True if the consistency loss evaluates the moving average. */
+    /** Returns true if the consistency loss evaluates the moving average. */
     public boolean needsAverage() {
         return consistency.uses == Uses.AVERAGE || (consistency.uses == Uses.AVERAGE_IF_SET && averaged);
     }
@@ -110,7 +110,7 @@ public record LossConfig(
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .velocity(velocity)
@@ -127,19 +127,19 @@ public record LossConfig(
                 .alphaTo(alphaTo);
     }
 
-    /** What consistency losses are made of beside their settings. */
+    /** Parts of consistency losses besides their settings. */
     public interface Parts {
-        /** What the diagonal learns. */
+        /** Returns the diagonal's target. */
         Velocity velocity();
 
-        /** The teacher's drift; there is one if the loss uses it. */
+        /** Returns the teacher's drift; available if the loss uses it. */
         Velocity.Field teacher();
 
-        /** A map with the moving average's weights; there is one if {@link LossConfig#needsAverage}. */
+        /** Returns a map with the moving average's weights; available if {@link LossConfig#needsAverage}. */
         MetaFlowMap average();
     }
 
-    /** What a consistency loss needs beside the trained map. */
+    /** The needs of a consistency loss besides the trained map. */
     private enum Uses {
         NOTHING,
         TEACHER,
@@ -153,7 +153,7 @@ public record LossConfig(
         Consistency make(LossConfig loss, Parts parts, long step);
     }
 
-    /** Where losses take a pair's velocity from, by names in a file. */
+    /** Sources of a pair's velocity, by names in a file. */
     public enum VelocityKind {
         /** {@link Velocity.Data}. */
         @JsonProperty("data")
@@ -166,7 +166,7 @@ public record LossConfig(
         TEACHER
     }
 
-    /** The consistency losses by their names in a file: the registry, in which a loss is one entry. */
+    /** The registry of consistency losses, by names in a file. */
     public enum ConsistencyKind {
         /** Diagonal only: flow matching. */
         @JsonProperty("none")
@@ -220,7 +220,7 @@ public record LossConfig(
         }
     }
 
-    /** Settings that begin with their defaults. */
+    /** A builder, with defaults for all settings. */
     public static final class Builder {
         private VelocityKind velocity = VelocityKind.DATA;
         private WeightingConfig diagonal = WeightingConfig.builder().build();
@@ -237,7 +237,7 @@ public record LossConfig(
 
         private Builder() {}
 
-        /** Sets what the diagonal learns. */
+        /** Sets the diagonal's target. */
         public Builder velocity(VelocityKind velocity) {
             this.velocity = velocity;
             return this;
@@ -261,13 +261,13 @@ public record LossConfig(
             return this;
         }
 
-        /** Sets the share of a batch that the consistency loss sees. */
+        /** Sets the share of a batch used by the consistency loss. */
         public Builder consistencyShare(double consistencyShare) {
             this.consistencyShare = consistencyShare;
             return this;
         }
 
-        /** Sets what the consistency loss is multiplied by. */
+        /** Sets the factor of the consistency loss. */
         public Builder consistencyFactor(double consistencyFactor) {
             this.consistencyFactor = consistencyFactor;
             return this;
@@ -279,13 +279,13 @@ public record LossConfig(
             return this;
         }
 
-        /** Sets which side a Lagrangian loss trains. */
+        /** Sets the trained side of a Lagrangian loss. */
         public Builder through(Lagrangian.Through through) {
             this.through = through;
             return this;
         }
 
-        /** Sets whether the moving average makes the shorter jumps of semigroup, psd and shortcut. */
+        /** Sets whether semigroup, psd and shortcut use the moving average for the shorter jumps. */
         public Builder averaged(boolean averaged) {
             this.averaged = averaged;
             return this;

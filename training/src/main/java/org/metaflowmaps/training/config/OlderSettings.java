@@ -6,8 +6,7 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Settings that earlier versions had: renamed ones keep their value, removed ones may be given at the value that
- * changes nothing.
+ * Settings of earlier versions: renamed ones keep their value, removed ones are accepted at the value without effect.
  */
 final class OlderSettings {
     private static final String SCALES = "model_guidance_x_cond_ws";
@@ -16,9 +15,9 @@ final class OlderSettings {
     private OlderSettings() {}
 
     /**
-     * Replaces older settings in a configuration by today's.
+     * Replaces older settings in a configuration by current ones.
      *
-     * @throws IOException if one cannot be followed any more, or contradicts the one that replaced it
+     * @throws IOException if one is no longer supported, or contradicts its replacement
      */
     static void renew(String source, ObjectNode given) throws IOException {
         if (given.get("data") instanceof ObjectNode data) {
@@ -37,11 +36,11 @@ final class OlderSettings {
     }
 
     /**
-     * Replaces an older setting by today's.
+     * Replaces an older setting by the current one.
      *
      * @param override {@code key=value}
-     * @return the same for today's key; empty if it changes nothing
-     * @throws IOException if it cannot be followed any more
+     * @return the same for the current key; empty if it has no effect
+     * @throws IOException if it is no longer supported
      */
     static String renew(String override) throws IOException {
         String key = override.substring(0, Math.max(0, override.indexOf('=')));
@@ -54,13 +53,13 @@ final class OlderSettings {
         return key.equals(older) ? "model.transformer." + SCALES + override.substring(older.length()) : override;
     }
 
-    /** Rank 0 of 1 is a run of one process, which is all there is. */
+    /** Accepts only rank 0 of 1, a run of one process. */
     private static void requireAlone(String where, String key, @Nullable Object value) throws IOException {
         String only = key.equals("rank") ? "0" : "1";
         if (value != null && !value.toString().equals(only)) {
             throw new IOException(
-                    where + "data." + key + " is " + value + ", but one process trains alone: several that shared"
-                            + " batches would exchange no gradients, so this setting"
+                    where + "data." + key + " is " + value + ", but one process trains alone: several with shared"
+                            + " batches did not exchange gradients, so this setting"
                             + " was removed. Leave data.rank and data.ranks out");
         }
     }

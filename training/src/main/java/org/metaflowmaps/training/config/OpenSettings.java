@@ -8,15 +8,15 @@ import org.metaflowmaps.training.data.DataShape;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/** Settings of the model that a configuration leaves open by null, because they follow from the data. */
+/** Settings of the model that are null in a configuration, because they are taken from the data. */
 final class OpenSettings {
     private OpenSettings() {}
 
     /**
      * Fills in {@code input_size}, {@code in_channels} and {@code label_dim} of a transformer, and {@code dimension}
-     * and {@code label_dim} of an MLP, where they are null.
+     * and {@code label_dim} of an MLP, if they are null.
      *
-     * @throws IOException if a setting is open and the data cannot be looked at, or is not square
+     * @throws IOException if a setting is null and the data cannot be read, or is not square
      */
     static void fill(ObjectNode model, DataConfig data) throws IOException {
         @Nullable DataShape shape = null;

@@ -15,7 +15,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
  * @param weightDecay for AdamW
  * @param clip largest norm of all gradients together; 0 for no bound
  * @param skipAbove norm of all gradients together, before clipping, above which a step is skipped; 0 for no bound: then
- *     only steps that are not finite are
+ *     only steps that are not finite are skipped
  * @param maxSkipped skipped steps in a row that end the run
  */
 public record OptimizerConfig(
@@ -65,7 +65,7 @@ public record OptimizerConfig(
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .kind(kind)
@@ -91,7 +91,7 @@ public record OptimizerConfig(
         ADAMW
     }
 
-    /** Settings that begin with their defaults. */
+    /** A builder, with defaults for all settings. */
     public static final class Builder {
         private Kind kind = Kind.RADAM;
         private double learningRate = 1e-4;
@@ -143,7 +143,7 @@ public record OptimizerConfig(
             return this;
         }
 
-        /** Sets what is added to the root. */
+        /** Sets the number added to the root. */
         public Builder eps(double eps) {
             this.eps = eps;
             return this;

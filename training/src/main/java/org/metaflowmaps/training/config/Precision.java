@@ -4,7 +4,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Device;
 
-/** What a network computes in; its weights, its results and what is made of them are float32 in any case. */
+/** The precision of a network's computation; weights, results and later computation are always float32. */
 public enum Precision {
     /** Everything in float32. */
     @JsonProperty("float32")
@@ -13,7 +13,7 @@ public enum Precision {
     @JsonProperty("bfloat16")
     BFLOAT16;
 
-    /** Computes so on a device until closed, on this thread. */
+    /** Computes in this precision on a device and this thread until the result is closed. */
     public Autocast on(Device device) {
         return switch (this) {
             case FLOAT32 -> Autocast.off(device.type());

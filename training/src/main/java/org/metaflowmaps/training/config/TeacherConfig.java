@@ -4,12 +4,11 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a map is distilled from.
+ * The teacher of a map.
  *
  * @param kind which
  * @param file weights of a network; a run's checkpoint or a public file
- * @param zeroData which way the clock of a public file's network runs, as in the model's settings; null: as the file
- *     says
+ * @param zeroData true if a public file's network has data at time 0; null: taken from the file
  * @param guidance how a network is guided
  * @param builtIn ω, the model guidance to undo
  */
@@ -29,7 +28,7 @@ public record TeacherConfig(
                 "null");
         Check.require(
                 kind == Kind.NETWORK || zeroData == null,
-                "teacher.is_zero_data is %s, but only a network's file has a clock: leave it null, or set"
+                "teacher.is_zero_data is %s, but only a network's file needs it: leave it null, or set"
                         + " teacher.kind=network",
                 zeroData);
         Check.require(builtIn >= 0 && builtIn < 1, "teacher.built_in is %s, expected 0 to below 1", builtIn);
@@ -40,7 +39,7 @@ public record TeacherConfig(
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .kind(kind)
@@ -61,25 +60,25 @@ public record TeacherConfig(
         /** The exact drift of the mixture that is the data. */
         @JsonProperty("mixture")
         MIXTURE,
-        /** A drift that the trainer is handed in Java. */
+        /** A drift passed to the trainer in Java. */
         @JsonProperty("given")
         GIVEN
     }
 
     /** How a teacher network is guided, by the names of the public code. */
     public enum Guidance {
-        /** As its labels and scales say, without more. */
+        /** Only by its labels and scales. */
         @JsonProperty("none")
         NONE,
-        /** Classifier-free guidance of a network without guidance inside. */
+        /** Classifier-free guidance of a network without built-in guidance. */
         @JsonProperty("sit")
         SIT,
-        /** Classifier-free guidance after undoing the model guidance that the network was trained with. */
+        /** Classifier-free guidance after removing the model guidance of the network's training. */
         @JsonProperty("dmf")
         DMF
     }
 
-    /** Settings that begin with their defaults. */
+    /** A builder, with defaults for all settings. */
     public static final class Builder {
         private Kind kind = Kind.NONE;
         private @Nullable String file;
@@ -101,7 +100,7 @@ public record TeacherConfig(
             return this;
         }
 
-        /** Sets which way the clock of a public file's network runs; null: as the file says. */
+        /** Sets whether a public file's network has data at time 0; null: taken from the file. */
         public Builder zeroData(@Nullable Boolean zeroData) {
             this.zeroData = zeroData;
             return this;
@@ -113,7 +112,7 @@ public record TeacherConfig(
             return this;
         }
 
-        /** Sets ω, the model guidance to undo. */
+        /** Sets ω, the model guidance to remove. */
         public Builder builtIn(double builtIn) {
             this.builtIn = builtIn;
             return this;

@@ -6,7 +6,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
  * The laws of times (method §4.1): the context's is U^power, but 0 with probability atom.
  *
  * @param contextPower 1 for uniform; larger favours noisy contexts
- * @param contextAtom share of contexts at t = 0, which say nothing
+ * @param contextAtom share of contexts at t = 0, which have no information
  * @param contextWarmUp steps over which context times grow from 0 to their law
  * @param diagonal law of s on the diagonal
  * @param pair law of (s, u)
@@ -43,7 +43,7 @@ public record TimesConfig(
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .contextPower(contextPower)
@@ -71,7 +71,7 @@ public record TimesConfig(
      * A law of one time, or of two that are then sorted.
      *
      * @param kind which
-     * @param mean of the normal number, in this library's clock, in which data are at 1
+     * @param mean of the normal number, with data at time 1
      * @param secondMean the same for the second time of a pair
      * @param std of the normal numbers
      * @param levels a dyadic grid has 2^levels intervals; jumps are 2^k of them, k from 1
@@ -102,7 +102,7 @@ public record TimesConfig(
             return new Builder();
         }
 
-        /** Returns a builder that begins with these settings. */
+        /** Returns a builder with these settings. */
         public Builder toBuilder() {
             return new Builder()
                     .kind(kind)
@@ -112,7 +112,7 @@ public record TimesConfig(
                     .levels(levels);
         }
 
-        /** Settings that begin with their defaults. */
+        /** A builder, with defaults for all settings. */
         public static final class Builder {
             private LawKind kind = LawKind.UNIFORM;
             private double mean;
@@ -163,7 +163,7 @@ public record TimesConfig(
         }
     }
 
-    /** Settings that begin with their defaults. */
+    /** A builder, with defaults for all settings. */
     public static final class Builder {
         private double contextPower = 2;
         private double contextAtom = 0.1;

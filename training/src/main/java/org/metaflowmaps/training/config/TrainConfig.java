@@ -9,28 +9,28 @@ import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.training.data.DataConfig;
 
 /**
- * All that determines a training run, as written in its configuration file.
+ * All settings of a training run, as in its configuration file.
  *
  * @param seed of weights, data order and noise
  * @param steps optimiser steps
  * @param batch items per forward pass
  * @param accumulate forward passes per optimiser step
  * @param labelDrop share of items trained without their label
- * @param guidance amortised guidance scale w that labelled items are trained with; 1 for none
+ * @param guidance amortised guidance scale w of labelled items; 1 for none
  * @param guidanceFrom the time s from which model guidance holds
- * @param init a file with the weights to begin with; null for fresh ones
+ * @param init a file of initial weights; null for random ones
  * @param logEvery steps between lines of metrics
  * @param checkpointEvery steps between checkpoints
- * @param checkpointKeep how many of the last checkpoints stay
- * @param checkpointKeepEvery steps whose multiples' checkpoints stay for good; 0 for none
- * @param evaluateEvery steps between looks at the averaged map, by held-out items and pictures; 0 for none
- * @param precision what the network computes in
- * @param data what is modelled
+ * @param checkpointKeep the number of last checkpoints to keep
+ * @param checkpointKeepEvery keep checkpoints of multiples of this step forever; 0 for none
+ * @param evaluateEvery steps between evaluations of the averaged map, by held-out items and pictures; 0 for none
+ * @param precision the network's precision
+ * @param data the data
  * @param model the network
- * @param teacher what it is distilled from
- * @param loss what it is trained on
- * @param times how times are drawn
- * @param optimizer how it is changed
+ * @param teacher the teacher
+ * @param loss the losses
+ * @param times the laws of times
+ * @param optimizer the optimiser
  * @param average the moving average of its weights
  */
 public record TrainConfig(
@@ -55,7 +55,7 @@ public record TrainConfig(
         @JsonProperty("times") TimesConfig times,
         @JsonProperty("optimizer") OptimizerConfig optimizer,
         @JsonProperty("average") AverageConfig average) {
-    /** For items of the default data: grey images of 28×28 in ten classes. */
+    /** The default model, for the default data: grey images of 28×28 in ten classes. */
     private static final ModelConfig DEFAULT_MODEL = ModelConfig.of(
             TransformerConfig.builder().inputSize(28).inChannels(1).labelDim(10).build());
 
@@ -93,7 +93,7 @@ public record TrainConfig(
                 labelDrop == 1 || scales.isEmpty() || scales.contains(guidance),
                 "guidance is %s, expected one of "
                         + "model.transformer.model_guidance_class_ws " + scales
-                        + ": the network takes the nearest one's row for any other",
+                        + ": for any other scale the network would use the nearest row",
                 guidance);
         Check.require(
                 !loss.needsTeacher() || teacher.kind() != TeacherConfig.Kind.NONE,
@@ -101,13 +101,13 @@ public record TrainConfig(
                 "none");
         Check.require(
                 teacher.kind() != TeacherConfig.Kind.MIXTURE || data.kind() == DataConfig.Kind.MIXTURE,
-                "teacher.kind is mixture, but data.kind is %s: an exact " + "drift is known of a mixture only",
+                "teacher.kind is mixture, but data.kind is %s: an exact " + "drift is known only for a mixture",
                 Check.name(data.kind()));
         Check.require(
                 loss.consistency() != LossConfig.ConsistencyKind.SHORTCUT
                         || times.pair().kind() == TimesConfig.LawKind.DYADIC,
-                "loss.consistency is shortcut, but times.pair.kind is %s, expected dyadic: halves of a jump have to be"
-                        + " jumps that are trained too",
+                "loss.consistency is shortcut, but times.pair.kind is %s, expected dyadic: halves of a jump must be"
+                        + " trained jumps too",
                 Check.name(times.pair().kind()));
         Check.require(logEvery > 0, "log_every is %s, expected at least 1", logEvery);
         Check.require(checkpointEvery > 0, "checkpoint_every is %s, expected at least 1", checkpointEvery);
@@ -121,14 +121,14 @@ public record TrainConfig(
 
     /**
      * Returns a builder with the default of every setting, as defaults.yaml has them:
-     * {@code TrainConfig.builder().steps(100).build()}. The default model is one for the default data, 28×28 grey
-     * images of ten classes; give one for any other.
+     * {@code TrainConfig.builder().steps(100).build()}. The default model fits only the default data, 28×28 grey images
+     * of ten classes.
      */
     public static Builder builder() {
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .seed(seed)
@@ -168,8 +168,8 @@ public record TrainConfig(
     }
 
     /**
-     * Returns this configuration with some settings changed, {@code config.with("steps=100", "optimizer.clip=1")}, as a
-     * command line gives them; {@link #toBuilder} changes them by Java's types.
+     * Returns this configuration with some settings changed, {@code config.with("steps=100", "optimizer.clip=1")}, as
+     * on the command line; {@link #toBuilder} changes them with Java types.
      *
      * @param overrides {@code key=value}, the value in YAML; null fills in a size of the network that follows from the
      *     data
@@ -180,7 +180,7 @@ public record TrainConfig(
         return Configs.with(this, List.of(overrides));
     }
 
-    /** Settings that begin with their defaults. */
+    /** A builder, with defaults for all settings. */
     public static final class Builder {
         private long seed = 42;
         private long steps = 1000;
@@ -236,7 +236,7 @@ public record TrainConfig(
             return this;
         }
 
-        /** Sets the amortised guidance scale w that labelled items are trained with; 1 for none. */
+        /** Sets the amortised guidance scale w of labelled items; 1 for none. */
         public Builder guidance(double guidance) {
             this.guidance = guidance;
             return this;
@@ -248,7 +248,7 @@ public record TrainConfig(
             return this;
         }
 
-        /** Sets a file with the weights to begin with; null for fresh ones. */
+        /** Sets a file of initial weights; null for random ones. */
         public Builder init(@Nullable String init) {
             this.init = init;
             return this;
@@ -266,61 +266,61 @@ public record TrainConfig(
             return this;
         }
 
-        /** Sets how many of the last checkpoints stay. */
+        /** Sets the number of last checkpoints to keep. */
         public Builder checkpointKeep(int checkpointKeep) {
             this.checkpointKeep = checkpointKeep;
             return this;
         }
 
-        /** Sets the steps whose multiples' checkpoints stay for good; 0 for none. */
+        /** Sets the step whose multiples' checkpoints are kept forever; 0 for none. */
         public Builder checkpointKeepEvery(long checkpointKeepEvery) {
             this.checkpointKeepEvery = checkpointKeepEvery;
             return this;
         }
 
-        /** Sets the steps between looks at the averaged map; 0 for none. */
+        /** Sets the steps between evaluations of the averaged map; 0 for none. */
         public Builder evaluateEvery(long evaluateEvery) {
             this.evaluateEvery = evaluateEvery;
             return this;
         }
 
-        /** Sets what the network computes in. */
+        /** Sets the network's precision. */
         public Builder precision(Precision precision) {
             this.precision = precision;
             return this;
         }
 
-        /** Sets what is modelled. */
+        /** Sets the data. */
         public Builder data(DataConfig data) {
             this.data = data;
             return this;
         }
 
-        /** Sets the network; its sizes have to be those of the data. */
+        /** Sets the network; its sizes must be those of the data. */
         public Builder model(ModelConfig model) {
             this.model = model;
             return this;
         }
 
-        /** Sets what the network is distilled from. */
+        /** Sets the teacher. */
         public Builder teacher(TeacherConfig teacher) {
             this.teacher = teacher;
             return this;
         }
 
-        /** Sets what it is trained on. */
+        /** Sets the losses. */
         public Builder loss(LossConfig loss) {
             this.loss = loss;
             return this;
         }
 
-        /** Sets how times are drawn. */
+        /** Sets the laws of times. */
         public Builder times(TimesConfig times) {
             this.times = times;
             return this;
         }
 
-        /** Sets how it is changed. */
+        /** Sets the optimiser. */
         public Builder optimizer(OptimizerConfig optimizer) {
             this.optimizer = optimizer;
             return this;

@@ -26,7 +26,7 @@ public record WeightingConfig(
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder().kind(kind).p(p).c(c);
     }
@@ -50,7 +50,7 @@ public record WeightingConfig(
         LEARNED_LOG
     }
 
-    /** Settings that begin with their defaults. */
+    /** A builder, with defaults for all settings. */
     public static final class Builder {
         private Kind kind = Kind.L2;
         private double p = 1;

@@ -1,7 +1,4 @@
-/**
- * What a run's configuration says, section by section, with its ranges checked; its defaults, builders and reader, and
- * built-in ones.
- */
+/** Sections of a run's configuration with range checks; defaults, builders, reader and built-in configurations. */
 @NullMarked
 package org.metaflowmaps.training.config;
 

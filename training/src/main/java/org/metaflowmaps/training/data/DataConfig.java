@@ -19,14 +19,14 @@ import org.metaflowmaps.runtime.Device;
  * @param holdOut items not used for training: the last ones of IDX files, a share of each class of image files and
  *     latents
  * @param flip whether half of the images are mirrored left to right
- * @param onError what happens when an image file or latent turns out to be damaged
+ * @param onError the action for a damaged image file or latent
  * @param skipAtMost share of the items that may be skipped as damaged, rounded up
  * @param means a mixture's component centres
  * @param variance a mixture's component variance
- * @param size rows and columns to which image files are brought
+ * @param size rows and columns to which image files are resized
  * @param channels of image files' items (1 or 3) or of latents
  * @param classes labels of IDX files and of latents are below this
- * @param scale what latents are multiplied by
+ * @param scale the factor of latents
  * @param workers threads that read image files and latents ahead; 0 for none
  */
 public record DataConfig(
@@ -98,7 +98,7 @@ public record DataConfig(
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .kind(kind)
@@ -156,10 +156,7 @@ public record DataConfig(
             this.opener = opener;
         }
 
-        /**
-         * How many items are held out if a configuration does not say: 500 of sets in memory, none of those read from a
-         * folder.
-         */
+        /** Returns the default number of held-out items: 500 for sets in memory, none for sets read from a folder. */
         public int holdOut() {
             return holdOut;
         }
@@ -193,7 +190,7 @@ public record DataConfig(
         return kind.name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 
-    /** Settings that begin with their defaults. */
+    /** A builder, with defaults for all settings. */
     public static final class Builder {
         private Kind kind = Kind.FASHION_MNIST;
         private @Nullable String folder;
@@ -217,13 +214,13 @@ public record DataConfig(
             return this;
         }
 
-        /** Sets where the files are; null for the images that come with the library. */
+        /** Sets the folder of the files; null for the images in this library. */
         public Builder folder(@Nullable String folder) {
             this.folder = folder;
             return this;
         }
 
-        /** Sets how many items are not trained on; {@link Kind#holdOut} if it is not set. */
+        /** Sets the number of held-out items; {@link Kind#holdOut} by default. */
         public Builder holdOut(int holdOut) {
             this.holdOut = holdOut;
             return this;
@@ -235,7 +232,7 @@ public record DataConfig(
             return this;
         }
 
-        /** Sets what happens when an image file or latent turns out to be damaged. */
+        /** Sets the action for a damaged image file or latent. */
         public Builder onError(OnError onError) {
             this.onError = onError;
             return this;
@@ -259,7 +256,7 @@ public record DataConfig(
             return this;
         }
 
-        /** Sets the rows and columns to which image files are brought. */
+        /** Sets the rows and columns to which image files are resized. */
         public Builder size(int size) {
             this.size = size;
             return this;
@@ -277,7 +274,7 @@ public record DataConfig(
             return this;
         }
 
-        /** Sets what latents are multiplied by. */
+        /** Sets the factor of latents. */
         public Builder scale(double scale) {
             this.scale = scale;
             return this;

@@ -33,7 +33,7 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 import tools.jackson.dataformat.yaml.YAMLMapper;
 
-/** Builders have the defaults of defaults.yaml, and every setting of theirs reaches its place. */
+/** Builders have the defaults of defaults.yaml, and every setter sets its setting. */
 final class BuildersTest {
     private static final JsonMapper JSON = JsonMapper.builder().build();
     private static final YAMLMapper YAML = YAMLMapper.builder().build();
@@ -100,7 +100,7 @@ final class BuildersTest {
         return records;
     }
 
-    /** Numbers of one value are alike, however they are written; null in the file leaves a setting open. */
+    /** Compares numbers by value; null in the file means any value. */
     private static void assertDefaults(String path, JsonNode file, JsonNode builder) {
         if (file instanceof ObjectNode section) {
             assertEquals(
@@ -141,7 +141,7 @@ final class BuildersTest {
                 JSON.writeValueAsString(TrainConfig.builder().build()));
     }
 
-    /** The file has no MLP, but says in a comment what one is without settings. */
+    /** The file has no MLP, but a comment gives its defaults. */
     @Test
     void theDefaultMlpIsThatOfTheComment() throws IOException {
         String comment = defaultsFile()
@@ -228,7 +228,8 @@ final class BuildersTest {
                 }
                 assertEquals(JSON.valueToTree(changed), JSON.valueToTree(build(toBuilder(changed))));
             } catch (IllegalArgumentException e) {
-                // It fits only together with another change, so all together have to show it. Switches fit alone.
+                // It fits only together with another change, so only all changes together can show it. Switches fit
+                // alone.
                 assertNotEquals(boolean.class, component.getType(), e::toString);
             }
             set(all, component, value(other, component));
