@@ -59,6 +59,29 @@ final class ScoreGuardTest {
         }
     }
 
+    /** A score of negative infinity is what must not be drawn; a mirrored reward would make it a must. */
+    @Test
+    void aMirroredNegativeInfinityIsRefused() {
+        Reward never = Rewards.of("never", rows -> rows.mul(0).sum(1).sub(INFINITY));
+        try (TensorScope scope = TensorScope.open();
+                MetaFlowMap map = Points.network()) {
+            for (double strength : new double[] {1, 0, -2}) {
+                try (ScoreGuard guard = new ScoreGuard()) {
+                    new ValueFunction(map, new Tilt(never, strength), 2).at(Points.guarded(Points.of(map), guard));
+                    if (strength > 0) {
+                        guard.check();
+                    } else {
+                        assertRefused(
+                                BadScoreException.class,
+                                guard::check,
+                                "reward never times lambda = " + strength + " gave "
+                                        + (strength == 0 ? "NaN" : "positive infinity"));
+                    }
+                }
+            }
+        }
+    }
+
     /** Every estimator hands its scores to the guard of the point. */
     @Test
     void estimatorsAreGuarded() {
