@@ -235,8 +235,15 @@ public final class ValueFunction {
     static Tensor score(Tilt tilt, Point point, Tensor samples, Condition condition, int count) {
         Tensor score = tilt.score(samples, condition);
         Tensor perRow = score.detach().reshape(point.rows(), count);
-        point.guard().record(tilt.reward().name(), point.step(), point.noise(), perRow);
-        return score.mul(tilt.strength());
+        String name = tilt.reward().name();
+        double strength = tilt.strength();
+        point.guard().record(name, point.step(), point.noise(), perRow);
+        if (strength <= 0) {
+            // Negative infinity is legal as a score, and not legal any more times this.
+            String scaled = name + " times lambda = " + strength;
+            point.guard().record(scaled, point.step(), point.noise(), perRow.mul(strength));
+        }
+        return score.mul(strength);
     }
 
     /** Returns the noise of some draws: (rows, count, item shape). */

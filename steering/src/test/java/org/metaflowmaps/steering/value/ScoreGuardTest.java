@@ -59,7 +59,30 @@ final class ScoreGuardTest {
         }
     }
 
-    /** Every estimator records its scores in the point's guard. */
+    /** A score of negative infinity is what must not be drawn; a mirrored reward would make it a must. */
+    @Test
+    void aMirroredNegativeInfinityIsRefused() {
+        Reward never = Rewards.of("never", rows -> rows.mul(0).sum(1).sub(INFINITY));
+        try (TensorScope scope = TensorScope.open();
+                MetaFlowMap map = Points.network()) {
+            for (double strength : new double[] {1, 0, -2}) {
+                try (ScoreGuard guard = new ScoreGuard()) {
+                    new ValueFunction(map, new Tilt(never, strength), 2).at(Points.guarded(Points.of(map), guard));
+                    if (strength > 0) {
+                        guard.check();
+                    } else {
+                        assertRefused(
+                                BadScoreException.class,
+                                guard::check,
+                                "reward never times lambda = " + strength + " gave "
+                                        + (strength == 0 ? "NaN" : "positive infinity"));
+                    }
+                }
+            }
+        }
+    }
+
+    /** Every estimator records its scores in the guard of the point. */
     @Test
     void estimatorsAreGuarded() {
         Reward bad = Rewards.of("bad", rows -> {
