@@ -50,6 +50,7 @@ import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
+import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.SampleResult;
@@ -88,8 +89,14 @@ import org.metaflowmaps.steering.reward.Decoder;
 import org.metaflowmaps.steering.reward.JavaReward;
 import org.metaflowmaps.steering.reward.LinearReward;
 import org.metaflowmaps.steering.reward.RewardSpec;
+import org.metaflowmaps.steering.finetune.FineTuneConfig;
+import org.metaflowmaps.steering.finetune.FineTuning;
+import org.metaflowmaps.steering.finetune.IndependentReward;
 import org.metaflowmaps.training.Checkpoints;
+import org.metaflowmaps.training.RunFolder;
+import org.metaflowmaps.training.RunIdentity;
 import org.metaflowmaps.training.RunListener;
+import org.metaflowmaps.training.RunState;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.TrainerSettings;
 import org.metaflowmaps.training.TrainingRun;
@@ -131,6 +138,10 @@ final class MisuseRecipes implements AutoCloseable {
     /** Calls that refuse the values of these recipes, with the reason; their other cases still run. */
     static final Map<String, String> REFUSED = Map.of(
             "training.TrainingRun.resume()",
+            "a new folder has no checkpoint",
+            "training.RunFolder.resume(Trainer trainer)",
+            "a new folder has no checkpoint",
+            "steering.finetune.FineTuning.resume()",
             "a new folder has no checkpoint",
             "models.model.Condition.keptFrom(TensorScope scope)",
             "the tensors belong to another scope",
@@ -668,6 +679,25 @@ final class MisuseRecipes implements AutoCloseable {
                 type -> closing(MlpFlowMap.initialised(MLP, Device.CPU, closing(RandomSource.seeded(3)))));
     }
 
+    private RunState runState() {
+        ParameterArena parameters = map().parameters();
+        return new RunState(
+                map(),
+                closing(new MovingAverage(parameters, 0.9, 0)),
+                closing(RandomSource.seeded(1)),
+                List.of(closing((Optimizer) new AdamW(parameters, 0.9, 0.99, 1e-8, 0.1))),
+                new MisuseObjective(parameters));
+    }
+
+    /** A builder with its defaults, from the type that it builds. */
+    private static Object builder(Class<?> type) {
+        try {
+            return type.getDeclaringClass().getMethod("builder").invoke(null);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException("no recipe makes " + type.getName() + ": " + e, e);
+        }
+    }
+
     private FashionClassifier shippedClassifier() {
         return (FashionClassifier)
                 made.computeIfAbsent(FashionClassifier.class, type -> closing(FashionClassifier.shipped(Device.CPU)));
@@ -845,6 +875,28 @@ final class MisuseRecipes implements AutoCloseable {
                         Device.CPU,
                         Files.createTempDirectory(folder, "run")));
             case "Settings" -> new MixtureEvaluation.Settings(List.of(0.5), 1, 4, 2, true, 1);
+            case "Look" -> (RunFolder.Look) (board, step) -> Map.of();
+            case "RunIdentity" -> RunIdentity.of(new ModelConfig(null, MLP), Map.of("a", 1), List.of(), 2);
+            case "RunState" -> runState();
+            case "RunFolder" ->
+                closing(new RunFolder(
+                        Files.createTempDirectory(folder, "run"),
+                        (RunIdentity) value(RunIdentity.class, RunIdentity.class, "identity", call),
+                        1,
+                        0,
+                        runState()));
+            case "Tilt" -> new Tilt(new MisuseReward(), 1);
+            case "IndependentReward" -> (IndependentReward) (student, step) -> 1;
+            case "FineTuning" ->
+                closing(new FineTuning(
+                        (LoadedNetwork) value(LoadedNetwork.class, LoadedNetwork.class, "base", call),
+                        closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)),
+                        new Tilt(new MisuseReward(), 1),
+                        FineTuneConfig.builder().steps(2).batch(BATCH).build(),
+                        null,
+                        Device.CPU,
+                        Files.createTempDirectory(folder, "run")));
+            case "Builder" -> builder(type);
             case "MetricsLog" -> closing(MetricsLog.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), 0));
             case "TensorBoardWriter" -> closing(TensorBoardWriter.open(folder.resolve("out"), 0));
             case "CheckpointLayout" ->
