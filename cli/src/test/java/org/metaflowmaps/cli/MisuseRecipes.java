@@ -340,7 +340,10 @@ final class MisuseRecipes implements AutoCloseable {
     /** Returns a builder of a record in the configuration. */
     private static Object builder(Class<?> record) {
         try {
-            return record.getMethod("toBuilder").invoke(configs().get(record));
+            Object config = configs().get(record);
+            return config == null
+                    ? record.getMethod("builder").invoke(null)
+                    : record.getMethod("toBuilder").invoke(config);
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException(e);
         }
@@ -689,15 +692,6 @@ final class MisuseRecipes implements AutoCloseable {
                 new MisuseObjective(parameters));
     }
 
-    /** A builder with its defaults, from the type that it builds. */
-    private static Object builder(Class<?> type) {
-        try {
-            return type.getDeclaringClass().getMethod("builder").invoke(null);
-        } catch (ReflectiveOperationException e) {
-            throw new IllegalStateException("no recipe makes " + type.getName() + ": " + e, e);
-        }
-    }
-
     private FashionClassifier shippedClassifier() {
         return (FashionClassifier)
                 made.computeIfAbsent(FashionClassifier.class, type -> closing(FashionClassifier.shipped(Device.CPU)));
@@ -896,7 +890,6 @@ final class MisuseRecipes implements AutoCloseable {
                         null,
                         Device.CPU,
                         Files.createTempDirectory(folder, "run")));
-            case "Builder" -> builder(type);
             case "MetricsLog" -> closing(MetricsLog.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), 0));
             case "TensorBoardWriter" -> closing(TensorBoardWriter.open(folder.resolve("out"), 0));
             case "CheckpointLayout" ->

@@ -13,7 +13,7 @@ record MisuseReward() implements Reward {
 
     @Override
     public Tensor score(Tensor samples, Condition condition) {
-        return samples.reshape(samples.size(0), -1).mean(false, 1);
+        return samples.reshape(samples.size(0), -1).mean(1);
     }
 
     @Override

@@ -146,7 +146,7 @@ public final class NetworkSettings {
     /**
      * Chooses one of several networks in a file by its prefix.
      *
-     * @param the prefix of {@code x_embedder.proj.weight}, with its dot, such as {@code ema.}; empty for none
+     * @param text the prefix of {@code x_embedder.proj.weight}, with its dot, such as {@code ema.}; empty for none
      */
     public NetworkSettings prefix(String text) {
         return new NetworkSettings(given, Preconditions.checkNotNull(text, "network settings: prefix is null"));
