@@ -23,8 +23,8 @@ import org.metaflowmaps.runtime.Torch;
  * constant, gives z the implicit derivative -F_x/F_z.
  */
 public final class ExactMixtureMap implements MetaFlowMap {
-    /** Means of results.md §4. */
-    public static final double[] MEANS = {-3, 0, 3};
+    /** Component means along the line (x, x). */
+    private static final double[] MEANS = {-3, 0, 3};
 
     private static final double ROOT_HALF = Math.sqrt(0.5);
     private static final int MOST_STEPS = 60;

@@ -69,7 +69,7 @@ final class MixtureSteeringTest {
             for (Cell cell : cells()) {
                 // MFM-G with one draw along the ODE is at 5.2 with 100 steps: its estimates are too steep for them.
                 boolean one = cell.draws() == 1 && !(cell.method() == Method.MFM_G && cell.ode());
-                if (one || cell.draws() == 8 && !cell.ode()) {
+                if (one || (cell.draws() == 8 && !cell.ode())) {
                     double found = distance(mixture, cell, 100, 600, 1);
                     assertEquals(cell.reference(), found, 0.35, cell.toString());
                 }

@@ -589,7 +589,7 @@ final class SteeredSamplerTest {
             long before = NativeMemory.liveTensors();
             BadScoreException thrown =
                     assertThrows(BadScoreException.class, () -> sampler.sample(wide(2), Condition.none()));
-            assertTrue(thrown.getMessage().contains("test"), thrown.getMessage());
+            assertTrue(thrown.toString().contains("test"), thrown::toString);
             assertEquals(before, NativeMemory.liveTensors());
         }
     }
