@@ -85,6 +85,7 @@ public final class Context {
     }
 
     /** x_t with its tangent, if it has one. */
+    @SuppressWarnings("exports")
     public Dual dualState() {
         return state;
     }
