@@ -10,6 +10,8 @@ module org.metaflowmaps.runtime {
     // Tensor.wrap and unwrap.
     requires transitive org.bytedeco.pytorch;
     requires org.metaflowmaps.kernels;
+    // pickle uses it, and cannot say so.
+    requires java.sql;
     requires jdk.management;
     requires org.apache.commons.compress;
     requires org.apache.commons.io;
