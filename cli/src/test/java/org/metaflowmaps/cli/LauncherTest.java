@@ -119,9 +119,9 @@ final class LauncherTest {
     private Run runs() throws IOException, InterruptedException {
         Run run = run(folder, mfm, "sample", "a b");
         assertEquals(0, run.code, run.text);
-        assertTrue(run.text.contains("\norg.metaflowmaps.cli.Mfm\nsample\na b\n"), run.text);
+        assertTrue(run.text.contains("\norg.metaflowmaps.cli/org.metaflowmaps.cli.Mfm\nsample\na b\n"), run.text);
         assertTrue(
-                run.text.contains(checkout + "/cli/target/lib/*:" + checkout + "/cli/target/metaflowmaps-cli-0.jar"),
+                run.text.contains(checkout + "/cli/target/lib:" + checkout + "/cli/target/metaflowmaps-cli-0.jar"),
                 run.text);
         return run;
     }

@@ -86,6 +86,7 @@ public final class Context {
     }
 
     /** Returns x_t with its tangent, if any. */
+    @SuppressWarnings("exports")
     public Dual dualState() {
         return state;
     }

@@ -166,6 +166,7 @@ public final class FlowMapTransformer implements MetaFlowMap {
     }
 
     @Override
+    @SuppressWarnings("exports")
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
         Inputs.check(this, start.primal(), end.primal(), state.primal(), context);
         try (TensorScope scope = TensorScope.open()) {

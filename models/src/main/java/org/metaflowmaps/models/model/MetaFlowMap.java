@@ -34,6 +34,7 @@ public interface MetaFlowMap extends Network {
      * @return (B, item shape), in the innermost open scope
      * @throws IllegalArgumentException if shapes, types, devices or labels do not fit
      */
+    @SuppressWarnings("exports")
     Dual averageVelocity(Dual start, Dual end, Dual state, Context context);
 
     /** The shape of one item, without the batch dimension. */

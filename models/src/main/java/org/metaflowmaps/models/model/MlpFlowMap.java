@@ -183,6 +183,7 @@ public final class MlpFlowMap implements MetaFlowMap {
     }
 
     @Override
+    @SuppressWarnings("exports")
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
         Inputs.check(this, start.primal(), end.primal(), state.primal(), context);
         try (TensorScope scope = TensorScope.open()) {

@@ -1,0 +1,14 @@
+/** Rewards, value functions, steered samplers, fine-tuning, and the evaluation of samplers. */
+module org.metaflowmaps.steering {
+    requires transitive org.metaflowmaps.training;
+    requires com.google.common;
+    requires org.slf4j;
+    requires static transitive org.jspecify;
+
+    exports org.metaflowmaps.steering;
+    exports org.metaflowmaps.steering.evaluation;
+    exports org.metaflowmaps.steering.finetune;
+    exports org.metaflowmaps.steering.reward;
+    exports org.metaflowmaps.steering.sampler;
+    exports org.metaflowmaps.steering.value;
+}
