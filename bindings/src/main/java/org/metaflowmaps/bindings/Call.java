@@ -211,8 +211,8 @@ public final class Call {
 
     private void run(Operator called) {
         if (count != called.inputs()) {
-            throw new IllegalArgumentException(called + " takes " + called.inputs() + " arguments, got " + count
-                    + ";" + " the next is " + called.argumentText(count));
+            throw new IllegalArgumentException(called + " takes " + called.inputs() + " arguments, got " + count + ";"
+                    + " the next is " + called.argumentText(count));
         }
         if (home.thread != Thread.currentThread()) {
             throw new IllegalStateException(

@@ -158,9 +158,8 @@ final class NativeCache implements AutoCloseable {
             return;
         }
         if (!Files.isWritable(folder)) {
-            throw new IOException(
-                    "the cache folder " + folder + " may not be written to, and libraries are missing there: "
-                            + CacheFolder.CHOOSE);
+            throw new IOException("the cache folder " + folder
+                    + " may not be written to, and libraries are missing there: " + CacheFolder.CHOOSE);
         }
         lock(false);
         changes = true;

@@ -233,9 +233,7 @@ class OperatorTest {
     void wrongArgumentsNeverReachNativeCode() {
         long tensor = Tensors.of(2);
         refused("takes 2 arguments", () -> MUL.call().tensor(tensor).invoke());
-        refused(
-                "got one more",
-                () -> MUL.call().tensor(tensor).tensor(tensor).tensor(tensor));
+        refused("got one more", () -> MUL.call().tensor(tensor).tensor(tensor).tensor(tensor));
         refused("argument 1 (Tensor other)", () -> MUL.call().tensor(tensor).float64(2));
         refused("not optional", () -> MUL.call().tensor(tensor).none());
         refused("null", () -> MUL.call().tensor(0));

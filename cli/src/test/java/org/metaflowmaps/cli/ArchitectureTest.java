@@ -84,7 +84,8 @@ class ArchitectureTest {
     void onlyOneClassHasJavaCppInItsSignatures() {
         Set<String> found = CLASSES.stream()
                 .filter(ArchitectureTest::isVisible)
-                .filter(type -> signatures(type).anyMatch(used -> used.getPackageName().startsWith("org.bytedeco")))
+                .filter(type ->
+                        signatures(type).anyMatch(used -> used.getPackageName().startsWith("org.bytedeco")))
                 .map(JavaClass::getName)
                 .collect(Collectors.toCollection(TreeSet::new));
         assertEquals(Set.of(ROOT + ".runtime.JavaCpp"), found);
@@ -105,8 +106,7 @@ class ArchitectureTest {
      * arguments.
      */
     private static Stream<JavaClass> signatures(JavaClass type) {
-        Stream<JavaType> supertypes =
-                Stream.concat(type.getSuperclass().stream(), type.getInterfaces().stream());
+        Stream<JavaType> supertypes = Stream.concat(type.getSuperclass().stream(), type.getInterfaces().stream());
         Stream<JavaType> members = type.getMembers().stream()
                 .filter(member -> isVisible(member.getModifiers()))
                 .flatMap(ArchitectureTest::declared);

@@ -79,19 +79,19 @@ import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FeatureMoments;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
-import org.metaflowmaps.steering.reward.Tilt;
-import org.metaflowmaps.steering.value.KeyedNoise;
-import org.metaflowmaps.steering.value.NoSteering;
-import org.metaflowmaps.steering.value.ValueFunction;
+import org.metaflowmaps.steering.finetune.FineTuneConfig;
+import org.metaflowmaps.steering.finetune.FineTuning;
+import org.metaflowmaps.steering.finetune.IndependentReward;
 import org.metaflowmaps.steering.reward.Calibration;
 import org.metaflowmaps.steering.reward.ClassMixture;
 import org.metaflowmaps.steering.reward.Decoder;
 import org.metaflowmaps.steering.reward.JavaReward;
 import org.metaflowmaps.steering.reward.LinearReward;
 import org.metaflowmaps.steering.reward.RewardSpec;
-import org.metaflowmaps.steering.finetune.FineTuneConfig;
-import org.metaflowmaps.steering.finetune.FineTuning;
-import org.metaflowmaps.steering.finetune.IndependentReward;
+import org.metaflowmaps.steering.reward.Tilt;
+import org.metaflowmaps.steering.value.KeyedNoise;
+import org.metaflowmaps.steering.value.NoSteering;
+import org.metaflowmaps.steering.value.ValueFunction;
 import org.metaflowmaps.training.Checkpoints;
 import org.metaflowmaps.training.RunFolder;
 import org.metaflowmaps.training.RunIdentity;
@@ -421,13 +421,13 @@ final class MisuseRecipes implements AutoCloseable {
                     : call.getDeclaringClass() == RewardSpec.class
                             ? "brightness"
                             : method.equals("parse") && !name.equals("json")
-                            ? "cpu"
-                            : switch (name) {
-                                case "prefix", "text" -> "";
-                                case "json" -> "{\"num_heads\": 2}";
-                                case "overrides" -> "seed=3";
-                                default -> method.equals("load") ? "mixture/flow" : "name";
-                            };
+                                    ? "cpu"
+                                    : switch (name) {
+                                        case "prefix", "text" -> "";
+                                        case "json" -> "{\"num_heads\": 2}";
+                                        case "overrides" -> "seed=3";
+                                        default -> method.equals("load") ? "mixture/flow" : "name";
+                                    };
         } else if (type == Class.class) {
             return MlpConfig.class;
         } else if (type == Object.class) {
@@ -828,8 +828,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "Decoder" -> Decoder.IDENTITY;
             case "ImageClassifier" -> shippedClassifier();
             case "ClassMixture" ->
-                closing(new ClassMixture(
-                        shippedClassifier(), new double[] {1, 1, 1, 1, 1, 1, 1, 1, 1, 0}, Device.CPU));
+                closing(new ClassMixture(shippedClassifier(), new double[] {1, 1, 1, 1, 1, 1, 1, 1, 1, 0}, Device.CPU));
             case "Scorer" -> (JavaReward.Scorer) (images, shape) -> new float[(int) shape.size(0)];
             case "Calibration" -> new Calibration(new double[] {0, 1, 2}, 0.1);
             case "LinearGaussianReward" -> new LinearGaussianReward(new double[] {1, 0}, 0.5, 0.5);

@@ -84,9 +84,7 @@ final class ModulesTest {
             ModuleDescriptor descriptor = descriptor(module);
             Set<String> open = new TreeSet<>();
             Set<String> internal = new TreeSet<>();
-            descriptor
-                    .exports()
-                    .forEach(export -> (export.isQualified() ? internal : open).add(export.source()));
+            descriptor.exports().forEach(export -> (export.isQualified() ? internal : open).add(export.source()));
             Set<String> openExpected = new TreeSet<>();
             Set<String> internalExpected = new TreeSet<>();
             documented.forEach((name, text) -> {

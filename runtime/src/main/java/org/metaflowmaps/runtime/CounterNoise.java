@@ -115,8 +115,7 @@ public record CounterNoise(long seed) {
         Objects.requireNonNull(key, "noise: the key is null");
         Objects.checkFromIndexSize(from, count, length);
         if (count > ELEMENTS) {
-            throw new IllegalArgumentException(
-                    "noise: " + count + " numbers of one key, expected at most " + ELEMENTS);
+            throw new IllegalArgumentException("noise: " + count + " numbers of one key, expected at most " + ELEMENTS);
         }
     }
 

@@ -76,8 +76,7 @@ public final class Installation {
             return new Part(
                     "devices",
                     "cpu",
-                    Optional.of(
-                            "to use a GPU, build with -Pcuda (automatic if /proc/driver/nvidia/version exists)"));
+                    Optional.of("to use a GPU, build with -Pcuda (automatic if /proc/driver/nvidia/version exists)"));
         }
         if (!torch.cuda_is_available()) {
             return new Part(

@@ -35,8 +35,8 @@ final class Operands {
         long count = 1;
         for (long size : present(operation, "shape", sizes)) {
             if (size < -1) {
-                throw new IllegalArgumentException(operation + ": shape " + Arrays.toString(sizes)
-                        + " has a negative size: only -1 is allowed");
+                throw new IllegalArgumentException(
+                        operation + ": shape " + Arrays.toString(sizes) + " has a negative size: only -1 is allowed");
             }
             count = product(operation, count, Math.abs(size), sizes);
         }
@@ -46,8 +46,8 @@ final class Operands {
     /** Checks dimensions to reduce: libtorch would reduce all for an empty array, which is usually a mistake. */
     static void dims(String operation, long[] dims) {
         if (present(operation, "dims", dims).length == 0) {
-            throw new IllegalArgumentException(operation
-                    + ": dims is empty, expected at least one dimension: name the dimensions to reduce");
+            throw new IllegalArgumentException(
+                    operation + ": dims is empty, expected at least one dimension: name the dimensions to reduce");
         }
     }
 
@@ -172,8 +172,8 @@ final class Operands {
     static void images(String operation, Tensor images, long height, long width) {
         Shape shape = present(operation, "input", images).shape();
         if (shape.dim() != 4 || shape.size(2) == 0 || shape.size(3) == 0 || height < 1 || width < 1) {
-            throw new IllegalArgumentException(operation + ": input is " + images + " and the new size " + height + " x "
-                    + width + ", expected (batch, channels, height, width) and sizes of at least 1");
+            throw new IllegalArgumentException(operation + ": input is " + images + " and the new size " + height
+                    + " x " + width + ", expected (batch, channels, height, width) and sizes of at least 1");
         }
         shape(operation, new long[] {shape.size(0), shape.size(1), height, width});
     }

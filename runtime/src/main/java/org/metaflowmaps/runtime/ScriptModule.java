@@ -51,8 +51,9 @@ public final class ScriptModule implements AutoCloseable {
         Operands.present("load", "device", device).available();
         try (InputStream stream = Files.newInputStream(Operands.present("load", "file", file))) {
             if (!Arrays.equals(stream.readNBytes(ARCHIVE.length), ARCHIVE)) {
-                throw new IOException(file + " is not a TorchScript file: it is not a ZIP archive. Write one in Python by"
-                        + " torch.jit.script(network).save(FILE)");
+                throw new IOException(
+                        file + " is not a TorchScript file: it is not a ZIP archive. Write one in Python by"
+                                + " torch.jit.script(network).save(FILE)");
             }
         }
         Handles.initialise();
@@ -102,7 +103,8 @@ public final class ScriptModule implements AutoCloseable {
         try (ThreadState call = ThreadState.enter(input)) {
             synchronized (lock) {
                 if (closed) {
-                    throw new IllegalStateException("the TorchScript module " + file + " was closed: run it before closing it");
+                    throw new IllegalStateException(
+                            "the TorchScript module " + file + " was closed: run it before closing it");
                 }
                 return run(input);
             }

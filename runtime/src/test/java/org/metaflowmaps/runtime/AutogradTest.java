@@ -66,8 +66,7 @@ class AutogradTest {
                     Autograd.gradientsWithGraph(x.sin(), List.of(x), cotangent).getFirst();
             assertArrayEquals(Reference.zip(X, W, (a, v) -> v * Math.cos(a)), first.toDoubleArray(), 1e-14);
             assertTrue(first.requiresGrad());
-            Tensor plain =
-                    Autograd.gradients(x.sin(), List.of(x), cotangent).getFirst();
+            Tensor plain = Autograd.gradients(x.sin(), List.of(x), cotangent).getFirst();
             assertArrayEquals(first.toDoubleArray(), plain.toDoubleArray());
             assertFalse(plain.requiresGrad());
             Tensor second = Autograd.gradients(first.sum(), List.of(x)).getFirst();

@@ -21,7 +21,8 @@ class JavaCppTest {
     @Test
     void aWrappedTensorOutlivesTheObjectItCameFrom() {
         try (TensorScope scope = TensorScope.open()) {
-            org.bytedeco.pytorch.Tensor raw = JavaCpp.unwrap(Torch.of(new double[] {1, 2})).add(JavaCpp.unwrap(Torch.of(new double[] {3, 4})));
+            org.bytedeco.pytorch.Tensor raw =
+                    JavaCpp.unwrap(Torch.of(new double[] {1, 2})).add(JavaCpp.unwrap(Torch.of(new double[] {3, 4})));
             Tensor tensor = JavaCpp.wrap(raw);
             raw.close();
             assertArrayEquals(new double[] {4, 6}, tensor.toDoubleArray());
@@ -31,7 +32,8 @@ class JavaCppTest {
     @Test
     void aWrappedObjectOutlivesItsTensor() {
         try (TensorScope scope = TensorScope.open();
-                org.bytedeco.pytorch.Tensor raw = JavaCpp.unwrap(Torch.of(new double[] {1, 2})).neg()) {
+                org.bytedeco.pytorch.Tensor raw =
+                        JavaCpp.unwrap(Torch.of(new double[] {1, 2})).neg()) {
             JavaCpp.wrap(raw).close();
             assertEquals(-3, raw.sum().item_double());
         }

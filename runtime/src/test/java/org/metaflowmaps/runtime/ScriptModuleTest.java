@@ -37,7 +37,8 @@ final class ScriptModuleTest {
         try (TensorScope scope = TensorScope.open();
                 QualifiedName name = new QualifiedName("Module");
                 JitModule module = new JitModule(name)) {
-            module.register_parameter("factor", Torch.scalar(2).requiresGrad_(true).unwrap(), false);
+            module.register_parameter(
+                    "factor", Torch.scalar(2).requiresGrad_(true).unwrap(), false);
             module.define("def forward(self, x):\n  " + forward + "\n");
             module.save(file.toString());
         }
@@ -58,7 +59,9 @@ final class ScriptModuleTest {
                 assertTrue(result.requiresGrad());
                 assertArrayEquals(
                         new float[] {4, 8, 12, 16},
-                        Autograd.gradients(result.sum(), List.of(input)).getFirst().toFloatArray());
+                        Autograd.gradients(result.sum(), List.of(input))
+                                .getFirst()
+                                .toFloatArray());
             }
         }
     }

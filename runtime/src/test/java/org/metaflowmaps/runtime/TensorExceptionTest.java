@@ -46,8 +46,8 @@ class TensorExceptionTest {
             failures.add(
                     new Failure(List.of("view failed on float32[2, 3]: ", "shape '[5]' is invalid"), () -> x.view(5)));
             failures.add(new Failure(List.of("mul_ failed on int64[4]: ", "can't be cast"), () -> y.mul_(0.5)));
-            failures.add(new Failure(
-                    List.of("sum failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sum(2)));
+            failures.add(
+                    new Failure(List.of("sum failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sum(2)));
             failures.add(new Failure(List.of("chunk failed on float32[2, 3]: ", "chunk"), () -> x.chunk(0, 0)));
             failures.add(
                     new Failure(List.of("sort failed on float32[2, 3]: ", "Dimension out of range"), () -> x.sort(7)));

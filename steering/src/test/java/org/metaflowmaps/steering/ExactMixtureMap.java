@@ -81,7 +81,8 @@ public final class ExactMixtureMap implements MetaFlowMap {
 
     @Override
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
-        if (start.primal().amax(0).item() != 0 || end.primal().sub(1).abs().amax(0).item() != 0) {
+        if (start.primal().amax(0).item() != 0
+                || end.primal().sub(1).abs().amax(0).item() != 0) {
             throw new IllegalArgumentException("exact mixture map: only one-step draws, s = 0 and u = 1");
         }
         if (state.tangent() != null || context.dualState().tangent() != null) {
@@ -92,8 +93,7 @@ public final class ExactMixtureMap implements MetaFlowMap {
                     context.time().to(DType.FLOAT64),
                     context.state().to(DType.FLOAT64),
                     state.primal().to(DType.FLOAT64));
-            return Dual.constant(scope.keep(
-                    draws.to(state.primal().dtype()).sub(state.primal())));
+            return Dual.constant(scope.keep(draws.to(state.primal().dtype()).sub(state.primal())));
         }
     }
 
@@ -142,8 +142,8 @@ public final class ExactMixtureMap implements MetaFlowMap {
             Tensor absent = law.shares().lt(ABSENT);
             Tensor low = moved.maskedFill(absent, FAR).neg().amax(1).neg();
             Tensor high = moved.maskedFill(absent, -FAR).amax(1);
-            int halvings = (int) Math.ceil(
-                    Math.log(Math.max(1, high.sub(low).amax(0).item())) / Math.log(2));
+            int halvings =
+                    (int) Math.ceil(Math.log(Math.max(1, high.sub(low).amax(0).item())) / Math.log(2));
             Tensor y = low.add(high).mul(0.5);
             for (int i = 0; i < halvings + MOST_STEPS; i++) {
                 try (TensorScope inner = TensorScope.open()) {

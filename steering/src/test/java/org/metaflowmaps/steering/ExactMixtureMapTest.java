@@ -18,7 +18,8 @@ import org.metaflowmaps.runtime.Torch;
 
 /** {@link ExactMixtureMap} compared with the mixture's formulas. */
 final class ExactMixtureMapTest {
-    private static final List<double[]> CENTRES = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
+    private static final List<double[]> CENTRES =
+            List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
 
     private static Tensor draw(ExactMixtureMap map, double time, Tensor state, Tensor noise) {
         Tensor times = Torch.full(time, DType.FLOAT64, Device.CPU, noise.size(0));
@@ -37,7 +38,11 @@ final class ExactMixtureMapTest {
             int count = 40_000;
             for (double time : new double[] {0.01, 0.2, 0.4, 0.8}) {
                 Tensor state = Torch.of(new double[] {0.7 * time, 1.2 * time}, 1, 2);
-                Tensor drawn = draw(map, time, state.expand(count, 2), random.normal(count, 2).to(DType.FLOAT64));
+                Tensor drawn = draw(
+                        map,
+                        time,
+                        state.expand(count, 2),
+                        random.normal(count, 2).to(DType.FLOAT64));
                 Tensor exact = mixture.posterior(
                                 random, new Context(Torch.full(time, DType.FLOAT64, Device.CPU, 1), state), count)
                         .squeeze(0);
@@ -65,7 +70,8 @@ final class ExactMixtureMapTest {
             Tensor steps = Torch.linspace(-7, 7, count).to(DType.FLOAT64);
             Tensor noise = Torch.stack(1, steps, steps);
             for (double time : new double[] {0.01, 0.5, 0.9, 0.996}) {
-                Tensor state = Torch.of(new double[] {1.5 * time, 1.4 * time}, 1, 2).expand(count, 2);
+                Tensor state =
+                        Torch.of(new double[] {1.5 * time, 1.4 * time}, 1, 2).expand(count, 2);
                 Tensor z = draw(map, time, state, noise).sum(1);
                 Tensor rises = z.narrow(0, 1, count - 1).sub(z.narrow(0, 0, count - 1));
                 assertTrue(rises.min().item() > 0, "t " + time);
@@ -83,7 +89,8 @@ final class ExactMixtureMapTest {
             double step = 1e-6;
             for (double time : new double[] {0.05, 0.4, 0.7, 0.95}) {
                 Tensor noise = random.normal(count, 2).to(DType.FLOAT64);
-                Tensor state = random.normal(count, 2).to(DType.FLOAT64).mul(1.5).mul(time);
+                Tensor state =
+                        random.normal(count, 2).to(DType.FLOAT64).mul(1.5).mul(time);
                 Tensor direction = Torch.of(new double[] {0.8, -0.3}, 1, 2).expand(count, 2);
                 Tensor weights = Torch.of(new double[] {0.4, 1.1}, 1, 2);
                 Tensor leaf = state.clone().requiresGrad_(true);

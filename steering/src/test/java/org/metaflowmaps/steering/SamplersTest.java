@@ -213,9 +213,7 @@ final class SamplersTest {
     void mapsWithoutContextsHaveNoPosteriors() {
         try (MetaFlowMap flow = MlpFlowMap.zeros(
                 MlpConfig.builder().dimension(2).width(4).depth(1).build().withoutContext(), Device.CPU)) {
-            assertSays(
-                    () -> new PosteriorSampler(flow, 1),
-                    "posterior sampler: this map works without contexts");
+            assertSays(() -> new PosteriorSampler(flow, 1), "posterior sampler: this map works without contexts");
             assertSays(() -> new RefinementSampler(flow, 1), "refinement sampler: this map works without contexts");
             Tensor items = Torch.zeros(2, 2);
             assertSays(

@@ -147,8 +147,7 @@ public final class CheckpointFolder {
         for (Path file : candidates()) {
             try {
                 // Files of a step always have a checksum; the newest may be from an older version without checksums.
-                SafetensorsFile open =
-                        steps.contains(file) ? Networks.openSealed(file) : Networks.openVerified(file);
+                SafetensorsFile open = steps.contains(file) ? Networks.openSealed(file) : Networks.openVerified(file);
                 reasons.forEach(
                         reason -> LOG.warn("warning: a checkpoint is damaged, continuing from {}: {}", file, reason));
                 return new Valid(file, open);

@@ -104,8 +104,7 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     @Override
     public MetaFlowMap average() {
         if (averaged == null) {
-            throw new IllegalStateException(
-                    "this loss needs the moving average, but loss.consistency does not use it");
+            throw new IllegalStateException("this loss needs the moving average, but loss.consistency does not use it");
         }
         return averaged;
     }

@@ -151,8 +151,8 @@ public final class RunFolder implements Checkpoints, AutoCloseable {
         if (trainer.step() == 0) {
             TensorBoardWriter.setAside(folder);
         }
-        try (RunLog log =
-                new RunLog(folder, trainer, evaluateEvery, state.map().parameters().count(), look)) {
+        try (RunLog log = new RunLog(
+                folder, trainer, evaluateEvery, state.map().parameters().count(), look)) {
             return trainer.run(RunListener.of(log, listener));
         }
     }

@@ -52,8 +52,7 @@ public final class RunIdentity {
         Preconditions.checkNotNull(network, "run: the network's configuration is null");
         Preconditions.checkArgument(itemsPerStep > 0, "run: %s items per step, expected at least 1", itemsPerStep);
         String text = RunSettings.text(settings);
-        return new RunIdentity(
-                network, text, saved -> RunSettings.difference(saved, text), classNames, itemsPerStep);
+        return new RunIdentity(network, text, saved -> RunSettings.difference(saved, text), classNames, itemsPerStep);
     }
 
     ModelConfig network() {

@@ -114,8 +114,7 @@ final class TeacherTest {
         try (TrainingData data = runs.data();
                 TrainingRun trainer = new TrainingRun(runs.config(), data, given, Device.CPU, folder.resolve("run"))) {
             trainer.initialise();
-            assertTrue(
-                    Double.isFinite(trainer.takeStepAndRead().error("consistency")));
+            assertTrue(Double.isFinite(trainer.takeStepAndRead().error("consistency")));
         }
     }
 

@@ -269,7 +269,11 @@ final class TrainerTest {
                 TrainingRun trainer = new TrainingRun(runs.config(), data, Device.CPU, folder)) {
             float[] before = weights(trainer);
             assertRefused(
-                    TrainingException.class, () -> trainer.takeStepAndRead(), "step 0:", "diagonal NaN", "check the data");
+                    TrainingException.class,
+                    () -> trainer.takeStepAndRead(),
+                    "step 0:",
+                    "diagonal NaN",
+                    "check the data");
             assertArrayEquals(before, weights(trainer));
             assertEquals(0, trainer.step());
         }

@@ -64,10 +64,9 @@ public final class ConvertCommand implements Callable<Integer> {
     @Option(
             names = "--out-prefix",
             paramLabel = "PREFIX",
-            description =
-                    "Prefix of the new names. Default: dit. for meta flow maps and mfm's own checkpoints, else"
-                            + " none. With ema. a .pt file has the network in a dict 'ema', like SiT's training"
-                            + " checkpoints.")
+            description = "Prefix of the new names. Default: dit. for meta flow maps and mfm's own checkpoints, else"
+                    + " none. With ema. a .pt file has the network in a dict 'ema', like SiT's training"
+                    + " checkpoints.")
     private @Nullable String outPrefix;
 
     @Option(

@@ -177,8 +177,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
     private static DataConfig mixture(String name) throws IOException {
         DataConfig data = Configs.load(name, List.of()).config().data();
         if (data.kind() != DataConfig.Kind.MIXTURE) {
-            throw new IOException(name
-                    + " is not a configuration of a mixture (data.kind): give one as --config");
+            throw new IOException(name + " is not a configuration of a mixture (data.kind): give one as --config");
         }
         return data;
     }

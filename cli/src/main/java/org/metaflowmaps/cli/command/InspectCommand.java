@@ -29,9 +29,8 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "inspect",
         mixinStandardHelpOptions = true,
-        description =
-                "Show a file's tensors, its network and whether it is complete. Reads no values and runs no code"
-                        + " of the file.")
+        description = "Show a file's tensors, its network and whether it is complete. Reads no values and runs no code"
+                + " of the file.")
 public final class InspectCommand implements Callable<Integer> {
     private static final int TEXT = 60;
 
@@ -48,9 +47,8 @@ public final class InspectCommand implements Callable<Integer> {
     @Option(
             names = "--channels",
             paramLabel = "N",
-            description =
-                    "For a folder of latents: data.channels of the training configuration. Separates means"
-                            + " from log variances.")
+            description = "For a folder of latents: data.channels of the training configuration. Separates means"
+                    + " from log variances.")
     private @Nullable Integer channels;
 
     @Option(

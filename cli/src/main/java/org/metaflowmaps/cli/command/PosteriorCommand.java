@@ -91,9 +91,8 @@ public final class PosteriorCommand implements Callable<Integer> {
     @Option(
             names = "--data",
             paramLabel = "DIR",
-            description =
-                    "Folder with the data's files. Default: the configuration's; for Fashion-MNIST the 10,000"
-                            + " images included in mfm.")
+            description = "Folder with the data's files. Default: the configuration's; for Fashion-MNIST the 10,000"
+                    + " images included in mfm.")
     private @Nullable Path data;
 
     @Option(
@@ -135,8 +134,7 @@ public final class PosteriorCommand implements Callable<Integer> {
                 RandomSource random = RandomSource.seeded(seed, device.get())) {
             PosteriorSampler sampler = new PosteriorSampler(map, steps);
             if (!numbers && map.itemShape().dim() != 3) {
-                throw new IOException(
-                        "the checkpoint holds a map of vectors, not images: give --out FILE.safetensors");
+                throw new IOException("the checkpoint holds a map of vectors, not images: give --out FILE.safetensors");
             }
             Double scale = guidance.scale(map);
             CleanItems clean =

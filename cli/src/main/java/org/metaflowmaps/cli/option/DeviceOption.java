@@ -15,8 +15,7 @@ public final class DeviceOption {
             names = "--device",
             paramLabel = "DEVICE",
             converter = Converter.class,
-            description =
-                    "Device: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
+            description = "Device: cpu, cuda or cuda:N. Default: the first GPU if there is one, else the CPU.")
     private @Nullable Device device;
 
     private @Nullable Device chosen;

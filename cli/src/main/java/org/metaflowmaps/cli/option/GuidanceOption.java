@@ -13,9 +13,8 @@ public final class GuidanceOption {
     @Option(
             names = "--guidance",
             paramLabel = "W",
-            description =
-                    "Guidance scale of items with labels, one of the map's training. Default: the map's only"
-                            + " scale besides 1, if there is one.")
+            description = "Guidance scale of items with labels, one of the map's training. Default: the map's only"
+                    + " scale besides 1, if there is one.")
     private @Nullable Double guidance;
 
     /**

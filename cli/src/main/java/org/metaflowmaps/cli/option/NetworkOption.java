@@ -42,8 +42,7 @@ public final class NetworkOption {
     @Option(
             names = "--prefix",
             paramLabel = "PREFIX",
-            description =
-                    "For a file of several networks: the prefix of the wanted network's names, such as ema.")
+            description = "For a file of several networks: the prefix of the wanted network's names, such as ema.")
     private @Nullable String prefix;
 
     /** Returns true if any of the options was given. */

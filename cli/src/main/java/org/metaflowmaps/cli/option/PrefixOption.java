@@ -14,9 +14,8 @@ public final class PrefixOption {
     @Option(
             names = "--prefix",
             paramLabel = "PREFIX",
-            description =
-                    "Prefix of the network's names in the file, such as ema. or model.dit. Default: found"
-                            + " automatically.")
+            description = "Prefix of the network's names in the file, such as ema. or model.dit. Default: found"
+                    + " automatically.")
     private @Nullable String prefix;
 
     /** Returns the network's layout in a file; empty if the file has no known network. */

@@ -127,8 +127,7 @@ final class HtmlReport {
      */
     HtmlReport image(String description, BufferedImage image) {
         if (description.isBlank()) {
-            throw new IllegalArgumentException(
-                    "an image needs a description as text alternative, got an empty one");
+            throw new IllegalArgumentException("an image needs a description as text alternative, got an empty one");
         }
         // Let a wide image scroll on a narrow screen; otherwise its labels would become unreadable.
         int width = image.getWidth();

@@ -54,18 +54,16 @@ public final class QuickstartReport {
         List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(TrainingRun.METRICS));
         HtmlReport page = new HtmlReport("Meta flow map: quickstart").facts(facts(log));
         page.section("Posterior draws")
-                .paragraph(
-                        "Each row is a held-out image, noised to time t, with six one-step draws from its"
-                            + " posterior. At small t the draws differ, as much of the class is possible; at large t"
-                            + " they agree with the clean image.");
+                .paragraph("Each row is a held-out image, noised to time t, with six one-step draws from its"
+                        + " posterior. At small t the draws differ, as much of the class is possible; at large t"
+                        + " they agree with the clean image.");
         picture(page, posterior, "posterior.png", "Clean image, noisy state and six draws for each t");
         page.paragraph("Root mean square errors to the clean image, over " + images + " held-out images with " + draws
                         + " one-step draws each.")
                 .table(header(), table());
         page.section("Samples")
-                .paragraph(
-                        "Two samples of each class, from the same initial noise, by the refinement sampler with 1, 2"
-                                + " and 4 steps.");
+                .paragraph("Two samples of each class, from the same initial noise, by the refinement sampler with 1, 2"
+                        + " and 4 steps.");
         picture(page, samples, "samples.png", "Samples of each class with 1, 2 and 4 steps");
         page.section("Training");
         for (String loss : List.of("loss/diagonal", "loss/consistency")) {

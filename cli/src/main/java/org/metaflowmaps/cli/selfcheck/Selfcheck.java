@@ -27,8 +27,7 @@ public final class Selfcheck {
     private static final double GPU_BOUND = 1e-4;
 
     /** Parts of the method that this version does not implement yet. */
-    private static final Pattern LATER =
-            Pattern.compile("search.*");
+    private static final Pattern LATER = Pattern.compile("search.*");
 
     private Selfcheck() {}
 

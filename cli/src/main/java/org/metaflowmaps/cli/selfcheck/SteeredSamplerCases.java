@@ -41,13 +41,12 @@ final class SteeredSamplerCases {
 
     /** Returns this library's outputs, or null for a case without counterpart. */
     static @Nullable Map<String, Tensor> compute(Fixture.Case test, Condition condition) throws IOException {
-        Dynamics dynamics =
-                switch (test.name()) {
-                    case "steered_ode_5_steps" -> Dynamics.ODE;
-                    // The public code adds noise in the last step too.
-                    case "steered_sde_5_steps" -> new Dynamics.Sde(Coefficient.PAPER, true);
-                    default -> null;
-                };
+        Dynamics dynamics = switch (test.name()) {
+            case "steered_ode_5_steps" -> Dynamics.ODE;
+            // The public code adds noise in the last step too.
+            case "steered_sde_5_steps" -> new Dynamics.Sde(Coefficient.PAPER, true);
+            default -> null;
+        };
         if (dynamics == null) {
             return null;
         }

@@ -100,11 +100,7 @@ final class SteeringCases {
                 1);
         return items(test, condition, (time, point) -> {
             ValueGradient.Estimate estimate = estimator.at(point);
-            return Map.of(
-                    "base",
-                    estimate.base(),
-                    "drift",
-                    scale.drift(estimate.base(), estimate.correction()));
+            return Map.of("base", estimate.base(), "drift", scale.drift(estimate.base(), estimate.correction()));
         });
     }
 

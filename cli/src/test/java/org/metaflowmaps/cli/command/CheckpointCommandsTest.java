@@ -96,8 +96,7 @@ final class CheckpointCommandsTest {
     @Test
     void aCheckpointIsConvertedThereAndBack() throws IOException {
         String there = mfm("convert", trained, path("there.pt")).succeeded().out();
-        assertTrue(
-                there.contains("the network and were left out:") && there.contains("  train/values"), there);
+        assertTrue(there.contains("the network and were left out:") && there.contains("  train/values"), there);
         String inspected = mfm("inspect", path("there.pt")).succeeded().out();
         assertTrue(inspected.contains("layout: MFM, names under 'dit.'") && inspected.contains("whole: "), inspected);
         assertFalse(mfm("convert", path("there.pt"), path("back.safetensors"), "--out-prefix", "model.")
@@ -182,8 +181,7 @@ final class CheckpointCommandsTest {
             Safetensors.write(plain, Map.of(), Map.of("a", Torch.zeros(2), "b", Torch.zeros(3)));
         }
         assertTrue(mfm("inspect", plain.toString()).succeeded().out().contains("layout: unknown"));
-        mfm("convert", plain.toString(), path("plain.pt"))
-                .failed(plain.toString(), "no known network", "--lenient");
+        mfm("convert", plain.toString(), path("plain.pt")).failed(plain.toString(), "no known network", "--lenient");
         mfm("convert", plain.toString(), path("plain.pt"), "--lenient").succeeded();
         try (TensorFile copy = TensorFile.open(folder.resolve("plain.pt"))) {
             assertEquals(Set.of("a", "b"), copy.entries().keySet());

@@ -98,8 +98,7 @@ public final class NetworkFile {
         if (parameters > MOST_PER_BYTE * stored + FEW * FEW) {
             throw new IOException(String.format(
                     Locale.ROOT,
-                    "its network has %,d parameters in a file of %,d bytes: expected at "
-                            + "most %d for each byte",
+                    "its network has %,d parameters in a file of %,d bytes: expected at " + "most %d for each byte",
                     parameters,
                     stored,
                     MOST_PER_BYTE));

@@ -238,9 +238,7 @@ public final class NetworkSettings {
             missing.put(HEADS, "attention heads per block, a divisor of the width " + shown.hiddenSize());
         }
         if (shown.zeroData().isEmpty() && !given.has(CLOCK)) {
-            missing.put(
-                    CLOCK,
-                    "true for data at time 0 and noise at 1, as in DMF; false for noise at 0, as in SiT");
+            missing.put(CLOCK, "true for data at time 0 and noise at 1, as in DMF; false for noise at 0, as in SiT");
         }
         if (shown.family() != CheckpointLayout.Family.SIT
                 && shown.encoderDepth().isEmpty()

@@ -82,7 +82,11 @@ public final class TimeGrid {
                 exponent > 0 && Double.isFinite(exponent),
                 "time grid: the exponent is %s, expected a finite number above 0",
                 exponent);
-        return exponent == 1 ? this : between(Arrays.stream(times).map(time -> Math.pow(time, exponent)).toArray());
+        return exponent == 1
+                ? this
+                : between(Arrays.stream(times)
+                        .map(time -> Math.pow(time, exponent))
+                        .toArray());
     }
 
     /** Checks that the times increase; does not copy the array. */

@@ -418,8 +418,8 @@ final class CheckpointLayoutTest {
                         () -> CheckpointConversion.convert(file, layout, to, "", null, Fitting.WHOLE, Overflow.REFUSE),
                         "dit.blocks.2.mlp.fc2.bias is missing",
                         "dit.surplus is not part");
-                CheckpointConversion.Result result =
-                        CheckpointConversion.convert(file, layout, to, "", DType.BFLOAT16, Fitting.LENIENT, Overflow.REFUSE);
+                CheckpointConversion.Result result = CheckpointConversion.convert(
+                        file, layout, to, "", DType.BFLOAT16, Fitting.LENIENT, Overflow.REFUSE);
                 assertEquals(
                         new Fit(List.of("dit.blocks.2.mlp.fc2.bias"), List.of("dit.surplus"), List.of()), result.fit());
             }
@@ -436,7 +436,13 @@ final class CheckpointLayoutTest {
                 assertRefused(
                         IllegalArgumentException.class,
                         () -> CheckpointConversion.convert(
-                                file, CheckpointLayout.at(file, ""), to, "", DType.INT64, Fitting.LENIENT, Overflow.REFUSE),
+                                file,
+                                CheckpointLayout.at(file, ""),
+                                to,
+                                "",
+                                DType.INT64,
+                                Fitting.LENIENT,
+                                Overflow.REFUSE),
                         "int64");
             }
         }

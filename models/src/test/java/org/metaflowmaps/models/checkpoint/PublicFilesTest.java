@@ -142,7 +142,8 @@ final class PublicFilesTest {
             CheckpointLayout layout = CheckpointLayout.detect(file).orElseThrow();
             assertRefused(
                     IllegalArgumentException.class,
-                    () -> CheckpointConversion.convert(file, layout, out, "", DType.FLOAT16, Fitting.WHOLE, Overflow.REFUSE),
+                    () -> CheckpointConversion.convert(
+                            file, layout, out, "", DType.FLOAT16, Fitting.WHOLE, Overflow.REFUSE),
                     "final_layer.linear.bias has 1 value",
                     "no finite float16",
                     "70000",

@@ -61,8 +61,10 @@ public final class ForwardMode implements AutoCloseable {
 
     /** Returns a value's tangent; zeros if it has none. */
     public Tensor tangent(Tensor value) {
-        long[] handles =
-                UNPACK.call().tensor(JavaCpp.unwrap(value).address()).int64(level).invokeAll();
+        long[] handles = UNPACK.call()
+                .tensor(JavaCpp.unwrap(value).address())
+                .int64(level)
+                .invokeAll();
         try {
             Borrowed tangent = new Borrowed(handles[1]);
             return tangent.defined() ? JavaCpp.wrap(tangent) : Torch.zerosLike(value);

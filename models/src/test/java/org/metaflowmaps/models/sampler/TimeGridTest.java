@@ -81,9 +81,7 @@ final class TimeGridTest {
         }
         // 0.01 to this power is 0 in float64, as is 0.34.
         assertRefused(
-                IllegalArgumentException.class,
-                () -> TimeGrid.linspace(0.01, 3).power(1e4),
-                "expected rising times");
+                IllegalArgumentException.class, () -> TimeGrid.linspace(0.01, 3).power(1e4), "expected rising times");
     }
 
     @Test

@@ -24,8 +24,7 @@ final class PyTorchArchive implements PyTorchStorages {
     private static final int MAX_ORDER = 64;
     private static final long BLOCK = 1 << 24;
     private static final String PICKLE = "/data.pkl";
-    private static final String WHOLE =
-            "a whole file of torch.save: it is damaged or truncated, fetch it again";
+    private static final String WHOLE = "a whole file of torch.save: it is damaged or truncated, fetch it again";
 
     private final String file;
     private final MemorySegment whole;

@@ -47,8 +47,7 @@ public record DriftDisagreement(
     public static DriftDisagreement of(
             MetaFlowMap map, Tensor items, Condition condition, double time, int draws, RandomSource random) {
         Preconditions.checkArgument(
-                map.isContextual(),
-                "drift disagreement: this map works without contexts and has one drift only");
+                map.isContextual(), "drift disagreement: this map works without contexts and has one drift only");
         Preconditions.checkArgument(
                 time >= 0 && time < 1, "drift disagreement: time %s, expected at least 0 and below 1", time);
         Preconditions.checkArgument(

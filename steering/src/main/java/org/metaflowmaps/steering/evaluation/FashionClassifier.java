@@ -96,8 +96,7 @@ public final class FashionClassifier implements Network, ImageClassifier {
                 Files.delete(copy);
             }
         } catch (IOException e) {
-            throw new UncheckedIOException(
-                    "this library's classifier cannot be read: " + e.getMessage(), e);
+            throw new UncheckedIOException("this library's classifier cannot be read: " + e.getMessage(), e);
         }
     }
 

@@ -50,13 +50,15 @@ public record FineTuneConfig(
         FineTuneLoss loss) {
     /** Checks the ranges that trainer, optimiser, average and loss do not check. */
     public FineTuneConfig {
-        require(learningRate > 0 && Double.isFinite(learningRate), "learning rate is %s, expected above 0", learningRate);
+        require(
+                learningRate > 0 && Double.isFinite(learningRate),
+                "learning rate is %s, expected above 0",
+                learningRate);
         require(shiftItems > 0, "shift items is %s, expected at least 1", shiftItems);
         require(checkpointKeep > 0, "checkpoint keep is %s, expected at least 1", checkpointKeep);
         require(evaluateEvery >= 0, "evaluate every is %s, expected 0 (never) or more", evaluateEvery);
         require(averageStart >= 0, "average start is %s, expected 0 or more", averageStart);
-        require(
-                averageDecay >= 0 && averageDecay < 1, "average decay is %s, expected 0 to below 1", averageDecay);
+        require(averageDecay >= 0 && averageDecay < 1, "average decay is %s, expected 0 to below 1", averageDecay);
         require(patience > 0, "patience is %s evaluations, expected at least 1", patience);
         require(lowering >= 0 && lowering < 1, "lowering is %s, expected 0 (stop) to below 1", lowering);
         Preconditions.checkNotNull(precision, "fine-tuning: the precision is null");

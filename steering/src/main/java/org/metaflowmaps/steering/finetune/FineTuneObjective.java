@@ -100,8 +100,8 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
     static void requireFit(MetaFlowMap draws, Tilt tilt, FineTuneLoss loss) {
         Preconditions.checkArgument(
                 draws.isContextual() || loss.form() == FineTuneLoss.Form.REWARD_WEIGHTED,
-                "fine-tuning: the map of the draws has no contexts and knows no posteriors: a meta flow map is needed, or"
-                        + " the form reward_weighted");
+                "fine-tuning: the map of the draws has no contexts and knows no posteriors: a meta flow map is needed,"
+                        + " or the form reward_weighted");
         Preconditions.checkArgument(
                 tilt.reward().isDifferentiable() || !loss.form().needsGradient(),
                 "fine-tuning: the reward %s has no gradient, which the form %s needs: take gradient_free",
@@ -179,13 +179,7 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
             }
             Tensor velocity = new NetworkDrift(student, false).at(draw.time(), state, draw.condition());
             Tensor distance = perItem(velocity.sub(drift).square());
-            sums.add(
-                    scored.reward,
-                    shift,
-                    weight,
-                    full.gt(clipped),
-                    distance.detach(),
-                    strength);
+            sums.add(scored.reward, shift, weight, full.gt(clipped), distance.detach(), strength);
             Tensor error = weighted(squares(draw, state, scored, weight, drift, velocity), draw.weights());
             Tensor total = loss.trust() == 0
                     ? error
@@ -202,8 +196,8 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
             Tensor change = gradient.mul(MetaFlowMap.perItem(halfVariance(draw.time()), gradient));
             if (loss.form() == FineTuneLoss.Form.SEMI_GRADIENT) {
                 Tensor wide = MetaFlowMap.perItem(weight, velocity);
-                Tensor target = drift.sub(velocity.detach().sub(drift).mul(wide.sub(1)))
-                        .add(change.mul(wide));
+                Tensor target =
+                        drift.sub(velocity.detach().sub(drift).mul(wide.sub(1))).add(change.mul(wide));
                 return perItem(velocity.sub(target).square());
             }
             return perItem(velocity.sub(drift.add(change)).square()).mul(weight);
@@ -244,8 +238,7 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
 
     private Tensor sample(FineTuneDraw draw, Tensor state) {
         Context context = Context.unchecked(draw.time(), state, draw.drawCondition());
-        return draws.flowMap(
-                Torch.zerosLike(draw.time()), Torch.onesLike(draw.time()), draw.posteriorNoise(), context);
+        return draws.flowMap(Torch.zerosLike(draw.time()), Torch.onesLike(draw.time()), draw.posteriorNoise(), context);
     }
 
     /** Rewards are computed in the samples' own type, whatever the networks compute in. */
@@ -296,8 +289,7 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
             Tensor samples =
                     loss.form() == FineTuneLoss.Form.REWARD_WEIGHTED ? draw.data() : sample(draw, draw.state());
             Tensor reward = score(samples, draw.drawCondition());
-            shifts.note(
-                    draw.condition().labels().orElse(null), reward.mul(strength.to(reward.dtype())), strength);
+            shifts.note(draw.condition().labels().orElse(null), reward.mul(strength.to(reward.dtype())), strength);
             shifts.commit();
         }
     }

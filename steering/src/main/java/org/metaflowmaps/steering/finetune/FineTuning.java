@@ -122,8 +122,8 @@ public final class FineTuning implements AutoCloseable {
     private static void requireFit(MetaFlowMap map, TrainingData data, FineTuneLoss loss) {
         Preconditions.checkArgument(
                 map.itemShape().equals(data.itemShape()) && (map.classes() == 0 || map.classes() == data.classes()),
-                "fine-tuning: the map takes items of shape %s with %s classes, the data has %s with %s: give the data that"
-                        + " the map was trained on",
+                "fine-tuning: the map takes items of shape %s with %s classes, the data has %s with %s: give the data"
+                        + " that the map was trained on",
                 map.itemShape(),
                 map.classes(),
                 data.itemShape(),
@@ -132,8 +132,8 @@ public final class FineTuning implements AutoCloseable {
         for (double scale : new double[] {loss.guidance(), loss.drawGuidance()}) {
             Preconditions.checkArgument(
                     scales.isEmpty() || scale == 1 || scales.contains(scale),
-                    "fine-tuning: guidance is %s, expected one of the map's scales %s: it takes the nearest one's row for any"
-                            + " other",
+                    "fine-tuning: guidance is %s, expected one of the map's scales %s: it takes the nearest one's row"
+                            + " for any other",
                     scale,
                     scales);
         }
@@ -279,14 +279,15 @@ public final class FineTuning implements AutoCloseable {
             case CONTINUE -> {}
             case LOWERED ->
                 LOG.warn(
-                        "warning: step {}: the independent reward was below its best {} times in a row, so the strength is"
-                                + " multiplied by {}",
+                        "warning: step {}: the independent reward was below its best {} times in a row, so the"
+                                + " strength is multiplied by {}",
                         step,
                         config.patience(),
                         config.lowering());
             case STOP -> {
                 LOG.warn(
-                        "warning: step {}: the independent reward was below its best {} times in a row, so the run stops",
+                        "warning: step {}: the independent reward was below its best {} times in a row, so the run"
+                                + " stops",
                         step,
                         config.patience());
                 trainer.stop();

@@ -106,9 +106,10 @@ final class ShiftTable implements AutoCloseable {
             long batch = scores.size(0);
             Tensor column = scores.to(DType.FLOAT64).reshape(batch, 1);
             Tensor legal = column.lt(Double.POSITIVE_INFINITY).to(DType.FLOAT64);
-            Tensor own = Torch.arange(classes + 1L).to(device).eq(rows(labels, batch).reshape(batch, 1));
-            Tensor mine = Torch.cat(1, own.to(DType.FLOAT64), Torch.onesLike(legal))
-                    .mul(legal);
+            Tensor own =
+                    Torch.arange(classes + 1L).to(device).eq(rows(labels, batch).reshape(batch, 1));
+            Tensor mine =
+                    Torch.cat(1, own.to(DType.FLOAT64), Torch.onesLike(legal)).mul(legal);
             Tensor kept = column.expand(batch, rows()).maskedFill(mine.eq(0), Double.NEGATIVE_INFINITY);
             newLogSums.copy_(logAddExp(newLogSums, kept.logsumexp(0)));
             newCounts.add_(mine.sum(0));
@@ -125,7 +126,10 @@ final class ShiftTable implements AutoCloseable {
             Tensor total = kept.add(newCounts);
             Tensor mean = logAddExp(means.add(kept.log()), newLogSums).sub(total.log());
             // Minus infinity would turn the next weights into infinities: a class whose items all have it stays unseen.
-            Tensor changed = newCounts.gt(0).to(DType.FLOAT64).mul(mean.gt(Double.NEGATIVE_INFINITY).to(DType.FLOAT64));
+            Tensor changed = newCounts
+                    .gt(0)
+                    .to(DType.FLOAT64)
+                    .mul(mean.gt(Double.NEGATIVE_INFINITY).to(DType.FLOAT64));
             // With no item at all the strength is not one of a step either.
             Tensor any = changed.narrow(0, classes + 1L, 1).gt(0);
             logMeans.copy_(Torch.where(changed.gt(0), mean, Torch.where(any.expand(rows()), means, logMeans)));

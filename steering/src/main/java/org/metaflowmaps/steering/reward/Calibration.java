@@ -47,8 +47,9 @@ public final class Calibration {
                 secondsPerItem);
         this.sorted = scores.clone();
         Arrays.sort(sorted);
-        this.impossible = (int)
-                Arrays.stream(sorted).filter(score -> score == Double.NEGATIVE_INFINITY).count();
+        this.impossible = (int) Arrays.stream(sorted)
+                .filter(score -> score == Double.NEGATIVE_INFINITY)
+                .count();
         int finite = sorted.length - impossible;
         Preconditions.checkArgument(
                 finite >= 2,
@@ -56,8 +57,8 @@ public final class Calibration {
                 finite,
                 sorted.length);
         this.mean = finite().average().orElseThrow();
-        this.deviation = Math.sqrt(
-                finite().map(score -> (score - mean) * (score - mean)).sum() / (finite - 1));
+        this.deviation =
+                Math.sqrt(finite().map(score -> (score - mean) * (score - mean)).sum() / (finite - 1));
         this.secondsPerItem = secondsPerItem;
     }
 
@@ -232,8 +233,8 @@ public final class Calibration {
     private void requireReachable(String what, double target, double least, double most) {
         Preconditions.checkArgument(
                 target > least && target < most,
-                "calibration: %s is not reachable with these %s scores (%s finite, %s equal to the largest): expected more"
-                        + " than %s and less than %s: choose a value between, or score more base samples",
+                "calibration: %s is not reachable with these %s scores (%s finite, %s equal to the largest): expected"
+                        + " more than %s and less than %s: choose a value between, or score more base samples",
                 what,
                 sorted.length,
                 sorted.length - impossible,

@@ -35,7 +35,11 @@ final class Checks {
     /** Returns a standard deviation; throws unless it is positive and finite. */
     static double deviation(String owner, String name, double value) {
         Preconditions.checkArgument(
-                value > 0 && Double.isFinite(value), "%s: %s is %s, expected a finite number above 0", owner, name, value);
+                value > 0 && Double.isFinite(value),
+                "%s: %s is %s, expected a finite number above 0",
+                owner,
+                name,
+                value);
         return value;
     }
 }

@@ -24,8 +24,7 @@ final class Constant implements AutoCloseable {
     /** Copies a floating-point tensor. */
     static Constant copyOf(Tensor values) {
         try (TensorScope scope = TensorScope.open()) {
-            return new Constant(
-                    values.detach().to(DType.FLOAT64).clone().retain());
+            return new Constant(values.detach().to(DType.FLOAT64).clone().retain());
         }
     }
 

@@ -65,11 +65,12 @@ public record ImageStatistic(Kind kind, int channel) implements Reward {
                 name(),
                 images.size(1));
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(switch (kind) {
-                case BRIGHTNESS -> images.mean(1, 2, 3);
-                case CONTRAST -> deviation(images.mean(1));
-                case CHANNEL -> images.select(1, channel).mean(1, 2);
-            });
+            return scope.keep(
+                    switch (kind) {
+                        case BRIGHTNESS -> images.mean(1, 2, 3);
+                        case CONTRAST -> deviation(images.mean(1));
+                        case CHANNEL -> images.select(1, channel).mean(1, 2);
+                    });
         }
     }
 

@@ -68,10 +68,8 @@ public final class InverseProblem implements Reward {
                     images,
                     seen.shape().from(1),
                     expected);
-            return scope.keep(seen.sub(observation.like(seen))
-                    .square()
-                    .sum(1, 2, 3)
-                    .mul(factor / (noise * noise)));
+            return scope.keep(
+                    seen.sub(observation.like(seen)).square().sum(1, 2, 3).mul(factor / (noise * noise)));
         }
     }
 

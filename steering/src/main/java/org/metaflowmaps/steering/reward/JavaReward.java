@@ -43,8 +43,7 @@ public record JavaReward(String name, Scorer scorer) implements Reward {
         Checks.images(name, samples);
         try (TensorScope scope = TensorScope.open()) {
             // Make a view in this scope, so that the segment becomes invalid after this call.
-            Tensor images =
-                    samples.detach().to(DType.FLOAT32).to(Device.CPU).contiguous();
+            Tensor images = samples.detach().to(DType.FLOAT32).to(Device.CPU).contiguous();
             float[] scores = scorer.score(images.segment().asReadOnly(), images.shape());
             Preconditions.checkArgument(
                     scores.length == samples.size(0),

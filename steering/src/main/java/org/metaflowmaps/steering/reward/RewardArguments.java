@@ -45,7 +45,9 @@ final class RewardArguments {
         if (parts.size() < least || parts.size() > most) {
             throw refusal(
                     "has " + parts.size() + " arguments",
-                    least == most ? Integer.toString(least) : least + (most < Integer.MAX_VALUE ? " to " + most : " or more"));
+                    least == most
+                            ? Integer.toString(least)
+                            : least + (most < Integer.MAX_VALUE ? " to " + most : " or more"));
         }
         return this;
     }

@@ -17,7 +17,8 @@ public record RewardContext(Device device, Optional<ImageClassifier> classifier,
     /** Checks for null. */
     public RewardContext {
         Preconditions.checkNotNull(device, "reward context: the device is null");
-        Preconditions.checkNotNull(classifier, "reward context: the classifier is null; for none, give Optional.empty()");
+        Preconditions.checkNotNull(
+                classifier, "reward context: the classifier is null; for none, give Optional.empty()");
         Preconditions.checkNotNull(image, "reward context: the image is null; for none, give Optional.empty()");
     }
 

@@ -43,20 +43,22 @@ record RewardKind(String form, String meaning, Reader reader) {
 
     /** All kinds, by the word before the colon. Add new rewards here. */
     static final Map<String, RewardKind> ALL = all(
-            new RewardKind("class:CLASS", "log-likelihood of a class, a number from 0, by the classifier", arguments -> {
-                int label = arguments.count(1, 1).integer(0, "CLASS", 0);
-                return context -> new ClassLogLikelihood(context.requireClassifier(arguments.text()), label);
-            }),
-            new RewardKind("mixture:W0,W1,...", "log of the sum of w*p(class), one weight for each class", arguments -> {
-                double[] weights = arguments.count(1, Integer.MAX_VALUE).numbers(0, "weight ");
-                if (Arrays.stream(weights).anyMatch(weight -> weight < 0)
-                        || Arrays.stream(weights).sum() <= 0) {
-                    throw arguments.refusal(
-                            "the weights are " + Arrays.toString(weights), "none below 0 and one above 0");
-                }
-                return context -> new ClassMixture(
-                        context.requireClassifier(arguments.text()), weights, context.device());
-            }),
+            new RewardKind(
+                    "class:CLASS", "log-likelihood of a class, a number from 0, by the classifier", arguments -> {
+                        int label = arguments.count(1, 1).integer(0, "CLASS", 0);
+                        return context -> new ClassLogLikelihood(context.requireClassifier(arguments.text()), label);
+                    }),
+            new RewardKind(
+                    "mixture:W0,W1,...", "log of the sum of w*p(class), one weight for each class", arguments -> {
+                        double[] weights = arguments.count(1, Integer.MAX_VALUE).numbers(0, "weight ");
+                        if (Arrays.stream(weights).anyMatch(weight -> weight < 0)
+                                || Arrays.stream(weights).sum() <= 0) {
+                            throw arguments.refusal(
+                                    "the weights are " + Arrays.toString(weights), "none below 0 and one above 0");
+                        }
+                        return context -> new ClassMixture(
+                                context.requireClassifier(arguments.text()), weights, context.device());
+                    }),
             new RewardKind("linear:A1,A2,...", "a*x of states", arguments -> {
                 double[] direction = arguments.count(1, Integer.MAX_VALUE).numbers(0, "A");
                 return context -> LinearReward.ofStates(direction, context.device());
@@ -65,7 +67,8 @@ record RewardKind(String form, String meaning, Reader reader) {
                     "linear-gaussian:Y,SIGMA,A1,A2,...",
                     "log-likelihood of the observation Y = a*x + SIGMA*noise of states",
                     arguments -> {
-                        double observation = arguments.count(3, Integer.MAX_VALUE).number(0, "Y");
+                        double observation =
+                                arguments.count(3, Integer.MAX_VALUE).number(0, "Y");
                         double deviation = arguments.positive(1, "SIGMA");
                         double[] direction = arguments.numbers(2, "A");
                         return context -> new LinearGaussianLikelihood(
@@ -101,8 +104,7 @@ record RewardKind(String form, String meaning, Reader reader) {
                     arguments -> {
                         int factor = arguments.count(2, 2).integer(0, "FACTOR", 1);
                         double noise = arguments.positive(1, "SIGMA");
-                        return context ->
-                                problem(arguments, context, image -> Measurement.downsampling(factor), noise);
+                        return context -> problem(arguments, context, image -> Measurement.downsampling(factor), noise);
                     }),
             new RewardKind(
                     "blur:DEVIATION,SIGMA",
@@ -121,7 +123,9 @@ record RewardKind(String form, String meaning, Reader reader) {
                                 noise);
                     }),
             new RewardKind(
-                    "torchscript:FILE", "a TorchScript module that scores images: it runs the program in FILE", arguments -> {
+                    "torchscript:FILE",
+                    "a TorchScript module that scores images: it runs the program in FILE",
+                    arguments -> {
                         Path file = path(arguments);
                         return context -> TorchScriptReward.load(file, context.device());
                     }));
@@ -147,8 +151,7 @@ record RewardKind(String form, String meaning, Reader reader) {
         }
     }
 
-    private static Measurement hole(
-            RewardArguments arguments, Tensor image, int top, int left, int height, int width) {
+    private static Measurement hole(RewardArguments arguments, Tensor image, int top, int left, int height, int width) {
         if ((long) top + height > image.size(1)
                 || (long) left + width > image.size(2)
                 || (height == image.size(1) && width == image.size(2))) {

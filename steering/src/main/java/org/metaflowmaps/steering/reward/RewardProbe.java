@@ -144,15 +144,15 @@ public final class RewardProbe {
         try {
             return reward.score(samples, of);
         } catch (RuntimeException e) {
-            throw new RewardException(
-                    "reward '" + reward.name() + "' failed on " + samples + ": " + e.getMessage(), e);
+            throw new RewardException("reward '" + reward.name() + "' failed on " + samples + ": " + e.getMessage(), e);
         }
     }
 
     private void gradient() {
         String rule = "a gradient, since isDifferentiable() is true";
-        String cure = ": let isDifferentiable() return false, or compute only with operations of Tensor and Torch, without"
-                + " detach() or noGrad()";
+        String cure =
+                ": let isDifferentiable() return false, or compute only with operations of Tensor and Torch, without"
+                        + " detach() or noGrad()";
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode on = Autograd.enableGrad()) {
             Tensor input = pair.clone().requiresGrad_(true);

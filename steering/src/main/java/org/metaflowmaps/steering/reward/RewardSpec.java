@@ -32,7 +32,11 @@ public final class RewardSpec {
     }
 
     /** One reward, with its optional numbers in a sum. */
-    private record Term(RewardKind.Maker maker, @Nullable String weight, @Nullable String mean, @Nullable String sd) {
+    private record Term(
+            RewardKind.Maker maker,
+            @Nullable String weight,
+            @Nullable String mean,
+            @Nullable String sd) {
         boolean isPlain() {
             return weight == null && mean == null;
         }
@@ -93,8 +97,7 @@ public final class RewardSpec {
                     + " The forms are "
                     + String.join(", ", RewardKind.forms()));
         }
-        return kind.reader()
-                .read(new RewardArguments(text, kind.form(), colon < 0 ? "" : text.substring(colon + 1)));
+        return kind.reader().read(new RewardArguments(text, kind.form(), colon < 0 ? "" : text.substring(colon + 1)));
     }
 
     /** Returns one line for each kind: its form and meaning. */

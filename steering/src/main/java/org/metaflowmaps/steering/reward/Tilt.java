@@ -52,8 +52,8 @@ public record Tilt(Reward reward, Decoder decoder, double strength) {
             Tensor score = reward.score(decoder.decode(states), condition);
             Preconditions.checkArgument(
                     score.dim() == 1 && score.size(0) == states.size(0) && score.dtype() == states.dtype(),
-                    "reward %s returned scores of shape %s and type %s for %s samples of type %s: expected one score of "
-                            + "that type for each sample",
+                    "reward %s returned scores of shape %s and type %s for %s samples of type %s: expected one score"
+                            + " of that type for each sample",
                     reward.name(),
                     score.shape(),
                     score.dtype(),

@@ -49,7 +49,8 @@ public record WeightedSum(List<Term> terms) implements Reward {
     public WeightedSum {
         terms = List.copyOf(terms);
         Preconditions.checkArgument(!terms.isEmpty(), "sum of rewards: there are no terms, expected at least one");
-        List<Reward> states = terms.stream().map(Term::reward).filter(Reward::takesStates).toList();
+        List<Reward> states =
+                terms.stream().map(Term::reward).filter(Reward::takesStates).toList();
         Preconditions.checkArgument(
                 states.isEmpty() || states.size() == terms.size(),
                 "sum of rewards: %s takes states and others take images: use rewards of one kind",

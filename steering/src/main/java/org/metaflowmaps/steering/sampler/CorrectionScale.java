@@ -59,12 +59,11 @@ public record CorrectionScale(double guidance, Mode mode, double factor) {
                 base,
                 correction);
         try (TensorScope scope = TensorScope.open()) {
-            Tensor scaled =
-                    switch (mode) {
-                        case NONE -> correction;
-                        case RESCALE -> correction.mul(ratio(base, correction));
-                        case CLIP -> correction.mul(ratio(base, correction).clampMax(1));
-                    };
+            Tensor scaled = switch (mode) {
+                case NONE -> correction;
+                case RESCALE -> correction.mul(ratio(base, correction));
+                case CLIP -> correction.mul(ratio(base, correction).clampMax(1));
+            };
             return scope.keep(base.add(guidance == 1 ? scaled : scaled.mul(guidance)));
         }
     }

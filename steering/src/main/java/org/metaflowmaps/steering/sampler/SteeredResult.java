@@ -15,8 +15,4 @@ import org.metaflowmaps.runtime.Tensor;
  * @param time from the call to its return; a GPU may still be computing then
  */
 public record SteeredResult(
-        Tensor samples,
-        Optional<Tensor> rewards,
-        Optional<SteeringTrace> trace,
-        long evaluations,
-        Duration time) {}
+        Tensor samples, Optional<Tensor> rewards, Optional<SteeringTrace> trace, long evaluations, Duration time) {}

@@ -133,8 +133,7 @@ public record SteeredSampler(
                 Autograd.Mode off = Autograd.noGrad()) {
             Run run = new Run(condition, noise, guard);
             Tensor state = noise.normal(SteeringNoise.Use.START, 0);
-            Optional<SteeringTrace> trace =
-                    traced ? Optional.of(SteeringTrace.empty(steps, state)) : Optional.empty();
+            Optional<SteeringTrace> trace = traced ? Optional.of(SteeringTrace.empty(steps, state)) : Optional.empty();
             for (int step = 0; step < steps; step++) {
                 if (listener.isCancelled()) {
                     throw new CancellationException(

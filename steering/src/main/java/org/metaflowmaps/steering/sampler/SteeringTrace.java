@@ -26,7 +26,9 @@ public record SteeringTrace(Tensor value, Tensor base, Tensor correction) {
         try (TensorScope scope = TensorScope.open()) {
             estimate.value().ifPresent(given -> value.select(0, step).copy_(given));
             base.select(0, step).copy_(CorrectionScale.norm(estimate.base()).reshape(-1));
-            correction.select(0, step).copy_(CorrectionScale.norm(estimate.correction()).reshape(-1));
+            correction
+                    .select(0, step)
+                    .copy_(CorrectionScale.norm(estimate.correction()).reshape(-1));
         }
     }
 

@@ -19,8 +19,7 @@ public record Coefficient(double limit) {
 
     /** Returns min((1 - t)/t, limit). */
     public double at(double time) {
-        Preconditions.checkArgument(
-                time >= 0 && time <= 1, "coefficient: time is %s, expected 0 to 1", time);
+        Preconditions.checkArgument(time >= 0 && time <= 1, "coefficient: time is %s, expected 0 to 1", time);
         return Math.min(1 / time - 1, limit);
     }
 }

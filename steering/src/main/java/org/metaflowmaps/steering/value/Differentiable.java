@@ -18,8 +18,8 @@ final class Differentiable {
     static void require(String estimator, Tilt tilt) {
         Preconditions.checkArgument(
                 tilt.reward().isDifferentiable(),
-                "%s: reward %s has no gradients. Steer by it without them: with the gradient-free estimator (GradientFree), "
-                        + "a particle filter, search or best-of-N",
+                "%s: reward %s has no gradients. Steer by it without them: with the gradient-free estimator"
+                        + " (GradientFree), a particle filter, search or best-of-N",
                 estimator,
                 tilt.reward().name());
     }

@@ -59,8 +59,7 @@ public record GradientFree(Drift drift, ValueFunction value, Centre centre) impl
             Tensor middle = centre == Centre.DRAWS
                     ? sum.div(value.draws())
                     : state.add(base.mul(rest)).to(DType.FLOAT64).reshape(sum.shape());
-            Tensor impossible =
-                    weighted.logSum().eq(Double.NEGATIVE_INFINITY).unsqueeze(1);
+            Tensor impossible = weighted.logSum().eq(Double.NEGATIVE_INFINITY).unsqueeze(1);
             Tensor correction = weighted.mean()
                     .sub(middle)
                     .div(Math.max(rest, LEAST_REST))

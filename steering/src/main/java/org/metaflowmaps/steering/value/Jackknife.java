@@ -37,6 +37,7 @@ final class Jackknife {
         Tensor largest =
                 Torch.arange(scores.size(1)).to(scores.device()).unsqueeze(0).eq(place);
         Tensor rest = scores.maskedFill(largest, Double.NEGATIVE_INFINITY).logsumexpKeepDim(1);
-        return Torch.where(largest, rest.expand(scores.shape()), sum.add(share.neg().log1p()));
+        return Torch.where(
+                largest, rest.expand(scores.shape()), sum.add(share.neg().log1p()));
     }
 }

@@ -75,10 +75,7 @@ public final class KeyedNoise implements SteeringNoise {
      */
     public static KeyedNoise of(long seed, long first, int count, int particles, Shape itemShape, Device device) {
         Preconditions.checkArgument(
-                count >= 1 && count <= MOST_ITEMS,
-                "steering noise: %s items, expected 1 to %s",
-                count,
-                MOST_ITEMS);
+                count >= 1 && count <= MOST_ITEMS, "steering noise: %s items, expected 1 to %s", count, MOST_ITEMS);
         long[] items = new long[count];
         Arrays.setAll(items, i -> first + i);
         return new KeyedNoise(seed, items, particles, itemShape, DType.FLOAT32, device);
@@ -135,8 +132,8 @@ public final class KeyedNoise implements SteeringNoise {
     @Override
     public String row(long row) {
         if (row < 0 || row / particles >= items.length) {
-            throw new IndexOutOfBoundsException("row " + row + " of " + items.length + " items with " + particles
-                    + " particles each");
+            throw new IndexOutOfBoundsException(
+                    "row " + row + " of " + items.length + " items with " + particles + " particles each");
         }
         return "item " + items[(int) (row / particles)] + ", particle " + row % particles;
     }

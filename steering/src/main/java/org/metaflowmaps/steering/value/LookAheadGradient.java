@@ -42,8 +42,7 @@ public record LookAheadGradient(Drift drift, MetaFlowMap map, Tilt tilt, Coeffic
             Tensor base = NoSteering.base(drift, point);
             Tensor state = ValueFunction.repeated(point.state(), 1).detach().requiresGrad_(true);
             Tensor times = point.times(point.rows());
-            Context nothing =
-                    Context.unchecked(Torch.zerosLike(times), Torch.zerosLike(state), point.condition());
+            Context nothing = Context.unchecked(Torch.zerosLike(times), Torch.zerosLike(state), point.condition());
             Tensor end = map.flowMap(times, Torch.onesLike(times), state, nothing);
             Tensor score = ValueFunction.score(tilt, point, end, point.condition(), 1);
             Tensor gradient = Differentiable.gradient(tilt, score, state);

@@ -15,8 +15,7 @@ import org.metaflowmaps.runtime.Torch;
  * @param noise random numbers of the posterior draws
  * @param guard records invalid scores; owned by the run
  */
-public record Point(
-        double time, int step, Tensor state, Condition condition, SteeringNoise noise, ScoreGuard guard) {
+public record Point(double time, int step, Tensor state, Condition condition, SteeringNoise noise, ScoreGuard guard) {
     /** Checks the time and the step. */
     public Point {
         Preconditions.checkArgument(time >= 0 && time <= 1, "steering: time is %s, expected 0 to 1", time);

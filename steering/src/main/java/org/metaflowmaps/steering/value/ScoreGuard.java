@@ -105,7 +105,8 @@ public final class ScoreGuard implements AutoCloseable {
         }
         Call call = calls.get((int) (code / CALL));
         long rest = (long) (code % CALL);
-        throw new BadScoreException(call.reward(), rest % 2 == 0, call.step(), call.noise().row(rest / 2));
+        throw new BadScoreException(
+                call.reward(), rest % 2 == 0, call.step(), call.noise().row(rest / 2));
     }
 
     private void requireOpen() {

@@ -180,8 +180,7 @@ public final class ValueFunction {
     private Tensor scores(Point point) {
         Tensor all = Torch.empty(DType.FLOAT64, point.state().device(), point.rows(), draws);
         inChunks((first, count) -> all.narrow(1, first, count)
-                .copy_(part(point, repeated(point.state(), count), first, count)
-                        .scores()));
+                .copy_(part(point, repeated(point.state(), count), first, count).scores()));
         return all;
     }
 
@@ -253,7 +252,8 @@ public final class ValueFunction {
         Preconditions.checkArgument(
                 given.shape().equals(state.shape().from(1).prepend(point.rows(), count))
                         && given.dtype() == state.dtype(),
-                "value function: the noise of %s draws is %s for states %s, expected (rows, draws, item shape) of their type",
+                "value function: the noise of %s draws is %s for states %s, expected (rows, draws, item shape) of"
+                        + " their type",
                 count,
                 given,
                 state);

@@ -58,8 +58,7 @@ final class FashionClassifierTest {
             Tensor images = ImageData.items(test, 0, 5, Device.CPU);
             Tensor features = classifier.features(images).detach();
             assertEquals(Shape.of(5, FashionClassifier.FEATURES), features.shape());
-            assertTrue(
-                    features.min().item() >= 0 && features.var(0).max().item() > 0);
+            assertTrue(features.min().item() >= 0 && features.var(0).max().item() > 0);
             assertEquals(Shape.of(5, 10), classifier.logits(features).shape());
             assertArrayEquals(
                     features.select(0, 3).toFloatArray(),

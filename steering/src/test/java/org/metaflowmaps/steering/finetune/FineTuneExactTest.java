@@ -50,8 +50,8 @@ final class FineTuneExactTest {
         Setting(int items, Reward reward, double strength, FineTuneLoss loss) {
             known = new OneStateCase(items + WARM_UP);
             map = known.map();
-            objective = new FineTuneObjective(
-                    student, known.base(), map, new Tilt(reward, strength), loss, random, null);
+            objective =
+                    new FineTuneObjective(student, known.base(), map, new Tilt(reward, strength), loss, random, null);
             set(OneStateCase.BASE);
         }
 
@@ -76,7 +76,8 @@ final class FineTuneExactTest {
         double gradient(long batch, long step) {
             try (TensorScope scope = TensorScope.open()) {
                 student.parameters().gradients().zero_();
-                Autograd.backward(objective.losses(known.draw(batch, step))
+                Autograd.backward(objective
+                        .losses(known.draw(batch, step))
                         .getFirst()
                         .compute()
                         .get()
@@ -130,8 +131,7 @@ final class FineTuneExactTest {
     @Test
     void singleItemsSayNothingAtTheTiltedDrift() {
         int steps = 1500;
-        try (Setting setting =
-                new Setting(steps, OneStateCase.reward(0), 1, loss(FineTuneLoss.Form.WEIGHTED))) {
+        try (Setting setting = new Setting(steps, OneStateCase.reward(0), 1, loss(FineTuneLoss.Form.WEIGHTED))) {
             setting.warmUp();
             double sum = 0;
             setting.set(OneStateCase.TILTED);
@@ -176,8 +176,7 @@ final class FineTuneExactTest {
         double kappa = 0.7;
         double[] found = new double[2];
         for (int i = 0; i < 2; i++) {
-            FineTuneLoss loss =
-                    FineTuneLoss.builder().trust(i == 0 ? 0 : kappa).build();
+            FineTuneLoss loss = FineTuneLoss.builder().trust(i == 0 ? 0 : kappa).build();
             try (Setting setting = new Setting(16, OneStateCase.reward(0), 1, loss)) {
                 setting.warmUp();
                 setting.set(1);
@@ -197,8 +196,7 @@ final class FineTuneExactTest {
                 setting.gradient(16, step);
                 Map<String, Double> read = setting.objective.readStatistics();
                 assertEquals(2 * Math.min(1, (step + 1) / 4.0), value(read, "strength"), 1e-12);
-                assertTrue(
-                        value(read, "weight/clipped") > 0 && value(read, "weight/clipped") < 1, "clipped: " + read);
+                assertTrue(value(read, "weight/clipped") > 0 && value(read, "weight/clipped") < 1, "clipped: " + read);
                 assertTrue(value(read, "weight/mean") <= 1.5, "weights: " + read);
             }
             assertTrue(setting.objective.readStatistics().isEmpty(), "read twice");
@@ -279,12 +277,8 @@ final class FineTuneExactTest {
             setting.student.parameters().gradients();
             long before = HostReads.count();
             FineTuneDraw draw = setting.objective.draw(batch, 0);
-            Autograd.backward(setting.objective
-                    .losses(draw)
-                    .getFirst()
-                    .compute()
-                    .get()
-                    .loss());
+            Autograd.backward(
+                    setting.objective.losses(draw).getFirst().compute().get().loss());
             setting.objective.stepped(0);
             assertEquals(before, HostReads.count());
             assertTrue(setting.student.parameters().gradients().isFinite().all().item() > 0, "finite");

@@ -40,7 +40,8 @@ import org.metaflowmaps.training.metrics.MetricsLog;
 
 /** A run of fine-tuning on a small mixture, with a base map that has hardly learned. */
 final class FineTuningTest {
-    private static final List<double[]> MEANS = List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
+    private static final List<double[]> MEANS =
+            List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     private static final int STEPS = 6;
 
     @TempDir
@@ -163,7 +164,8 @@ final class FineTuningTest {
         }
         try (SafetensorsFile file = SafetensorsFile.open(whole.resolve(CheckpointFolder.CHECKPOINT));
                 TensorScope scope = TensorScope.open()) {
-            double[] shifts = Safetensors.view(file, "train/more/shift/log_means").toDoubleArray();
+            double[] shifts =
+                    Safetensors.view(file, "train/more/shift/log_means").toDoubleArray();
             assertEquals(MEANS.size() + 2, shifts.length);
             assertTrue(shifts[0] != shifts[1], "each class has its own shift");
         }
@@ -187,7 +189,10 @@ final class FineTuningTest {
         List<MetricsLog.Entry> log = MetricsLog.read(out.resolve(TrainingRun.METRICS));
         assertEquals(STEPS, log.size());
         for (String name : List.of("loss/fine_tune", "reward", "shift", "weight/ess", "drift_distance", "strength")) {
-            assertTrue(Double.isFinite(Objects.requireNonNull(log.getLast().values().get(name), name)), name);
+            assertTrue(
+                    Double.isFinite(
+                            Objects.requireNonNull(log.getLast().values().get(name), name)),
+                    name);
         }
     }
 
@@ -202,7 +207,8 @@ final class FineTuningTest {
             float[] before = session.run.averaged().parameters().values().toFloatArray();
             reward.breakAt = 0;
             assertEquals(1, session.run.takeStepAndRead().skipped());
-            assertArrayEquals(before, session.run.averaged().parameters().values().toFloatArray());
+            assertArrayEquals(
+                    before, session.run.averaged().parameters().values().toFloatArray());
             assertTrue(session.run.run(new RunListener() {}));
         }
     }
@@ -213,11 +219,13 @@ final class FineTuningTest {
         try (Session session = new Session(out, config().build(), new Linear(), null)) {
             session.run.run(new RunListener() {});
         }
-        FineTuneConfig other = config().loss(FineTuneLoss.builder().trust(0.1).build()).build();
+        FineTuneConfig other =
+                config().loss(FineTuneLoss.builder().trust(0.1).build()).build();
         try (Session session = new Session(out, other, new Linear(), null)) {
             assertRefused(IOException.class, session.run::resume, "trust is 0.1, was 0.0", "another output folder");
         }
-        try (Session session = new Session(out, config().steps(7).learningRate(1e-5).build(), new Linear(), null)) {
+        try (Session session =
+                new Session(out, config().steps(7).learningRate(1e-5).build(), new Linear(), null)) {
             session.run.resume();
             assertTrue(session.run.run(new RunListener() {}), "length and rate may change");
         }
@@ -242,10 +250,8 @@ final class FineTuningTest {
     void theIndependentRewardEndsTheRun() throws IOException {
         double[] scores = {1, 3, 2, 1};
         Path out = folder.resolve("out");
-        FineTuneConfig config =
-                config().steps(20).evaluateEvery(2).patience(2).build();
-        try (Session session =
-                new Session(out, config, new Linear(), (map, step) -> scores[(int) step / 2 - 1])) {
+        FineTuneConfig config = config().steps(20).evaluateEvery(2).patience(2).build();
+        try (Session session = new Session(out, config, new Linear(), (map, step) -> scores[(int) step / 2 - 1])) {
             assertFalse(session.run.run(new RunListener() {}));
             assertEquals(8, session.run.step());
         }

@@ -65,7 +65,8 @@ final class OneStateCase implements AutoCloseable {
             Tensor z = low.requiresGrad_(true);
             Tensor density = Autograd.gradients(distribution(z, at.detach()).sum(), List.of(z))
                     .getFirst();
-            Tensor moved = z.detach().sub(distribution(z.detach(), at).sub(level).div(density));
+            Tensor moved =
+                    z.detach().sub(distribution(z.detach(), at).sub(level).div(density));
             Tensor slope = Autograd.gradients(moved.sum(), List.of(at)).getFirst();
             draws = moved.detach().to(DType.FLOAT32).retain();
             slopes = slope.to(DType.FLOAT32).retain();

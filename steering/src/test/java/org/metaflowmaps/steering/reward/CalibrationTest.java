@@ -73,7 +73,10 @@ final class CalibrationTest {
                     new Random(2).doubles(500).map(score -> score * scale).toArray(), 0);
             Calibration plain = new Calibration(new Random(2).doubles(500).toArray(), 0);
             assertEquals(
-                    plain.strengthForDivergence(0.5), scaled.strengthForDivergence(0.5) * scale, 1e-9, "scale " + scale);
+                    plain.strengthForDivergence(0.5),
+                    scaled.strengthForDivergence(0.5) * scale,
+                    1e-9,
+                    "scale " + scale);
         }
     }
 
@@ -133,8 +136,7 @@ final class CalibrationTest {
             assertEquals(Arrays.stream(scores).average().orElseThrow(), calibration.mean(), 1e-14);
             assertTrue(calibration.secondsPerItem() > 0 && calibration.secondsPerItem() < 1);
             Reward bad = new JavaReward("bad", (memory, shape) -> new float[] {Float.NaN, 0, 0, 0, 0, 0, 0});
-            assertRefused(
-                    RewardException.class, () -> Calibration.measure(bad, images, Condition.none(), 7), "'bad'");
+            assertRefused(RewardException.class, () -> Calibration.measure(bad, images, Condition.none(), 7), "'bad'");
             assertRefused(() -> Calibration.measure(bad, images, Condition.none(), 0), "batch is 0");
             assertRefused(() -> Calibration.measure(bad, Torch.zeros(0, 1, 2, 2), Condition.none(), 1), "one item");
         }

@@ -29,8 +29,7 @@ final class InverseProblemTest {
 
     private static List<Measurement> measurements() {
         try (TensorScope scope = TensorScope.open()) {
-            return List.of(
-                    Measurement.inpainting(Samples.leftHalf()), Measurement.downsampling(2), Samples.blur());
+            return List.of(Measurement.inpainting(Samples.leftHalf()), Measurement.downsampling(2), Samples.blur());
         }
     }
 
@@ -41,13 +40,12 @@ final class InverseProblemTest {
                     TensorScope scope = TensorScope.open()) {
                 Tensor first = Samples.images(3, 1);
                 Tensor second = Samples.images(3, 2);
-                Tensor expected =
-                        measurement.apply(first).mul(0.7).sub(measurement.apply(second).mul(1.9));
+                Tensor expected = measurement
+                        .apply(first)
+                        .mul(0.7)
+                        .sub(measurement.apply(second).mul(1.9));
                 assertClose(
-                        expected,
-                        measurement.apply(first.mul(0.7).sub(second.mul(1.9))),
-                        1e-14,
-                        measurement.name());
+                        expected, measurement.apply(first.mul(0.7).sub(second.mul(1.9))), 1e-14, measurement.name());
                 assertClose(
                         measurement.apply(first).narrow(0, 1, 1),
                         measurement.apply(first.narrow(0, 1, 1)),
@@ -61,11 +59,12 @@ final class InverseProblemTest {
     void inpaintingKeepsWhatIsSeen() {
         try (TensorScope scope = TensorScope.open();
                 Measurement flat = Measurement.inpainting(Torch.of(new float[] {1, 0, 0, 1}, 2, 2));
-                Measurement each =
-                        Measurement.inpainting(Torch.of(new float[] {1, 0, 0, 1, 0, 1, 0, 0}, 2, 2, 2))) {
+                Measurement each = Measurement.inpainting(Torch.of(new float[] {1, 0, 0, 1, 0, 1, 0, 0}, 2, 2, 2))) {
             Tensor image = Torch.of(new double[] {1, 2, 3, 4, 5, 6, 7, 8}, 1, 2, 2, 2);
-            assertArrayEquals(new double[] {1, 0, 0, 4, 5, 0, 0, 8}, flat.apply(image).toDoubleArray());
-            assertArrayEquals(new double[] {1, 0, 0, 4, 0, 6, 0, 0}, each.apply(image).toDoubleArray());
+            assertArrayEquals(
+                    new double[] {1, 0, 0, 4, 5, 0, 0, 8}, flat.apply(image).toDoubleArray());
+            assertArrayEquals(
+                    new double[] {1, 0, 0, 4, 0, 6, 0, 0}, each.apply(image).toDoubleArray());
             assertEquals(4, flat.seen(Shape.of(2, 2, 2)));
             assertEquals(3, each.seen(Shape.of(2, 2, 2)));
         }
@@ -96,8 +95,7 @@ final class InverseProblemTest {
                 (row[1] + near * (row[0] + row[2]) + 2 * far * row[1]) / total,
                 (row[2] + 2 * near * row[1] + 2 * far * row[0]) / total
             };
-            assertArrayEquals(
-                    expected, blur.apply(Torch.of(row, 1, 1, 1, 3)).toDoubleArray(), 1e-12);
+            assertArrayEquals(expected, blur.apply(Torch.of(row, 1, 1, 1, 3)).toDoubleArray(), 1e-12);
             try (Measurement turned = Measurement.blur(0.5, 3, 1, Device.CPU)) {
                 assertArrayEquals(
                         expected, turned.apply(Torch.of(row, 1, 1, 3, 1)).toDoubleArray(), 1e-12);
@@ -121,10 +119,12 @@ final class InverseProblemTest {
                         0.2)) {
             Tensor image = Torch.of(new double[] {0.9, 0.3, 0.3, 0.4}, 1, 1, 2, 2);
             double squares = 0.4 * 0.4 + 0.3 * 0.3;
-            assertEquals(-squares / (2 * 0.04), problem.score(image, Condition.none()).item(), 1e-12);
+            assertEquals(
+                    -squares / (2 * 0.04),
+                    problem.score(image, Condition.none()).item(),
+                    1e-12);
             assertEquals(squares / 0.04 / 2, problem.chiSquared(image).item(), 1e-12);
-            assertRefused(
-                    () -> problem.score(Torch.zeros(1, 3, 2, 2), Condition.none()), "inpainting", "[1, 2, 2]");
+            assertRefused(() -> problem.score(Torch.zeros(1, 3, 2, 2), Condition.none()), "inpainting", "[1, 2, 2]");
         }
     }
 

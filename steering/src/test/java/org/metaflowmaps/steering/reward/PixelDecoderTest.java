@@ -45,7 +45,9 @@ final class PixelDecoderTest {
                 assertArrayEquals(expected, images.toDoubleArray(), 0);
                 assertArrayEquals(
                         new double[] {0.5, 0.5, 0.5, 0.5, 0.5},
-                        Autograd.gradients(images.sum(), List.of(input)).getFirst().toDoubleArray(),
+                        Autograd.gradients(images.sum(), List.of(input))
+                                .getFirst()
+                                .toDoubleArray(),
                         0);
             }
         }
@@ -74,13 +76,17 @@ final class PixelDecoderTest {
             assertArrayEquals(new double[] {0, 0, 1, 1, 0.5, 0.5, 0.25, 0.25}, nearest.toDoubleArray());
             assertArrayEquals(
                     new double[] {2, 2, 2, 2},
-                    Autograd.gradients(nearest.sum(), List.of(states)).getFirst().toDoubleArray());
+                    Autograd.gradients(nearest.sum(), List.of(states))
+                            .getFirst()
+                            .toDoubleArray());
             Tensor bilinear = resizing(PixelDecoder.Method.BILINEAR, 2, 4).decode(states);
             assertArrayEquals(
                     new double[] {0, 0.25, 0.75, 1, 0.5, 0.4375, 0.3125, 0.25}, bilinear.toDoubleArray(), 1e-12);
             assertArrayEquals(
                     new double[] {2, 2, 2, 2},
-                    Autograd.gradients(bilinear.sum(), List.of(states)).getFirst().toDoubleArray(),
+                    Autograd.gradients(bilinear.sum(), List.of(states))
+                            .getFirst()
+                            .toDoubleArray(),
                     1e-12);
             Tensor large = Samples.images(2, 3);
             Tensor small = resizing(PixelDecoder.Method.BILINEAR, 2, 2).decode(large);

@@ -71,13 +71,15 @@ final class RewardProbeTest {
         refused("each item by itself", images -> mean(images).sub(mean(images).mean()));
         refused("each item by itself", images -> mean(images).mul(1 + 1e-3 * images.size(0)));
         // The other item decides whether the score is infinite.
-        refused("each item by itself", images -> mean(images).div((double) images.size(0) - 1).neg());
+        refused(
+                "each item by itself",
+                images -> mean(images).div((double) images.size(0) - 1).neg());
     }
 
     @Test
     void halfPrecisionMayRoundMore() {
-        UnaryOperator<Tensor> rough =
-                images -> mean(images.to(DType.FLOAT32)).mul(1 + 4e-3 * images.size(0)).to(images.dtype());
+        UnaryOperator<Tensor> rough = images ->
+                mean(images.to(DType.FLOAT32)).mul(1 + 4e-3 * images.size(0)).to(images.dtype());
         try (TensorScope scope = TensorScope.open()) {
             Tensor images = Samples.images(2, 1);
             RewardProbe.check(new Fake(rough, true), images.to(DType.BFLOAT16), Condition.none());

@@ -34,7 +34,8 @@ final class RewardSpecTest {
     private static void same(String text, Reward expected) throws IOException {
         try (TensorScope scope = TensorScope.open();
                 expected;
-                Reward reward = RewardSpec.parse(text).open(context(Samples.images(1, 6).select(0, 0)))) {
+                Reward reward =
+                        RewardSpec.parse(text).open(context(Samples.images(1, 6).select(0, 0)))) {
             Tensor samples = expected.takesStates() ? Samples.normal(2, 3, 2) : Samples.images(3, 2);
             assertEquals(expected.takesStates(), reward.takesStates(), text);
             assertEquals(expected.name(), reward.name(), text);
@@ -112,7 +113,9 @@ final class RewardSpecTest {
         assertRefused(() -> RewardSpec.parse("mixture:1,2").open(bare), "'mixture:1,2'", "needs a classifier");
         assertRefused(() -> RewardSpec.parse("blur:1,1").open(bare), "needs an image");
         assertRefused(
-                IOException.class, () -> RewardSpec.parse("torchscript:missing.pt").open(bare), "missing.pt");
+                IOException.class,
+                () -> RewardSpec.parse("torchscript:missing.pt").open(bare),
+                "missing.pt");
         try (TensorScope scope = TensorScope.open()) {
             RewardContext given = context(Torch.zeros(1, 4, 6));
             assertRefused(() -> RewardSpec.parse("inpaint:0,0,5,1,1").open(given), "height 4 and width 6");
@@ -134,7 +137,8 @@ final class RewardSpecTest {
                 RewardContext context =
                         new RewardContext(Device.CPU, Optional.empty(), Optional.of(image), i == 2 ? 8 : 7);
                 try (Reward reward = spec.open(context)) {
-                    scores[i] = reward.score(image.unsqueeze(0), Condition.none()).item();
+                    scores[i] =
+                            reward.score(image.unsqueeze(0), Condition.none()).item();
                 }
             }
             assertEquals(scores[0], scores[1]);

@@ -51,9 +51,7 @@ final class RewardsTest {
     static Stream<Case> differentiable() {
         return Stream.of(
                 new Case("class", () -> new ClassLogLikelihood(Samples.classifier(), 2)),
-                new Case(
-                        "mixture",
-                        () -> new ClassMixture(Samples.classifier(), new double[] {1, 0, 3}, Device.CPU)),
+                new Case("mixture", () -> new ClassMixture(Samples.classifier(), new double[] {1, 0, 3}, Device.CPU)),
                 new Case(
                         "linear",
                         () -> LinearReward.ofImages(
@@ -80,8 +78,7 @@ final class RewardsTest {
                         "sum",
                         () -> new WeightedSum(List.of(
                                 new WeightedSum.Term(ImageStatistic.contrast(), -1.5, 0.3, 0.1),
-                                new WeightedSum.Term(
-                                        new ClassLogLikelihood(Samples.classifier(), 0), 0.5, -2, 1.5)))));
+                                new WeightedSum.Term(new ClassLogLikelihood(Samples.classifier(), 0), 0.5, -2, 1.5)))));
     }
 
     private static Tensor samples(Reward reward) {
@@ -134,8 +131,7 @@ final class RewardsTest {
 
     @Test
     void classesAndMixturesHaveTheirProbabilities() {
-        ImageClassifier classifier =
-                images -> images.reshape(-1, 3); // an image of three pixels is its own logits
+        ImageClassifier classifier = images -> images.reshape(-1, 3); // an image of three pixels is its own logits
         try (TensorScope scope = TensorScope.open();
                 Reward mixture = new ClassMixture(classifier, new double[] {0, 1, 3}, Device.CPU);
                 Reward one = new ClassMixture(classifier, new double[] {0, 2, 0}, Device.CPU)) {
@@ -185,7 +181,9 @@ final class RewardsTest {
             RewardProbe.check(new ClassLogLikelihood(classifier, 3), images, Condition.none());
             assertEquals(
                     DType.FLOAT64,
-                    classifier.classify(images.narrow(0, 0, 1).to(DType.FLOAT64)).dtype());
+                    classifier
+                            .classify(images.narrow(0, 0, 1).to(DType.FLOAT64))
+                            .dtype());
         }
     }
 
@@ -205,10 +203,8 @@ final class RewardsTest {
                     new double[6],
                     Autograd.gradients(score.sum(), List.of(grey)).getFirst().toDoubleArray(),
                     0);
-            assertRefused(
-                    () -> ImageStatistic.ofChannel(2).score(image, Condition.none()), "channel 2", "2 channels");
-            assertRefused(
-                    () -> ImageStatistic.brightness().score(Torch.zeros(3, 2), Condition.none()), "(N, C, H, W)");
+            assertRefused(() -> ImageStatistic.ofChannel(2).score(image, Condition.none()), "channel 2", "2 channels");
+            assertRefused(() -> ImageStatistic.brightness().score(Torch.zeros(3, 2), Condition.none()), "(N, C, H, W)");
         }
         assertRefused(() -> ImageStatistic.ofChannel(-1), "from 0");
     }
@@ -218,9 +214,7 @@ final class RewardsTest {
         try (TensorScope scope = TensorScope.open();
                 Reward reward = LinearReward.ofStates(new double[] {1.2, -0.8}, Device.CPU)) {
             assertArrayEquals(
-                    new double[] {1.2, -2},
-                    Samples.scores(reward, Torch.of(new double[] {1, 0, -1, 1}, 2, 2)),
-                    1e-12);
+                    new double[] {1.2, -2}, Samples.scores(reward, Torch.of(new double[] {1, 0, -1, 1}, 2, 2)), 1e-12);
             assertTrue(reward.takesStates());
             assertRefused(() -> reward.score(Torch.zeros(2, 3), Condition.none()), "2 numbers in an item");
             Reward likelihood = new LinearGaussianLikelihood(new LinearGaussianReward(new double[] {1, 0}, 0.5, 0.5));
@@ -236,8 +230,7 @@ final class RewardsTest {
         AtomicReference<Double> low = new AtomicReference<>(0.0);
         Reward fake = fake(false, low);
         WeightedSum sum = new WeightedSum(List.of(
-                new WeightedSum.Term(ImageStatistic.brightness(), 2, 0.4, 0.1),
-                new WeightedSum.Term(fake, 3, -1, 4)));
+                new WeightedSum.Term(ImageStatistic.brightness(), 2, 0.4, 0.1), new WeightedSum.Term(fake, 3, -1, 4)));
         try (TensorScope scope = TensorScope.open()) {
             Tensor image = Torch.onesLike(Samples.images(1, 1)).mul(0.5);
             assertEquals(2 * (0.5 - 0.4) / 0.1 + 3 * (0 + 1) / 4.0, Samples.scores(sum, image)[0], 1e-12);
@@ -245,7 +238,9 @@ final class RewardsTest {
             assertEquals(Double.NEGATIVE_INFINITY, Samples.scores(sum, image)[0]);
             assertEquals(
                     Double.NEGATIVE_INFINITY,
-                    new Tilt(sum, Decoder.IDENTITY, 0.5).at(image, Condition.none()).item());
+                    new Tilt(sum, Decoder.IDENTITY, 0.5)
+                            .at(image, Condition.none())
+                            .item());
         }
         assertFalse(sum.isDifferentiable());
         assertEquals("brightness + fake", sum.name());
@@ -255,8 +250,8 @@ final class RewardsTest {
         assertRefused(() -> new WeightedSum.Term(fake, 0, 0, 1), "fake", "other than 0");
         assertRefused(() -> new WeightedSum.Term(fake, 1, 0, 0), "standard deviation of fake is 0");
         assertRefused(
-                () -> new WeightedSum(List.of(
-                        new WeightedSum.Term(fake, 1, 0, 1), new WeightedSum.Term(fake(true, low), 1, 0, 1))),
+                () -> new WeightedSum(
+                        List.of(new WeightedSum.Term(fake, 1, 0, 1), new WeightedSum.Term(fake(true, low), 1, 0, 1))),
                 "takes states");
     }
 
@@ -316,7 +311,9 @@ final class RewardsTest {
             // A view that is not contiguous is copied in row-major order.
             Tensor turned = images.transpose(2, 3);
             assertArrayEquals(scores, Samples.scores(reward, turned));
-            RewardProbe.check(new JavaReward("constant", (memory, shape) -> new float[(int) shape.size(0)]), images,
+            RewardProbe.check(
+                    new JavaReward("constant", (memory, shape) -> new float[(int) shape.size(0)]),
+                    images,
                     Condition.none());
             Reward few = new JavaReward("few", (memory, shape) -> new float[1]);
             assertRefused(() -> few.score(images, Condition.none()), "few", "1 scores for 3");

@@ -43,8 +43,8 @@ final class MixtureSteering implements AutoCloseable {
 
     private static final int DIRECTIONS = 128;
 
-    private final GaussianMixture data =
-            GaussianMixture.isotropic(List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3}), 0.5, Device.CPU);
+    private final GaussianMixture data = GaussianMixture.isotropic(
+            List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3}), 0.5, Device.CPU);
     private final LinearGaussianReward reward = new LinearGaussianReward(new double[] {1.2, -0.8}, -1, 0.2);
     private final GaussianMixture tilted = reward.tilted(data);
     private final ExactMixtureMap map = new ExactMixtureMap();
@@ -90,7 +90,8 @@ final class MixtureSteering implements AutoCloseable {
             implements ValueGradient {
         @Override
         public Estimate at(Point point) {
-            Tensor time = Torch.full(point.time(), DType.FLOAT64, Device.CPU, point.state().size(0));
+            Tensor time = Torch.full(
+                    point.time(), DType.FLOAT64, Device.CPU, point.state().size(0));
             return new Estimate(
                     data.uncheckedDrift().at(time, point.state(), point.condition()),
                     reward.valueGradient(data, time, point.state()).mul(coefficient.at(point.time())),

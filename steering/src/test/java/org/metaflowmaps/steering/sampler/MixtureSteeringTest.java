@@ -55,8 +55,8 @@ final class MixtureSteeringTest {
     void theExactGradientGivesTheTiltedLaw() {
         try (MixtureSteering mixture = new MixtureSteering()) {
             for (boolean ode : new boolean[] {true, false}) {
-                double found = mixture.distance(
-                        mixture.estimator(Method.EXACT, 1, UNCLAMPED), dynamics(ode), 250, 2000, 1);
+                double found =
+                        mixture.distance(mixture.estimator(Method.EXACT, 1, UNCLAMPED), dynamics(ode), 250, 2000, 1);
                 assertTrue(found < 0.3, (ode ? "ODE " : "SDE ") + found);
             }
         }

@@ -137,8 +137,8 @@ final class SteeredSamplerTest {
             for (Dynamics dynamics : List.of(Dynamics.ODE, HEUN, Dynamics.SDE)) {
                 for (double strength : new double[] {1, -1}) {
                     ValueFunction value = new ValueFunction(map, tilt(strength, SteeredSamplerTest::linear), 1);
-                    ValueGradient estimator =
-                            new MonteCarloGradient(data.uncheckedDrift(), value, new Coefficient(Double.POSITIVE_INFINITY));
+                    ValueGradient estimator = new MonteCarloGradient(
+                            data.uncheckedDrift(), value, new Coefficient(Double.POSITIVE_INFINITY));
                     Tensor samples = new SteeredSampler(estimator, TimeGrid.linspace(0.01, 100), dynamics)
                             .sample(wide(3000), Condition.none())
                             .samples();
@@ -167,7 +167,8 @@ final class SteeredSamplerTest {
                     double[][] samples = new double[2][];
                     for (int i = 0; i < 2; i++) {
                         double constant = i * 1e4;
-                        ValueFunction value = new ValueFunction(map, tilt(1, x -> linear(x).add(constant)), 4);
+                        ValueFunction value =
+                                new ValueFunction(map, tilt(1, x -> linear(x).add(constant)), 4);
                         ValueGradient estimator = free
                                 ? new GradientFree(drift, value, GradientFree.Centre.DENOISER)
                                 : new MonteCarloGradient(drift, value, Coefficient.PAPER);
@@ -182,8 +183,8 @@ final class SteeredSamplerTest {
         }
     }
 
-    private static final Tilt CONSTANT =
-            tilt(2, samples -> samples.mul(0).reshape(samples.size(0), -1).sum(1).add(7.3));
+    private static final Tilt CONSTANT = tilt(
+            2, samples -> samples.mul(0).reshape(samples.size(0), -1).sum(1).add(7.3));
 
     /** A constant reward steers nothing, to the last bit where the estimate is a gradient. */
     @Test
@@ -358,8 +359,7 @@ final class SteeredSamplerTest {
                     return heard.size() == 2;
                 }
             };
-            SteeredSampler sampler =
-                    new SteeredSampler(new Given(1, 1), TimeGrid.linspace(0.01, 5), Dynamics.SDE);
+            SteeredSampler sampler = new SteeredSampler(new Given(1, 1), TimeGrid.linspace(0.01, 5), Dynamics.SDE);
             CancellationException thrown = assertThrows(
                     CancellationException.class, () -> sampler.sample(new Ones(3), Condition.none(), listener));
             assertEquals("steered sampling was cancelled after 2 of 5 steps", thrown.getMessage());
@@ -375,8 +375,8 @@ final class SteeredSamplerTest {
         double base = 0.3;
         double correction = 2;
         double guidance = 0.5;
-        for (Dynamics dynamics : List.of(
-                Dynamics.ODE, HEUN, Dynamics.SDE, new Dynamics.Sde(new Coefficient(3), true))) {
+        for (Dynamics dynamics :
+                List.of(Dynamics.ODE, HEUN, Dynamics.SDE, new Dynamics.Sde(new Coefficient(3), true))) {
             Given estimator = new Given(base, correction);
             Ones noise = new Ones(2);
             double expected = 1;
@@ -462,11 +462,12 @@ final class SteeredSamplerTest {
                     .sample(new Ones(1), Condition.none());
             assertEquals(List.of(2), four.calls().stream().map(Point::step).toList());
             assertEquals(List.of(4, 6, 8), two.calls().stream().map(Point::step).toList());
-            assertEquals(List.of(0, 1, 3, 5, 7), none.calls().stream().map(Point::step).toList());
+            assertEquals(
+                    List.of(0, 1, 3, 5, 7),
+                    none.calls().stream().map(Point::step).toList());
             assertEquals(4 + 3 * 2, result.evaluations());
         }
-        assertRefused(
-                IllegalArgumentException.class, () -> schedule.between(0.5, 0.5, none), "0 <= from < to <= 1");
+        assertRefused(IllegalArgumentException.class, () -> schedule.between(0.5, 0.5, none), "0 <= from < to <= 1");
         assertRefused(IllegalArgumentException.class, () -> schedule.every(0, none), "period is 0 steps");
     }
 
@@ -562,9 +563,13 @@ final class SteeredSamplerTest {
             SteeringTrace trace = result.trace().orElseThrow();
             ValueGradient.Estimate first = estimator.at(
                     new Point(0.01, 0, wide(5).normal(SteeringNoise.Use.START, 0), Condition.none(), wide(5)));
-            assertEquals(List.of(3L, 5L), List.of(trace.value().size(0), trace.value().size(1)));
+            assertEquals(
+                    List.of(3L, 5L),
+                    List.of(trace.value().size(0), trace.value().size(1)));
             assertArrayEquals(
-                    first.value().orElseThrow().toDoubleArray(), trace.value().select(0, 0).toDoubleArray(), 1e-9);
+                    first.value().orElseThrow().toDoubleArray(),
+                    trace.value().select(0, 0).toDoubleArray(),
+                    1e-9);
             assertArrayEquals(
                     first.base().square().sum(1).sqrt().toDoubleArray(),
                     trace.base().select(0, 0).toDoubleArray(),
@@ -583,7 +588,10 @@ final class SteeredSamplerTest {
                 ExactMixtureMap map = new ExactMixtureMap()) {
             Tilt tilt = tilt(1, samples -> linear(samples).mul(Double.NaN));
             SteeredSampler sampler = new SteeredSampler(
-                    new GradientFree(mixture.data().uncheckedDrift(), new ValueFunction(map, tilt, 2), GradientFree.Centre.DRAWS),
+                    new GradientFree(
+                            mixture.data().uncheckedDrift(),
+                            new ValueFunction(map, tilt, 2),
+                            GradientFree.Centre.DRAWS),
                     TimeGrid.linspace(0.01, 3),
                     Dynamics.ODE);
             long before = NativeMemory.liveTensors();

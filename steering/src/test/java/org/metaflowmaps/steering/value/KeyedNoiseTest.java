@@ -38,7 +38,8 @@ final class KeyedNoiseTest {
                 double[] expected = together.narrow(0, 2L * i, 2).toDoubleArray();
                 KeyedNoise alone = noise(DType.FLOAT32, 2, item);
                 assertArrayEquals(expected, alone.normal(Use.DRAW, 3, 0, 4).toDoubleArray());
-                assertArrayEquals(expected, all.slice(i, 1).normal(Use.DRAW, 3, 0, 4).toDoubleArray());
+                assertArrayEquals(
+                        expected, all.slice(i, 1).normal(Use.DRAW, 3, 0, 4).toDoubleArray());
                 assertEquals(
                         all.uniform(Use.RESAMPLING, 3).select(0, i).item(),
                         alone.uniform(Use.RESAMPLING, 3).item());
@@ -116,9 +117,10 @@ final class KeyedNoiseTest {
         illegalArgument("expected float32 or float64", () -> noise(DType.INT64, 1, 1));
         illegalArgument("0 draws", () -> noise(DType.FLOAT32, 1, 1).normal(Use.DRAW, 0, 0, 0));
         illegalArgument("draw is 1048576", () -> noise(DType.FLOAT32, 1, 1).normal(Use.DRAW, 0, 1 << 20, 1));
-        illegalArgument("4.0E9 numbers at once", () -> new KeyedNoise(
-                        1, new long[4000], 1, Shape.of(1000), DType.FLOAT32, Device.CPU)
-                .normal(Use.DRAW, 0, 0, 1000));
+        illegalArgument(
+                "4.0E9 numbers at once",
+                () -> new KeyedNoise(1, new long[4000], 1, Shape.of(1000), DType.FLOAT32, Device.CPU)
+                        .normal(Use.DRAW, 0, 0, 1000));
         illegalArgument("step is -1", () -> noise(DType.FLOAT32, 1, 1).normal(Use.DRAW, -1, 0, 1));
         illegalArgument("0 items", () -> KeyedNoise.of(1, 0, 0, 1, ITEM, Device.CPU));
     }

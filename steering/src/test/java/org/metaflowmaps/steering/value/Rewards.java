@@ -43,8 +43,11 @@ final class Rewards {
     /** A nonlinear function that depends differently on every entry. */
     static Reward curved() {
         return of("curved", rows -> {
-            Tensor weights =
-                    Torch.arange(rows.size(1)).to(rows.dtype()).mul(0.3).add(0.5).unsqueeze(0);
+            Tensor weights = Torch.arange(rows.size(1))
+                    .to(rows.dtype())
+                    .mul(0.3)
+                    .add(0.5)
+                    .unsqueeze(0);
             return rows.mul(weights).sin().sum(1).add(rows.square().sum(1).mul(-0.2));
         });
     }

@@ -54,8 +54,7 @@ final class ScoreGuardTest {
             guard.check();
             guard.check();
             guard.record("a", 1, NOISE, scores(0, Double.NaN, INFINITY, 0).select(1, 0));
-            assertRefused(
-                    BadScoreException.class, guard::check, "reward a gave NaN at step 1 for item 50, particle 1");
+            assertRefused(BadScoreException.class, guard::check, "reward a gave NaN at step 1 for item 50, particle 1");
         }
     }
 
@@ -87,7 +86,8 @@ final class ScoreGuardTest {
     void estimatorsAreGuarded() {
         Reward bad = Rewards.of("bad", rows -> {
             double legal = rows.size(0) * 2 / 3.0;
-            Tensor infinite = Torch.arange(rows.size(0)).lt(legal).to(rows.dtype()).log().neg();
+            Tensor infinite =
+                    Torch.arange(rows.size(0)).lt(legal).to(rows.dtype()).log().neg();
             return rows.square().sum(1).mul(infinite);
         });
         try (TensorScope scope = TensorScope.open();

@@ -10,8 +10,8 @@ import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
@@ -72,7 +72,8 @@ final class ValueBiasTest {
                     Tensor middle = low.add(high).mul(0.5);
                     Tensor above = Torch.zerosLike(middle);
                     for (int k = 0; k < 2; k++) {
-                        above = above.add(tail(middle.sub(MEANS[k]).div(DEVIATION)).mul(WEIGHTS[k]));
+                        above = above.add(
+                                tail(middle.sub(MEANS[k]).div(DEVIATION)).mul(WEIGHTS[k]));
                     }
                     Tensor left = above.gt(level);
                     low = Torch.where(left, middle, low);
@@ -135,8 +136,8 @@ final class ValueBiasTest {
 
     /** Means over runs: the bias of V̂, its estimate, and the bias of the jackknife. */
     private static double[] biases(MetaFlowMap map, int draws) {
-        Reward reward = Rewards.of(
-                "square", rows -> rows.select(1, 0).sub(1).square().mul(-2));
+        Reward reward =
+                Rewards.of("square", rows -> rows.select(1, 0).sub(1).square().mul(-2));
         ValueFunction value = new ValueFunction(map, new Tilt(reward, 1), draws, Noise.IID, draws);
         double truth = logMoment(1);
         double[] sums = new double[3];

@@ -105,7 +105,8 @@ final class ValueFunctionTest {
             Point point = Points.of(map);
             Tilt tilt = new Tilt(Rewards.curved(), 1.7);
             for (Noise noise : Noise.values()) {
-                double[] whole = new ValueFunction(map, tilt, 10, noise, 10).at(point).toDoubleArray();
+                double[] whole =
+                        new ValueFunction(map, tilt, 10, noise, 10).at(point).toDoubleArray();
                 for (int chunk : new int[] {1, 2, 3, 5, 64}) {
                     assertNear(whole, new ValueFunction(map, tilt, 10, noise, chunk).at(point), 1e-12);
                 }
@@ -124,7 +125,9 @@ final class ValueFunctionTest {
             for (Noise noise : Noise.values()) {
                 ValueFunction value = new ValueFunction(map, tilt, draws, noise, 4);
                 ValueFunction.Draws found = value.draws(point);
-                assertEquals(map.itemShape().prepend(Points.ROWS, draws), found.samples().shape());
+                assertEquals(
+                        map.itemShape().prepend(Points.ROWS, draws),
+                        found.samples().shape());
                 double[] mean = new double[Points.ROWS];
                 for (int i = 0; i < draws; i++) {
                     int number = noise == Noise.IID ? i : i / 2;
@@ -211,8 +214,7 @@ final class ValueFunctionTest {
         try (TensorScope scope = TensorScope.open();
                 MetaFlowMap map = Points.network()) {
             Point point = Points.of(map);
-            ValueFunction value =
-                    new ValueFunction(map, new Tilt(Rewards.curved(), 3), draws, Noise.IID, 5);
+            ValueFunction value = new ValueFunction(map, new Tilt(Rewards.curved(), 3), draws, Noise.IID, 5);
             ValueFunction.Report report = value.report(point);
             assertNear(value.at(point).toDoubleArray(), report.value(), 0);
             double[] scores = value.draws(point).scores().toDoubleArray();
@@ -266,7 +268,8 @@ final class ValueFunctionTest {
         Tilt tilt = new Tilt(Rewards.curved(), 1);
         try (TensorScope scope = TensorScope.open();
                 MetaFlowMap map = Points.network();
-                MetaFlowMap flow = SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 2, 4).withoutContext())) {
+                MetaFlowMap flow =
+                        SmallNetworks.mlp(SmallNetworks.mlpConfig(2, 12, 2, 4).withoutContext())) {
             illegalArgument("without contexts", () -> new ValueFunction(flow, tilt, 4));
             illegalArgument("0 draws", () -> new ValueFunction(map, tilt, 0));
             illegalArgument(
@@ -276,8 +279,9 @@ final class ValueFunctionTest {
             Point point = Points.of(map);
             illegalState("15 draws of IID noise", () -> new ValueFunction(map, tilt, 15).report(point));
             illegalState("ANTITHETIC", () -> new ValueFunction(map, tilt, 16, Noise.ANTITHETIC, 16).report(point));
-            illegalArgument("the noise of 4 draws is Tensor(float64[2, 4, 2, 4, 4] on cpu)", () -> new ValueFunction(map, tilt, 4)
-                    .at(Points.with(point, Points.noise(map.itemShape(), 2))));
+            illegalArgument(
+                    "the noise of 4 draws is Tensor(float64[2, 4, 2, 4, 4] on cpu)",
+                    () -> new ValueFunction(map, tilt, 4).at(Points.with(point, Points.noise(map.itemShape(), 2))));
         }
     }
 }

@@ -142,8 +142,7 @@ final class ValueGradientTest {
             double[] weights = drawn.scores().softmax(1).toDoubleArray();
             int size = samples.length / Points.ROWS / draws;
             Tensor base = new NoSteering(drift).at(point).base();
-            double[] denoised =
-                    point.state().add(base.mul(1 - Points.TIME)).toDoubleArray();
+            double[] denoised = point.state().add(base.mul(1 - Points.TIME)).toDoubleArray();
             double[] byDraws = new double[Points.ROWS * size];
             double[] byDenoiser = new double[Points.ROWS * size];
             for (int i = 0; i < byDraws.length; i++) {
@@ -192,8 +191,7 @@ final class ValueGradientTest {
             assertArrayEquals(new double[Points.ROWS * 32], none.correction().toDoubleArray());
             assertTrue(none.value().isEmpty());
             double[] some = correction(
-                    new GradientFree(
-                            drift, new ValueFunction(map, new Tilt(Rewards.curved(), 1), 1), Centre.DENOISER),
+                    new GradientFree(drift, new ValueFunction(map, new Tilt(Rewards.curved(), 1), 1), Centre.DENOISER),
                     point);
             assertTrue(Arrays.stream(some).anyMatch(x -> Math.abs(x) > 1e-3));
         });
@@ -222,9 +220,9 @@ final class ValueGradientTest {
     /** A score shifted by 10⁴ would overflow e^r. */
     @Test
     void aConstantAddedToTheRewardChangesNothing() {
-        Reward shifted = Rewards.of("shifted", rows -> Rewards.curved()
-                .score(rows, Condition.none())
-                .add(1e4));
+        Reward shifted = Rewards.of(
+                "shifted",
+                rows -> Rewards.curved().score(rows, Condition.none()).add(1e4));
         withNetwork((map, drift, point) -> {
             List<ValueGradient> plain = Estimators.all(map, new Tilt(Rewards.curved(), 1), 6);
             List<ValueGradient> moved = Estimators.all(map, new Tilt(shifted, 1), 6);
@@ -241,7 +239,9 @@ final class ValueGradientTest {
                 ValueGradient.Estimate estimate = estimator.at(point);
                 if (estimator instanceof GradientFree free) {
                     // The denoiser is not the mean of these draws.
-                    assertEquals(free.centre() == Centre.DRAWS, estimate.correction().abs().max().item() < 1e-12);
+                    assertEquals(
+                            free.centre() == Centre.DRAWS,
+                            estimate.correction().abs().max().item() < 1e-12);
                 } else {
                     assertEquals(0, estimate.correction().abs().max().item(), estimator.toString());
                 }
@@ -325,8 +325,7 @@ final class ValueGradientTest {
                             point.state().narrow(0, row, 1),
                             point.condition().slice(row, 1),
                             ((KeyedNoise) point.noise()).slice(row, 1));
-                    assertArrayEquals(
-                            together.select(0, row).toDoubleArray(), correction(estimator, alone), 1e-12);
+                    assertArrayEquals(together.select(0, row).toDoubleArray(), correction(estimator, alone), 1e-12);
                 }
             }
         });
@@ -388,7 +387,8 @@ final class ValueGradientTest {
             long[] expected = {1, 1 + 4 * 8, 1 + 2 * 8, 1 + 2 * 8, 4, 1 + 4};
             List<ValueGradient> all = Estimators.all(map, new Tilt(Rewards.curved(), 1), 8);
             for (int i = 0; i < expected.length; i++) {
-                assertEquals(expected[i], all.get(i).evaluations(none), all.get(i).toString());
+                assertEquals(
+                        expected[i], all.get(i).evaluations(none), all.get(i).toString());
             }
         });
     }

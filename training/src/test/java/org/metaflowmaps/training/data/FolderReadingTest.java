@@ -269,9 +269,8 @@ final class FolderReadingTest {
             assertEquals(List.of("a", "b", "c"), data.classNames());
             assertTrue(
                     data.summary()
-                            .endsWith(
-                                    "skipped: 1 .txt, 1 .webp, 1 beside the class folders, 2 broken links, 1 empty"
-                                            + " class folders, 2 folders inside class folders, 1 hidden"),
+                            .endsWith("skipped: 1 .txt, 1 .webp, 1 beside the class folders, 2 broken links, 1 empty"
+                                    + " class folders, 2 folders inside class folders, 1 hidden"),
                     data::summary);
         }
         Files.createDirectories(folder.resolve("deep/er"));

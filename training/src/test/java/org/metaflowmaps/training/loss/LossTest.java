@@ -421,7 +421,7 @@ final class LossTest {
                         .detach();
                 Tensor scale = at.wide(
                         Torch.of(new float[] {0, 1 / 2.5f, 1 / 2f})); // the first has equal times; the others are
-                                                                      // weighted by 1/w
+                // weighted by 1/w
                 Regression actual = new TerminalVelocity(average).of(map, at.pair());
                 assertClose(own.prediction().mul(scale), actual.prediction(), ROUNDING, kind + ": prediction");
                 assertClose(
