@@ -104,7 +104,7 @@ public record CounterNoise(long seed) {
         }
     }
 
-    /** The key's uniform number in [0, 1), with all 53 bits of a double. */
+    /** Returns the key's uniform number in [0, 1), with all 53 bits of a double. */
     public double uniform(Key key) {
         int[] words = new int[BLOCK];
         philox(key.low(), key.high(), seed, words);
@@ -127,7 +127,7 @@ public record CounterNoise(long seed) {
         if (place % BLOCK == 0) {
             philox(key.low() | place / BLOCK, key.high(), seed, words);
         }
-        // In (0, 1], so that the logarithm is finite.
+        // Use (0, 1], because the logarithm must be finite.
         double level = (Integer.toUnsignedLong(words[place % BLOCK]) + 1) * 0x1p-32;
         double angle = 2 * Math.PI * Integer.toUnsignedLong(words[place % BLOCK + 1]) * 0x1p-32;
         double radius = Math.sqrt(-2 * StrictMath.log(level));
@@ -135,7 +135,7 @@ public record CounterNoise(long seed) {
         pair[1] = radius * StrictMath.sin(angle);
     }
 
-    /** One block of four 32-bit words from a counter and a key, both with the low word first. */
+    /** Writes one block of four 32-bit words from a counter and a key, both with the low word first. */
     static void philox(long low, long high, long key, int[] words) {
         int c0 = (int) low;
         int c1 = (int) (low >>> 32);

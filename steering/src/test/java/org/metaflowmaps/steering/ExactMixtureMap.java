@@ -59,7 +59,7 @@ public final class ExactMixtureMap implements MetaFlowMap {
      * A posterior along the line, in units of τ·√2: shares and centres of its components, (B, K).
      */
     private record Law(Tensor shares, Tensor centres) {
-        /** {@code P(Y > y)} where side is 1, {@code P(Y < y)} where it is -1: (B). */
+        /** Returns {@code P(Y > y)} where side is 1, {@code P(Y < y)} where it is -1: (B). */
         Tensor tail(Tensor side, Tensor y) {
             return shares.mul(side.unsqueeze(1).mul(y.unsqueeze(1).sub(centres)).erfc())
                     .sum(1)

@@ -48,8 +48,9 @@ public interface Objective<D> extends AutoCloseable {
     }
 
     /**
-     * A step is over: its losses were differentiated, and its update was made or skipped. What follows from the losses of a step, such as
-     * a running mean, changes here, so that a step that could not be finished leaves no trace. Reads nothing back to the host.
+     * Called at the end of a step: its losses were differentiated, and its update was made or skipped. Update state
+     * such as running means here, not in the losses, because an interrupted step is repeated. Reads nothing back to the
+     * host.
      *
      * @param step the step, from 0
      */

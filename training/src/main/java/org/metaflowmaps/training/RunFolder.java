@@ -11,7 +11,7 @@ import org.metaflowmaps.training.metrics.TensorBoardWriter;
 import org.metaflowmaps.training.optim.Optimizer;
 
 /**
- * The folder of a run: its lock, its checkpoints, from which it continues, and its metrics.
+ * The folder of a run, with its lock, checkpoints and metrics.
  *
  * <p>Thread safety: one thread at a time.
  */
@@ -24,33 +24,33 @@ public final class RunFolder implements Checkpoints, AutoCloseable {
     private final CheckpointFolder checkpoints;
     private @Nullable RunLock lock;
 
-    /** Measures and shows a run's network. */
+    /** Evaluates a run's network. */
     @FunctionalInterface
     public interface Look {
         /**
-         * Looks at the network, every so many steps.
+         * Evaluates the network.
          *
-         * @param board where pictures go
-         * @param step steps taken
-         * @return numbers by their names among the metrics
+         * @param board the destination of pictures
+         * @param step the steps taken
+         * @return metrics by name
          * @throws IOException if a picture cannot be written
          */
         Map<String, Double> at(TensorBoardWriter board, long step) throws IOException;
 
-        /** Further numbers for each line of the metrics, by name; may read them from the device. */
+        /** Returns additional metrics for each line, by name; may read the device. */
         default Map<String, Double> line() {
             return Map.of();
         }
     }
 
     /**
-     * A run's folder, before anything is written.
+     * Makes the object; writes nothing yet.
      *
-     * @param folder made when the run begins, if missing
-     * @param identity which run
-     * @param keep how many of the last checkpoints stay, at least 1
-     * @param keepEvery steps whose multiples' checkpoints stay for good; 0 for none
-     * @param state what is saved and restored; stays the caller's
+     * @param folder the path; made when the run begins, if missing
+     * @param identity the run's identity
+     * @param keep number of last checkpoints to keep, at least 1
+     * @param keepEvery interval in steps of checkpoints that are never deleted; 0 for none
+     * @param state the state to save and restore; not owned
      */
     public RunFolder(Path folder, RunIdentity identity, int keep, long keepEvery, RunState state) {
         Preconditions.checkArgument(
@@ -82,7 +82,7 @@ public final class RunFolder implements Checkpoints, AutoCloseable {
     }
 
     /**
-     * Lets no other run write to the folder until this object is closed; makes the folder if it is missing.
+     * Locks the folder against other runs until this object is closed; makes the folder if it is missing.
      *
      * @throws IOException if another run writes to it
      */
@@ -93,17 +93,18 @@ public final class RunFolder implements Checkpoints, AutoCloseable {
     }
 
     /**
-     * The checkpoint from which a run continues.
+     * The checkpoint from which a run resumes.
      *
-     * @param olderLosses true if a version before this one wrote it, with other losses
+     * @param olderLosses true if an older version with other losses wrote it
      */
     record Resumed(Path file, boolean olderLosses) {}
 
     /**
      * Continues a trainer from the newest undamaged checkpoint; damaged ones are logged and skipped.
      *
-     * @param trainer of the state that this folder saves
-     * @throws IOException if there is no checkpoint, it is not of this run, or another run writes to the folder; the run is then as it was
+     * @param trainer the trainer of this folder's state
+     * @throws IOException if there is no checkpoint, it is not of this run, or another run writes to the folder; the
+     *     run is then unchanged
      */
     public void resume(Trainer<?> trainer) throws IOException {
         restore(Objects.requireNonNull(trainer, "trainer"));
@@ -129,14 +130,14 @@ public final class RunFolder implements Checkpoints, AutoCloseable {
     /**
      * Trains to a trainer's last step, with metrics and checkpoints.
      *
-     * @param trainer of the state that this folder saves, which saves to this folder
-     * @param evaluateEvery steps between two looks; 0 for none
-     * @param look at the network
-     * @param listener is told of each step after its metrics are written
+     * @param trainer the trainer of this folder's state; it saves to this folder
+     * @param evaluateEvery steps between evaluations; 0 for none
+     * @param look the evaluation
+     * @param listener called after each step's metrics are written
      * @return true if the last step was taken, false if the run was stopped before
      * @throws IOException if a file cannot be written
-     * @throws TrainingException if too many steps in a row had to be skipped
-     * @throws IllegalArgumentException if more steps were taken before a resumption than there are to take
+     * @throws TrainingException if too many steps in a row were skipped
+     * @throws IllegalArgumentException if the resumed run has already taken more than its last step
      */
     public boolean run(Trainer<?> trainer, long evaluateEvery, Look look, RunListener listener) throws IOException {
         Objects.requireNonNull(listener, "listener");

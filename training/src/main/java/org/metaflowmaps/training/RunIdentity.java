@@ -8,7 +8,10 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 
-/** What stays the same while a run is stopped and continued. Its checkpoints say it, and those of another run are refused. */
+/**
+ * The properties of a run that must not change when it resumes. Checkpoints contain them, and those of other runs are
+ * rejected.
+ */
 public final class RunIdentity {
     private final ModelConfig network;
     private final String settings;
@@ -29,7 +32,7 @@ public final class RunIdentity {
         this.itemsPerStep = itemsPerStep;
     }
 
-    /** The training run of a configuration. */
+    /** Returns the identity of a configuration's training run. */
     static RunIdentity of(TrainConfig config, List<String> classNames) {
         return new RunIdentity(
                 config.model(),
@@ -40,12 +43,12 @@ public final class RunIdentity {
     }
 
     /**
-     * A run that is no {@link TrainingRun}.
+     * Returns the identity of a run that is not a {@link TrainingRun}.
      *
-     * @param network what it trains
-     * @param settings all that may not change when the run continues, by name: texts, numbers, truth values, lists and maps of them
+     * @param network the trained network
+     * @param settings the settings that must not change, by name: strings, numbers, booleans, lists and maps of these
      * @param classNames names of the classes by label; empty if they have none
-     * @param itemsPerStep items of the data that a step takes, at least 1
+     * @param itemsPerStep items per step, at least 1
      */
     public static RunIdentity of(
             ModelConfig network, Map<String, ?> settings, List<String> classNames, long itemsPerStep) {
@@ -59,13 +62,13 @@ public final class RunIdentity {
         return network;
     }
 
-    /** The settings as a checkpoint's metadata have them. */
+    /** Returns the settings as in a checkpoint's metadata. */
     String settings() {
         return settings;
     }
 
     /**
-     * The first setting in which this run differs from a checkpoint's; null if none does.
+     * Returns the first difference of this run's settings from a checkpoint's; null if there is none.
      *
      * @throws IllegalArgumentException if the saved text is not one JSON object
      */
@@ -78,7 +81,7 @@ public final class RunIdentity {
         return classNames;
     }
 
-    /** How many items were drawn before a step. */
+    /** Returns the number of items drawn before a step. */
     long position(long step) {
         return Math.multiplyExact(step, itemsPerStep);
     }

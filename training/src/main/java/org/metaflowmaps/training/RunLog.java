@@ -35,7 +35,7 @@ final class RunLog implements RunListener, AutoCloseable {
      * Opens the log; drops lines of steps that will be repeated.
      *
      * @param trainer at the step from which it continues; not owned
-     * @param evaluateEvery steps between looks; 0 for none
+     * @param evaluateEvery steps between evaluations; 0 for none
      * @param parameters their number
      */
     RunLog(Path folder, Trainer<?> trainer, long evaluateEvery, long parameters, RunFolder.Look look)
@@ -70,7 +70,7 @@ final class RunLog implements RunListener, AutoCloseable {
 
     @Override
     public boolean reads(long step) {
-        // A look's numbers are written at once: a stop before the next line would lose them.
+        // Write an evaluation's numbers at once; otherwise a stop before the next line would lose them.
         return looks(step) || step % settings.readEvery() == 0 || step == settings.steps();
     }
 

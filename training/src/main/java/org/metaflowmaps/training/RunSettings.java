@@ -58,12 +58,12 @@ final class RunSettings {
         }
     }
 
-    /** Other settings, all of which stay as they are. */
+    /** Returns other settings as text, without exceptions. */
     static String text(Map<String, ?> settings) {
         return JSON.writeValueAsString(settings);
     }
 
-    /** The first of other settings that differs from saved ones; null if none does. */
+    /** Returns the first difference of other settings from saved ones; null if there is none. */
     static @Nullable String difference(String saved, String present) {
         return difference("", StrictJson.object(saved), JSON.readTree(present));
     }

@@ -12,13 +12,13 @@ import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 
 /**
- * All that changes while a run trains, none of it owned.
+ * The state of a run that changes during training; not owned.
  *
- * @param map the network, whose parameters are the objective's first
+ * @param map the network; its parameters are the objective's first
  * @param average the moving average of its weights
  * @param random the source of the objective's draws
  * @param optimizers one for each of the objective's arenas, in their order
- * @param objective what is trained
+ * @param objective the trained objective
  */
 public record RunState(
         MetaFlowMap map,
@@ -33,7 +33,7 @@ public record RunState(
         Preconditions.checkNotNull(objective, "run: the objective is null");
     }
 
-    /** What a checkpoint has of it; reads the number of updates from the device. */
+    /** Returns the state for a checkpoint; reads the number of updates from the device. */
     Checkpoint.State checkpoint() {
         Optimizer first = optimizers.getFirst();
         Saved saved = new Saved(Map.of("values", map.parameters().values()), Map.of(Optimizer.UPDATES, first.steps()))
@@ -42,7 +42,7 @@ public record RunState(
             Map<String, Tensor> buffers = new LinkedHashMap<>();
             buffers.put("values", optimizers.get(i).arena().values());
             buffers.putAll(optimizers.get(i).moments());
-            // All count the same updates, so their counters are not saved.
+            // All optimisers count the same updates, so save only the first's counter.
             saved = saved.and(new Saved(buffers, Map.of()).under("more/weighting" + (i - 1) + "/"));
         }
         return new Checkpoint.State(

@@ -39,10 +39,10 @@ public final class Trainer<D> implements AutoCloseable {
      * Makes a trainer before its first step. The caller keeps the arguments and closes them after this trainer.
      *
      * @param objective the parameters and losses
-     * @param data what to train on
+     * @param data the training data
      * @param optimizers one for each of the objective's arenas, in their order
      * @param average updated with the first arena's values after each step; null for none
-     * @param settings how to run
+     * @param settings the settings
      * @param checkpoints saves the state
      * @throws IllegalArgumentException unless there is one optimiser for each arena
      */
@@ -191,7 +191,7 @@ public final class Trainer<D> implements AutoCloseable {
         return replaced;
     }
 
-    /** How this trainer runs. */
+    /** Returns the settings. */
     TrainerSettings settings() {
         return settings;
     }

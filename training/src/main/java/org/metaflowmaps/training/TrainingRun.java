@@ -52,12 +52,12 @@ public final class TrainingRun implements AutoCloseable {
     private @Nullable PictureGrid pictures;
 
     /**
-     * A run at its beginning.
+     * Makes a run before its first step.
      *
-     * @param config what to do
-     * @param data what to model; stays the caller's
-     * @param device where to compute
-     * @param folder where to leave results; made if missing
+     * @param config the settings
+     * @param data the data; not owned
+     * @param device the device of the computation
+     * @param folder the folder for results; made if missing
      * @throws IOException if the teacher's file is missing or damaged
      * @throws IllegalArgumentException if the network does not fit the data, or the teacher the network, or if this
      *     machine has no memory for the run
@@ -67,15 +67,16 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     /**
-     * A run at its beginning, distilled from any conditional drift; {@link org.metaflowmaps.models.drift.Glass} makes
-     * one of an unconditional drift. Checkpoints do not contain this drift: pass the same one to continue.
+     * Makes a run before its first step, distilled from any conditional drift;
+     * {@link org.metaflowmaps.models.drift.Glass} makes one of an unconditional drift. Checkpoints do not contain this
+     * drift: pass the same one to continue.
      *
-     * @param config what to do
-     * @param data what to model; stays the caller's
+     * @param config the settings
+     * @param data the data; not owned
      * @param given the teacher if {@code teacher.kind} is given, for items on this device; stays the caller's. Null
      *     otherwise
-     * @param device where to compute
-     * @param folder where to leave results; made if missing
+     * @param device the device of the computation
+     * @param folder the folder for results; made if missing
      * @throws IOException if the teacher's file is missing or damaged
      * @throws IllegalArgumentException if the network does not fit the data, the teacher does not fit the network, or
      *     {@code given} does not match {@code teacher.kind}
@@ -121,7 +122,7 @@ public final class TrainingRun implements AutoCloseable {
                     + (config.model().mlp() != null
                             ? "model.mlp.dimension and label_dim"
                             : "model.transformer.input_size, in_channels and label_dim")
-                    + " alike, or to null in a configuration file");
+                    + " to the data's values, or to null in a configuration file");
         }
     }
 

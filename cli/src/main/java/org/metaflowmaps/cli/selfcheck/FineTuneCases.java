@@ -20,7 +20,7 @@ import org.metaflowmaps.training.loss.LossValue;
 final class FineTuneCases {
     private FineTuneCases() {}
 
-    /** The loss of the case's draw and the student's gradients. */
+    /** Returns the loss of the case's draw and the student's gradients. */
     static Map<String, Tensor> compute(Fixture.Case test) throws IOException {
         FlowMapTransformer student = test.fixture().network("student");
         FlowMapTransformer base = test.fixture().network("teacher");
@@ -30,7 +30,7 @@ final class FineTuneCases {
                 .form(FineTuneLoss.Form.SEMI_GRADIENT)
                 .variance(test.numbers().path("sigma_sq").asDouble(0))
                 .build();
-        // Items without a label have the draws' scale too here.
+        // In this case, items without a label have the draws' scale too.
         Tensor scales = Torch.onesLike(test.in("t"))
                 .mul(test.numbers().path("posterior_guidance").asDouble());
         Condition labels = Condition.labelled(test.in("labels"));

@@ -12,7 +12,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** What a student takes from its base map. */
+/** Copies a student's settings and weights from its base map. */
 final class BaseMap {
     private static final long PART = 1 << 26;
 
@@ -25,7 +25,7 @@ final class BaseMap {
         };
     }
 
-    /** A copy of the base's network to train, owned by the caller. */
+    /** Returns a copy of the base's network to train, owned by the caller. */
     static MetaFlowMap student(LoadedNetwork base, Device device) {
         MetaFlowMap student = base.config().zeros(device);
         try (Autograd.Mode off = Autograd.noGrad()) {
@@ -40,7 +40,7 @@ final class BaseMap {
         return student;
     }
 
-    /** A checksum of the base's weights, by which a checkpoint knows it again. */
+    /** Returns a checksum of the base's weights, which checkpoints contain to identify the base. */
     static long checksum(MetaFlowMap map) {
         CRC32C sum = new CRC32C();
         try (TensorScope scope = TensorScope.open()) {

@@ -4,27 +4,27 @@ import com.google.common.base.Preconditions;
 import org.metaflowmaps.training.config.Precision;
 
 /**
- * A run of fine-tuning; the defaults are the paper's (method §9.2).
+ * The settings of a fine-tuning run; the defaults are the paper's (method §9.2).
  *
  * @param seed of data noise and draws
  * @param steps optimiser steps, at least 1
  * @param batch items per pass, at least 1
  * @param accumulate passes per step, at least 1
- * @param learningRate RAdam's after warm-up, above 0
+ * @param learningRate RAdam's learning rate after warm-up, above 0
  * @param warmUp steps over which the rate rises from a tenth, 0 or more
  * @param clip largest norm of the gradient; 0 for no bound
  * @param skipAbove norm of the gradient above which a step is skipped; 0 for no bound
  * @param maxSkipped skipped steps in a row that end the run, at least 1
- * @param averageDecay share of the average that stays at each step, 0 to below 1
+ * @param averageDecay decay of the average per step, 0 to below 1
  * @param averageStart step from which to average, 0 or more
  * @param shiftItems items whose posterior draws set the shifts before the first step, at least 1
  * @param logEvery steps between lines of metrics, at least 1
  * @param checkpointEvery steps between checkpoints, at least 1
- * @param checkpointKeep how many of the last checkpoints stay, at least 1
+ * @param checkpointKeep number of kept checkpoints, at least 1
  * @param evaluateEvery steps between evaluations of the independent reward; 0 for none
- * @param patience evaluations in a row below the best that are too many, at least 1
- * @param lowering what the strength is multiplied by then, below 1; 0 to stop the run
- * @param precision what the networks compute in
+ * @param patience evaluations in a row below the best after which the monitor acts, at least 1
+ * @param lowering factor of the strength then, below 1; 0 to stop the run
+ * @param precision precision of the networks
  * @param loss the loss
  */
 public record FineTuneConfig(
@@ -74,7 +74,7 @@ public record FineTuneConfig(
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .seed(seed)
@@ -99,7 +99,7 @@ public record FineTuneConfig(
                 .loss(loss);
     }
 
-    /** Settings that begin with their defaults. */
+    /** A builder; settings have their defaults at first. */
     public static final class Builder {
         private long seed;
         private long steps = 10_000;
@@ -178,13 +178,13 @@ public record FineTuneConfig(
             return this;
         }
 
-        /** Sets the share of the average that stays at each step. */
+        /** Sets the decay of the average per step. */
         public Builder averageDecay(double averageDecay) {
             this.averageDecay = averageDecay;
             return this;
         }
 
-        /** Sets the step from which to average. */
+        /** Sets the first step of the average. */
         public Builder averageStart(long averageStart) {
             this.averageStart = averageStart;
             return this;
@@ -208,7 +208,7 @@ public record FineTuneConfig(
             return this;
         }
 
-        /** Sets how many of the last checkpoints stay. */
+        /** Sets the number of kept checkpoints. */
         public Builder checkpointKeep(int checkpointKeep) {
             this.checkpointKeep = checkpointKeep;
             return this;
@@ -220,19 +220,19 @@ public record FineTuneConfig(
             return this;
         }
 
-        /** Sets the evaluations in a row below the best that are too many. */
+        /** Sets the evaluations in a row below the best after which the monitor acts. */
         public Builder patience(int patience) {
             this.patience = patience;
             return this;
         }
 
-        /** Sets what the strength is multiplied by then; 0 to stop the run. */
+        /** Sets the factor of the strength then; 0 to stop the run. */
         public Builder lowering(double lowering) {
             this.lowering = lowering;
             return this;
         }
 
-        /** Sets what the networks compute in. */
+        /** Sets the precision of the networks. */
         public Builder precision(Precision precision) {
             this.precision = precision;
             return this;

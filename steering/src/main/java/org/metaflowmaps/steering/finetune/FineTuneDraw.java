@@ -6,16 +6,16 @@ import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.runtime.Tensor;
 
 /**
- * All that is random in a step of fine-tuning: the loss computes from it alone, draws nothing and reads nothing back.
+ * The random numbers and data of a fine-tuning step. The loss uses only these: it draws nothing and reads nothing back.
  *
- * @param step steps taken before, from 0: the strength's schedule depends on it
+ * @param step the steps taken before, from 0; the strength's schedule depends on it
  * @param time t: (B) in [0, 1]
  * @param noise I_0 of the state x_t = (1 - t)·I_0 + t·I_1: (B, item shape)
  * @param data I_1 of the state: (B, item shape)
  * @param posteriorNoise ε of the one posterior draw of each item: (B, item shape)
  * @param condition labels and guidance scales of student and base
  * @param drawCondition labels and guidance scales of the posterior draws; the reward sees these labels
- * @param weights what each item's loss is multiplied by: (B); null for 1
+ * @param weights factors of the items' losses: (B); null for 1
  */
 public record FineTuneDraw(
         long step,
@@ -26,7 +26,7 @@ public record FineTuneDraw(
         Condition condition,
         Condition drawCondition,
         @Nullable Tensor weights) {
-    /** x_t: (B, item shape), in the innermost open scope. */
+    /** Returns x_t: (B, item shape), in the innermost open scope. */
     public Tensor state() {
         return LinearInterpolant.state(noise, data, time);
     }

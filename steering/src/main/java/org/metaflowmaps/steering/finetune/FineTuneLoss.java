@@ -3,19 +3,19 @@ package org.metaflowmaps.steering.finetune;
 import com.google.common.base.Preconditions;
 
 /**
- * What a student's drift v is regressed on, and with which weights e^{λr-k} (method §9.1).
+ * The settings of the regression of a student's drift v with weights e^{λr-k} (method §9.1).
  *
  * @param form the regression
- * @param variance σ² of the reward's gradient where it is one number, as in the public code, which then learns no Doob tilt
- *     (method §14, row 1); 0 for the exact 2(1 - t)/t, whose half is at most 1000
+ * @param variance a constant σ² of the reward's gradient, as in the public code, which does not learn the Doob tilt
+ *     (method §14, row 1); 0 for the exact 2(1 - t)/t, clamped at 2000
  * @param guidance amortised guidance scale w of student and base for labelled items; 1 for none
- * @param drawGuidance the same of the posterior draws
- * @param trust κ of the trust region κ·‖v - b‖², which pulls to the base drift: with κ the zero is at
- *     b + (b* - b)·m/(m + κ), m the mean weight at (t, x), about 1; 0 for none
- * @param weightClip largest weight; 0 for no bound. A bound that is met moves the zero towards the base
- * @param anneal steps over which the strength λ grows in a straight line to the tilt's; 0 for none
- * @param window items of a class that its shift k remembers, at least 1
- * @param labelDrop share of items without their label
+ * @param drawGuidance the same for the posterior draws
+ * @param trust κ of the trust region κ·‖v - b‖², which pulls to the base drift: the optimum becomes b + (b* - b)·m/(m +
+ *     κ), where m is the mean weight at (t, x), about 1; 0 for none
+ * @param weightClip largest weight; 0 for no bound. Clipping moves the optimum towards the base
+ * @param anneal steps over which the strength λ grows linearly to the tilt's; 0 for none
+ * @param window window of a class's running shift k, in items, at least 1
+ * @param labelDrop share of items that lose their label
  * @param timeMean mean of the normal number whose logistic function is t
  * @param timeDeviation its standard deviation; 0 for t uniform in [0, 1)
  */
@@ -34,15 +34,18 @@ public record FineTuneLoss(
     /** The public code's σ². */
     static final double PAPER_VARIANCE = 200;
 
-    /** The regressions. All but {@link #REWARD_WEIGHTED} learn from a fresh posterior draw Φ at each state, wherever that is from. */
+    /**
+     * The regressions. All except {@link #REWARD_WEIGHTED} use a new posterior draw Φ at each state, so the states may
+     * have any law.
+     */
     public enum Form {
-        /** ‖v - T‖² with T = b - (e^{λr-k} - 1)(v - b) + (σ²/2)·∇e^{λr-k}, which is stopped (paper Eq. 43). */
+        /** ‖v - T‖² with T = b - (e^{λr-k} - 1)(v - b) + (σ²/2)·∇e^{λr-k}, with T detached (paper Eq. 43). */
         SEMI_GRADIENT(true),
         /** e^{λr-k}·‖v - b - (σ²/2)·∇λr‖², which has the same gradient. */
         WEIGHTED(true),
         /** e^{λr-k}·‖v - (Φ - x)/(1 - t)‖², for rewards without gradients. */
         GRADIENT_FREE(false),
-        /** e^{λr(I_1)-k}·‖v - (I_1 - I_0)‖²: needs no meta flow map, but data that state and reward share. */
+        /** e^{λr(I_1)-k}·‖v - (I_1 - I_0)‖²: needs no meta flow map, but states made from the scored data. */
         REWARD_WEIGHTED(false);
 
         private final boolean gradient;
@@ -51,7 +54,7 @@ public record FineTuneLoss(
             this.gradient = gradient;
         }
 
-        /** Returns true if the reward has to be differentiable. */
+        /** Returns true if the reward must be differentiable. */
         public boolean needsGradient() {
             return gradient;
         }
@@ -85,12 +88,12 @@ public record FineTuneLoss(
         Preconditions.checkArgument(holds, "fine-tuning: " + template, value);
     }
 
-    /** Returns a builder of the exact loss, in the weighted form and with no guidance. */
+    /** Returns a builder of the exact loss, in the weighted form and without guidance. */
     public static Builder builder() {
         return new Builder();
     }
 
-    /** Returns a builder that begins with these settings. */
+    /** Returns a builder with these settings. */
     public Builder toBuilder() {
         return new Builder()
                 .form(form)
@@ -105,7 +108,7 @@ public record FineTuneLoss(
     }
 
     /**
-     * The exact loss: σ² = 2(1 - t)/t, one guidance scale for student, base and draws.
+     * Returns the exact loss: σ² = 2(1 - t)/t, one guidance scale for student, base and draws.
      *
      * @param guidance w; 1 for none
      */
@@ -114,9 +117,9 @@ public record FineTuneLoss(
     }
 
     /**
-     * The public code's loss: σ² = 200, and the guidance scale for the draws alone.
+     * Returns the public code's loss: σ² = 200, and guidance only for the draws.
      *
-     * @param guidance w of the draws, 2.5 there
+     * @param guidance w of the draws, 2.5 in the public code
      */
     public static FineTuneLoss paper(double guidance) {
         return builder()
@@ -126,7 +129,7 @@ public record FineTuneLoss(
                 .build();
     }
 
-    /** Settings that begin with their defaults. */
+    /** A builder; settings have their defaults at first. */
     public static final class Builder {
         private Form form = Form.WEIGHTED;
         private double variance;
@@ -179,13 +182,13 @@ public record FineTuneLoss(
             return this;
         }
 
-        /** Sets the items of a class that its shift remembers. */
+        /** Sets the window of the shifts, in items of a class. */
         public Builder window(long window) {
             this.window = window;
             return this;
         }
 
-        /** Sets the share of items without their label. */
+        /** Sets the share of items that lose their label. */
         public Builder labelDrop(double labelDrop) {
             this.labelDrop = labelDrop;
             return this;

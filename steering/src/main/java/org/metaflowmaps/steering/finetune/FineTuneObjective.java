@@ -26,24 +26,27 @@ import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.LossValue;
 
 /**
- * Fine-tunes a drift to that of the law tilted by e^{λr} (MFM-FT, arXiv 2601.14430 Eq. 43, method §9): the student's v(t, t, x; 0, 0, y)
- * is regressed on what one posterior draw of the frozen base map says.
+ * Fine-tunes a drift to that of the law tilted by e^{λr} (MFM-FT, arXiv 2601.14430 Eq. 43, method §9): a regression of
+ * the student's v(t, t, x; 0, 0, y) on one posterior draw of the frozen base map.
  *
- * <p>A step costs one evaluation of the student with its backward pass, one of the base drift, and one posterior draw and reward, with
- * their backward passes to x where the form needs the reward's gradient.
+ * <p>A step costs one evaluation of the student with its backward pass, one of the base drift, and one posterior draw
+ * and reward. If the form needs the reward's gradient, these two have a backward pass to x.
  *
  * <p>Thread safety: one thread at a time.
  */
 public final class FineTuneObjective implements Objective<FineTuneDraw> {
-    /** The loss's name among the metrics. */
+    /** The loss's name in the metrics. */
     public static final String NAME = "fine_tune";
 
-    /** As t approaches 1 a draw's velocity diverges, and maps are trained with contexts up to this time (method §3.2). */
+    /**
+     * The largest t, because a draw's velocity diverges at 1 and maps are trained with contexts up to this time (method
+     * §3.2).
+     */
     private static final double LATEST = 1 - 1e-3;
 
     private static final double MOST_HALF_VARIANCE = 1000;
 
-    /** The public code's, which keeps 1/t finite. */
+    /** Added to t to keep 1/t finite, as in the public code. */
     private static final double EARLIEST = 1e-8;
 
     private final MetaFlowMap student;
@@ -57,17 +60,17 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
     private final WeightSums sums;
 
     /**
-     * An objective before its first step; what it is given stays the caller's.
+     * Makes an objective before its first step. The caller keeps the arguments.
      *
-     * @param student what is trained, with the base's weights at first
+     * @param student the trained map, with the base's weights at first
      * @param base b_t(x), frozen
-     * @param draws the frozen map whose one-step posterior draws are scored
-     * @param tilt λ·r, λ what the strength grows to
-     * @param loss how
+     * @param draws the frozen map for one-step posterior draws, which are scored
+     * @param tilt λ·r, with the final λ
+     * @param loss the settings of the loss
      * @param random source of all draws, on the student's device
      * @param monitor lowers λ; null for none
-     * @throws IllegalArgumentException if the maps do not fit each other, the draws' map has no contexts, or the reward has no gradient
-     *     and the form needs one
+     * @throws IllegalArgumentException if the maps do not fit each other, the draws' map has no contexts, or the reward
+     *     has no gradient and the form needs one
      */
     public FineTuneObjective(
             MetaFlowMap student,
@@ -96,15 +99,15 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
         this.sums = new WeightSums(device());
     }
 
-    /** Refuses a map or a reward that the form cannot be computed with. */
+    /** Rejects a map or a reward that does not work with the form. */
     static void requireFit(MetaFlowMap draws, Tilt tilt, FineTuneLoss loss) {
         Preconditions.checkArgument(
                 draws.isContextual() || loss.form() == FineTuneLoss.Form.REWARD_WEIGHTED,
-                "fine-tuning: the map of the draws has no contexts and knows no posteriors: a meta flow map is needed,"
+                "fine-tuning: the map of the draws works without contexts and has no posteriors: use a meta flow map,"
                         + " or the form reward_weighted");
         Preconditions.checkArgument(
                 tilt.reward().isDifferentiable() || !loss.form().needsGradient(),
-                "fine-tuning: the reward %s has no gradient, which the form %s needs: take gradient_free",
+                "fine-tuning: the reward %s has no gradient, which the form %s needs: use gradient_free",
                 tilt.reward().name(),
                 loss.form());
     }
@@ -152,10 +155,10 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
     }
 
     /**
-     * What one posterior draw of each item says.
+     * The reward and gradient of one posterior draw per item.
      *
      * @param reward r: (B)
-     * @param gradient ∇_x λr: (B, item shape); null where the form does not need it
+     * @param gradient ∇_x λr: (B, item shape); null if the form does not need it
      * @param sample Φ, or I_1 of the data: (B, item shape)
      */
     private record Scored(Tensor reward, @Nullable Tensor gradient, Tensor sample) {}
@@ -188,7 +191,10 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
         }
     }
 
-    /** Each item's loss: the mean square over its entries, times its weight where that is not in the target. */
+    /**
+     * Returns each item's loss: the mean square over its entries, times its weight unless the target contains the
+     * weight.
+     */
     private Tensor squares(
             FineTuneDraw draw, Tensor state, Scored scored, Tensor weight, Tensor drift, Tensor velocity) {
         Tensor gradient = scored.gradient;
@@ -228,7 +234,7 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
             Tensor sample = sample(draw, point);
             Tensor reward = score(sample, draw.drawCondition());
             Tensor gradient = Autograd.gradients(reward.sum(), List.of(point)).getFirst();
-            // Where the reward is minus infinity the weight is 0, and any finite gradient will do.
+            // If the reward is minus infinity, the weight is 0, so any finite gradient works.
             Tensor impossible = MetaFlowMap.perItem(reward.detach().mul(strength.to(reward.dtype())), gradient)
                     .eq(Double.NEGATIVE_INFINITY);
             Tensor scaled = gradient.mul(strength.to(gradient.dtype())).maskedFill(impossible, 0);
@@ -241,21 +247,21 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
         return draws.flowMap(Torch.zerosLike(draw.time()), Torch.onesLike(draw.time()), draw.posteriorNoise(), context);
     }
 
-    /** Rewards are computed in the samples' own type, whatever the networks compute in. */
+    /** Returns rewards, computed in the samples' type, also under autocast. */
     private Tensor score(Tensor samples, Condition condition) {
         try (Autocast off = Autocast.off(samples.device().type())) {
             return tilt.score(samples, condition);
         }
     }
 
-    /** λ of a step: (1) float64. */
+    /** Returns λ at a step: (1) float64. */
     private Tensor strength(long step) {
         double grown = step >= loss.anneal() ? 1 : (step + 1.0) / (loss.anneal() + 1.0);
         Tensor own = Torch.full(tilt.strength() * grown, DType.FLOAT64, device(), 1);
         return monitor == null ? own : own.mul(monitor.factor());
     }
 
-    /** σ²/2 at each time: (B). */
+    /** Returns σ²/2 at each time: (B). */
     private Tensor halfVariance(Tensor time) {
         return loss.variance() > 0
                 ? Torch.onesLike(time).mul(loss.variance() / 2)
@@ -275,10 +281,10 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
     }
 
     /**
-     * Sets the shifts before the first step, from posterior draws of some items: without it the first weights e^{λr} may have no finite
-     * value. Changes no parameter, and draws from another source than the steps.
+     * Sets the shifts before the first step from posterior draws of some items; otherwise the first weights e^{λr} may
+     * be infinite. Changes no parameter, and uses another random source than the steps.
      *
-     * @param batch of items, all scored at once
+     * @param batch the items, scored in one call
      * @param source of the draws, on the student's device
      */
     void warmUp(TrainingData.Batch batch, RandomSource source) {
@@ -300,16 +306,16 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
     }
 
     /**
-     * Reads numbers for people, as means over the items since the last call: reward, strength λ, shift k, squared distance of student
-     * and base per entry, weights' mean, effective sample size as a share of the items, and share that was clipped.
+     * Reads metrics, as means over the items since the last call: reward, strength λ, shift k, squared distance of
+     * student and base per entry, mean weight, effective sample size and clipped items as shares of the items.
      *
-     * @return by name; empty if no step was taken since
+     * @return values by name; empty if no step was taken since
      */
     public Map<String, Double> readStatistics() {
         return sums.read();
     }
 
-    /** The student's parameters. */
+    /** Returns the student's parameters. */
     @Override
     public List<ParameterArena> parameters() {
         return List.of(student.parameters());
@@ -320,7 +326,7 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
         return List.of(random);
     }
 
-    /** The shifts, and the monitor's state. */
+    /** Returns the shifts and the monitor's state. */
     @Override
     public Saved saved() {
         Saved saved = shifts.saved().under("shift/");

@@ -32,24 +32,24 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Fine-tunes a meta flow map's drift to a tilted law, and leaves checkpoints and metrics in a folder as a training run does: the averaged
- * student can be loaded like any network, and the run continues from its last checkpoint.
+ * Fine-tunes a meta flow map's drift to a tilted law, and writes checkpoints and metrics to a folder like a training
+ * run. The averaged student can be loaded like any network, and the run can resume from its last checkpoint.
  *
- * <p>Only the drift v(t, t, x; 0, 0, y) is trained: sample the student by its ODE. For a tilted map of few steps, distil one from the
- * student as teacher (method §9.3).
+ * <p>Only the drift v(t, t, x; 0, 0, y) is trained, so sample the student by its ODE. For a tilted map with few steps,
+ * distil one with the student as teacher (method §9.3).
  *
- * <p>Thread safety: one thread at a time, but {@link #stop} may be called by any.
+ * <p>Thread safety: one thread at a time; any thread may call {@link #stop}.
  */
 public final class FineTuning implements AutoCloseable {
-    /** The checkpoint of the best independent reward in a run's folder. */
+    /** The file name of the checkpoint with the best independent reward. */
     public static final String BEST = "best.safetensors";
 
-    /** The independent reward's name among the metrics. */
+    /** The independent reward's name in the metrics. */
     public static final String INDEPENDENT = "independent_reward";
 
     private static final Logger LOG = LoggerFactory.getLogger(FineTuning.class);
 
-    /** A stream of seeds apart from those of data and noise. */
+    /** A stream of seeds that differs from those of data and noise. */
     private static final long SHIFT_STREAM = -0x7368696674L;
 
     private final FineTuneConfig config;
@@ -70,15 +70,15 @@ public final class FineTuning implements AutoCloseable {
     private boolean begun;
 
     /**
-     * A run at its beginning.
+     * Makes a run before its first step.
      *
-     * @param base the meta flow map, on the device; stays the caller's and as it is
-     * @param data where states come from; stays the caller's
-     * @param tilt λ·r of the law that is learned
-     * @param config how
-     * @param independent measured every {@code evaluateEvery} steps; null for none
-     * @param device where to compute
-     * @param folder where to leave results; made when the run begins
+     * @param base the meta flow map, on the device; not changed, and not owned
+     * @param data the data of the states; not owned
+     * @param tilt λ·r of the learned law
+     * @param config the settings
+     * @param independent evaluated every {@code evaluateEvery} steps; null for none
+     * @param device the device of the computation
+     * @param folder the folder for results; made when the run begins
      * @throws IllegalArgumentException if data, reward or guidance scale do not fit the map
      */
     public FineTuning(
@@ -122,7 +122,7 @@ public final class FineTuning implements AutoCloseable {
     private static void requireFit(MetaFlowMap map, TrainingData data, FineTuneLoss loss) {
         Preconditions.checkArgument(
                 map.itemShape().equals(data.itemShape()) && (map.classes() == 0 || map.classes() == data.classes()),
-                "fine-tuning: the map takes items of shape %s with %s classes, the data has %s with %s: give the data"
+                "fine-tuning: the map takes items of shape %s with %s classes, the data has %s with %s: use the data"
                         + " that the map was trained on",
                 map.itemShape(),
                 map.classes(),
@@ -132,8 +132,8 @@ public final class FineTuning implements AutoCloseable {
         for (double scale : new double[] {loss.guidance(), loss.drawGuidance()}) {
             Preconditions.checkArgument(
                     scales.isEmpty() || scale == 1 || scales.contains(scale),
-                    "fine-tuning: guidance is %s, expected one of the map's scales %s: it takes the nearest one's row"
-                            + " for any other",
+                    "fine-tuning: guidance is %s, expected one of the map's scales %s: for another one it"
+                            + " would use the nearest row",
                     scale,
                     scales);
         }
@@ -155,7 +155,10 @@ public final class FineTuning implements AutoCloseable {
                 false);
     }
 
-    /** What may not change when the run continues; its length, its rate and its bounds may, as for a training run. */
+    /**
+     * Returns the settings that must not change when the run resumes. Length, learning rate and bounds may change, as
+     * for a training run.
+     */
     private Map<String, Object> identity(Tilt tilt) {
         FineTuneLoss loss = config.loss();
         Map<String, Object> settings = new LinkedHashMap<>();
@@ -183,12 +186,12 @@ public final class FineTuning implements AutoCloseable {
         return settings;
     }
 
-    /** Steps taken so far, also before a resumption. */
+    /** Returns the steps taken so far, including those before a resume. */
     public long step() {
         return trainer.step();
     }
 
-    /** The student with averaged weights, frozen; owned by this run. */
+    /** Returns the student with averaged weights, frozen; owned by this run. */
     public MetaFlowMap averaged() {
         return averaged;
     }
@@ -196,7 +199,8 @@ public final class FineTuning implements AutoCloseable {
     /**
      * Continues from the folder's newest undamaged checkpoint; damaged ones are logged and skipped.
      *
-     * @throws IOException if there is no checkpoint, it is not of this run, or another run writes to the folder; the run is then as it was
+     * @throws IOException if there is no checkpoint, it is not of this run, or another run writes to the folder; the
+     *     run is then unchanged
      */
     public void resume() throws IOException {
         files.resume(trainer);
@@ -206,10 +210,11 @@ public final class FineTuning implements AutoCloseable {
     /**
      * Trains to the configuration's last step, with metrics and checkpoints.
      *
-     * @param listener is told of each step after its metrics are written
-     * @return true if the last step was taken; false if the run was {@linkplain #stop stopped}, by the independent reward too
+     * @param listener called after each step's metrics are written
+     * @return true if the last step was taken; false if the run was {@linkplain #stop stopped}, also by the independent
+     *     reward
      * @throws IOException if a file cannot be written
-     * @throws org.metaflowmaps.training.TrainingException if too many steps in a row had to be skipped
+     * @throws org.metaflowmaps.training.TrainingException if too many steps in a row were skipped
      */
     public boolean run(RunListener listener) throws IOException {
         begin();
@@ -235,7 +240,7 @@ public final class FineTuning implements AutoCloseable {
         trainer.save();
     }
 
-    /** Sets the shifts, once in a run. */
+    /** Sets the shifts, once per run. */
     private void begin() {
         if (begun) {
             return;
@@ -260,7 +265,7 @@ public final class FineTuning implements AutoCloseable {
         }
     }
 
-    /** The run's numbers beside the loss. */
+    /** The run's additional metrics. */
     private final class Look implements RunFolder.Look {
         @Override
         public Map<String, Double> at(TensorBoardWriter board, long step) throws IOException {
@@ -296,7 +301,10 @@ public final class FineTuning implements AutoCloseable {
         return score;
     }
 
-    /** A checkpoint under a second name; none while steps are skipped, as the weights may be what is wrong. */
+    /**
+     * Saves a checkpoint under a second name. Saves nothing while steps are skipped, because the weights may be the
+     * cause.
+     */
     private void keepBest() throws IOException {
         if (trainer.progress().skippedInRow() == 0) {
             trainer.save();
@@ -304,7 +312,7 @@ public final class FineTuning implements AutoCloseable {
         }
     }
 
-    /** Asks {@link #run} to end after the step it is in, with a checkpoint. Safe to call from any thread. */
+    /** Makes {@link #run} end after the current step, with a checkpoint. Safe to call from any thread. */
     public void stop() {
         trainer.stop();
     }

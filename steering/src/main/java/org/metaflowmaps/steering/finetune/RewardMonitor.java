@@ -11,8 +11,9 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.checkpoint.Saved;
 
 /**
- * Watches a reward that is not optimised: a student that is tilted too far still gains in its own reward and loses in others. After
- * {@code patience} evaluations in a row below the best so far, the strength λ is lowered, or the run is to stop.
+ * Monitors a reward that is not optimised, because a student tilted too far still improves in its own reward but gets
+ * worse in others. After {@code patience} evaluations in a row below the best, it lowers the strength λ or stops the
+ * run.
  *
  * <p>Its state is saved with a checkpoint. Thread safety: one thread at a time.
  */
@@ -26,23 +27,23 @@ public final class RewardMonitor implements AutoCloseable {
     private final double lowering;
     private final Tensor state;
 
-    /** What follows from an evaluation. */
+    /** The result of an evaluation. */
     public enum Verdict {
-        /** The best so far. */
+        /** The score is the best so far. */
         BEST,
-        /** Not the best; the run continues as it is. */
+        /** The score is not the best; the run continues unchanged. */
         CONTINUE,
         /** λ was lowered. */
         LOWERED,
-        /** The run is to stop. */
+        /** The run must stop. */
         STOP
     }
 
     /**
-     * A monitor before its first evaluation.
+     * Makes a monitor without evaluations.
      *
-     * @param patience evaluations in a row below the best that are too many, at least 1
-     * @param lowering what λ is multiplied by then, above 0 and below 1; 0 to stop
+     * @param patience evaluations in a row below the best after which it acts, at least 1
+     * @param lowering the factor applied to λ then, above 0 and below 1; 0 to stop the run
      * @param device of the student
      */
     public RewardMonitor(int patience, double lowering, Device device) {
@@ -59,7 +60,7 @@ public final class RewardMonitor implements AutoCloseable {
     }
 
     /**
-     * Takes in an evaluation of the independent reward.
+     * Records an evaluation of the independent reward.
      *
      * @param score its mean; NaN counts as below the best
      */
@@ -95,17 +96,17 @@ public final class RewardMonitor implements AutoCloseable {
         return Verdict.LOWERED;
     }
 
-    /** Returns true once the run is to stop; reads it from the device. */
+    /** Returns true if the run must stop; reads the state from the device. */
     public boolean isStopped() {
         return state.toDoubleArray()[STOPPED] > 0;
     }
 
-    /** What λ is multiplied by: (1) float64 on the student's device, in the innermost open scope. */
+    /** Returns the factor of λ: (1) float64 on the student's device, in the innermost open scope. */
     Tensor factor() {
         return state.narrow(0, FACTOR, 1);
     }
 
-    /** What a checkpoint saves. */
+    /** Returns the state for a checkpoint. */
     Saved saved() {
         return new Saved(Map.of("monitor", state), Map.of());
     }

@@ -12,20 +12,25 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.checkpoint.Saved;
 
 /**
- * The shifts k of the weights e^{λr-k}: a running log-mean-exp of λr for each class, for items without a label, and for all items.
+ * The shifts k of the weights e^{λr-k}: a running log-mean-exp of λr for each class, for items without a label, and for
+ * all items.
  *
- * <p>A step is shifted by what earlier steps have seen: an item's own reward in its k would move the regression's zero. A class that
- * was never seen has the shift of all items, and before anything was seen that is 0. All of it is on the device in float64.
+ * <p>A step uses the shifts from earlier steps, because an item's own reward in its k would change the regression's
+ * optimum. A class without items so far has the shift of all items; this shift is 0 at first. All values are on the
+ * device in float64.
  */
 final class ShiftTable implements AutoCloseable {
     private final int classes;
     private final double keptPerItem;
     private final Device device;
 
-    /** Log-mean-exp of λr, for the λ of {@link #strength}: classes, items without a label, all items. */
+    /**
+     * Log-mean-exp of λr for the λ in {@link #strength}: one row per class, one for items without a label, one for all
+     * items.
+     */
     private final Tensor logMeans;
 
-    /** How many items each of these means is worth. */
+    /** The weight of each of these means, in items. */
     private final Tensor weights;
 
     private final Tensor strength;
@@ -37,10 +42,10 @@ final class ShiftTable implements AutoCloseable {
     private final Tensor newStrength;
 
     /**
-     * A table that has seen nothing.
+     * Makes an empty table.
      *
-     * @param classes labels below this are classes; this one means "no label"
-     * @param window items of a class after which the weight of an older one has fallen to 1/e
+     * @param classes the number of classes, which is also the label that means "no label"
+     * @param window items of a class after which an item's weight has decayed to 1/e
      */
     ShiftTable(int classes, long window, Device device) {
         this.classes = classes;
@@ -61,7 +66,7 @@ final class ShiftTable implements AutoCloseable {
         return classes + 2L;
     }
 
-    /** Means that were taken at another strength, brought to this one: k/λ changes far less with λ than k. */
+    /** Returns the means for this strength: scales those of another one, because k/λ depends far less on λ than k. */
     private Tensor means(Tensor strengthNow) {
         Tensor one = Torch.onesLike(strength);
         Tensor ratio = Torch.where(strength.eq(0), one, strengthNow.div(Torch.where(strength.eq(0), one, strength)));
@@ -69,7 +74,7 @@ final class ShiftTable implements AutoCloseable {
     }
 
     /**
-     * The shift of each item.
+     * Returns the shift of each item.
      *
      * @param labels (B) int64; null if no item has one
      * @param batch B
@@ -85,7 +90,7 @@ final class ShiftTable implements AutoCloseable {
         }
     }
 
-    /** The shift of all items together: (1) float64, in the innermost open scope. */
+    /** Returns the shift of all items together: (1) float64, in the innermost open scope. */
     Tensor global(Tensor strengthNow) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -94,7 +99,8 @@ final class ShiftTable implements AutoCloseable {
     }
 
     /**
-     * Notes items for the next {@link #commit}. Scores that are NaN or positive infinity are left out: the step that has them is skipped.
+     * Collects items for the next {@link #commit}. Leaves out scores that are NaN or positive infinity, because their
+     * step is skipped.
      *
      * @param labels (B) int64; null if no item has one
      * @param scores λr: (B)
@@ -117,7 +123,7 @@ final class ShiftTable implements AutoCloseable {
         }
     }
 
-    /** Takes what was noted into the means. */
+    /** Adds the collected items to the means. */
     void commit() {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -125,12 +131,12 @@ final class ShiftTable implements AutoCloseable {
             Tensor kept = weights.mul(newCounts.mul(keptPerItem).exp());
             Tensor total = kept.add(newCounts);
             Tensor mean = logAddExp(means.add(kept.log()), newLogSums).sub(total.log());
-            // Minus infinity would turn the next weights into infinities: a class whose items all have it stays unseen.
+            // A mean of minus infinity would make the next weights infinite, so leave such a class unchanged.
             Tensor changed = newCounts
                     .gt(0)
                     .to(DType.FLOAT64)
                     .mul(mean.gt(Double.NEGATIVE_INFINITY).to(DType.FLOAT64));
-            // With no item at all the strength is not one of a step either.
+            // Without any item, keep the strength too.
             Tensor any = changed.narrow(0, classes + 1L, 1).gt(0);
             logMeans.copy_(Torch.where(changed.gt(0), mean, Torch.where(any.expand(rows()), means, logMeans)));
             weights.copy_(Torch.where(changed.gt(0), total, weights));
@@ -139,7 +145,7 @@ final class ShiftTable implements AutoCloseable {
         }
     }
 
-    /** Drops what was noted since the last {@link #commit}. */
+    /** Drops the items collected since the last {@link #commit}. */
     void forgetNoted() {
         newLogSums.fill_(Double.NEGATIVE_INFINITY);
         newCounts.zero_();
@@ -153,7 +159,7 @@ final class ShiftTable implements AutoCloseable {
         return labels == null ? Torch.full(classes, DType.INT64, device, batch) : labels;
     }
 
-    /** What a checkpoint saves. */
+    /** Returns the state for a checkpoint. */
     Saved saved() {
         Map<String, Tensor> buffers = new LinkedHashMap<>();
         buffers.put("log_means", logMeans);

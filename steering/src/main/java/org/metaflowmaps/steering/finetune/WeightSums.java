@@ -9,7 +9,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
-/** Sums over the items since the last read, on the device, for the metrics of fine-tuning. */
+/** Sums over the items since the last read, on the device, for fine-tuning's metrics. */
 final class WeightSums implements AutoCloseable {
     private static final int ITEMS = 0;
     private static final int REWARD = 1;
@@ -34,7 +34,7 @@ final class WeightSums implements AutoCloseable {
      *
      * @param rewards r: (B)
      * @param shifts k: (B)
-     * @param weights after clipping: (B)
+     * @param weights the weights after clipping: (B)
      * @param clipped 1 for each item whose weight was clipped, else 0: (B)
      * @param distances squared distance of student and base per entry: (B)
      * @param strength λ: (1)
@@ -58,7 +58,10 @@ final class WeightSums implements AutoCloseable {
         }
     }
 
-    /** Reads the means over the items since the last call, by the metrics' names, and begins again; empty if there were no items. */
+    /**
+     * Reads the means over the items since the last call, by metric name, and resets them; empty if there were no
+     * items.
+     */
     Map<String, Double> read() {
         double[] now = sums.toDoubleArray();
         sums.zero_();

@@ -1,4 +1,4 @@
-/** Fine-tuning of a drift to a tilted law (MFM-FT, method §9): the objective, its running shifts, and the run around them. */
+/** Fine-tuning of a drift to a tilted law (MFM-FT, method §9): the objective, its running shifts, and the run. */
 @NullMarked
 package org.metaflowmaps.steering.finetune;
 

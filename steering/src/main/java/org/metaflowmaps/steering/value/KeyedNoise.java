@@ -18,13 +18,13 @@ import org.metaflowmaps.runtime.Torch;
  * <p>Thread safety: immutable.
  */
 public final class KeyedNoise implements SteeringNoise {
-    /** Numbers from which on threads share the work: less takes a thread about half a millisecond. */
+    /** Threads share the work from this count on; one thread makes fewer numbers in about half a millisecond. */
     private static final int PARALLEL = 1 << 14;
 
-    /** As many as an array takes. */
+    /** The largest size of an array. */
     private static final int MOST = Integer.MAX_VALUE - 8;
 
-    /** At once. */
+    /** The largest number of items. */
     private static final int MOST_ITEMS = 1 << 24;
 
     private final CounterNoise source;
@@ -82,9 +82,9 @@ public final class KeyedNoise implements SteeringNoise {
     }
 
     /**
-     * Returns this noise for some of the items.
+     * Returns this noise for selected items.
      *
-     * @throws IndexOutOfBoundsException if there are not as many
+     * @throws IndexOutOfBoundsException if an index is out of range
      */
     public KeyedNoise slice(int start, int count) {
         Preconditions.checkPositionIndexes(start, start + count, items.length);

@@ -27,7 +27,7 @@ public interface SteeringNoise {
             this.code = code;
         }
 
-        /** The number in the keys of {@link KeyedNoise}; do not change it, because the same seed would give other samples. */
+        /** The number in the keys of {@link KeyedNoise}. Do not change it: samples of a seed would change. */
         int code() {
             return code;
         }

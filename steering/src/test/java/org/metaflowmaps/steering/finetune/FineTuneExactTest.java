@@ -28,7 +28,7 @@ import org.metaflowmaps.steering.reward.Reward;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.training.data.TrainingData;
 
-/** Fine-tuning where everything is known exactly: see {@link OneStateCase}. */
+/** Fine-tuning of a case with exact values: see {@link OneStateCase}. */
 final class FineTuneExactTest {
     private static final int WARM_UP = 256;
 
@@ -39,7 +39,7 @@ final class FineTuneExactTest {
         assertEquals(live, NativeMemory.liveTensors());
     }
 
-    /** A student of one number with its objective. */
+    /** A student with one parameter, and its objective. */
     private static final class Setting implements AutoCloseable {
         final OneStateCase known;
         final OneStateCase.OneNumber student = new OneStateCase.OneNumber();
@@ -72,7 +72,7 @@ final class FineTuneExactTest {
             }
         }
 
-        /** The gradient of one batch for v; the step is over then. */
+        /** Returns the gradient of one batch for v, and ends the step. */
         double gradient(long batch, long step) {
             try (TensorScope scope = TensorScope.open()) {
                 student.parameters().gradients().zero_();
@@ -87,7 +87,7 @@ final class FineTuneExactTest {
             }
         }
 
-        /** Stochastic approximation with the rate 1/n, which averages. */
+        /** Trains by stochastic approximation with rate 1/n, which averages. */
         double trained(int batch, int steps) {
             int calm = 8 / batch + 1;
             for (int step = 0; step < steps; step++) {
@@ -127,7 +127,7 @@ final class FineTuneExactTest {
         }
     }
 
-    /** Without the rate of a student: what one item at a time says at b* is 0 on average, and at b it is not. */
+    /** Independent of a student's learning rate: the gradient of single items is 0 on average at b*. */
     @Test
     void singleItemsSayNothingAtTheTiltedDrift() {
         int steps = 1500;
@@ -140,7 +140,7 @@ final class FineTuneExactTest {
             }
             Map<String, Double> read = setting.objective.readStatistics();
             double slope = 2 * value(read, "weight/mean") * steps;
-            assertEquals(0, sum / slope, 0.03, "the zero lies elsewhere");
+            assertEquals(0, sum / slope, 0.03, "the optimum is elsewhere");
             assertEquals(1, value(read, "weight/mean"), 0.15, "k is the log of the mean weight");
             assertTrue(value(read, "weight/ess") < 0.6, "weights are unequal here: " + read);
         }
@@ -150,7 +150,7 @@ final class FineTuneExactTest {
         return Objects.requireNonNull(read.get(name), name);
     }
 
-    /** The two forms have one gradient, and a constant in the reward changes neither after a warm-up. */
+    /** The two forms have the same gradient, and after a warm-up a constant in the reward does not change it. */
     @Test
     void formsAndConstantsHaveOneGradient() {
         double[] found = new double[4];
@@ -170,7 +170,7 @@ final class FineTuneExactTest {
         }
     }
 
-    /** The trust region has a gradient: 2κ(v - b), and none at b. */
+    /** The trust region adds the gradient 2κ(v - b). */
     @Test
     void theTrustRegionPullsToTheBase() {
         double kappa = 0.7;
@@ -186,7 +186,7 @@ final class FineTuneExactTest {
         assertEquals(2 * kappa * (1 - OneStateCase.BASE), found[1] - found[0], 1e-3);
     }
 
-    /** Weights above the bound are cut, which the statistics say; λ grows over the annealed steps. */
+    /** Weights above the bound are clipped and counted; λ grows over the annealed steps. */
     @Test
     void clippingAndAnnealingAreLogged() {
         FineTuneLoss loss = FineTuneLoss.builder().weightClip(1.5).anneal(3).build();
@@ -199,11 +199,11 @@ final class FineTuneExactTest {
                 assertTrue(value(read, "weight/clipped") > 0 && value(read, "weight/clipped") < 1, "clipped: " + read);
                 assertTrue(value(read, "weight/mean") <= 1.5, "weights: " + read);
             }
-            assertTrue(setting.objective.readStatistics().isEmpty(), "read twice");
+            assertTrue(setting.objective.readStatistics().isEmpty(), "a second read is empty");
         }
     }
 
-    /** Minus infinity is a legal score: such an item has weight 0, and the others count as ever. */
+    /** Minus infinity is an allowed score: the item has weight 0, and the others are not affected. */
     @Test
     void impossibleItemsHaveNoWeight() {
         Reward plain = OneStateCase.reward(0);
@@ -219,7 +219,7 @@ final class FineTuneExactTest {
         }
     }
 
-    /** A score that is not a number makes its step one to skip, and leaves the shifts of later steps as they would be without it. */
+    /** A step with a NaN score is skipped, and later steps have the same shifts as without it. */
     @Test
     void aBrokenScoreSpoilsItsStepAlone() {
         Reward plain = OneStateCase.reward(0);

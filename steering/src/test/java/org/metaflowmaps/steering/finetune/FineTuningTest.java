@@ -38,7 +38,7 @@ import org.metaflowmaps.training.data.MixtureData;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
-/** A run of fine-tuning on a small mixture, with a base map that has hardly learned. */
+/** A fine-tuning run on a small mixture, with a briefly trained base map. */
 final class FineTuningTest {
     private static final List<double[]> MEANS =
             List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
@@ -140,7 +140,10 @@ final class FineTuningTest {
         return Files.readAllBytes(out.resolve(CheckpointFolder.CHECKPOINT));
     }
 
-    /** A checkpoint is all of the state: equal files mean equal weights, moments, average, shifts, noise and step, bit by bit. */
+    /**
+     * A checkpoint contains the whole state, so equal files mean equal weights, moments, average, shifts, noise and
+     * step, bit by bit.
+     */
     @Test
     void aResumedRunEndsInTheSameCheckpoint() throws IOException {
         Path whole = folder.resolve("whole");
@@ -171,7 +174,7 @@ final class FineTuningTest {
         }
     }
 
-    /** The averaged student is the file's network, and the base stays as it was. */
+    /** The file contains the averaged student, and the base is not changed. */
     @Test
     void theStudentIsLoadedLikeAnyNetwork() throws IOException {
         Path out = folder.resolve("out");
@@ -196,7 +199,7 @@ final class FineTuningTest {
         }
     }
 
-    /** A step whose reward is not a number is skipped, and the run continues. */
+    /** A step with a NaN reward is skipped, and the run continues. */
     @Test
     void aBrokenRewardSkipsItsStep() throws IOException {
         Linear reward = new Linear();

@@ -18,8 +18,8 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.reward.Reward;
 
 /**
- * One state of a mixture in one dimension: components ±1.5 of variance 0.25, t = 0.4, x = 0.1, r = -(z - 1)²/0.5. Exact posterior draws
- * with their derivatives by x; a student that is one number.
+ * One state of a mixture in one dimension: components ±1.5 of variance 0.25, t = 0.4, x = 0.1, r = -(z - 1)²/0.5. It
+ * has exact posterior draws with their derivatives by x, and a student with one parameter.
  */
 final class OneStateCase implements AutoCloseable {
     static final double TIME = 0.4;
@@ -39,7 +39,8 @@ final class OneStateCase implements AutoCloseable {
     private int next;
 
     /**
-     * Draws of the quantiles frac(i·0.618…), of which every stretch covers (0, 1) evenly: means over few of them are close to exact.
+     * Makes draws at the quantiles frac(i·0.618…). Any consecutive ones cover (0, 1) evenly, so means over few are
+     * almost exact.
      *
      * @param count n
      */
@@ -61,7 +62,7 @@ final class OneStateCase implements AutoCloseable {
                     high = Torch.where(below, high, middle);
                 }
             }
-            // One Newton step with the graph of F in x: its derivative is that of the quantile.
+            // Take one Newton step with the graph of F in x: its derivative is the quantile's.
             Tensor z = low.requiresGrad_(true);
             Tensor density = Autograd.gradients(distribution(z, at.detach()).sum(), List.of(z))
                     .getFirst();
@@ -88,7 +89,7 @@ final class OneStateCase implements AutoCloseable {
         return Torch.stack(0, logs).softmax(0).mul(Torch.stack(0, shares)).sum(0);
     }
 
-    /** The draws from which a batch is made, in the innermost open scope; the map's draws are these until the next call. */
+    /** Returns the draws for a batch, in the innermost open scope; the map returns these until the next call. */
     Tensor next(long batch) {
         current = next;
         next += (int) batch;
@@ -96,8 +97,8 @@ final class OneStateCase implements AutoCloseable {
     }
 
     /**
-     * A batch at the one state. Its pairs of noise and data pass through the state: the data are posterior draws, as the reward-weighted
-     * form asks.
+     * Returns a batch at the state. The data are posterior draws, as the reward-weighted form needs, and the noise is
+     * chosen to give this state.
      */
     FineTuneDraw draw(long batch, long step) {
         Tensor data = next(batch);
@@ -107,12 +108,12 @@ final class OneStateCase implements AutoCloseable {
                 step, time, noise, data, Torch.zerosLike(noise), Condition.none(), Condition.none(), null);
     }
 
-    /** Continues from the draw of this number. */
+    /** Continues from the draw with this number. */
     void restart(int from) {
         next = from;
     }
 
-    /** The exact base drift at the one state. */
+    /** Returns the exact base drift at the state. */
     Drift base() {
         double seen = (1 - TIME) * (1 - TIME) + TIME * TIME * VARIANCE;
         double total = 0;
@@ -127,7 +128,7 @@ final class OneStateCase implements AutoCloseable {
         return (time, state, condition) -> Torch.onesLike(state).mul((mean - STATE) / (1 - TIME));
     }
 
-    /** A map whose posterior draws are the next ones, whatever the noise and the context's time are. */
+    /** Returns a map whose posterior draws are the next ones, for any noise and context time. */
     MetaFlowMap map() {
         return new OneNumber() {
             @Override
@@ -161,7 +162,7 @@ final class OneStateCase implements AutoCloseable {
         };
     }
 
-    /** A map of one number v, the same everywhere. */
+    /** A map with one parameter v, equal for all inputs. */
     static class OneNumber implements MetaFlowMap {
         private final ParameterArena arena = new ParameterArena(Map.of("v", Shape.of(1)), Device.CPU);
 

@@ -35,7 +35,7 @@ final class RewardMonitorTest {
         }
     }
 
-    /** The state is all in its buffer, so that a resumed run stops where the whole one does. */
+    /** The buffer contains the whole state, so a resumed run stops at the same step. */
     @Test
     void stopsAndStaysStoppedAfterARestore() {
         try (RewardMonitor monitor = new RewardMonitor(2, 0, Device.CPU);

@@ -38,7 +38,7 @@ final class ShiftTableTest {
         return Math.log(sum / scores.length);
     }
 
-    /** An item's own reward is in no shift of its step. */
+    /** An item's own reward does not affect the shift of its step. */
     @Test
     void whatIsNotedCountsFromTheNextStepOn() {
         try (ShiftTable table = new ShiftTable(2, WINDOW, Device.CPU)) {
@@ -68,7 +68,7 @@ final class ShiftTableTest {
         }
     }
 
-    /** After as many items as the window holds, what came before counts 1/e. */
+    /** After one window of items, the weight of earlier items is 1/e. */
     @Test
     void olderItemsAreForgotten() {
         try (ShiftTable table = new ShiftTable(2, 2, Device.CPU)) {
@@ -81,7 +81,7 @@ final class ShiftTableTest {
         }
     }
 
-    /** k grows with λ: what was seen at λ = 2 is halved for λ = 1. */
+    /** k is proportional to λ: values from λ = 2 are halved for λ = 1. */
     @Test
     void anotherStrengthScalesTheShifts() {
         try (ShiftTable table = new ShiftTable(2, WINDOW, Device.CPU)) {

@@ -104,7 +104,7 @@ final class MixtureSteering implements AutoCloseable {
         }
     }
 
-    /** The law before the tilt. */
+    /** Returns the law before the tilt. */
     GaussianMixture data() {
         return data;
     }

@@ -35,7 +35,7 @@ final class MixtureSteeringTest {
         add(cells, Method.GF_EXACT_D, false, 2.02, 1.21, 0.61, 0.28, 0.23);
         add(cells, Method.DPS, true, 3.09);
         add(cells, Method.DPS, false, 1.51);
-        // The quick ones first, because each is printed when it is done.
+        // Run the quick ones first, because each is printed at its end.
         cells.sort(Comparator.comparingInt(Cell::draws));
         return cells;
     }
@@ -67,7 +67,8 @@ final class MixtureSteeringTest {
     void someCellsAreNearTheReferences() {
         try (MixtureSteering mixture = new MixtureSteering()) {
             for (Cell cell : cells()) {
-                // MFM-G with one draw along the ODE is at 5.2 with 100 steps: its estimates are too steep for them.
+                // MFM-G with one draw along the ODE is at 5.2 with 100 steps, because its estimates are too steep for
+                // 100 steps.
                 boolean one = cell.draws() == 1 && !(cell.method() == Method.MFM_G && cell.ode());
                 if (one || (cell.draws() == 8 && !cell.ode())) {
                     double found = distance(mixture, cell, 100, 600, 1);
@@ -83,7 +84,8 @@ final class MixtureSteeringTest {
     }
 
     /**
-     * Every cell: the mean of five seeds is within 0.3, or three of its standard errors, of the reference, which is one run of 600 samples.
+     * In every cell the mean of five seeds differs from the reference by at most 0.3 or three standard errors. The
+     * reference is one run of 600 samples.
      */
     @Test
     @Tag("soak")

@@ -79,7 +79,7 @@ final class SteeredSamplerTest {
         return samples.sub(0.5).square().reshape(samples.size(0), -1).mean(1).mul(-3);
     }
 
-    /** An estimator with given base drift and correction that notes its calls. */
+    /** An estimator that records its calls, with given base drift and correction. */
     private record Given(double base, double correction, List<Point> calls) implements ValueGradient {
         Given(double base, double correction) {
             this(base, correction, new ArrayList<>());
@@ -102,7 +102,7 @@ final class SteeredSamplerTest {
         }
     }
 
-    /** Ones for every use, which notes the steps that ask for diffusion. */
+    /** Noise of ones that records the steps that need diffusion. */
     private record Ones(int rows, List<Integer> diffused) implements SteeringNoise {
         Ones(int rows) {
             this(rows, new ArrayList<>());
@@ -128,7 +128,10 @@ final class SteeredSamplerTest {
         return new KeyedNoise(5, all, 1, Shape.of(2), DType.FLOAT64, Device.CPU);
     }
 
-    /** N(0, ½) tilted by a linear reward is shifted by half its slope; one draw estimates the exact gradient there (method §13.7). */
+    /**
+     * N(0, ½) tilted by a linear reward is shifted by half its slope; one draw estimates the exact gradient there
+     * (method §13.7).
+     */
     @Test
     void aTiltedGaussianIsShifted() {
         try (TensorScope scope = TensorScope.open();
@@ -155,7 +158,7 @@ final class SteeredSamplerTest {
         }
     }
 
-    /** A large constant in the reward moves no sample, because e^r is never formed. */
+    /** A large constant in the reward does not change samples, because e^r is never formed. */
     @Test
     void aLargeConstantMovesNoSample() {
         try (TensorScope scope = TensorScope.open();
@@ -186,7 +189,7 @@ final class SteeredSamplerTest {
     private static final Tilt CONSTANT = tilt(
             2, samples -> samples.mul(0).reshape(samples.size(0), -1).sum(1).add(7.3));
 
-    /** A constant reward steers nothing, to the last bit where the estimate is a gradient. */
+    /** A constant reward has no effect; for gradient estimates, to the last bit. */
     @Test
     void aConstantRewardSteersNothing() {
         try (TensorScope scope = TensorScope.open();
@@ -210,7 +213,7 @@ final class SteeredSamplerTest {
                                 estimator + " " + dynamics + " " + mode);
                     }
                     if (mode != CorrectionScale.Mode.RESCALE) {
-                        // Rescaling would blow rounding errors up to the drift's size.
+                        // Rescaling would increase rounding errors to the drift's size.
                         assertArrayEquals(
                                 unsteered,
                                 samples(
@@ -240,7 +243,7 @@ final class SteeredSamplerTest {
                 .toFloatArray();
     }
 
-    /** An item's sample depends on its index alone: not on batches, neighbours or the number of draws at once. */
+    /** An item's sample depends only on its index, not on batches, neighbours or the number of draws at once. */
     @Test
     void samplesDoNotDependOnBatches() {
         try (TensorScope scope = TensorScope.open();
