@@ -267,4 +267,25 @@ final class FineTuningTest {
             assertEquals(8, session.run.step());
         }
     }
+
+    /** A tilted map of one step is distilled from the student: its drift is the teacher of GLASS (method §9.3). */
+    @Test
+    void theStudentTeachesATiltedMap() throws IOException {
+        Path out = folder.resolve("out");
+        try (Session session = new Session(out, config().build(), new Linear(), null)) {
+            session.run.run(new RunListener() {});
+        }
+        TrainConfig distil = TrainConfig.load(
+                "mixture/distill",
+                "steps=2",
+                "batch=16",
+                "model.mlp.width=16",
+                "model.mlp.depth=1",
+                "teacher.kind=network",
+                "teacher.file=" + out.resolve(CheckpointFolder.CHECKPOINT));
+        try (TrainingData data = data();
+                TrainingRun run = new TrainingRun(distil, data, Device.CPU, folder.resolve("map"))) {
+            assertTrue(run.run());
+        }
+    }
 }
