@@ -202,7 +202,7 @@ public record GreedySearch(
     }
 
     /** Returns row indices of group indices: (groups, n) numbers in groups of a size to (groups · n). */
-    private static Tensor flat(Tensor numbers, long size) {
+    static Tensor flat(Tensor numbers, long size) {
         Tensor first = Torch.arange(numbers.size(0)).mul((double) size).to(numbers.dtype()).to(numbers.device());
         return numbers.add(first.unsqueeze(1)).reshape(-1);
     }

@@ -38,21 +38,33 @@ final class Meter {
             ending = Spent.Ending.CANCELLED;
             return false;
         }
-        boolean tooMany = cost > budget.evaluations() - evaluations;
         if (isFirst) {
-            Preconditions.checkArgument(
-                    !tooMany,
-                    "%s: the budget is %s evaluations, but the first step costs %s: raise the budget, or search with fewer "
-                            + "particles or draws",
-                    what,
-                    budget.evaluations(),
-                    cost);
-        } else if (tooMany || isLate()) {
+            require(cost);
+            return true;
+        }
+        if (cost > left() || isLate()) {
             ending = Spent.Ending.BUDGET;
             return false;
         }
         evaluations += cost;
         return true;
+    }
+
+    /** Counts the first step, after checking that the budget has its evaluations. */
+    void require(long cost) {
+        Preconditions.checkArgument(
+                cost <= budget.evaluations(),
+                "%s: the budget is %s evaluations, but the first step costs %s: raise the budget, or use fewer steps, "
+                        + "particles or draws",
+                what,
+                budget.evaluations(),
+                cost);
+        evaluations += cost;
+    }
+
+    /** Returns the evaluations that the budget has left. */
+    long left() {
+        return budget.evaluations() - evaluations;
     }
 
     boolean isLate() {
