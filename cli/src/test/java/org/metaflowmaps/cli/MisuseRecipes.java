@@ -82,6 +82,8 @@ import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.steering.finetune.FineTuneConfig;
 import org.metaflowmaps.steering.finetune.FineTuning;
 import org.metaflowmaps.steering.finetune.IndependentReward;
+import org.metaflowmaps.steering.particle.Budget;
+import org.metaflowmaps.steering.particle.GreedySearch;
 import org.metaflowmaps.steering.reward.Calibration;
 import org.metaflowmaps.steering.reward.ClassMixture;
 import org.metaflowmaps.steering.reward.Decoder;
@@ -824,6 +826,14 @@ final class MisuseRecipes implements AutoCloseable {
             case "SteeringNoise" -> KeyedNoise.of(1, 0, BATCH, 1, Shape.of(2), Device.CPU);
             case "ValueGradient" -> new NoSteering(mixture().drift());
             case "ValueFunction" -> new ValueFunction(map(), (Tilt) value(Tilt.class, Tilt.class, "tilt", call), 16);
+            case "Budget" -> Budget.NONE;
+            case "GreedySearch" ->
+                new GreedySearch(
+                        (ValueFunction) value(ValueFunction.class, ValueFunction.class, "value", call),
+                        GreedySearch.paperGrid(2),
+                        1,
+                        GreedySearch.Resampling.MAX_OVERALL,
+                        GreedySearch.Renoising.STOCHASTIC);
             case "Reward" -> closing(LinearReward.ofStates(new double[] {1, 1}, Device.CPU));
             case "Decoder" -> Decoder.IDENTITY;
             case "ImageClassifier" -> shippedClassifier();

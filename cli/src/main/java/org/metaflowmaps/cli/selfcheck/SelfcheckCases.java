@@ -67,6 +67,9 @@ final class SelfcheckCases {
                 return SteeredSamplerCases.compute(test, condition(test));
             }
         }
+        if (name.startsWith("search_")) {
+            return SearchCases.compute(test, condition(test));
+        }
         if (name.startsWith("fine_tune_")) {
             return FineTuneCases.compute(test);
         }
