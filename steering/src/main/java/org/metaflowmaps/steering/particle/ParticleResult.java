@@ -69,7 +69,7 @@ public record ParticleResult(
     /** Numbers of rows from those of particles in their items. */
     static Tensor flat(Tensor numbers, long particles) {
         long items = numbers.size(0);
-        Tensor first = Torch.arange(items).mul(particles).to(numbers.device()).unsqueeze(1);
-        return numbers.add(first).reshape(-1);
+        Tensor rows = Torch.arange(items * particles).to(numbers.device());
+        return numbers.add(rows.reshape(items, particles).narrow(1, 0, 1)).reshape(-1);
     }
 }

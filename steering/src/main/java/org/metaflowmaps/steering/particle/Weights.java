@@ -67,7 +67,7 @@ final class Weights {
         Tensor sums = shares.cumsum(1);
         // The last sum becomes exactly 1, above every point.
         Tensor ends = sums.div(sums.narrow(1, sums.size(1) - 1, 1));
-        return ends.unsqueeze(1).le(points.unsqueeze(2)).sum(2);
+        return ends.unsqueeze(1).le(points.unsqueeze(2)).sum(2).to(DType.INT64);
     }
 
     /** How many different numbers each item has: (items), int64. */
@@ -81,7 +81,8 @@ final class Weights {
             return scope.keep(sorted.narrow(1, 1, rest)
                     .ne(sorted.narrow(1, 0, rest))
                     .sum(1)
-                    .add(1));
+                    .add(1)
+                    .to(DType.INT64));
         }
     }
 }
