@@ -41,7 +41,7 @@ final class ParticleFilterTest {
     void theNormaliserIsThatOfTheFormula() {
         try (MixtureFilter mixture = new MixtureFilter()) {
             for (double threshold : THRESHOLDS) {
-                check(mixture.filter(threshold, Tempering.NONE), 200, 4, "threshold " + threshold);
+                check(mixture.filter(threshold, Tempering.NONE), 100, 4, "threshold " + threshold);
             }
         }
     }
