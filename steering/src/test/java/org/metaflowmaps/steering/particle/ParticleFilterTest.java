@@ -2,6 +2,7 @@ package org.metaflowmaps.steering.particle;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.steering.particle.MixtureFilter.Summary;
 
@@ -42,6 +43,16 @@ final class ParticleFilterTest {
         try (MixtureFilter mixture = new MixtureFilter()) {
             for (double threshold : THRESHOLDS) {
                 check(mixture.filter(threshold, Tempering.NONE), 100, 4, "threshold " + threshold);
+            }
+        }
+    }
+
+    /** The last potential has the whole λ, so that tempering before it moves neither Ẑ nor the law. */
+    @Test
+    void temperingKeepsTheNormaliser() {
+        try (MixtureFilter mixture = new MixtureFilter()) {
+            for (Tempering tempering : List.of(new Tempering.Fixed(t -> t), new Tempering.Adaptive(0.7))) {
+                check(mixture.filter(0.8, tempering), 100, 4, tempering.toString());
             }
         }
     }
