@@ -1,4 +1,4 @@
-/** Rewards, value functions, steered samplers, fine-tuning, and the evaluation of samplers. */
+/** Rewards, value functions, steered samplers, particle filters, fine-tuning, and the evaluation of samplers. */
 module org.metaflowmaps.steering {
     requires transitive org.metaflowmaps.training;
     requires com.google.common;
@@ -8,6 +8,7 @@ module org.metaflowmaps.steering {
     exports org.metaflowmaps.steering;
     exports org.metaflowmaps.steering.evaluation;
     exports org.metaflowmaps.steering.finetune;
+    exports org.metaflowmaps.steering.particle;
     exports org.metaflowmaps.steering.reward;
     exports org.metaflowmaps.steering.sampler;
     exports org.metaflowmaps.steering.value;

@@ -53,7 +53,7 @@ final class Moves {
         return Torch.full(point.time(), state.dtype(), state.device(), state.size(0));
     }
 
-    /** A posterior draw, then the state between it and the present one (method §8.1). */
+    /** Draws from the posterior, then takes the state between it and the present one (method §8.1). */
     private static Tensor bridged(MetaFlowMap map, Point point, double next) {
         Tensor times = times(point);
         Tensor noise = point.noise().normal(Use.TRANSITION, point.step());

@@ -66,14 +66,14 @@ public record ParticleFilter(
                 threshold);
     }
 
-    /** Without tempering. */
+    /** Makes a filter without tempering. */
     public ParticleFilter(
             Potential potential, Transition transition, TimeGrid grid, int particles, double threshold) {
         this(potential, transition, grid, particles, threshold, Tempering.NONE);
     }
 
     /**
-     * The twisted diffusion sampler (TDS), the paper's baseline: potentials e^{λ·r(D_t(x))} of the denoiser, whose gradient guides the
+     * Returns the twisted diffusion sampler (TDS), the paper's baseline: potentials e^{λ·r(D_t(x))} of the denoiser, whose gradient guides the
      * particles, and weights with the ratio of both transitions.
      *
      * @param drift b, differentiable in the state

@@ -1,5 +1,6 @@
 package org.metaflowmaps.steering.particle;
 
+import com.google.common.base.Preconditions;
 import java.time.Duration;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -37,10 +38,16 @@ public record ParticleResult(
         Duration time) {
 
     /**
-     * The particle with the highest score of each item, which is no sample of the tilted law: (items, item shape), in the innermost open
-     * scope.
+     * Returns the particle with the highest score of each item, which is no sample of the tilted law: (items, item shape), in the
+     * innermost open scope.
      */
     public Tensor best() {
+        Preconditions.checkArgument(
+                particles.size(0) == scores.numel(),
+                "particle result: %s particles and scores of shape %s, expected one score for each: use the result as the filter "
+                        + "returned it",
+                particles.size(0),
+                scores.shape());
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(picked(particles, scores.argmax(1).unsqueeze(1)));
         }
@@ -61,12 +68,12 @@ public record ParticleResult(
                 time);
     }
 
-    /** Rows of each item by their number in it: (items, n) to (items · n, item shape). */
+    /** Returns rows of each item by their number in it: (items, n) to (items · n, item shape). */
     static Tensor picked(Tensor rows, Tensor numbers) {
         return rows.indexSelect(0, flat(numbers, rows.size(0) / numbers.size(0)));
     }
 
-    /** Numbers of rows from those of particles in their items. */
+    /** Returns numbers of rows from those of particles in their items. */
     static Tensor flat(Tensor numbers, long particles) {
         long items = numbers.size(0);
         Tensor rows = Torch.arange(items * particles).to(numbers.device());

@@ -57,7 +57,7 @@ final class Particles {
         this.origin = ancestors.select(0, 0).clone();
     }
 
-    /** (rows, item shape). */
+    /** Returns the states: (rows, item shape). They are overwritten by the next step. */
     Tensor states() {
         return states;
     }
@@ -91,7 +91,7 @@ final class Particles {
         return given;
     }
 
-    /** The largest factor that leaves enough particles, by bisection: (items). */
+    /** Returns the largest factor that leaves enough particles, by bisection: (items). */
     private Tensor adaptive(Tempering.Adaptive tempering, int step, Tensor draws) {
         Tensor most = Torch.onesLike(factor);
         if (isEnd(step)) {
@@ -110,15 +110,15 @@ final class Particles {
         return Torch.where(enough, most, low);
     }
 
-    /** log-mean-exp of scores (items, M, N) with each item's factor: (items, M). */
+    /** Returns the log-mean-exp of scores (items, M, N) with each item's factor: (items, M). */
     private static Tensor potential(Tensor scores, Tensor factor) {
         // 0·(-∞) would be NaN.
         Tensor scaled = scores.mul(factor.reshape(-1, 1, 1))
                 .maskedFill(scores.eq(Double.NEGATIVE_INFINITY), Double.NEGATIVE_INFINITY);
-        return scaled.logsumexp(2).sub(Math.log(scores.size(2)));
+        return scaled.logsumexp(2).sub(Math.log((double) scores.size(2)));
     }
 
-    /** The weights with a potential in place of the stored one. A weight of 0 stays so, where the ratio would be 0/0. */
+    /** Returns the weights with a potential in place of the stored one. A weight of 0 stays so, where the ratio would be 0/0. */
     private Tensor weighted(Tensor potential) {
         return logWeights
                 .add(potential.sub(stored))
@@ -139,7 +139,7 @@ final class Particles {
             Tensor mask = few.unsqueeze(1);
             Tensor place = ancestors.select(0, step);
             place.copy_(Torch.where(mask, Weights.systematic(logWeights, noise.uniform(Use.RESAMPLING, step)), place));
-            Tensor mean = logWeights.logsumexp(1).sub(Math.log(count));
+            Tensor mean = logWeights.logsumexp(1).sub(Math.log((double) count));
             logNormaliser.add_(Torch.where(few, mean, Torch.zerosLike(mean)));
             logWeights.copy_(Torch.where(mask, Torch.zerosLike(logWeights), logWeights));
             stored.copy_(stored.gather(1, place));
@@ -150,7 +150,7 @@ final class Particles {
         }
     }
 
-    /** The drifts of the particles that continue. */
+    /** Returns the drifts of the particles that continue. */
     static ValueGradient.Estimate carried(ValueGradient.Estimate estimate, Optional<Tensor> rows) {
         return rows.map(index -> new ValueGradient.Estimate(
                         estimate.base().indexSelect(0, index),
@@ -170,7 +170,7 @@ final class Particles {
         int steps = filter.grid().steps();
         Tensor wide = scores.to(DType.FLOAT64).reshape(items, count);
         weigh(steps, wide);
-        Tensor mean = logWeights.logsumexp(1).sub(Math.log(count));
+        Tensor mean = logWeights.logsumexp(1).sub(Math.log((double) count));
         Tensor normalised = Weights.normalised(logWeights);
         Tensor number = Weights.one(normalised, noise.uniform(Use.RESAMPLING, steps));
         return new ParticleResult(

@@ -36,7 +36,7 @@ public interface Potential {
     /** Returns the evaluations for each row by the paper's counting (method §8.4). */
     long evaluations(Condition condition);
 
-    /** ψ̂ = (1/N)·Σ e^{λ·r} over posterior draws of a meta flow map: unbiased for e^V. */
+    /** Returns ψ̂ = (1/N)·Σ e^{λ·r} over posterior draws of a meta flow map: unbiased for e^V. */
     static Potential of(ValueFunction value) {
         Preconditions.checkNotNull(value, "potential: the value function is null");
         return new Potential() {
@@ -58,7 +58,7 @@ public interface Potential {
     }
 
     /**
-     * e^V̂ of an estimator that has a value, for guided transitions: one evaluation gives the potential and the drift.
+     * Returns e^V̂ of an estimator that has a value, for guided transitions: one evaluation gives the potential and the drift.
      *
      * @param estimator such as {@link org.metaflowmaps.steering.value.MonteCarloGradient}; its estimates have values
      * @param tilt of the last potential, the same as the estimator's
@@ -95,7 +95,7 @@ public interface Potential {
     }
 
     /**
-     * e^{λ·r(D_t(x))} with its gradient: the potential of the twisted diffusion sampler (TDS), where D is the denoiser x + (1 - t)·b. It is
+     * Returns e^{λ·r(D_t(x))} with its gradient: the potential of the twisted diffusion sampler (TDS), where D is the denoiser x + (1 - t)·b. It is
      * the paper's particle baseline.
      *
      * @param drift b, differentiable in the state

@@ -12,12 +12,12 @@ final class Weights {
 
     private Weights() {}
 
-    /** True where every weight of an item is 0: (items). */
+    /** Returns true where every weight of an item is 0: (items). */
     static Tensor dead(Tensor logWeights) {
         return logWeights.amax(1).eq(Double.NEGATIVE_INFINITY);
     }
 
-    /** (Σw)²/Σw²: (items); 0 for an item whose weights all are. */
+    /** Returns (Σw)²/Σw²: (items); 0 for an item whose weights all are. */
     static Tensor effectiveSize(Tensor logWeights) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor size = logWeights
@@ -29,17 +29,17 @@ final class Weights {
         }
     }
 
-    /** The weights divided by their sum; equal ones for an item whose weights all are 0. */
+    /** Returns the weights divided by their sum; equal ones for an item whose weights all are 0. */
     static Tensor normalised(Tensor logWeights) {
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(logWeights
                     .logSoftmax(1)
-                    .maskedFill(dead(logWeights).unsqueeze(1), -Math.log(logWeights.size(1))));
+                    .maskedFill(dead(logWeights).unsqueeze(1), -Math.log((double) logWeights.size(1))));
         }
     }
 
     /**
-     * Systematic resampling: particle i is taken at the points (u + k)/M of its share.
+     * Resamples systematically: each of the points (u + k)/M takes the particle in whose share it is.
      *
      * @param uniform u: (items) in [0, 1)
      * @return the particle's ancestor in its item: (items, M), int64
@@ -54,14 +54,14 @@ final class Weights {
         }
     }
 
-    /** One particle of each item by its weight: (items), int64. */
+    /** Returns one particle of each item by its weight: (items), int64. */
     static Tensor one(Tensor logWeights, Tensor uniform) {
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(chosen(logWeights, uniform.unsqueeze(1)).squeeze(1));
         }
     }
 
-    /** The particle whose share of [0, 1) has each point, by comparison with all: (items, points). A weight of 0 is never chosen. */
+    /** Returns the particle whose share of [0, 1) has each point, by comparison with all: (items, points). A weight of 0 is never chosen. */
     private static Tensor chosen(Tensor logWeights, Tensor points) {
         Tensor shares = logWeights.sub(logWeights.amaxKeepDim(1)).exp();
         Tensor sums = shares.cumsum(1);
@@ -70,7 +70,7 @@ final class Weights {
         return ends.unsqueeze(1).le(points.unsqueeze(2)).sum(2).to(DType.INT64);
     }
 
-    /** How many different numbers each item has: (items), int64. */
+    /** Returns how many different numbers each item has: (items), int64. */
     static Tensor distinct(Tensor numbers) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor sorted = numbers.sort(1).values();

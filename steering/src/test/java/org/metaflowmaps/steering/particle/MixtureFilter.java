@@ -8,6 +8,7 @@ import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -19,6 +20,7 @@ import org.metaflowmaps.steering.value.ValueFunction;
 
 /** The mixture of results.md §4 with its exact map and reward, at a strength at which few particles suffice. */
 final class MixtureFilter implements AutoCloseable {
+    static final double[] MEANS = {-3, 0, 3};
     static final double STRENGTH = 0.04;
     static final int PARTICLES = 64;
     static final int DRAWS = 8;
@@ -48,16 +50,12 @@ final class MixtureFilter implements AutoCloseable {
     static KeyedNoise noise(long seed, long first, int count, int particles) {
         long[] items = LongStream.range(first, first + count).toArray();
         return new KeyedNoise(
-                seed, items, particles, org.metaflowmaps.runtime.Shape.of(2), DType.FLOAT64, Device.CPU);
-    }
-
-    Potential potential(int draws) {
-        return Potential.of(new ValueFunction(map, tilt, draws));
+                seed, items, particles, Shape.of(2), DType.FLOAT64, Device.CPU);
     }
 
     ParticleFilter filter(double threshold, Tempering tempering) {
         return new ParticleFilter(
-                potential(DRAWS),
+                Potential.of(new ValueFunction(map, tilt, DRAWS)),
                 new Transition.PosteriorDraw(map),
                 TimeGrid.uniform(STEPS),
                 PARTICLES,
@@ -113,7 +111,7 @@ final class MixtureFilter implements AutoCloseable {
 
     /** The probability of each component given a sample: (rows, 3). Its mean over the tilted law is that of the shares. */
     static Tensor components(Tensor samples) {
-        Tensor means = Torch.of(ExactMixtureMap.MEANS, 1, 3, 1);
+        Tensor means = Torch.of(MEANS, 1, 3, 1);
         return samples.unsqueeze(1).sub(means).square().sum(2).neg().softmax(1);
     }
 

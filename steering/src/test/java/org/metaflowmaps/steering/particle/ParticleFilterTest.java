@@ -1,10 +1,20 @@
 package org.metaflowmaps.steering.particle;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.mixture.GaussianMixture;
+import org.metaflowmaps.models.mixture.LinearGaussianReward;
+import org.metaflowmaps.models.sampler.TimeGrid;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.particle.MixtureFilter.Summary;
+import org.metaflowmaps.steering.value.Coefficient;
 
 /** Ẑ and the tilted law of the mixture of results.md §4 are those of the formulas. */
 final class ParticleFilterTest {
@@ -47,13 +57,49 @@ final class ParticleFilterTest {
         }
     }
 
+    /** The constants of these tests are those of the mixture's formulas. λ scales the reward's variance. */
+    @Test
+    void theReferenceIsExact() {
+        LinearGaussianReward reward =
+                new LinearGaussianReward(new double[] {1.2, -0.8}, -1, 0.2 / Math.sqrt(MixtureFilter.STRENGTH));
+        try (MixtureFilter mixture = new MixtureFilter();
+                TensorScope scope = TensorScope.open();
+                GaussianMixture tilted = reward.tilted(mixture.data)) {
+            Tensor start = Torch.zeros(DType.FLOAT64, Device.CPU, 1, 2);
+            double value = reward.value(mixture.data, Torch.of(new double[] {0}), start)
+                    .item();
+            assertEquals(MixtureFilter.NORMALISER, Math.exp(value), 1e-6);
+            assertArrayEquals(MixtureFilter.SHARES, tilted.weights(), 1e-4);
+        }
+    }
+
     /** The last potential has the whole λ, so that tempering before it moves neither Ẑ nor the law. */
     @Test
     void temperingKeepsTheNormaliser() {
         try (MixtureFilter mixture = new MixtureFilter()) {
-            for (Tempering tempering : List.of(new Tempering.Fixed(t -> t), new Tempering.Adaptive(0.7))) {
-                check(mixture.filter(0.8, tempering), 100, 4, tempering.toString());
-            }
+            check(mixture.filter(0.8, new Tempering.Fixed(t -> t)), 100, 4, "factor t");
+            check(mixture.filter(0.8, new Tempering.Adaptive(0.7)), 100, 4, "adaptive factor");
+        }
+    }
+
+    /** The steps of the diffusion, free and guided, with potentials of the denoiser: the ratio of transitions keeps Ẑ. */
+    @Test
+    void twistedDiffusionHasTheNormaliser() {
+        Coefficient memoryless = new Coefficient(Double.POSITIVE_INFINITY);
+        TimeGrid grid = TimeGrid.uniform(25);
+        try (MixtureFilter mixture = new MixtureFilter()) {
+            Drift drift = mixture.data.uncheckedDrift();
+            check(ParticleFilter.twistedDiffusion(drift, mixture.tilt, grid, 64, 0.5), 200, 4, "guided steps");
+            check(
+                    new ParticleFilter(
+                            Potential.twisted(drift, mixture.tilt, memoryless),
+                            new Transition.EulerMaruyama(drift, memoryless),
+                            grid,
+                            64,
+                            0.5),
+                    200,
+                    4,
+                    "free steps");
         }
     }
 }
