@@ -328,7 +328,24 @@ final class FilterBehaviourTest {
             assertEquals(counts.get(0), counts.get(1));
             assertEquals(counts.get(1), counts.get(2));
             ParticleResult result = filter.run(noise, Condition.none());
-            assertFalse(result.logWeights().requiresGrad() || result.logNormaliser().requiresGrad());
+        }
+    }
+
+    /** Weights of map and reward that require gradients leave no graph in the results. */
+    @Test
+    void noGraphIsKept() {
+        try (MetaFlowMap map = SmallNetworks.transformer()) {
+            Tensor factor = Torch.full(0.2, DType.FLOAT32, Device.CPU, 1).requiresGrad_(true);
+            assertFalse(map.parameters().isFrozen());
+            Tilt tilt = new Tilt(new Of(x -> x.reshape(x.size(0), -1).mean(1).mul(factor)), 1);
+            ParticleFilter filter = new ParticleFilter(
+                    Potential.of(new ValueFunction(map, tilt, 2)), new Transition.PosteriorDraw(map), GRID, 4, 0.9);
+            Condition labels = Condition.labelled(Torch.of(new long[] {1, 0}));
+            ParticleResult result = filter.run(KeyedNoise.of(3, 0, 2, 4, map.itemShape(), Device.CPU), labels);
+            for (Tensor each : List.of(
+                    result.samples(), result.particles(), result.logWeights(), result.scores(), result.logNormaliser())) {
+                assertFalse(each.requiresGrad());
+            }
         }
     }
 
