@@ -1,4 +1,4 @@
-/** Rewards, value functions, steered samplers, fine-tuning, and the evaluation of samplers. */
+/** Rewards, value functions, steered samplers, particle filters, fine-tuning, and the evaluation of samplers. */
 module org.metaflowmaps.steering {
     requires transitive org.metaflowmaps.training;
     requires com.google.common;

@@ -28,6 +28,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Random;
+import java.util.function.DoubleUnaryOperator;
 import java.util.function.LongToDoubleFunction;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -84,6 +85,10 @@ import org.metaflowmaps.steering.finetune.FineTuning;
 import org.metaflowmaps.steering.finetune.IndependentReward;
 import org.metaflowmaps.steering.particle.Budget;
 import org.metaflowmaps.steering.particle.GreedySearch;
+import org.metaflowmaps.steering.particle.ParticleFilter;
+import org.metaflowmaps.steering.particle.Potential;
+import org.metaflowmaps.steering.particle.Tempering;
+import org.metaflowmaps.steering.particle.Transition;
 import org.metaflowmaps.steering.reward.Calibration;
 import org.metaflowmaps.steering.reward.ClassMixture;
 import org.metaflowmaps.steering.reward.Decoder;
@@ -704,6 +709,10 @@ final class MisuseRecipes implements AutoCloseable {
                 .guided(half(BATCH).fill_(1));
     }
 
+    private Potential potential(Executable call) {
+        return Potential.of((ValueFunction) value(ValueFunction.class, ValueFunction.class, "value", call));
+    }
+
     private ParameterArena arena() {
         return (ParameterArena) made.computeIfAbsent(
                 ParameterArena.class, type -> closing(new ParameterArena(Map.of("name", Shape.of(2, 2)), Device.CPU)));
@@ -834,6 +843,13 @@ final class MisuseRecipes implements AutoCloseable {
                         1,
                         GreedySearch.Resampling.MAX_OVERALL,
                         GreedySearch.Renoising.STOCHASTIC);
+            case "Potential" -> potential(call);
+            case "Tempering" -> Tempering.NONE;
+            case "Transition" -> new Transition.PosteriorDraw(map());
+            case "ParticleFilter" ->
+                new ParticleFilter(
+                        potential(call), new Transition.PosteriorDraw(map()), TimeGrid.uniform(2), 1, 0.5);
+            case "DoubleUnaryOperator" -> (DoubleUnaryOperator) time -> 1;
             case "Reward" -> closing(LinearReward.ofStates(new double[] {1, 1}, Device.CPU));
             case "Decoder" -> Decoder.IDENTITY;
             case "ImageClassifier" -> shippedClassifier();

@@ -176,12 +176,15 @@ public final class ValueFunction {
         }
     }
 
-    /** Returns all scores: (rows, N), float64. */
-    private Tensor scores(Point point) {
-        Tensor all = Torch.empty(DType.FLOAT64, point.state().device(), point.rows(), draws);
-        inChunks((first, count) -> all.narrow(1, first, count)
-                .copy_(part(point, repeated(point.state(), count), first, count).scores()));
-        return all;
+    /** Returns λ·r of all draws at a point, without gradient: (rows, N), float64, in the innermost open scope. */
+    public Tensor scores(Point point) {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Tensor all = Torch.empty(DType.FLOAT64, point.state().device(), point.rows(), draws);
+            inChunks((first, count) -> all.narrow(1, first, count)
+                    .copy_(part(point, repeated(point.state(), count), first, count).scores()));
+            return scope.keep(all);
+        }
     }
 
     /** Returns the log-mean-exp over draws: (rows, N) to (rows). */
