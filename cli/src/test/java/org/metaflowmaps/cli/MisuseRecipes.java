@@ -29,6 +29,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Random;
 import java.util.function.DoubleUnaryOperator;
+import java.util.function.IntFunction;
 import java.util.function.LongToDoubleFunction;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -89,16 +90,19 @@ import org.metaflowmaps.steering.particle.ParticleFilter;
 import org.metaflowmaps.steering.particle.Potential;
 import org.metaflowmaps.steering.particle.Tempering;
 import org.metaflowmaps.steering.particle.Transition;
+import org.metaflowmaps.steering.reward.Tilt;
+import org.metaflowmaps.steering.sampler.Dynamics;
+import org.metaflowmaps.steering.sampler.Schedule;
+import org.metaflowmaps.steering.sampler.SteeredSampler;
+import org.metaflowmaps.steering.value.KeyedNoise;
+import org.metaflowmaps.steering.value.NoSteering;
+import org.metaflowmaps.steering.value.ValueFunction;
 import org.metaflowmaps.steering.reward.Calibration;
 import org.metaflowmaps.steering.reward.ClassMixture;
 import org.metaflowmaps.steering.reward.Decoder;
 import org.metaflowmaps.steering.reward.JavaReward;
 import org.metaflowmaps.steering.reward.LinearReward;
 import org.metaflowmaps.steering.reward.RewardSpec;
-import org.metaflowmaps.steering.reward.Tilt;
-import org.metaflowmaps.steering.value.KeyedNoise;
-import org.metaflowmaps.steering.value.NoSteering;
-import org.metaflowmaps.steering.value.ValueFunction;
 import org.metaflowmaps.training.Checkpoints;
 import org.metaflowmaps.training.RunFolder;
 import org.metaflowmaps.training.RunIdentity;
@@ -748,6 +752,10 @@ final class MisuseRecipes implements AutoCloseable {
         return bytes.toByteArray();
     }
 
+    private SteeredSampler steered(int steps) {
+        return new SteeredSampler(new NoSteering(mixture().drift()), TimeGrid.linspace(0.01, steps), Dynamics.ODE);
+    }
+
     private GaussianMixture mixture() {
         return (GaussianMixture) made.computeIfAbsent(
                 GaussianMixture.class, type -> closing(GaussianMixture.isotropic(MEANS, 0.5, Device.CPU)));
@@ -811,7 +819,12 @@ final class MisuseRecipes implements AutoCloseable {
                 org.junit.jupiter.api.Assertions.assertThrows(TensorException.class, () -> half(2).add(half(3)));
             case "Noise" -> (Noise) () -> half(BATCH, 2);
             case "SamplingListener" -> SamplingListener.NONE;
-            case "TimeGrid" -> TimeGrid.uniform(2);
+            case "TimeGrid" ->
+                call.getDeclaringClass() == SteeredSampler.class ? TimeGrid.linspace(0.01, 2) : TimeGrid.uniform(2);
+            case "SteeredSampler" -> steered(2);
+            case "Schedule" -> Schedule.always(new NoSteering(mixture().drift()));
+            case "Dynamics" -> Dynamics.ODE;
+            case "IntFunction" -> (IntFunction<SteeredSampler>) this::steered;
             case "LoadedNetwork" ->
                 new LoadedNetwork(
                         closing(MlpFlowMap.zeros(MLP, Device.CPU)),

@@ -67,7 +67,7 @@ final class ExactMixtureMapTest {
                 Autograd.Mode off = Autograd.noGrad();
                 ExactMixtureMap map = new ExactMixtureMap()) {
             int count = 2001;
-            Tensor steps = Torch.linspace(-7, 7, count).to(DType.FLOAT64);
+            Tensor steps = Torch.linspace(-5, 5, count).to(DType.FLOAT64);
             Tensor noise = Torch.stack(1, steps, steps);
             for (double time : new double[] {0.01, 0.5, 0.9, 0.996}) {
                 Tensor state =

@@ -41,7 +41,7 @@ final class FineTuneLearningTest {
 
     private static List<double[]> centres(double shift) {
         List<double[]> centres = new ArrayList<>();
-        for (double mean : ExactMixtureMap.MEANS) {
+        for (double mean : ExactMixtureMap.means()) {
             centres.add(new double[] {mean + shift * DIRECTION[0], mean + shift * DIRECTION[1]});
         }
         return centres;
@@ -51,7 +51,7 @@ final class FineTuneLearningTest {
     private static GaussianMixture tilted() {
         double total = 0;
         List<Double> weights = new ArrayList<>();
-        for (double mean : ExactMixtureMap.MEANS) {
+        for (double mean : ExactMixtureMap.means()) {
             weights.add(Math.exp(mean * (DIRECTION[0] + DIRECTION[1])));
             total += weights.getLast();
         }
