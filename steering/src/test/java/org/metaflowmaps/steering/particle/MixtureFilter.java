@@ -18,7 +18,7 @@ import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.value.KeyedNoise;
 import org.metaflowmaps.steering.value.ValueFunction;
 
-/** The mixture of results.md §4 with its exact map and reward, at a strength at which few particles suffice. */
+/** The mixture of the paper's experiment in two dimensions (F.1) with its exact map and reward, at a strength at which few particles suffice. */
 final class MixtureFilter implements AutoCloseable {
     static final double[] MEANS = {-3, 0, 3};
     static final double STRENGTH = 0.04;

@@ -16,7 +16,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.particle.MixtureFilter.Summary;
 import org.metaflowmaps.steering.value.Coefficient;
 
-/** Ẑ and the tilted law of the mixture of results.md §4 are those of the formulas. */
+/** Ẑ and the tilted law of the mixture of the paper's experiment in two dimensions (F.1) are those of the formulas. */
 final class ParticleFilterTest {
     static final double[] THRESHOLDS = {0, 0.5, 0.9, 1};
 

@@ -27,7 +27,7 @@ import org.metaflowmaps.steering.value.ValueFunction;
 import org.metaflowmaps.steering.value.ValueGradient;
 
 /**
- * The mixture of results.md §4, its reward, the exact map, and the distance of steered samples from the exact tilted
+ * The mixture of the paper's experiment in two dimensions (F.1), its reward, the exact map, and the distance of steered samples from the exact tilted
  * law.
  */
 final class MixtureSteering implements AutoCloseable {

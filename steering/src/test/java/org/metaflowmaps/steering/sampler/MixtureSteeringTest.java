@@ -14,7 +14,7 @@ import org.metaflowmaps.steering.sampler.MixtureSteering.Method;
 import org.metaflowmaps.steering.value.Coefficient;
 
 /**
- * Steered samples of the mixture of results.md §4 with its exact map: their sliced W2 distance from the exact tilted
+ * Steered samples of the mixture of the paper's experiment in two dimensions (F.1) with its exact map: their sliced W2 distance from the exact tilted
  * law equals the reference. c_t = (1 - t)/t is not clamped here, neither in estimators nor in the diffusion: DPS along
  * the ODE gives 3.09 without the clamp, as the reference, and 2.82 with the clamp at 25 of method §7.
  */

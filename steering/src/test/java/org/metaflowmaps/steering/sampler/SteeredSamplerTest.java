@@ -474,7 +474,7 @@ final class SteeredSamplerTest {
         assertRefused(IllegalArgumentException.class, () -> schedule.every(0, none), "period is 0 steps");
     }
 
-    /** The paper's numbers (results.md §7) and the largest number of steps within a budget. */
+    /** The paper's numbers (F.3.2) and the largest number of steps within a budget. */
     @Test
     void evaluationsAreCountedAsInThePaper() {
         try (MixtureSteering mixture = new MixtureSteering()) {
