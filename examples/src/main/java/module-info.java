@@ -1,5 +1,5 @@
 /** Programs that show how to use the library. */
 module org.metaflowmaps.examples {
-    requires org.metaflowmaps.training;
+    requires org.metaflowmaps.steering;
     requires static org.jspecify;
 }

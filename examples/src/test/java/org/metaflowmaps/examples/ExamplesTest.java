@@ -77,6 +77,18 @@ final class ExamplesTest {
         assertTrue(losses[2] < 0.9 * losses[0], output());
     }
 
+    /** Steered shirts are brighter on their left side than plain ones from the same noise. */
+    @Test
+    void steerByOwnReward() throws IOException {
+        SteerByOwnReward.main(new String[] {ROOT.resolve(PRETRAINED).toString()});
+        double[] rewards = output().lines()
+                .filter(line -> !line.startsWith("first pixel"))
+                .mapToDouble(line -> Double.parseDouble(line.replaceFirst(".* ", "")))
+                .toArray();
+        assertEquals(2, rewards.length, output());
+        assertTrue(rewards[1] > rewards[0] + 0.05, output());
+    }
+
     @Test
     void aStreamGivesTheSameItemsForTheSamePosition() {
         try (TensorScope scope = TensorScope.open();
@@ -95,6 +107,8 @@ final class ExamplesTest {
                 String.valueOf(assertThrows(IllegalArgumentException.class, () -> OwnData.main(new String[0]))
                         .getMessage()),
                 String.valueOf(assertThrows(IllegalArgumentException.class, () -> OwnLoss.main(new String[0]))
+                        .getMessage()),
+                String.valueOf(assertThrows(IllegalArgumentException.class, () -> SteerByOwnReward.main(new String[0]))
                         .getMessage()))) {
             assertTrue(message.startsWith("expected "), message);
         }
