@@ -49,7 +49,7 @@ final class Weights {
             long count = logWeights.size(1);
             Tensor places = Torch.arange(count).to(DType.FLOAT64).to(logWeights.device());
             Tensor points =
-                    uniform.unsqueeze(1).add(places.unsqueeze(0)).div(count).clampMax(BELOW_ONE);
+                    uniform.unsqueeze(1).add(places.unsqueeze(0)).div((double) count).clampMax(BELOW_ONE);
             return scope.keep(chosen(logWeights, points));
         }
     }

@@ -274,8 +274,8 @@ final class FilterBehaviourTest {
         Tilt broken = new Tilt(new Of(x -> x.select(1, 0).log()), 1);
         BadScoreException thrown =
                 assertThrows(BadScoreException.class, () -> run(filter(broken, 0.5, Tempering.NONE), 30, 2));
-        assertTrue(thrown.getMessage().contains("step 0"), thrown.getMessage());
-        assertTrue(thrown.getMessage().contains("item 30, particle"), thrown.getMessage());
+        assertSays("step 0", thrown);
+        assertSays("item 30, particle", thrown);
     }
 
     /** A bisected factor leaves the share of particles, or keeps the factor of the step before; at the end it is 1. */
@@ -323,12 +323,16 @@ final class FilterBehaviourTest {
             SteeringNoise noise = MixtureFilter.noise(8, 0, 2, PARTICLES);
             CancellationException thrown = assertThrows(
                     CancellationException.class, () -> filter.run(noise, Condition.none(), listener));
-            assertTrue(thrown.getMessage().contains("after 3 of 4 steps"), thrown.getMessage());
+            assertSays("after 3 of 4 steps", thrown);
             assertEquals(before, NativeMemory.liveTensors());
             assertEquals(counts.get(0), counts.get(1));
             assertEquals(counts.get(1), counts.get(2));
-            ParticleResult result = filter.run(noise, Condition.none());
         }
+    }
+
+    private static void assertSays(String expected, Exception thrown) {
+        String message = String.valueOf(thrown.getMessage());
+        assertTrue(message.contains(expected), message);
     }
 
     /** Weights of map and reward that require gradients leave no graph in the results. */
@@ -423,20 +427,18 @@ final class FilterBehaviourTest {
         assertThrows(
                 IllegalArgumentException.class,
                 () -> new ParticleFilter(good.potential(), good.transition(), GRID, 0, 0.5));
-        String late = assertThrows(
+        IllegalArgumentException late = assertThrows(
                         IllegalArgumentException.class,
                         () -> new ParticleFilter(
-                                good.potential(), good.transition(), TimeGrid.linspace(0.01, 4), 4, 0.5))
-                .getMessage();
-        assertTrue(late.contains("expected 0"), late);
+                                good.potential(), good.transition(), TimeGrid.linspace(0.01, 4), 4, 0.5));
+        assertSays("expected 0", late);
         assertThrows(IllegalArgumentException.class, () -> new Tempering.Adaptive(1));
         assertThrows(IllegalArgumentException.class, () -> run(filter(mixture.tilt, 0.5, new Tempering.Fixed(t -> -1)), 0, 1));
-        String rows = assertThrows(
+        IllegalArgumentException rows = assertThrows(
                         IllegalArgumentException.class,
-                        () -> good.run(MixtureFilter.noise(8, 0, 2, 3), Condition.none()))
-                .getMessage();
-        assertTrue(rows.contains("expected 16 particles"), rows);
-        String guided = assertThrows(
+                        () -> good.run(MixtureFilter.noise(8, 0, 2, 3), Condition.none()));
+        assertSays("expected 16 particles", rows);
+        IllegalArgumentException guided = assertThrows(
                         IllegalArgumentException.class,
                         () -> run(
                                 new ParticleFilter(
@@ -448,8 +450,7 @@ final class FilterBehaviourTest {
                                         4,
                                         0.5),
                                 0,
-                                1))
-                .getMessage();
-        assertTrue(guided.contains("Potential.twisted"), guided);
+                                1));
+        assertSays("Potential.twisted", guided);
     }
 }

@@ -1,5 +1,6 @@
 package org.metaflowmaps.steering.particle;
 
+import com.google.common.primitives.Doubles;
 import java.util.List;
 import java.util.stream.LongStream;
 import org.metaflowmaps.models.mixture.GaussianMixture;
@@ -45,7 +46,7 @@ final class MixtureFilter implements AutoCloseable {
      * @param drawn shares of the resampled draws, each run by its Ẑ
      * @param shareError standard error of the first share
      */
-    record Summary(double mean, double error, double[] shares, double[] drawn, double shareError) {}
+    record Summary(double mean, double error, List<Double> shares, List<Double> drawn, double shareError) {}
 
     static KeyedNoise noise(long seed, long first, int count, int particles) {
         long[] items = LongStream.range(first, first + count).toArray();
@@ -104,8 +105,8 @@ final class MixtureFilter implements AutoCloseable {
         return new Summary(
                 mean,
                 Math.sqrt((squares / runs - mean * mean) / (runs - 1)),
-                shares,
-                drawn,
+                Doubles.asList(shares),
+                Doubles.asList(drawn),
                 Math.sqrt(spread) / sum);
     }
 
