@@ -26,6 +26,7 @@ import org.metaflowmaps.cli.command.PosteriorCommand;
 import org.metaflowmaps.cli.command.QuickstartCommand;
 import org.metaflowmaps.cli.command.SampleCommand;
 import org.metaflowmaps.cli.command.SelfcheckCommand;
+import org.metaflowmaps.cli.command.SteerCommand;
 import org.metaflowmaps.cli.command.TrainCommand;
 import org.metaflowmaps.runtime.internal.Suggestions;
 import picocli.CommandLine;
@@ -44,6 +45,7 @@ import picocli.CommandLine.Spec;
             TrainCommand.class,
             SampleCommand.class,
             PosteriorCommand.class,
+            SteerCommand.class,
             InspectCommand.class,
             ConvertCommand.class,
             EvaluateCommand.class,

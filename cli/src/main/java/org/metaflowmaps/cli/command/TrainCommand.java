@@ -104,7 +104,7 @@ public final class TrainCommand implements Callable<Integer> {
         try (TrainingData source = Datasets.open(
                         resolved.config().data(), resolved.config().seed(), device.get());
                 TrainingRun run = new TrainingRun(resolved.config(), source, device.get(), folder);
-                GracefulStop stop = new GracefulStop(run)) {
+                GracefulStop stop = new GracefulStop(run::stop)) {
             run.pictures(ImageGrid::png);
             if (resume) {
                 run.resume();

@@ -14,6 +14,7 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import picocli.CommandLine.ArgGroup;
@@ -97,6 +98,12 @@ public final class CheckpointOption {
         Path file = Objects.requireNonNull(choice).file;
         Path other = file == null ? null : file.resolveSibling(name);
         return other != null && Files.isRegularFile(other) ? other : null;
+    }
+
+    /** Returns the configuration of the checkpoint's run; null if there is none beside it. */
+    public @Nullable TrainConfig config() throws IOException {
+        Path file = beside("config.yaml");
+        return file == null ? null : Configs.load(file.toString(), List.of()).config();
     }
 
     /** Loads the map in a resource of the command, owned by the caller. */
