@@ -24,6 +24,8 @@ import org.metaflowmaps.cli.command.GracefulStop;
 import org.metaflowmaps.cli.command.InspectCommand;
 import org.metaflowmaps.cli.command.PosteriorCommand;
 import org.metaflowmaps.cli.command.QuickstartCommand;
+import org.metaflowmaps.cli.command.FinetuneCommand;
+import org.metaflowmaps.cli.command.RewardCommand;
 import org.metaflowmaps.cli.command.SampleCommand;
 import org.metaflowmaps.cli.command.SelfcheckCommand;
 import org.metaflowmaps.cli.command.SteerCommand;
@@ -46,6 +48,8 @@ import picocli.CommandLine.Spec;
             SampleCommand.class,
             PosteriorCommand.class,
             SteerCommand.class,
+            RewardCommand.class,
+            FinetuneCommand.class,
             InspectCommand.class,
             ConvertCommand.class,
             EvaluateCommand.class,

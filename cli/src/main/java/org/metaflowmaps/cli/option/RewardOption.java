@@ -36,7 +36,7 @@ public final class RewardOption {
     }
 
     /** Parses a reward. */
-    static final class Converter implements ITypeConverter<RewardSpec> {
+    public static final class Converter implements ITypeConverter<RewardSpec> {
         @Override
         public RewardSpec convert(String text) {
             try {
