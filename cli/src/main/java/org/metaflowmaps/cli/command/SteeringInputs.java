@@ -116,6 +116,11 @@ final class SteeringInputs implements AutoCloseable {
         return labels;
     }
 
+    /** Returns the number of states evaluated at once without gradients. */
+    int atOnce() {
+        return items.batch(map, 1);
+    }
+
     /**
      * Draws all items, a batch at a time; the result's tensors live until this object is closed.
      *
@@ -131,7 +136,7 @@ final class SteeringInputs implements AutoCloseable {
         double[] rewards = new double[total];
         long evaluations = 0;
         long begin = System.nanoTime();
-        try (SteeringProgress progress = new SteeringProgress(task, (long) steps * Math.ceilDiv(total, batch))) {
+        try (SteeringProgress progress = new SteeringProgress(task, steps, Math.ceilDiv(total, batch))) {
             for (int from = 0; from < total; from += batch) {
                 try (TensorScope part = TensorScope.open()) {
                     int size = Math.min(batch, total - from);
@@ -140,6 +145,7 @@ final class SteeringInputs implements AutoCloseable {
                     samples.narrow(0, from, size).copy_(drawn.samples());
                     System.arraycopy(drawn.rewards().toDoubleArray(), 0, rewards, from, size);
                     evaluations = drawn.evaluations();
+                    progress.batchDone();
                 }
             }
         }

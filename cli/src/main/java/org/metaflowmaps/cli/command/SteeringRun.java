@@ -66,6 +66,14 @@ final class SteeringRun {
         }
     }
 
+    /** Throws if the strength is not above 0, for searches that only maximise. */
+    void requirePositiveStrength() {
+        if (!(strength.get() > 0)) {
+            throw new IllegalArgumentException("--lambda " + strength.get()
+                    + " is out of range: a search maximises the reward, so give a number above 0");
+        }
+    }
+
     /** Loads the map and the reward; the caller closes the result. */
     SteeringInputs open() throws IOException {
         MetaFlowMap map = out.isNumbers() ? checkpoint.loadAny(device) : checkpoint.load(device);
@@ -134,10 +142,5 @@ final class SteeringRun {
 
     PrintWriter terminal() {
         return Objects.requireNonNull(command).commandLine().getOut();
-    }
-
-    /** Returns the reward's text. */
-    String rewardName() {
-        return reward.spec().toString();
     }
 }

@@ -50,6 +50,11 @@ public final class DrawsOption {
         }
     }
 
+    /** Returns the number of draws. */
+    public int count() {
+        return draws;
+    }
+
     /** Returns the draws evaluated at once for each state. */
     public int atOnce() {
         return Math.min(draws, chunk);
