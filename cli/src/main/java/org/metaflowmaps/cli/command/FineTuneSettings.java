@@ -1,13 +1,14 @@
 package org.metaflowmaps.cli.command;
 
-import com.google.common.base.Splitter;
-import java.util.Collection;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.steering.finetune.FineTuneConfig;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.DeserializationFeature;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.MapperFeature;
 import tools.jackson.databind.PropertyNamingStrategies;
 import tools.jackson.databind.cfg.EnumFeature;
@@ -52,17 +53,28 @@ final class FineTuneSettings {
                     "'" + word + "' is not a setting: write key=value, such as learning_rate=3e-5");
         }
         String name = word.substring(0, equals);
-        List<String> path = Splitter.on('.').limit(2).splitToList(name);
-        ObjectNode parent =
-                path.size() == 2 && tree.get(path.getFirst()) instanceof ObjectNode inner ? inner : tree;
-        String key = parent == tree ? name : path.getLast();
+        int dot = name.indexOf('.');
+        ObjectNode parent = dot > 0 && tree.get(name.substring(0, dot)) instanceof ObjectNode inner ? inner : tree;
+        String key = parent == tree ? name : name.substring(dot + 1);
         if (!parent.has(key)) {
-            Collection<String> known = parent.propertyNames();
+            List<String> known = names("", parent);
             throw new IllegalArgumentException("unknown setting '" + name + "'"
                     + Suggestions.didYouMean(key, known).replaceFirst("^$", ".") + " Known here: "
                     + String.join(", ", known));
         }
         parent.set(key, YAML.readTree(word.substring(equals + 1)));
+    }
+
+    private static List<String> names(String prefix, ObjectNode tree) {
+        List<String> names = new ArrayList<>();
+        for (Map.Entry<String, JsonNode> entry : tree.properties()) {
+            if (entry.getValue() instanceof ObjectNode inner) {
+                names.addAll(names(prefix + entry.getKey() + ".", inner));
+            } else {
+                names.add(prefix + entry.getKey());
+            }
+        }
+        return names;
     }
 
     private static String explain(JacksonException failure) {
