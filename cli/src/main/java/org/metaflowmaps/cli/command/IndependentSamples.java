@@ -4,6 +4,7 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.OdeSampler;
@@ -54,7 +55,7 @@ record IndependentSamples(Tilt tilt, int samples, int steps, @Nullable Double sc
                     int first = from;
                     Arrays.setAll(labels, i -> student.classes() == 0 ? 0 : (first + i) % student.classes());
                     Tensor given = student.classes() == 0 ? null : Torch.of(labels).to(device);
-                    var condition = GuidanceOption.of(scale, student, given);
+                    Condition condition = GuidanceOption.of(scale, student, given);
                     Tensor drawn = sampler.sample(Noise.of(random, student, size), condition)
                             .samples();
                     sum += Arrays.stream(tilt.score(drawn, condition).toDoubleArray())
