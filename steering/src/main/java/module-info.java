@@ -12,4 +12,8 @@ module org.metaflowmaps.steering {
     exports org.metaflowmaps.steering.reward;
     exports org.metaflowmaps.steering.sampler;
     exports org.metaflowmaps.steering.value;
+
+    // A command reads settings of fine-tuning by reflection.
+    opens org.metaflowmaps.steering.finetune to
+            tools.jackson.databind;
 }

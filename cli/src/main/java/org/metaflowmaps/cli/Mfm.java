@@ -16,16 +16,22 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.command.BestOfCommand;
 import org.metaflowmaps.cli.command.ClassifierCommand;
 import org.metaflowmaps.cli.command.ConvertCommand;
 import org.metaflowmaps.cli.command.DoctorCommand;
 import org.metaflowmaps.cli.command.EvaluateCommand;
+import org.metaflowmaps.cli.command.FilterCommand;
+import org.metaflowmaps.cli.command.FinetuneCommand;
 import org.metaflowmaps.cli.command.GracefulStop;
 import org.metaflowmaps.cli.command.InspectCommand;
 import org.metaflowmaps.cli.command.PosteriorCommand;
 import org.metaflowmaps.cli.command.QuickstartCommand;
+import org.metaflowmaps.cli.command.RewardCommand;
 import org.metaflowmaps.cli.command.SampleCommand;
+import org.metaflowmaps.cli.command.SearchCommand;
 import org.metaflowmaps.cli.command.SelfcheckCommand;
+import org.metaflowmaps.cli.command.SteerCommand;
 import org.metaflowmaps.cli.command.TrainCommand;
 import org.metaflowmaps.runtime.internal.Suggestions;
 import picocli.CommandLine;
@@ -44,6 +50,12 @@ import picocli.CommandLine.Spec;
             TrainCommand.class,
             SampleCommand.class,
             PosteriorCommand.class,
+            SteerCommand.class,
+            SearchCommand.class,
+            BestOfCommand.class,
+            FilterCommand.class,
+            RewardCommand.class,
+            FinetuneCommand.class,
             InspectCommand.class,
             ConvertCommand.class,
             EvaluateCommand.class,

@@ -90,6 +90,12 @@ import org.metaflowmaps.steering.particle.ParticleFilter;
 import org.metaflowmaps.steering.particle.Potential;
 import org.metaflowmaps.steering.particle.Tempering;
 import org.metaflowmaps.steering.particle.Transition;
+import org.metaflowmaps.steering.reward.Calibration;
+import org.metaflowmaps.steering.reward.ClassMixture;
+import org.metaflowmaps.steering.reward.Decoder;
+import org.metaflowmaps.steering.reward.JavaReward;
+import org.metaflowmaps.steering.reward.LinearReward;
+import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.sampler.Dynamics;
 import org.metaflowmaps.steering.sampler.Schedule;
@@ -97,12 +103,6 @@ import org.metaflowmaps.steering.sampler.SteeredSampler;
 import org.metaflowmaps.steering.value.KeyedNoise;
 import org.metaflowmaps.steering.value.NoSteering;
 import org.metaflowmaps.steering.value.ValueFunction;
-import org.metaflowmaps.steering.reward.Calibration;
-import org.metaflowmaps.steering.reward.ClassMixture;
-import org.metaflowmaps.steering.reward.Decoder;
-import org.metaflowmaps.steering.reward.JavaReward;
-import org.metaflowmaps.steering.reward.LinearReward;
-import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.training.Checkpoints;
 import org.metaflowmaps.training.RunFolder;
 import org.metaflowmaps.training.RunIdentity;
@@ -860,8 +860,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "Tempering" -> Tempering.NONE;
             case "Transition" -> new Transition.PosteriorDraw(map());
             case "ParticleFilter" ->
-                new ParticleFilter(
-                        potential(call), new Transition.PosteriorDraw(map()), TimeGrid.uniform(2), 1, 0.5);
+                new ParticleFilter(potential(call), new Transition.PosteriorDraw(map()), TimeGrid.uniform(2), 1, 0.5);
             case "DoubleUnaryOperator" -> (DoubleUnaryOperator) time -> 1;
             case "Reward" -> closing(LinearReward.ofStates(new double[] {1, 1}, Device.CPU));
             case "Decoder" -> Decoder.IDENTITY;

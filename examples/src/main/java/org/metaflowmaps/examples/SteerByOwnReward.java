@@ -60,9 +60,7 @@ public final class SteerByOwnReward {
             NetworkDrift drift = new NetworkDrift(map, false);
             Tensor plain = samples(map, tilt, new NoSteering(drift));
             Tensor steered = samples(
-                    map,
-                    tilt,
-                    new GradientFree(drift, new ValueFunction(map, tilt, DRAWS), GradientFree.Centre.DRAWS));
+                    map, tilt, new GradientFree(drift, new ValueFunction(map, tilt, DRAWS), GradientFree.Centre.DRAWS));
             System.out.println("plain " + plain.mean().item());
             System.out.println("steered " + steered.mean().item());
         }
@@ -78,8 +76,7 @@ public final class SteerByOwnReward {
                 CorrectionScale.EXACT,
                 Optional.of(tilt),
                 false);
-        SteeredResult result =
-                sampler.sample(KeyedNoise.of(1, 0, COUNT, 1, map.itemShape(), Device.CPU), shirts);
+        SteeredResult result = sampler.sample(KeyedNoise.of(1, 0, COUNT, 1, map.itemShape(), Device.CPU), shirts);
         MemorySegment pixels = result.samples().contiguous().segment(); // the tensor's own memory, about in [-1, 1]
         System.out.println("first pixel " + pixels.get(ValueLayout.JAVA_FLOAT, 0));
         return result.rewards().orElseThrow();

@@ -84,7 +84,8 @@ public final class ExactMixtureMap implements MetaFlowMap {
 
     @Override
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
-        if (start.primal().amax(0).item() != 0 || end.primal().sub(1).abs().amax(0).item() != 0) {
+        if (start.primal().amax(0).item() != 0
+                || end.primal().sub(1).abs().amax(0).item() != 0) {
             throw new IllegalArgumentException("exact mixture map: only one-step draws, s = 0 and u = 1");
         }
         if (state.tangent() != null || context.dualState().tangent() != null) {
@@ -95,8 +96,7 @@ public final class ExactMixtureMap implements MetaFlowMap {
                     context.time().to(DType.FLOAT64),
                     context.state().to(DType.FLOAT64),
                     state.primal().to(DType.FLOAT64));
-            return Dual.constant(scope.keep(
-                    draws.to(state.primal().dtype()).sub(state.primal())));
+            return Dual.constant(scope.keep(draws.to(state.primal().dtype()).sub(state.primal())));
         }
     }
 

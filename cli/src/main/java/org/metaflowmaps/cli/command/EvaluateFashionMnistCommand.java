@@ -38,7 +38,8 @@ import picocli.CommandLine.Spec;
                 + " map or of a teacher. Real images are the test images, which maps trained on the 60,000 have not"
                 + " seen.")
 final class EvaluateFashionMnistCommand implements Callable<Integer> {
-    private static final Shape ITEM = Shape.of(1, FashionMnist.SIZE, FashionMnist.SIZE);
+    /** Fashion-MNIST's images. */
+    static final Shape ITEM = Shape.of(1, FashionMnist.SIZE, FashionMnist.SIZE);
 
     @Spec
     private @Nullable CommandSpec spec;

@@ -2,7 +2,6 @@ package org.metaflowmaps.cli.command;
 
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.training.TrainingRun;
 
 /**
  * While open, Ctrl-C and SIGTERM end a training run between two steps, with a checkpoint and exit code 0.
@@ -16,11 +15,12 @@ public final class GracefulStop implements AutoCloseable {
     private volatile int code;
     private final Thread hook;
 
-    GracefulStop(TrainingRun run) {
+    /** Calls {@code stop}, such as {@code TrainingRun::stop}, on a signal. */
+    GracefulStop(Runnable stop) {
         hook = new Thread(
                 () -> {
                     stopped = this;
-                    run.stop();
+                    stop.run();
                     try {
                         finished.await();
                     } catch (InterruptedException e) {

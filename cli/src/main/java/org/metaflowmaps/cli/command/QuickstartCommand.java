@@ -91,7 +91,7 @@ public final class QuickstartCommand implements Callable<Integer> {
         int evaluated = Math.min(EVALUATED, config.data().holdOut());
         try (TrainingData data = Datasets.open(config.data(), config.seed(), device.get());
                 TrainingRun run = new TrainingRun(config, data, device.get(), folder);
-                GracefulStop stop = new GracefulStop(run)) {
+                GracefulStop stop = new GracefulStop(run::stop)) {
             run.pictures(ImageGrid::png);
             run.initialise();
             clear(checkpoints);

@@ -8,10 +8,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
-import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.ClassNames;
+import org.metaflowmaps.cli.option.ClassOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.PrecisionOption;
@@ -68,6 +68,10 @@ public final class SampleCommand implements Callable<Integer> {
         Step(Solver solver) {
             this.solver = solver;
         }
+
+        Solver solver() {
+            return solver;
+        }
     }
 
     @Spec
@@ -76,13 +80,8 @@ public final class SampleCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(
-            names = "--class",
-            paramLabel = "NAME",
-            description =
-                    "Classes to draw, by name or number, separated by commas. Default: all; none for a map without"
-                            + " classes. A name may be shortened if only one class begins with it.")
-    private List<String> chosen = new ArrayList<>();
+    @Mixin
+    private final ClassOption classes = new ClassOption();
 
     @Option(names = "--count", paramLabel = "N", description = "Images of each class. Default: ${DEFAULT-VALUE}.")
     private int count = 4;
@@ -141,23 +140,23 @@ public final class SampleCommand implements Callable<Integer> {
                 Autocast mode = precision.on(device.get());
                 Autograd.Mode off = Autograd.inference()) {
             ClassNames names = checkpoint.classNames(map);
-            Tensor classes = Torch.of(labels(map, names)).to(device.get());
-            long total = count * classes.size(0);
+            Tensor labels = Torch.of(classes.labels(map, names)).to(device.get());
+            long total = count * labels.size(0);
             if (!numbers) {
-                ImageGrid.requireRoom(classes.size(0), count, map.itemShape(), 2);
+                ImageGrid.requireRoom(labels.size(0), count, map.itemShape(), 2);
             }
             FreeMemory.require(
                     "--count " + count + ": " + total + " results",
                     bytes(map, total),
                     "lower --count, and draw in several runs");
-            Tensor images = inParts(map, random, classes, total);
+            Tensor images = inParts(map, random, labels, total);
             if (numbers) {
                 Safetensors.write(
                         out,
                         Map.of("seed", Long.toString(seed)),
-                        Map.of("images", images, "labels", classes.repeatInterleave(count, 0)));
+                        Map.of("images", images, "labels", labels.repeatInterleave(count, 0)));
             } else {
-                picture(map, names, classes.toLongArray(), images);
+                picture(map, names, labels.toLongArray(), images);
             }
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
@@ -212,20 +211,6 @@ public final class SampleCommand implements Callable<Integer> {
                 new OdeSampler(
                         new NetworkDrift(map), TimeGrid.uniform(steps), solver == null ? Solver.EULER : solver.solver);
         };
-    }
-
-    private long[] labels(MetaFlowMap map, ClassNames names) {
-        if (chosen.isEmpty()) {
-            int all = Math.max(1, map.classes());
-            return LongStream.range(0, all).toArray();
-        }
-        if (map.classes() == 0) {
-            throw new IllegalArgumentException("--class was given, but this map has no classes");
-        }
-        return chosen.stream()
-                .flatMap(text -> names.labels(text).stream())
-                .mapToLong(Long::longValue)
-                .toArray();
     }
 
     private void picture(MetaFlowMap map, ClassNames names, long[] classes, Tensor images) throws IOException {

@@ -38,7 +38,7 @@ public final class TrainCommand implements Callable<Integer> {
     static final String CONFIG = "config.yaml";
 
     /** The launcher's path as the user called it, so that printed commands work in the user's folder. */
-    private static final String COMMAND = "org.metaflowmaps.command";
+    static final String COMMAND = "org.metaflowmaps.command";
 
     @Spec
     private @Nullable CommandSpec spec;
@@ -104,7 +104,7 @@ public final class TrainCommand implements Callable<Integer> {
         try (TrainingData source = Datasets.open(
                         resolved.config().data(), resolved.config().seed(), device.get());
                 TrainingRun run = new TrainingRun(resolved.config(), source, device.get(), folder);
-                GracefulStop stop = new GracefulStop(run)) {
+                GracefulStop stop = new GracefulStop(run::stop)) {
             run.pictures(ImageGrid::png);
             if (resume) {
                 run.resume();
@@ -137,7 +137,12 @@ public final class TrainCommand implements Callable<Integer> {
             command.addAll(List.of("--device", device.given().toString()));
         }
         command.add("--resume");
-        return "stopped at step " + run.step() + "; continue with: "
+        return resumption(run.step(), command);
+    }
+
+    /** Returns the line to print after a stop, with the command that continues. */
+    static String resumption(long step, List<String> command) {
+        return "stopped at step " + step + "; continue with: "
                 + command.stream().map(TrainCommand::quoted).collect(Collectors.joining(" "));
     }
 

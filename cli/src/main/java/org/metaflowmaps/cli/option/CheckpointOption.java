@@ -9,11 +9,13 @@ import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.LoadedNetwork;
+import org.metaflowmaps.models.checkpoint.NetworkSettings;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.data.FashionMnist;
 import picocli.CommandLine.ArgGroup;
@@ -46,10 +48,41 @@ public final class CheckpointOption {
     }
 
     @Mixin
-    private final NetworkOption network = new NetworkOption();
+    private final NetworkOption network;
 
     @Spec(Spec.Target.MIXEE)
     private @Nullable CommandSpec command;
+
+    /** Makes the option of picocli. */
+    public CheckpointOption() {
+        this(new NetworkOption());
+    }
+
+    /**
+     * Makes the option of a command that parses its words itself.
+     *
+     * @param file null for the included map
+     * @param network settings of a public file
+     * @param command prints what a public file holds
+     */
+    public static CheckpointOption of(@Nullable Path file, NetworkOption network, CommandSpec command) {
+        CheckpointOption made = new CheckpointOption(network);
+        made.command = command;
+        made.choice = new Choice();
+        made.choice.file = file;
+        made.choice.pretrained = file == null;
+        return made;
+    }
+
+    private CheckpointOption(NetworkOption network) {
+        this.network = network;
+    }
+
+    /** Loads a network of any items with its settings, owned by the caller. */
+    public LoadedNetwork open(DeviceOption device) throws IOException {
+        requireWhole();
+        return open(device.get());
+    }
 
     /** Loads a network of images, owned by the caller; checks the file before it loads libtorch. */
     public MetaFlowMap load(DeviceOption device) throws IOException {
@@ -79,6 +112,10 @@ public final class CheckpointOption {
     }
 
     private MetaFlowMap loadAny(Device device) throws IOException {
+        return open(device).map();
+    }
+
+    private LoadedNetwork open(Device device) throws IOException {
         Choice chosen = Objects.requireNonNull(choice);
         if (chosen.pretrained) {
             return pretrained(PRETRAINED, device);
@@ -89,7 +126,7 @@ public final class CheckpointOption {
             errors.println(chosen.file + ": " + loaded.found());
             errors.flush();
         }
-        return loaded.map();
+        return loaded;
     }
 
     /** Returns the file of that name in the checkpoint's folder; null if it does not exist. */
@@ -99,8 +136,14 @@ public final class CheckpointOption {
         return other != null && Files.isRegularFile(other) ? other : null;
     }
 
+    /** Returns the configuration of the checkpoint's run; null if there is none beside it. */
+    public @Nullable TrainConfig config() throws IOException {
+        Path file = beside("config.yaml");
+        return file == null ? null : Configs.load(file.toString(), List.of()).config();
+    }
+
     /** Loads the map in a resource of the command, owned by the caller. */
-    static MetaFlowMap pretrained(String resource, Device device) throws IOException {
+    static LoadedNetwork pretrained(String resource, Device device) throws IOException {
         Path copy;
         try {
             copy = Resource.copy(resource);
@@ -111,7 +154,9 @@ public final class CheckpointOption {
                     e);
         }
         try {
-            return images(Networks.load(copy, device), resource);
+            LoadedNetwork loaded = Networks.open(copy, NetworkSettings.none(), device);
+            images(loaded.map(), resource);
+            return loaded;
         } finally {
             Files.delete(copy);
             Files.delete(Objects.requireNonNull(copy.getParent()));

@@ -45,8 +45,8 @@ final class PretrainedTest {
                             type == DType.FLOAT16 ? "f16" : "bf16")
                     .succeeded();
             try (MetaFlowMap whole = Networks.load(checkpoint, Device.CPU);
-                    MetaFlowMap half =
-                            CheckpointOption.pretrained("pretrained/" + resource.getFileName(), Device.CPU)) {
+                    MetaFlowMap half = CheckpointOption.pretrained("pretrained/" + resource.getFileName(), Device.CPU)
+                            .map()) {
                 assertEquals(DType.FLOAT32, half.parameters().values().dtype());
                 double error = type == DType.FLOAT16 ? 1e-3 : 1e-2;
                 assertArrayEquals(

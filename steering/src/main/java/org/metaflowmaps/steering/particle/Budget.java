@@ -16,7 +16,9 @@ public record Budget(long evaluations, double seconds) {
     /** Checks the ranges. */
     public Budget {
         Preconditions.checkArgument(
-                evaluations >= 1, "budget: %s evaluations, expected at least 1; for no limit, use Budget.NONE", evaluations);
+                evaluations >= 1,
+                "budget: %s evaluations, expected at least 1; for no limit, use Budget.NONE",
+                evaluations);
         Preconditions.checkArgument(
                 seconds > 0, "budget: %s seconds, expected more than 0; for no limit, use Budget.NONE", seconds);
     }

@@ -178,32 +178,34 @@ public record GreedySearch(
         if (overall) {
             chosen = chosen.repeatInterleave(particles, 0);
         }
-        clean.copy_(draws.samples().reshape(clean.shape().from(1).prepend(rows * draws.scores().size(1))).indexSelect(0, chosen));
+        clean.copy_(draws.samples()
+                .reshape(clean.shape().from(1).prepend(rows * draws.scores().size(1)))
+                .indexSelect(0, chosen));
         scores.copy_(draws.scores().reshape(-1).indexSelect(0, chosen).reshape(scores.shape()));
         return chosen;
     }
 
     private Tensor renoised(Point point, Tensor clean, Tensor chosen, double next) {
-        Tensor noise =
-                switch (renoising) {
-                    case STOCHASTIC -> point.noise().normal(Use.TRANSITION, point.step());
-                    case DETERMINISTIC -> {
-                        Tensor parents = chosen.to(DType.FLOAT64)
-                                .div(value.draws())
-                                .floor()
-                                .to(chosen.dtype());
-                        yield point.state()
-                                .indexSelect(0, parents)
-                                .sub(clean.mul(point.time()))
-                                .div(1 - point.time());
-                    }
-                };
+        Tensor noise = switch (renoising) {
+            case STOCHASTIC -> point.noise().normal(Use.TRANSITION, point.step());
+            case DETERMINISTIC -> {
+                Tensor parents =
+                        chosen.to(DType.FLOAT64).div(value.draws()).floor().to(chosen.dtype());
+                yield point.state()
+                        .indexSelect(0, parents)
+                        .sub(clean.mul(point.time()))
+                        .div(1 - point.time());
+            }
+        };
         return clean.mul(next).add(noise.mul(1 - next));
     }
 
     /** Returns row indices of group indices: (groups, n) numbers in groups of a size to (groups · n). */
     static Tensor flat(Tensor numbers, long size) {
-        Tensor first = Torch.arange(numbers.size(0)).mul((double) size).to(numbers.dtype()).to(numbers.device());
+        Tensor first = Torch.arange(numbers.size(0))
+                .mul((double) size)
+                .to(numbers.dtype())
+                .to(numbers.device());
         return numbers.add(first.unsqueeze(1)).reshape(-1);
     }
 }

@@ -19,7 +19,8 @@ final class Meter {
 
     Meter(String what, Budget budget, SamplingListener listener) {
         this.what = what;
-        this.budget = Preconditions.checkNotNull(budget, "%s: the budget is null; for no limit, give Budget.NONE", what);
+        this.budget =
+                Preconditions.checkNotNull(budget, "%s: the budget is null; for no limit, give Budget.NONE", what);
         this.listener = Preconditions.checkNotNull(listener, "%s: the listener is null", what);
     }
 

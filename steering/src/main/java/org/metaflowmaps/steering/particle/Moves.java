@@ -41,8 +41,8 @@ final class Moves {
             }
             case Transition.Guided guided -> {
                 ValueGradient.Estimate given = estimate.orElseThrow(() -> new IllegalArgumentException(
-                        "particle filter: a guided transition needs a potential with a gradient, and this one has none: use "
-                                + "Potential.of(estimator, tilt) or Potential.twisted"));
+                        "particle filter: a guided transition needs a potential with a gradient, and this one has"
+                                + " none: use Potential.of(estimator, tilt) or Potential.twisted"));
                 yield diffused(point, given.base(), Optional.of(given.correction()), guided.coefficient(), next);
             }
         };
@@ -68,7 +68,8 @@ final class Moves {
         double rest = 1 - point.time();
         double restNext = 1 - next;
         double ratio = point.time() / next;
-        // v_f of method §8.1. Its sum with (a·(1 - t'))² is (1 - t)², which gives mean and variance without a division by either.
+        // v_f of method §8.1. Its sum with (a·(1 - t'))² is (1 - t)², which gives mean and variance without a division
+        // by either.
         double forward = rest * rest - ratio * ratio * restNext * restNext;
         double total = rest * rest;
         Tensor mean = drawn.mul(next * forward / total).add(point.state().mul(ratio * restNext * restNext / total));
@@ -85,7 +86,10 @@ final class Moves {
         if (point.time() == 0 || next == 1) {
             Tensor denoiser = state.add(base.mul(1 - point.time()));
             return new Move(
-                    next == 1 ? denoiser : denoiser.mul(next).add(diffusion(point).mul(1 - next)), Optional.empty());
+                    next == 1
+                            ? denoiser
+                            : denoiser.mul(next).add(diffusion(point).mul(1 - next)),
+                    Optional.empty());
         }
         double length = next - point.time();
         double spread = Math.sqrt(2 * coefficient.at(point.time()) * length);
@@ -95,10 +99,13 @@ final class Moves {
         if (correction.isEmpty()) {
             return new Move(free, Optional.empty());
         }
-        // Both laws have one variance; in its units their means differ by this, and (|z|² - |z + shift|²)/2 is the ratio's logarithm.
-        Tensor shift = correction.get().mul(2 * length / spread).to(DType.FLOAT64).reshape(state.size(0), -1);
+        // Both laws have one variance; in its units their means differ by this, and (|z|² - |z + shift|²)/2 is the
+        // ratio's logarithm.
+        Tensor shift =
+                correction.get().mul(2 * length / spread).to(DType.FLOAT64).reshape(state.size(0), -1);
         Tensor wide = noise.to(DType.FLOAT64).reshape(state.size(0), -1);
-        Tensor ratio = shift.mul(wide).sum(1).add(shift.square().sum(1).mul(0.5)).neg();
+        Tensor ratio =
+                shift.mul(wide).sum(1).add(shift.square().sum(1).mul(0.5)).neg();
         return new Move(free.add(correction.get().mul(2 * length)), Optional.of(ratio));
     }
 }

@@ -57,8 +57,7 @@ public record ParticleFilter(
                 "particle filter: the grid begins at %s, expected 0, where the particles are samples of the prior: use "
                         + "TimeGrid.uniform(steps)",
                 grid.time(0));
-        Preconditions.checkArgument(
-                particles >= 1, "particle filter: %s particles, expected at least 1", particles);
+        Preconditions.checkArgument(particles >= 1, "particle filter: %s particles, expected at least 1", particles);
         Preconditions.checkArgument(
                 threshold >= 0 && threshold <= 1,
                 "particle filter: the threshold is %s, expected a share of the particles from 0 (never resample) to 1 "
@@ -67,8 +66,7 @@ public record ParticleFilter(
     }
 
     /** Makes a filter without tempering. */
-    public ParticleFilter(
-            Potential potential, Transition transition, TimeGrid grid, int particles, double threshold) {
+    public ParticleFilter(Potential potential, Transition transition, TimeGrid grid, int particles, double threshold) {
         this(potential, transition, grid, particles, threshold, Tempering.NONE);
     }
 
@@ -86,17 +84,20 @@ public record ParticleFilter(
             Drift drift, Tilt tilt, TimeGrid grid, int particles, double threshold) {
         Coefficient memoryless = new Coefficient(Double.POSITIVE_INFINITY);
         return new ParticleFilter(
-                Potential.twisted(drift, tilt, memoryless), new Transition.Guided(memoryless), grid, particles, threshold);
+                Potential.twisted(drift, tilt, memoryless),
+                new Transition.Guided(memoryless),
+                grid,
+                particles,
+                threshold);
     }
 
     /** Returns the evaluations of one item, all its particles together, by the paper's counting (method §8.4). */
     public long evaluations(Condition condition) {
-        long move =
-                switch (transition) {
-                    case Transition.PosteriorDraw draw -> 1;
-                    case Transition.EulerMaruyama euler -> euler.drift().evaluations(condition);
-                    case Transition.Guided guided -> 0;
-                };
+        long move = switch (transition) {
+            case Transition.PosteriorDraw draw -> 1;
+            case Transition.EulerMaruyama euler -> euler.drift().evaluations(condition);
+            case Transition.Guided guided -> 0;
+        };
         return particles * (grid.steps() * (potential.evaluations(condition) + move) + 1);
     }
 

@@ -44,8 +44,8 @@ public record ParticleResult(
     public Tensor best() {
         Preconditions.checkArgument(
                 particles.size(0) == scores.numel(),
-                "particle result: %s particles and scores of shape %s, expected one score for each: use the result as the filter "
-                        + "returned it",
+                "particle result: %s particles and scores of shape %s, expected one score for each: use the result as"
+                        + " the filter returned it",
                 particles.size(0),
                 scores.shape());
         try (TensorScope scope = TensorScope.open()) {

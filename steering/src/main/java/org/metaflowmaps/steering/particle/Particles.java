@@ -50,10 +50,8 @@ final class Particles {
         this.factor = Torch.zerosLike(logNormaliser);
         this.effectiveSize = Torch.zeros(DType.FLOAT64, device, steps + 1L, items);
         this.factors = Torch.zerosLike(effectiveSize);
-        this.ancestors = Torch.arange(count)
-                .to(device)
-                .expand(steps, items, count)
-                .contiguous();
+        this.ancestors =
+                Torch.arange(count).to(device).expand(steps, items, count).contiguous();
         this.origin = ancestors.select(0, 0).clone();
     }
 
@@ -83,10 +81,11 @@ final class Particles {
     }
 
     private double fixed(Tempering.Fixed tempering, int step) {
-        double given = isEnd(step) ? 1 : tempering.factor().applyAsDouble(filter.grid().time(step));
+        double given =
+                isEnd(step) ? 1 : tempering.factor().applyAsDouble(filter.grid().time(step));
         if (!(given >= 0 && Double.isFinite(given))) {
-            throw new IllegalArgumentException("tempering: the factor at time " + filter.grid().time(step) + " is "
-                    + given + ", expected a finite number of 0 or more");
+            throw new IllegalArgumentException("tempering: the factor at time "
+                    + filter.grid().time(step) + " is " + given + ", expected a finite number of 0 or more");
         }
         return given;
     }
@@ -103,7 +102,8 @@ final class Particles {
         Tensor high = most;
         for (int i = 0; i < HALVINGS; i++) {
             Tensor middle = low.add(high).mul(0.5);
-            Tensor fits = Weights.effectiveSize(weighted(potential(draws, middle))).ge(least);
+            Tensor fits =
+                    Weights.effectiveSize(weighted(potential(draws, middle))).ge(least);
             low = Torch.where(fits, middle, low);
             high = Torch.where(fits, high, middle);
         }

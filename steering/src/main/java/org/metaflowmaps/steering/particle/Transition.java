@@ -21,8 +21,8 @@ public sealed interface Transition {
         public PosteriorDraw {
             Preconditions.checkArgument(
                     map.isContextual(),
-                    "transition: this map is one of a flow, without contexts, and knows no posteriors: a meta flow map is "
-                            + "needed (layout meta-flow-map)");
+                    "transition: this map is one of a flow, without contexts, and knows no posteriors: a meta flow map"
+                            + " is needed (layout meta-flow-map)");
         }
     }
 

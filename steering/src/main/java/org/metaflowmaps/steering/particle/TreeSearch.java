@@ -129,8 +129,7 @@ public record TreeSearch(MetaFlowMap map, Tilt tilt, TimeGrid grid, int width, d
                 done++;
                 listener.stepDone(done, planned);
             }
-            return new Result(
-                    scope.keep(forest.samples), scope.keep(forest.best), done, forest.depth, meter.spent());
+            return new Result(scope.keep(forest.samples), scope.keep(forest.best), done, forest.depth, meter.spent());
         }
     }
 
@@ -183,7 +182,8 @@ public record TreeSearch(MetaFlowMap map, Tilt tilt, TimeGrid grid, int width, d
                 guard.record(tilt.reward().name(), simulation, noise, scores);
                 guard.check();
                 keepBest(drawn, scores, simulation == 0);
-                Tensor next = LinearInterpolant.state(numbers(Use.TRANSITION, simulation, at), drawn, times(leaves, 1, at));
+                Tensor next =
+                        LinearInterpolant.state(numbers(Use.TRANSITION, simulation, at), drawn, times(leaves, 1, at));
                 states.add(inner.keep(next));
                 grow(leaves, scores.toDoubleArray());
             }

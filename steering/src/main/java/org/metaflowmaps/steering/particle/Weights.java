@@ -32,9 +32,9 @@ final class Weights {
     /** Returns the weights divided by their sum; equal ones for an item whose weights all are 0. */
     static Tensor normalised(Tensor logWeights) {
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(logWeights
-                    .logSoftmax(1)
-                    .maskedFill(dead(logWeights).unsqueeze(1), -Math.log((double) logWeights.size(1))));
+            return scope.keep(
+                    logWeights.logSoftmax(1).maskedFill(dead(logWeights).unsqueeze(1), -Math.log((double)
+                            logWeights.size(1))));
         }
     }
 
@@ -48,8 +48,10 @@ final class Weights {
         try (TensorScope scope = TensorScope.open()) {
             long count = logWeights.size(1);
             Tensor places = Torch.arange(count).to(DType.FLOAT64).to(logWeights.device());
-            Tensor points =
-                    uniform.unsqueeze(1).add(places.unsqueeze(0)).div((double) count).clampMax(BELOW_ONE);
+            Tensor points = uniform.unsqueeze(1)
+                    .add(places.unsqueeze(0))
+                    .div((double) count)
+                    .clampMax(BELOW_ONE);
             return scope.keep(chosen(logWeights, points));
         }
     }

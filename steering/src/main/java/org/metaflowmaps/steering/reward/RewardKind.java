@@ -19,10 +19,11 @@ import org.metaflowmaps.runtime.Torch;
  * One kind of reward that has a text form.
  *
  * @param form such as {@code blur:DEVIATION,NOISE}
+ * @param input what it needs besides its text
  * @param meaning in one line, for help
  * @param reader checks arguments
  */
-record RewardKind(String form, String meaning, Reader reader) {
+record RewardKind(String form, RewardSpec.Input input, String meaning, Reader reader) {
     /** Checks arguments and returns a factory of the reward. */
     @FunctionalInterface
     interface Reader {
@@ -44,12 +45,18 @@ record RewardKind(String form, String meaning, Reader reader) {
     /** All kinds, by the word before the colon. Add new rewards here. */
     static final Map<String, RewardKind> ALL = all(
             new RewardKind(
-                    "class:CLASS", "log-likelihood of a class, a number from 0, by the classifier", arguments -> {
+                    "class:CLASS",
+                    RewardSpec.Input.CLASSIFIER,
+                    "log-likelihood of a class, a number from 0, by the classifier",
+                    arguments -> {
                         int label = arguments.count(1, 1).integer(0, "CLASS", 0);
                         return context -> new ClassLogLikelihood(context.requireClassifier(arguments.text()), label);
                     }),
             new RewardKind(
-                    "mixture:W0,W1,...", "log of the sum of w*p(class), one weight for each class", arguments -> {
+                    "mixture:W0,W1,...",
+                    RewardSpec.Input.CLASSIFIER,
+                    "log of the sum of w*p(class), one weight for each class",
+                    arguments -> {
                         double[] weights = arguments.count(1, Integer.MAX_VALUE).numbers(0, "weight ");
                         if (Arrays.stream(weights).anyMatch(weight -> weight < 0)
                                 || Arrays.stream(weights).sum() <= 0) {
@@ -59,12 +66,13 @@ record RewardKind(String form, String meaning, Reader reader) {
                         return context -> new ClassMixture(
                                 context.requireClassifier(arguments.text()), weights, context.device());
                     }),
-            new RewardKind("linear:A1,A2,...", "a*x of states", arguments -> {
+            new RewardKind("linear:A1,A2,...", RewardSpec.Input.NONE, "a*x of states", arguments -> {
                 double[] direction = arguments.count(1, Integer.MAX_VALUE).numbers(0, "A");
                 return context -> LinearReward.ofStates(direction, context.device());
             }),
             new RewardKind(
                     "linear-gaussian:Y,SIGMA,A1,A2,...",
+                    RewardSpec.Input.NONE,
                     "log-likelihood of the observation Y = a*x + SIGMA*noise of states",
                     arguments -> {
                         double observation =
@@ -74,20 +82,25 @@ record RewardKind(String form, String meaning, Reader reader) {
                         return context -> new LinearGaussianLikelihood(
                                 new LinearGaussianReward(direction, observation, deviation));
                     }),
-            new RewardKind("brightness", "mean of an image", arguments -> {
+            new RewardKind("brightness", RewardSpec.Input.NONE, "mean of an image", arguments -> {
                 arguments.count(0, 0);
                 return context -> ImageStatistic.brightness();
             }),
-            new RewardKind("contrast", "standard deviation of an image", arguments -> {
+            new RewardKind("contrast", RewardSpec.Input.NONE, "standard deviation of an image", arguments -> {
                 arguments.count(0, 0);
                 return context -> ImageStatistic.contrast();
             }),
-            new RewardKind("channel:INDEX", "mean of a channel; of colours 0 is red, 1 green, 2 blue", arguments -> {
-                int channel = arguments.count(1, 1).integer(0, "INDEX", 0);
-                return context -> ImageStatistic.ofChannel(channel);
-            }),
+            new RewardKind(
+                    "channel:INDEX",
+                    RewardSpec.Input.NONE,
+                    "mean of a channel; of colours 0 is red, 1 green, 2 blue",
+                    arguments -> {
+                        int channel = arguments.count(1, 1).integer(0, "INDEX", 0);
+                        return context -> ImageStatistic.ofChannel(channel);
+                    }),
             new RewardKind(
                     "inpaint:TOP,LEFT,HEIGHT,WIDTH,SIGMA",
+                    RewardSpec.Input.IMAGE,
                     "likelihood of an image with a hidden rectangle, observed with noise SIGMA",
                     arguments -> {
                         int top = arguments.count(5, 5).integer(0, "TOP", 0);
@@ -100,6 +113,7 @@ record RewardKind(String form, String meaning, Reader reader) {
                     }),
             new RewardKind(
                     "downsample:FACTOR,SIGMA",
+                    RewardSpec.Input.IMAGE,
                     "likelihood of an image observed as means of FACTOR x FACTOR pixels with noise SIGMA",
                     arguments -> {
                         int factor = arguments.count(2, 2).integer(0, "FACTOR", 1);
@@ -108,6 +122,7 @@ record RewardKind(String form, String meaning, Reader reader) {
                     }),
             new RewardKind(
                     "blur:DEVIATION,SIGMA",
+                    RewardSpec.Input.IMAGE,
                     "likelihood of an image observed through a Gaussian blur of DEVIATION pixels with noise SIGMA",
                     arguments -> {
                         double deviation = arguments.count(2, 2).positive(0, "DEVIATION");
@@ -124,6 +139,7 @@ record RewardKind(String form, String meaning, Reader reader) {
                     }),
             new RewardKind(
                     "torchscript:FILE",
+                    RewardSpec.Input.NONE,
                     "a TorchScript module that scores images: it runs the program in FILE",
                     arguments -> {
                         Path file = path(arguments);

@@ -26,6 +26,16 @@ public final class RewardSpec {
     private final String text;
     private final List<Term> terms;
 
+    /** What a reward needs besides its text. */
+    public enum Input {
+        /** Nothing. */
+        NONE,
+        /** The context's classifier. */
+        CLASSIFIER,
+        /** The context's image, which the reward observes. */
+        IMAGE
+    }
+
     private RewardSpec(String text, List<Term> terms) {
         this.text = text;
         this.terms = terms;
@@ -33,6 +43,7 @@ public final class RewardSpec {
 
     /** One reward, with its optional numbers in a sum. */
     private record Term(
+            RewardKind kind,
             RewardKind.Maker maker,
             @Nullable String weight,
             @Nullable String mean,
@@ -84,20 +95,29 @@ public final class RewardSpec {
                 "reward %s: the standard deviation is %s, expected a number above 0",
                 Texts.quote(text),
                 sd);
-        return new Term(maker(match.group(2)), weight, match.group(3), sd);
+        String reward = match.group(2);
+        int colon = reward.indexOf(':');
+        RewardKind kind = kind(reward, colon);
+        RewardKind.Maker maker = kind.reader()
+                .read(new RewardArguments(reward, kind.form(), colon < 0 ? "" : reward.substring(colon + 1)));
+        return new Term(kind, maker, weight, match.group(3), sd);
     }
 
-    private static RewardKind.Maker maker(String text) {
-        int colon = text.indexOf(':');
+    private static RewardKind kind(String text, int colon) {
         String word = (colon < 0 ? text : text.substring(0, colon)).strip();
         RewardKind kind = RewardKind.ALL.get(word);
         if (kind == null) {
             throw new IllegalArgumentException("reward " + Texts.quote(text) + " is not known"
-                    + Suggestions.didYouMean(word, RewardKind.ALL.keySet())
+                    + Suggestions.didYouMean(word, RewardKind.ALL.keySet()).replaceFirst("^$", ".")
                     + " The forms are "
                     + String.join(", ", RewardKind.forms()));
         }
-        return kind.reader().read(new RewardArguments(text, kind.form(), colon < 0 ? "" : text.substring(colon + 1)));
+        return kind;
+    }
+
+    /** Returns true if a term needs this input in its {@link RewardContext}. */
+    public boolean needs(Input input) {
+        return terms.stream().anyMatch(term -> term.kind().input() == input);
     }
 
     /** Returns one line for each kind: its form and meaning. */

@@ -182,7 +182,8 @@ public final class ValueFunction {
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor all = Torch.empty(DType.FLOAT64, point.state().device(), point.rows(), draws);
             inChunks((first, count) -> all.narrow(1, first, count)
-                    .copy_(part(point, repeated(point.state(), count), first, count).scores()));
+                    .copy_(part(point, repeated(point.state(), count), first, count)
+                            .scores()));
             return scope.keep(all);
         }
     }

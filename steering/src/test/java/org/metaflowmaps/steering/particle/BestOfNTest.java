@@ -86,28 +86,38 @@ final class BestOfNTest {
             Condition condition = Condition.labelled(Torch.of(new long[] {0, 1}));
             List<BestOfN.Result> results = new ArrayList<>();
             for (int batch : new int[] {1, 6, 100}) {
-                results.add(BestOfN.ode(map, 3, NEAR, 7, batch)
-                        .run(SearchNoise.of(map.itemShape(), 1, 4, 9), condition));
+                results.add(
+                        BestOfN.ode(map, 3, NEAR, 7, batch).run(SearchNoise.of(map.itemShape(), 1, 4, 9), condition));
             }
             BestOfN.Result first = results.getFirst();
             assertEquals(7 * 3 + 7, first.spent().evaluations());
-            assertEquals(List.of(2L, 7L), List.of(first.poolScores().size(0), first.poolScores().size(1)));
+            assertEquals(
+                    List.of(2L, 7L),
+                    List.of(first.poolScores().size(0), first.poolScores().size(1)));
             assertArrayEquals(
                     first.poolScores().amax(1).toDoubleArray(), first.scores().toDoubleArray(), 0);
             assertArrayEquals(
-                    NEAR.score(first.samples(), condition).to(first.scores().dtype()).toDoubleArray(),
+                    NEAR.score(first.samples(), condition)
+                            .to(first.scores().dtype())
+                            .toDoubleArray(),
                     first.scores().toDoubleArray(),
                     1e-6);
             assertEquals(
-                    7, Arrays.stream(first.poolScores().select(0, 0).toDoubleArray()).distinct().count());
+                    7,
+                    Arrays.stream(first.poolScores().select(0, 0).toDoubleArray())
+                            .distinct()
+                            .count());
             for (BestOfN.Result other : results) {
                 assertEquals(first.spent().evaluations(), other.spent().evaluations());
-                assertArrayEquals(first.samples().toFloatArray(), other.samples().toFloatArray(), 1e-5f);
-                assertArrayEquals(first.poolScores().toDoubleArray(), other.poolScores().toDoubleArray(), 1e-5);
+                assertArrayEquals(
+                        first.samples().toFloatArray(), other.samples().toFloatArray(), 1e-5f);
+                assertArrayEquals(
+                        first.poolScores().toDoubleArray(), other.poolScores().toDoubleArray(), 1e-5);
             }
-            BestOfN.Result one = BestOfN.ode(map, 3, NEAR, 7, 3)
-                    .run(SearchNoise.of(map.itemShape(), 1, 9), condition.slice(1, 1));
-            assertArrayEquals(one.samples().toFloatArray(), first.samples().select(0, 1).toFloatArray(), 1e-5f);
+            BestOfN.Result one =
+                    BestOfN.ode(map, 3, NEAR, 7, 3).run(SearchNoise.of(map.itemShape(), 1, 9), condition.slice(1, 1));
+            assertArrayEquals(
+                    one.samples().toFloatArray(), first.samples().select(0, 1).toFloatArray(), 1e-5f);
             double[][] maxima = first.expectedMaxima(1, 7);
             assertEquals(first.poolScores().select(0, 1).mean().item(), maxima[1][0], 1e-9);
             assertEquals(first.scores().select(0, 1).item(), maxima[1][1], 1e-12);
@@ -164,10 +174,7 @@ final class BestOfNTest {
             assertEquals(20, timed.spent().evaluations());
             assertRefused(
                     () -> search.run(
-                            SearchNoise.plane(1, 2),
-                            Condition.none(),
-                            Budget.ofEvaluations(4),
-                            SamplingListener.NONE),
+                            SearchNoise.plane(1, 2), Condition.none(), Budget.ofEvaluations(4), SamplingListener.NONE),
                     "the budget is 4 evaluations, but the first step costs 5");
         }
     }
@@ -193,8 +200,7 @@ final class BestOfNTest {
             long before = NativeMemory.liveTensors();
             assertThrows(
                     CancellationException.class,
-                    () -> search.run(
-                            SearchNoise.plane(1, 2), Condition.none(), Budget.NONE, new SearchNoise.Heard(0)));
+                    () -> search.run(SearchNoise.plane(1, 2), Condition.none(), Budget.NONE, new SearchNoise.Heard(0)));
             assertEquals(before, NativeMemory.liveTensors());
         }
     }
@@ -223,7 +229,10 @@ final class BestOfNTest {
     void badScoresAndSettingsAreRefused() {
         try (TensorScope scope = TensorScope.open()) {
             Tilt bad = new Tilt(SearchRewards.of(x -> x.select(1, 0).mul(Double.NaN)), 1);
-            assertRefused(BadScoreException.class, () -> new BestOfN(FOUR_STEPS, bad, 5, 4).run(SearchNoise.plane(1, 2), Condition.none()), "item 0");
+            assertRefused(
+                    BadScoreException.class,
+                    () -> new BestOfN(FOUR_STEPS, bad, 5, 4).run(SearchNoise.plane(1, 2), Condition.none()),
+                    "item 0");
             Tilt none = new Tilt(SearchRewards.of(x -> x.select(1, 0).mul(0).add(NEVER)), 1);
             assertArrayEquals(
                     new double[] {NEVER, NEVER},

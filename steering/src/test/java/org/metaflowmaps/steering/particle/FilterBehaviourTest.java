@@ -176,7 +176,8 @@ final class FilterBehaviourTest {
     void theSampleIsDrawnByWeights() {
         ParticleResult result = run(filter(mixture.tilt, 0.5, Tempering.NONE), 0, 300);
         double tilted = result.scores().mul(result.logWeights().exp()).sum().item() / 300;
-        double drawn = mixture.tilt.at(result.samples(), Condition.none()).mean().item();
+        double drawn =
+                mixture.tilt.at(result.samples(), Condition.none()).mean().item();
         double best = mixture.tilt.at(result.best(), Condition.none()).mean().item();
         System.out.printf("mean of lambda*r: weighted %.3f, drawn %.3f, best %.4f%n", tilted, drawn, best);
         assertEquals(tilted, drawn, 0.1);
@@ -204,8 +205,7 @@ final class FilterBehaviourTest {
         for (double threshold : new double[] {0, 0.5, 0.9}) {
             ParticleResult result = run(filter(constant, threshold, Tempering.NONE), 0, 2);
             assertArrayEquals(states.toDoubleArray(), result.particles().toDoubleArray(), 0);
-            assertArrayEquals(
-                    new double[] {2.1, 2.1}, result.logNormaliser().toDoubleArray(), 1e-12);
+            assertArrayEquals(new double[] {2.1, 2.1}, result.logNormaliser().toDoubleArray(), 1e-12);
         }
         ParticleResult always = run(filter(constant, 1, new Tempering.Adaptive(0.5)), 0, 2);
         assertArrayEquals(new double[] {2.1, 2.1}, always.logNormaliser().toDoubleArray(), 1e-12);
@@ -220,8 +220,7 @@ final class FilterBehaviourTest {
                 new Of(x -> Torch.zerosLike(x.select(1, 0))
                         .maskedFill(x.select(1, 0).lt(0), Double.NEGATIVE_INFINITY)),
                 1);
-        for (Tempering tempering : List.of(
-                Tempering.NONE, new Tempering.Fixed(t -> t), new Tempering.Adaptive(0.5))) {
+        for (Tempering tempering : List.of(Tempering.NONE, new Tempering.Fixed(t -> t), new Tempering.Adaptive(0.5))) {
             for (double threshold : new double[] {0, 0.5, 1}) {
                 ParticleResult result = run(filter(half, threshold, tempering), 0, 40);
                 assertFalse(hasNaN(result));
@@ -235,7 +234,12 @@ final class FilterBehaviourTest {
 
     private static boolean hasNaN(ParticleResult result) {
         for (Tensor each : List.of(
-                result.samples(), result.particles(), result.logWeights(), result.effectiveSize(), result.logNormaliser(), result.factors())) {
+                result.samples(),
+                result.particles(),
+                result.logWeights(),
+                result.effectiveSize(),
+                result.logNormaliser(),
+                result.factors())) {
             for (double value : each.toDoubleArray()) {
                 if (Double.isNaN(value)) {
                     return true;
@@ -251,8 +255,8 @@ final class FilterBehaviourTest {
         int rows = 2 * PARTICLES;
         // The first item's rows come first, each with its draws.
         Tilt firstDies = new Tilt(
-                new Of(x -> x.select(1, 0).maskedFill(
-                        Torch.arange(x.size(0)).lt(x.size(0) / 2.0), Double.NEGATIVE_INFINITY)),
+                new Of(x -> x.select(1, 0)
+                        .maskedFill(Torch.arange(x.size(0)).lt(x.size(0) / 2.0), Double.NEGATIVE_INFINITY)),
                 0.3);
         for (double threshold : new double[] {0, 0.5, 1}) {
             ParticleFilter filter = filter(firstDies, threshold, Tempering.NONE);
@@ -321,8 +325,8 @@ final class FilterBehaviourTest {
             counts.clear();
             long before = NativeMemory.liveTensors();
             SteeringNoise noise = MixtureFilter.noise(8, 0, 2, PARTICLES);
-            CancellationException thrown = assertThrows(
-                    CancellationException.class, () -> filter.run(noise, Condition.none(), listener));
+            CancellationException thrown =
+                    assertThrows(CancellationException.class, () -> filter.run(noise, Condition.none(), listener));
             assertSays("after 3 of 4 steps", thrown);
             assertEquals(before, NativeMemory.liveTensors());
             assertEquals(counts.get(0), counts.get(1));
@@ -347,7 +351,11 @@ final class FilterBehaviourTest {
             Condition labels = Condition.labelled(Torch.of(new long[] {1, 0}));
             ParticleResult result = filter.run(KeyedNoise.of(3, 0, 2, 4, map.itemShape(), Device.CPU), labels);
             for (Tensor each : List.of(
-                    result.samples(), result.particles(), result.logWeights(), result.scores(), result.logNormaliser())) {
+                    result.samples(),
+                    result.particles(),
+                    result.logWeights(),
+                    result.scores(),
+                    result.logNormaliser())) {
                 assertFalse(each.requiresGrad());
             }
         }
@@ -358,8 +366,7 @@ final class FilterBehaviourTest {
     void stepsReadNothingBack() {
         try (MetaFlowMap map = SmallNetworks.transformer();
                 MetaFlowMap frozen = map.copy(DType.FLOAT32)) {
-            Tilt tilt = new Tilt(
-                    new Of(x -> x.reshape(x.size(0), -1).sum(1).mul(0.1)), 1);
+            Tilt tilt = new Tilt(new Of(x -> x.reshape(x.size(0), -1).sum(1).mul(0.1)), 1);
             long[] reads = new long[2];
             for (int i = 0; i < 2; i++) {
                 ParticleFilter filter = new ParticleFilter(
@@ -428,29 +435,28 @@ final class FilterBehaviourTest {
                 IllegalArgumentException.class,
                 () -> new ParticleFilter(good.potential(), good.transition(), GRID, 0, 0.5));
         IllegalArgumentException late = assertThrows(
-                        IllegalArgumentException.class,
-                        () -> new ParticleFilter(
-                                good.potential(), good.transition(), TimeGrid.linspace(0.01, 4), 4, 0.5));
+                IllegalArgumentException.class,
+                () -> new ParticleFilter(good.potential(), good.transition(), TimeGrid.linspace(0.01, 4), 4, 0.5));
         assertSays("expected 0", late);
         assertThrows(IllegalArgumentException.class, () -> new Tempering.Adaptive(1));
-        assertThrows(IllegalArgumentException.class, () -> run(filter(mixture.tilt, 0.5, new Tempering.Fixed(t -> -1)), 0, 1));
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> run(filter(mixture.tilt, 0.5, new Tempering.Fixed(t -> -1)), 0, 1));
         IllegalArgumentException rows = assertThrows(
-                        IllegalArgumentException.class,
-                        () -> good.run(MixtureFilter.noise(8, 0, 2, 3), Condition.none()));
+                IllegalArgumentException.class, () -> good.run(MixtureFilter.noise(8, 0, 2, 3), Condition.none()));
         assertSays("expected 16 particles", rows);
         IllegalArgumentException guided = assertThrows(
-                        IllegalArgumentException.class,
-                        () -> run(
-                                new ParticleFilter(
-                                        good.potential(),
-                                        ParticleFilter.twistedDiffusion(
-                                                        mixture.data.uncheckedDrift(), mixture.tilt, GRID, 4, 0)
-                                                .transition(),
-                                        GRID,
-                                        4,
-                                        0.5),
-                                0,
-                                1));
+                IllegalArgumentException.class,
+                () -> run(
+                        new ParticleFilter(
+                                good.potential(),
+                                ParticleFilter.twistedDiffusion(mixture.data.uncheckedDrift(), mixture.tilt, GRID, 4, 0)
+                                        .transition(),
+                                GRID,
+                                4,
+                                0.5),
+                        0,
+                        1));
         assertSays("Potential.twisted", guided);
     }
 }

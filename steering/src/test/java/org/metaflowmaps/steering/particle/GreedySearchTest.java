@@ -52,13 +52,16 @@ final class GreedySearchTest {
                 ValueFunction chunked = new ValueFunction(map, NEAR, 4, ValueFunction.Noise.IID, 1);
                 for (int i = 0; i < 3; i++) {
                     GreedySearch.Result one = search(chunked, 4, resampling, renoising)
-                            .run(
-                                    SearchNoise.of(map.itemShape(), 3, 5 + i),
-                                    Condition.labelled(Torch.of(new long[] {i})));
+                            .run(SearchNoise.of(map.itemShape(), 3, 5 + i), Condition.labelled(Torch.of(new long[] {i
+                            })));
                     assertArrayEquals(
-                            one.samples().toFloatArray(), all.samples().select(0, i).toFloatArray(), 1e-5f);
+                            one.samples().toFloatArray(),
+                            all.samples().select(0, i).toFloatArray(),
+                            1e-5f);
                     assertArrayEquals(
-                            one.particles().toFloatArray(), all.particles().narrow(0, 3L * i, 3).toFloatArray(), 1e-5f);
+                            one.particles().toFloatArray(),
+                            all.particles().narrow(0, 3L * i, 3).toFloatArray(),
+                            1e-5f);
                 }
             }
         }
@@ -80,7 +83,9 @@ final class GreedySearchTest {
                         found.particleScores().toDoubleArray(),
                         1e-12);
                 assertArrayEquals(
-                        found.particleScores().amax(1).toDoubleArray(), found.scores().toDoubleArray(), 0);
+                        found.particleScores().amax(1).toDoubleArray(),
+                        found.scores().toDoubleArray(),
+                        0);
                 assertArrayEquals(
                         NEAR.score(found.samples(), Condition.none()).toDoubleArray(),
                         found.scores().toDoubleArray(),
@@ -124,8 +129,7 @@ final class GreedySearchTest {
                     };
                     try (TensorScope inner = TensorScope.open()) {
                         long before = HostReads.count();
-                        search.run(
-                                SearchNoise.of(map.itemShape(), 3, 0, 1), Condition.none(), Budget.NONE, listener);
+                        search.run(SearchNoise.of(map.itemShape(), 3, 0, 1), Condition.none(), Budget.NONE, listener);
                         reads[i] = HostReads.count() - before;
                     }
                 }
@@ -142,15 +146,18 @@ final class GreedySearchTest {
             GreedySearch search = search(new ValueFunction(map, NEAR, 4), 6);
             long step = 2 * 3 * 4;
             GreedySearch.Result counted = search.run(
-                    SearchNoise.plane(3, 2), Condition.none(), Budget.ofEvaluations(3 * step - 1), SamplingListener.NONE);
+                    SearchNoise.plane(3, 2),
+                    Condition.none(),
+                    Budget.ofEvaluations(3 * step - 1),
+                    SamplingListener.NONE);
             assertEquals(2 * step, counted.spent().evaluations());
             assertEquals(Spent.Ending.BUDGET, counted.spent().ending());
             SearchNoise.Heard two = new SearchNoise.Heard(2);
-            GreedySearch.Result cancelled =
-                    search.run(SearchNoise.plane(3, 2), Condition.none(), Budget.NONE, two);
+            GreedySearch.Result cancelled = search.run(SearchNoise.plane(3, 2), Condition.none(), Budget.NONE, two);
             assertEquals(Spent.Ending.CANCELLED, cancelled.spent().ending());
             assertEquals(List.of("1/6", "2/6"), two.calls);
-            assertArrayEquals(counted.samples().toDoubleArray(), cancelled.samples().toDoubleArray(), 0);
+            assertArrayEquals(
+                    counted.samples().toDoubleArray(), cancelled.samples().toDoubleArray(), 0);
             assertArrayEquals(
                     NEAR.score(cancelled.samples(), Condition.none()).toDoubleArray(),
                     cancelled.scores().toDoubleArray(),
@@ -163,8 +170,7 @@ final class GreedySearchTest {
             long before = NativeMemory.liveTensors();
             assertThrows(
                     CancellationException.class,
-                    () -> search.run(
-                            SearchNoise.plane(3, 2), Condition.none(), Budget.NONE, new SearchNoise.Heard(0)));
+                    () -> search.run(SearchNoise.plane(3, 2), Condition.none(), Budget.NONE, new SearchNoise.Heard(0)));
             assertEquals(before, NativeMemory.liveTensors());
         }
     }
@@ -175,15 +181,20 @@ final class GreedySearchTest {
         try (TensorScope scope = TensorScope.open();
                 ExactMixtureMap map = new ExactMixtureMap()) {
             Tilt half = new Tilt(
-                    SearchRewards.of(x -> x.select(1, 0).maskedFill(x.select(1, 0).lt(0), Double.NEGATIVE_INFINITY)), 1);
-            GreedySearch.Result found = search(new ValueFunction(map, half, 4), 6)
-                    .run(SearchNoise.plane(3, 4), Condition.none());
+                    SearchRewards.of(
+                            x -> x.select(1, 0).maskedFill(x.select(1, 0).lt(0), Double.NEGATIVE_INFINITY)),
+                    1);
+            GreedySearch.Result found =
+                    search(new ValueFunction(map, half, 4), 6).run(SearchNoise.plane(3, 4), Condition.none());
             for (double score : found.scores().toDoubleArray()) {
                 assertTrue(score > 0, "score " + score);
             }
             Tilt bad = new Tilt(SearchRewards.of(x -> x.select(1, 0).mul(Double.NaN)), 1);
             GreedySearch broken = search(new ValueFunction(map, bad, 2), 3);
-            assertRefused(BadScoreException.class, () -> broken.run(SearchNoise.plane(3, 2), Condition.none()), "NaN at step 0 for item 0, particle 0");
+            assertRefused(
+                    BadScoreException.class,
+                    () -> broken.run(SearchNoise.plane(3, 2), Condition.none()),
+                    "NaN at step 0 for item 0, particle 0");
         }
     }
 
@@ -208,8 +219,7 @@ final class GreedySearchTest {
                     () -> search(value, 3).run(SearchNoise.plane(2, 3), Condition.none()),
                     "6 rows for 3 items, expected 3 for each item");
             assertRefused(
-                    () -> search(value, 3)
-                            .run(SearchNoise.plane(3, 2), Condition.labelled(Torch.of(new long[6]))),
+                    () -> search(value, 3).run(SearchNoise.plane(3, 2), Condition.labelled(Torch.of(new long[6]))),
                     "6 labels for 2 items");
             assertRefused(() -> Budget.ofEvaluations(0), "0 evaluations", "Budget.NONE");
             assertRefused(() -> Budget.ofSeconds(Double.NaN), "NaN seconds");

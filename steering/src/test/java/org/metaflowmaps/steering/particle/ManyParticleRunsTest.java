@@ -33,11 +33,9 @@ final class ManyParticleRunsTest {
         LinearGaussianReward reward = new LinearGaussianReward(new double[] {1.2, -0.8}, -1, 0.2);
         try (MixtureFilter mixture = new MixtureFilter();
                 TensorScope scope = TensorScope.open()) {
-            double exact = Math.exp(reward.value(
-                            mixture.data,
-                            Torch.of(new double[] {0}),
-                            Torch.zeros(DType.FLOAT64, Device.CPU, 1, 2))
-                    .item());
+            double exact = Math.exp(
+                    reward.value(mixture.data, Torch.of(new double[] {0}), Torch.zeros(DType.FLOAT64, Device.CPU, 1, 2))
+                            .item());
             for (int draws : new int[] {1, 2, 4, 8, 16, 32}) {
                 ParticleFilter filter = new ParticleFilter(
                         Potential.of(new ValueFunction(mixture.map, mixture.tilt.withStrength(1), draws)),

@@ -50,8 +50,7 @@ final class MixtureFilter implements AutoCloseable {
 
     static KeyedNoise noise(long seed, long first, int count, int particles) {
         long[] items = LongStream.range(first, first + count).toArray();
-        return new KeyedNoise(
-                seed, items, particles, Shape.of(2), DType.FLOAT64, Device.CPU);
+        return new KeyedNoise(seed, items, particles, Shape.of(2), DType.FLOAT64, Device.CPU);
     }
 
     ParticleFilter filter(double threshold, Tempering tempering) {

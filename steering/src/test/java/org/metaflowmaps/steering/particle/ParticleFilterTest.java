@@ -41,7 +41,8 @@ final class ParticleFilterTest {
         assertEquals(MixtureFilter.NORMALISER, found.mean(), allowed, what);
         for (int k = 0; k < 3; k++) {
             double share = MixtureFilter.SHARES[k];
-            assertEquals(share, found.shares().get(k), Math.max(0.01, bound * found.shareError()), what + " share " + k);
+            assertEquals(
+                    share, found.shares().get(k), Math.max(0.01, bound * found.shareError()), what + " share " + k);
             // The draws vary as runs independent samples, which the runs' unequal Z makes fewer.
             double chance = Math.sqrt(share * (1 - share) / runs);
             assertEquals(share, found.drawn().get(k), 6 * chance, what + " drawn " + k);

@@ -38,7 +38,10 @@ final class SearchRewards {
 
     /** -mean((x - target)²). */
     static Reward near(double target) {
-        return of(samples ->
-                samples.sub(target).square().reshape(samples.size(0), -1).mean(1).neg());
+        return of(samples -> samples.sub(target)
+                .square()
+                .reshape(samples.size(0), -1)
+                .mean(1)
+                .neg());
     }
 }

@@ -48,7 +48,8 @@ final class TreeSearchTest {
         // Three visits; scaled 0.5, 0, 1, and bonuses √(log 3/2) = 0.74, 1.05, 1.05.
         assertSame(first[2], root.leaf(1));
         first[2].expand(children(first[2], true, 1, 1, 1));
-        // Four visits; scaled 1, 0.67, and complete, whatever its value; bonuses 0.83, 1.18: 1.83 against 1.84 for c = 1.
+        // Four visits; scaled 1, 0.67, and complete, whatever its value; bonuses 0.83, 1.18: 1.83 against 1.84 for c =
+        // 1.
         Node second = root.leaf(0.9);
         assertEquals(2, second.level);
         assertSame(first[1], root.leaf(1));
@@ -155,8 +156,7 @@ final class TreeSearchTest {
             long before = NativeMemory.liveTensors();
             assertThrows(
                     CancellationException.class,
-                    () -> search.run(
-                            SearchNoise.plane(1, 2), Condition.none(), Budget.NONE, new SearchNoise.Heard(0)));
+                    () -> search.run(SearchNoise.plane(1, 2), Condition.none(), Budget.NONE, new SearchNoise.Heard(0)));
             assertEquals(before, NativeMemory.liveTensors());
         }
     }
@@ -167,15 +167,20 @@ final class TreeSearchTest {
                 ExactMixtureMap map = new ExactMixtureMap()) {
             TimeGrid grid = TimeGrid.linspace(0.01, 3);
             Tilt bad = new Tilt(SearchRewards.of(x -> x.select(1, 0).mul(Double.NaN)), 1);
-            assertRefused(BadScoreException.class, () -> new TreeSearch(map, bad, grid, 2)
-                                    .run(
-                                            SearchNoise.plane(1, 2),
-                                            Condition.none(),
-                                            Budget.ofEvaluations(40),
-                                            SamplingListener.NONE), "NaN at step 0 for item 0");
+            assertRefused(
+                    BadScoreException.class,
+                    () -> new TreeSearch(map, bad, grid, 2)
+                            .run(
+                                    SearchNoise.plane(1, 2),
+                                    Condition.none(),
+                                    Budget.ofEvaluations(40),
+                                    SamplingListener.NONE),
+                    "NaN at step 0 for item 0");
             // Excludes one of three modes.
             Tilt part = new Tilt(
-                    SearchRewards.of(x -> x.select(1, 0).maskedFill(x.select(1, 0).lt(-1.5), NEVER)), 1);
+                    SearchRewards.of(
+                            x -> x.select(1, 0).maskedFill(x.select(1, 0).lt(-1.5), NEVER)),
+                    1);
             for (double score : new TreeSearch(map, part, grid, 4)
                     .run(SearchNoise.plane(1, 3), Condition.none(), Budget.NONE, SamplingListener.NONE)
                     .scores()

@@ -66,9 +66,8 @@ final class TwoModesTest {
 
     /** Only the high peak has scores above 1. */
     private static int found(Tensor scores) {
-        return (int) Arrays.stream(scores.toDoubleArray())
-                .filter(score -> score > 1)
-                .count();
+        return (int)
+                Arrays.stream(scores.toDoubleArray()).filter(score -> score > 1).count();
     }
 
     @Test

@@ -1,0 +1,250 @@
+package org.metaflowmaps.cli.command;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.CheckpointOption;
+import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.GuidanceOption;
+import org.metaflowmaps.cli.option.NetworkOption;
+import org.metaflowmaps.cli.option.RewardOption;
+import org.metaflowmaps.cli.option.StrengthOption;
+import org.metaflowmaps.cli.report.RunProgress;
+import org.metaflowmaps.models.checkpoint.LoadedNetwork;
+import org.metaflowmaps.steering.finetune.FineTuneConfig;
+import org.metaflowmaps.steering.finetune.FineTuneLoss;
+import org.metaflowmaps.steering.finetune.FineTuning;
+import org.metaflowmaps.steering.reward.RewardSpec;
+import org.metaflowmaps.training.CheckpointFolder;
+import org.metaflowmaps.training.config.Configs;
+import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.DataConfig;
+import org.metaflowmaps.training.data.Datasets;
+import org.metaflowmaps.training.data.TrainingData;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code mfm finetune}. */
+@Command(
+        name = "finetune",
+        mixinStandardHelpOptions = true,
+        description = "Train a map's drift towards a reward. Sample the result with mfm sample --sampler ode.")
+public final class FinetuneCommand implements Callable<Integer> {
+    /** The loss. */
+    enum Mode {
+        exact,
+        paper
+    }
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Parameters(
+            arity = "0..*",
+            paramLabel = "[CHECKPOINT] key=value",
+            description =
+                    "The map's file, unless --pretrained is given; then settings, such as learning_rate=3e-5 batch=32"
+                            + " loss.trust=0.1. A wrong name lists all.")
+    private List<String> words = new ArrayList<>();
+
+    @Option(
+            names = "--pretrained",
+            description = "Fine-tune the Fashion-MNIST map included in mfm instead of a checkpoint.")
+    private boolean pretrained;
+
+    @Mixin
+    private final NetworkOption network = new NetworkOption();
+
+    @Mixin
+    private final RewardOption reward = new RewardOption();
+
+    @Mixin
+    private final StrengthOption strength = new StrengthOption();
+
+    @Option(
+            names = "--mode",
+            description = "The loss: ${COMPLETION-CANDIDATES}. exact learns the tilted law; paper is that of the public"
+                    + " code. Default: ${DEFAULT-VALUE}.")
+    private Mode mode = Mode.exact;
+
+    @Mixin
+    private final GuidanceOption guidance = new GuidanceOption();
+
+    @Option(names = "--steps", paramLabel = "N", description = "Optimiser steps (the setting steps). Default: 10000.")
+    private @Nullable Long steps;
+
+    @Option(
+            names = "--config",
+            paramLabel = "CONFIG",
+            description = "The configuration whose data is used: a YAML file or a built-in one. Default: config.yaml"
+                    + " beside the checkpoint, else Fashion-MNIST if the map fits it.")
+    private @Nullable String config;
+
+    @Option(
+            names = "--data",
+            paramLabel = "DIR",
+            description = "Folder with the data's files. Default: the configuration's; for Fashion-MNIST the 10,000"
+                    + " images included in mfm.")
+    private @Nullable Path data;
+
+    @Option(
+            names = "--independent",
+            paramLabel = "REWARD",
+            converter = RewardOption.Converter.class,
+            description =
+                    "Another reward to watch: its best checkpoint is kept, and the run stops or lowers the strength"
+                            + " when it falls (settings evaluate_every, patience, lowering).")
+    private @Nullable RewardSpec independent;
+
+    @Option(
+            names = "--independent-samples",
+            paramLabel = "N",
+            description = "Samples for it. Default: ${DEFAULT-VALUE}.")
+    private int samples = 100;
+
+    @Option(
+            names = "--independent-steps",
+            paramLabel = "K",
+            description = "Euler steps of each. Default: ${DEFAULT-VALUE}.")
+    private int sampleSteps = 50;
+
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
+            description = "Folder for checkpoints and metrics. Default: ${DEFAULT-VALUE}.")
+    private Path out = Path.of("runs", "finetuned");
+
+    @Option(names = "--resume", description = "Continue from the folder's newest undamaged checkpoint.")
+    private boolean resume;
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
+    @Override
+    public Integer call() throws IOException {
+        CheckpointOption checkpoint = checkpoint();
+        strength.get();
+        settings(1);
+        CheckpointFolder checkpoints = new CheckpointFolder(out);
+        if (!resume && !checkpoints.isEmpty()) {
+            throw new IOException("a checkpoint exists in " + out
+                    + ": continue from it with --resume, or choose another folder with --out");
+        }
+        try (LoadedNetwork base = checkpoint.open(device)) {
+            Double given = guidance.scale(base.map());
+            FineTuneConfig config = settings(given == null ? 1 : given);
+            try (LoadedReward loaded = LoadedReward.of(reward, checkpoint, base.map(), config.seed(), device.get());
+                    LoadedReward other = independent == null
+                            ? null
+                            : LoadedReward.of(independent, base.map(), config.seed(), device.get());
+                    TrainingData source = data(checkpoint, base, config.seed());
+                    FineTuning run = new FineTuning(
+                            base,
+                            source,
+                            loaded.tilt(strength.get()),
+                            config,
+                            other == null
+                                    ? null
+                                    : new IndependentSamples(
+                                            other.tilt(1), samples, sampleSteps, given, config.seed(), device.get()),
+                            device.get(),
+                            out)) {
+                finetune(run, source, checkpoints);
+            }
+        }
+        return 0;
+    }
+
+    private void finetune(FineTuning run, TrainingData source, CheckpointFolder checkpoints) throws IOException {
+        AtomicBoolean asked = new AtomicBoolean();
+        PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
+        try (GracefulStop stop = new GracefulStop(() -> {
+            asked.set(true);
+            run.stop();
+        })) {
+            if (resume) {
+                run.resume();
+            }
+            if (!source.summary().isEmpty()) {
+                terminal.println("data: " + source.summary());
+            }
+            terminal.println("fine-tuning towards " + reward.spec() + " with lambda " + strength.get() + " on "
+                    + device.get() + ", results in " + out + (resume ? ", from step " + run.step() : ""));
+            terminal.flush();
+            boolean complete = run.run(new RunProgress());
+            Path best = out.resolve(FineTuning.BEST);
+            terminal.println(complete ? "done: " + checkpoints.newest() : stopped(run, asked.get()));
+            if (Files.exists(best)) {
+                terminal.println("best by " + independent + ": " + best);
+            }
+            terminal.flush();
+        }
+    }
+
+    private String stopped(FineTuning run, boolean asked) {
+        if (!asked) {
+            return "stopped at step " + run.step() + ", because the independent reward fell";
+        }
+        List<String> command = new ArrayList<>(List.of(System.getProperty(TrainCommand.COMMAND, "./mfm")));
+        command.addAll(Objects.requireNonNull(spec)
+                .root()
+                .commandLine()
+                .getParseResult()
+                .originalArgs());
+        if (!resume) {
+            command.add("--resume");
+        }
+        return TrainCommand.resumption(run.step(), command);
+    }
+
+    /** Returns the checkpoint among the words, and removes it from them. */
+    private CheckpointOption checkpoint() {
+        boolean isFile = !words.isEmpty() && !words.getFirst().contains("=");
+        if (isFile == pretrained) {
+            throw new IllegalArgumentException(
+                    isFile
+                            ? "a checkpoint, " + words.getFirst() + ", and --pretrained were given: give one of them"
+                            : "no map was given: begin with a checkpoint, or give --pretrained");
+        }
+        Path file = isFile ? Path.of(words.removeFirst()) : null;
+        return CheckpointOption.of(file, network, Objects.requireNonNull(spec));
+    }
+
+    private FineTuneConfig settings(double scale) {
+        FineTuneConfig.Builder builder = FineTuneConfig.builder()
+                .loss(mode == Mode.exact ? FineTuneLoss.exact(scale) : FineTuneLoss.paper(scale));
+        if (steps != null) {
+            builder.steps(steps);
+        }
+        return FineTuneSettings.with(builder.build(), words);
+    }
+
+    private TrainingData data(CheckpointOption checkpoint, LoadedNetwork base, long seed) throws IOException {
+        TrainConfig known = config == null
+                ? checkpoint.config()
+                : Configs.load(config, List.of()).config();
+        DataConfig of;
+        if (known != null) {
+            of = known.data();
+        } else if (EvaluateFashionMnistCommand.fits(base.map())) {
+            of = DataConfig.builder().kind(DataConfig.Kind.FASHION_MNIST).build();
+        } else {
+            throw new IOException(
+                    "the data of this map is unknown, because there is no config.yaml beside it: give it as"
+                            + " --config");
+        }
+        return Datasets.open(
+                data == null ? of : of.toBuilder().folder(data.toString()).build(), seed, device.get());
+    }
+}

@@ -1,0 +1,146 @@
+package org.metaflowmaps.cli.command;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.CheckpointOption;
+import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.GuidanceOption;
+import org.metaflowmaps.cli.option.ItemsOption;
+import org.metaflowmaps.cli.option.OutOption;
+import org.metaflowmaps.cli.option.PrecisionOption;
+import org.metaflowmaps.cli.option.RewardOption;
+import org.metaflowmaps.cli.option.StrengthOption;
+import org.metaflowmaps.cli.report.Png;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.Safetensors;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Spec;
+
+/** The options that all commands share that draw samples of a tilted law. */
+final class SteeringRun {
+    @Spec(Spec.Target.MIXEE)
+    private @Nullable CommandSpec command;
+
+    @Mixin
+    private final CheckpointOption checkpoint = new CheckpointOption();
+
+    @Mixin
+    private final RewardOption reward = new RewardOption();
+
+    @Mixin
+    private final StrengthOption strength = new StrengthOption();
+
+    @Mixin
+    private final ItemsOption items = new ItemsOption();
+
+    @Mixin
+    private final GuidanceOption guidance = new GuidanceOption();
+
+    @Mixin
+    private final OutOption out;
+
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
+
+    @Mixin
+    private final PrecisionOption precision = new PrecisionOption();
+
+    /** Makes the options with the default of {@code --out}. */
+    SteeringRun(String out) {
+        this.out = new OutOption(out);
+    }
+
+    /** Throws if an option is out of range, before libtorch is loaded. */
+    void check() {
+        items.check();
+        strength.get();
+        if (!out.isNumbers()) {
+            Png.checkName(out.file());
+        }
+    }
+
+    /** Throws if the strength is not above 0, for searches that only maximise. */
+    void requirePositiveStrength() {
+        if (!(strength.get() > 0)) {
+            throw new IllegalArgumentException("--lambda " + strength.get()
+                    + " is out of range: a search maximises the reward, so give a number above 0");
+        }
+    }
+
+    /** Loads the map and the reward; the caller closes the result. */
+    SteeringInputs open() throws IOException {
+        MetaFlowMap map = out.isNumbers() ? checkpoint.loadAny(device) : checkpoint.load(device);
+        try {
+            LoadedReward loaded = LoadedReward.of(reward, checkpoint, map, items.seed(), device.get());
+            try {
+                return new SteeringInputs(
+                        map,
+                        loaded,
+                        strength.get(),
+                        checkpoint.classNames(map),
+                        guidance.scale(map),
+                        items,
+                        device.get(),
+                        precision.on(device.get()));
+            } catch (IOException | RuntimeException e) {
+                loaded.close();
+                throw e;
+            }
+        } catch (IOException | RuntimeException e) {
+            map.close();
+            throw e;
+        }
+    }
+
+    /**
+     * Writes samples, and prints the file's name.
+     *
+     * @param base samples without steering, to show beside the others; null for none
+     * @param method for the file's metadata
+     */
+    void write(SteeringInputs inputs, SteeringInputs.Drawn drawn, SteeringInputs.@Nullable Drawn base, String method)
+            throws IOException {
+        if (out.isNumbers()) {
+            Map<String, Tensor> tensors = new LinkedHashMap<>();
+            tensors.put("images", drawn.samples());
+            tensors.put("labels", Torch.of(inputs.labels()));
+            tensors.put("rewards", Torch.of(drawn.rewards()));
+            if (base != null) {
+                tensors.put("base_images", base.samples());
+                tensors.put("base_rewards", Torch.of(base.rewards()));
+            }
+            Safetensors.write(
+                    out.file(),
+                    Map.of(
+                            "seed", Long.toString(items.seed()),
+                            "reward", reward.spec().toString(),
+                            "lambda", Double.toString(strength.get()),
+                            "method", method,
+                            "evaluations", Long.toString(drawn.evaluations())),
+                    tensors);
+        } else {
+            Png.write(inputs.picture(drawn, base).draw(2), out.file());
+        }
+        PrintWriter terminal = terminal();
+        terminal.println(out.file());
+        terminal.flush();
+    }
+
+    /** Throws if the picture would not fit in memory, before samples are drawn for it. */
+    void requireRoom(SteeringInputs inputs, boolean compare) {
+        if (!out.isNumbers()) {
+            inputs.requireRoom(compare);
+        }
+    }
+
+    PrintWriter terminal() {
+        return Objects.requireNonNull(command).commandLine().getOut();
+    }
+}
