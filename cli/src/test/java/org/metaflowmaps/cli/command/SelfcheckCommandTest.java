@@ -66,7 +66,7 @@ final class SelfcheckCommandTest {
         String out = mfm("selfcheck", "--device", "cpu", "--dtype", "float64")
                 .succeeded()
                 .out();
-        assertTrue(out.contains("62 passed, 0 failed"), out);
+        assertTrue(out.contains("100 passed, 0 failed"), out);
         List<String> gradients = cases(out).stream()
                 .filter(line -> line.matches("  pass  (diagonal|consistency)_.*"))
                 .toList();
