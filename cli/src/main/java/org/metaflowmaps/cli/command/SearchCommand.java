@@ -143,7 +143,7 @@ public final class SearchCommand implements Callable<Integer> {
 
     private SteeringInputs.Drawn tree(SteeringInputs inputs, TimeGrid grid, Budget limit) {
         TreeSearch search = new TreeSearch(inputs.map(), inputs.tilt(), grid, draws.count());
-        int simulations = (int) Math.clamp(limit.evaluations() / search.evaluations(), 1, Integer.MAX_VALUE);
+        int simulations = Math.clamp(limit.evaluations() / search.evaluations(), 1, Integer.MAX_VALUE);
         return inputs.draw("search", 1, draws.count(), simulations, (noise, condition, listener) -> {
             TreeSearch.Result result = search.run(noise, condition, limit, listener);
             return new SteeringInputs.Batch(

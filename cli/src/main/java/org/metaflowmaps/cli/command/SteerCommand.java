@@ -45,6 +45,9 @@ public final class SteerCommand implements Callable<Integer> {
         }
     }
 
+    /** Memory of a pass with gradients, which keeps every layer's activations, in passes without. */
+    private static final int GRADIENT_MEMORY = 16;
+
     @Mixin
     private final SteeringRun run = new SteeringRun("steered.png");
 
@@ -150,7 +153,7 @@ public final class SteerCommand implements Callable<Integer> {
         SteeredSampler sampler = new SteeredSampler(
                 Schedule.always(estimator), grid, path, correction, Optional.of(inputs.tilt()), false);
         int atOnce = method.hasDraws() ? draws.atOnce() : 1;
-        SteeringInputs.Drawn drawn = inputs.draw(name, 1, atOnce, steps, (noise, condition, listener) -> {
+        SteeringInputs.Drawn drawn = inputs.draw(name, 1, GRADIENT_MEMORY * atOnce, steps, (noise, condition, listener) -> {
             SteeredResult result = sampler.sample(noise, condition, listener);
             return new SteeringInputs.Batch(result.samples(), result.rewards().orElseThrow(), result.evaluations());
         });

@@ -58,6 +58,7 @@ final class SteeringInputs implements AutoCloseable {
      * @param evaluations per sample, counted as in the paper
      * @param seconds of all samples
      */
+    @SuppressWarnings("ArrayRecordComponent") // never compared
     record Drawn(Tensor samples, double[] rewards, long evaluations, double seconds) {}
 
     /**

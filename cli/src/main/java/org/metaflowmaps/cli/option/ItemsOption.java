@@ -12,9 +12,6 @@ public final class ItemsOption {
     private static final int MOST = 1_000_000;
     private static final int MOST_AT_ONCE = 64;
 
-    /** Passes with gradients keep every layer's activations. */
-    private static final int GRADIENT_MEMORY = 16;
-
     @Mixin
     private final ClassOption classes = new ClassOption();
 
@@ -60,11 +57,11 @@ public final class ItemsOption {
     /**
      * Returns the number of items drawn at once.
      *
-     * @param states of one item that are evaluated at once
+     * @param states of one item that are evaluated at once, or as many as need the same memory
      */
     public int batch(MetaFlowMap map, int states) {
         return batch != null
                 ? batch
-                : Math.clamp(SamplingMemory.itemsAtOnce(map) / GRADIENT_MEMORY / states, 1, MOST_AT_ONCE);
+                : Math.clamp(SamplingMemory.itemsAtOnce(map) / states, 1, MOST_AT_ONCE);
     }
 }
