@@ -89,7 +89,7 @@ final class SteeringCommandsTest {
     private static double column(String out, String row, int column) {
         Matcher line = Pattern.compile("(?m)^" + row + "((?: +[-\\w.]+){5})$").matcher(out);
         assertTrue(line.find(), out);
-        return Double.parseDouble(Pattern.compile(" +").split(line.group(1).strip())[column]);
+        return Double.parseDouble(Pattern.compile(" +").split(line.group(1).strip(), -1)[column]);
     }
 
     @ParameterizedTest
