@@ -54,8 +54,9 @@ final class FineTuneSettings {
         }
         String name = word.substring(0, equals);
         int dot = name.indexOf('.');
-        ObjectNode parent = dot > 0 && tree.get(name.substring(0, dot)) instanceof ObjectNode inner ? inner : tree;
-        String key = parent == tree ? name : name.substring(dot + 1);
+        ObjectNode inner = dot > 0 && tree.get(name.substring(0, dot)) instanceof ObjectNode found ? found : null;
+        ObjectNode parent = inner == null ? tree : inner;
+        String key = inner == null ? name : name.substring(dot + 1);
         if (!parent.has(key)) {
             List<String> known = names("", parent);
             throw new IllegalArgumentException("unknown setting '" + name + "'"
