@@ -153,10 +153,12 @@ public final class SteerCommand implements Callable<Integer> {
         SteeredSampler sampler = new SteeredSampler(
                 Schedule.always(estimator), grid, path, correction, Optional.of(inputs.tilt()), false);
         int atOnce = method.hasDraws() ? draws.atOnce() : 1;
-        SteeringInputs.Drawn drawn = inputs.draw(name, 1, GRADIENT_MEMORY * atOnce, steps, (noise, condition, listener) -> {
-            SteeredResult result = sampler.sample(noise, condition, listener);
-            return new SteeringInputs.Batch(result.samples(), result.rewards().orElseThrow(), result.evaluations());
-        });
+        SteeringInputs.Drawn drawn =
+                inputs.draw(name, 1, GRADIENT_MEMORY * atOnce, steps, (noise, condition, listener) -> {
+                    SteeredResult result = sampler.sample(noise, condition, listener);
+                    return new SteeringInputs.Batch(
+                            result.samples(), result.rewards().orElseThrow(), result.evaluations());
+                });
         table.row(name, drawn.rewards(), drawn.evaluations(), drawn.seconds());
         return drawn;
     }

@@ -60,8 +60,6 @@ public final class ItemsOption {
      * @param states of one item that are evaluated at once, or as many as need the same memory
      */
     public int batch(MetaFlowMap map, int states) {
-        return batch != null
-                ? batch
-                : Math.clamp(SamplingMemory.itemsAtOnce(map) / states, 1, MOST_AT_ONCE);
+        return batch != null ? batch : Math.clamp(SamplingMemory.itemsAtOnce(map) / states, 1, MOST_AT_ONCE);
     }
 }

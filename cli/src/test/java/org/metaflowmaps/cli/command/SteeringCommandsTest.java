@@ -102,9 +102,11 @@ final class SteeringCommandsTest {
                 .out();
         try (SafetensorsFile file = SafetensorsFile.open(out)) {
             assertEquals(
-                    Shape.of(4, 1, 28, 28), Objects.requireNonNull(file.entries().get("images")).shape());
+                    Shape.of(4, 1, 28, 28),
+                    Objects.requireNonNull(file.entries().get("images")).shape());
             assertEquals(
-                    Shape.of(4, 1, 28, 28), Objects.requireNonNull(file.entries().get("base_images")).shape());
+                    Shape.of(4, 1, 28, 28),
+                    Objects.requireNonNull(file.entries().get("base_images")).shape());
         }
         assertArrayEquals(new double[] {3, 3, 5, 5}, numbers(out, "labels"));
         double[] rewards = numbers(out, "rewards");
