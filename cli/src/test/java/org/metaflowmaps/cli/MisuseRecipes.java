@@ -587,6 +587,10 @@ final class MisuseRecipes implements AutoCloseable {
             }
             default -> {}
         }
+        if (owner.equals("ParticleResult") && name.equals("scores")) {
+            // BATCH items of one particle.
+            return half(BATCH, 1);
+        }
         if (owner.equals("InverseProblem") || owner.equals("RewardContext")) {
             return name.equals("images") ? half(BATCH, 1, 28, 28) : half(1, 28, 28);
         }

@@ -41,13 +41,8 @@ final class SelfcheckCommandTest {
     void everyShippedCaseHasALineAndNoneFails() throws IOException {
         Command run = mfm("selfcheck", "--device", "cpu").succeeded();
         List<String> lines = cases(run.out());
-        assertTrue(
-                lines.stream().allMatch(line -> line.startsWith("  pass  ") || line.endsWith("not covered yet")),
-                run.out());
-        long passed = lines.stream().filter(line -> line.startsWith("  pass  ")).count();
-        assertTrue(
-                run.out().contains(passed + " passed, 0 failed, " + (lines.size() - passed) + " not covered yet"),
-                run.out());
+        assertTrue(lines.stream().allMatch(line -> line.startsWith("  pass  ")), run.out());
+        assertTrue(run.out().contains(lines.size() + " passed, 0 failed"), run.out());
         long inFiles = 0;
         try (SafetensorsFile file = SafetensorsFile.open(copy())) {
             for (String name : file.metadata().keySet().stream()
@@ -58,7 +53,7 @@ final class SelfcheckCommandTest {
                 assertTrue(lines.stream().anyMatch(line -> line.contains("  " + name + " ")), "no line for " + name);
             }
         }
-        assertTrue(lines.size() > inFiles && inFiles > 10 && passed > 10, run.out());
+        assertTrue(lines.size() > inFiles && inFiles > 10, run.out());
     }
 
     @Test
