@@ -183,7 +183,7 @@ public final class QuickstartCommand implements Callable<Integer> {
                 device.get());
         QuickstartSteering.Result steered = steering.run();
         report.steering(
-                QuickstartSteering.title(), steered.rows(), steered.picture(), steering.commands(mfm));
+                QuickstartSteering.title(), steered.rows(), steered.picture(), onDevice(steering.commands(mfm)));
         report.write();
         report.printSteering(terminal);
         if (finetuneSteps == 0) {
@@ -193,15 +193,24 @@ public final class QuickstartCommand implements Callable<Integer> {
                 new QuickstartFineTuning(steering, finetuneSteps, folder.resolve(FINETUNED));
         Optional<QuickstartFineTuning.Result> found = finetuning.run(data);
         if (found.isEmpty()) {
-            terminal.println("fine-tuning was stopped; continue with: " + finetuning.resumption(mfm));
+            terminal.println("fine-tuning was stopped; continue with: "
+                    + onDevice(List.of(finetuning.resumption(mfm))).getFirst());
             terminal.flush();
             return;
         }
         QuickstartFineTuning.Result tuned = found.get();
         report.fineTuning(
-                finetuning.title(), tuned.before(), tuned.after(), tuned.picture(), finetuning.commands(mfm));
+                finetuning.title(), tuned.before(), tuned.after(), tuned.picture(), onDevice(finetuning.commands(mfm)));
         report.write();
         report.printFineTuning(terminal);
+    }
+
+    private List<String> onDevice(List<String> commands) {
+        return device.given() == null
+                ? commands
+                : commands.stream()
+                        .map(command -> command + " --device " + device.given())
+                        .toList();
     }
 
     /** Returns the first held-out images. */

@@ -29,7 +29,7 @@ import org.metaflowmaps.training.data.TrainingData;
  * @param folder for the fine-tuned map
  */
 record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
-    private static final double STRENGTH = 10;
+    private static final double STRENGTH = 20;
     private static final List<String> SETTINGS = List.of(
             "batch=32",
             "learning_rate=3e-4",
@@ -108,8 +108,9 @@ record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
                 + base.seed() + " --steps " + QuickstartSteering.STEPS + " --pool 1";
         return List.of(
                 command(mfm, folder.resolveSibling("finetuned-again")),
-                mfm + " best-of " + base.checkpoint() + samples,
-                mfm + " best-of " + folder.resolve(CheckpointFolder.CHECKPOINT) + samples);
+                mfm + " best-of " + TrainCommand.quoted(base.checkpoint().toString()) + samples,
+                mfm + " best-of "
+                        + TrainCommand.quoted(folder.resolve(CheckpointFolder.CHECKPOINT).toString()) + samples);
     }
 
     /** Returns the command that continues a stopped run. */
@@ -118,7 +119,7 @@ record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
     }
 
     private String command(String mfm, Path out) {
-        return mfm + " finetune " + base.checkpoint() + " --reward " + QuickstartSteering.REWARD + " --lambda " + STRENGTH
-                + " --steps " + steps + " --out " + out + " seed=" + base.seed() + " " + String.join(" ", SETTINGS);
+        return mfm + " finetune " + TrainCommand.quoted(base.checkpoint().toString()) + " --reward " + QuickstartSteering.REWARD + " --lambda " + STRENGTH
+                + " --steps " + steps + " --out " + TrainCommand.quoted(out.toString()) + " seed=" + base.seed() + " " + String.join(" ", SETTINGS);
     }
 }

@@ -43,7 +43,7 @@ import org.metaflowmaps.steering.value.ValueGradient;
 record QuickstartSteering(
         Path checkpoint, List<String> names, double guidance, int count, long seed, Device device) {
     static final String REWARD = "brightness";
-    static final double STRENGTH = 30;
+    static final double STRENGTH = 60;
     static final int STEPS = 25;
     private static final String CLASSES = "0,8";
     private static final int DRAWS = 4;
@@ -59,9 +59,10 @@ record QuickstartSteering(
             List<RewardRow> rows = new ArrayList<>();
             SteeringInputs.Drawn before = steered(inputs, "unsteered", new NoSteering(inputs.drift()), 1, rows);
             SteeringInputs.Drawn single = steered(inputs, "mfm-g, N = 1", gradient(inputs, 1), 1, rows);
-            ValueGradient free = new GradientFree(inputs.drift(), value(inputs, DRAWS), GradientFree.Centre.DRAWS);
-            steered(inputs, "mfm-gf, N = " + DRAWS, free, DRAWS, rows);
             bestOf(inputs, single.evaluations(), rows);
+            ValueGradient centred = new GradientFree(inputs.drift(), value(inputs, DRAWS), GradientFree.Centre.DRAWS);
+            SteeringInputs.Drawn free = steered(inputs, "mfm-gf, N = " + DRAWS, centred, DRAWS, rows);
+            bestOf(inputs, free.evaluations(), rows);
             SteeringInputs.Drawn after = steered(inputs, "mfm-g, N = " + DRAWS, gradient(inputs, DRAWS), DRAWS, rows);
             bestOf(inputs, after.evaluations(), rows);
             return new Result(rows, inputs.picture(after, before));
@@ -147,12 +148,13 @@ record QuickstartSteering(
 
     /** Returns the commands that repeat the comparison. */
     List<String> commands(String mfm) {
-        String common = " " + checkpoint + " --reward " + REWARD + " --lambda " + STRENGTH + " --class " + CLASSES
+        String file = TrainCommand.quoted(checkpoint.toString());
+        String common = " " + file + " --reward " + REWARD + " --lambda " + STRENGTH + " --class " + CLASSES
                 + " --count " + count + " --seed " + seed + " --steps " + STEPS;
         return List.of(
                 mfm + " steer" + common + " --method mfm-g --draws " + DRAWS + " --compare",
                 mfm + " steer" + common + " --method mfm-gf --draws " + DRAWS,
                 mfm + " best-of" + common + " --pool 16",
-                mfm + " reward calibrate " + checkpoint + " --reward " + REWARD);
+                mfm + " reward calibrate " + file + " --reward " + REWARD);
     }
 }
