@@ -200,7 +200,7 @@ public final class QuickstartCommand implements Callable<Integer> {
         }
         QuickstartFineTuning.Result tuned = found.get();
         report.fineTuning(
-                finetuning.title(), tuned.before(), tuned.after(), tuned.picture(), onDevice(finetuning.commands(mfm)));
+                finetuning.title(tuned.seconds()), tuned.before(), tuned.after(), tuned.picture(), onDevice(finetuning.commands(mfm)));
         report.write();
         report.printFineTuning(terminal);
     }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.cli.report.RewardRow;
@@ -39,7 +40,7 @@ record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
             "log_every=10");
     private static final int SHOWN = 2;
 
-    /** Rewards before and after, for all classes, and samples of each. */
+    /** Rewards before and after, for all classes, the seconds of the fine-tuning, and samples of each class. */
     record Result(RewardRow before, RewardRow after, double seconds, ImageGrid picture) {}
 
     /** Fine-tunes and draws; empty if the run was stopped. */
@@ -95,9 +96,9 @@ record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
         }
     }
 
-    /** Returns what is done. */
-    String title() {
-        return steps + " steps towards " + QuickstartSteering.REWARD + " with lambda " + STRENGTH + "; then "
+    /** Returns what was done. */
+    String title(double seconds) {
+        return steps + String.format(Locale.ROOT, " steps in %.0f s towards ", seconds) + QuickstartSteering.REWARD + " with lambda " + STRENGTH + "; then "
                 + QuickstartSteering.STEPS + " Euler steps of each map's drift from the same noise, "
                 + base.count() + " samples of each class.";
     }
