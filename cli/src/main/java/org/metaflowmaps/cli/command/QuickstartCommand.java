@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -39,15 +40,17 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "quickstart",
         mixinStandardHelpOptions = true,
-        description = "Train a small meta flow map on images included in mfm, draw from its posteriors, and write a"
-                + " report.")
+        description = "Train a small meta flow map on images included in mfm, draw from its posteriors, steer it, fine-tune"
+                + " it, and write a report.")
 public final class QuickstartCommand implements Callable<Integer> {
     private static final Path DEFAULT_FOLDER = Path.of("runs", "quickstart");
+    private static final String FINETUNED = "finetuned";
     private static final int EVALUATED = 128;
     private static final int DRAWS = 16;
     private static final int SHOWN = 4;
     private static final int DRAWS_SHOWN = 6;
     private static final int[] SAMPLE_STEPS = {1, 2, 4};
+    private static final int MOST_STEERED = 1000;
 
     @Spec
     private @Nullable CommandSpec spec;
@@ -61,12 +64,32 @@ public final class QuickstartCommand implements Callable<Integer> {
     @Option(names = "--out", paramLabel = "DIR", description = "Folder for the results. Default: ${DEFAULT-VALUE}.")
     private Path folder = DEFAULT_FOLDER;
 
+    @Option(
+            names = "--steer-count",
+            paramLabel = "N",
+            description = "Samples of each class to steer; 0 skips steering and fine-tuning. Default: ${DEFAULT-VALUE}.")
+    private int steerCount = 8;
+
+    @Option(
+            names = "--finetune-steps",
+            paramLabel = "N",
+            description = "Steps of fine-tuning; 0 skips it. Default: ${DEFAULT-VALUE}.")
+    private int finetuneSteps = 80;
+
     @Mixin
     private final DeviceOption device = new DeviceOption();
 
     @Override
     public Integer call() throws IOException {
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
+        if (steerCount < 0 || steerCount > MOST_STEERED) {
+            throw new IllegalArgumentException(
+                    "--steer-count " + steerCount + " is out of range: give 0 to " + MOST_STEERED);
+        }
+        if (finetuneSteps < 0) {
+            throw new IllegalArgumentException(
+                    "--finetune-steps " + finetuneSteps + " is out of range: give at least 0");
+        }
         Configs.Resolved resolved = Configs.load("quickstart", overrides);
         TrainConfig config = resolved.config();
         if (config.data().holdOut() == 0) {
@@ -84,22 +107,23 @@ public final class QuickstartCommand implements Callable<Integer> {
                             + " others use: mfm train");
         }
         CheckpointFolder checkpoints = new CheckpointFolder(folder);
-        if (!folder.equals(DEFAULT_FOLDER) && !checkpoints.isEmpty()) {
+        CheckpointFolder finetuned = new CheckpointFolder(folder.resolve(FINETUNED));
+        if (!folder.equals(DEFAULT_FOLDER) && !(checkpoints.isEmpty() && finetuned.isEmpty())) {
             throw new IOException("a checkpoint exists in " + folder + ": choose another folder with --out");
         }
         LabelledImages images = Datasets.images(config.data());
         int evaluated = Math.min(EVALUATED, config.data().holdOut());
         try (TrainingData data = Datasets.open(config.data(), config.seed(), device.get());
-                TrainingRun run = new TrainingRun(config, data, device.get(), folder);
-                GracefulStop stop = new GracefulStop(run::stop)) {
+                TrainingRun run = new TrainingRun(config, data, device.get(), folder)) {
             run.pictures(ImageGrid::png);
             run.initialise();
-            clear(checkpoints);
+            clear(folder, checkpoints);
+            clear(folder.resolve(FINETUNED), finetuned);
             TrainCommand.write(resolved, folder);
             terminal.println("training " + run.map().parameters().count() + " parameters on "
                     + (images.count() - config.data().holdOut()) + " images on " + device.get());
             terminal.flush();
-            if (!run.run(new RunProgress())) {
+            if (!train(run)) {
                 terminal.println(TrainCommand.resumption(run, folder, device));
                 terminal.flush();
                 return 0;
@@ -127,8 +151,66 @@ public final class QuickstartCommand implements Callable<Integer> {
                             device.get()));
             report.write();
             report.print(terminal);
+            if (steerCount > 0) {
+                steer(config, images, data, checkpoints, report, terminal);
+            }
         }
         return 0;
+    }
+
+    private static boolean train(TrainingRun run) throws IOException {
+        try (GracefulStop stop = new GracefulStop(run::stop)) {
+            return run.run(new RunProgress());
+        }
+    }
+
+    /** Steers and fine-tunes the saved map, and adds both to the report. */
+    private void steer(
+            TrainConfig config,
+            LabelledImages images,
+            TrainingData data,
+            CheckpointFolder checkpoints,
+            QuickstartReport report,
+            PrintWriter terminal)
+            throws IOException {
+        String mfm = System.getProperty(TrainCommand.COMMAND, "./mfm");
+        QuickstartSteering steering = new QuickstartSteering(
+                checkpoints.newest(),
+                images.classNames(),
+                config.guidance(),
+                steerCount,
+                config.seed(),
+                device.get());
+        QuickstartSteering.Result steered = steering.run();
+        report.steering(
+                QuickstartSteering.title(), steered.rows(), steered.picture(), onDevice(steering.commands(mfm)));
+        report.write();
+        report.printSteering(terminal);
+        if (finetuneSteps == 0) {
+            return;
+        }
+        QuickstartFineTuning finetuning =
+                new QuickstartFineTuning(steering, finetuneSteps, folder.resolve(FINETUNED));
+        Optional<QuickstartFineTuning.Result> found = finetuning.run(data);
+        if (found.isEmpty()) {
+            terminal.println("fine-tuning was stopped; continue with: "
+                    + onDevice(List.of(finetuning.resumption(mfm))).getFirst());
+            terminal.flush();
+            return;
+        }
+        QuickstartFineTuning.Result tuned = found.get();
+        report.fineTuning(
+                finetuning.title(tuned.seconds()), tuned.before(), tuned.after(), tuned.picture(), onDevice(finetuning.commands(mfm)));
+        report.write();
+        report.printFineTuning(terminal);
+    }
+
+    private List<String> onDevice(List<String> commands) {
+        return device.given() == null
+                ? commands
+                : commands.stream()
+                        .map(command -> command + " --device " + device.given())
+                        .toList();
     }
 
     /** Returns the first held-out images. */
@@ -140,7 +222,7 @@ public final class QuickstartCommand implements Callable<Integer> {
     }
 
     /** Deletes an earlier quickstart's files, and no others in the folder. */
-    private void clear(CheckpointFolder checkpoints) throws IOException {
+    private static void clear(Path folder, CheckpointFolder checkpoints) throws IOException {
         if (!Files.isDirectory(folder)) {
             return;
         }

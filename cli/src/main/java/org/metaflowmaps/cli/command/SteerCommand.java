@@ -46,7 +46,7 @@ public final class SteerCommand implements Callable<Integer> {
     }
 
     /** Memory of a pass with gradients, which keeps every layer's activations, in passes without. */
-    private static final int GRADIENT_MEMORY = 16;
+    static final int GRADIENT_MEMORY = 16;
 
     @Mixin
     private final SteeringRun run = new SteeringRun("steered.png");

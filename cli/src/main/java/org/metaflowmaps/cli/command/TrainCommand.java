@@ -147,7 +147,7 @@ public final class TrainCommand implements Callable<Integer> {
     }
 
     /** Quotes a word for a shell. */
-    private static String quoted(String word) {
+    static String quoted(String word) {
         return word.matches("[\\w./:=@%+,-]+") ? word : "'" + word.replace("'", "'\\''") + "'";
     }
 

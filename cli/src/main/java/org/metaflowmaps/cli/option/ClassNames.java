@@ -25,7 +25,7 @@ public final class ClassNames {
      * @param names one for each class; ignored if their number differs
      * @param classes the map's number of classes
      */
-    ClassNames(List<String> names, int classes) {
+    public ClassNames(List<String> names, int classes) {
         this.names = names.size() == classes ? names : List.of();
         this.classes = classes;
     }

@@ -16,6 +16,15 @@ public final class ClassOption {
                             + " classes. A name may be shortened if only one class begins with it.")
     private List<String> chosen = new ArrayList<>();
 
+    /** Returns the option with a value; empty for all classes. */
+    static ClassOption of(String classes) {
+        ClassOption option = new ClassOption();
+        if (!classes.isEmpty()) {
+            option.chosen.add(classes);
+        }
+        return option;
+    }
+
     /**
      * Returns the chosen labels, or all; one 0 for a map without classes.
      *

@@ -13,7 +13,7 @@ public final class ItemsOption {
     private static final int MOST_AT_ONCE = 64;
 
     @Mixin
-    private final ClassOption classes = new ClassOption();
+    private ClassOption classes = new ClassOption();
 
     @Option(names = "--count", paramLabel = "N", description = "Samples of each class. Default: ${DEFAULT-VALUE}.")
     private int count = 4;
@@ -26,6 +26,22 @@ public final class ItemsOption {
 
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
+
+    /**
+     * Returns the options with values.
+     *
+     * @param classes as after {@code --class}; empty for all
+     * @param count samples of each class
+     * @param seed of the noise
+     */
+    public static ItemsOption of(String classes, int count, long seed) {
+        ItemsOption items = new ItemsOption();
+        items.classes = ClassOption.of(classes);
+        items.count = count;
+        items.seed = seed;
+        items.check();
+        return items;
+    }
 
     /** Throws if a value is out of range. */
     public void check() {

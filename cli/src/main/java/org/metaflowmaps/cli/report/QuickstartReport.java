@@ -23,6 +23,9 @@ import org.metaflowmaps.training.metrics.ProcessMemory;
 public final class QuickstartReport {
     private static final int SCALE = 2;
     private static final int LAST = 20;
+    private static final String COSTS = "NFE are network evaluations per sample, counted as in the paper. Each best of N"
+            + " costs about as much as the method above it. All methods begin from the same noise per sample, except for"
+            + " the other samples of a best of N.";
 
     private final Path folder;
     private final Configs.Resolved config;
@@ -32,6 +35,11 @@ public final class QuickstartReport {
     private double drawSeconds;
     private @Nullable ImageGrid posterior;
     private @Nullable ImageGrid samples;
+    private @Nullable Part steering;
+    private @Nullable Part fineTuning;
+
+    /** A part with rewards: what was done, its table and picture, and the commands that repeat it. */
+    private record Part(String title, List<RewardRow> rows, ImageGrid picture, List<String> commands) {}
 
     public QuickstartReport(Path folder, Configs.Resolved config, int images, int draws) {
         this.folder = folder;
@@ -50,6 +58,31 @@ public final class QuickstartReport {
         samples = sampleGrid;
     }
 
+    /**
+     * Adds steering.
+     *
+     * @param title reward and settings
+     * @param picture samples before and after
+     * @param commands that repeat it
+     */
+    public void steering(String title, List<RewardRow> methods, ImageGrid picture, List<String> commands) {
+        steering = new Part(title, List.copyOf(methods), picture, List.copyOf(commands));
+    }
+
+    /**
+     * Adds fine-tuning.
+     *
+     * @param title reward and settings
+     * @param before samples of the trained map
+     * @param after as many of the fine-tuned map, from the same noise
+     * @param picture samples before and after
+     * @param commands that repeat it
+     */
+    public void fineTuning(
+            String title, RewardRow before, RewardRow after, ImageGrid picture, List<String> commands) {
+        fineTuning = new Part(title, List.of(before, after), picture, List.copyOf(commands));
+    }
+
     public void write() throws IOException {
         List<MetricsLog.Entry> log = MetricsLog.read(folder.resolve(TrainingRun.METRICS));
         HtmlReport page = new HtmlReport("Meta flow map: quickstart").facts(facts(log));
@@ -65,11 +98,40 @@ public final class QuickstartReport {
                 .paragraph("Two samples of each class, from the same initial noise, by the refinement sampler with 1, 2"
                         + " and 4 steps.");
         picture(page, samples, "samples.png", "Samples of each class with 1, 2 and 4 steps");
+        if (steering != null) {
+            part(page, "Steering", steering, "steered.png", "Samples before and after steering");
+            page.paragraph(COSTS);
+        }
+        if (fineTuning != null) {
+            part(page, "Fine-tuning", fineTuning, "finetuned.png", "Samples before and after fine-tuning");
+            page.paragraph(difference(fineTuning.rows));
+        }
         page.section("Training");
         for (String loss : List.of("loss/diagonal", "loss/consistency")) {
             curve(page, log, loss);
         }
         page.section("Configuration").pre(config.yaml()).write(folder.resolve("report.html"));
+    }
+
+    private void part(HtmlReport page, String heading, Part part, String file, String description)
+            throws IOException {
+        page.section(heading).paragraph(part.title);
+        picture(page, part.picture, file, description);
+        page.table(
+                        RewardRow.HEADER,
+                        part.rows.stream().map(RewardRow::cells).toList())
+                .paragraph("To repeat:")
+                .pre(String.join("\n", part.commands));
+    }
+
+    /** Returns the mean difference of rewards from the same noise. */
+    private static String difference(List<RewardRow> rows) {
+        double[] after = rows.getLast().rewards();
+        double[] change = rows.getFirst().rewards().clone();
+        Arrays.setAll(change, i -> after[i] - change[i]);
+        RewardRow paired = new RewardRow("", change, 0, 0);
+        return "Mean change of samples from the same noise: " + number(paired.mean(), 4)
+                + (change.length > 1 ? " ± " + number(paired.standardError(), 4) + " (s.e.)." : ".");
     }
 
     private void picture(HtmlReport page, @Nullable ImageGrid grid, String file, String description)
@@ -155,6 +217,30 @@ public final class QuickstartReport {
             out.printf("%5s %15s %15s %15s %17s%n", row.toArray());
         }
         out.flush();
+    }
+
+    /** Prints the steering's table. */
+    public void printSteering(PrintWriter out) {
+        print(out, "Steering", steering);
+        out.flush();
+    }
+
+    /** Prints the fine-tuning's table. */
+    public void printFineTuning(PrintWriter out) {
+        print(out, "Fine-tuning", fineTuning);
+        if (fineTuning != null) {
+            out.println(difference(fineTuning.rows));
+        }
+        out.flush();
+    }
+
+    private static void print(PrintWriter out, String heading, @Nullable Part part) {
+        if (part != null) {
+            out.println();
+            out.println(heading + ". " + part.title);
+            RewardTable table = new RewardTable(out);
+            part.rows.forEach(table::row);
+        }
     }
 
     private static String number(double value, int digits) {

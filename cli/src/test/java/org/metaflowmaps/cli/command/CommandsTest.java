@@ -340,8 +340,17 @@ final class CommandsTest {
     void aPeriodOfTheQuickstartLeavesAReport() throws IOException {
         long live = NativeMemory.liveTensors();
         Path run = folder.resolve("quickstart");
-        Command quickstart =
-                tiny("quickstart", "--device", "cpu", "--out", run.toString()).succeeded();
+        Command quickstart = tiny(
+                        "quickstart",
+                        "--device",
+                        "cpu",
+                        "--steer-count",
+                        "2",
+                        "--finetune-steps",
+                        "2",
+                        "--out",
+                        run.toString())
+                .succeeded();
         assertTrue(quickstart.out().contains("report: " + run.resolve("report.html")), quickstart.out());
         List<String> names = files(run);
         assertTrue(
@@ -351,10 +360,13 @@ final class CommandsTest {
                         "metrics.jsonl",
                         "posterior.png",
                         "samples.png",
+                        "steered.png",
+                        "finetuned.png",
+                        "finetuned/checkpoint.safetensors",
                         "report.html")),
                 names.toString());
         assertTrue(names.stream().anyMatch(name -> name.startsWith("events.out.tfevents.")), names.toString());
-        for (String picture : List.of("posterior.png", "samples.png")) {
+        for (String picture : List.of("posterior.png", "samples.png", "steered.png", "finetuned.png")) {
             assertNotNull(ImageIO.read(run.resolve(picture).toFile()));
         }
         assertEquals(4, MetricsLog.read(run.resolve("metrics.jsonl")).size());
@@ -373,11 +385,69 @@ final class CommandsTest {
                     source.group(1).substring(0, Math.min(40, source.group(1).length())));
             images++;
         }
-        assertTrue(images >= 2, images + " pictures");
+        assertTrue(images >= 4, images + " pictures");
+        for (String part : List.of("Steering", "Fine-tuning", "mfm-g, N = 4", "best of 16", "mfm steer", "mfm finetune")) {
+            assertTrue(page.contains(part), part);
+        }
         try (MetaFlowMap map = Networks.load(run.resolve("checkpoint.safetensors"), Device.CPU)) {
             assertEquals(10, map.classes());
         }
         assertEquals(live, NativeMemory.liveTensors());
+    }
+
+    /** The commands in the report give the numbers in its table. */
+    @Test
+    void theQuickstartsCommandsRepeatIt() {
+        Path run = folder.resolve("repeated");
+        String out = tiny(
+                        "quickstart",
+                        "--device",
+                        "cpu",
+                        "--steer-count",
+                        "1",
+                        "--finetune-steps",
+                        "2",
+                        "--out",
+                        run.toString())
+                .succeeded()
+                .out();
+        Path picture = folder.resolve("repeated.png");
+        for (String file : List.of("checkpoint.safetensors", "finetuned/checkpoint.safetensors")) {
+            String best = mfm(
+                            "best-of",
+                            run.resolve(file).toString(),
+                            "--reward",
+                            "brightness",
+                            "--count",
+                            "1",
+                            "--seed",
+                            "42",
+                            "--steps",
+                            "25",
+                            "--pool",
+                            "1",
+                            "--device",
+                            "cpu",
+                            "--out",
+                            picture.toString())
+                    .succeeded()
+                    .out();
+            assertEquals(reward(out, file.startsWith("finetuned") ? "after" : "before"), reward(best, "best of 1"));
+        }
+        Path skipped = folder.resolve("skipped");
+        String none = tiny("quickstart", "--device", "cpu", "--steer-count", "0", "--out", skipped.toString())
+                .succeeded()
+                .out();
+        assertFalse(none.contains("Steering"), none);
+        tiny("quickstart", "--steer-count", "-1").failed("--steer-count -1");
+        tiny("quickstart", "--finetune-steps", "-1").failed("--finetune-steps -1");
+    }
+
+    /** Returns the mean reward and its error in a method's line. */
+    private static String reward(String table, String method) {
+        Matcher line = Pattern.compile("(?m)^" + method + " +(\\S+ +\\S+)").matcher(table);
+        assertTrue(line.find(), table);
+        return line.group(1);
     }
 
     @Test
