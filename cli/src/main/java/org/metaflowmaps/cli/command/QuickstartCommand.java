@@ -40,8 +40,9 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "quickstart",
         mixinStandardHelpOptions = true,
-        description = "Train a small meta flow map on images included in mfm, draw from its posteriors, steer it, fine-tune"
-                + " it, and write a report.")
+        description =
+                "Train a small meta flow map on images included in mfm, draw from its posteriors, steer it, fine-tune"
+                        + " it, and write a report.")
 public final class QuickstartCommand implements Callable<Integer> {
     private static final Path DEFAULT_FOLDER = Path.of("runs", "quickstart");
     private static final String FINETUNED = "finetuned";
@@ -67,7 +68,8 @@ public final class QuickstartCommand implements Callable<Integer> {
     @Option(
             names = "--steer-count",
             paramLabel = "N",
-            description = "Samples of each class to steer; 0 skips steering and fine-tuning. Default: ${DEFAULT-VALUE}.")
+            description =
+                    "Samples of each class to steer; 0 skips steering and fine-tuning. Default: ${DEFAULT-VALUE}.")
     private int steerCount = 8;
 
     @Option(
@@ -175,12 +177,7 @@ public final class QuickstartCommand implements Callable<Integer> {
             throws IOException {
         String mfm = System.getProperty(TrainCommand.COMMAND, "./mfm");
         QuickstartSteering steering = new QuickstartSteering(
-                checkpoints.newest(),
-                images.classNames(),
-                config.guidance(),
-                steerCount,
-                config.seed(),
-                device.get());
+                checkpoints.newest(), images.classNames(), config.guidance(), steerCount, config.seed(), device.get());
         QuickstartSteering.Result steered = steering.run();
         report.steering(
                 QuickstartSteering.title(), steered.rows(), steered.picture(), onDevice(steering.commands(mfm)));
@@ -189,8 +186,7 @@ public final class QuickstartCommand implements Callable<Integer> {
         if (finetuneSteps == 0) {
             return;
         }
-        QuickstartFineTuning finetuning =
-                new QuickstartFineTuning(steering, finetuneSteps, folder.resolve(FINETUNED));
+        QuickstartFineTuning finetuning = new QuickstartFineTuning(steering, finetuneSteps, folder.resolve(FINETUNED));
         Optional<QuickstartFineTuning.Result> found = finetuning.run(data);
         if (found.isEmpty()) {
             terminal.println("fine-tuning was stopped; continue with: "
@@ -200,7 +196,11 @@ public final class QuickstartCommand implements Callable<Integer> {
         }
         QuickstartFineTuning.Result tuned = found.get();
         report.fineTuning(
-                finetuning.title(tuned.seconds()), tuned.before(), tuned.after(), tuned.picture(), onDevice(finetuning.commands(mfm)));
+                finetuning.title(tuned.seconds()),
+                tuned.before(),
+                tuned.after(),
+                tuned.picture(),
+                onDevice(finetuning.commands(mfm)));
         report.write();
         report.printFineTuning(terminal);
     }

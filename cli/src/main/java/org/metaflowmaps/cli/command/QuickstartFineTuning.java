@@ -32,12 +32,7 @@ import org.metaflowmaps.training.data.TrainingData;
 record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
     private static final double STRENGTH = 20;
     private static final List<String> SETTINGS = List.of(
-            "batch=32",
-            "learning_rate=3e-4",
-            "warm_up=10",
-            "average_start=0",
-            "average_decay=0.9",
-            "log_every=10");
+            "batch=32", "learning_rate=3e-4", "warm_up=10", "average_start=0", "average_decay=0.9", "log_every=10");
     private static final int SHOWN = 2;
 
     /** Rewards before and after, for all classes, the seconds of the fine-tuning, and samples of each class. */
@@ -78,8 +73,7 @@ record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
 
     private ImageGrid picture(SteeringInputs.Drawn before, SteeringInputs.Drawn after) {
         Shape item = before.samples().shape();
-        ImageGrid grid =
-                new ImageGrid((int) item.size(1), (int) item.size(2), (int) item.size(3), base.names());
+        ImageGrid grid = new ImageGrid((int) item.size(1), (int) item.size(2), (int) item.size(3), base.names());
         for (int i = 0; i < Math.min(SHOWN, base.count()); i++) {
             grid.row("before", pixels(before, i)).row("after", pixels(after, i));
         }
@@ -98,7 +92,8 @@ record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
 
     /** Returns what was done. */
     String title(double seconds) {
-        return steps + String.format(Locale.ROOT, " steps in %.0f s towards ", seconds) + QuickstartSteering.REWARD + " with lambda " + STRENGTH + "; then "
+        return steps + String.format(Locale.ROOT, " steps in %.0f s towards ", seconds) + QuickstartSteering.REWARD
+                + " with lambda " + STRENGTH + "; then "
                 + QuickstartSteering.STEPS + " Euler steps of each map's drift from the same noise, "
                 + base.count() + " samples of each class.";
     }
@@ -111,7 +106,8 @@ record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
                 command(mfm, folder.resolveSibling("finetuned-again")),
                 mfm + " best-of " + TrainCommand.quoted(base.checkpoint().toString()) + samples,
                 mfm + " best-of "
-                        + TrainCommand.quoted(folder.resolve(CheckpointFolder.CHECKPOINT).toString()) + samples);
+                        + TrainCommand.quoted(
+                                folder.resolve(CheckpointFolder.CHECKPOINT).toString()) + samples);
     }
 
     /** Returns the command that continues a stopped run. */
@@ -120,7 +116,8 @@ record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
     }
 
     private String command(String mfm, Path out) {
-        return mfm + " finetune " + TrainCommand.quoted(base.checkpoint().toString()) + " --reward " + QuickstartSteering.REWARD + " --lambda " + STRENGTH
-                + " --steps " + steps + " --out " + TrainCommand.quoted(out.toString()) + " seed=" + base.seed() + " " + String.join(" ", SETTINGS);
+        return mfm + " finetune " + TrainCommand.quoted(base.checkpoint().toString()) + " --reward "
+                + QuickstartSteering.REWARD + " --lambda " + STRENGTH + " --steps " + steps + " --out "
+                + TrainCommand.quoted(out.toString()) + " seed=" + base.seed() + " " + String.join(" ", SETTINGS);
     }
 }

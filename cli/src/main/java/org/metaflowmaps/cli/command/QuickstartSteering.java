@@ -40,8 +40,7 @@ import org.metaflowmaps.steering.value.ValueGradient;
  * @param seed of the noise
  * @param device of the computation
  */
-record QuickstartSteering(
-        Path checkpoint, List<String> names, double guidance, int count, long seed, Device device) {
+record QuickstartSteering(Path checkpoint, List<String> names, double guidance, int count, long seed, Device device) {
     static final String REWARD = "brightness";
     static final double STRENGTH = 60;
     static final int STEPS = 25;
@@ -112,8 +111,7 @@ record QuickstartSteering(
                 false);
         return drawn(inputs, name, SteerCommand.GRADIENT_MEMORY * draws, rows, (noise, condition, listener) -> {
             SteeredResult result = sampler.sample(noise, condition, listener);
-            return new SteeringInputs.Batch(
-                    result.samples(), result.rewards().orElseThrow(), result.evaluations());
+            return new SteeringInputs.Batch(result.samples(), result.rewards().orElseThrow(), result.evaluations());
         });
     }
 

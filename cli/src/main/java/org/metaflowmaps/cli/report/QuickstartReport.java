@@ -23,9 +23,10 @@ import org.metaflowmaps.training.metrics.ProcessMemory;
 public final class QuickstartReport {
     private static final int SCALE = 2;
     private static final int LAST = 20;
-    private static final String COSTS = "NFE are network evaluations per sample, counted as in the paper. Each best of N"
-            + " costs about as much as the method above it. All methods begin from the same noise per sample, except for"
-            + " the other samples of a best of N.";
+    private static final String COSTS =
+            "NFE are network evaluations per sample, counted as in the paper. Each best of N costs about as much as"
+                    + " the method above it. All methods begin from the same noise per sample, except for the other"
+                    + " samples of a best of N.";
 
     private final Path folder;
     private final Configs.Resolved config;
@@ -78,8 +79,7 @@ public final class QuickstartReport {
      * @param picture samples before and after
      * @param commands that repeat it
      */
-    public void fineTuning(
-            String title, RewardRow before, RewardRow after, ImageGrid picture, List<String> commands) {
+    public void fineTuning(String title, RewardRow before, RewardRow after, ImageGrid picture, List<String> commands) {
         fineTuning = new Part(title, List.of(before, after), picture, List.copyOf(commands));
     }
 
@@ -113,13 +113,10 @@ public final class QuickstartReport {
         page.section("Configuration").pre(config.yaml()).write(folder.resolve("report.html"));
     }
 
-    private void part(HtmlReport page, String heading, Part part, String file, String description)
-            throws IOException {
+    private void part(HtmlReport page, String heading, Part part, String file, String description) throws IOException {
         page.section(heading).paragraph(part.title);
         picture(page, part.picture, file, description);
-        page.table(
-                        RewardRow.HEADER,
-                        part.rows.stream().map(RewardRow::cells).toList())
+        page.table(RewardRow.HEADER, part.rows.stream().map(RewardRow::cells).toList())
                 .paragraph("To repeat:")
                 .pre(String.join("\n", part.commands));
     }

@@ -386,7 +386,8 @@ final class CommandsTest {
             images++;
         }
         assertTrue(images >= 4, images + " pictures");
-        for (String part : List.of("Steering", "Fine-tuning", "mfm-g, N = 4", "best of 16", "mfm steer", "mfm finetune")) {
+        for (String part :
+                List.of("Steering", "Fine-tuning", "mfm-g, N = 4", "best of 16", "mfm steer", "mfm finetune")) {
             assertTrue(page.contains(part), part);
         }
         try (MetaFlowMap map = Networks.load(run.resolve("checkpoint.safetensors"), Device.CPU)) {
