@@ -35,6 +35,7 @@ final class LauncherTest {
             "locale",
             "ls",
             "mkdir",
+            "rmdir",
             "mv",
             "readlink",
             "rm",
@@ -250,7 +251,7 @@ final class LauncherTest {
         Files.delete(checkout.resolve("cli/target/.built"));
         runs();
         assertEquals(2, builds());
-        assertFalse(Files.exists(checkout.resolve("cli/target/.lock.d")));
+        assertFalse(Files.exists(checkout.resolve("cli/target/.lock.pid")));
     }
 
     @Test
@@ -264,8 +265,8 @@ final class LauncherTest {
     @Test
     void oneBuildsAndTheOthersWaitWithoutFlock() throws IOException, InterruptedException {
         // A killed process left it; no process has this number.
-        Path stale = Files.createDirectories(checkout.resolve("cli/target/.lock.d"));
-        Files.writeString(stale.resolve("pid"), "99999999\n");
+        Path target = Files.createDirectories(checkout.resolve("cli/target"));
+        Files.writeString(target.resolve(".lock.pid"), "99999999\n");
         oneAtATime();
     }
 
