@@ -897,7 +897,7 @@ final class MisuseRecipes implements AutoCloseable {
                         new MisuseObjective(arena()),
                         closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)),
                         List.of(closing(new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1))),
-                        null,
+                        Optional.empty(),
                         TrainerSettings.of(2, 2, step -> 1e-3),
                         Checkpoints.NONE));
             case "Checkpoints" -> Checkpoints.NONE;
@@ -928,7 +928,7 @@ final class MisuseRecipes implements AutoCloseable {
                         closing(new MixtureData(MEANS, 0.5, 1, Device.CPU)),
                         new Tilt(new MisuseReward(), 1),
                         FineTuneConfig.builder().steps(2).batch(BATCH).build(),
-                        null,
+                        Optional.empty(),
                         Device.CPU,
                         Files.createTempDirectory(folder, "run")));
             case "MetricsLog" -> closing(MetricsLog.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), 0));

@@ -2,6 +2,7 @@ package org.metaflowmaps.examples;
 
 import java.io.IOException;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
@@ -56,7 +57,7 @@ public final class OwnLoss {
                         objective,
                         data,
                         List.of(optimizer),
-                        null,
+                        Optional.empty(),
                         TrainerSettings.of(steps, 128, step -> 2e-3),
                         Checkpoints.NONE)) {
             trainer.run(new RunListener() {

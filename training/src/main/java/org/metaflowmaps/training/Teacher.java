@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.drift.ConditionalDrift;
@@ -57,7 +58,8 @@ record Teacher(
             }
             case NETWORK -> {
                 Path file = Path.of(Objects.requireNonNull(teacher.file()));
-                MetaFlowMap network = Networks.teacher(file, config.model(), teacher.zeroData(), device);
+                MetaFlowMap network =
+                        Networks.teacher(file, config.model(), Optional.ofNullable(teacher.zeroData()), device);
                 try {
                     requireFit(network, student);
                     yield new Teacher(new Glass(guided(config, network)), network, null);

@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.data.DamagedItemException;
@@ -41,7 +42,7 @@ public final class Trainer<D> implements AutoCloseable {
      * @param objective the parameters and losses
      * @param data the training data
      * @param optimizers one for each of the objective's arenas, in their order
-     * @param average updated with the first arena's values after each step; null for none
+     * @param average updated with the first arena's values after each step; empty for none
      * @param settings the settings
      * @param checkpoints saves the state
      * @throws IllegalArgumentException unless there is one optimiser for each arena
@@ -50,14 +51,14 @@ public final class Trainer<D> implements AutoCloseable {
             Objective<D> objective,
             TrainingData data,
             List<Optimizer> optimizers,
-            @Nullable MovingAverage average,
+            Optional<MovingAverage> average,
             TrainerSettings settings,
             Checkpoints checkpoints) {
         this.objective = objective;
         this.data = data;
         this.settings = settings;
         this.checkpoints = checkpoints;
-        this.runner = new StepRunner<>(objective, data, optimizers, average, settings);
+        this.runner = new StepRunner<>(objective, data, optimizers, average.orElse(null), settings);
         this.skipped = runner.skipped();
     }
 

@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.drift.ConditionalDrift;
@@ -111,7 +112,8 @@ public final class TrainingRun implements AutoCloseable {
                 config.checkpointKeep(),
                 config.checkpointKeepEvery(),
                 new RunState(map, average, random, optimizers, objective));
-        this.trainer = new Trainer<>(objective, data, optimizers, average, TrainerSettings.of(config), files);
+        this.trainer =
+                new Trainer<>(objective, data, optimizers, Optional.of(average), TrainerSettings.of(config), files);
     }
 
     private void requireFit() {

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -143,7 +144,7 @@ final class TeacherTest {
         String name = file(large, prefix);
         ModelConfig like = ModelConfig.of(student(students));
         try (FlowMapTransformer source = SmallNetworks.transformer(large);
-                MetaFlowMap read = Networks.teacher(Path.of(name), like, zeroData, Device.CPU);
+                MetaFlowMap read = Networks.teacher(Path.of(name), like, Optional.ofNullable(zeroData), Device.CPU);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(4);
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -176,7 +177,7 @@ final class TeacherTest {
         runs.model = ModelConfig.of(student(false));
         runs.teacher = network(dmf, null);
         step(runs, null);
-        try (MetaFlowMap read = Networks.teacher(Path.of(dmf), runs.model, null, Device.CPU)) {
+        try (MetaFlowMap read = Networks.teacher(Path.of(dmf), runs.model, Optional.empty(), Device.CPU)) {
             assertTrue(((FlowMapTransformer) read).config().zeroData());
         }
     }

@@ -16,6 +16,7 @@ import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.drift.Glass;
 import org.metaflowmaps.models.drift.GuidedDrift;
 import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.GlassSampler;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
@@ -119,8 +120,9 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
                     classifier,
                     FashionMnist.test(),
                     images,
-                    map.classes() > 0,
-                    map.classes() > 0 ? scale : null,
+                    labelled -> map.classes() == 0
+                            ? Condition.none()
+                            : scale == null ? labelled : labelled.guided(scale, map.classes()),
                     device.get(),
                     seed);
             FrechetReport report = new FrechetReport(images, frechet.floor(), terminal);

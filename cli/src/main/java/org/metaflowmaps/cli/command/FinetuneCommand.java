@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
@@ -155,9 +156,9 @@ public final class FinetuneCommand implements Callable<Integer> {
                             loaded.tilt(strength.get()),
                             config,
                             other == null
-                                    ? null
-                                    : new IndependentSamples(
-                                            other.tilt(1), samples, sampleSteps, given, config.seed(), device.get()),
+                                    ? Optional.empty()
+                                    : Optional.of(new IndependentSamples(
+                                            other.tilt(1), samples, sampleSteps, given, config.seed(), device.get())),
                             device.get(),
                             out)) {
                 finetune(run, source, checkpoints);

@@ -44,8 +44,8 @@ record QuickstartFineTuning(QuickstartSteering base, long steps, Path folder) {
         try (LoadedNetwork network = Networks.open(base.checkpoint(), NetworkSettings.none(), base.device());
                 LoadedReward reward = LoadedReward.of(
                         RewardSpec.parse(QuickstartSteering.REWARD), network.map(), base.seed(), base.device());
-                FineTuning run =
-                        new FineTuning(network, data, reward.tilt(STRENGTH), config(), null, base.device(), folder);
+                FineTuning run = new FineTuning(
+                        network, data, reward.tilt(STRENGTH), config(), Optional.empty(), base.device(), folder);
                 GracefulStop stop = new GracefulStop(run::stop)) {
             if (!run.run(new RunProgress())) {
                 return Optional.empty();

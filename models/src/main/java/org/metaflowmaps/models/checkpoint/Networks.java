@@ -3,8 +3,8 @@ package org.metaflowmaps.models.checkpoint;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Predicate;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.ModelConfig;
@@ -173,12 +173,12 @@ public final class Networks {
      * Loads a teacher of any size from a run's checkpoint or a public file.
      *
      * @param like the student: gives the settings that a public file's shapes do not show
-     * @param zeroData true if a public file's network has data at time 0; null if the file's names show it
+     * @param zeroData true if a public file's network has data at time 0; empty if the file's names show it
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged, or holds no network of a known layout
      * @throws IllegalArgumentException if the direction of time is unknown, or the file's names show the other one
      */
-    public static MetaFlowMap teacher(Path path, ModelConfig like, @Nullable Boolean zeroData, Device device)
+    public static MetaFlowMap teacher(Path path, ModelConfig like, Optional<Boolean> zeroData, Device device)
             throws IOException {
         try (TensorFile file = TensorFile.open(path)) {
             CheckpointLayout layout = layout(path, file);
@@ -186,22 +186,19 @@ public final class Networks {
                 MetaFlowMap network = load(path, device);
                 boolean own = network instanceof FlowMapTransformer transformer
                         && transformer.config().zeroData();
-                if (zeroData != null && zeroData != own) {
+                if (zeroData.isPresent() && zeroData.get() != own) {
                     network.close();
-                    throw new IllegalArgumentException("config: teacher.is_zero_data is " + zeroData + ", but " + path
-                            + " says that it is " + own + ": set it to null");
+                    throw new IllegalArgumentException("config: teacher.is_zero_data is " + zeroData.get() + ", but "
+                            + path + " says that it is " + own + ": set it to null");
                 }
                 return network;
             }
             TransformerConfig wanted = transformer(path, layout, like);
-            boolean clock = zeroData != null
-                    ? zeroData
-                    : layout.zeroData()
-                            .orElseThrow(() ->
-                                    new IllegalArgumentException("config: teacher.file names " + path + " (" + layout
-                                            + "), which does not say whether time 0 is noise or data: set"
-                                            + " teacher.is_zero_data=true if it has data at time 0 and noise"
-                                            + " at 1, as DMF's, or false if it has noise at 0"));
+            boolean clock = zeroData.or(layout::zeroData)
+                    .orElseThrow(() -> new IllegalArgumentException("config: teacher.file names " + path + " (" + layout
+                            + "), which does not say whether time 0 is noise or data: set"
+                            + " teacher.is_zero_data=true if it has data at time 0 and noise"
+                            + " at 1, as DMF's, or false if it has noise at 0"));
             TransformerConfig found;
             try {
                 found = InferredConfig.of(file, layout).config(wanted, clock);

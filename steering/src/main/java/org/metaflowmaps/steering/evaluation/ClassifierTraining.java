@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
@@ -82,7 +83,7 @@ public record ClassifierTraining(int epochs, long seed) {
                     new CrossEntropy(classifier, SMOOTHING),
                     data,
                     List.of(optimizer),
-                    null,
+                    Optional.empty(),
                     settings,
                     Checkpoints.NONE)) {
                 trainer.run(told);

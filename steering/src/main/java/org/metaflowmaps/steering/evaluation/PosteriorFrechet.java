@@ -1,18 +1,16 @@
 package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
-import org.jspecify.annotations.Nullable;
+import java.util.function.UnaryOperator;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.SampleResult;
 import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.runtime.Autograd;
-import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.PosteriorEvaluation;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -32,8 +30,7 @@ public final class PosteriorFrechet {
     private final FashionClassifier classifier;
     private final LabelledImages images;
     private final int count;
-    private final boolean labelled;
-    private final @Nullable Double guidance;
+    private final UnaryOperator<Condition> given;
     private final long seed;
     private final Device device;
     private final FeatureMoments noised;
@@ -54,8 +51,7 @@ public final class PosteriorFrechet {
      * @param classifier computes the features, not owned
      * @param images Fashion-MNIST images that were not used for training
      * @param count N: the first N images are noised, the next N are the others; at least 2
-     * @param labelled whether samplers get the images' classes
-     * @param guidance amortised guidance scale w for samplers, or null for none
+     * @param given makes the samplers' condition of one with the images' classes: it may drop the labels, or add guidance
      * @param device the classifier's device
      * @param seed of all noise
      */
@@ -63,8 +59,7 @@ public final class PosteriorFrechet {
             FashionClassifier classifier,
             LabelledImages images,
             int count,
-            boolean labelled,
-            @Nullable Double guidance,
+            UnaryOperator<Condition> given,
             Device device,
             long seed) {
         Preconditions.checkArgument(
@@ -75,8 +70,7 @@ public final class PosteriorFrechet {
         this.classifier = classifier;
         this.images = images;
         this.count = count;
-        this.labelled = labelled;
-        this.guidance = guidance;
+        this.given = Preconditions.checkNotNull(given, "posterior Fréchet distance: the condition's function is null");
         this.device = device;
         this.seed = seed;
         this.noised = moments(0);
@@ -117,12 +111,7 @@ public final class PosteriorFrechet {
                 try (TensorScope scope = TensorScope.open();
                         Autograd.Mode off = Autograd.inference()) {
                     int to = Math.min(count, from + CHUNK);
-                    Condition condition = labelled
-                            ? Condition.labelled(ImageData.labels(images, from, to, device))
-                            : Condition.none();
-                    if (guidance != null) {
-                        condition = condition.guided(Torch.full(guidance, DType.FLOAT32, device, to - from));
-                    }
+                    Condition condition = given.apply(Condition.labelled(ImageData.labels(images, from, to, device)));
                     Context context = PosteriorEvaluation.noised(
                             ImageData.items(images, from, to, device), condition, time, random);
                     SampleResult result =

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.LoadedNetwork;
 import org.metaflowmaps.models.drift.NetworkDrift;
@@ -76,7 +77,7 @@ public final class FineTuning implements AutoCloseable {
      * @param data the data of the states; not owned
      * @param tilt λ·r of the learned law
      * @param config the settings
-     * @param independent evaluated every {@code evaluateEvery} steps; null for none
+     * @param independent evaluated every {@code evaluateEvery} steps; empty for none
      * @param device the device of the computation
      * @param folder the folder for results; made when the run begins
      * @throws IllegalArgumentException if data, reward or guidance scale do not fit the map
@@ -86,14 +87,14 @@ public final class FineTuning implements AutoCloseable {
             TrainingData data,
             Tilt tilt,
             FineTuneConfig config,
-            @Nullable IndependentReward independent,
+            Optional<IndependentReward> independent,
             Device device,
             Path folder) {
         requireFit(base.map(), data, config.loss());
         FineTuneObjective.requireFit(base.map(), tilt, config.loss());
         this.config = config;
         this.data = data;
-        this.independent = independent;
+        this.independent = independent.orElse(null);
         this.device = device;
         this.folder = Preconditions.checkNotNull(folder, "fine-tuning: the folder is null");
         TrainerSettings settings = settings(config);
@@ -116,7 +117,7 @@ public final class FineTuning implements AutoCloseable {
                 config.checkpointKeep(),
                 0,
                 new RunState(student, average, random, List.of(optimizer), objective));
-        this.trainer = new Trainer<>(objective, data, List.of(optimizer), average, settings, files);
+        this.trainer = new Trainer<>(objective, data, List.of(optimizer), Optional.of(average), settings, files);
     }
 
     private static void requireFit(MetaFlowMap map, TrainingData data, FineTuneLoss loss) {

@@ -9,8 +9,10 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BiFunction;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.sampler.SampleResult;
 import org.metaflowmaps.models.sampler.Sampler;
@@ -40,7 +42,8 @@ final class PosteriorFrechetTest {
     @Test
     void theImagesThemselvesAreAtTheFloorAndNoiseIsFarFromIt() {
         try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
-            PosteriorFrechet frechet = new PosteriorFrechet(classifier, images, COUNT, true, null, Device.CPU, 1);
+            PosteriorFrechet frechet =
+                    new PosteriorFrechet(classifier, images, COUNT, UnaryOperator.identity(), Device.CPU, 1);
             assertTrue(frechet.floor() > 0);
             // At t = 1 the state is the clean image.
             PosteriorFrechet.Distances perfect =
@@ -63,7 +66,7 @@ final class PosteriorFrechetTest {
         try (FashionClassifier classifier = FashionClassifier.shipped(Device.CPU)) {
             List<float[]> seen = new ArrayList<>();
             for (int run = 0; run < 2; run++) {
-                new PosteriorFrechet(classifier, images, 4, true, 2.5, Device.CPU, 1)
+                new PosteriorFrechet(classifier, images, 4, labelled -> labelled.guided(2.5, 10), Device.CPU, 1)
                         .of(
                                 given((noise, context) -> {
                                     seen.add(noise.toFloatArray());
@@ -91,7 +94,7 @@ final class PosteriorFrechetTest {
             }
             assertArrayEquals(seen.get(0), seen.get(2));
             assertArrayEquals(seen.get(1), seen.get(3));
-            new PosteriorFrechet(classifier, images, 4, false, null, Device.CPU, 1)
+            new PosteriorFrechet(classifier, images, 4, labelled -> Condition.none(), Device.CPU, 1)
                     .of(
                             given((noise, context) -> {
                                 assertTrue(context.condition().labels().isEmpty());
@@ -108,9 +111,10 @@ final class PosteriorFrechetTest {
             for (int count : new int[] {1, 5001}) {
                 assertThrows(
                         IllegalArgumentException.class,
-                        () -> new PosteriorFrechet(classifier, images, count, true, null, Device.CPU, 1));
+                        () -> new PosteriorFrechet(classifier, images, count, UnaryOperator.identity(), Device.CPU, 1));
             }
-            PosteriorFrechet frechet = new PosteriorFrechet(classifier, images, 2, true, null, Device.CPU, 1);
+            PosteriorFrechet frechet =
+                    new PosteriorFrechet(classifier, images, 2, UnaryOperator.identity(), Device.CPU, 1);
             assertThrows(
                     IllegalArgumentException.class, () -> frechet.of(given((noise, context) -> noise.clone()), 1.5));
             assertThrows(

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -112,7 +113,7 @@ final class FineTuneLearningTest {
                         objective,
                         data,
                         List.of(optimizer),
-                        average,
+                        Optional.of(average),
                         new TrainerSettings(
                                 STEPS,
                                 256,

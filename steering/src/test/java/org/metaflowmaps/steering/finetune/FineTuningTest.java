@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -125,7 +126,8 @@ final class FineTuningTest {
 
         Session(Path out, FineTuneConfig config, Reward reward, @Nullable IndependentReward independent)
                 throws IOException {
-            run = new FineTuning(base, data, new Tilt(reward, 2), config, independent, Device.CPU, out);
+            run = new FineTuning(
+                    base, data, new Tilt(reward, 2), config, Optional.ofNullable(independent), Device.CPU, out);
         }
 
         @Override
