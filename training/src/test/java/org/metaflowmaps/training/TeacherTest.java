@@ -144,7 +144,7 @@ final class TeacherTest {
         String name = file(large, prefix);
         ModelConfig like = ModelConfig.of(student(students));
         try (FlowMapTransformer source = SmallNetworks.transformer(large);
-                MetaFlowMap read = Networks.teacher(Path.of(name), like, Optional.ofNullable(zeroData), Device.CPU);
+                MetaFlowMap read = Networks.teacher(Path.of(name), like, Optional.of(zeroData), Device.CPU);
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(4);
                 Autograd.Mode off = Autograd.noGrad()) {
