@@ -1,6 +1,8 @@
 package org.metaflowmaps.runtime;
 
 import java.util.List;
+import java.util.concurrent.locks.ReadWriteLock;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
@@ -9,6 +11,12 @@ import org.metaflowmaps.bindings.StableAbi;
 
 /** Reverse-mode derivatives, and switches that turn recording off and on. */
 public final class Autograd {
+    /**
+     * Read-locked by backward passes, which add to parameters' gradients; write-locked to replace those gradients' tensors,
+     * because libtorch does not protect that from a backward pass of another thread.
+     */
+    static final ReadWriteLock ACCUMULATION = new ReentrantReadWriteLock();
+
     private Autograd() {}
 
     /** A switch that applies to its thread until it is closed; close on the same thread, inner ones first. */
@@ -132,10 +140,13 @@ public final class Autograd {
      * @param loss one element, with a gradient graph, which is freed
      */
     public static void backward(Tensor loss) {
+        ACCUMULATION.readLock().lock();
         try (ThreadState call = ThreadState.enter(loss)) {
             loss.unwrap().backward();
         } catch (RuntimeException e) {
             throw TensorException.of("backward", e, loss);
+        } finally {
+            ACCUMULATION.readLock().unlock();
         }
     }
 }

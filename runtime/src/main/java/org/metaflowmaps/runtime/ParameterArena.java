@@ -177,15 +177,21 @@ public final class ParameterArena implements AutoCloseable {
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {
                 made = Torch.zerosLike(values);
-                for (Map.Entry<String, Tensor> entry : parameters.entrySet()) {
-                    Tensor place = view(entry.getKey(), made);
-                    try (ThreadState call = ThreadState.enter(entry.getValue())) {
-                        org.bytedeco.pytorch.Tensor parameter = entry.getValue().unwrap();
-                        if (parameter.grad().defined()) {
-                            place.copy_(Tensor.wrap(parameter.grad()));
+                Autograd.ACCUMULATION.writeLock().lock();
+                try {
+                    for (Map.Entry<String, Tensor> entry : parameters.entrySet()) {
+                        Tensor place = view(entry.getKey(), made);
+                        try (ThreadState call = ThreadState.enter(entry.getValue())) {
+                            org.bytedeco.pytorch.Tensor parameter =
+                                    entry.getValue().unwrap();
+                            if (parameter.grad().defined()) {
+                                place.copy_(Tensor.wrap(parameter.grad()));
+                            }
+                            parameter.mutable_grad().put(place.unwrap());
                         }
-                        parameter.mutable_grad().put(place.unwrap());
                     }
+                } finally {
+                    Autograd.ACCUMULATION.writeLock().unlock();
                 }
                 gradients = made.retain();
             }
