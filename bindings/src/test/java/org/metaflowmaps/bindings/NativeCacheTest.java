@@ -134,7 +134,7 @@ class NativeCacheTest {
 
     /** Other programs may share JavaCPP's folder and use other files of the same jars. */
     @Test
-    @DisabledOnOs(value = OS.WINDOWS, disabledReason = "links need rights there")
+    @DisabledOnOs(value = OS.WINDOWS, disabledReason = "on Windows, symbolic links need administrator rights")
     void filesOfOtherProgramsStay() throws IOException {
         start();
         byte[] theirs = {1, 2, 3};
@@ -176,7 +176,7 @@ class NativeCacheTest {
     }
 
     @Test
-    @DisabledOnOs(value = OS.WINDOWS, disabledReason = "links need rights there")
+    @DisabledOnOs(value = OS.WINDOWS, disabledReason = "on Windows, symbolic links need administrator rights")
     void replacesALinkInsteadOfWritingThroughIt() throws IOException {
         start();
         Path other = Files.write(folder.resolve("other"), new byte[content.length]);

@@ -34,7 +34,7 @@ import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.metrics.MetricsLog;
 
 /** A run in a separate process that is killed at random times and resumed ends as if it had never stopped. */
-@DisabledOnOs(value = OS.WINDOWS, disabledReason = "there every kill is a hard one")
+@DisabledOnOs(value = OS.WINDOWS, disabledReason = "Windows has no signal that lets a process end by itself")
 final class KillTest {
     private static final int STEPS_PER_KILL = 60; // the stop, at the last step but one, must come before the run ends
     private static final Pattern RESUMPTION = Pattern.compile("stopped at step (\\d+); continue with: \\./mfm (.*)");

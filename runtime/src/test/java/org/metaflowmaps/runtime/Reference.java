@@ -60,7 +60,7 @@ final class Reference {
         return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
     }
 
-    /** Maclaurin series; for |x| up to 3 accurate to all but the last digits. */
+    /** Maclaurin series; for |x| up to 3 only its last digits are wrong. */
     static double erf(double x) {
         double term = x;
         double total = x;

@@ -68,7 +68,7 @@ public final class RunIdentity {
     }
 
     /**
-     * Returns the first difference of this run's settings from a checkpoint's; null if there is none.
+     * Returns the first difference of this run's settings from a checkpoint's; null if they are equal.
      *
      * @throws IllegalArgumentException if the saved text is not one JSON object
      */

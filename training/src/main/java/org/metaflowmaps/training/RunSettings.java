@@ -63,7 +63,7 @@ final class RunSettings {
         return JSON.writeValueAsString(settings);
     }
 
-    /** Returns the first difference of other settings from saved ones; null if there is none. */
+    /** Returns the first difference of other settings from saved ones; null if they are equal. */
     static @Nullable String difference(String saved, String present) {
         return difference("", StrictJson.object(saved), JSON.readTree(present));
     }

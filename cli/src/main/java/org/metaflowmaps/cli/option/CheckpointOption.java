@@ -136,7 +136,7 @@ public final class CheckpointOption {
         return other != null && Files.isRegularFile(other) ? other : null;
     }
 
-    /** Returns the configuration of the checkpoint's run; null if there is none beside it. */
+    /** Returns the configuration beside the checkpoint; null if that file does not exist. */
     public @Nullable TrainConfig config() throws IOException {
         Path file = beside("config.yaml");
         return file == null ? null : Configs.load(file.toString(), List.of()).config();

@@ -157,7 +157,7 @@ public record InferredConfig(
         return new CheckpointLayout(family, "").zeroData();
     }
 
-    /** Returns the usual number of blocks in the first stage for this depth; empty if there is none. */
+    /** Returns the usual number of blocks in the first stage for this depth; empty for other depths. */
     public OptionalInt encoderDepth() {
         Integer usual = USUAL_ENCODER_DEPTH.get(depth);
         return usual == null ? OptionalInt.empty() : OptionalInt.of(usual);

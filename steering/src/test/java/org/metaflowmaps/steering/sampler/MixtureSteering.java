@@ -61,7 +61,7 @@ final class MixtureSteering implements AutoCloseable {
 
         @Override
         public Tensor uniform(Use use, int step) {
-            throw new UnsupportedOperationException();
+            throw new UnsupportedOperationException("a steered sampler does not resample");
         }
     }
 

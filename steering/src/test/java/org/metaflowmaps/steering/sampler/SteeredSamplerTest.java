@@ -118,7 +118,7 @@ final class SteeredSamplerTest {
 
         @Override
         public Tensor uniform(Use use, int step) {
-            throw new UnsupportedOperationException();
+            throw new UnsupportedOperationException("a steered sampler does not resample");
         }
     }
 

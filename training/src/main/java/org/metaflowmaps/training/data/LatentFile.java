@@ -101,7 +101,7 @@ final class LatentFile {
     }
 
     /**
-     * Returns the index of the first number that training cannot use; -1 if there is none. Log variances are clamped,
+     * Returns the index of the first number that training cannot use; -1 if it can use all. Log variances are clamped,
      * so they may be infinite, as for a variance of 0, but not NaN.
      *
      * @param means the count of numbers before the log variances
