@@ -8,6 +8,7 @@ module org.metaflowmaps.steering {
     exports org.metaflowmaps.steering;
     exports org.metaflowmaps.steering.evaluation;
     exports org.metaflowmaps.steering.finetune;
+    exports org.metaflowmaps.steering.metric;
     exports org.metaflowmaps.steering.particle;
     exports org.metaflowmaps.steering.reward;
     exports org.metaflowmaps.steering.sampler;

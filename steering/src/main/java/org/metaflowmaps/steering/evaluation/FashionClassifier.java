@@ -21,6 +21,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.steering.metric.FrechetDistance;
 import org.metaflowmaps.steering.reward.ImageClassifier;
 import org.metaflowmaps.training.data.FashionMnist;
 

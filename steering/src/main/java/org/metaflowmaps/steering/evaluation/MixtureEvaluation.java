@@ -20,6 +20,8 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.metric.MaximumMeanDiscrepancy;
+import org.metaflowmaps.steering.metric.SlicedWasserstein;
 
 /**
  * Distances between posterior draws and exact draws for a Gaussian mixture: equal numbers of draws of the same

@@ -12,6 +12,8 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.PosteriorEvaluation;
+import org.metaflowmaps.steering.metric.FeatureMoments;
+import org.metaflowmaps.steering.metric.FrechetDistance;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 

@@ -1,4 +1,4 @@
-/** Quality of samples: distances between sets of images or points, and the classifier for their features. */
+/** Evaluations of samplers: they join a sampler, a network and a metric. Also the classifiers of Fashion-MNIST. */
 @NullMarked
 package org.metaflowmaps.steering.evaluation;
 

@@ -14,7 +14,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.ExactMixtureMap;
-import org.metaflowmaps.steering.evaluation.SlicedWasserstein;
+import org.metaflowmaps.steering.metric.SlicedWasserstein;
 import org.metaflowmaps.steering.reward.Reward;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.value.Coefficient;

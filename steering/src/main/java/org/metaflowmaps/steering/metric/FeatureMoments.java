@@ -1,4 +1,4 @@
-package org.metaflowmaps.steering.evaluation;
+package org.metaflowmaps.steering.metric;
 
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.DType;

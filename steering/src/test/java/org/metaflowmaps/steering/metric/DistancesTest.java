@@ -1,4 +1,4 @@
-package org.metaflowmaps.steering.evaluation;
+package org.metaflowmaps.steering.metric;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -140,7 +140,7 @@ final class DistancesTest {
             assertSays(() -> distance.distances(Torch.zeros(3, 2), Torch.zeros(3, 2)), "(groups, n, d)");
             assertSays(
                     () -> distance.distances(Torch.zeros(1, 3, 1), Torch.zeros(1, 3, 1)),
-                    "1 coordinates, the directions 2");
+                    "(groups, n, 2)");
             assertSays(
                     () -> new MaximumMeanDiscrepancy()
                             .squared(Torch.zeros(1, 1, 2), Torch.zeros(1, 1, 2), Torch.zeros(1)),

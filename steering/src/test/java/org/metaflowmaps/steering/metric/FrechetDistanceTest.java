@@ -1,4 +1,4 @@
-package org.metaflowmaps.steering.evaluation;
+package org.metaflowmaps.steering.metric;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;

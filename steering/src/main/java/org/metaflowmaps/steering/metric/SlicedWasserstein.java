@@ -1,4 +1,4 @@
-package org.metaflowmaps.steering.evaluation;
+package org.metaflowmaps.steering.metric;
 
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.runtime.DType;
@@ -55,12 +55,17 @@ public final class SlicedWasserstein implements AutoCloseable {
         }
     }
 
-    /** Returns samples projected and sorted, (groups, directions, n) float64, to compare one sample with several. */
-    Tensor projected(Tensor samples) {
+    /**
+     * Projects and sorts samples, to compare one set with several.
+     *
+     * @param samples (groups, n, d), floating point
+     * @return (groups, directions, n) float64, in the innermost open scope
+     */
+    public Tensor projected(Tensor samples) {
         Preconditions.checkArgument(
-                samples.size(2) == directions.size(1),
-                "sliced Wasserstein: samples have %s coordinates, the directions %s",
-                samples.size(2),
+                samples.dim() == 3 && samples.size(2) == directions.size(1),
+                "sliced Wasserstein: samples are %s, expected a shape of (groups, n, %s)",
+                samples,
                 directions.size(1));
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(directions
@@ -70,8 +75,15 @@ public final class SlicedWasserstein implements AutoCloseable {
         }
     }
 
-    /** Returns the distances (groups) of {@link #projected} samples. */
-    static Tensor between(Tensor first, Tensor second) {
+    /**
+     * Returns the distance of each pair of samples that {@link #projected} prepared.
+     *
+     * @param first (groups, directions, n) float64
+     * @param second of the same shape
+     * @return (groups) float64, in the innermost open scope
+     */
+    public static Tensor between(Tensor first, Tensor second) {
+        Samples.check("sliced Wasserstein", first, second, 1);
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(first.sub(second).square().mean(1, 2).sqrt());
         }
