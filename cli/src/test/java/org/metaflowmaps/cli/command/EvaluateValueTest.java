@@ -112,7 +112,8 @@ final class EvaluateValueTest {
         refused("--particles 0 ", "--particles", "0");
         refused("--path-steps 0 ", "--path-steps", "0");
         refused("--glass [-1]", "--glass", "-1");
-        refused("observes one image", "--reward", "blur:1,0.1");
+        Command blurred = mfm("evaluate", "value", map, "--reward", "blur:1,0.1");
+        assertTrue(blurred.code() != 0 && blurred.err().contains("observes one image"), blurred.err());
     }
 
     private static void refused(String message, String... options) {
