@@ -12,8 +12,9 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
 /**
- * Compares the mean Jacobian of posterior draws x̂₁ in the noisy state x_t with their covariance: for a perfect map
- * E[∂x̂₁/∂x_t] = t/(1-t)²·Cov(x̂₁ | x_t) (method §12). Gradients of the value function rely on the left side.
+ * Compares the mean Jacobian of posterior draws x̂₁ in the noisy state x_t with their covariance. Both are the
+ * derivative of the posterior mean, so for a perfect map E[∂x̂₁/∂x_t] = t/(1-t)²·Cov(x̂₁ | x_t). Gradients of the value
+ * function by automatic differentiation rely on the left side (method §6.2).
  *
  * <p>For every state and every pair (v, w) of directions, y is the mean over draws of w·(∂x̂₁/∂x_t)v, by automatic
  * differentiation, and x is t/(1-t)² times the sample covariance of w·x̂₁ and v·x̂₁. Both are estimates. Noise of x
