@@ -100,7 +100,16 @@ public final class FlowMapTransformer implements MetaFlowMap {
 
     @Override
     public FlowMapTransformer boundTo(Tensor flat) {
-        ParameterArena bound = arena.over(flat);
+        return over(arena.over(flat));
+    }
+
+    @Override
+    public FlowMapTransformer replica() {
+        return over(arena.replica());
+    }
+
+    private FlowMapTransformer over(ParameterArena bound) {
+        Tensor flat = bound.values();
         DType type = flat.dtype() == DType.BFLOAT16 ? DType.FLOAT32 : flat.dtype();
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {

@@ -80,6 +80,11 @@ public final class MlpFlowMap implements MetaFlowMap {
         return new MlpFlowMap(config, arena.over(flat));
     }
 
+    @Override
+    public MlpFlowMap replica() {
+        return new MlpFlowMap(config, arena.replica());
+    }
+
     /**
      * Returns a network to train from scratch: hidden layers keep the scale of their inputs; the head is zero, so that
      * it starts at velocity 0.
