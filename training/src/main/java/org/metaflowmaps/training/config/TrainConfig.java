@@ -67,6 +67,8 @@ public record TrainConfig(
     /** The fewest items of a slice unless the user chose the slices: smaller products do not use the processor well. */
     private static final int SLICE = 4;
 
+    private static final int MOST_SLICES = 8;
+
     /** Checks the ranges. */
     public TrainConfig {
         Check.given(precision, "precision");
@@ -130,7 +132,8 @@ public record TrainConfig(
 
     /**
      * Returns how many parts of a pass threads compute at the same time: {@link #slices}, but no more than items, and 1
-     * on a GPU, which one stream of operations keeps busy. For 0, as many as threads, with at least 4 items each.
+     * on a GPU, which one stream of operations keeps busy. For 0, one per thread, up to 8 and with at least 4 items each. Each beyond the
+     * first needs a buffer of gradients.
      *
      * @param device of the run
      */
@@ -138,7 +141,7 @@ public record TrainConfig(
         if (device.type() != Device.Type.CPU) {
             return 1;
         }
-        int wanted = slices > 0 ? slices : Math.min(Workers.count(), batch / SLICE);
+        int wanted = slices > 0 ? slices : Math.min(Math.min(Workers.count(), MOST_SLICES), batch / SLICE);
         return Math.max(1, Math.min(wanted, batch));
     }
 
