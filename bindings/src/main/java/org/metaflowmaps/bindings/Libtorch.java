@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.Optional;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.Context;
 import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -67,7 +68,7 @@ public final class Libtorch {
      */
     public static LibtorchInfo info() {
         Loaded now = require();
-        return new LibtorchInfo(text(now.abiVersion), now.library, torch.get_num_threads(), torch.hasCUDA());
+        return new LibtorchInfo(text(now.abiVersion), now.library, torch.get_num_threads(), Context.hasCUDART());
     }
 
     /** Returns the binder of libtorch's C functions; loads libtorch first if needed. */
@@ -271,8 +272,10 @@ public final class Libtorch {
         String advice = Mount.isNoexec(folder)
                 ? "The cache folder " + folder + " is on a disk mounted noexec, from which no library can be loaded: "
                         + CacheFolder.CHOOSE
-                : "Check that the jar org.bytedeco:pytorch with the classifier of this platform is on the class path."
-                        + " If it is, delete the cache folder " + folder + ", or " + CacheFolder.CHOOSE;
+                : MissingLibrary.advice(text)
+                        .orElse("Check that the jar org.bytedeco:pytorch with the classifier of this platform is on"
+                                + " the class path. If it is, delete the cache folder " + folder + ", or "
+                                + CacheFolder.CHOOSE);
         return "libtorch could not be loaded on " + Loader.getPlatform() + ": " + text.replaceAll("\\s*\\R\\s*", " ")
                 + ". " + advice;
     }

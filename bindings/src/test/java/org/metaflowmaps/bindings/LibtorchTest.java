@@ -16,7 +16,7 @@ import java.util.Optional;
 import java.util.Set;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
-import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.Context;
 import org.junit.jupiter.api.Test;
 
 class LibtorchTest {
@@ -32,7 +32,7 @@ class LibtorchTest {
         LibtorchInfo info = Libtorch.info();
         assertEquals("2.13.0", info.version());
         assertTrue(Files.isRegularFile(info.library()), info.library().toString());
-        assertEquals(torch.hasCUDA(), info.cudaBuild());
+        assertEquals(Context.hasCUDART(), info.cudaBuild());
     }
 
     @Test

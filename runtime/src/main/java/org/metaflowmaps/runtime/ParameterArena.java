@@ -88,16 +88,16 @@ public final class ParameterArena implements AutoCloseable {
         }
     }
 
-    private ParameterArena(ParameterArena layout, Tensor flat) {
+    private ParameterArena(ParameterArena layout, Tensor flat, boolean frozen) {
         count = layout.count;
-        frozen = true;
+        this.frozen = frozen;
         offsets.putAll(layout.offsets);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             // A new tensor on the same memory, so that the arena and the caller's tensor can be closed independently.
             values = flat.detach();
             for (String name : layout.parameters.keySet()) {
-                parameters.put(name, layout.view(name, values).detach());
+                parameters.put(name, layout.view(name, values).detach().requiresGrad_(!frozen));
             }
             values.retain();
             parameters.values().forEach(Tensor::retain);
@@ -122,7 +122,22 @@ public final class ParameterArena implements AutoCloseable {
                     "a buffer of parameters is " + flat + ", expected one contiguous dimension");
         }
         requireLayout(flat);
-        return new ParameterArena(this, flat);
+        return new ParameterArena(this, flat, true);
+    }
+
+    /**
+     * Returns an arena over the same values with gradients of its own, so that another thread can run backward passes
+     * at the same time. Nothing is copied: a change of the values is seen by both.
+     *
+     * @return owned by the caller; keeps the values' memory allocated
+     * @throws IllegalStateException if this arena is frozen
+     */
+    public ParameterArena replica() {
+        if (frozen) {
+            throw new IllegalStateException(
+                    "these parameters are frozen and have no gradients: make a replica of the original network");
+        }
+        return new ParameterArena(this, values, false);
     }
 
     /** True if no parameter requires gradients, see {@link #over}. */

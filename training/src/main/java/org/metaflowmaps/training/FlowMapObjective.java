@@ -25,7 +25,7 @@ import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
 
 /** A diagonal and a consistency loss of a map, with teacher, averaged map and draws. */
-final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
+final class FlowMapObjective implements SplitObjective<Draw>, LossConfig.Parts {
     /** The diagonal loss's name among the metrics. */
     static final String DIAGONAL = "diagonal";
 
@@ -42,6 +42,7 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     private final Weighting consistencyWeighting;
     private final PairSampler sampler;
     private final RandomSource random;
+    private final boolean original;
 
     /**
      * Makes the objective of a configuration.
@@ -70,6 +71,40 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
         this.diagonalWeighting = weighting(config.loss().diagonal(), random);
         this.consistencyWeighting = weighting(config.loss().consistencyWeighting(), random);
         this.sampler = new PairSampler(config.times(), config.labelDrop(), config.guidance(), random);
+        this.original = true;
+    }
+
+    private FlowMapObjective(FlowMapObjective of) {
+        this.config = of.config;
+        this.map = of.map.replica();
+        this.teacher = of.teacher;
+        this.averaged = of.averaged;
+        this.velocity = of.velocity;
+        this.diagonalWeighting = replica(of.diagonalWeighting);
+        this.consistencyWeighting = replica(of.consistencyWeighting);
+        this.sampler = of.sampler;
+        this.random = of.random;
+        this.original = false;
+    }
+
+    private Weighting replica(Weighting weighting) {
+        return switch (weighting) {
+            case Weighting.Learned(TimeWeight weight) -> new Weighting.Learned(replica(weight));
+            case Weighting.LearnedLogarithm(TimeWeight weight, double c) ->
+                new Weighting.LearnedLogarithm(replica(weight), c);
+            default -> weighting;
+        };
+    }
+
+    private TimeWeight replica(TimeWeight weight) {
+        TimeWeight replica = weight.replica();
+        learned.add(replica);
+        return replica;
+    }
+
+    @Override
+    public FlowMapObjective replica() {
+        return new FlowMapObjective(this);
     }
 
     private Weighting weighting(WeightingConfig weight, RandomSource random) {
@@ -153,14 +188,34 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     }
 
     @Override
-    public List<Loss> losses(Draw draw) {
-        Pair point = draw.diagonal();
-        Loss diagonal = new Loss(DIAGONAL, () -> diagonalWeighting.apply(Diagonal.of(map, point, velocity), point));
-        Pair jump = draw.jump();
-        Consistency consistency = config.consistency(this, draw.step());
-        return jump == null || consistency == null
-                ? List.of(diagonal)
-                : List.of(diagonal, new Loss(CONSISTENCY, () -> consistency(consistency, jump)));
+    public long items(Draw draw) {
+        return draw.items();
+    }
+
+    @Override
+    public Draw slice(Draw draw, long from, long to) {
+        return draw.slice(from, to);
+    }
+
+    @Override
+    public List<Loss> losses(Draw part, Draw whole) {
+        Pair point = part.diagonal();
+        double share = (double) part.items() / whole.items();
+        Loss diagonal = new Loss(
+                DIAGONAL,
+                () -> diagonalWeighting
+                        .apply(Diagonal.of(map, point, velocity), point)
+                        .mul(share));
+        Pair jump = part.jump();
+        Pair jumps = whole.jump();
+        Consistency consistency = config.consistency(this, whole.step());
+        if (jump == null || jumps == null || consistency == null) {
+            return List.of(diagonal);
+        }
+        double shareOfJumps = (double) jump.items() / jumps.items();
+        return List.of(
+                diagonal,
+                new Loss(CONSISTENCY, () -> consistency(consistency, jump).mul(shareOfJumps)));
     }
 
     private LossValue consistency(Consistency consistency, Pair jump) {
@@ -171,5 +226,8 @@ final class FlowMapObjective implements Objective<Draw>, LossConfig.Parts {
     @Override
     public void close() {
         learned.forEach(TimeWeight::close);
+        if (!original) {
+            map.close();
+        }
     }
 }

@@ -9,7 +9,7 @@ import org.metaflowmaps.training.config.TrainConfig;
 /**
  * An estimate of a training run's peak memory, without the JVM and the data set.
  *
- * @param buffers bytes of weights, gradients, two moments and the moving average: accurate to a few percent
+ * @param buffers bytes of weights, gradients of each slice, two moments and the moving average: accurate to a few percent
  * @param batch bytes of one batch: its items, and the network's activations for the backward passes. Accurate to about
  *     a factor of three; see {@link NetworkConfig#trainingFloats}
  */
@@ -23,8 +23,10 @@ record RunPrice(double buffers, double batch) {
     static RunPrice of(TrainConfig config, long itemSize) {
         NetworkConfig network = config.model().network();
         double parameters = network.parameterCount();
-        // The map and the view with averaged weights each have their own tensor objects.
-        double buffers = 4 * parameters * 5 + 2.0 * NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
+        int slices = config.slicesOn(Device.CPU);
+        // The map with its replicas and the view with averaged weights each have their own tensor objects.
+        double buffers =
+                4 * parameters * (4 + slices) + (1.0 + slices) * NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
         double passes = 1
                 + (config.loss().consistency() == LossConfig.ConsistencyKind.NONE
                         ? 0
@@ -43,9 +45,10 @@ record RunPrice(double buffers, double batch) {
         if (device.type() == Device.Type.CPU) {
             long parameters = config.model().network().parameterCount();
             FreeMemory.require(
-                    "config: training " + parameters + " parameters (weights, gradients, moments, moving average)",
+                    "config: training " + parameters + " parameters (weights, gradients of each slice, moments, moving"
+                            + " average)",
                     bytes(buffers),
-                    "lower the model's width or depth");
+                    "lower the model's width or depth, or slices");
             FreeMemory.require(
                     "config: batch " + config.batch() + " of a network of " + parameters + " parameters",
                     bytes(buffers + SAFETY * batch),

@@ -32,6 +32,7 @@ final class StepRunner<D> implements AutoCloseable {
     private final SkippedSteps skipped;
     private final Device device;
     private final Tensor learningRate;
+    private final @Nullable Parts<D> parts;
 
     StepRunner(
             Objective<D> objective,
@@ -51,6 +52,9 @@ final class StepRunner<D> implements AutoCloseable {
         this.settings = settings;
         this.device = objective.parameters().getFirst().values().device();
         this.skipped = new SkippedSteps(settings.skipAbove(), settings.maxSkipped(), device);
+        this.parts = settings.slices() > 1 && objective instanceof SplitObjective<D> split
+                ? new Parts<>(split, settings.slices())
+                : null;
         try (TensorScope scope = TensorScope.open()) {
             this.learningRate = Torch.zeros(DType.FLOAT64, device).retain();
         }
@@ -117,10 +121,14 @@ final class StepRunner<D> implements AutoCloseable {
             try (ProfilerRange range = ProfilerRange.open("data")) {
                 batch = data.batch(position, settings.batch());
             }
+            D draw = objective.draw(batch, step);
             Map<String, Tensor> errors = new LinkedHashMap<>();
-            for (Loss loss : objective.losses(objective.draw(batch, step))) {
-                errors.put(loss.name(), scope.keep(differentiated(loss)));
+            if (parts != null) {
+                errors.putAll(parts.differentiate(draw, this::differentiated));
+            } else {
+                objective.losses(draw).forEach(loss -> errors.put(loss.name(), differentiated(loss)));
             }
+            errors.replaceAll((name, error) -> scope.keep(error));
             return errors;
         }
     }
@@ -154,6 +162,9 @@ final class StepRunner<D> implements AutoCloseable {
 
     @Override
     public void close() {
+        if (parts != null) {
+            parts.close();
+        }
         learningRate.close();
         skipped.close();
     }

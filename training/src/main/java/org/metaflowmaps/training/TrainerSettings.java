@@ -14,6 +14,8 @@ import org.metaflowmaps.training.optim.WarmUp;
  * @param steps optimiser steps, at least 1
  * @param batch items per pass, at least 1
  * @param accumulate passes per step, at least 1
+ * @param slices parts of a pass's items that threads compute at the same time, at least 1; only for a
+ *     {@link SplitObjective}. Gradients are added in the order of the parts, so that threads do not change results
  * @param readEvery steps between two reads of a step's numbers, at least 1
  * @param checkpointEvery steps between checkpoints, at least 1
  * @param clip largest norm of all gradients together; 0 for no bound
@@ -27,6 +29,7 @@ public record TrainerSettings(
         long steps,
         int batch,
         int accumulate,
+        int slices,
         long readEvery,
         long checkpointEvery,
         double clip,
@@ -38,12 +41,19 @@ public record TrainerSettings(
     /** Checks the ranges. */
     public TrainerSettings {
         Preconditions.checkArgument(
-                steps > 0 && batch > 0 && accumulate > 0 && readEvery > 0 && checkpointEvery > 0 && maxSkipped > 0,
-                "trainer: steps %s, batch %s, accumulate %s, read every %s, checkpoint every %s, at most %s skipped:"
-                        + " expected at least 1 each",
+                steps > 0
+                        && batch > 0
+                        && accumulate > 0
+                        && slices > 0
+                        && readEvery > 0
+                        && checkpointEvery > 0
+                        && maxSkipped > 0,
+                "trainer: steps %s, batch %s, accumulate %s, slices %s, read every %s, checkpoint every %s, at most %s"
+                        + " skipped: expected at least 1 each",
                 steps,
                 batch,
                 accumulate,
+                slices,
                 readEvery,
                 checkpointEvery,
                 maxSkipped);
@@ -58,15 +68,16 @@ public record TrainerSettings(
      * @param learningRate the rate of a step, counted from 0
      */
     public static TrainerSettings of(long steps, int batch, LongToDoubleFunction learningRate) {
-        return new TrainerSettings(steps, batch, 1, 1, steps, 0, 0, 1, Precision.FLOAT32, learningRate, false);
+        return new TrainerSettings(steps, batch, 1, 1, 1, steps, 0, 0, 1, Precision.FLOAT32, learningRate, false);
     }
 
-    static TrainerSettings of(TrainConfig config) {
+    static TrainerSettings of(TrainConfig config, int slices) {
         OptimizerConfig rule = config.optimizer();
         return new TrainerSettings(
                 config.steps(),
                 config.batch(),
                 config.accumulate(),
+                slices,
                 config.logEvery(),
                 config.checkpointEvery(),
                 rule.clip(),

@@ -112,8 +112,10 @@ public final class TrainingRun implements AutoCloseable {
                 config.checkpointKeep(),
                 config.checkpointKeepEvery(),
                 new RunState(map, average, random, optimizers, objective));
-        this.trainer =
-                new Trainer<>(objective, data, optimizers, Optional.of(average), TrainerSettings.of(config), files);
+        // A drift of the caller may not allow concurrent calls.
+        int slices = given == null ? config.slicesOn(device) : 1;
+        this.trainer = new Trainer<>(
+                objective, data, optimizers, Optional.of(average), TrainerSettings.of(config, slices), files);
     }
 
     private void requireFit() {

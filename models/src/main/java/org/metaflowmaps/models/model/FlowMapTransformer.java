@@ -100,7 +100,16 @@ public final class FlowMapTransformer implements MetaFlowMap {
 
     @Override
     public FlowMapTransformer boundTo(Tensor flat) {
-        ParameterArena bound = arena.over(flat);
+        return over(arena.over(flat));
+    }
+
+    @Override
+    public FlowMapTransformer replica() {
+        return over(arena.replica());
+    }
+
+    private FlowMapTransformer over(ParameterArena bound) {
+        Tensor flat = bound.values();
         DType type = flat.dtype() == DType.BFLOAT16 ? DType.FLOAT32 : flat.dtype();
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -169,6 +178,11 @@ public final class FlowMapTransformer implements MetaFlowMap {
     @SuppressWarnings("exports")
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
         Inputs.check(this, start.primal(), end.primal(), state.primal(), context);
+        double work = 2.0 * arena.count() * config.tokens();
+        return BatchParts.evaluate(work, this::evaluate, start, end, state, context);
+    }
+
+    private Dual evaluate(Dual start, Dual end, Dual state, Context context) {
         try (TensorScope scope = TensorScope.open()) {
             Dual from = config.zeroData() ? start.mul(-1).add(1) : start;
             Dual to = config.zeroData() ? end.mul(-1).add(1) : end;

@@ -74,6 +74,18 @@ public interface MetaFlowMap extends Network {
     }
 
     /**
+     * Returns this network over the same weights with gradients of its own ({@link ParameterArena#replica}), so that
+     * several threads can train it on parts of a batch.
+     *
+     * @return owned by the caller; sees every change of the weights
+     * @throws UnsupportedOperationException if this map is not a network over one buffer
+     * @throws IllegalStateException if this map is frozen
+     */
+    default MetaFlowMap replica() {
+        throw new UnsupportedOperationException("a " + getClass().getSimpleName() + " has no replicas");
+    }
+
+    /**
      * Returns this map without gradients of its weights, over the same memory: see {@link #boundTo}. Owned by the
      * caller.
      */

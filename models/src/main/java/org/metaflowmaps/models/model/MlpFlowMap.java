@@ -80,6 +80,11 @@ public final class MlpFlowMap implements MetaFlowMap {
         return new MlpFlowMap(config, arena.over(flat));
     }
 
+    @Override
+    public MlpFlowMap replica() {
+        return new MlpFlowMap(config, arena.replica());
+    }
+
     /**
      * Returns a network to train from scratch: hidden layers keep the scale of their inputs; the head is zero, so that
      * it starts at velocity 0.
@@ -186,6 +191,10 @@ public final class MlpFlowMap implements MetaFlowMap {
     @SuppressWarnings("exports")
     public Dual averageVelocity(Dual start, Dual end, Dual state, Context context) {
         Inputs.check(this, start.primal(), end.primal(), state.primal(), context);
+        return BatchParts.evaluate(2.0 * arena.count(), this::evaluate, start, end, state, context);
+    }
+
+    private Dual evaluate(Dual start, Dual end, Dual state, Context context) {
         try (TensorScope scope = TensorScope.open()) {
             Dual times = this.start.exact(series.of(start)).add(this.end.exact(series.of(end)));
             Dual hidden = this.state.exact(state);

@@ -146,6 +146,7 @@ public final class FineTuning implements AutoCloseable {
                 config.steps(),
                 config.batch(),
                 config.accumulate(),
+                1,
                 config.logEvery(),
                 config.checkpointEvery(),
                 config.clip(),

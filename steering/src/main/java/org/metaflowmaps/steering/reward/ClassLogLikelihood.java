@@ -24,6 +24,11 @@ public record ClassLogLikelihood(ImageClassifier classifier, int label) implemen
     }
 
     @Override
+    public boolean isConcurrent() {
+        return true;
+    }
+
+    @Override
     public Tensor score(Tensor samples, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(Checks.logProbabilities(name(), classifier, samples, label + 1)

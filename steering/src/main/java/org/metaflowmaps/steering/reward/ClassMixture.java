@@ -42,6 +42,11 @@ public final class ClassMixture implements Reward {
     }
 
     @Override
+    public boolean isConcurrent() {
+        return true;
+    }
+
+    @Override
     public Tensor score(Tensor samples, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor logs = Checks.logProbabilities(name(), classifier, samples, classes);

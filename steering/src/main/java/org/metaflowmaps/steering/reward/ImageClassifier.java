@@ -2,7 +2,7 @@ package org.metaflowmaps.steering.reward;
 
 import org.metaflowmaps.runtime.Tensor;
 
-/** A classifier for rewards. */
+/** A classifier for rewards; several threads may call it at the same time. */
 @FunctionalInterface
 public interface ImageClassifier {
     /**

@@ -57,6 +57,11 @@ public record ImageStatistic(Kind kind, int channel) implements Reward {
     }
 
     @Override
+    public boolean isConcurrent() {
+        return true;
+    }
+
+    @Override
     public Tensor score(Tensor samples, Condition condition) {
         Tensor images = Checks.images(name(), samples);
         Preconditions.checkArgument(

@@ -42,6 +42,11 @@ public final class InverseProblem implements Reward {
     }
 
     @Override
+    public boolean isConcurrent() {
+        return true;
+    }
+
+    @Override
     public Tensor score(Tensor samples, Condition condition) {
         return scaled(samples, -0.5);
     }

@@ -23,6 +23,11 @@ public record LinearGaussianLikelihood(LinearGaussianReward likelihood) implemen
     }
 
     @Override
+    public boolean isConcurrent() {
+        return true;
+    }
+
+    @Override
     public Tensor score(Tensor samples, Condition condition) {
         Preconditions.checkArgument(
                 samples.dim() == 2, "reward %s: states are %s, expected vectors (N, d)", name(), samples);

@@ -47,6 +47,11 @@ public final class LinearReward implements Reward {
     }
 
     @Override
+    public boolean isConcurrent() {
+        return true;
+    }
+
+    @Override
     public Tensor score(Tensor samples, Condition condition) {
         long wanted = direction.shape().numel();
         long items = samples.dim() == 0 ? 0 : samples.size(0);

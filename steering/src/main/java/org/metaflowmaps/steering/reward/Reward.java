@@ -24,6 +24,14 @@ public interface Reward extends AutoCloseable {
         return true;
     }
 
+    /**
+     * Returns true if several threads may score samples at the same time. Samplers on the CPU then share out the draws
+     * of a step, and call this reward with some of them.
+     */
+    default boolean isConcurrent() {
+        return false;
+    }
+
     /** Returns true if this reward scores the map's states, false for images in [0, 1]. */
     default boolean takesStates() {
         return false;

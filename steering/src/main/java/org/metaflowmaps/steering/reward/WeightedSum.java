@@ -63,6 +63,11 @@ public record WeightedSum(List<Term> terms) implements Reward {
     }
 
     @Override
+    public boolean isConcurrent() {
+        return terms.stream().allMatch(term -> term.reward().isConcurrent());
+    }
+
+    @Override
     public Tensor score(Tensor samples, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {
             return scope.keep(terms.stream()

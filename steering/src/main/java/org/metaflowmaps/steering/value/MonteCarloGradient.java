@@ -35,13 +35,9 @@ public record MonteCarloGradient(Drift drift, ValueFunction value, Coefficient c
             Tensor state = point.state();
             RunningMean gradient = new RunningMean(state);
             value.inChunks((first, count) -> {
-                Tensor states = ValueFunction.repeated(state, count).detach().requiresGrad_(true);
-                try (Autograd.Mode on = Autograd.enableGrad()) {
-                    ValueFunction.Part part = value.part(point, states, first, count);
-                    Tensor each = Differentiable.gradient(value.tilt(), part.reward(), states);
-                    try (Autograd.Mode off = Autograd.noGrad()) {
-                        gradient.add(part.scores(), each);
-                    }
+                ValueFunction.Gradients part = value.gradients(point, first, count);
+                try (Autograd.Mode off = Autograd.noGrad()) {
+                    gradient.add(part.scores(), part.each());
                 }
             });
             Tensor correction = gradient.mean()

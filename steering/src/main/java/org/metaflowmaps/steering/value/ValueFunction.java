@@ -1,16 +1,21 @@
 package org.metaflowmaps.steering.value;
 
 import com.google.common.base.Preconditions;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.steering.reward.Tilt;
 
 /**
@@ -237,7 +242,12 @@ public final class ValueFunction {
     /** Returns λ·r of samples with their graph, after recording bad scores in the point's guard. */
     static Tensor score(Tilt tilt, Point point, Tensor samples, Condition condition, int count) {
         Tensor score = tilt.score(samples, condition);
-        Tensor perRow = score.detach().reshape(point.rows(), count);
+        record(tilt, point, score.detach().reshape(point.rows(), count));
+        return score.mul(tilt.strength());
+    }
+
+    /** Records bad scores r, (rows, count), in the point's guard. */
+    private static void record(Tilt tilt, Point point, Tensor perRow) {
         String name = tilt.reward().name();
         double strength = tilt.strength();
         point.guard().record(name, point.step(), point.noise(), perRow);
@@ -246,7 +256,62 @@ public final class ValueFunction {
             String scaled = name + " times lambda = " + strength;
             point.guard().record(scaled, point.step(), point.noise(), perRow.mul(strength));
         }
-        return score.mul(strength);
+    }
+
+    /**
+     * Scores of some draws with their gradients.
+     *
+     * @param scores λ·r: (rows, count), float64
+     * @param each the gradient of each score in the point's state: (rows · count, item shape)
+     */
+    record Gradients(Tensor scores, Tensor each) {}
+
+    /**
+     * Returns the scores of some draws and their gradients, without graph. On the CPU each thread of {@link Workers}
+     * computes some of the draws, if the reward allows it.
+     */
+    Gradients gradients(Point point, int first, int count) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor states = repeated(point.state(), count);
+            Tensor noise = numbers(point, first, count).reshape(states.shape());
+            Condition condition = point.condition().repeatInterleave(count);
+            long size = states.size(0);
+            long parts = tilt.reward().isConcurrent() && states.device().type() == Device.Type.CPU
+                    ? Math.min(Workers.count(), size)
+                    : 1;
+            List<Supplier<List<Tensor>>> tasks = new ArrayList<>();
+            for (long i = 0; i < parts; i++) {
+                long from = i * size / parts;
+                long length = (i + 1) * size / parts - from;
+                Tensor leaf = states.narrow(0, from, length).detach().requiresGrad_(true);
+                Tensor start = noise.narrow(0, from, length);
+                Context context = Context.unchecked(point.times(length), leaf, condition.slice(from, length));
+                tasks.add(() -> differentiated(leaf, start, context));
+            }
+            List<List<Tensor>> found = Workers.map(tasks);
+            Tensor scores = joined(found, 0);
+            record(tilt, point, scores.reshape(point.rows(), count));
+            Tensor scaled = scores.mul(tilt.strength()).to(DType.FLOAT64).reshape(point.rows(), count);
+            return new Gradients(scope.keep(scaled), scope.keep(joined(found, 1)));
+        }
+    }
+
+    /** Returns r of draws and the gradients of λ·r in their states. */
+    private List<Tensor> differentiated(Tensor leaf, Tensor noise, Context context) {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode on = Autograd.enableGrad()) {
+            Tensor zeros = Torch.zerosLike(context.time());
+            Tensor samples = map.flowMap(zeros, Torch.onesLike(zeros), noise, context);
+            Tensor score = tilt.score(samples, context.condition());
+            Tensor gradient = Differentiable.gradient(tilt, score.mul(tilt.strength()), leaf);
+            return List.of(scope.keep(score.detach()), scope.keep(gradient));
+        }
+    }
+
+    private static Tensor joined(List<List<Tensor>> parts, int index) {
+        return parts.size() == 1
+                ? parts.getFirst().get(index).detach()
+                : Torch.cat(0, parts.stream().map(part -> part.get(index)).toArray(Tensor[]::new));
     }
 
     /** Returns the noise of some draws: (rows, count, item shape). */

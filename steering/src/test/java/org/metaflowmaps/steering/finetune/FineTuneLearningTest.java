@@ -118,6 +118,7 @@ final class FineTuneLearningTest {
                                 STEPS,
                                 256,
                                 1,
+                                1,
                                 STEPS,
                                 STEPS,
                                 1.5,

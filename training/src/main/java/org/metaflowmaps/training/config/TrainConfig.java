@@ -6,6 +6,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.training.data.DataConfig;
 
 /**
@@ -15,6 +17,8 @@ import org.metaflowmaps.training.data.DataConfig;
  * @param steps optimiser steps
  * @param batch items per forward pass
  * @param accumulate forward passes per optimiser step
+ * @param slices parts of a pass that threads compute at the same time on the CPU, see {@link #slicesOn}; 0 for one per
+ *     thread
  * @param labelDrop share of items trained without their label
  * @param guidance amortised guidance scale w of labelled items; 1 for none
  * @param guidanceFrom the time s from which model guidance holds
@@ -38,6 +42,7 @@ public record TrainConfig(
         @JsonProperty("steps") long steps,
         @JsonProperty("batch") int batch,
         @JsonProperty("accumulate") int accumulate,
+        @JsonProperty("slices") int slices,
         @JsonProperty("label_drop") double labelDrop,
         @JsonProperty("guidance") double guidance,
         @JsonProperty("guidance_from") double guidanceFrom,
@@ -59,6 +64,11 @@ public record TrainConfig(
     private static final ModelConfig DEFAULT_MODEL = ModelConfig.of(
             TransformerConfig.builder().inputSize(28).inChannels(1).labelDim(10).build());
 
+    /** The fewest items of a slice unless the user chose the slices: smaller products do not use the processor well. */
+    private static final int SLICE = 4;
+
+    private static final int MOST_SLICES = 8;
+
     /** Checks the ranges. */
     public TrainConfig {
         Check.given(precision, "precision");
@@ -76,6 +86,7 @@ public record TrainConfig(
                 (double) steps * batch * accumulate < 0x1p61,
                 "steps times batch times accumulate is %s items, expected fewer than 2^61: lower steps",
                 (double) steps * batch * accumulate);
+        Check.require(slices >= 0, "slices is %s, expected 0 (one per thread) or more", slices);
         Check.require(labelDrop >= 0 && labelDrop <= 1, "label_drop is %s, expected 0 to 1", labelDrop);
         Check.require(
                 guidance > 0 && guidance < Double.POSITIVE_INFINITY,
@@ -120,6 +131,21 @@ public record TrainConfig(
     }
 
     /**
+     * Returns how many parts of a pass threads compute at the same time: {@link #slices}, but no more than items, and 1
+     * on a GPU, which one stream of operations keeps busy. For 0, one per thread, up to 8 and with at least 4 items each. Each beyond the
+     * first needs a buffer of gradients.
+     *
+     * @param device of the run
+     */
+    public int slicesOn(Device device) {
+        if (device.type() != Device.Type.CPU) {
+            return 1;
+        }
+        int wanted = slices > 0 ? slices : Math.min(Math.min(Workers.count(), MOST_SLICES), batch / SLICE);
+        return Math.max(1, Math.min(wanted, batch));
+    }
+
+    /**
      * Returns a builder with the default of every setting, as defaults.yaml has them:
      * {@code TrainConfig.builder().steps(100).build()}. The default model fits only the default data, 28×28 grey images
      * of ten classes.
@@ -135,6 +161,7 @@ public record TrainConfig(
                 .steps(steps)
                 .batch(batch)
                 .accumulate(accumulate)
+                .slices(slices)
                 .labelDrop(labelDrop)
                 .guidance(guidance)
                 .guidanceFrom(guidanceFrom)
@@ -186,6 +213,7 @@ public record TrainConfig(
         private long steps = 1000;
         private int batch = 64;
         private int accumulate = 1;
+        private int slices;
         private double labelDrop = 0.1;
         private double guidance = 1;
         private double guidanceFrom;
@@ -227,6 +255,12 @@ public record TrainConfig(
         /** Sets the forward passes per optimiser step. */
         public Builder accumulate(int accumulate) {
             this.accumulate = accumulate;
+            return this;
+        }
+
+        /** Sets the parts of a pass that threads compute at the same time on the CPU; 0 for one per thread. */
+        public Builder slices(int slices) {
+            this.slices = slices;
             return this;
         }
 
@@ -343,6 +377,7 @@ public record TrainConfig(
                     steps,
                     batch,
                     accumulate,
+                    slices,
                     labelDrop,
                     guidance,
                     guidanceFrom,

@@ -33,6 +33,23 @@ public final class TimeWeight implements AutoCloseable {
      * @param random draws its hidden layer, on the same device
      */
     public TimeWeight(Device device, RandomSource random) {
+        this(layout(device, random));
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            arena.get("fc1.weight")
+                    .copy_(random.uniform(WIDTH, 3L * TimeSeries.TERMS).mul(2).sub(1));
+        }
+    }
+
+    private TimeWeight(ParameterArena arena) {
+        this.arena = arena;
+        this.series = new TimeSeries(arena.values().device());
+        Weights weights = new Weights(arena, "");
+        this.hidden = weights.linear("fc1");
+        this.output = weights.linear("fc2");
+    }
+
+    private static ParameterArena layout(Device device, RandomSource random) {
         Preconditions.checkArgument(
                 random.device().equals(device),
                 "time weight: the random source is on %s, expected %s",
@@ -43,16 +60,12 @@ public final class TimeWeight implements AutoCloseable {
         shapes.put("fc1.bias", Shape.of(WIDTH));
         shapes.put("fc2.weight", Shape.of(1, WIDTH));
         shapes.put("fc2.bias", Shape.of(1));
-        this.arena = new ParameterArena(shapes, device);
-        this.series = new TimeSeries(device);
-        Weights weights = new Weights(arena, "");
-        this.hidden = weights.linear("fc1");
-        this.output = weights.linear("fc2");
-        try (TensorScope scope = TensorScope.open();
-                Autograd.Mode off = Autograd.noGrad()) {
-            arena.get("fc1.weight")
-                    .copy_(random.uniform(WIDTH, 3L * TimeSeries.TERMS).mul(2).sub(1));
-        }
+        return new ParameterArena(shapes, device);
+    }
+
+    /** Returns this network over the same weights with gradients of its own; owned by the caller. */
+    public TimeWeight replica() {
+        return new TimeWeight(arena.replica());
     }
 
     /**
