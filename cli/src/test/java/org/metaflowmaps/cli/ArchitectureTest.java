@@ -150,6 +150,22 @@ class ArchitectureTest {
                 .check(CLASSES);
     }
 
+    /** The judge of steered images must know nothing of how they were steered, and the other way round. */
+    @Test
+    void noRewardUsesTheJudge() {
+        noClasses()
+                .that()
+                .resideInAnyPackage(Stream.of("reward", "value", "sampler", "particle", "finetune")
+                        .map(part -> ROOT + ".steering." + part + "..")
+                        .toArray(String[]::new))
+                .or()
+                .haveSimpleName("LoadedReward")
+                .should()
+                .dependOnClassesThat()
+                .haveSimpleName("FashionJudge")
+                .check(CLASSES);
+    }
+
     @Test
     void onlyTheCommandTalksToTheTerminal() {
         for (String stream : List.of("out", "err")) {

@@ -79,6 +79,7 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.file.ShardedFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
+import org.metaflowmaps.steering.evaluation.FashionJudge;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.steering.finetune.FineTuneConfig;
 import org.metaflowmaps.steering.finetune.FineTuning;
@@ -217,6 +218,12 @@ final class MisuseRecipes implements AutoCloseable {
                         folder.resolve("classifier.safetensors"),
                         classifier.metadata(),
                         classifier.parameters().parameters());
+            }
+            try (FashionJudge judge = FashionJudge.shipped(Device.CPU)) {
+                Safetensors.write(
+                        folder.resolve("judge.safetensors"),
+                        judge.metadata(),
+                        judge.parameters().parameters());
             }
             try (QualifiedName name = new QualifiedName("Module");
                     JitModule module = new JitModule(name)) {
@@ -541,6 +548,7 @@ final class MisuseRecipes implements AutoCloseable {
         return switch (owner) {
             case "Checkpoint", "Networks" -> "run/checkpoint.safetensors";
             case "FashionClassifier" -> "classifier.safetensors";
+            case "FashionJudge" -> "judge.safetensors";
             case "ClassifierTraining" -> "out/classifier.safetensors";
             case "MetricsLog" -> "file.jsonl";
             case "PyTorchFile" -> "file.pt";

@@ -8,6 +8,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.steering.evaluation.ClassifierKind;
 import org.metaflowmaps.steering.evaluation.ClassifierTraining;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -18,17 +19,25 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /**
- * {@code mfm classifier}: trains the classifier included in mfm; hidden from the list of commands, because it has no
+ * {@code mfm classifier}: trains the classifiers included in mfm; hidden from the list of commands, because it has no
  * other use.
  */
 @Command(
         name = "classifier",
         mixinStandardHelpOptions = true,
         hidden = true,
-        description = "Train the classifier of Fashion-MNIST that provides the features of the Fréchet distance.")
+        description =
+                "Train one of the classifiers of Fashion-MNIST: the convolutional one provides rewards and the features"
+                        + " of the Fréchet distance, the mixer judges steered images.")
 public final class ClassifierCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
+
+    @Option(
+            names = "--kind",
+            paramLabel = "KIND",
+            description = "The architecture: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
+    private ClassifierKind kind = ClassifierKind.CONVOLUTIONAL;
 
     @Option(
             names = "--data",
@@ -57,7 +66,7 @@ public final class ClassifierCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         LabelledImages test = FashionMnist.test();
-        new ClassifierTraining(epochs, seed)
+        new ClassifierTraining(kind, epochs, seed)
                 .run(FashionMnist.train(data), test, device.get(), out, (epoch, loss, correct) -> {
                     terminal.printf(
                             Locale.ROOT,

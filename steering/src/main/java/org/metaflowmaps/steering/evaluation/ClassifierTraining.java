@@ -14,6 +14,8 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.steering.reward.ImageClassifier;
+import org.metaflowmaps.steering.reward.PixelDecoder;
 import org.metaflowmaps.training.Checkpoints;
 import org.metaflowmaps.training.RunListener;
 import org.metaflowmaps.training.Trainer;
@@ -26,14 +28,15 @@ import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.optim.AdamW;
 
 /**
- * Trains a {@link FashionClassifier}: cross-entropy with smoothed labels, AdamW, a learning rate that rises for the
+ * Trains a {@link FashionClassifier} or a {@link FashionJudge}: cross-entropy with smoothed labels, AdamW, a learning rate that rises for the
  * first tenth and then falls to 0 along a cosine. Images are not mirrored, so that features distinguish the direction
  * of a shoe.
  *
+ * @param kind the classifier's architecture
  * @param epochs passes over the training images, at least 1
  * @param seed determines weights and order
  */
-public record ClassifierTraining(int epochs, long seed) {
+public record ClassifierTraining(ClassifierKind kind, int epochs, long seed) {
     private static final int BATCH = 128;
     private static final double LEARNING_RATE = 2e-3;
     private static final double WARM_UP = 0.1;
@@ -72,7 +75,7 @@ public record ClassifierTraining(int epochs, long seed) {
             throws IOException {
         try (RandomSource random = RandomSource.seeded(seed, device);
                 TrainingData data = new Loader(new ImageData(images), seed, Reading.of(0), device);
-                FashionClassifier classifier = FashionClassifier.initialised(device, random);
+                TrainedClassifier classifier = kind.initialised(device, random);
                 AdamW optimizer = new AdamW(classifier.parameters(), 0.9, 0.99, 1e-8, WEIGHT_DECAY)) {
             long batches = Math.ceilDiv(images.count(), BATCH);
             double steps = (double) epochs * batches;
@@ -93,7 +96,11 @@ public record ClassifierTraining(int epochs, long seed) {
             description.put(
                     "command",
                     String.format(
-                            Locale.ROOT, "mfm classifier --data DIR --out FILE --epochs %d --seed %d", epochs, seed));
+                            Locale.ROOT,
+                            "mfm classifier --kind %s --data DIR --out FILE --epochs %d --seed %d",
+                            kind,
+                            epochs,
+                            seed));
             description.put("trained_on", images.count() + " images");
             description.put("test_images", Integer.toString(test.count()));
             description.put(FashionClassifier.CORRECT, Long.toString(correct));
@@ -109,7 +116,7 @@ public record ClassifierTraining(int epochs, long seed) {
 
     /** Counts correct answers after each epoch. */
     private static final class Epochs implements RunListener {
-        private final FashionClassifier classifier;
+        private final TrainedClassifier classifier;
         private final LabelledImages test;
         private final Device device;
         private final long batches;
@@ -119,7 +126,7 @@ public record ClassifierTraining(int epochs, long seed) {
         private long correct;
 
         Epochs(
-                FashionClassifier classifier,
+                TrainedClassifier classifier,
                 LabelledImages test,
                 Device device,
                 long batches,
@@ -149,16 +156,21 @@ public record ClassifierTraining(int epochs, long seed) {
         }
     }
 
-    /** Returns how many of a set's first images are classified correctly. */
-    public static long correct(FashionClassifier classifier, LabelledImages images, int count, Device device) {
+    /**
+     * Returns how many of a set's first images are classified correctly.
+     *
+     * @param count the number of images, at most as many as the set has
+     * @param device the classifier's
+     */
+    public static long correct(ImageClassifier classifier, LabelledImages images, int count, Device device) {
         long correct = 0;
         for (int from = 0; from < count; from += CHUNK) {
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.inference()) {
                 int to = Math.min(count, from + CHUNK);
-                Tensor guess = classifier
-                        .logits(classifier.features(ImageData.items(images, from, to, device)))
-                        .argmax(1);
+                Tensor items = ImageData.items(images, from, to, device);
+                Tensor guess =
+                        classifier.classify(new PixelDecoder().decode(items)).argmax(1);
                 correct += (long) guess.eq(ImageData.labels(images, from, to, device))
                         .sum()
                         .item();

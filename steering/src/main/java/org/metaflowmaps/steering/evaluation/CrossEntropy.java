@@ -15,7 +15,7 @@ import org.metaflowmaps.training.loss.LossValue;
  * @param classifier the classifier to train, not owned
  * @param smoothing fraction of a label spread over all classes
  */
-record CrossEntropy(FashionClassifier classifier, double smoothing) implements Objective<TrainingData.Batch> {
+record CrossEntropy(TrainedClassifier classifier, double smoothing) implements Objective<TrainingData.Batch> {
     /** The loss's name. */
     static final String NAME = "cross_entropy";
 
@@ -27,8 +27,7 @@ record CrossEntropy(FashionClassifier classifier, double smoothing) implements O
     @Override
     public List<Loss> losses(TrainingData.Batch batch) {
         return List.of(new Loss(NAME, () -> {
-            Tensor loss = Torch.crossEntropy(
-                    classifier.logits(classifier.features(batch.items())), batch.labels(), smoothing);
+            Tensor loss = Torch.crossEntropy(classifier.outputs(batch.items()), batch.labels(), smoothing);
             return new LossValue(loss, loss.detach());
         }));
     }

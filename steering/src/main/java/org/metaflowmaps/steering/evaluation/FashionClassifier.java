@@ -1,17 +1,10 @@
 package org.metaflowmaps.steering.evaluation;
 
-import com.google.common.base.Preconditions;
 import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.metaflowmaps.models.model.Network;
-import org.metaflowmaps.runtime.Autograd;
-import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
@@ -19,8 +12,6 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.runtime.file.Safetensors;
-import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.steering.metric.FrechetDistance;
 import org.metaflowmaps.steering.reward.ImageClassifier;
 import org.metaflowmaps.training.data.FashionMnist;
@@ -33,7 +24,7 @@ import org.metaflowmaps.training.data.FashionMnist;
  * {@link ClassifierTraining} trained this library's weights on the 60,000 training images; {@link #metadata} describes
  * the training and the accuracy on the 10,000 test images.
  */
-public final class FashionClassifier implements Network, ImageClassifier {
+public final class FashionClassifier extends TrainedClassifier implements Network, ImageClassifier {
     /** The number of {@link #features} per image. */
     public static final int FEATURES = 128;
 
@@ -43,14 +34,9 @@ public final class FashionClassifier implements Network, ImageClassifier {
     private static final int[] CHANNELS = {1, 16, 32, 64};
     private static final int KERNEL = 3;
     private static final int POOL = 2;
-    private static final String SHIPPED = "fashion-classifier.safetensors";
-
-    private final ParameterArena arena;
-    private final Map<String, String> metadata;
 
     private FashionClassifier(ParameterArena arena, Map<String, String> metadata) {
-        this.arena = arena;
-        this.metadata = metadata;
+        super(arena, metadata);
     }
 
     private static ParameterArena layout(Device device) {
@@ -69,36 +55,13 @@ public final class FashionClassifier implements Network, ImageClassifier {
 
     /** Returns a classifier to train, with random weights scaled for rectifiers; owned by the caller. */
     static FashionClassifier initialised(Device device, RandomSource random) {
-        ParameterArena arena = layout(device);
-        try (TensorScope scope = TensorScope.open();
-                Autograd.Mode off = Autograd.noGrad()) {
-            arena.parameters().forEach((name, parameter) -> {
-                if (name.endsWith("weight")) {
-                    long inputs = parameter.numel() / parameter.size(0);
-                    parameter.copy_(random.normal(parameter.shape()).mul(Math.sqrt(2.0 / inputs)));
-                }
-            });
-        }
-        return new FashionClassifier(arena, Map.of());
+        return new FashionClassifier(initialised(layout(device), random), Map.of());
     }
 
     /** Returns this library's trained classifier; owned by the caller. */
     public static FashionClassifier shipped(Device device) {
-        try {
-            // A resource inside a jar cannot be memory-mapped.
-            Path copy = Files.createTempFile("mfm-classifier", ".safetensors");
-            try (InputStream resource = FashionClassifier.class.getResourceAsStream(SHIPPED)) {
-                if (resource == null) {
-                    throw new IOException("the resource " + SHIPPED + " is missing: build this library again");
-                }
-                Files.copy(resource, copy, StandardCopyOption.REPLACE_EXISTING);
-                return load(copy, device);
-            } finally {
-                Files.delete(copy);
-            }
-        } catch (IOException e) {
-            throw new UncheckedIOException("this library's classifier cannot be read: " + e.getMessage(), e);
-        }
+        ParameterArena arena = layout(device);
+        return new FashionClassifier(arena, shipped("fashion-classifier.safetensors", arena));
     }
 
     /**
@@ -107,56 +70,8 @@ public final class FashionClassifier implements Network, ImageClassifier {
      * @throws IOException if the file is missing, damaged or not such a classifier
      */
     public static FashionClassifier load(Path file, Device device) throws IOException {
-        try (SafetensorsFile open = SafetensorsFile.open(file);
-                TensorScope scope = TensorScope.open();
-                Autograd.Mode off = Autograd.noGrad()) {
-            ParameterArena arena = layout(device);
-            try {
-                for (Map.Entry<String, Tensor> parameter : arena.parameters().entrySet()) {
-                    SafetensorsFile.Entry found = open.entries().get(parameter.getKey());
-                    Shape shape = parameter.getValue().shape();
-                    if (found == null || !found.shape().equals(shape)) {
-                        throw new IOException(file + " is not a classifier of this kind: " + parameter.getKey() + " is "
-                                + (found == null ? "missing" : "of shape " + found.shape()) + ", expected shape "
-                                + shape);
-                    }
-                    parameter.getValue().copy_(Safetensors.view(open, parameter.getKey()));
-                }
-                return new FashionClassifier(arena, open.metadata());
-            } catch (IOException | RuntimeException e) {
-                arena.close();
-                throw e;
-            }
-        }
-    }
-
-    /** Writes the weights as float16, because this halves the size and costs no accuracy. */
-    void write(Path file, Map<String, String> description) throws IOException {
-        try (TensorScope scope = TensorScope.open();
-                Autograd.Mode off = Autograd.noGrad()) {
-            Map<String, Tensor> tensors = new LinkedHashMap<>();
-            arena.parameters().forEach((name, parameter) -> tensors.put(name, parameter.to(DType.FLOAT16)));
-            Safetensors.write(file, description, tensors);
-        }
-    }
-
-    /** Rounds the weights as {@link #write} does. */
-    void round() {
-        try (TensorScope scope = TensorScope.open();
-                Autograd.Mode off = Autograd.noGrad()) {
-            arena.values().copy_(arena.values().to(DType.FLOAT16));
-        }
-    }
-
-    /** Returns how the weights were trained, and their accuracy; empty for new ones. */
-    public Map<String, String> metadata() {
-        return metadata;
-    }
-
-    /** Returns the weights, owned by this classifier. */
-    @Override
-    public ParameterArena parameters() {
-        return arena;
+        ParameterArena arena = layout(device);
+        return new FashionClassifier(arena, read(file, arena));
     }
 
     /**
@@ -167,15 +82,7 @@ public final class FashionClassifier implements Network, ImageClassifier {
      * @throws IllegalArgumentException if the images are of another shape
      */
     public Tensor features(Tensor images) {
-        Preconditions.checkArgument(
-                images.dim() == 4
-                        && images.size(1) == 1
-                        && images.size(2) == FashionMnist.SIZE
-                        && images.size(3) == FashionMnist.SIZE,
-                "classifier: images are %s, expected a shape of (B, 1, %s, %s)",
-                images,
-                FashionMnist.SIZE,
-                FashionMnist.SIZE);
+        checkItems(images);
         try (TensorScope scope = TensorScope.open()) {
             Tensor state = images;
             for (int i = 1; i < CHANNELS.length; i++) {
@@ -204,22 +111,8 @@ public final class FashionClassifier implements Network, ImageClassifier {
         return Torch.linear(features, arena.get("output.weight"), arena.get("output.bias"));
     }
 
-    /**
-     * Classifies images in the range of rewards, [0, 1]; {@link #features} uses the range of the data.
-     *
-     * @param images (B, 1, 28, 28) in [0, 1]; computed in float32
-     * @return (B, 10) of the images' type, in the innermost open scope
-     */
     @Override
-    public Tensor classify(Tensor images) {
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor states = images.to(DType.FLOAT32).mul(2).sub(1);
-            return scope.keep(logits(features(states)).to(images.dtype()));
-        }
-    }
-
-    @Override
-    public void close() {
-        arena.close();
+    Tensor outputs(Tensor items) {
+        return logits(features(items));
     }
 }

@@ -81,7 +81,7 @@ final class FashionClassifierTest {
         LabelledImages some = new LabelledImages(pixels, 1, 28, 28, labels, FashionMnist.CLASSES);
         List<Double> losses = new ArrayList<>();
         Path file = folder.resolve("classifier.safetensors");
-        long correct = new ClassifierTraining(4, 5)
+        long correct = new ClassifierTraining(ClassifierKind.CONVOLUTIONAL, 4, 5)
                 .run(some, some, Device.CPU, file, (epoch, loss, right) -> losses.add(loss));
         assertEquals(4, losses.size());
         assertTrue(losses.getLast() < losses.getFirst(), losses.toString());
@@ -91,7 +91,8 @@ final class FashionClassifierTest {
             assertEquals(Long.toString(correct), classifier.metadata().get(FashionClassifier.CORRECT));
         }
         Path again = folder.resolve("again.safetensors");
-        new ClassifierTraining(4, 5).run(some, some, Device.CPU, again, (epoch, loss, right) -> {});
+        new ClassifierTraining(ClassifierKind.CONVOLUTIONAL, 4, 5)
+                .run(some, some, Device.CPU, again, (epoch, loss, right) -> {});
         assertArrayEquals(Files.readAllBytes(file), Files.readAllBytes(again));
     }
 
@@ -104,6 +105,6 @@ final class FashionClassifierTest {
         String message = String.valueOf(assertThrows(IOException.class, () -> FashionClassifier.load(file, Device.CPU))
                 .getMessage());
         assertTrue(message.contains("conv1.weight is of shape [3]") && message.contains("[16, 1, 3, 3]"), message);
-        assertThrows(IllegalArgumentException.class, () -> new ClassifierTraining(0, 1));
+        assertThrows(IllegalArgumentException.class, () -> new ClassifierTraining(ClassifierKind.CONVOLUTIONAL, 0, 1));
     }
 }
