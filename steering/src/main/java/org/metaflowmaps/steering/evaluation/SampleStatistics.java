@@ -37,6 +37,9 @@ public final class SampleStatistics {
     /** Wider features have one group, because memory grows as the square of the width. */
     private static final int WIDEST_GROUPED = 512;
 
+    /** 2^64 divided by the golden ratio. */
+    private static final long STRIDE = 0x9e3779b97f4a7c15L;
+
     private static final double LEVELS = 255;
 
     private final ImageFeatures features;
@@ -115,7 +118,7 @@ public final class SampleStatistics {
         for (int i = 0; i < groups.size(); i++) {
             int turn = i;
             long[] members = LongStream.range(0, found.size(0))
-                    .filter(row -> (count + row) % groups.size() == turn)
+                    .filter(row -> group(count + row) == turn)
                     .toArray();
             if (members.length > 0) {
                 try (TensorScope scope = TensorScope.open()) {
@@ -123,6 +126,11 @@ public final class SampleStatistics {
                 }
             }
         }
+    }
+
+    /** Returns the group of an image, not in turn: labels in turn would give groups of one class. */
+    private int group(long image) {
+        return (int) ((image * STRIDE >>> 33) % groups.size());
     }
 
     /**

@@ -20,6 +20,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.metric.ClassHistogram;
 import org.metaflowmaps.steering.metric.Estimate;
+import org.metaflowmaps.steering.metric.GaussianStatistics;
 import org.metaflowmaps.training.data.FashionMnist;
 import org.metaflowmaps.training.data.LabelledImages;
 
@@ -95,6 +96,17 @@ final class SampleStatisticsTest {
                 assertTrue(statistics.histogram().isEmpty());
                 assertEquals(4, statistics.diversity().of(0).count());
             }
+        }
+        try (TorchScriptFeatures features = TorchScriptFeatures.load(module("x.flatten(1)"), Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            // Ten levels in turn, like labels in turn: groups that repeat with them would have a large error.
+            SampleStatistics statistics = new SampleStatistics(features, Optional.empty(), 1);
+            Tensor levels = Torch.linspace(0, 0.9, 10).repeat(50).reshape(500, 1, 1, 1);
+            statistics.add(levels, Optional.empty());
+            Estimate distance = statistics.frechet(new GaussianStatistics(new double[] {-1}, new double[] {0.1}));
+            // The mean's part is (1.45)², with a standard error of 2·1.45·0.29/√500.
+            assertEquals(2.1, distance.value(), 0.1);
+            assertEquals(0.038, distance.standardError(), 0.025);
         }
         try (TorchScriptFeatures features = TorchScriptFeatures.load(module("x.sum()"), Device.CPU);
                 TensorScope scope = TensorScope.open()) {
