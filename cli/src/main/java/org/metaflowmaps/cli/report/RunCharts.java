@@ -8,6 +8,7 @@ import java.util.stream.Stream;
 final class RunCharts {
     private static final int WIDTH = 800;
     private static final int HEIGHT = 340;
+    private static final String SHARE = "average/share/";
     private static final String BEST = "best independent score";
 
     /**
@@ -43,7 +44,7 @@ final class RunCharts {
                 chart("Fréchet distance to the base's samples of the same noise", "average/frechet_to_base"),
                 chart("diversity within classes", "average/diversity", "base/diversity"),
                 chart("share of samples that the judge sees as their label", "average/agreement", "base/agreement"),
-                new Chart("share of each class by the judge", run.metrics("average/share/"), false));
+                new Chart("share of each class by the judge", run.metrics(SHARE), false));
     }
 
     /** Returns the charts of fine-tuning's loss. */
@@ -63,7 +64,11 @@ final class RunCharts {
         for (String metric : of.metrics) {
             Series series = run.series(metric);
             if (!series.isEmpty()) {
-                drawn.curve(metric, series.steps(), series.values(), series.errors());
+                drawn.curve(
+                        metric.startsWith(SHARE) ? metric.substring(SHARE.length()) : metric,
+                        series.steps(),
+                        series.values(),
+                        series.errors());
             }
         }
         run.turning().ifPresent(turning -> drawn.mark(BEST + " (step " + turning.bestStep() + ")", turning.bestStep()));

@@ -98,11 +98,15 @@ record RunRecord(
         return found;
     }
 
+    /** Returns the folder's name. */
+    String folderName() {
+        Path name = folder.toAbsolutePath().normalize().getFileName();
+        return name == null ? folder.toString() : name.toString();
+    }
+
     /** Returns the folder's name, with the strength of a fine-tuning run. */
     String name() {
-        Path name = folder.toAbsolutePath().normalize().getFileName();
-        return (name == null ? folder.toString() : name.toString())
-                + strength().map(value -> " (λ = " + value + ")").orElse("");
+        return folderName() + strength().map(value -> " (λ = " + value + ")").orElse("");
     }
 
     /** Returns λ of a fine-tuning run. */

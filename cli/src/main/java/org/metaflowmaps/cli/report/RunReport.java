@@ -27,6 +27,9 @@ public final class RunReport {
             "diversity / base",
             "turned");
 
+    private static final String AVERAGE = "average/";
+    private static final String BASE = "base/";
+
     private final List<RunRecord> runs;
 
     private RunReport(List<RunRecord> runs) {
@@ -195,31 +198,34 @@ public final class RunReport {
         }
     }
 
-    private void row(List<List<String>> table, RunRecord run, String at, long step, String turned) {
-        Series diversity = run.series("average/diversity");
+    /**
+     * Returns a row.
+     *
+     * @param weights the beginning of the metrics' names
+     */
+    private static List<String> row(RunRecord run, String at, String weights, long step, String turned) {
+        Series diversity = run.series(weights + "diversity");
         Series base = run.series("base/diversity");
         boolean both = diversity.at(step).isPresent() && base.at(step).isPresent();
-        table.add(List.of(
-                run.folder().getFileName() == null
-                        ? ""
-                        : String.valueOf(run.folder().getFileName()),
+        return List.of(
+                run.folderName(),
                 run.strength().orElse("-"),
                 at,
-                Long.toString(step),
-                cell(run, "average/reward", step),
-                cell(run, RunRecord.SCORE, step),
-                cell(run, "average/frechet_to_base", step),
-                cell(run, "average/diversity", step),
+                weights.equals(BASE) ? "0" : Long.toString(step),
+                cell(run, weights + "reward", step),
+                cell(run, weights + "independent_reward", step),
+                cell(run, weights + "frechet_to_base", step),
+                cell(run, weights + "diversity", step),
                 both
                         ? String.format(
                                 Locale.ROOT,
                                 "%.2f",
                                 diversity.at(step).getAsDouble() / base.at(step).getAsDouble())
                         : "-",
-                turned));
+                turned);
     }
 
-    /** Returns two rows for each fine-tuning run, at the best and at the last evaluation. */
+    /** Returns rows for each fine-tuning run: its base, and the best and the last evaluation. */
     private List<List<String>> table() {
         List<List<String>> table = new ArrayList<>();
         for (RunRecord run : runs) {
@@ -231,10 +237,11 @@ public final class RunReport {
                         ? "at " + found.bestStep() + ", below from "
                                 + found.fellFrom().getAsLong() + " on"
                         : "no";
-                row(table, run, "best", found.bestStep(), turned);
-                row(table, run, "last", found.lastStep(), turned);
+                table.add(row(run, "base", BASE, found.bestStep(), "-"));
+                table.add(row(run, "best", AVERAGE, found.bestStep(), turned));
+                table.add(row(run, "last", AVERAGE, found.lastStep(), turned));
             } else if (!rewards.isEmpty()) {
-                row(table, run, "last", rewards.steps()[rewards.length() - 1], "-");
+                table.add(row(run, "last", AVERAGE, rewards.steps()[rewards.length() - 1], "-"));
             }
         }
         return table;

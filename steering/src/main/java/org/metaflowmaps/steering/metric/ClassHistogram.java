@@ -64,7 +64,7 @@ public final class ClassHistogram {
      * @throws IllegalStateException if no sample was added
      */
     public Estimate share(int label) {
-        double share = shares()[label];
+        double share = shares()[Preconditions.checkElementIndex(label, counts.length, "class")];
         return new Estimate(share, Math.sqrt(share * (1 - share) / count()), count());
     }
 

@@ -130,9 +130,13 @@ public final class Diversity {
         return groups.length;
     }
 
-    /** Returns the samples of a class. */
+    /**
+     * Returns the number of samples of a class.
+     *
+     * @throws IndexOutOfBoundsException if there is no such class
+     */
     public long count(int label) {
-        return counts[label];
+        return counts[Preconditions.checkElementIndex(label, counts.length, "class")];
     }
 
     /**
@@ -143,7 +147,8 @@ public final class Diversity {
      * @throws IndexOutOfBoundsException if there is no such class
      */
     public Estimate of(int label) {
-        return Estimate.jackknife(without(label, -1), leftOut(label), counts[label]);
+        long count = count(label);
+        return Estimate.jackknife(without(label, -1), leftOut(label), count);
     }
 
     /**
