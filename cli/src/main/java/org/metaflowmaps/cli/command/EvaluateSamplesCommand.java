@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -76,6 +75,7 @@ final class EvaluateSamplesCommand implements Callable<Integer> {
 
     @Option(
             names = "--sampler",
+            paramLabel = "KIND",
             description = "${COMPLETION-CANDIDATES}, as for mfm sample. Default: ${DEFAULT-VALUE}, Euler steps along"
                     + " the drift.")
     private SampleCommand.Kind kind = SampleCommand.Kind.ode;
@@ -171,6 +171,12 @@ final class EvaluateSamplesCommand implements Callable<Integer> {
         return path != null && path.toString().endsWith(".npz");
     }
 
+    private static void requireArchive(String option, @Nullable Path path) {
+        if (path != null && !isArchive(path)) {
+            throw new IllegalArgumentException(option + " " + path + ": give a name that ends in .npz");
+        }
+    }
+
     private void check() {
         if ((file == null) != pretrained) {
             throw new IllegalArgumentException(
@@ -188,11 +194,8 @@ final class EvaluateSamplesCommand implements Callable<Integer> {
         if (out != null && !out.toString().endsWith(".json")) {
             throw new IllegalArgumentException("--out " + out + ": give a name that ends in .json");
         }
-        for (Path archive : Arrays.asList(save, saveStatistics)) {
-            if (archive != null && !isArchive(archive)) {
-                throw new IllegalArgumentException(archive + ": give a name that ends in .npz");
-            }
-        }
+        requireArchive("--save", save);
+        requireArchive("--save-statistics", saveStatistics);
         if (isArchive(file) && save != null) {
             throw new IllegalArgumentException("--save " + save + " is for samples of a map, not for those of " + file);
         }

@@ -2,23 +2,17 @@ package org.metaflowmaps.cli.command;
 
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.channels.Channels;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
-import org.metaflowmaps.cli.option.ClassNames;
-import org.metaflowmaps.cli.option.ClassOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.NetworkOption;
@@ -26,14 +20,9 @@ import org.metaflowmaps.cli.option.RewardOption;
 import org.metaflowmaps.cli.option.StrengthOption;
 import org.metaflowmaps.cli.report.RunProgress;
 import org.metaflowmaps.models.checkpoint.LoadedNetwork;
-import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.sampler.TimeGrid;
-import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.steering.finetune.FineTuneConfig;
 import org.metaflowmaps.steering.finetune.FineTuneLoss;
 import org.metaflowmaps.steering.finetune.FineTuning;
-import org.metaflowmaps.steering.finetune.IndependentReward;
-import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.RunListener;
 import org.metaflowmaps.training.config.Configs;
@@ -54,9 +43,6 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         description = "Train a map's drift towards a reward. Sample the result with mfm sample --sampler ode.")
 public final class FinetuneCommand implements Callable<Integer> {
-    /** The file in a run's folder that describes it. */
-    public static final String DESCRIPTION = "finetune.yaml";
-
     /** The loss. */
     enum Mode {
         exact,
@@ -114,34 +100,8 @@ public final class FinetuneCommand implements Callable<Integer> {
                     + " images included in mfm.")
     private @Nullable Path data;
 
-    @Option(
-            names = "--independent",
-            paramLabel = "REWARD",
-            converter = RewardOption.Converter.class,
-            description =
-                    "Another reward to watch: its best checkpoint is kept, and the run stops or lowers the strength"
-                            + " when it falls (settings evaluate_every, patience, lowering). Rewards of classes use"
-                            + " another classifier than --reward. Default: for rewards of classes, the same by that"
-                            + " classifier.")
-    private @Nullable RewardSpec independent;
-
-    @Option(names = "--no-independent", description = "Watch no reward.")
-    private boolean unwatched;
-
-    @Option(
-            names = "--independent-samples",
-            paramLabel = "N",
-            description = "Samples for it, and for the other numbers of an evaluation. Default: ${DEFAULT-VALUE}.")
-    private int samples = 100;
-
-    @Option(
-            names = "--independent-steps",
-            paramLabel = "K",
-            description = "Euler steps of each. Default: ${DEFAULT-VALUE}.")
-    private int sampleSteps = 50;
-
     @Mixin
-    private final ClassOption classes = new ClassOption();
+    private final WatchOption watch = new WatchOption();
 
     @Option(
             names = "--out",
@@ -159,6 +119,7 @@ public final class FinetuneCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         CheckpointOption checkpoint = checkpoint();
         strength.get();
+        watch.check();
         settings(1);
         CheckpointFolder checkpoints = new CheckpointFolder(out);
         if (!resume && !checkpoints.isEmpty()) {
@@ -171,14 +132,23 @@ public final class FinetuneCommand implements Callable<Integer> {
             boolean fashion = EvaluateFashionMnistCommand.fits(base.map());
             try (LoadedReward loaded = LoadedReward.of(reward, checkpoint, base.map(), config.seed(), device.get());
                     FashionReference reference = fashion ? new FashionReference(device.get()) : null;
-                    LoadedReward other = other(base.map(), reference, config.seed());
+                    LoadedReward other = watch.open(reward.spec(), base.map(), reference, config.seed(), device.get());
                     TrainingData source = data(checkpoint, base, config.seed());
                     FineTuning run = new FineTuning(
                             base,
                             source,
                             loaded.tilt(strength.get()),
                             config,
-                            evaluation(checkpoint, base.map(), loaded, other, reference, config),
+                            watch.evaluation(
+                                    checkpoint,
+                                    base.map(),
+                                    loaded.tilt(1),
+                                    other,
+                                    reference,
+                                    given,
+                                    config.seed(),
+                                    device.get(),
+                                    out),
                             device.get(),
                             out)) {
                 finetune(run, source, checkpoints, config);
@@ -187,90 +157,15 @@ public final class FinetuneCommand implements Callable<Integer> {
         return 0;
     }
 
-    /** Returns the reward to watch, or null: by default the same of another classifier. */
-    private @Nullable RewardSpec watched(boolean fashion) {
-        if (unwatched) {
-            return null;
-        }
-        boolean ofClasses = fashion && reward.spec().needs(RewardSpec.Input.CLASSIFIER);
-        return independent != null ? independent : ofClasses ? reward.spec() : null;
-    }
-
-    private @Nullable LoadedReward other(MetaFlowMap map, @Nullable FashionReference reference, long seed)
-            throws IOException {
-        RewardSpec spec = watched(reference != null);
-        if (spec == null) {
-            return null;
-        }
-        return reference != null && !spec.needs(RewardSpec.Input.IMAGE)
-                ? LoadedReward.of(spec, map, reference.judge(), seed, device.get())
-                : LoadedReward.of(spec, map, seed, device.get());
-    }
-
-    private Optional<IndependentReward> evaluation(
-            CheckpointOption checkpoint,
-            MetaFlowMap map,
-            LoadedReward loaded,
-            @Nullable LoadedReward other,
-            @Nullable FashionReference reference,
-            FineTuneConfig config)
-            throws IOException {
-        if (samples < 1 || samples > 100_000) {
-            throw new IllegalArgumentException(
-                    "--independent-samples " + samples + " is out of range: give 1 to 100000");
-        }
-        TimeGrid.uniform(sampleSteps);
-        if (other == null && map.itemShape().dim() != 3) {
-            return Optional.empty();
-        }
-        ClassNames names = checkpoint.classNames(map);
-        long[] labels = classes.labels(map, names);
-        return Optional.of(new StudentEvaluation(new StudentEvaluation.Setup(
-                map,
-                Arrays.stream(labels).mapToObj(names::of).toList(),
-                new MapSamples(samples, labels, guidance.scale(map), config.seed(), device.get()),
-                sampleSteps,
-                loaded.tilt(1),
-                Optional.ofNullable(other).map(found -> found.tilt(1)),
-                reference,
-                out)));
-    }
-
-    /** Describes the run in its folder, once no other run can write there. */
-    private final class Description implements RunListener {
-        private final FineTuneConfig config;
-
-        Description(FineTuneConfig config) {
-            this.config = config;
-        }
-
-        @Override
-        public void started(long step, long steps) throws IOException {
-            describe(config);
-        }
-    }
-
-    /** Writes what the run does, and which weights its metrics are from. */
-    private void describe(FineTuneConfig config) throws IOException {
+    private FineTuneDescription description(FineTuneConfig config) {
         Map<String, Object> facts = new LinkedHashMap<>();
-        facts.put("kind", "fine-tuning");
         facts.put("command", "mfm " + String.join(" ", arguments()));
         facts.put("reward", reward.spec().toString());
         facts.put("lambda", strength.get());
-        facts.put("evaluated_samples", samples);
-        facts.put("evaluated_steps", sampleSteps);
-        Map<String, String> weights = new LinkedHashMap<>();
-        weights.put("average/*", "samples of the student with averaged weights");
-        weights.put("base/*", "samples of the base map, from the same noise");
-        weights.put("loss/*, gradient_norm, drift_distance", "the student with the weights of the step");
-        weights.put("reward, shift, weight/*", "posterior draws of the base map, during training");
-        facts.put("metrics", weights);
+        facts.put("evaluated_samples", watch.samples());
+        facts.put("evaluated_steps", watch.steps());
         facts.put("settings", config);
-        byte[] text = FineTuneSettings.describe(facts).getBytes(StandardCharsets.UTF_8);
-        AtomicFile.write(
-                out.resolve(DESCRIPTION),
-                text.length,
-                channel -> Channels.newOutputStream(channel).write(text));
+        return new FineTuneDescription(out, facts);
     }
 
     private List<String> arguments() {
@@ -298,11 +193,11 @@ public final class FinetuneCommand implements Callable<Integer> {
             terminal.println("fine-tuning towards " + reward.spec() + " with lambda " + strength.get() + " on "
                     + device.get() + ", results in " + out + (resume ? ", from step " + run.step() : ""));
             terminal.flush();
-            boolean complete = run.run(RunListener.of(new Description(config), new RunProgress()));
+            boolean complete = run.run(RunListener.of(description(config), new RunProgress()));
             Path best = out.resolve(FineTuning.BEST);
             terminal.println(complete ? "done: " + checkpoints.newest() : stopped(run, asked.get()));
             if (Files.exists(best)) {
-                terminal.println("best by " + (independent == null ? "the judge" : independent) + ": " + best);
+                terminal.println("best by " + watch.name() + ": " + best);
             }
             terminal.flush();
         }

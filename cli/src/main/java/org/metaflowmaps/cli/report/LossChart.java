@@ -160,7 +160,7 @@ final class LossChart {
                         .setShowInLegend(false);
                 line(chart, entry.getKey(), curve, smoothed(curve.values), colour, 2f);
             } else if (points > 0) {
-                line(chart, entry.getKey(), curve, curve.values, colour, 2f).setMarker(SeriesMarkers.CIRCLE);
+                measured(chart, entry.getKey(), curve, colour).setMarker(SeriesMarkers.CIRCLE);
             }
         }
         DoubleSummaryStatistics range = range();
@@ -237,9 +237,18 @@ final class LossChart {
     }
 
     private static XYSeries line(XYChart chart, String name, Curve curve, double[] values, Color colour, float width) {
-        XYSeries series = values == curve.values && curve.errors != null
-                ? chart.addSeries(name, curve.steps, values, curve.errors)
-                : chart.addSeries(name, curve.steps, values);
+        return styled(chart.addSeries(name, curve.steps, values), colour, width);
+    }
+
+    /** Draws a curve as measured, with error bars if there are any. */
+    private static XYSeries measured(XYChart chart, String name, Curve curve, Color colour) {
+        XYSeries series = curve.errors == null
+                ? chart.addSeries(name, curve.steps, curve.values)
+                : chart.addSeries(name, curve.steps, curve.values, curve.errors);
+        return styled(series, colour, 2f);
+    }
+
+    private static XYSeries styled(XYSeries series, Color colour, float width) {
         series.setMarker(SeriesMarkers.NONE);
         series.setMarkerColor(colour);
         series.setLineColor(colour);

@@ -8,6 +8,8 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.NavigableMap;
+import java.util.NavigableSet;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.TreeMap;
@@ -35,7 +37,7 @@ record RunRecord(
         List<MetricsLog.Entry> log,
         String configuration,
         JsonNode settings,
-        TreeMap<Long, Path> pictures) {
+        NavigableMap<Long, Path> pictures) {
     /** The metric by which fine-tuning keeps its best checkpoint. */
     static final String SCORE = "average/independent_reward";
 
@@ -82,8 +84,8 @@ record RunRecord(
         }
     }
 
-    private static TreeMap<Long, Path> pictures(Path folder) throws IOException {
-        TreeMap<Long, Path> found = new TreeMap<>();
+    private static NavigableMap<Long, Path> pictures(Path folder) throws IOException {
+        NavigableMap<Long, Path> found = new TreeMap<>();
         Path pictures = folder.resolve(PICTURES);
         if (Files.isDirectory(pictures)) {
             try (DirectoryStream<Path> files = Files.newDirectoryStream(pictures, "*.png")) {
@@ -156,7 +158,7 @@ record RunRecord(
         if (all.size() <= most) {
             return all;
         }
-        TreeSet<Long> chosen = new TreeSet<>();
+        NavigableSet<Long> chosen = new TreeSet<>();
         turning().map(Turning::bestStep).filter(all::contains).ifPresent(chosen::add);
         for (int i = 0; i < most - 1; i++) {
             chosen.add(all.get(Math.round((float) i * (all.size() - 1) / (most - 2))));

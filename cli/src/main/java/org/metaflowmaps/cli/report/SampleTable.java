@@ -9,7 +9,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.OptionalDouble;
 import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.steering.evaluation.SampleStatistics;
 import org.metaflowmaps.steering.metric.ClassHistogram;
@@ -52,21 +51,6 @@ public final class SampleTable {
     /** Adds the set of the reference. */
     public void addReference(String name, SampleStatistics set) {
         rows.put(name, new Row(set, new Estimate(Double.NaN, Double.NaN, set.count())));
-    }
-
-    /** Returns the mean diversity of the classes that both sets have, divided by the other set's. */
-    static OptionalDouble ratio(SampleStatistics set, SampleStatistics other) {
-        double own = 0;
-        double theirs = 0;
-        for (int i = 0;
-                i < Math.min(set.diversity().classes(), other.diversity().classes());
-                i++) {
-            if (set.diversity().count(i) > 1 && other.diversity().count(i) > 1) {
-                own += set.diversity().of(i).value();
-                theirs += other.diversity().of(i).value();
-            }
-        }
-        return theirs > 0 ? OptionalDouble.of(own / theirs) : OptionalDouble.empty();
     }
 
     /** Prints one table of the sets, and one of the classes. */

@@ -340,7 +340,7 @@ final class SteeringCommandsTest {
     }
 
     private static Path report(Path run) {
-        run("report " + run).succeeded();
+        mfm("report", run.toString()).succeeded();
         return run.resolve("run-report.html");
     }
 

@@ -130,7 +130,7 @@ public final class SampleStatistics {
 
     /** Returns the group of an image, not in turn: labels in turn would give groups of one class. */
     private int group(long image) {
-        return (int) ((image * STRIDE >>> 33) % groups.size());
+        return (int) (((image * STRIDE) >>> 33) % groups.size());
     }
 
     /**

@@ -10,11 +10,11 @@ import org.metaflowmaps.runtime.TensorScope;
  * The mean squared distance of two samples of a class, over all pairs: twice the trace of the unbiased covariance of
  * their features. Samples are added batch by batch and not stored.
  *
- * <p>Each class has moments of {@value #GROUPS} groups, to which its samples go in turn; the standard error is the
- * jackknife's over these groups. Memory: classes x {@value #GROUPS} x width numbers. On the Java heap; not thread-safe.
+ * <p>Each class has moments of 32 groups, to which its samples go in turn; the standard error is the
+ * jackknife's over these groups. Memory: classes x 32 x width numbers. On the Java heap; not thread-safe.
  */
 public final class Diversity {
-    /** Groups of the jackknife; the standard error is itself known to about 1/√(2·{@value}). */
+    /** Groups of the jackknife; the relative error of the standard error is about one over the root of twice this. */
     private static final int GROUPS = 32;
 
     private static final long MOST = 1 << 27;
