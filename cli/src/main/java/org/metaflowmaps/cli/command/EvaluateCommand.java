@@ -18,7 +18,9 @@ import picocli.CommandLine.Spec;
             EvaluateSamplesCommand.class,
             EvaluateFashionMnistCommand.class,
             EvaluateDriftCommand.class,
-            EvaluateMixtureCommand.class
+            EvaluateMixtureCommand.class,
+            EvaluateValueCommand.class,
+            EvaluateJacobianCommand.class
         })
 public final class EvaluateCommand implements Callable<Integer> {
     @Spec
