@@ -12,10 +12,16 @@ import java.util.OptionalLong;
  * @param lastStep the step of the last score
  * @param fall the best score minus the last one
  * @param fallError its standard error; NaN if unknown
- * @param fellFrom the first step after the best from which on every score is below the best by more than the standard
- *     error of the difference; empty if the score did not turn
+ * @param fellFrom the first step after the best from which on every score is below the best by more than two standard
+ *     errors of the difference; empty if the score did not turn
  */
 record Turning(long bestStep, double best, long lastStep, double fall, double fallError, OptionalLong fellFrom) {
+    /**
+     * Standard errors beyond which a score has fallen. One is not enough: the best of several evaluations is above the
+     * others by chance.
+     */
+    private static final double SURE = 2;
+
     /**
      * Finds the best score.
      *
@@ -35,7 +41,7 @@ record Turning(long bestStep, double best, long lastStep, double fall, double fa
         for (int i = best + 1; i < scores.length(); i++) {
             fall = scores.values()[best] - scores.values()[i];
             error = error(scores, best, i, falls);
-            boolean below = fall > (Double.isNaN(error) ? 0 : error);
+            boolean below = fall > (Double.isNaN(error) ? 0 : SURE * error);
             if (!below) {
                 from = OptionalLong.empty();
             } else if (from.isEmpty()) {
@@ -72,9 +78,9 @@ record Turning(long bestStep, double best, long lastStep, double fall, double fa
                 Double.isNaN(fallError) ? "" : String.format(Locale.ROOT, " ± %.4f (s.e.)", fallError));
         return found
                 + (turned()
-                        ? "It turned there: from step " + fellFrom.getAsLong() + " on it is below by more than the"
-                                + " standard error of the difference, at step " + lastStep + " by " + change + "."
+                        ? "It turned there: from step " + fellFrom.getAsLong() + " on it is below by more than two"
+                                + " standard errors of the difference, at step " + lastStep + " by " + change + "."
                         : "It did not turn: at step " + lastStep + " it is lower by " + change
-                                + ", which does not stay beyond the standard error.");
+                                + ", but it does not stay below by more than two standard errors.");
     }
 }
