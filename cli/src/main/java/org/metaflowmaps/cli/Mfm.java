@@ -27,6 +27,7 @@ import org.metaflowmaps.cli.command.GracefulStop;
 import org.metaflowmaps.cli.command.InspectCommand;
 import org.metaflowmaps.cli.command.PosteriorCommand;
 import org.metaflowmaps.cli.command.QuickstartCommand;
+import org.metaflowmaps.cli.command.ReportCommand;
 import org.metaflowmaps.cli.command.RewardCommand;
 import org.metaflowmaps.cli.command.SampleCommand;
 import org.metaflowmaps.cli.command.SearchCommand;
@@ -56,6 +57,7 @@ import picocli.CommandLine.Spec;
             FilterCommand.class,
             RewardCommand.class,
             FinetuneCommand.class,
+            ReportCommand.class,
             InspectCommand.class,
             ConvertCommand.class,
             EvaluateCommand.class,

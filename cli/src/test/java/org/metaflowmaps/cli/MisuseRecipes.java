@@ -26,6 +26,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.Random;
 import java.util.function.DoubleUnaryOperator;
@@ -72,6 +73,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.NpzFile;
 import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.PyTorchFile;
 import org.metaflowmaps.runtime.file.Safetensors;
@@ -80,14 +82,19 @@ import org.metaflowmaps.runtime.file.ShardedFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FashionJudge;
+import org.metaflowmaps.steering.evaluation.ImageFeatures;
 import org.metaflowmaps.steering.evaluation.JacobianFidelity;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.steering.evaluation.NoisedItems;
+import org.metaflowmaps.steering.evaluation.SampleStatistics;
+import org.metaflowmaps.steering.evaluation.TorchScriptFeatures;
 import org.metaflowmaps.steering.evaluation.ValueAgreement;
 import org.metaflowmaps.steering.evaluation.ValueEvaluation;
 import org.metaflowmaps.steering.finetune.FineTuneConfig;
 import org.metaflowmaps.steering.finetune.FineTuning;
 import org.metaflowmaps.steering.finetune.IndependentReward;
+import org.metaflowmaps.steering.metric.ClassHistogram;
+import org.metaflowmaps.steering.metric.Diversity;
 import org.metaflowmaps.steering.metric.FeatureMoments;
 import org.metaflowmaps.steering.particle.Budget;
 import org.metaflowmaps.steering.particle.GreedySearch;
@@ -234,6 +241,12 @@ final class MisuseRecipes implements AutoCloseable {
                 module.define("def forward(self, x):\n  return x.flatten(1).mean(1)\n");
                 module.save(folder.resolve("module.pt").toString());
             }
+            try (QualifiedName name = new QualifiedName("Module");
+                    JitModule module = new JitModule(name)) {
+                module.define("def forward(self, x):\n  return x.flatten(1)\n");
+                module.save(folder.resolve("features.pt").toString());
+            }
+            NpzFile.write(folder.resolve("file.npz"), Map.of("name", Torch.zeros(2, 2)));
             try (MixtureData data = new MixtureData(MEANS, 0.5, 1, Device.CPU);
                     TrainingRun trainer = new TrainingRun(config(), data, Device.CPU, folder.resolve("run"))) {
                 trainer.initialise();
@@ -456,6 +469,10 @@ final class MisuseRecipes implements AutoCloseable {
             return name.equals("given") ? new Context(half(BATCH), half(BATCH, 2)) : "object";
         } else if (type == OptionalInt.class) {
             return OptionalInt.empty();
+        } else if (type == double[].class && name.equals("covariance")) {
+            return new double[] {1, 0, 0, 1};
+        } else if (type == OptionalDouble.class) {
+            return OptionalDouble.empty();
         } else if (type == Runnable.class) {
             return (Runnable) () -> {};
         } else if (type == Shape.class) {
@@ -560,6 +577,8 @@ final class MisuseRecipes implements AutoCloseable {
             case "MetricsLog" -> "file.jsonl";
             case "PyTorchFile" -> "file.pt";
             case "ScriptModule", "TorchScriptReward" -> "module.pt";
+            case "TorchScriptFeatures" -> "features.pt";
+            case "NpzFile" -> "file.npz";
             case "Idx" -> "file.idx";
             default -> "file.safetensors";
         };
@@ -588,7 +607,8 @@ final class MisuseRecipes implements AutoCloseable {
                     "ImageStatistic.score.samples",
                     "InverseProblem.score.samples",
                     "JavaReward.score.samples",
-                    "TorchScriptReward.score.samples" -> {
+                    "TorchScriptReward.score.samples",
+                    "ImageFeatures.of.images" -> {
                 return half(BATCH, 1, 28, 28);
             }
             case "Measurement.observe.image" -> {
@@ -760,6 +780,25 @@ final class MisuseRecipes implements AutoCloseable {
         return moments;
     }
 
+    private static ClassHistogram histogram() {
+        ClassHistogram histogram = new ClassHistogram(2);
+        histogram.add(Torch.of(new long[] {0, 1, 1}));
+        return histogram;
+    }
+
+    private static Diversity diversity() {
+        Diversity diversity = new Diversity(2, 2);
+        diversity.add(half(BATCH, 2), Torch.of(new long[] {0, 1, 1, 0}));
+        return diversity;
+    }
+
+    private static SampleStatistics statistics() {
+        SampleStatistics statistics = new SampleStatistics(
+                images -> images.reshape(images.size(0), -1).narrow(1, 0, 2), Optional.empty(), 3);
+        statistics.add(half(BATCH, 1, 28, 28), Optional.empty());
+        return statistics;
+    }
+
     private static byte[] png() {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try {
@@ -824,6 +863,15 @@ final class MisuseRecipes implements AutoCloseable {
             case "Network", "MetaFlowMap", "MlpFlowMap" -> map();
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
+            case "ClassHistogram" -> histogram();
+            case "Diversity" -> diversity();
+            case "GaussianStatistics" -> moments().statistics();
+            case "SampleStatistics" -> statistics();
+            case "ImageFeatures" -> (ImageFeatures) images -> images.reshape(images.size(0), -1);
+            case "TorchScriptFeatures" -> closing(TorchScriptFeatures.load(folder.resolve("features.pt"), Device.CPU));
+            case "NpzFile" -> closing(NpzFile.open(folder.resolve("file.npz")));
+            case "NpzArray" ->
+                closing(closing(NpzFile.open(folder.resolve("file.npz"))).array("name"));
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
             case "InferredConfig" ->
                 InferredConfig.of(

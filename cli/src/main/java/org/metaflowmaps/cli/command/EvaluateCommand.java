@@ -15,6 +15,7 @@ import picocli.CommandLine.Spec;
         description = "Measure how good a trained map is.",
         synopsisSubcommandLabel = "COMMAND",
         subcommands = {
+            EvaluateSamplesCommand.class,
             EvaluateFashionMnistCommand.class,
             EvaluateDriftCommand.class,
             EvaluateMixtureCommand.class,

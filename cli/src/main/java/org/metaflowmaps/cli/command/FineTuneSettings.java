@@ -46,6 +46,11 @@ final class FineTuneSettings {
         }
     }
 
+    /** Returns the text of a file that describes a run. */
+    static String describe(Map<String, ?> facts) {
+        return YAML.writeValueAsString(facts);
+    }
+
     private static void set(ObjectNode tree, String word) {
         int equals = word.indexOf('=');
         if (equals < 1) {

@@ -5,9 +5,10 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
@@ -22,8 +23,8 @@ import org.metaflowmaps.models.checkpoint.LoadedNetwork;
 import org.metaflowmaps.steering.finetune.FineTuneConfig;
 import org.metaflowmaps.steering.finetune.FineTuneLoss;
 import org.metaflowmaps.steering.finetune.FineTuning;
-import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.training.CheckpointFolder;
+import org.metaflowmaps.training.RunListener;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DataConfig;
@@ -99,26 +100,8 @@ public final class FinetuneCommand implements Callable<Integer> {
                     + " images included in mfm.")
     private @Nullable Path data;
 
-    @Option(
-            names = "--independent",
-            paramLabel = "REWARD",
-            converter = RewardOption.Converter.class,
-            description =
-                    "Another reward to watch: its best checkpoint is kept, and the run stops or lowers the strength"
-                            + " when it falls (settings evaluate_every, patience, lowering).")
-    private @Nullable RewardSpec independent;
-
-    @Option(
-            names = "--independent-samples",
-            paramLabel = "N",
-            description = "Samples for it. Default: ${DEFAULT-VALUE}.")
-    private int samples = 100;
-
-    @Option(
-            names = "--independent-steps",
-            paramLabel = "K",
-            description = "Euler steps of each. Default: ${DEFAULT-VALUE}.")
-    private int sampleSteps = 50;
+    @Mixin
+    private final WatchOption watch = new WatchOption();
 
     @Option(
             names = "--out",
@@ -136,6 +119,7 @@ public final class FinetuneCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         CheckpointOption checkpoint = checkpoint();
         strength.get();
+        watch.check();
         settings(1);
         CheckpointFolder checkpoints = new CheckpointFolder(out);
         if (!resume && !checkpoints.isEmpty()) {
@@ -145,29 +129,55 @@ public final class FinetuneCommand implements Callable<Integer> {
         try (LoadedNetwork base = checkpoint.open(device)) {
             Double given = guidance.scale(base.map());
             FineTuneConfig config = settings(given == null ? 1 : given);
+            boolean fashion = EvaluateFashionMnistCommand.fits(base.map());
             try (LoadedReward loaded = LoadedReward.of(reward, checkpoint, base.map(), config.seed(), device.get());
-                    LoadedReward other = independent == null
-                            ? null
-                            : LoadedReward.of(independent, base.map(), config.seed(), device.get());
+                    FashionReference reference = fashion ? new FashionReference(device.get()) : null;
+                    LoadedReward other = watch.open(reward.spec(), base.map(), reference, config.seed(), device.get());
                     TrainingData source = data(checkpoint, base, config.seed());
                     FineTuning run = new FineTuning(
                             base,
                             source,
                             loaded.tilt(strength.get()),
                             config,
-                            other == null
-                                    ? Optional.empty()
-                                    : Optional.of(new IndependentSamples(
-                                            other.tilt(1), samples, sampleSteps, given, config.seed(), device.get())),
+                            watch.evaluation(
+                                    checkpoint,
+                                    base.map(),
+                                    loaded.tilt(1),
+                                    other,
+                                    reference,
+                                    given,
+                                    config.seed(),
+                                    device.get(),
+                                    out),
                             device.get(),
                             out)) {
-                finetune(run, source, checkpoints);
+                finetune(run, source, checkpoints, config);
             }
         }
         return 0;
     }
 
-    private void finetune(FineTuning run, TrainingData source, CheckpointFolder checkpoints) throws IOException {
+    private FineTuneDescription description(FineTuneConfig config) {
+        Map<String, Object> facts = new LinkedHashMap<>();
+        facts.put("command", "mfm " + String.join(" ", arguments()));
+        facts.put("reward", reward.spec().toString());
+        facts.put("lambda", strength.get());
+        facts.put("evaluated_samples", watch.samples());
+        facts.put("evaluated_steps", watch.steps());
+        facts.put("settings", config);
+        return new FineTuneDescription(out, facts);
+    }
+
+    private List<String> arguments() {
+        return Objects.requireNonNull(spec)
+                .root()
+                .commandLine()
+                .getParseResult()
+                .originalArgs();
+    }
+
+    private void finetune(FineTuning run, TrainingData source, CheckpointFolder checkpoints, FineTuneConfig config)
+            throws IOException {
         AtomicBoolean asked = new AtomicBoolean();
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         try (GracefulStop stop = new GracefulStop(() -> {
@@ -183,11 +193,11 @@ public final class FinetuneCommand implements Callable<Integer> {
             terminal.println("fine-tuning towards " + reward.spec() + " with lambda " + strength.get() + " on "
                     + device.get() + ", results in " + out + (resume ? ", from step " + run.step() : ""));
             terminal.flush();
-            boolean complete = run.run(new RunProgress());
+            boolean complete = run.run(RunListener.of(description(config), new RunProgress()));
             Path best = out.resolve(FineTuning.BEST);
             terminal.println(complete ? "done: " + checkpoints.newest() : stopped(run, asked.get()));
             if (Files.exists(best)) {
-                terminal.println("best by " + independent + ": " + best);
+                terminal.println("best by " + watch.name() + ": " + best);
             }
             terminal.flush();
         }
@@ -198,11 +208,7 @@ public final class FinetuneCommand implements Callable<Integer> {
             return "stopped at step " + run.step() + ", because the independent reward fell";
         }
         List<String> command = new ArrayList<>(List.of(System.getProperty(TrainCommand.COMMAND, "./mfm")));
-        command.addAll(Objects.requireNonNull(spec)
-                .root()
-                .commandLine()
-                .getParseResult()
-                .originalArgs());
+        command.addAll(arguments());
         if (!resume) {
             command.add("--resume");
         }

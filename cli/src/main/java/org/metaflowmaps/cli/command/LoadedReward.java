@@ -30,7 +30,7 @@ import org.metaflowmaps.steering.reward.Tilt;
  *
  * @param reward the reward
  * @param decoder from the map's states to the reward's samples
- * @param classifier the reward's classifier; null if it needs none
+ * @param classifier the reward's classifier, owned; null if it needs none or another one
  */
 record LoadedReward(
         Reward reward, Decoder decoder, @Nullable FashionClassifier classifier) implements AutoCloseable {
@@ -57,6 +57,20 @@ record LoadedReward(
     /** Loads a reward that observes no image, for a map. */
     static LoadedReward of(RewardSpec spec, MetaFlowMap map, long seed, Device device) throws IOException {
         return of(spec, map, Optional.empty(), seed, device);
+    }
+
+    /** Loads a reward that observes no image, for a map, with a classifier that is not owned. */
+    static LoadedReward of(RewardSpec spec, MetaFlowMap map, ImageClassifier classifier, long seed, Device device)
+            throws IOException {
+        Reward reward = spec.open(new RewardContext(device, Optional.of(classifier), Optional.empty(), seed));
+        try {
+            Decoder decoder = decoder(reward, map);
+            probe(reward, decoder, map, seed, device);
+            return new LoadedReward(reward, decoder, null);
+        } catch (RuntimeException e) {
+            reward.close();
+            throw e;
+        }
     }
 
     private static LoadedReward of(RewardSpec spec, MetaFlowMap map, Optional<Tensor> image, long seed, Device device)

@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
@@ -33,8 +34,13 @@ final class LossChart {
         new Color(0x2b8a3e),
         new Color(0x862e9c),
         new Color(0x0b7285),
-        new Color(0xa61e4d)
+        new Color(0xa61e4d),
+        new Color(0xe8a200),
+        new Color(0x495057),
+        new Color(0x74b816),
+        new Color(0xda77f2)
     };
+    private static final Color MARK = new Color(0x868e96);
     private static final Color GRID = new Color(0xe9ecef);
     /** Twice the displayed size, for high-density screens. */
     private static final int DENSITY = 2;
@@ -43,18 +49,25 @@ final class LossChart {
 
     private final String title;
     private final Map<String, Curve> curves = new LinkedHashMap<>();
+    private final Map<String, Long> marks = new LinkedHashMap<>();
+    private boolean linear;
 
     /** The finite points of a curve. */
     private static final class Curve {
         final double[] steps;
         final double[] values;
+        final double @Nullable [] errors;
 
-        Curve(long[] steps, double[] values) {
+        Curve(long[] steps, double[] values, double[] errors) {
             int[] finite = IntStream.range(0, values.length)
                     .filter(i -> Double.isFinite(values[i]))
                     .toArray();
             this.steps = Arrays.stream(finite).mapToDouble(i -> steps[i]).toArray();
             this.values = Arrays.stream(finite).mapToDouble(i -> values[i]).toArray();
+            double[] known = Arrays.stream(finite)
+                    .mapToDouble(i -> Double.isFinite(errors[i]) ? errors[i] : 0)
+                    .toArray();
+            this.errors = Arrays.stream(known).allMatch(error -> error == 0) ? null : known;
         }
     }
 
@@ -71,12 +84,38 @@ final class LossChart {
      * @param values a value for each step
      */
     LossChart curve(String name, long[] steps, double[] values) {
-        if (steps.length != values.length || name.isBlank() || curves.containsKey(name)) {
+        double[] unknown = new double[values.length];
+        Arrays.fill(unknown, Double.NaN);
+        return curve(name, steps, values, unknown);
+    }
+
+    /**
+     * Adds a curve with error bars, which are shown if it is not smoothed.
+     *
+     * @param errors the standard error of each value; NaN if unknown
+     */
+    LossChart curve(String name, long[] steps, double[] values, double[] errors) {
+        if (steps.length != values.length
+                || errors.length != values.length
+                || name.isBlank()
+                || curves.containsKey(name)) {
             throw new IllegalArgumentException(
                     "curve '%s' of %d steps and %d values, expected a new name and a value per step"
                             .formatted(name, steps.length, values.length));
         }
-        curves.put(name, new Curve(steps, values));
+        curves.put(name, new Curve(steps, values, errors));
+        return this;
+    }
+
+    /** Marks a step by a vertical line, named in the legend. */
+    LossChart mark(String name, long step) {
+        marks.put(name, step);
+        return this;
+    }
+
+    /** Makes the value axis linear. */
+    LossChart linear() {
+        linear = true;
         return this;
     }
 
@@ -121,9 +160,11 @@ final class LossChart {
                         .setShowInLegend(false);
                 line(chart, entry.getKey(), curve, smoothed(curve.values), colour, 2f);
             } else if (points > 0) {
-                line(chart, entry.getKey(), curve, curve.values, colour, 2f).setMarker(SeriesMarkers.CIRCLE);
+                measured(chart, entry.getKey(), curve, colour).setMarker(SeriesMarkers.CIRCLE);
             }
         }
+        DoubleSummaryStatistics range = range();
+        marks.forEach((name, step) -> mark(chart, name, step, range));
         hideEvenSpacing(chart);
         BufferedImage image = new BufferedImage(DENSITY * width, DENSITY * height, BufferedImage.TYPE_INT_RGB);
         Graphics2D graphics = image.createGraphics();
@@ -180,8 +221,34 @@ final class LossChart {
         point.setShowInLegend(false);
     }
 
+    private static void mark(XYChart chart, String name, long step, DoubleSummaryStatistics range) {
+        XYSeries series =
+                chart.addSeries(name, new double[] {step, step}, new double[] {range.getMin(), range.getMax()});
+        series.setMarker(SeriesMarkers.NONE);
+        series.setLineColor(MARK);
+        series.setLineStyle(
+                new BasicStroke(1.5f, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, new float[] {5, 4}, 0));
+    }
+
+    private DoubleSummaryStatistics range() {
+        return curves.values().stream()
+                .flatMapToDouble(curve -> Arrays.stream(curve.values))
+                .summaryStatistics();
+    }
+
     private static XYSeries line(XYChart chart, String name, Curve curve, double[] values, Color colour, float width) {
-        XYSeries series = chart.addSeries(name, curve.steps, values);
+        return styled(chart.addSeries(name, curve.steps, values), colour, width);
+    }
+
+    /** Draws a curve as measured, with error bars if there are any. */
+    private static XYSeries measured(XYChart chart, String name, Curve curve, Color colour) {
+        XYSeries series = curve.errors == null
+                ? chart.addSeries(name, curve.steps, curve.values)
+                : chart.addSeries(name, curve.steps, curve.values, curve.errors);
+        return styled(series, colour, 2f);
+    }
+
+    private static XYSeries styled(XYSeries series, Color colour, float width) {
         series.setMarker(SeriesMarkers.NONE);
         series.setMarkerColor(colour);
         series.setLineColor(colour);
@@ -190,10 +257,8 @@ final class LossChart {
     }
 
     private void style(XYStyler styler) {
-        DoubleSummaryStatistics range = curves.values().stream()
-                .flatMapToDouble(curve -> Arrays.stream(curve.values))
-                .summaryStatistics();
-        if (range.getMin() > 0) {
+        DoubleSummaryStatistics range = range();
+        if (range.getMin() > 0 && !linear) {
             double decades = Math.log10(range.getMax() / range.getMin());
             styler.setYAxisLogarithmic(true)
                     .setYAxisLogarithmicDecadeOnly(false)
@@ -229,7 +294,7 @@ final class LossChart {
                 .setLegendLayout(LegendLayout.Horizontal)
                 .setLegendFont(Text.font(12))
                 .setLegendBorderColor(Color.WHITE)
-                .setLegendVisible(curves.size() > 1)
+                .setLegendVisible(curves.size() + marks.size() > 1)
                 .setMarkerSize(5)
                 .setAntiAlias(true);
     }

@@ -2,6 +2,7 @@ package org.metaflowmaps.cli.command;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.cli.Command.mfm;
@@ -9,10 +10,12 @@ import static org.metaflowmaps.cli.Command.tiny;
 
 import java.awt.image.BufferedImage;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -30,6 +33,7 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
+import org.metaflowmaps.training.metrics.MetricsLog;
 
 /** The commands that draw towards a reward, as a user runs them. */
 final class SteeringCommandsTest {
@@ -285,9 +289,59 @@ final class SteeringCommandsTest {
         assertTrue(out.contains("best by brightness: " + run.resolve("best.safetensors")), out);
         run(line + " --steps 2").failed("a checkpoint exists in " + run, "--resume", "--out");
         assertTrue(run(line + " --steps 3 --resume").succeeded().out().contains("from step 2"), "it continues");
+        for (String file : List.of("samples/step-000000001.png", "samples/step-000000003.png", "finetune.yaml")) {
+            assertTrue(Files.isRegularFile(run.resolve(file)), file);
+        }
         run("sample " + run.resolve("best.safetensors") + " --sampler ode --count 1 --steps 1 --class 3 --out "
                         + folder.resolve("tuned.png"))
                 .succeeded();
+    }
+
+    /** Without --independent, a reward of classes is watched by the judge, and samples are compared with the base's. */
+    @Test
+    void classRewardsAreWatchedByTheJudge() throws IOException {
+        Path run = folder.resolve("judged");
+        String line = "finetune " + checkpoint + " --lambda 0.5 --independent-samples 6 --independent-steps 2 --steps 2"
+                + " batch=2 evaluate_every=1 shift_items=4 warm_up=0 average_start=0 average_decay=0 learning_rate=1e-2"
+                + " --class 10,3 --out ";
+        String out = run(line + run + " --reward class:3").succeeded().out();
+        assertTrue(out.contains("best by the judge: "), out);
+        List<MetricsLog.Entry> log = MetricsLog.read(run.resolve("metrics.jsonl"));
+        assertEquals(2, log.size());
+        Map<String, Double> last = log.getLast().values();
+        for (String name : List.of(
+                "average/independent_reward",
+                "average/independent_reward_se",
+                "average/independent_reward_below_best",
+                "average/reward",
+                "average/reward_se",
+                "average/frechet_to_base",
+                "average/share/9",
+                "base/independent_reward",
+                "base/reward")) {
+            assertTrue(last.containsKey(name), name + " is missing of " + last.keySet());
+        }
+        assertEquals(6, last.get("average/samples"));
+        assertNotEquals(last.get("base/reward"), last.get("average/reward"), "the student has changed");
+        assertEquals(log.getFirst().values().get("base/reward"), last.get("base/reward"), "the same noise");
+        assertTrue(
+                last.get("average/reward") - last.get("average/independent_reward") != 0,
+                "the judge is another network");
+        String page = Files.readString(report(run));
+        assertTrue(page.contains("Samples at step 2") && page.contains("best"), "a report");
+
+        Path other = folder.resolve("unwatched");
+        run(line + other + " --reward class:3 --no-independent").succeeded();
+        Map<String, Double> unwatched =
+                MetricsLog.read(other.resolve("metrics.jsonl")).getLast().values();
+        assertFalse(unwatched.containsKey("average/independent_reward"), unwatched.toString());
+        assertTrue(unwatched.containsKey("average/reward"), unwatched.toString());
+        assertFalse(Files.exists(other.resolve("best.safetensors")));
+    }
+
+    private static Path report(Path run) {
+        mfm("report", run.toString()).succeeded();
+        return run.resolve("run-report.html");
     }
 
     @Test

@@ -17,8 +17,8 @@ import org.metaflowmaps.training.data.FashionMnist;
 
 /**
  * A second classifier of Fashion-MNIST, which judges images steered towards a class by {@link FashionClassifier}: it
- * has another architecture and was trained with another seed. No reward of {@code mfm} uses it, because a sampler that
- * maximises a classifier's score also exploits that classifier's errors.
+ * has another architecture and was trained with another seed. No reward that {@code mfm} optimises uses it, because a
+ * sampler that maximises a classifier's score also exploits that classifier's errors.
  *
  * <p>An MLP-Mixer (Tolstikhin et al., 2021): 49 patches of 4 x 4 pixels, four blocks that mix first the patches and
  * then the channels, layer normalisation without gain, and a linear layer on the patches' mean.

@@ -45,8 +45,8 @@ public final class FineTuning implements AutoCloseable {
     /** The file name of the checkpoint with the best independent reward. */
     public static final String BEST = "best.safetensors";
 
-    /** The independent reward's name in the metrics. */
-    public static final String INDEPENDENT = "independent_reward";
+    /** The independent reward's name in the metrics; it is that of the averaged weights. */
+    public static final String INDEPENDENT = "average/independent_reward";
 
     private static final Logger LOG = LoggerFactory.getLogger(FineTuning.class);
 
@@ -271,7 +271,16 @@ public final class FineTuning implements AutoCloseable {
     private final class Look implements RunFolder.Look {
         @Override
         public Map<String, Double> at(TensorBoardWriter board, long step) throws IOException {
-            return independent == null ? Map.of() : Map.of(INDEPENDENT, observed(independent.of(averaged, step), step));
+            if (independent == null) {
+                return Map.of();
+            }
+            IndependentReward.Result result = independent.measure(averaged, step);
+            Map<String, Double> metrics = new LinkedHashMap<>();
+            if (result.score().isPresent()) {
+                metrics.put(INDEPENDENT, observed(result.score().getAsDouble(), step));
+            }
+            metrics.putAll(result.metrics());
+            return metrics;
         }
 
         @Override

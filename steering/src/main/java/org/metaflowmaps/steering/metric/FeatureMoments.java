@@ -62,6 +62,29 @@ public final class FeatureMoments {
                     Double.isFinite(value),
                     "feature moments: a feature is not finite, so the images are not: the samples have diverged");
         }
+        merge(more, other, spread);
+    }
+
+    /**
+     * Adds the vectors of other moments.
+     *
+     * @param other of the same width; not changed
+     * @throws IllegalArgumentException if the widths differ
+     */
+    public void add(FeatureMoments other) {
+        Preconditions.checkArgument(
+                other.mean.length == mean.length,
+                "feature moments: moments of width %s, expected %s",
+                other.mean.length,
+                mean.length);
+        if (other.count > 0) {
+            merge(other.count, other.mean.clone(), other.scatter.clone());
+        }
+    }
+
+    /** Merges moments; changes {@code other}. */
+    private void merge(long more, double[] other, double[] spread) {
+        int width = mean.length;
         long total = count + more;
         for (int i = 0; i < width; i++) {
             other[i] -= mean[i];
@@ -107,5 +130,14 @@ public final class FeatureMoments {
             covariance[i] /= count - 1;
         }
         return covariance;
+    }
+
+    /**
+     * Returns mean and covariance.
+     *
+     * @throws IllegalStateException if fewer than two vectors were added
+     */
+    public GaussianStatistics statistics() {
+        return new GaussianStatistics(mean, covariance());
     }
 }

@@ -29,6 +29,18 @@ public final class FrechetDistance {
      * @throws IllegalStateException if a set has fewer than two vectors
      */
     public static double between(FeatureMoments first, FeatureMoments second) {
+        return between(first.statistics(), second.statistics());
+    }
+
+    /**
+     * Returns the distance of two Gaussians: see {@link #between(FeatureMoments, FeatureMoments)}.
+     *
+     * @param first mean and covariance
+     * @param second of the same width
+     * @return 0 or more
+     * @throws IllegalArgumentException if the widths differ
+     */
+    public static double between(GaussianStatistics first, GaussianStatistics second) {
         Preconditions.checkArgument(
                 first.width() == second.width(),
                 "Fréchet distance: features of widths %s and %s cannot be compared",

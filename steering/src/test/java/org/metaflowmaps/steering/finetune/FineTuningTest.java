@@ -11,8 +11,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -268,6 +270,32 @@ final class FineTuningTest {
             assertFalse(session.run.run(new RunListener() {}), "a stopped run stays stopped");
             assertEquals(8, session.run.step());
         }
+    }
+
+    /** Other numbers of an evaluation are logged; without a score nothing is kept as best, and the run does not end. */
+    @Test
+    void evaluationsMayHaveOtherNumbersAndNoScore() throws IOException {
+        Path out = folder.resolve("out");
+        IndependentReward measures = new IndependentReward() {
+            @Override
+            public double of(MetaFlowMap student, long step) {
+                throw new IllegalStateException("a run calls measure");
+            }
+
+            @Override
+            public Result measure(MetaFlowMap student, long step) {
+                return new Result(OptionalDouble.empty(), Map.of("average/diversity", (double) step));
+            }
+        };
+        FineTuneConfig config = config().evaluateEvery(2).patience(1).build();
+        try (Session session = new Session(out, config, new Linear(), measures)) {
+            assertTrue(session.run.run(new RunListener() {}));
+        }
+        MetricsLog.Entry second =
+                MetricsLog.read(out.resolve(TrainingRun.METRICS)).get(1);
+        assertEquals(2, second.values().get("average/diversity"));
+        assertFalse(second.values().containsKey(FineTuning.INDEPENDENT));
+        assertFalse(Files.exists(out.resolve(FineTuning.BEST)));
     }
 
     /** A tilted map of one step is distilled from the student: its drift is the teacher of GLASS (method §9.3). */
