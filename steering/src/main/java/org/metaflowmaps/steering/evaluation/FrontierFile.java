@@ -1,0 +1,171 @@
+package org.metaflowmaps.steering.evaluation;
+
+import com.google.common.base.Preconditions;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.channels.Channels;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.metaflowmaps.runtime.file.AtomicFile;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * The finished parts of a {@link SteeringFrontier}, one JSON object per line: {@code {"settings":…}} first, then
+ * {@code {"result":…}} for each cell and {@code {"pool":…}} for parts of the samples without steering.
+ *
+ * <p>Each line is written to the operating system before the call returns; an unfinished last line of a killed process
+ * is dropped.
+ */
+public final class FrontierFile implements AutoCloseable {
+    private static final String SETTINGS = "settings";
+    private static final String RESULT = "result";
+    private static final String POOL = "pool";
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+
+    private final FrontierSettings settings;
+    private final Map<FrontierCell, FrontierResult> results = new LinkedHashMap<>();
+    private final List<PoolPart> parts = new ArrayList<>();
+    private final OutputStream out;
+
+    /** Scores of the pool's samples from a number on, and the seconds in which they were drawn. */
+    record PoolPart(int from, double seconds, SampleScores scores) {}
+
+    /** Scores of all samples of the pool, and the seconds in which they were drawn. */
+    record Pool(double seconds, SampleScores scores) {}
+
+    private FrontierFile(Path file, FrontierSettings settings) throws IOException {
+        this.settings = settings;
+        ByteArrayOutputStream kept = new ByteArrayOutputStream();
+        if (Files.exists(file)) {
+            read(file, kept);
+        }
+        if (kept.size() == 0) {
+            kept.writeBytes(line(SETTINGS, settings));
+        }
+        AtomicFile.write(file, kept.size(), channel -> kept.writeTo(Channels.newOutputStream(channel)));
+        this.out = Files.newOutputStream(file, StandardOpenOption.APPEND);
+    }
+
+    /**
+     * Opens a file to continue, or begins one.
+     *
+     * @param file the file; it and its folder are created if missing
+     * @param settings of the study
+     * @throws IOException if the file cannot be read or written, holds results of other settings, or has a damaged line
+     *     before the last
+     */
+    public static FrontierFile open(Path file, FrontierSettings settings) throws IOException {
+        Preconditions.checkNotNull(settings, "frontier: the settings are null");
+        return new FrontierFile(file, settings);
+    }
+
+    /** Reads all whole lines, and copies them. */
+    private void read(Path file, ByteArrayOutputStream kept) throws IOException {
+        // Jackson decodes the text: half a character at an unfinished end must not stop reading earlier.
+        List<String> lines = Files.readAllLines(file, StandardCharsets.ISO_8859_1);
+        for (int i = 0; i < lines.size(); i++) {
+            byte[] bytes = lines.get(i).getBytes(StandardCharsets.ISO_8859_1);
+            try {
+                take(file, JSON.readTree(bytes), i == 0);
+            } catch (JacksonException | IllegalArgumentException e) {
+                if (i + 1 < lines.size()) {
+                    throw new IOException(
+                            file + ": line " + (i + 1)
+                                    + " is not a part of a frontier study: repair or delete the file",
+                            e);
+                }
+                return;
+            }
+            kept.writeBytes(bytes);
+            kept.write('\n');
+        }
+    }
+
+    private void take(Path file, JsonNode tree, boolean isFirst) throws IOException {
+        if (isFirst) {
+            requireSame(file, JSON.treeToValue(part(tree, SETTINGS), FrontierSettings.class));
+        } else if (tree.has(RESULT)) {
+            FrontierResult result = JSON.treeToValue(tree.get(RESULT), FrontierResult.class);
+            results.put(result.cell(), result);
+        } else {
+            PoolPart next = JSON.treeToValue(part(tree, POOL), PoolPart.class);
+            Preconditions.checkArgument(
+                    next.from == pooled(), "a part of the pool from %s, expected from %s", next.from, pooled());
+            parts.add(next);
+        }
+    }
+
+    private static JsonNode part(JsonNode tree, String name) {
+        Preconditions.checkArgument(tree.has(name), "no object '%s'", name);
+        return tree.get(name);
+    }
+
+    private void requireSame(Path file, FrontierSettings found) throws IOException {
+        if (found.equals(settings)) {
+            return;
+        }
+        JsonNode theirs = JSON.valueToTree(found);
+        JsonNode ours = JSON.valueToTree(settings);
+        List<String> differences = new ArrayList<>();
+        for (Map.Entry<String, JsonNode> entry : theirs.properties()) {
+            JsonNode given = ours.get(entry.getKey());
+            if (!entry.getValue().equals(given)) {
+                differences.add(entry.getKey() + " " + entry.getValue() + ", given " + given);
+            }
+        }
+        throw new IOException(file + " holds results of other settings: " + String.join("; ", differences)
+                + ". Give the same settings to continue, or write to another folder");
+    }
+
+    /** Returns the settings of all results. */
+    public FrontierSettings settings() {
+        return settings;
+    }
+
+    /** Returns a cell's result; empty if it is not finished. */
+    public Optional<FrontierResult> result(FrontierCell cell) {
+        return Optional.ofNullable(results.get(cell));
+    }
+
+    void add(FrontierResult result) throws IOException {
+        out.write(line(RESULT, result));
+        results.put(result.cell(), result);
+    }
+
+    /** Returns how many samples of the pool are stored. */
+    int pooled() {
+        return parts.isEmpty()
+                ? 0
+                : parts.getLast().from + parts.getLast().scores.count();
+    }
+
+    void add(PoolPart part) throws IOException {
+        out.write(line(POOL, part));
+        parts.add(part);
+    }
+
+    Pool pool() {
+        return new Pool(
+                parts.stream().mapToDouble(PoolPart::seconds).sum(),
+                SampleScores.joined(parts.stream().map(PoolPart::scores).toList()));
+    }
+
+    private static byte[] line(String name, Object value) {
+        return (JSON.writeValueAsString(Map.of(name, value)) + "\n").getBytes(StandardCharsets.UTF_8);
+    }
+
+    @Override
+    public void close() throws IOException {
+        out.close();
+    }
+}
