@@ -80,7 +80,12 @@ import org.metaflowmaps.runtime.file.ShardedFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FashionJudge;
+import org.metaflowmaps.steering.evaluation.FrontierCell;
+import org.metaflowmaps.steering.evaluation.FrontierFile;
+import org.metaflowmaps.steering.evaluation.FrontierMethod;
+import org.metaflowmaps.steering.evaluation.FrontierSettings;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
+import org.metaflowmaps.steering.evaluation.SteeringFrontier;
 import org.metaflowmaps.steering.finetune.FineTuneConfig;
 import org.metaflowmaps.steering.finetune.FineTuning;
 import org.metaflowmaps.steering.finetune.IndependentReward;
@@ -183,6 +188,16 @@ final class MisuseRecipes implements AutoCloseable {
             .numHeads(2)
             .labelDim(3)
             .build();
+    private static final TransformerConfig IMAGES = TransformerConfig.builder()
+            .inputSize(28)
+            .patchSize(14)
+            .inChannels(1)
+            .hiddenSize(8)
+            .depth(1)
+            .numHeads(2)
+            .build();
+    private static final FrontierSettings FRONTIER =
+            new FrontierSettings(2, 1, 1, 1, 2, FrontierSettings.PAPER_WEIGHTS, 1, "networks", "machine");
     private static final List<double[]> MEANS =
             List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     private static final double[][] IDENTITY = {{1, 0}, {0, 1}};
@@ -332,6 +347,8 @@ final class MisuseRecipes implements AutoCloseable {
             try {
                 collect(config());
                 collect(TRANSFORMER);
+                collect(FRONTIER);
+                collect(new FrontierCell(FrontierMethod.MFM_GF, 2));
             } catch (IOException e) {
                 throw new IllegalStateException(e);
             }
@@ -551,6 +568,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "FashionJudge" -> "judge.safetensors";
             case "ClassifierTraining" -> "out/classifier.safetensors";
             case "MetricsLog" -> "file.jsonl";
+            case "FrontierFile" -> "out/frontier.jsonl";
             case "PyTorchFile" -> "file.pt";
             case "ScriptModule", "TorchScriptReward" -> "module.pt";
             case "Idx" -> "file.idx";
@@ -814,7 +832,12 @@ final class MisuseRecipes implements AutoCloseable {
                         })));
             case "OutgoingTensor" ->
                 new OutgoingTensor.Deferred("name", DType.FLOAT32, Shape.of(4, 4), () -> half(BATCH, BATCH));
-            case "Network", "MetaFlowMap", "MlpFlowMap" -> map();
+            case "Network", "MetaFlowMap", "MlpFlowMap" ->
+                call.getDeclaringClass() == SteeringFrontier.class
+                        ? closing(FlowMapTransformer.zeros(IMAGES, Device.CPU))
+                        : map();
+            case "FrontierFile" ->
+                closing(FrontierFile.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), FRONTIER));
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.metaflowmaps.runtime.file.AtomicFile;
+import org.metaflowmaps.steering.evaluation.FrontierResult.Time;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -37,11 +38,11 @@ public final class FrontierFile implements AutoCloseable {
     private final List<PoolPart> parts = new ArrayList<>();
     private final OutputStream out;
 
-    /** Scores of the pool's samples from a number on, and the seconds in which they were drawn. */
-    record PoolPart(int from, double seconds, SampleScores scores) {}
+    /** Scores of the pool's samples from a number on, and the time of drawing them. */
+    record PoolPart(int from, Time time, SampleScores scores) {}
 
-    /** Scores of all samples of the pool, and the seconds in which they were drawn. */
-    record Pool(double seconds, SampleScores scores) {}
+    /** Scores of all samples of the pool, and the time of drawing them. */
+    record Pool(Time time, SampleScores scores) {}
 
     private FrontierFile(Path file, FrontierSettings settings) throws IOException {
         this.settings = settings;
@@ -156,7 +157,11 @@ public final class FrontierFile implements AutoCloseable {
 
     Pool pool() {
         return new Pool(
-                parts.stream().mapToDouble(PoolPart::seconds).sum(),
+                new Time(
+                        parts.stream().mapToDouble(part -> part.time.elapsed()).sum(),
+                        parts.stream()
+                                .mapToDouble(part -> part.time.processor())
+                                .sum()),
                 SampleScores.joined(parts.stream().map(PoolPart::scores).toList()));
     }
 

@@ -8,7 +8,7 @@ import java.util.List;
  *
  * @param cell the method and its setting
  * @param evaluations network evaluations per image, counted as in the paper (method §8.4)
- * @param seconds of drawing per image, without judging
+ * @param time of drawing, per image, without judging
  * @param reward mean of log Σ wᵢ·p(yᵢ|x) by the reward's classifier
  * @param judge the same by the judge
  * @param agreement share of images to which the judge gives the class that the reward's classifier gives
@@ -21,7 +21,7 @@ import java.util.List;
 public record FrontierResult(
         FrontierCell cell,
         long evaluations,
-        double seconds,
+        Time time,
         Estimate reward,
         Estimate judge,
         Estimate agreement,
@@ -32,6 +32,20 @@ public record FrontierResult(
     /** Copies the histogram. */
     public FrontierResult {
         histogram = List.copyOf(histogram);
+    }
+
+    /**
+     * A time in seconds.
+     *
+     * @param elapsed from begin to end
+     * @param processor of all threads on the CPU, which does not depend on what else the machine does; NaN if unknown or
+     *     on another device
+     */
+    public record Time(double elapsed, double processor) {
+        /** Returns this time multiplied. */
+        Time times(double factor) {
+            return new Time(factor * elapsed, factor * processor);
+        }
     }
 
     /**

@@ -14,6 +14,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.evaluation.FrontierResult.Time;
 import org.metaflowmaps.steering.particle.Budget;
 import org.metaflowmaps.steering.particle.GreedySearch;
 import org.metaflowmaps.steering.particle.ParticleFilter;
@@ -61,9 +62,9 @@ final class FrontierSamplers {
      *
      * @param samples (items, item shape), on the CPU, in the innermost open scope
      * @param evaluations per item
-     * @param seconds of all
+     * @param time of all
      */
-    record Drawn(Tensor samples, long evaluations, double seconds) {}
+    record Drawn(Tensor samples, long evaluations, Time time) {}
 
     /** A batch's samples: (items, item shape). */
     private record Batch(Tensor samples, long evaluations) {}
@@ -105,6 +106,7 @@ final class FrontierSamplers {
         Tensor all = Torch.empty(DType.FLOAT32, Device.CPU, map.itemShape().prepend(items.length));
         long evaluations = 0;
         long begin = System.nanoTime();
+        double processor = processorSeconds();
         for (int from = 0; from < items.length; from += batch) {
             try (TensorScope scope = TensorScope.open()) {
                 int to = Math.min(items.length, from + batch);
@@ -121,7 +123,19 @@ final class FrontierSamplers {
                 evaluations = drawn.evaluations;
             }
         }
-        return new Drawn(all, evaluations, (System.nanoTime() - begin) * 1e-9);
+        return new Drawn(
+                all, evaluations, new Time((System.nanoTime() - begin) * 1e-9, processorSeconds() - processor));
+    }
+
+    /** Returns the processor time of this process so far; NaN if unknown, or if a GPU computes. */
+    private double processorSeconds() {
+        return device.equals(Device.CPU)
+                ? ProcessHandle.current()
+                        .info()
+                        .totalCpuDuration()
+                        .map(duration -> duration.toNanos() * 1e-9)
+                        .orElse(Double.NaN)
+                : Double.NaN;
     }
 
     private Plan plan(FrontierCell cell) {

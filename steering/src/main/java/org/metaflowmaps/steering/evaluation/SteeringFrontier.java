@@ -3,7 +3,6 @@ package org.metaflowmaps.steering.evaluation;
 import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.List;
 import java.util.stream.LongStream;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -25,7 +24,7 @@ import org.metaflowmaps.steering.reward.ImageClassifier;
  *
  * <p>Best-of-N is estimated from one pool of samples without steering: means and histogram by each sample's probability
  * to be the best of N of the pool, diversity from the best of disjoint groups. It costs N·(K + 1) evaluations, and N
- * times a sample's seconds.
+ * times a sample's time.
  */
 public final class SteeringFrontier implements AutoCloseable {
     /** Samples of the pool that are stored together. */
@@ -97,7 +96,7 @@ public final class SteeringFrontier implements AutoCloseable {
      * @throws IOException if the file cannot be written
      * @throws IllegalArgumentException if a cell is best-of-N with an N above the pool
      */
-    public List<FrontierResult> run(Collection<FrontierCell> cells, Listener listener) throws IOException {
+    public List<FrontierResult> run(List<FrontierCell> cells, Listener listener) throws IOException {
         for (FrontierCell cell : cells) {
             Preconditions.checkArgument(
                     cell.method() != FrontierMethod.BEST_OF || cell.setting() <= settings.pool(),
@@ -127,7 +126,7 @@ public final class SteeringFrontier implements AutoCloseable {
         return result(
                 cell,
                 drawn.evaluations(),
-                drawn.seconds() / settings.images(),
+                drawn.time().times(1.0 / settings.images()),
                 SubsetStatistics.of(scores, 1, settings.target()),
                 Diversity.of(drawn.samples()));
     }
@@ -138,12 +137,11 @@ public final class SteeringFrontier implements AutoCloseable {
         long[] best = pool.scores().winners(size, settings.images());
         // Only scores are stored, so the best are drawn again.
         FrontierSamplers.Drawn drawn = samplers.draw(cell, best);
-        double each = pool.seconds() / pool.scores().count();
         boolean scored = cell.method() == FrontierMethod.BEST_OF;
         return result(
                 cell,
                 scored ? size * (drawn.evaluations() + 1) : drawn.evaluations(),
-                size * each,
+                pool.time().times((double) size / pool.scores().count()),
                 SubsetStatistics.of(pool.scores(), size, settings.target()),
                 Diversity.of(drawn.samples()));
     }
@@ -154,7 +152,7 @@ public final class SteeringFrontier implements AutoCloseable {
             try (TensorScope scope = TensorScope.open()) {
                 int to = Math.min(settings.pool(), from + PART);
                 FrontierSamplers.Drawn drawn = samplers.draw(new FrontierCell(FrontierMethod.BASE, 1), items(from, to));
-                file.add(new FrontierFile.PoolPart(from, drawn.seconds(), scorer.of(drawn.samples())));
+                file.add(new FrontierFile.PoolPart(from, drawn.time(), scorer.of(drawn.samples())));
             }
             listener.pooled(file.pooled(), settings.pool());
         }
@@ -168,13 +166,13 @@ public final class SteeringFrontier implements AutoCloseable {
     private static FrontierResult result(
             FrontierCell cell,
             long evaluations,
-            double seconds,
+            FrontierResult.Time time,
             SubsetStatistics means,
             FrontierResult.Estimate diversity) {
         return new FrontierResult(
                 cell,
                 evaluations,
-                seconds,
+                time,
                 means.reward(),
                 means.judge(),
                 means.agreement(),

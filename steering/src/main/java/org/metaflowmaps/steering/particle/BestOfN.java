@@ -131,18 +131,22 @@ public record BestOfN(Sampler<Condition> sampler, Tilt tilt, int pool, int batch
      * Returns how probable each sample is to be the best of a random subset, C(i-1, N-1)/C(P, N) for the i-th smallest
      * score: with these weights any function of samples has the mean that it has over the best of N.
      *
-     * @param pool P, at least 1
+     * @param count P, at least 1
      * @param size N, from 1 to P
      * @return P weights in ascending order of the scores; their sum is 1
      * @throws IllegalArgumentException if the size is out of range
      */
-    public static double[] subsetWeights(int pool, int size) {
+    public static double[] subsetWeights(int count, int size) {
         Preconditions.checkArgument(
-                size >= 1 && size <= pool, "subset weights: subsets of %s of %s, expected 1 to %s", size, pool, pool);
-        double[] weights = new double[pool];
+                size >= 1 && size <= count,
+                "subset weights: subsets of %s of %s, expected 1 to %s",
+                size,
+                count,
+                count);
+        double[] weights = new double[count];
         // The weight of the largest is N/P; each next one is smaller by (i - N)/(i - 1).
-        double logWeight = Math.log(size) - Math.log(pool);
-        for (int i = pool; i >= size; i--) {
+        double logWeight = Math.log(size) - Math.log(count);
+        for (int i = count; i >= size; i--) {
             weights[i - 1] = Math.exp(logWeight);
             if (i > size) {
                 logWeight += Math.log(i - size) - Math.log(i - 1);

@@ -86,7 +86,7 @@ final class SteeringFrontierTest {
         return new FrontierResult(
                 result.cell(),
                 result.evaluations(),
-                0,
+                new FrontierResult.Time(0, 0),
                 result.reward(),
                 result.judge(),
                 result.agreement(),
@@ -124,7 +124,7 @@ final class SteeringFrontierTest {
         List<FrontierResult> all = run("all.jsonl", 1, 1000, CELLS);
         List<FrontierResult> single = new ArrayList<>();
         for (FrontierCell cell : CELLS.reversed()) {
-            single.addFirst(run("one-" + cell + ".jsonl", 1, 3, List.of(cell)).getFirst());
+            single.addFirst(run("one-" + cell + ".jsonl", 1, 7, List.of(cell)).getFirst());
         }
         for (int i = 0; i < all.size(); i++) {
             FrontierResult expected = all.get(i);
