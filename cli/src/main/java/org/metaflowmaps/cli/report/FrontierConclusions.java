@@ -19,6 +19,10 @@ final class FrontierConclusions {
     /** Costs at which methods are compared, in samples without steering. */
     private static final List<Integer> BUDGETS = List.of(5, 20, 100, 500);
 
+    /** Several distances may be 0 after the chance is removed; then the measured one decides. */
+    private static final Comparator<FrontierResult> BY_DISTANCE = Comparator.comparingDouble(FrontierResult::corrected)
+            .thenComparingDouble(result -> result.distance().value());
+
     private final List<FrontierResult> results;
 
     /** A score that best-of-N and the other methods are compared by. */
@@ -181,7 +185,7 @@ final class FrontierConclusions {
     }
 
     private Optional<String> histogram() {
-        Optional<FrontierResult> least = results.stream().min(Comparator.comparingDouble(FrontierResult::corrected));
+        Optional<FrontierResult> least = results.stream().min(BY_DISTANCE);
         return least.map(best -> {
             StringBuilder text = new StringBuilder(String.format(
                     Locale.ROOT,
@@ -212,9 +216,7 @@ final class FrontierConclusions {
                         .toList();
                 FrontierResult reward = best(within, Comparator.comparingDouble(Score.REWARD::of));
                 FrontierResult judge = best(within, Comparator.comparingDouble(Score.JUDGE::of));
-                FrontierResult distance = best(
-                        within,
-                        Comparator.comparingDouble(FrontierResult::corrected).reversed());
+                FrontierResult distance = best(within, BY_DISTANCE.reversed());
                 all.add(String.format(
                         Locale.ROOT,
                         "Within the %s of %d samples without steering (%,.4g): most reward %s (%.3f), most of the"

@@ -41,6 +41,9 @@ import org.metaflowmaps.steering.value.ValueGradient;
 /** Draws the samples of each method of {@link SteeringFrontier}, without labels. */
 final class FrontierSamplers {
     private static final double START = 0.01;
+    /** Items of an untimed draw before the first. */
+    private static final int WARM_UP = 8;
+
     /** Draws of one state that are evaluated at once. */
     private static final int CHUNK = 8;
     /** Levels of the tree search. */
@@ -56,6 +59,7 @@ final class FrontierSamplers {
     private final FrontierSettings settings;
     private final Device device;
     private final int rows;
+    private boolean warm;
 
     /**
      * Samples of some items.
@@ -101,6 +105,11 @@ final class FrontierSamplers {
 
     /** Draws one sample for each item. An item's sample depends on its number alone, except for rounding. */
     Drawn draw(FrontierCell cell, long[] items) {
+        if (!warm) {
+            // Without it the first cell's time would include the JIT compiler's.
+            warm = true;
+            draw(new FrontierCell(FrontierMethod.MFM_G, 1), Arrays.copyOf(items, Math.min(items.length, WARM_UP)));
+        }
         Plan plan = plan(cell);
         int batch = Math.max(1, rows / plan.states);
         Tensor all = Torch.empty(DType.FLOAT32, Device.CPU, map.itemShape().prepend(items.length));

@@ -78,8 +78,8 @@ public final class SteeringFrontier implements AutoCloseable {
         Preconditions.checkNotNull(device, "frontier: the device is null");
         this.settings = file.settings();
         this.file = file;
-        this.map = map.frozen();
         this.scorer = new SampleScorer(classifier, judge, settings, device);
+        this.map = map.frozen();
         try {
             this.samplers = new FrontierSamplers(this.map, scorer.tilt(), settings, device, rows);
         } catch (RuntimeException e) {
