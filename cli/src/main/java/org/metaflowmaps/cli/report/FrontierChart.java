@@ -66,16 +66,26 @@ final class FrontierChart {
 
     BufferedImage draw() {
         String time = FrontierReport.isTimedByProcessor(results) ? "processor seconds per image" : "seconds per image";
-        return ChartStyle.image(METRICS.size() * PANEL_WIDTH, 2 * PANEL_HEIGHT + LEGEND_HEIGHT, graphics -> {
-            graphics.setColor(Color.WHITE);
-            graphics.fillRect(0, 0, METRICS.size() * PANEL_WIDTH, 2 * PANEL_HEIGHT + LEGEND_HEIGHT);
-            for (int column = 0; column < METRICS.size(); column++) {
-                Metric metric = METRICS.get(column);
-                paint(graphics, column, 0, metric, "network evaluations per image", FrontierResult::evaluations);
-                paint(graphics, column, 1, metric, time, FrontierReport.seconds(results));
-            }
-            legend((Graphics2D) graphics.create(0, 2 * PANEL_HEIGHT, METRICS.size() * PANEL_WIDTH, LEGEND_HEIGHT));
-        });
+        BufferedImage image =
+                ChartStyle.image(METRICS.size() * PANEL_WIDTH, 2 * PANEL_HEIGHT + LEGEND_HEIGHT, graphics -> {
+                    graphics.setColor(Color.WHITE);
+                    graphics.fillRect(0, 0, METRICS.size() * PANEL_WIDTH, 2 * PANEL_HEIGHT + LEGEND_HEIGHT);
+                    for (int column = 0; column < METRICS.size(); column++) {
+                        Metric metric = METRICS.get(column);
+                        paint(
+                                graphics,
+                                column,
+                                0,
+                                metric,
+                                "network evaluations per image",
+                                FrontierResult::evaluations);
+                        paint(graphics, column, 1, metric, time, FrontierReport.seconds(results));
+                    }
+                    legend((Graphics2D)
+                            graphics.create(0, 2 * PANEL_HEIGHT, METRICS.size() * PANEL_WIDTH, LEGEND_HEIGHT));
+                });
+        ChartStyle.compact(image);
+        return image;
     }
 
     private void paint(
