@@ -84,8 +84,12 @@ import org.metaflowmaps.steering.evaluation.FrontierCell;
 import org.metaflowmaps.steering.evaluation.FrontierFile;
 import org.metaflowmaps.steering.evaluation.FrontierMethod;
 import org.metaflowmaps.steering.evaluation.FrontierSettings;
+import org.metaflowmaps.steering.evaluation.JacobianFidelity;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
+import org.metaflowmaps.steering.evaluation.NoisedItems;
 import org.metaflowmaps.steering.evaluation.SteeringFrontier;
+import org.metaflowmaps.steering.evaluation.ValueAgreement;
+import org.metaflowmaps.steering.evaluation.ValueEvaluation;
 import org.metaflowmaps.steering.finetune.FineTuneConfig;
 import org.metaflowmaps.steering.finetune.FineTuning;
 import org.metaflowmaps.steering.finetune.IndependentReward;
@@ -486,7 +490,9 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == double[].class) {
             return name.equals("values")
                     ? new double[16]
-                    : name.equals("times") ? new double[] {0, 1} : new double[] {1, 1};
+                    : call.getDeclaringClass() == ValueAgreement.class
+                            ? new double[] {1, 2, 3, 5}
+                            : name.equals("times") ? new double[] {0, 1} : new double[] {1, 1};
         } else if (type == byte[].class) {
             return name.equals("pixels") ? new byte[BATCH * 784] : name.equals("png") ? png() : new byte[BATCH];
         } else if (type == InputStream.class) {
@@ -526,8 +532,9 @@ final class MisuseRecipes implements AutoCloseable {
                     "taken",
                     "label",
                     "step" -> 0;
+            case "draws" -> owner == JacobianFidelity.class ? BATCH : 2;
+            case "particles" -> owner == ValueEvaluation.class ? 2 : 1;
             case "steps",
-                    "draws",
                     "count",
                     "times",
                     "chunks",
@@ -845,8 +852,12 @@ final class MisuseRecipes implements AutoCloseable {
                 InferredConfig.of(
                         closing(TensorFile.open(folder.resolve("transformer.safetensors"))), layout("transformer"));
             case "Sampler" ->
-                (Sampler<Object>) (noise, given, listener) ->
-                        new SampleResult(noise.next().clone(), 1, Duration.ZERO);
+                call.getDeclaringClass() == JacobianFidelity.class
+                        ? (Sampler<Context>) (noise, given, listener) ->
+                                new SampleResult(given.state().add(noise.next()), 1, Duration.ZERO)
+                        : (Sampler<Object>) (noise, given, listener) ->
+                                new SampleResult(noise.next().clone(), 1, Duration.ZERO);
+            case "NoisedItems" -> new NoisedItems(half(BATCH, 2), Condition.none(), 1);
             case "SampleResult" -> new SampleResult(half(BATCH, 2), 1, Duration.ZERO);
             case "Duration" -> Duration.ZERO;
             case "MissingSettingsException" -> missing();

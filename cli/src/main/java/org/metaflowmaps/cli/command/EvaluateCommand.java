@@ -18,7 +18,9 @@ import picocli.CommandLine.Spec;
             EvaluateFashionMnistCommand.class,
             EvaluateDriftCommand.class,
             EvaluateMixtureCommand.class,
-            EvaluateFrontierCommand.class
+            EvaluateFrontierCommand.class,
+            EvaluateValueCommand.class,
+            EvaluateJacobianCommand.class
         })
 public final class EvaluateCommand implements Callable<Integer> {
     @Spec

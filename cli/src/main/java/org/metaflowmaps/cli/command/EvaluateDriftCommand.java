@@ -2,7 +2,6 @@ package org.metaflowmaps.cli.command;
 
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -13,21 +12,10 @@ import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.RandomSource;
-import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.DriftDisagreement;
-import org.metaflowmaps.training.config.Configs;
-import org.metaflowmaps.training.config.TrainConfig;
-import org.metaflowmaps.training.data.DataConfig;
-import org.metaflowmaps.training.data.Datasets;
-import org.metaflowmaps.training.data.FashionMnist;
-import org.metaflowmaps.training.data.ImageData;
-import org.metaflowmaps.training.data.LabelledImages;
-import org.metaflowmaps.training.data.TrainingData;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -95,9 +83,10 @@ final class EvaluateDriftCommand implements Callable<Integer> {
         try (MetaFlowMap map = checkpoint.loadAny(device);
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 TensorScope scope = TensorScope.open()) {
-            Items items = items(map);
-            Condition condition = GuidanceOption.of(guidance.scale(map), map, map.classes() == 0 ? null : items.labels);
-            terminal.println(count + " items of " + items.source
+            EvaluationItems items = EvaluationItems.of(map, checkpoint, config, count, device.get());
+            Condition condition =
+                    GuidanceOption.of(guidance.scale(map), map, map.classes() == 0 ? null : items.labels());
+            terminal.println(count + " items of " + items.source()
                     + ". Root mean square per entry of the drift at an empty context, and of its "
                     + "differences to the drift from the start of the posterior's flow and from " + draws
                     + " one-step draws:");
@@ -105,7 +94,7 @@ final class EvaluateDriftCommand implements Callable<Integer> {
                     "%5s %10s %15s %15s %15s %18s%n",
                     "t", "drift", "empty - start", "empty - draws", "start - draws", "chance of draws");
             for (double time : times) {
-                DriftDisagreement found = DriftDisagreement.of(map, items.clean, condition, time, draws, random);
+                DriftDisagreement found = DriftDisagreement.of(map, items.clean(), condition, time, draws, random);
                 terminal.printf(
                         Locale.ROOT,
                         "%5s %10.4f %15.4f %15.4f %15.4f %18.4f%n",
@@ -119,52 +108,5 @@ final class EvaluateDriftCommand implements Callable<Integer> {
             }
         }
         return 0;
-    }
-
-    /** Items to noise, and their source. */
-    private record Items(Tensor clean, Tensor labels, String source) {}
-
-    /** Returns items in the innermost open scope. */
-    private Items items(MetaFlowMap map) throws IOException {
-        Path beside = checkpoint.beside("config.yaml");
-        String name = config != null ? config : beside == null ? null : beside.toString();
-        TrainConfig known = name == null ? null : Configs.load(name, List.of()).config();
-        if (known == null || known.data().kind() == DataConfig.Kind.FASHION_MNIST) {
-            return pictures(map, known != null);
-        }
-        try (TrainingData data = Datasets.open(known.data(), known.seed(), device.get())) {
-            boolean classes = map.classes() == 0 || map.classes() == data.classes();
-            if (!classes || !data.itemShape().equals(map.itemShape())) {
-                throw new IllegalArgumentException(name + " has items of shape " + data.itemShape() + " with "
-                        + data.classes()
-                        + " classes, the map " + map.itemShape() + " with " + map.classes()
-                        + ": give another with --config");
-            }
-            TrainingData.Batch batch = data.batch(0, count);
-            // Give no labels to a map trained without labels, because its rows for them were never trained.
-            Tensor labels = known.labelDrop() < 1
-                    ? batch.labels()
-                    : Torch.full(map.classes(), DType.INT64, device.get(), count);
-            return new Items(batch.items(), labels, "the training data of " + name);
-        }
-    }
-
-    private Items pictures(MetaFlowMap map, boolean known) throws IOException {
-        if (!EvaluateFashionMnistCommand.fits(map)) {
-            throw new IllegalArgumentException(
-                    known
-                            ? "the configuration's data is Fashion-MNIST, which does not fit the map: give another"
-                                    + " with --config"
-                            : "the data of this map is unknown, because there is no config.yaml beside it: give it as"
-                                    + " --config");
-        }
-        LabelledImages test = FashionMnist.test();
-        if (count > test.count()) {
-            throw new IllegalArgumentException("--items " + count + " is out of range: give 1 to " + test.count());
-        }
-        return new Items(
-                ImageData.items(test, 0, count, device.get()),
-                ImageData.labels(test, 0, count, device.get()),
-                "Fashion-MNIST's test set");
     }
 }
