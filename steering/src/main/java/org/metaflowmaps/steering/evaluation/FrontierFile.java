@@ -1,20 +1,20 @@
 package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.OutputStream;
-import java.nio.channels.Channels;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.steering.evaluation.FrontierResult.Time;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
@@ -36,7 +36,7 @@ public final class FrontierFile implements AutoCloseable {
     private final FrontierSettings settings;
     private final Map<FrontierCell, FrontierResult> results = new LinkedHashMap<>();
     private final List<PoolPart> parts = new ArrayList<>();
-    private final OutputStream out;
+    private final FileChannel channel;
 
     /** Scores of the pool's samples from a number on, and the time of drawing them. */
     record PoolPart(int from, Time time, SampleScores scores) {}
@@ -44,17 +44,9 @@ public final class FrontierFile implements AutoCloseable {
     /** Scores of all samples of the pool, and the time of drawing them. */
     record Pool(Time time, SampleScores scores) {}
 
-    private FrontierFile(Path file, FrontierSettings settings) throws IOException {
+    private FrontierFile(FileChannel channel, FrontierSettings settings) {
+        this.channel = channel;
         this.settings = settings;
-        ByteArrayOutputStream kept = new ByteArrayOutputStream();
-        if (Files.exists(file)) {
-            read(file, kept);
-        }
-        if (kept.size() == 0) {
-            kept.writeBytes(line(SETTINGS, settings));
-        }
-        AtomicFile.write(file, kept.size(), channel -> kept.writeTo(Channels.newOutputStream(channel)));
-        this.out = Files.newOutputStream(file, StandardOpenOption.APPEND);
     }
 
     /**
@@ -62,33 +54,68 @@ public final class FrontierFile implements AutoCloseable {
      *
      * @param file the file; it and its folder are created if missing
      * @param settings of the study
-     * @throws IOException if the file cannot be read or written, holds results of other settings, or has a damaged line
-     *     before the last
+     * @throws IOException if the file cannot be read or written, is in use, holds results of other settings, or has a
+     *     damaged line before the last
      */
     public static FrontierFile open(Path file, FrontierSettings settings) throws IOException {
         Preconditions.checkNotNull(settings, "frontier: the settings are null");
-        return new FrontierFile(file, settings);
+        Path folder = file.toAbsolutePath().getParent();
+        if (folder != null) {
+            Files.createDirectories(folder);
+        }
+        FileChannel channel =
+                FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+        try {
+            if (!lock(channel)) {
+                throw new IOException(file + " is in use by another study: wait for it, or write to another folder");
+            }
+            FrontierFile opened = new FrontierFile(channel, settings);
+            opened.read(file);
+            return opened;
+        } catch (IOException | RuntimeException e) {
+            channel.close();
+            throw e;
+        }
     }
 
-    /** Reads all whole lines, and copies them. */
-    private void read(Path file, ByteArrayOutputStream kept) throws IOException {
-        // Jackson decodes the text: half a character at an unfinished end must not stop reading earlier.
-        List<String> lines = Files.readAllLines(file, StandardCharsets.ISO_8859_1);
-        for (int i = 0; i < lines.size(); i++) {
-            byte[] bytes = lines.get(i).getBytes(StandardCharsets.ISO_8859_1);
-            try {
-                take(file, JSON.readTree(bytes), i == 0);
-            } catch (JacksonException | IllegalArgumentException e) {
-                if (i + 1 < lines.size()) {
-                    throw new IOException(
-                            file + ": line " + (i + 1)
-                                    + " is not a part of a frontier study: repair or delete the file",
-                            e);
-                }
-                return;
+    /** Returns false if another process or this one has the file open. */
+    @SuppressWarnings("UnusedException")
+    private static boolean lock(FileChannel channel) throws IOException {
+        try {
+            return channel.tryLock() != null;
+        } catch (OverlappingFileLockException e) {
+            return false;
+        }
+    }
+
+    /** Reads all whole lines, and cuts off the rest. */
+    private void read(Path file) throws IOException {
+        byte[] content = Files.readAllBytes(file);
+        int begin = 0;
+        for (int number = 1; begin < content.length; number++) {
+            int end = begin;
+            while (end < content.length && content[end] != '\n') {
+                end++;
             }
-            kept.writeBytes(bytes);
-            kept.write('\n');
+            if (end == content.length) {
+                break;
+            }
+            try {
+                take(file, JSON.readTree(content, begin, end - begin), number == 1);
+            } catch (JacksonException | IllegalArgumentException e) {
+                throw new IOException(
+                        file + ": line " + number + " is not a part of a frontier study: repair or delete the file", e);
+            }
+            begin = end + 1;
+        }
+        byte[] first = line(SETTINGS, settings);
+        if (begin == 0 && !Arrays.equals(content, Arrays.copyOf(first, Math.min(first.length, content.length)))) {
+            throw new IOException(file + " is not a file of a frontier study: delete it, or write to another folder");
+        }
+        channel.truncate(begin);
+        channel.position(begin);
+        if (begin == 0) {
+            write(first);
         }
     }
 
@@ -139,7 +166,7 @@ public final class FrontierFile implements AutoCloseable {
     }
 
     void add(FrontierResult result) throws IOException {
-        out.write(line(RESULT, result));
+        write(line(RESULT, result));
         results.put(result.cell(), result);
     }
 
@@ -151,7 +178,7 @@ public final class FrontierFile implements AutoCloseable {
     }
 
     void add(PoolPart part) throws IOException {
-        out.write(line(POOL, part));
+        write(line(POOL, part));
         parts.add(part);
     }
 
@@ -165,12 +192,19 @@ public final class FrontierFile implements AutoCloseable {
                 SampleScores.joined(parts.stream().map(PoolPart::scores).toList()));
     }
 
+    private void write(byte[] line) throws IOException {
+        ByteBuffer bytes = ByteBuffer.wrap(line);
+        while (bytes.hasRemaining()) {
+            channel.write(bytes);
+        }
+    }
+
     private static byte[] line(String name, Object value) {
         return (JSON.writeValueAsString(Map.of(name, value)) + "\n").getBytes(StandardCharsets.UTF_8);
     }
 
     @Override
     public void close() throws IOException {
-        out.close();
+        channel.close();
     }
 }

@@ -188,8 +188,21 @@ final class SteeringFrontierTest {
         Files.write(file, lines);
         IOException damaged = assertThrows(IOException.class, () -> FrontierFile.open(file, settings(1)));
         assertTrue(damaged.getMessage().contains("line 2"), damaged.getMessage());
-        Files.writeString(file, "{\"step\":1}\n{\"step\":2}\n");
-        assertThrows(IOException.class, () -> FrontierFile.open(file, settings(1)));
+        for (String foreign : List.of("{\"step\":1}\n{\"step\":2}\n", "{\"step\":1}", "text")) {
+            Files.writeString(file, foreign);
+            assertThrows(IOException.class, () -> FrontierFile.open(file, settings(1)));
+            assertEquals(foreign, Files.readString(file));
+        }
+    }
+
+    @Test
+    void twoStudiesDoNotWriteOneFile() throws IOException {
+        Path file = folder.resolve("study.jsonl");
+        try (FrontierFile first = FrontierFile.open(file, settings(1))) {
+            IOException busy = assertThrows(IOException.class, () -> FrontierFile.open(file, first.settings()));
+            assertTrue(busy.getMessage().contains("in use"), busy.getMessage());
+        }
+        FrontierFile.open(file, settings(1)).close();
     }
 
     @Test
