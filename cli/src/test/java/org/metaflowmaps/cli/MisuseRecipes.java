@@ -82,11 +82,16 @@ import org.metaflowmaps.runtime.file.ShardedFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FashionJudge;
+import org.metaflowmaps.steering.evaluation.FrontierCell;
+import org.metaflowmaps.steering.evaluation.FrontierFile;
+import org.metaflowmaps.steering.evaluation.FrontierMethod;
+import org.metaflowmaps.steering.evaluation.FrontierSettings;
 import org.metaflowmaps.steering.evaluation.ImageFeatures;
 import org.metaflowmaps.steering.evaluation.JacobianFidelity;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.steering.evaluation.NoisedItems;
 import org.metaflowmaps.steering.evaluation.SampleStatistics;
+import org.metaflowmaps.steering.evaluation.SteeringFrontier;
 import org.metaflowmaps.steering.evaluation.TorchScriptFeatures;
 import org.metaflowmaps.steering.evaluation.ValueAgreement;
 import org.metaflowmaps.steering.evaluation.ValueEvaluation;
@@ -194,6 +199,16 @@ final class MisuseRecipes implements AutoCloseable {
             .numHeads(2)
             .labelDim(3)
             .build();
+    private static final TransformerConfig IMAGES = TransformerConfig.builder()
+            .inputSize(28)
+            .patchSize(14)
+            .inChannels(1)
+            .hiddenSize(8)
+            .depth(1)
+            .numHeads(2)
+            .build();
+    private static final FrontierSettings FRONTIER =
+            new FrontierSettings(2, 1, 1, 1, 2, FrontierSettings.PAPER_WEIGHTS, 1, "networks", "machine");
     private static final List<double[]> MEANS =
             List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3});
     private static final double[][] IDENTITY = {{1, 0}, {0, 1}};
@@ -349,6 +364,8 @@ final class MisuseRecipes implements AutoCloseable {
             try {
                 collect(config());
                 collect(TRANSFORMER);
+                collect(FRONTIER);
+                collect(new FrontierCell(FrontierMethod.MFM_GF, 2));
             } catch (IOException e) {
                 throw new IllegalStateException(e);
             }
@@ -575,6 +592,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "FashionJudge" -> "judge.safetensors";
             case "ClassifierTraining" -> "out/classifier.safetensors";
             case "MetricsLog" -> "file.jsonl";
+            case "FrontierFile" -> "out/frontier.jsonl";
             case "PyTorchFile" -> "file.pt";
             case "ScriptModule", "TorchScriptReward" -> "module.pt";
             case "TorchScriptFeatures" -> "features.pt";
@@ -860,7 +878,12 @@ final class MisuseRecipes implements AutoCloseable {
                         })));
             case "OutgoingTensor" ->
                 new OutgoingTensor.Deferred("name", DType.FLOAT32, Shape.of(4, 4), () -> half(BATCH, BATCH));
-            case "Network", "MetaFlowMap", "MlpFlowMap" -> map();
+            case "Network", "MetaFlowMap", "MlpFlowMap" ->
+                call.getDeclaringClass() == SteeringFrontier.class
+                        ? closing(FlowMapTransformer.zeros(IMAGES, Device.CPU))
+                        : map();
+            case "FrontierFile" ->
+                closing(FrontierFile.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), FRONTIER));
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
             case "ClassHistogram" -> histogram();

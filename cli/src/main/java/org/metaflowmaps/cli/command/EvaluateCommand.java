@@ -19,6 +19,7 @@ import picocli.CommandLine.Spec;
             EvaluateFashionMnistCommand.class,
             EvaluateDriftCommand.class,
             EvaluateMixtureCommand.class,
+            EvaluateFrontierCommand.class,
             EvaluateValueCommand.class,
             EvaluateJacobianCommand.class
         })

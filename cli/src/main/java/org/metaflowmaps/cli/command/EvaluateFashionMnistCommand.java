@@ -204,7 +204,7 @@ final class EvaluateFashionMnistCommand implements Callable<Integer> {
     }
 
     /** Returns the map if it fits Fashion-MNIST's images; else closes it and throws. */
-    private static MetaFlowMap fitting(MetaFlowMap map, String name) throws IOException {
+    static MetaFlowMap fitting(MetaFlowMap map, String name) throws IOException {
         if (!fits(map)) {
             String found = map.itemShape() + " with " + map.classes() + " classes";
             map.close();

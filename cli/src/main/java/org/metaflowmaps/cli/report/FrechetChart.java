@@ -2,8 +2,6 @@ package org.metaflowmaps.cli.report;
 
 import java.awt.BasicStroke;
 import java.awt.Color;
-import java.awt.Font;
-import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
 import java.util.DoubleSummaryStatistics;
 import java.util.List;
@@ -18,19 +16,9 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** Fréchet distances over network evaluations, both logarithmic: a colour for each time, a line for each sampler. */
 final class FrechetChart {
-    private static final Color[] COLOURS = {
-        new Color(0x1f6feb),
-        new Color(0xd9480f),
-        new Color(0x2b8a3e),
-        new Color(0x862e9c),
-        new Color(0x0b7285),
-        new Color(0xa61e4d)
-    };
     private static final Color GREY = new Color(0x868e96);
-    private static final Color GRID = new Color(0xe9ecef);
     private static final float[] DASHES = {6f, 5f};
     private static final float[] DOTS = {1.5f, 4f};
-    private static final int DENSITY = 2;
 
     private final List<FrechetReport.Row> rows;
     private final double floor;
@@ -61,7 +49,7 @@ final class FrechetChart {
                             chart,
                             String.format(Locale.ROOT, "%s, t = %s", sampler, time),
                             curve,
-                            COLOURS[colour % COLOURS.length]);
+                            ChartStyle.colour(colour));
                 }
             }
             colour++;
@@ -75,12 +63,7 @@ final class FrechetChart {
         real.setMarker(SeriesMarkers.NONE)
                 .setLineColor(GREY)
                 .setLineStyle(new BasicStroke(2f, BasicStroke.CAP_ROUND, BasicStroke.JOIN_ROUND, 1f, DOTS, 0f));
-        BufferedImage image = new BufferedImage(DENSITY * width, DENSITY * height, BufferedImage.TYPE_INT_RGB);
-        Graphics2D graphics = image.createGraphics();
-        graphics.scale(DENSITY, DENSITY);
-        chart.paint(graphics, width, height);
-        graphics.dispose();
-        return image;
+        return ChartStyle.image(width, height, graphics -> chart.paint(graphics, width, height));
     }
 
     private static double logarithm(double value) {
@@ -117,30 +100,8 @@ final class FrechetChart {
         styler.setXAxisTickLabelsFormattingFunction(value ->
                         Math.abs(value - Math.rint(value)) < 1e-9 ? Long.toString(1L << Math.round(value)) : "")
                 .setXAxisMin(0.0)
-                .setXAxisTickMarkSpacingHint(60)
-                .setYAxisTitleVisible(false)
-                .setPlotGridLinesColor(GRID)
-                .setPlotGridLinesStroke(new BasicStroke(1f))
-                .setPlotGridVerticalLinesVisible(false)
-                .setAxisTicksLineVisible(false)
-                .setAxisTicksMarksVisible(false)
-                .setAxisTickLabelsColor(Text.COLOUR)
-                .setAxisTickLabelsFont(Text.font(12))
-                .setAxisTitleFont(Text.font(12))
-                .setPlotMargin(0);
-        styler.setLocale(Locale.ENGLISH)
-                .setBaseFont(Text.font(12))
-                .setChartFontColor(Text.COLOUR)
-                .setChartBackgroundColor(Color.WHITE)
-                .setChartTitleFont(new Font(Font.SANS_SERIF, Font.BOLD, 14))
-                .setChartTitleBoxVisible(false)
-                .setChartPadding(16)
-                .setPlotBorderVisible(false)
-                .setPlotBackgroundColor(Color.WHITE)
-                .setLegendPosition(LegendPosition.OutsideE)
-                .setLegendFont(Text.font(12))
-                .setLegendBorderColor(Color.WHITE)
-                .setMarkerSize(6)
-                .setAntiAlias(true);
+                .setXAxisTickMarkSpacingHint(60);
+        ChartStyle.apply(styler);
+        styler.setLegendPosition(LegendPosition.OutsideE);
     }
 }

@@ -115,7 +115,8 @@ public final class FrechetReport {
         terminal.flush();
     }
 
-    private static void text(Path file, CharSequence content) throws IOException {
+    /** Writes a text file atomically. */
+    static void text(Path file, CharSequence content) throws IOException {
         ByteBuffer bytes = StandardCharsets.UTF_8.encode(content.toString());
         AtomicFile.write(file, bytes.remaining(), channel -> {
             while (bytes.hasRemaining()) {

@@ -2,8 +2,6 @@ package org.metaflowmaps.cli.report;
 
 import java.awt.BasicStroke;
 import java.awt.Color;
-import java.awt.Font;
-import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
 import java.math.BigDecimal;
 import java.text.NumberFormat;
@@ -28,22 +26,7 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
  * <p>The value axis is logarithmic if every value is positive. Values that are not finite are left out.
  */
 final class LossChart {
-    private static final Color[] COLOURS = {
-        new Color(0x1f6feb),
-        new Color(0xd9480f),
-        new Color(0x2b8a3e),
-        new Color(0x862e9c),
-        new Color(0x0b7285),
-        new Color(0xa61e4d),
-        new Color(0xe8a200),
-        new Color(0x495057),
-        new Color(0x74b816),
-        new Color(0xda77f2)
-    };
     private static final Color MARK = new Color(0x868e96);
-    private static final Color GRID = new Color(0xe9ecef);
-    /** Twice the displayed size, for high-density screens. */
-    private static final int DENSITY = 2;
     /** Fewer points than this are not smoothed. */
     private static final int SMOOTHED_FROM = 20;
 
@@ -151,7 +134,7 @@ final class LossChart {
         style(chart.getStyler());
         int number = 0;
         for (Map.Entry<String, Curve> entry : curves.entrySet()) {
-            Color colour = COLOURS[number++ % COLOURS.length];
+            Color colour = ChartStyle.colour(number++);
             Curve curve = entry.getValue();
             int points = curve.values.length;
             if (points >= SMOOTHED_FROM) {
@@ -166,12 +149,7 @@ final class LossChart {
         DoubleSummaryStatistics range = range();
         marks.forEach((name, step) -> mark(chart, name, step, range));
         hideEvenSpacing(chart);
-        BufferedImage image = new BufferedImage(DENSITY * width, DENSITY * height, BufferedImage.TYPE_INT_RGB);
-        Graphics2D graphics = image.createGraphics();
-        graphics.scale(DENSITY, DENSITY);
-        chart.paint(graphics, width, height);
-        graphics.dispose();
-        return image;
+        return ChartStyle.image(width, height, graphics -> chart.paint(graphics, width, height));
     }
 
     /**
@@ -269,33 +247,12 @@ final class LossChart {
         styler.setXAxisTickLabelsFormattingFunction(
                         step -> NumberFormat.getInstance(Locale.ENGLISH).format(step))
                 .setXAxisMin(0.0)
-                .setXAxisTickMarkSpacingHint(100)
-                .setYAxisTitleVisible(false)
-                .setPlotGridLinesColor(GRID)
-                .setPlotGridLinesStroke(new BasicStroke(1f))
-                .setPlotGridVerticalLinesVisible(false)
-                .setAxisTicksLineVisible(false)
-                .setAxisTicksMarksVisible(false)
-                .setAxisTickLabelsColor(Text.COLOUR)
-                .setAxisTickLabelsFont(Text.font(12))
-                .setAxisTitleFont(Text.font(12))
-                .setPlotMargin(0);
-        styler.setLocale(Locale.ENGLISH)
-                .setBaseFont(Text.font(12))
-                .setChartFontColor(Text.COLOUR)
-                .setChartBackgroundColor(Color.WHITE)
-                .setChartTitleFont(new Font(Font.SANS_SERIF, Font.BOLD, 14))
-                .setChartTitleVisible(!title.isEmpty())
-                .setChartTitleBoxVisible(false)
-                .setChartPadding(16)
-                .setPlotBorderVisible(false)
-                .setPlotBackgroundColor(Color.WHITE)
-                .setLegendPosition(LegendPosition.OutsideS)
+                .setXAxisTickMarkSpacingHint(100);
+        ChartStyle.apply(styler);
+        styler.setLegendPosition(LegendPosition.OutsideS)
                 .setLegendLayout(LegendLayout.Horizontal)
-                .setLegendFont(Text.font(12))
-                .setLegendBorderColor(Color.WHITE)
                 .setLegendVisible(curves.size() + marks.size() > 1)
-                .setMarkerSize(5)
-                .setAntiAlias(true);
+                .setChartTitleVisible(!title.isEmpty())
+                .setMarkerSize(5);
     }
 }

@@ -10,6 +10,7 @@ import static org.metaflowmaps.cli.Command.tiny;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
@@ -214,5 +215,42 @@ final class EvaluateCommandTest {
         Command none = mfm("evaluate");
         assertEquals(2, none.code());
         assertTrue(none.err().startsWith("Usage: mfm evaluate"), none.err());
+    }
+
+    private static Command frontier(Path out, String... more) {
+        List<String> all = new ArrayList<>(List.of(
+                "evaluate", "frontier", checkpoint, "--device", "cpu", "--out", out.toString(), "--images", "3"));
+        all.addAll(List.of("--steps", "2", "--pool", "8", "--best-of", "1,4", "--draws", "1", "--search", "1"));
+        all.addAll(List.of("--tree", "2", "--smc", "2", "--particle-draws", "2"));
+        all.addAll(List.of(more));
+        return mfm(all.toArray(String[]::new));
+    }
+
+    @Test
+    void theFrontierIsATableSentencesAndAPicture() throws IOException {
+        long live = NativeMemory.liveTensors();
+        Path out = folder.resolve("frontier");
+        String text = frontier(out).succeeded().out();
+        assertEquals(live, NativeMemory.liveTensors());
+        assertTrue(text.contains("best-of, N = 4"), text);
+        assertTrue(text.contains("Mean reward: mfm-g, N = 1 has"), text);
+        assertEquals(
+                Text.available()
+                        ? List.of("frontier.jsonl", "frontier.md", "frontier.png")
+                        : List.of("frontier.jsonl", "frontier.md"),
+                files(out));
+        List<String> stored = Files.readAllLines(out.resolve("frontier.jsonl"));
+        // Settings, the pool, and each method's cell, two of best-of.
+        assertEquals(1 + 1 + 10, stored.size());
+        // The same command finds everything in the file.
+        assertEquals(text, frontier(out).succeeded().out());
+        assertEquals(stored, Files.readAllLines(out.resolve("frontier.jsonl")));
+        Command other = frontier(out, "--seed", "2");
+        assertEquals(1, other.code());
+        assertTrue(other.err().contains("holds results of other settings: seed 1, given 2"), other.err());
+        Command large = frontier(folder.resolve("none"), "--best-of", "9");
+        assertTrue(large.code() != 0 && large.err().contains("--best-of 9 is out of range: give 1 to 8"), large.err());
+        Command unknown = frontier(folder.resolve("none"), "--methods", "mfm");
+        assertTrue(unknown.err().contains("expected one of [base, mfm-g"), unknown.err());
     }
 }

@@ -37,6 +37,7 @@ import org.metaflowmaps.steering.value.SteeringNoise.Use;
  */
 public record BestOfN(Sampler<Condition> sampler, Tilt tilt, int pool, int batch) {
     private static final String WHAT = "best of N";
+    private static final int MOST_WEIGHTS = 1 << 24;
 
     /**
      * The best sample of each item, in the scope that was innermost when they were drawn.
@@ -119,16 +120,49 @@ public record BestOfN(Sampler<Condition> sampler, Tilt tilt, int pool, int batch
         if (sorted[size - 1] == Double.NEGATIVE_INFINITY) {
             return Double.NEGATIVE_INFINITY;
         }
-        // The weight of the largest is N/P; each next one is smaller by (i - N)/(i - 1).
-        double logWeight = Math.log(size) - Math.log(scores.length);
+        double[] weights = weights(scores.length, size);
         double sum = 0;
         for (int i = scores.length; i >= size; i--) {
-            sum += Math.exp(logWeight) * sorted[i - 1];
+            sum += weights[i - 1] * sorted[i - 1];
+        }
+        return sum;
+    }
+
+    /**
+     * Returns how probable each sample is to be the best of a random subset, C(i-1, N-1)/C(P, N) for the i-th smallest
+     * score: with these weights any function of samples has the mean that it has over the best of N.
+     *
+     * @param count P, from 1 to 2²⁴
+     * @param size N, from 1 to P
+     * @return P weights in ascending order of the scores; their sum is 1
+     * @throws IllegalArgumentException if a number is out of range
+     */
+    public static double[] subsetWeights(int count, int size) {
+        Preconditions.checkArgument(
+                count >= 1 && count <= MOST_WEIGHTS,
+                "subset weights: %s samples, expected 1 to %s",
+                count,
+                MOST_WEIGHTS);
+        Preconditions.checkArgument(
+                size >= 1 && size <= count,
+                "subset weights: subsets of %s of %s, expected 1 to %s",
+                size,
+                count,
+                count);
+        return weights(count, size);
+    }
+
+    private static double[] weights(int count, int size) {
+        double[] weights = new double[count];
+        // The weight of the largest is N/P; each next one is smaller by (i - N)/(i - 1).
+        double logWeight = Math.log(size) - Math.log(count);
+        for (int i = count; i >= size; i--) {
+            weights[i - 1] = Math.exp(logWeight);
             if (i > size) {
                 logWeight += Math.log(i - size) - Math.log(i - 1);
             }
         }
-        return sum;
+        return weights;
     }
 
     /** Searches without a limit and without a listener. */
