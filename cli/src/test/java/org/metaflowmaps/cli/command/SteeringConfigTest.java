@@ -80,7 +80,7 @@ final class SteeringConfigTest {
         String common = "steer " + checkpoint + " --config " + file;
         assertArrayEquals(result(expected), result(common + " --strength 2 --draws=4 --count 2 --steps 2"));
         assertArrayEquals(result(expected), result(common + " strength=2 draws=4 count=2 steps=2"));
-        String tree = file("reward: brightness", "class: 3", "count: 1", "draws: 1", "tree: true", "budget: {nfe: 24}");
+        String tree = file("reward: brightness", "class: 3", "count: 1", "draws: 2", "tree: true", "budget: {nfe: 40}");
         String search = "search " + checkpoint + " --config " + tree + " --out " + folder.resolve("x.safetensors");
         assertTrue(run(search).succeeded().out().contains("tree search"));
         assertTrue(run(search + " tree=false").succeeded().out().contains("\nsearch "));
