@@ -1,7 +1,7 @@
 package org.metaflowmaps.cli.option;
 
-import com.google.common.base.Splitter;
 import java.util.List;
+import java.util.regex.Pattern;
 import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.steering.particle.Budget;
 import picocli.CommandLine.ITypeConverter;
@@ -11,6 +11,7 @@ import picocli.CommandLine.TypeConversionException;
 /** {@code --budget}, the most that a run of steering may spend. */
 public final class BudgetOption {
     private static final List<String> KINDS = List.of("nfe", "seconds");
+    private static final Pattern COMMA = Pattern.compile(",");
 
     @Option(
             names = "--budget",
@@ -36,22 +37,23 @@ public final class BudgetOption {
         public Budget convert(String text) {
             long evaluations = Budget.NONE.evaluations();
             double seconds = Budget.NONE.seconds();
-            for (String part : Splitter.on(',').split(text)) {
-                List<String> words = Splitter.on('=').limit(2).splitToList(part);
-                String kind = words.getFirst().strip();
-                if (words.size() < 2 || !KINDS.contains(kind)) {
-                    String near = words.size() < 2 ? "" : Suggestions.didYouMean(kind, KINDS);
+            for (String part : COMMA.split(text, -1)) {
+                int equals = part.indexOf('=');
+                String kind = part.substring(0, Math.max(0, equals)).strip();
+                if (!KINDS.contains(kind)) {
+                    String near = equals < 0 ? "" : Suggestions.didYouMean(kind, KINDS);
                     throw new TypeConversionException("'" + text + "' is not a budget"
                             + (near.isEmpty() ? ": write nfe=N or seconds=S, such as nfe=5000" : near));
                 }
+                String value = part.substring(equals + 1).strip();
                 try {
                     if (kind.equals("nfe")) {
-                        evaluations = Long.parseLong(words.getLast().strip());
+                        evaluations = Long.parseLong(value);
                     } else {
-                        seconds = Double.parseDouble(words.getLast().strip());
+                        seconds = Double.parseDouble(value);
                     }
                 } catch (NumberFormatException e) {
-                    throw new TypeConversionException("'" + words.getLast() + "' in '" + text + "' is not "
+                    throw new TypeConversionException("'" + value + "' in '" + text + "' is not "
                             + (kind.equals("nfe") ? "a whole number" : "a number"));
                 }
             }

@@ -374,6 +374,7 @@ final class SteeringCommandsTest {
         run("steer " + checkpoint + " --reward blur:1,0.1 --image 10000").failed("--image 10000 is out of range");
         String out = " --out " + folder.resolve("x.safetensors");
         run("steer " + vectors + " --reward brightness" + out).failed("scores images", "reward of states");
-        run("steer " + vectors + " --reward class:3" + out).failed("needs a classifier", "[1, 28, 28]");
+        run("steer " + vectors + " --reward class:3" + out)
+                .failed("needs a classifier", "[1, 28, 28]", "shape [2]", "linear");
     }
 }
