@@ -77,7 +77,7 @@ public final class Mfm implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
 
-    private ConfigWords.Expanded words = new ConfigWords.Expanded(new String[0], Optional.empty(), Set.of());
+    private ConfigWords.Expanded words = new ConfigWords.Expanded(List.of(), Optional.empty(), Set.of());
 
     @Override
     public Integer call() {
@@ -128,7 +128,7 @@ public final class Mfm implements Callable<Integer> {
         line.setParameterExceptionHandler((failure, given) -> mfm.refused(failure));
         try {
             mfm.words = ConfigWords.expand(line, arguments);
-            return line.execute(mfm.words.words());
+            return line.execute(mfm.words.words().toArray(String[]::new));
         } catch (CommandLine.ParameterException e) {
             return mfm.refused(e);
         } catch (LinkageError | OutOfMemoryError e) {

@@ -61,9 +61,7 @@ public final class BestOfCommand implements Callable<Integer> {
             run.requireRoom(inputs, false);
             Budget limit = budget.get();
             long cost = steps * new NetworkDrift(inputs.map()).evaluations(inputs.first()) + 1;
-            int most = pool != null
-                    ? pool
-                    : limit.isCounted() ? (int) Math.clamp(limit.evaluations() / cost, 1, MOST) : 64;
+            int most = pool != null ? pool : limit.isCounted() ? Math.clamp(limit.evaluations() / cost, 1, MOST) : 64;
             BestOfN best = BestOfN.ode(inputs.map(), steps, inputs.tilt(), most, inputs.atOnce());
             List<double[]> pools = new ArrayList<>();
             SteeringInputs.Drawn drawn =

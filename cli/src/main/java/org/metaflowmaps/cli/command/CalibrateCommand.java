@@ -89,6 +89,7 @@ final class CalibrateCommand implements Callable<Integer> {
     private long seed = 1;
 
     @Mixin
+    @SuppressWarnings("unused") // ConfigWords reads it
     private final ConfigOption config = new ConfigOption();
 
     @Mixin

@@ -90,6 +90,7 @@ public final class FinetuneCommand implements Callable<Integer> {
     private final DataOption data = new DataOption();
 
     @Mixin
+    @SuppressWarnings("unused") // ConfigWords reads it
     private final ConfigOption config = new ConfigOption(FineTuneSettings::names);
 
     @Option(

@@ -140,7 +140,7 @@ public final class SearchCommand implements Callable<Integer> {
             return steps == null ? 50 : steps;
         }
         long each = 2L * particles() * draws.count();
-        int fitting = (int) Math.clamp(budget.get().evaluations() / each, 1, MOST_STEPS);
+        int fitting = Math.clamp(budget.get().evaluations() / each, 1, MOST_STEPS);
         return steps == null ? fitting : Math.min(steps, fitting);
     }
 

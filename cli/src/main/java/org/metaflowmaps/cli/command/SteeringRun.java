@@ -49,6 +49,7 @@ final class SteeringRun {
     private final OutOption out;
 
     @Mixin
+    @SuppressWarnings("unused") // ConfigWords reads it
     private final ConfigOption config = new ConfigOption();
 
     @Mixin

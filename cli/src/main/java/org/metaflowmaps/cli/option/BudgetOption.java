@@ -34,6 +34,7 @@ public final class BudgetOption {
     /** Parses {@code nfe=N}, {@code seconds=S} or both. */
     static final class Converter implements ITypeConverter<Budget> {
         @Override
+        @SuppressWarnings("UnusedException")
         public Budget convert(String text) {
             long evaluations = Budget.NONE.evaluations();
             double seconds = Budget.NONE.seconds();

@@ -15,6 +15,7 @@ public final class ConfigOption {
             paramLabel = "FILE",
             description = "A YAML file of options by their names without dashes, such as draws: 4, and budget: {nfe:"
                     + " 5000}. Options of the command line win; they may be written there as draws=4 too.")
+    @SuppressWarnings("unused") // for the help text: ConfigWords takes the option away
     private @Nullable Path file;
 
     private final Supplier<List<String>> settings;

@@ -59,7 +59,7 @@ public final class ConfigWords {
      * @param file from which some of them are; empty for none
      * @param options those of the file
      */
-    public record Expanded(String[] words, Optional<Path> file, Set<OptionSpec> options) {
+    public record Expanded(List<String> words, Optional<Path> file, Set<OptionSpec> options) {
         /** Returns where an option's value is from, for messages: empty for the command line. */
         public String origin(CommandLine.Model.@Nullable ArgSpec argument) {
             return argument instanceof OptionSpec option && options.contains(option)
@@ -87,11 +87,12 @@ public final class ConfigWords {
         }
         Optional<ConfigOption> option = option(command.getCommandSpec());
         if (option.isEmpty()) {
-            return new Expanded(arguments, Optional.empty(), Set.of());
+            return new Expanded(List.of(arguments), Optional.empty(), Set.of());
         }
         ConfigWords words = new ConfigWords(command, option.get());
-        for (int i = begin; i < arguments.length; i++) {
-            i += words.take(arguments, i);
+        int at = begin;
+        while (at < arguments.length) {
+            at += 1 + words.take(arguments, at);
         }
         List<String> all = new ArrayList<>(List.of(arguments).subList(0, begin));
         List<String> later = new ArrayList<>();
@@ -100,7 +101,7 @@ public final class ConfigWords {
         }
         all.addAll(words.given);
         all.addAll(later);
-        return new Expanded(all.toArray(String[]::new), Optional.ofNullable(words.file), words.fromFile);
+        return new Expanded(all, Optional.ofNullable(words.file), words.fromFile);
     }
 
     private static Optional<ConfigOption> option(CommandSpec spec) {
