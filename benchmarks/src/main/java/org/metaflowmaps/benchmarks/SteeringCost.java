@@ -1,6 +1,8 @@
 package org.metaflowmaps.benchmarks;
 
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -36,30 +38,35 @@ import org.metaflowmaps.steering.value.ValueFunction;
 
 /**
  * Cost of steering beside the cost of its parts: network passes, gradients and rewards measured alone. Alternates the
- * two in one process and prints medians of wall times with their ratios.
+ * two in one process and prints medians of wall times with their ratios, and the ratio of CPU times of the main thread,
+ * which other programs disturb less.
  */
 public final class SteeringCost {
     private static final int ROUNDS = 9;
     private static final int STEPS = 4;
 
     private final MetaFlowMap map;
+    private final String only;
     private final Drift drift;
     private final Tilt tilt = new Tilt(ImageStatistic.brightness(), new PixelDecoder(), 10);
 
-    private SteeringCost(MetaFlowMap map) {
+    private SteeringCost(MetaFlowMap map, String only) {
         this.map = map;
+        this.only = only;
         this.drift = new NetworkDrift(map, false);
     }
 
-    /** Measures; the argument is a checkpoint of a map of images. */
+    /** Measures; the arguments are a checkpoint of a map of images, and the first word of the comparisons to make. */
     public static void main(String[] arguments) throws IOException {
-        if (arguments.length != 1) {
-            throw new IllegalArgumentException("expected one argument: a checkpoint of a meta flow map of images");
+        if (arguments.length != 1 && arguments.length != 2) {
+            throw new IllegalArgumentException(
+                    "expected a checkpoint of a meta flow map of images, and perhaps the first word of some"
+                            + " comparisons");
         }
         try (MetaFlowMap map = Networks.load(Path.of(arguments[0]), Device.CPU);
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            SteeringCost cost = new SteeringCost(map);
+            SteeringCost cost = new SteeringCost(map, arguments.length == 2 ? arguments[1] : "");
             for (int draws : new int[] {1, 4, 16}) {
                 cost.compare(
                         "steered step, N = " + draws + ", beside its parts",
@@ -170,35 +177,49 @@ public final class SteeringCost {
     }
 
     private void compare(String name, Runnable whole, Runnable parts) {
+        if (!name.startsWith(only)) {
+            return;
+        }
         double[] first = new double[ROUNDS];
         double[] second = new double[ROUNDS];
         double[] ratios = new double[ROUNDS];
+        double[] cpuRatios = new double[ROUNDS];
         for (int round = -1; round < ROUNDS; round++) {
-            double one = milliseconds(whole);
-            double other = milliseconds(parts);
+            Cost one = Cost.of(whole);
+            Cost other = Cost.of(parts);
             if (round >= 0) {
-                first[round] = one;
-                second[round] = other;
-                ratios[round] = one / other;
+                first[round] = one.wall;
+                second[round] = other.wall;
+                ratios[round] = one.wall / other.wall;
+                cpuRatios[round] = one.cpu / other.cpu;
             }
         }
         System.out.printf(
                 Locale.ROOT,
-                "%-50s %8.1f ms %8.1f ms  ratio %.3f (%.3f to %.3f)%n",
+                "%-50s %8.1f ms %8.1f ms  ratio %.3f (%.3f to %.3f)  of CPU times %.3f (%.3f to %.3f)%n",
                 name,
                 median(first),
                 median(second),
                 median(ratios),
                 Arrays.stream(ratios).min().orElseThrow(),
-                Arrays.stream(ratios).max().orElseThrow());
+                Arrays.stream(ratios).max().orElseThrow(),
+                median(cpuRatios),
+                Arrays.stream(cpuRatios).min().orElseThrow(),
+                Arrays.stream(cpuRatios).max().orElseThrow());
     }
 
-    private static double milliseconds(Runnable work) {
-        long begin = System.nanoTime();
-        try (TensorScope scope = TensorScope.open()) {
-            work.run();
+    /** Milliseconds by the clock, and by the CPU time of this thread. */
+    private record Cost(double wall, double cpu) {
+        private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
+
+        static Cost of(Runnable work) {
+            long begin = System.nanoTime();
+            long cpu = THREADS.getCurrentThreadCpuTime();
+            try (TensorScope scope = TensorScope.open()) {
+                work.run();
+            }
+            return new Cost((System.nanoTime() - begin) / 1e6, (THREADS.getCurrentThreadCpuTime() - cpu) / 1e6);
         }
-        return (System.nanoTime() - begin) / 1e6;
     }
 
     private static double median(double[] values) {

@@ -12,6 +12,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Consumer;
@@ -34,6 +36,7 @@ import org.metaflowmaps.cli.command.SearchCommand;
 import org.metaflowmaps.cli.command.SelfcheckCommand;
 import org.metaflowmaps.cli.command.SteerCommand;
 import org.metaflowmaps.cli.command.TrainCommand;
+import org.metaflowmaps.cli.option.ConfigWords;
 import org.metaflowmaps.runtime.internal.Suggestions;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -75,6 +78,8 @@ public final class Mfm implements Callable<Integer> {
 
     @Spec
     private @Nullable CommandSpec spec;
+
+    private ConfigWords.Expanded words = new ConfigWords.Expanded(List.of(), Optional.empty(), Set.of());
 
     @Override
     public Integer call() {
@@ -122,21 +127,26 @@ public final class Mfm implements Callable<Integer> {
             }
             return new CommandLine.RunLast().execute(parsed);
         });
-        line.setParameterExceptionHandler((failure, given) -> {
-            CommandLine wrong = failure.getCommandLine();
-            wrong.getErr()
-                    .println("error: " + oneLine(failure.getMessage()).replaceFirst("^Error: ", "")
-                            + suggestion(failure));
-            wrong.getErr().println("Try '" + wrong.getCommandSpec().qualifiedName() + " --help'.");
-            mfm.trace(failure, wrong);
-            return CommandLine.ExitCode.USAGE;
-        });
+        line.setParameterExceptionHandler((failure, given) -> mfm.refused(failure));
         try {
-            return line.execute(arguments);
+            mfm.words = ConfigWords.expand(line, arguments);
+            return line.execute(mfm.words.words().toArray(String[]::new));
+        } catch (CommandLine.ParameterException e) {
+            return mfm.refused(e);
         } catch (LinkageError | OutOfMemoryError e) {
             // picocli handles only exceptions, not these errors for a missing native library or too little memory.
             return mfm.failed(e, line);
         }
+    }
+
+    private int refused(CommandLine.ParameterException failure) {
+        CommandLine wrong = failure.getCommandLine();
+        wrong.getErr()
+                .println("error: " + oneLine(failure.getMessage()).replaceFirst("^Error: ", "")
+                        + words.origin(failure.getArgSpec()) + suggestion(failure));
+        wrong.getErr().println("Try '" + wrong.getCommandSpec().qualifiedName() + " --help'.");
+        trace(failure, wrong);
+        return CommandLine.ExitCode.USAGE;
     }
 
     /** Suggests a command, an option or one of an option's values. */

@@ -31,6 +31,7 @@ import java.util.OptionalInt;
 import java.util.Random;
 import java.util.function.DoubleUnaryOperator;
 import java.util.function.IntFunction;
+import java.util.function.LongSupplier;
 import java.util.function.LongToDoubleFunction;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -943,6 +944,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "ValueGradient" -> new NoSteering(mixture().drift());
             case "ValueFunction" -> new ValueFunction(map(), (Tilt) value(Tilt.class, Tilt.class, "tilt", call), 16);
             case "Budget" -> Budget.NONE;
+            case "LongSupplier" -> (LongSupplier) () -> 0;
             case "GreedySearch" ->
                 new GreedySearch(
                         (ValueFunction) value(ValueFunction.class, ValueFunction.class, "value", call),

@@ -150,6 +150,35 @@ final class CounterNoiseTest {
         assertFalse(distance < 3, "too even: " + distance);
     }
 
+    /** Float numbers are computed in a faster way, and must be the rounded double ones to the last bit. */
+    @Test
+    void singleNumbersAreRoundedDoubleOnes() {
+        CounterNoise noise = new CounterNoise(11);
+        double[] wide = new double[4096];
+        float[] single = new float[4096];
+        for (int draw = 0; draw < 200; draw++) {
+            CounterNoise.Key key = new CounterNoise.Key(draw, 1, 2, 3, 4);
+            noise.normal(key, wide, 0, wide.length);
+            noise.normal(key, single, 0, single.length);
+            for (int i = 0; i < wide.length; i++) {
+                assertEquals((float) wide[i], single[i]);
+            }
+        }
+    }
+
+    @Test
+    void numbersNearTheMiddleOfTwoFloatsAreNotSure() {
+        for (float below : new float[] {0.3f, -1.7f, 3e-8f, 6.5f}) {
+            double middle = ((double) below + Math.nextUp(below)) / 2;
+            for (double near : new double[] {middle, Math.nextUp(middle), middle * (1 - 0x1p-49)}) {
+                assertFalse(CounterNoise.isSure(near));
+            }
+            assertTrue(CounterNoise.isSure(middle * (1 + 0x1p-40)));
+            assertTrue(CounterNoise.isSure(below));
+        }
+        assertTrue(CounterNoise.isSure(-0.0));
+    }
+
     @Test
     void refusesWhatIsOutOfRange() {
         illegalArgument("item is -1, expected 0 to 1099511627775", () -> new CounterNoise.Key(-1, 0, 0, 0, 0));

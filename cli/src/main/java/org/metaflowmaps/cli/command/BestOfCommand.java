@@ -8,7 +8,10 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.BudgetOption;
 import org.metaflowmaps.cli.report.RewardTable;
+import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.steering.particle.BestOfN;
 import org.metaflowmaps.steering.particle.Budget;
@@ -29,8 +32,15 @@ public final class BestOfCommand implements Callable<Integer> {
     @Mixin
     private final SteeringRun run = new SteeringRun("best.png");
 
-    @Option(names = "--pool", paramLabel = "P", description = "Samples for each image. Default: ${DEFAULT-VALUE}.")
-    private int pool = 64;
+    @Option(
+            names = "--pool",
+            paramLabel = "P",
+            description = "Samples for each image, or fewer if a --budget ends it before. Default: 64, or as many as a"
+                    + " --budget nfe=N pays for.")
+    private @Nullable Integer pool;
+
+    @Mixin
+    private final BudgetOption budget = new BudgetOption();
 
     @Option(
             names = "--steps",
@@ -42,44 +52,50 @@ public final class BestOfCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         run.check();
         run.requirePositiveStrength();
-        if (pool < 1 || pool > MOST) {
+        if (pool != null && (pool < 1 || pool > MOST)) {
             throw new IllegalArgumentException("--pool " + pool + " is out of range: give 1 to " + MOST);
         }
         TimeGrid.uniform(steps);
-        try (SteeringInputs inputs = run.open()) {
+        try (SteeringInputs inputs = run.open();
+                GracefulStop stop = new GracefulStop(inputs::stop)) {
             run.requireRoom(inputs, false);
-            int[] sizes = sizes();
-            List<double[]> maxima = new ArrayList<>();
-            BestOfN best = BestOfN.ode(inputs.map(), steps, inputs.tilt(), pool, inputs.atOnce());
-            SteeringInputs.Drawn drawn = inputs.draw("best of " + pool, 1, 1, pool, (noise, condition, listener) -> {
-                BestOfN.Result result = best.run(noise, condition, Budget.NONE, listener);
-                maxima.addAll(Arrays.asList(result.expectedMaxima(sizes)));
-                return new SteeringInputs.Batch(
-                        result.samples(), result.scores(), result.spent().evaluations());
-            });
-            new RewardTable(run.terminal())
-                    .row("best of " + pool, drawn.rewards(), drawn.evaluations(), drawn.seconds());
-            print(sizes, maxima);
-            run.write(inputs, drawn, null, "best of " + pool);
+            Budget limit = budget.get();
+            long cost = steps * new NetworkDrift(inputs.map()).evaluations(inputs.first()) + 1;
+            int most = pool != null ? pool : limit.isCounted() ? Math.clamp(limit.evaluations() / cost, 1, MOST) : 64;
+            BestOfN best = BestOfN.ode(inputs.map(), steps, inputs.tilt(), most, inputs.atOnce());
+            List<double[]> pools = new ArrayList<>();
+            SteeringInputs.Drawn drawn =
+                    inputs.draw("best-of", 1, 1, most, limit, (noise, condition, share, listener) -> {
+                        BestOfN.Result result = best.run(noise, condition, share, listener);
+                        double[] scores = result.poolScores().toDoubleArray();
+                        int each = Math.toIntExact(result.poolScores().size(1));
+                        for (int from = 0; from < scores.length; from += each) {
+                            pools.add(Arrays.copyOfRange(scores, from, from + each));
+                        }
+                        return SearchCommand.batch(result.samples(), result.scores(), result.spent());
+                    });
+            // A limit of time may leave images with pools of different sizes.
+            int least = pools.stream().mapToInt(scores -> scores.length).min().orElseThrow();
+            String name = "best of " + least;
+            new RewardTable(run.terminal()).row(name, drawn.rewards(), drawn.evaluations(), drawn.seconds());
+            print(least, cost, pools);
+            run.write(inputs, drawn, null, name);
         }
         return 0;
     }
 
-    /** Returns 1, 2, 4 and so on, and the pool's size. */
-    private int[] sizes() {
-        return IntStream.concat(IntStream.iterate(1, size -> size < pool, size -> 2 * size), IntStream.of(pool))
-                .toArray();
-    }
-
-    private void print(int[] sizes, List<double[]> maxima) {
+    /** Prints the expected best of 1, 2, 4 and so on, and of the smallest pool. */
+    private void print(int least, long cost, List<double[]> pools) {
         PrintWriter out = run.terminal();
         out.printf("%8s %22s %12s%n", "best of", "expected mean reward", "NFE");
-        for (int i = 0; i < sizes.length; i++) {
-            int index = i;
-            double mean =
-                    maxima.stream().mapToDouble(item -> item[index]).average().orElse(Double.NaN);
-            out.printf(Locale.ROOT, "%8d %22.4f %12d%n", sizes[i], mean, (steps + 1L) * sizes[i]);
-        }
+        IntStream.concat(IntStream.iterate(1, size -> size < least, size -> 2 * size), IntStream.of(least))
+                .forEach(size -> {
+                    double mean = pools.stream()
+                            .mapToDouble(scores -> BestOfN.expectedMaximum(scores, size))
+                            .average()
+                            .orElse(Double.NaN);
+                    out.printf(Locale.ROOT, "%8d %22.4f %12d%n", size, mean, cost * size);
+                });
         out.flush();
     }
 }

@@ -11,6 +11,7 @@ import java.util.function.DoubleSupplier;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.ClassOption;
+import org.metaflowmaps.cli.option.ConfigOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.RewardOption;
@@ -86,6 +87,10 @@ final class CalibrateCommand implements Callable<Integer> {
 
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
+
+    @Mixin
+    @SuppressWarnings("unused") // ConfigWords reads it
+    private final ConfigOption config = new ConfigOption();
 
     @Mixin
     private final DeviceOption device = new DeviceOption();

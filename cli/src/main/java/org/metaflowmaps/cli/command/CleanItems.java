@@ -67,7 +67,7 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
             if (folder != null) {
                 throw new IOException("--data " + folder
                         + ": the kind of data is unknown, because there is no config.yaml beside the "
-                        + "checkpoint: put it there, or give it as --config");
+                        + "checkpoint: put it there, or give it as --data-config");
             }
             return own(map, classes, chosen, scale, seed, device);
         }
@@ -143,7 +143,7 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
         if (!chosen.isEmpty()) {
             throw new IllegalArgumentException(
                     "--image " + chosen.getFirst() + ": the map's data is unknown, because there is no config.yaml"
-                            + " beside the checkpoint: put it there, give it as --config, or"
+                            + " beside the checkpoint: put it there, give it as --data-config, or"
                             + " leave the option out to noise the map's own samples");
         }
         try (TensorScope scope = TensorScope.open();
@@ -201,7 +201,7 @@ record CleanItems(Tensor items, @Nullable Tensor labels, List<String> names, Str
         if (!map.itemShape().equals(shape) || (map.classes() != 0 && map.classes() != classes)) {
             throw new IllegalArgumentException("the data has items of shape " + shape + " with " + classes
                     + " classes, the map " + map.itemShape() + " with " + map.classes()
-                    + ": give the run's own configuration with --config");
+                    + ": give the run's own configuration with --data-config");
         }
     }
 }

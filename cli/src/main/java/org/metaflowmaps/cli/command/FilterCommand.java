@@ -6,7 +6,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.BudgetOption;
 import org.metaflowmaps.cli.option.DrawsOption;
 import org.metaflowmaps.cli.report.RewardTable;
 import org.metaflowmaps.models.sampler.TimeGrid;
@@ -27,20 +29,30 @@ import picocli.CommandLine.Option;
                 "Sample the tilted law by a particle filter, exact for a perfect map, and estimate its normaliser."
                         + " Each image is one particle drawn by the weights.")
 public final class FilterCommand implements Callable<Integer> {
+    private static final int MOST = 4096;
+
     @Mixin
     private final SteeringRun run = new SteeringRun("filtered.png");
 
     @Option(
             names = "--particles",
             paramLabel = "M",
-            description = "Particles of each image. Default: ${DEFAULT-VALUE}.")
-    private int particles = 64;
+            description =
+                    "Particles of each image. Default: 64, or as many as a --budget nfe=N pays for, at most" + " 4096.")
+    private @Nullable Integer particles;
 
     @Mixin
     private final DrawsOption draws = new DrawsOption();
 
-    @Option(names = "--steps", paramLabel = "K", description = "Steps of a particle. Default: ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--steps",
+            paramLabel = "K",
+            description = "Steps of a particle; seconds=S, or nfe=N with --particles, may make them fewer and longer."
+                    + " Default: ${DEFAULT-VALUE}.")
     private int steps = 20;
+
+    @Mixin
+    private final BudgetOption budget = new BudgetOption();
 
     @Option(
             names = "--ess",
@@ -69,7 +81,7 @@ public final class FilterCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         run.check();
         draws.check();
-        if (particles < 1) {
+        if (particles != null && particles < 1) {
             throw new IllegalArgumentException("--particles " + particles + " is out of range: give at least 1");
         }
         if (!(threshold >= 0 && threshold <= 1)) {
@@ -80,22 +92,32 @@ public final class FilterCommand implements Callable<Integer> {
         }
         TimeGrid grid = TimeGrid.uniform(steps);
         Tempering schedule = tempering == null ? Tempering.NONE : new Tempering.Adaptive(tempering);
-        try (SteeringInputs inputs = run.open()) {
+        try (SteeringInputs inputs = run.open();
+                GracefulStop stop = new GracefulStop(inputs::stop)) {
             run.requireRoom(inputs, false);
-            ParticleFilter filter = twisted
-                    ? ParticleFilter.twistedDiffusion(inputs.drift(), inputs.tilt(), grid, particles, threshold)
+            IntFunction<ParticleFilter> of = count -> twisted
+                    ? ParticleFilter.twistedDiffusion(inputs.drift(), inputs.tilt(), grid, count, threshold)
                     : new ParticleFilter(
                             Potential.of(draws.value(inputs.map(), inputs.tilt())),
                             new Transition.PosteriorDraw(inputs.map()),
                             grid,
-                            particles,
+                            count,
                             threshold,
                             schedule);
+            int count = particles != null
+                    ? particles
+                    : budget.get().isCounted() ? fitting(of.apply(1).evaluations(inputs.first())) : 64;
+            ParticleFilter filter = of.apply(count);
             List<Item> items = new ArrayList<>();
             String name = twisted ? "twisted diffusion" : "particle filter";
-            SteeringInputs.Drawn drawn =
-                    inputs.draw(name, particles, twisted ? 1 : draws.atOnce(), steps, (noise, condition, listener) -> {
-                        ParticleResult result = filter.run(noise, condition, listener);
+            SteeringInputs.Drawn drawn = inputs.draw(
+                    name,
+                    count,
+                    twisted ? 1 : draws.atOnce(),
+                    steps,
+                    budget.get(),
+                    (noise, condition, share, listener) -> {
+                        ParticleResult result = filter.run(noise, condition, share, listener);
                         items.addAll(Item.of(result));
                         return new SteeringInputs.Batch(
                                 result.samples(),
@@ -107,6 +129,16 @@ public final class FilterCommand implements Callable<Integer> {
             run.write(inputs, drawn, null, name);
         }
         return 0;
+    }
+
+    /** Returns the particles that the evaluations pay for; one alone would not be filtered. */
+    private int fitting(long each) {
+        long evaluations = budget.get().evaluations();
+        if (evaluations < 2 * each) {
+            throw new IllegalArgumentException("--budget nfe=" + evaluations + " is too small: two particles with "
+                    + steps + " steps cost " + 2 * each + "; raise it, or lower --steps or --draws");
+        }
+        return (int) Math.min(MOST, evaluations / each);
     }
 
     /** One image's filter: the smallest and the last effective sample size, survivors, and the normaliser. */

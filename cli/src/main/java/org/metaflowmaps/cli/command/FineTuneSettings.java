@@ -51,6 +51,11 @@ final class FineTuneSettings {
         return YAML.writeValueAsString(facts);
     }
 
+    /** Returns the names of all settings, those of the loss with {@code loss.} before them. */
+    static List<String> names() {
+        return names("", YAML.valueToTree(FineTuneConfig.builder().build()));
+    }
+
     private static void set(ObjectNode tree, String word) {
         int equals = word.indexOf('=');
         if (equals < 1) {

@@ -13,6 +13,8 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
+import org.metaflowmaps.cli.option.ConfigOption;
+import org.metaflowmaps.cli.option.DataOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.NetworkOption;
@@ -25,7 +27,6 @@ import org.metaflowmaps.steering.finetune.FineTuneLoss;
 import org.metaflowmaps.steering.finetune.FineTuning;
 import org.metaflowmaps.training.CheckpointFolder;
 import org.metaflowmaps.training.RunListener;
-import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.data.Datasets;
@@ -57,7 +58,7 @@ public final class FinetuneCommand implements Callable<Integer> {
             paramLabel = "[CHECKPOINT] key=value",
             description =
                     "The map's file, unless --pretrained is given; then settings, such as learning_rate=3e-5 batch=32"
-                            + " loss.trust=0.1. A wrong name lists all.")
+                            + " loss.trust=0.1. A wrong name lists all. An option without its dashes is a setting too.")
     private List<String> words = new ArrayList<>();
 
     @Option(
@@ -86,19 +87,12 @@ public final class FinetuneCommand implements Callable<Integer> {
     @Option(names = "--steps", paramLabel = "N", description = "Optimiser steps (the setting steps). Default: 10000.")
     private @Nullable Long steps;
 
-    @Option(
-            names = "--config",
-            paramLabel = "CONFIG",
-            description = "The configuration whose data is used: a YAML file or a built-in one. Default: config.yaml"
-                    + " beside the checkpoint, else Fashion-MNIST if the map fits it.")
-    private @Nullable String config;
+    @Mixin
+    private final DataOption data = new DataOption();
 
-    @Option(
-            names = "--data",
-            paramLabel = "DIR",
-            description = "Folder with the data's files. Default: the configuration's; for Fashion-MNIST the 10,000"
-                    + " images included in mfm.")
-    private @Nullable Path data;
+    @Mixin
+    @SuppressWarnings("unused") // ConfigWords reads it
+    private final ConfigOption config = new ConfigOption(FineTuneSettings::names);
 
     @Mixin
     private final WatchOption watch = new WatchOption();
@@ -238,9 +232,7 @@ public final class FinetuneCommand implements Callable<Integer> {
     }
 
     private TrainingData data(CheckpointOption checkpoint, LoadedNetwork base, long seed) throws IOException {
-        TrainConfig known = config == null
-                ? checkpoint.config()
-                : Configs.load(config, List.of()).config();
+        TrainConfig known = data.config(checkpoint);
         DataConfig of;
         if (known != null) {
             of = known.data();
@@ -249,9 +241,10 @@ public final class FinetuneCommand implements Callable<Integer> {
         } else {
             throw new IOException(
                     "the data of this map is unknown, because there is no config.yaml beside it: give it as"
-                            + " --config");
+                            + " --data-config");
         }
+        Path folder = data.folder();
         return Datasets.open(
-                data == null ? of : of.toBuilder().folder(data.toString()).build(), seed, device.get());
+                folder == null ? of : of.toBuilder().folder(folder.toString()).build(), seed, device.get());
     }
 }

@@ -4,7 +4,8 @@ import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 
 /**
- * While open, Ctrl-C and SIGTERM end a training run between two steps, with a checkpoint and exit code 0.
+ * While open, Ctrl-C and SIGTERM end a run between two steps: training with a checkpoint, steering with the samples so far;
+ * exit code 0.
  *
  * <p>Without it the JVM would shut down libtorch during a running step.
  */

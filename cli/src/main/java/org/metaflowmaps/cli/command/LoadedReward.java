@@ -37,6 +37,8 @@ record LoadedReward(
     /** Items of a probe. */
     private static final int PROBED = 2;
 
+    private static final String STATES = "use a reward of states, linear or linear-gaussian";
+
     /**
      * Loads a reward for a map.
      *
@@ -97,9 +99,14 @@ record LoadedReward(
     private static FashionClassifier classifier(RewardSpec spec, MetaFlowMap map, Device device) {
         if (!map.itemShape().equals(EvaluateFashionMnistCommand.ITEM)) {
             throw new IllegalArgumentException("--reward " + spec
-                    + " needs a classifier; the one included in mfm is for Fashion-MNIST's items of shape "
-                    + EvaluateFashionMnistCommand.ITEM + ", and this map's have shape " + map.itemShape()
-                    + ": use another reward, such as torchscript:FILE");
+                    + " needs a classifier, and the one included in mfm is for images of shape "
+                    + EvaluateFashionMnistCommand.ITEM + ", those of Fashion-MNIST; this map's items have shape "
+                    + map.itemShape() + ": "
+                    + (isImage(map.itemShape())
+                            ? "use a classifier of your own as --reward torchscript:FILE, a TorchScript module that"
+                                    + " returns one number for each image in [0, 1], such as the log-probability of"
+                                    + " the class"
+                            : STATES));
         }
         return FashionClassifier.shipped(device);
     }
@@ -109,12 +116,16 @@ record LoadedReward(
             return Decoder.IDENTITY;
         }
         Shape item = map.itemShape();
-        if (item.dim() != 3 || (item.size(0) != 1 && item.size(0) != 3)) {
-            throw new IllegalArgumentException(
-                    "--reward " + reward.name() + " scores images, and this map's items have shape " + item
-                            + ": use a reward of states, linear or linear-gaussian");
+        if (!isImage(item)) {
+            throw new IllegalArgumentException("--reward " + reward.name()
+                    + " scores images, and this map's items have shape " + item + ": " + STATES);
         }
         return new PixelDecoder();
+    }
+
+    /** Returns true for grey and coloured images. */
+    private static boolean isImage(Shape item) {
+        return item.dim() == 3 && (item.size(0) == 1 || item.size(0) == 3);
     }
 
     /** Noise instead of samples, because it costs no evaluation of the map. */

@@ -12,6 +12,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
+import org.metaflowmaps.cli.option.DataOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.PrecisionOption;
@@ -32,8 +33,6 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
-import org.metaflowmaps.training.config.Configs;
-import org.metaflowmaps.training.config.TrainConfig;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -80,20 +79,8 @@ public final class PosteriorCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
-    @Option(
-            names = "--config",
-            paramLabel = "CONFIG",
-            description = "The configuration whose data is noised: a YAML file or a built-in one. Default:"
-                    + " config.yaml beside the checkpoint, else Fashion-MNIST if the map fits it, else samples of"
-                    + " the map itself.")
-    private @Nullable String config;
-
-    @Option(
-            names = "--data",
-            paramLabel = "DIR",
-            description = "Folder with the data's files. Default: the configuration's; for Fashion-MNIST the 10,000"
-                    + " images included in mfm.")
-    private @Nullable Path data;
+    @Mixin
+    private final DataOption data = new DataOption();
 
     @Option(
             names = "--out",
@@ -137,8 +124,15 @@ public final class PosteriorCommand implements Callable<Integer> {
                 throw new IOException("the checkpoint holds a map of vectors, not images: give --out FILE.safetensors");
             }
             Double scale = guidance.scale(map);
-            CleanItems clean =
-                    CleanItems.of(map, checkpoint.classNames(map), known(), data, chosen, scale, seed, device.get());
+            CleanItems clean = CleanItems.of(
+                    map,
+                    checkpoint.classNames(map),
+                    data.config(checkpoint),
+                    data.folder(),
+                    chosen,
+                    scale,
+                    seed,
+                    device.get());
             long rows = clean.items().size(0) * at.length;
             double size = 4.0 * map.itemShape().numel();
             FreeMemory.require(
@@ -155,14 +149,6 @@ public final class PosteriorCommand implements Callable<Integer> {
         }
         terminal.flush();
         return 0;
-    }
-
-    /** Returns the configuration of the checkpoint's run, with the given folder; null if unknown. */
-    private @Nullable TrainConfig known() throws IOException {
-        Path beside = checkpoint.beside("config.yaml");
-        String name = config != null ? config : beside == null ? null : beside.toString();
-        List<String> folder = data == null ? List.of() : List.of(Configs.setting("data.folder", data.toString()));
-        return name == null ? null : Configs.load(name, folder).config();
     }
 
     /** Returns one item with its noisy state and draws: (2 + draws, item shape), the clean item first. */

@@ -3,11 +3,14 @@ package org.metaflowmaps.cli.command;
 import java.io.IOException;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.BudgetOption;
 import org.metaflowmaps.cli.option.DrawsOption;
 import org.metaflowmaps.cli.report.RewardTable;
 import org.metaflowmaps.models.sampler.TimeGrid;
+import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.steering.particle.Budget;
 import org.metaflowmaps.steering.particle.GreedySearch;
+import org.metaflowmaps.steering.particle.Spent;
 import org.metaflowmaps.steering.particle.TreeSearch;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -45,6 +48,9 @@ public final class SearchCommand implements Callable<Integer> {
         }
     }
 
+    private static final int MOST_STEPS = 100_000;
+    private static final int MOST_SIMULATIONS = 1 << 20;
+
     @Mixin
     private final SteeringRun run = new SteeringRun("searched.png");
 
@@ -66,7 +72,8 @@ public final class SearchCommand implements Callable<Integer> {
     @Option(
             names = "--steps",
             paramLabel = "K",
-            description = "Times at which draws are made. Default: 50, and 5 with --tree.")
+            description = "Times at which draws are made; a --budget nfe=N may make them fewer, and seconds=S ends the"
+                    + " search early. Default: 50, or as many as nfe=N pays for; 5 with --tree.")
     private @Nullable Integer steps;
 
     @Option(
@@ -90,11 +97,8 @@ public final class SearchCommand implements Callable<Integer> {
                     + " stochastic.")
     private @Nullable Transition transition;
 
-    @Option(
-            names = "--budget",
-            paramLabel = "NFE",
-            description = "Most network evaluations of each sample, counted as in the paper.")
-    private @Nullable Long budget;
+    @Mixin
+    private final BudgetOption budget = new BudgetOption();
 
     @Override
     public Integer call() throws IOException {
@@ -104,50 +108,72 @@ public final class SearchCommand implements Callable<Integer> {
         if (particles != null && particles < 1) {
             throw new IllegalArgumentException("--particles " + particles + " is out of range: give at least 1");
         }
-        if (budget != null && budget < 1) {
-            throw new IllegalArgumentException("--budget " + budget + " is out of range: give at least 1");
-        }
         if (tree && (particles != null || resampling != null || transition != null)) {
             throw new IllegalArgumentException(
                     "--tree works without --particles, --resampling and --transition: they are for the greedy search");
         }
-        if (tree && budget == null) {
-            throw new IllegalArgumentException("--tree needs a --budget of network evaluations, such as --budget 1000");
+        if (tree && !budget.isGiven()) {
+            throw new IllegalArgumentException(
+                    "--tree needs a --budget, such as --budget nfe=1000 or --budget seconds=60");
         }
-        TimeGrid grid =
-                TimeGrid.linspace(start, steps != null ? steps : tree ? 5 : 50).power(power);
-        Budget limit = budget == null ? Budget.NONE : Budget.ofEvaluations(budget);
-        try (SteeringInputs inputs = run.open()) {
+        TimeGrid grid = TimeGrid.linspace(start, tree ? steps == null ? 5 : steps : greedySteps())
+                .power(power);
+        try (SteeringInputs inputs = run.open();
+                GracefulStop stop = new GracefulStop(inputs::stop)) {
             run.requireRoom(inputs, false);
-            SteeringInputs.Drawn drawn = tree ? tree(inputs, grid, limit) : greedy(inputs, grid, limit);
+            RewardTable table = new RewardTable(run.terminal());
+            SteeringInputs.Drawn drawn = tree ? tree(inputs, grid, budget.get()) : greedy(inputs, grid, budget.get());
             String name = tree ? "tree search" : "search";
-            new RewardTable(run.terminal()).row(name, drawn.rewards(), drawn.evaluations(), drawn.seconds());
+            table.row(name, drawn.rewards(), drawn.evaluations(), drawn.seconds());
             run.write(inputs, drawn, null, name);
         }
         return 0;
+    }
+
+    private int particles() {
+        return particles == null ? 8 : particles;
+    }
+
+    /** Returns the steps that fit the evaluations: a search that ends at an early time has coarse samples. */
+    private int greedySteps() {
+        if (!budget.get().isCounted()) {
+            return steps == null ? 50 : steps;
+        }
+        long each = 2L * particles() * draws.count();
+        int fitting = Math.clamp(budget.get().evaluations() / each, 1, MOST_STEPS);
+        return steps == null ? fitting : Math.min(steps, fitting);
     }
 
     private SteeringInputs.Drawn greedy(SteeringInputs inputs, TimeGrid grid, Budget limit) {
         GreedySearch search = new GreedySearch(
                 draws.value(inputs.map(), inputs.tilt()),
                 grid,
-                particles == null ? 8 : particles,
+                particles(),
                 (resampling == null ? Resampling.overall : resampling).resampling,
                 (transition == null ? Transition.stochastic : transition).renoising);
-        return inputs.draw("search", search.particles(), draws.atOnce(), grid.steps(), (noise, condition, listener) -> {
-            GreedySearch.Result result = search.run(noise, condition, limit, listener);
-            return new SteeringInputs.Batch(
-                    result.samples(), result.scores(), result.spent().evaluations());
-        });
+        return inputs.draw(
+                "search",
+                search.particles(),
+                draws.atOnce(),
+                grid.steps(),
+                limit,
+                (noise, condition, share, listener) -> {
+                    GreedySearch.Result result = search.run(noise, condition, share, listener);
+                    return batch(result.samples(), result.scores(), result.spent());
+                });
     }
 
     private SteeringInputs.Drawn tree(SteeringInputs inputs, TimeGrid grid, Budget limit) {
         TreeSearch search = new TreeSearch(inputs.map(), inputs.tilt(), grid, draws.count());
-        int simulations = Math.clamp(limit.evaluations() / search.evaluations(), 1, Integer.MAX_VALUE);
-        return inputs.draw("search", 1, draws.count(), simulations, (noise, condition, listener) -> {
-            TreeSearch.Result result = search.run(noise, condition, limit, listener);
-            return new SteeringInputs.Batch(
-                    result.samples(), result.scores(), result.spent().evaluations());
+        int simulations = Math.clamp(limit.evaluations() / search.evaluations(), 1, MOST_SIMULATIONS);
+        return inputs.draw("search", 1, draws.count(), simulations, limit, (noise, condition, share, listener) -> {
+            TreeSearch.Result result = search.run(noise, condition, share, listener);
+            return batch(result.samples(), result.scores(), result.spent());
         });
+    }
+
+    /** Returns what a search found, also if it was stopped. */
+    static SteeringInputs.Batch batch(Tensor samples, Tensor scores, Spent spent) {
+        return new SteeringInputs.Batch(samples, scores, spent.evaluations(), spent.ending() != Spent.Ending.CANCELLED);
     }
 }

@@ -3,10 +3,13 @@ package org.metaflowmaps.cli.command;
 import java.io.IOException;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.BudgetOption;
 import org.metaflowmaps.cli.option.DrawsOption;
 import org.metaflowmaps.cli.report.RewardTable;
 import org.metaflowmaps.models.sampler.TimeGrid;
+import org.metaflowmaps.steering.particle.Budget;
 import org.metaflowmaps.steering.sampler.CorrectionScale;
 import org.metaflowmaps.steering.sampler.Dynamics;
 import org.metaflowmaps.steering.sampler.Schedule;
@@ -48,6 +51,8 @@ public final class SteerCommand implements Callable<Integer> {
     /** Memory of a pass with gradients, which keeps every layer's activations, in passes without. */
     static final int GRADIENT_MEMORY = 16;
 
+    private static final int STEPS = 100;
+
     @Mixin
     private final SteeringRun run = new SteeringRun("steered.png");
 
@@ -62,8 +67,15 @@ public final class SteerCommand implements Callable<Integer> {
     @Mixin
     private final DrawsOption draws = new DrawsOption();
 
-    @Option(names = "--steps", paramLabel = "K", description = "Steps of a path. Default: ${DEFAULT-VALUE}.")
-    private int steps = 100;
+    @Option(
+            names = "--steps",
+            paramLabel = "K",
+            description = "Steps of a path; a --budget may make them fewer and longer. Default: 100, or as many as a"
+                    + " --budget nfe=N pays for.")
+    private @Nullable Integer steps;
+
+    @Mixin
+    private final BudgetOption budget = new BudgetOption();
 
     @Option(names = "--dynamics", description = "${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
     private Kind dynamics = Kind.ode;
@@ -115,20 +127,41 @@ public final class SteerCommand implements Callable<Integer> {
             throw new IllegalArgumentException(
                     "--start " + start + " is out of range: give a time above 0 and below 1");
         }
-        TimeGrid grid = TimeGrid.linspace(start, steps);
+        TimeGrid.linspace(start, steps == null ? 1 : steps);
         CorrectionScale correction = new CorrectionScale(scale, norm.mode, factor);
         Coefficient limit = new Coefficient(coefficient);
         Dynamics path = path(limit);
-        try (SteeringInputs inputs = run.open()) {
+        try (SteeringInputs inputs = run.open();
+                GracefulStop stop = new GracefulStop(inputs::stop)) {
             run.requireRoom(inputs, compare);
             ValueGradient estimator = method.estimator(inputs, draws, limit);
+            IntFunction<SteeredSampler> steered = count -> sampler(inputs, estimator, path, correction, count);
+            SteeredSampler sampler = steps == null && budget.get().isCounted()
+                    ? SteeredSampler.within(budget.get().evaluations(), inputs.first(), steered)
+                    : steered.apply(steps == null ? STEPS : steps);
+            SteeredSampler unsteered = sampler(
+                    inputs,
+                    new NoSteering(inputs.drift()),
+                    path,
+                    CorrectionScale.EXACT,
+                    sampler.grid().steps());
             RewardTable table = new RewardTable(run.terminal());
-            SteeringInputs.Drawn before =
-                    draw(inputs, "unsteered", new NoSteering(inputs.drift()), grid, path, CorrectionScale.EXACT, table);
-            SteeringInputs.Drawn after = draw(inputs, method.toString(), estimator, grid, path, correction, table);
+            SteeringInputs.Drawn before = draw(inputs, "unsteered", unsteered, Budget.NONE, table);
+            SteeringInputs.Drawn after = draw(inputs, method.toString(), sampler, budget.get(), table);
             run.write(inputs, after, compare ? before : null, method.toString());
         }
         return 0;
+    }
+
+    private SteeredSampler sampler(
+            SteeringInputs inputs, ValueGradient estimator, Dynamics path, CorrectionScale correction, int count) {
+        return new SteeredSampler(
+                Schedule.always(estimator),
+                TimeGrid.linspace(start, count),
+                path,
+                correction,
+                Optional.of(inputs.tilt()),
+                false);
     }
 
     private Dynamics path(Coefficient limit) {
@@ -143,19 +176,12 @@ public final class SteerCommand implements Callable<Integer> {
     }
 
     private SteeringInputs.Drawn draw(
-            SteeringInputs inputs,
-            String name,
-            ValueGradient estimator,
-            TimeGrid grid,
-            Dynamics path,
-            CorrectionScale correction,
-            RewardTable table) {
-        SteeredSampler sampler = new SteeredSampler(
-                Schedule.always(estimator), grid, path, correction, Optional.of(inputs.tilt()), false);
+            SteeringInputs inputs, String name, SteeredSampler sampler, Budget limit, RewardTable table) {
         int atOnce = method.hasDraws() ? draws.atOnce() : 1;
+        int each = sampler.grid().steps();
         SteeringInputs.Drawn drawn =
-                inputs.draw(name, 1, GRADIENT_MEMORY * atOnce, steps, (noise, condition, listener) -> {
-                    SteeredResult result = sampler.sample(noise, condition, listener);
+                inputs.draw(name, 1, GRADIENT_MEMORY * atOnce, each, limit, (noise, condition, share, listener) -> {
+                    SteeredResult result = sampler.sample(noise, condition, share, listener);
                     return new SteeringInputs.Batch(
                             result.samples(), result.rewards().orElseThrow(), result.evaluations());
                 });

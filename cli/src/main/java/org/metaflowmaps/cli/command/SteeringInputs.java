@@ -3,6 +3,8 @@ package org.metaflowmaps.cli.command;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CancellationException;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.ClassNames;
 import org.metaflowmaps.cli.option.GuidanceOption;
@@ -22,6 +24,7 @@ import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.particle.Budget;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.value.KeyedNoise;
 import org.metaflowmaps.steering.value.SteeringNoise;
@@ -39,9 +42,29 @@ final class SteeringInputs implements AutoCloseable {
     private final long[] labels;
     private final TensorScope scope;
     private final Autocast mode;
+    private volatile boolean stopping;
 
-    /** One batch's samples: (rows, item shape), and their rewards: (rows). */
-    record Batch(Tensor samples, Tensor rewards, long evaluations) {}
+    /**
+     * One batch's samples: (rows, item shape), and their rewards: (rows).
+     *
+     * @param isWhole false for the best that a search had when it was stopped
+     */
+    record Batch(Tensor samples, Tensor rewards, long evaluations, boolean isWhole) {
+        /** A batch whose run was not stopped. */
+        Batch(Tensor samples, Tensor rewards, long evaluations) {
+            this(samples, rewards, evaluations, true);
+        }
+    }
+
+    /** Draws a batch within a budget. */
+    @FunctionalInterface
+    interface BudgetedSampling {
+        /**
+         * Returns one sample for each item of the noise, in the innermost open scope. Throws a
+         * {@link CancellationException} if the listener cancels and there are no results.
+         */
+        Batch of(SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener);
+    }
 
     /** Draws a batch. */
     @FunctionalInterface
@@ -53,13 +76,14 @@ final class SteeringInputs implements AutoCloseable {
     /**
      * All samples, on the CPU.
      *
-     * @param samples (items, item shape) float32
+     * @param samples (items, item shape) float32; fewer items than wanted if the run was stopped
      * @param rewards without the strength
-     * @param evaluations per sample, counted as in the paper
+     * @param evaluations per sample, counted as in the paper; the mean if a limit of time made them differ
      * @param seconds of all samples
+     * @param stopped what a stop left undone; empty if there was none
      */
     @SuppressWarnings("ArrayRecordComponent") // never compared
-    record Drawn(Tensor samples, double[] rewards, long evaluations, double seconds) {}
+    record Drawn(Tensor samples, double[] rewards, long evaluations, double seconds, Optional<String> stopped) {}
 
     /**
      * Takes over map, reward and mode.
@@ -122,35 +146,95 @@ final class SteeringInputs implements AutoCloseable {
         return items.batch(map, 1);
     }
 
+    /** Draws without a limit: see {@link #draw(String, int, int, int, Budget, BudgetedSampling)}. */
+    Drawn draw(String task, int particles, int atOnce, int steps, Sampling sampling) {
+        return draw(
+                task,
+                particles,
+                atOnce,
+                steps,
+                Budget.NONE,
+                (noise, condition, budget, listener) -> sampling.of(noise, condition, listener));
+    }
+
     /**
-     * Draws all items, a batch at a time; the result's tensors live until this object is closed.
+     * Draws all items, a batch at a time; the result's tensors live until this object is closed. A {@link #stop} ends it
+     * within a step, with the batches before, and with that one if the sampling has results.
      *
      * @param task for the progress display
      * @param particles states of each item
      * @param atOnce evaluations of each state at once
      * @param steps of each batch
+     * @param budget its seconds are those of all items: each batch has its share of what is left
+     * @throws StoppedException if it was stopped before there was a result
      */
-    Drawn draw(String task, int particles, int atOnce, int steps, Sampling sampling) {
+    Drawn draw(String task, int particles, int atOnce, int steps, Budget budget, BudgetedSampling sampling) {
         int batch = items.batch(map, Math.multiplyExact(particles, atOnce));
         int total = labels.length;
         Tensor samples = Torch.empty(DType.FLOAT32, Device.CPU, map.itemShape().prepend(total));
         double[] rewards = new double[total];
-        long evaluations = 0;
+        double evaluations = 0;
+        int done = 0;
+        int unfinished = 0;
         long begin = System.nanoTime();
-        try (SteeringProgress progress = new SteeringProgress(task, steps, Math.ceilDiv(total, batch))) {
-            for (int from = 0; from < total; from += batch) {
+        try (SteeringProgress progress =
+                new SteeringProgress(task, steps, Math.ceilDiv(total, batch), () -> stopping)) {
+            while (done < total && !stopping) {
                 try (TensorScope part = TensorScope.open()) {
-                    int size = Math.min(batch, total - from);
-                    KeyedNoise noise = KeyedNoise.of(items.seed(), from, size, particles, map.itemShape(), device);
-                    Batch drawn = sampling.of(noise, condition(from, size), progress);
-                    samples.narrow(0, from, size).copy_(drawn.samples());
-                    System.arraycopy(drawn.rewards().toDoubleArray(), 0, rewards, from, size);
-                    evaluations = drawn.evaluations();
+                    int size = Math.min(batch, total - done);
+                    KeyedNoise noise = KeyedNoise.of(items.seed(), done, size, particles, map.itemShape(), device);
+                    Budget share = share(budget, seconds(begin), (double) size / (total - done));
+                    Batch drawn = sampling.of(noise, condition(done, size), share, progress);
+                    samples.narrow(0, done, size).copy_(drawn.samples());
+                    System.arraycopy(drawn.rewards().toDoubleArray(), 0, rewards, done, size);
+                    evaluations += (double) drawn.evaluations() * size;
+                    done += size;
+                    unfinished = drawn.isWhole() ? 0 : size;
                     progress.batchDone();
+                } catch (CancellationException e) {
+                    if (!stopping) {
+                        throw e;
+                    }
                 }
             }
         }
-        return new Drawn(samples, rewards, evaluations, (System.nanoTime() - begin) * 1e-9);
+        if (done == 0) {
+            throw new StoppedException(task + ": stopped before the first sample was done, so nothing was written");
+        }
+        boolean isStopped = done < total || unfinished > 0;
+        return new Drawn(
+                done == total ? samples : samples.narrow(0, 0, done),
+                Arrays.copyOf(rewards, done),
+                Math.round(evaluations / done),
+                seconds(begin),
+                isStopped ? Optional.of(stopped(done, unfinished)) : Optional.empty());
+    }
+
+    private String stopped(int done, int unfinished) {
+        String what = "stopped after " + done + " of " + labels.length + " samples";
+        return unfinished == 0
+                ? what
+                : what + ", of which the last " + unfinished + " are the best that was found until then";
+    }
+
+    private static double seconds(long begin) {
+        return (System.nanoTime() - begin) * 1e-9;
+    }
+
+    /** Returns the budget of a batch, which is a share of the items left. */
+    private static Budget share(Budget whole, double spent, double part) {
+        double left = Math.max(Double.MIN_NORMAL, (whole.seconds() - spent) * part);
+        return whole.isTimed() ? new Budget(whole.evaluations(), left) : whole;
+    }
+
+    /** Ends a drawing within one step; may be called by any thread. */
+    void stop() {
+        stopping = true;
+    }
+
+    /** Returns the condition of the first item, to count evaluations with. */
+    Condition first() {
+        return condition(0, 1);
     }
 
     private Condition condition(int from, int size) {
@@ -176,19 +260,21 @@ final class SteeringInputs implements AutoCloseable {
             columns.add(Integer.toString(i));
         }
         ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item.size(1), (int) item.size(2), columns);
-        for (int row = 0; row < classes(); row++) {
+        int drawnRows = Math.ceilDiv(drawn.rewards().length, items.count());
+        for (int row = 0; row < drawnRows; row++) {
             String name = names.of(labels[row * items.count()]);
+            int size = Math.min(items.count(), drawn.rewards().length - row * items.count());
             if (base != null) {
-                grid.row(name + ", before", pixels(base, row));
+                grid.row(name + ", before", pixels(base, row, size));
             }
-            grid.row(base == null ? name : name + ", after", pixels(drawn, row));
+            grid.row(base == null ? name : name + ", after", pixels(drawn, row, size));
         }
         return grid;
     }
 
-    private float[] pixels(Drawn drawn, int row) {
+    private float[] pixels(Drawn drawn, int row, int size) {
         try (TensorScope part = TensorScope.open()) {
-            return ImageGrid.visible(drawn.samples().narrow(0, (long) row * items.count(), items.count()))
+            return ImageGrid.visible(drawn.samples().narrow(0, (long) row * items.count(), size))
                     .toFloatArray();
         }
     }

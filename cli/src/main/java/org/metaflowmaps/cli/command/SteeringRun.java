@@ -2,11 +2,13 @@ package org.metaflowmaps.cli.command;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
+import org.metaflowmaps.cli.option.ConfigOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.ItemsOption;
@@ -45,6 +47,10 @@ final class SteeringRun {
 
     @Mixin
     private final OutOption out;
+
+    @Mixin
+    @SuppressWarnings("unused") // ConfigWords reads it
+    private final ConfigOption config = new ConfigOption();
 
     @Mixin
     private final DeviceOption device = new DeviceOption();
@@ -100,9 +106,9 @@ final class SteeringRun {
     }
 
     /**
-     * Writes samples, and prints the file's name.
+     * Writes samples, and prints the file's name, and what a stop left undone.
      *
-     * @param base samples without steering, to show beside the others; null for none
+     * @param base samples without steering, as many or more, to show beside the others; null for none
      * @param method for the file's metadata
      */
     void write(SteeringInputs inputs, SteeringInputs.Drawn drawn, SteeringInputs.@Nullable Drawn base, String method)
@@ -110,25 +116,26 @@ final class SteeringRun {
         if (out.isNumbers()) {
             Map<String, Tensor> tensors = new LinkedHashMap<>();
             tensors.put("images", drawn.samples());
-            tensors.put("labels", Torch.of(inputs.labels()));
+            int count = drawn.rewards().length;
+            tensors.put("labels", Torch.of(Arrays.copyOf(inputs.labels(), count)));
             tensors.put("rewards", Torch.of(drawn.rewards()));
             if (base != null) {
-                tensors.put("base_images", base.samples());
-                tensors.put("base_rewards", Torch.of(base.rewards()));
+                tensors.put("base_images", base.samples().narrow(0, 0, count));
+                tensors.put("base_rewards", Torch.of(Arrays.copyOf(base.rewards(), count)));
             }
-            Safetensors.write(
-                    out.file(),
-                    Map.of(
-                            "seed", Long.toString(items.seed()),
-                            "reward", reward.spec().toString(),
-                            "lambda", Double.toString(strength.get()),
-                            "method", method,
-                            "evaluations", Long.toString(drawn.evaluations())),
-                    tensors);
+            Map<String, String> about = new LinkedHashMap<>();
+            about.put("seed", Long.toString(items.seed()));
+            about.put("reward", reward.spec().toString());
+            about.put("lambda", Double.toString(strength.get()));
+            about.put("method", method);
+            about.put("evaluations", Long.toString(drawn.evaluations()));
+            drawn.stopped().ifPresent(what -> about.put("stopped", what));
+            Safetensors.write(out.file(), about, tensors);
         } else {
             Png.write(inputs.picture(drawn, base).draw(2), out.file());
         }
         PrintWriter terminal = terminal();
+        drawn.stopped().ifPresent(terminal::println);
         terminal.println(out.file());
         terminal.flush();
     }

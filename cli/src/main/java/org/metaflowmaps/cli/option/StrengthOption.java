@@ -2,10 +2,10 @@ package org.metaflowmaps.cli.option;
 
 import picocli.CommandLine.Option;
 
-/** {@code --lambda}, the strength of a tilt. */
+/** {@code --lambda} or {@code --strength}, the strength of a tilt. */
 public final class StrengthOption {
     @Option(
-            names = "--lambda",
+            names = {"--lambda", "--strength"},
             paramLabel = "X",
             description =
                     "Strength: the samples' law is the map's times exp(X * reward); negative for the opposite. mfm"

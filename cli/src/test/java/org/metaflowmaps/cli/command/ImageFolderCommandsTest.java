@@ -107,6 +107,8 @@ final class ImageFolderCommandsTest {
         assertArrayEquals(new long[] {0, 2, 3}, labels(checkpoint, "cafe\u0301,catt,3"));
         mfm("sample", checkpoint, "--class", "cat").failed("--class 'cat' is more than one class: Cat, tabby, cattle");
         mfm("sample", checkpoint, "--class", "cofe").failed("--class 'cofe' is not known: did you mean 'Café'?");
+        mfm("steer", checkpoint, "--reward", "class:1")
+                .failed("needs a classifier", "[1, 28, 28]", "shape [3, 4, 4]", "torchscript:FILE");
         mfm("sample", checkpoint, "--class", "7").failed("--class 7 is out of range", "0 to 2", "3 for no label");
         Files.move(data.resolve("cattle"), data.resolve("dog"));
         resume(run, "steps=6")

@@ -200,11 +200,47 @@ final class SteeringCommandsTest {
         assertEquals(2 * 3 * 2 * 4, column(greedy, "search", 3));
         assertEquals(2, numbers(out, "rewards").length);
         String tree = run("search " + checkpoint
-                        + " --reward brightness --tree --budget 24 --draws 3 --steps 3 --class 3" + " --count 2 --out "
+                        + " --reward brightness --tree --budget nfe=24 --draws 3 --steps 3 --class 3"
+                        + " --count 2 --out "
                         + out)
                 .succeeded()
                 .out();
         assertEquals(24, column(tree, "tree search", 3));
+    }
+
+    /** Counts that the command line leaves open follow from the evaluations; given ones are lowered by them. */
+    @Test
+    void budgetsLimitEvaluationsAndSeconds() {
+        String common = " " + checkpoint + " --reward brightness --class 3 --count 2 --draws 2 --out "
+                + folder.resolve("budget.safetensors") + " --budget ";
+        String[][] cases = {
+            {"steer", "mfm-g", "nfe=50", "", "45"},
+            {"steer", "mfm-g", "nfe=50", " --steps 2", "18"},
+            {"steer", "mfm-g", "nfe=50", " --steps 9", "45"},
+            {"steer", "mfm-g", "seconds=1e-9", " --steps 9", "18"},
+            {"steer", "mfm-g", "seconds=1e6,nfe=30", " --steps 9", "27"},
+            {"filter", "particle filter", "nfe=99", " --steps 3", "96"},
+            {"filter", "particle filter", "nfe=50", " --steps 3 --particles 4", "44"},
+            {"filter", "particle filter", "seconds=1e-9", " --steps 9 --particles 4", "44"},
+            {"search", "search", "nfe=50", " --particles 2", "48"},
+            {"search", "search", "nfe=50", " --particles 2 --steps 3", "24"},
+            {"search", "search", "seconds=1e-9", " --particles 2", "8"},
+            {"search", "tree search", "seconds=1e-9", " --tree", "4"},
+        };
+        for (String[] each : cases) {
+            String line = each[0] + common + each[2] + each[3];
+            assertEquals(
+                    Double.parseDouble(each[4]), column(run(line).succeeded().out(), each[1], 3), line);
+        }
+        String pool = common.replace("--draws 2 ", "") + "nfe=17 --steps 2";
+        assertEquals(15, column(run("best-of" + pool).succeeded().out(), "best of 5", 3));
+        assertEquals(6, column(run("best-of" + pool + " --pool 2").succeeded().out(), "best of 2", 3));
+        run("steer" + common + "nfe=8").failed("the budget is 8 evaluations, but one step costs 9");
+        run("filter" + common + "nfe=99 --steps 20").failed("--budget nfe=99", "cost 202", "--steps");
+        run("search" + common + "nfe=31").failed("the budget is 31 evaluations, but the first step costs 32");
+        for (String wrong : List.of("5", "nfe", "nfe=0", "nfe=x", "seconds=-1", "seconds=NaN", "nef=5")) {
+            run("steer" + common + wrong).refused("--budget", "'" + wrong + "'");
+        }
     }
 
     @Test
@@ -364,7 +400,7 @@ final class SteeringCommandsTest {
         run(search + "--particles 0").failed("--particles 0");
         run(search + "--lambda -1").failed("--lambda -1.0", "above 0");
         run(search + "--tree").failed("--budget");
-        run(search + "--tree --budget 9 --particles 2").failed("--particles");
+        run(search + "--tree --budget nfe=9 --particles 2").failed("--particles");
         run("best-of " + checkpoint + " --reward class:3 --pool 0").failed("--pool 0");
         run("filter " + checkpoint + " --reward class:3 --ess 2").failed("--ess 2.0", "0 to 1");
         run("filter " + checkpoint + " --reward class:3 --tempering 1").failed("share", "1.0");
@@ -392,6 +428,7 @@ final class SteeringCommandsTest {
         run("steer " + checkpoint + " --reward blur:1,0.1 --image 10000").failed("--image 10000 is out of range");
         String out = " --out " + folder.resolve("x.safetensors");
         run("steer " + vectors + " --reward brightness" + out).failed("scores images", "reward of states");
-        run("steer " + vectors + " --reward class:3" + out).failed("needs a classifier", "[1, 28, 28]");
+        run("steer " + vectors + " --reward class:3" + out)
+                .failed("needs a classifier", "[1, 28, 28]", "shape [2]", "linear");
     }
 }

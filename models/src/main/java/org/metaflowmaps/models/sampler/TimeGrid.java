@@ -89,6 +89,23 @@ public final class TimeGrid {
                         .toArray());
     }
 
+    /**
+     * Returns the grid of fewer steps between times of this one, as evenly as their numbers allow; the first and the last
+     * time stay.
+     *
+     * @param steps 1 to {@link #steps()}
+     */
+    public TimeGrid thinned(int steps) {
+        Preconditions.checkArgument(
+                steps >= 1 && steps <= steps(), "time grid: thinned to %s steps, expected 1 to %s", steps, steps());
+        if (steps == steps()) {
+            return this;
+        }
+        double[] fewer = new double[steps + 1];
+        Arrays.setAll(fewer, i -> times[(int) ((long) i * steps() / steps)]);
+        return between(fewer);
+    }
+
     /** Checks that the times increase; does not copy the array. */
     private static TimeGrid between(double[] times) {
         double[] lengths = new double[times.length - 1];

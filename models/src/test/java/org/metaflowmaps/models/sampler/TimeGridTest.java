@@ -44,6 +44,24 @@ final class TimeGridTest {
     }
 
     @Test
+    void thinnedGridsKeepBothEnds() {
+        TimeGrid grid = TimeGrid.linspace(0.2, 8);
+        assertEquals(grid, grid.thinned(8));
+        assertEquals(TimeGrid.of(0, 0.25, 0.5, 0.75, 1), TimeGrid.uniform(8).thinned(4));
+        for (int steps = 1; steps < 8; steps++) {
+            TimeGrid fewer = grid.thinned(steps);
+            assertEquals(steps, fewer.steps());
+            assertEquals(0.2, fewer.time(0));
+            assertEquals(1, fewer.time(steps));
+            for (int i = 0; i < steps; i++) {
+                assertEquals(0.8 / steps, fewer.length(i), 0.1, "nearly even");
+            }
+        }
+        assertRefused(IllegalArgumentException.class, () -> grid.thinned(9), "9", "1 to 8");
+        assertRefused(IllegalArgumentException.class, () -> grid.thinned(0), "0");
+    }
+
+    @Test
     void gridsMayBeginLater() {
         TimeGrid grid = TimeGrid.linspace(0.01, 5);
         assertEquals(5, grid.steps());

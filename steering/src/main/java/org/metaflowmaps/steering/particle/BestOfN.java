@@ -3,10 +3,10 @@ package org.metaflowmaps.steering.particle;
 import com.google.common.base.Preconditions;
 import java.util.Arrays;
 import java.util.concurrent.CancellationException;
+import java.util.function.LongSupplier;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.OdeSampler;
 import org.metaflowmaps.models.sampler.SampleResult;
 import org.metaflowmaps.models.sampler.Sampler;
@@ -14,7 +14,6 @@ import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -188,7 +187,11 @@ public record BestOfN(Sampler<Condition> sampler, Tilt tilt, int pool, int batch
      *     read back before
      */
     public Result run(SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener) {
-        Meter meter = new Meter(WHAT, budget, listener);
+        return run(noise, condition, budget, listener, System::nanoTime);
+    }
+
+    Result run(SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener, LongSupplier clock) {
+        Meter meter = new Meter(WHAT, budget, listener, clock);
         try (TensorScope scope = TensorScope.open();
                 ScoreGuard guard = new ScoreGuard();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -196,7 +199,7 @@ public record BestOfN(Sampler<Condition> sampler, Tilt tilt, int pool, int batch
             long items = Meter.items(WHAT, noise, like, 1, condition);
             Pool found = new Pool(Torch.zerosLike(like), items, pool);
             int most = Math.toIntExact(Math.max(1, batch / items));
-            boolean isCounted = budget.evaluations() < Long.MAX_VALUE;
+            boolean isCounted = budget.isCounted();
             long cost = 0;
             int done = 0;
             while (done < pool) {
@@ -270,29 +273,6 @@ public record BestOfN(Sampler<Condition> sampler, Tilt tilt, int pool, int batch
             Tensor better = score.gt(best);
             samples.copy_(Torch.where(MetaFlowMap.perItem(better, samples), candidates, samples));
             best.copy_(best.maximum(score));
-        }
-    }
-
-    /** The noise of some candidates of each item, for the base sampler. */
-    private static final class Candidates implements Noise {
-        private final SteeringNoise noise;
-        private final int first;
-        private final int count;
-        private int calls;
-
-        Candidates(SteeringNoise noise, int first, int count) {
-            this.noise = noise;
-            this.first = first;
-            this.count = count;
-        }
-
-        @Override
-        public Tensor next() {
-            try (TensorScope scope = TensorScope.open()) {
-                Tensor made = noise.normal(calls == 0 ? Use.START : Use.DIFFUSION, calls++, first, count);
-                Shape item = made.shape().from(2);
-                return scope.keep(made.reshape(item.prepend(made.size(0) * count)));
-            }
         }
     }
 

@@ -3,11 +3,14 @@ package org.metaflowmaps.steering.particle;
 import com.google.common.base.Preconditions;
 
 /**
- * The most that a search may spend. It is checked between steps, and the first step is always taken.
+ * The most that a run may spend. Searches end where it is spent, with the best they have. Steered samplers and particle
+ * filters would then have no samples, so they take fewer and longer steps instead: for evaluations from the beginning on,
+ * for seconds as they measure their steps ({@link Pace}). Results within seconds depend on the machine's speed.
  *
- * @param evaluations per item, counted as in the paper (method §8.4), at least 1; no step is taken that would exceed them
- * @param seconds of the whole call, above 0; no step begins after them. With finite seconds every step waits for the
- *     device
+ * @param evaluations per item, counted as in the paper (method §8.4), at least 1; never exceeded: a run whose least step
+ *     exceeds them is refused
+ * @param seconds of the whole call, above 0. A search begins no step after them; a sampler or filter takes one more, to
+ *     the end. The first step is always taken. With finite seconds every step waits for the device
  */
 public record Budget(long evaluations, double seconds) {
     /** No limit. */
@@ -33,7 +36,13 @@ public record Budget(long evaluations, double seconds) {
         return new Budget(Long.MAX_VALUE, seconds);
     }
 
-    boolean isTimed() {
+    /** Returns true if there is a limit of evaluations. */
+    public boolean isCounted() {
+        return evaluations < Long.MAX_VALUE;
+    }
+
+    /** Returns true if there is a limit of time. */
+    public boolean isTimed() {
         return seconds < Double.POSITIVE_INFINITY;
     }
 }

@@ -2,6 +2,7 @@ package org.metaflowmaps.steering.particle;
 
 import com.google.common.base.Preconditions;
 import java.util.concurrent.CancellationException;
+import java.util.function.LongSupplier;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.InputValues;
 import org.metaflowmaps.models.sampler.SamplingListener;
@@ -126,7 +127,11 @@ public record GreedySearch(
      *     read back before
      */
     public Result run(SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener) {
-        Meter meter = new Meter(WHAT, budget, listener);
+        return run(noise, condition, budget, listener, System::nanoTime);
+    }
+
+    Result run(SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener, LongSupplier clock) {
+        Meter meter = new Meter(WHAT, budget, listener, clock);
         int steps = grid.steps();
         condition.guidance().ifPresent(scales -> InputValues.requireFinite("guidance", scales));
         try (TensorScope scope = TensorScope.open();

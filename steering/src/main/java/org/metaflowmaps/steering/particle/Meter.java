@@ -3,6 +3,7 @@ package org.metaflowmaps.steering.particle;
 import com.google.common.base.Preconditions;
 import java.time.Duration;
 import java.util.concurrent.CancellationException;
+import java.util.function.LongSupplier;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.runtime.Tensor;
@@ -13,12 +14,20 @@ final class Meter {
     private final String what;
     private final Budget budget;
     private final SamplingListener listener;
-    private final long begin = System.nanoTime();
+    private final LongSupplier clock;
+    private final long begin;
     private long evaluations;
     private Spent.Ending ending = Spent.Ending.COMPLETE;
 
-    Meter(String what, Budget budget, SamplingListener listener) {
+    /**
+     * Begins to measure.
+     *
+     * @param clock nanoseconds from any origin
+     */
+    Meter(String what, Budget budget, SamplingListener listener, LongSupplier clock) {
         this.what = what;
+        this.clock = clock;
+        this.begin = clock.getAsLong();
         this.budget =
                 Preconditions.checkNotNull(budget, "%s: the budget is null; for no limit, give Budget.NONE", what);
         this.listener = Preconditions.checkNotNull(listener, "%s: the listener is null", what);
@@ -69,7 +78,7 @@ final class Meter {
     }
 
     boolean isLate() {
-        return budget.isTimed() && (System.nanoTime() - begin) * 1e-9 >= budget.seconds();
+        return budget.isTimed() && (clock.getAsLong() - begin) * 1e-9 >= budget.seconds();
     }
 
     /** Counts evaluations that {@link #take} did not. */
@@ -82,7 +91,7 @@ final class Meter {
     }
 
     Spent spent() {
-        return new Spent(evaluations, Duration.ofNanos(System.nanoTime() - begin), ending);
+        return new Spent(evaluations, Duration.ofNanos(clock.getAsLong() - begin), ending);
     }
 
     /**

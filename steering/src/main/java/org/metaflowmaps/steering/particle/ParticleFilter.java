@@ -3,6 +3,7 @@ package org.metaflowmaps.steering.particle;
 import com.google.common.base.Preconditions;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
+import java.util.function.LongSupplier;
 import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.InputValues;
@@ -27,7 +28,7 @@ import org.metaflowmaps.steering.value.SteeringNoise.Use;
  * <p>A particle whose draws all score negative infinity has weight 0 from then on. If the reward allows what such a particle might still
  * become, Ẑ is too small on average: use more draws then.
  *
- * <p>Nothing is read back from the device during a step, unless the map or the reward does.
+ * <p>Nothing is read back from the device during a step, unless the map or the reward does, or the budget has a time.
  *
  * <p>Thread safety: immutable; several threads may filter at once, each with its own noise.
  *
@@ -93,12 +94,16 @@ public record ParticleFilter(
 
     /** Returns the evaluations of one item, all its particles together, by the paper's counting (method §8.4). */
     public long evaluations(Condition condition) {
+        return evaluations(grid.steps(), condition);
+    }
+
+    private long evaluations(int steps, Condition condition) {
         long move = switch (transition) {
             case Transition.PosteriorDraw draw -> 1;
             case Transition.EulerMaruyama euler -> euler.drift().evaluations(condition);
             case Transition.Guided guided -> 0;
         };
-        return particles * (grid.steps() * (potential.evaluations(condition) + move) + 1);
+        return particles * (steps * (potential.evaluations(condition) + move) + 1);
     }
 
     /** Filters without a listener: see {@link #run(SteeringNoise, Condition, SamplingListener)}. */
@@ -106,21 +111,57 @@ public record ParticleFilter(
         return run(noise, condition, SamplingListener.NONE);
     }
 
+    /** Filters without a budget: see {@link #run(SteeringNoise, Condition, Budget, SamplingListener)}. */
+    public ParticleResult run(SteeringNoise noise, Condition condition, SamplingListener listener) {
+        return run(noise, condition, Budget.NONE, listener);
+    }
+
     /**
      * Filters each item of the noise.
      *
      * @param noise of the items, with this filter's number of particles
      * @param condition labels and guidance scales of the items, one for each
+     * @param budget makes the steps fewer and longer, between times of the grid: for evaluations the most steps that they
+     *     pay for, as with {@link TimeGrid#thinned}; for seconds as {@link Pace} says, with one read from the device in
+     *     each step. The times do not depend on the particles, so Ẑ stays unbiased if the transition is exact
      * @param listener hears of every step, and may cancel
      * @return tensors in the innermost open scope, without a gradient graph
      * @throws CancellationException if the listener cancels; no tensor is left then
-     * @throws IllegalArgumentException if shapes, types, devices, labels or scales do not fit
+     * @throws IllegalArgumentException if shapes, types, devices, labels or scales do not fit, or if a single step exceeds
+     *     the budget
      * @throws BadScoreException if a score was NaN or positive infinity; known only at the end, as nothing is read back before
      */
-    public ParticleResult run(SteeringNoise noise, Condition condition, SamplingListener listener) {
-        long begin = System.nanoTime();
-        int steps = grid.steps();
+    public ParticleResult run(SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener) {
+        return run(noise, condition, budget, listener, System::nanoTime);
+    }
+
+    ParticleResult run(
+            SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener, LongSupplier clock) {
         condition.guidance().ifPresent(scales -> InputValues.requireFinite("guidance", scales));
+        Preconditions.checkNotNull(budget, "particle filter: the budget is null; for no limit, give Budget.NONE");
+        int steps = affordable(budget, condition);
+        ParticleFilter filter = steps == grid.steps()
+                ? this
+                : new ParticleFilter(potential, transition, grid.thinned(steps), particles, threshold, tempering);
+        return filter.run(noise, condition, new Pace(filter.grid, budget, clock), listener);
+    }
+
+    /** Returns the most steps that the budget's evaluations pay for. */
+    private int affordable(Budget budget, Condition condition) {
+        long score = evaluations(0, condition);
+        long step = evaluations(1, condition) - score;
+        Preconditions.checkArgument(
+                score + step <= budget.evaluations(),
+                "particle filter: the budget is %s evaluations, but %s particles with one step cost %s: raise the"
+                        + " budget, or use fewer particles or draws",
+                budget.evaluations(),
+                particles,
+                score + step);
+        return (int) Math.min(grid.steps(), (budget.evaluations() - score) / step);
+    }
+
+    private ParticleResult run(SteeringNoise noise, Condition condition, Pace pace, SamplingListener listener) {
+        long begin = System.nanoTime();
         try (TensorScope scope = TensorScope.open();
                 ScoreGuard guard = new ScoreGuard();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -130,31 +171,39 @@ public record ParticleFilter(
             check(states, items, condition);
             Condition rows = condition.repeatInterleave(particles);
             Particles cloud = new Particles(this, states, items);
-            for (int step = 0; step < steps; step++) {
+            int planned = grid.steps();
+            while (!pace.isDone()) {
                 if (listener.isCancelled()) {
                     throw new CancellationException(
-                            "the particle filter was cancelled after " + step + " of " + steps + " steps");
+                            "the particle filter was cancelled after " + pace.taken() + " of " + planned + " steps");
                 }
+                Pace.Step step = pace.next();
+                planned = step.planned();
                 try (TensorScope inner = TensorScope.open()) {
-                    Point point = new Point(grid.time(step), step, cloud.states(), rows, noise, guard);
+                    Point point = new Point(step.time(), step.number(), cloud.states(), rows, noise, guard);
                     Potential.Value value = potential.at(point);
-                    cloud.weigh(step, value.scores());
+                    cloud.weigh(step.number(), step.time(), value.scores());
                     Optional<Tensor> ancestors =
-                            threshold == 0 ? Optional.empty() : Optional.of(cloud.resample(step, noise));
-                    Point chosen = new Point(grid.time(step), step, cloud.states(), rows, noise, guard);
+                            threshold == 0 ? Optional.empty() : Optional.of(cloud.resample(step.number(), noise));
+                    Point chosen = new Point(step.time(), step.number(), cloud.states(), rows, noise, guard);
                     cloud.move(Moves.move(
                             transition,
                             chosen,
                             value.estimate().map(given -> Particles.carried(given, ancestors)),
-                            grid.time(step + 1)));
+                            step.end()));
+                    if (pace.isTimed()) {
+                        // Wait for the device: otherwise the time is that of the step's submission.
+                        cloud.states().reshape(-1).narrow(0, 0, 1).item();
+                    }
                 }
-                listener.stepDone(step + 1, steps);
+                listener.stepDone(pace.taken(), planned);
             }
+            int taken = pace.taken();
             Tilt tilt = potential.tilt();
             Tensor rewards = tilt.score(cloud.states(), rows);
-            guard.record(tilt.reward().name(), steps, noise, rewards);
+            guard.record(tilt.reward().name(), taken, noise, rewards);
             guard.check();
-            return cloud.result(rewards.mul(tilt.strength()), noise, evaluations(condition), begin)
+            return cloud.result(taken, rewards.mul(tilt.strength()), noise, evaluations(taken, condition), begin)
                     .keptFrom(scope);
         }
     }

@@ -8,6 +8,7 @@ import org.metaflowmaps.runtime.Torch;
 
 /**
  * What a particle filter leaves, and what it cost. Its tensors are in the scope that was innermost when it ran; none has a gradient graph.
+ * With a budget, its steps are those that were taken.
  *
  * @param samples one particle of each item, drawn by the weights: (items, item shape). With many particles their law is the tilted one
  * @param particles all particles at time 1: (items · M, item shape), those of an item as neighbours

@@ -60,13 +60,13 @@ final class Particles {
         return states;
     }
 
-    /** Multiplies the weights by the potential of this step over that of the step before. */
-    void weigh(int step, Tensor scores) {
+    /** Multiplies the weights by the potential of this step, at a time, over that of the step before. */
+    void weigh(int step, double time, Tensor scores) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor draws = scores.reshape(items, count, -1);
             switch (filter.tempering()) {
-                case Tempering.Fixed fixed -> factor.fill_(fixed(fixed, step));
-                case Tempering.Adaptive adaptive -> factor.copy_(adaptive(adaptive, step, draws));
+                case Tempering.Fixed fixed -> factor.fill_(fixed(fixed, time));
+                case Tempering.Adaptive adaptive -> factor.copy_(adaptive(adaptive, time, draws));
             }
             Tensor potential = potential(draws, factor);
             logWeights.copy_(weighted(potential));
@@ -76,24 +76,19 @@ final class Particles {
         }
     }
 
-    private boolean isEnd(int step) {
-        return step == filter.grid().steps();
-    }
-
-    private double fixed(Tempering.Fixed tempering, int step) {
-        double given =
-                isEnd(step) ? 1 : tempering.factor().applyAsDouble(filter.grid().time(step));
+    private static double fixed(Tempering.Fixed tempering, double time) {
+        double given = time == 1 ? 1 : tempering.factor().applyAsDouble(time);
         if (!(given >= 0 && Double.isFinite(given))) {
-            throw new IllegalArgumentException("tempering: the factor at time "
-                    + filter.grid().time(step) + " is " + given + ", expected a finite number of 0 or more");
+            throw new IllegalArgumentException("tempering: the factor at time " + time + " is " + given
+                    + ", expected a finite number of 0 or more");
         }
         return given;
     }
 
     /** Returns the largest factor that leaves enough particles, by bisection: (items). */
-    private Tensor adaptive(Tempering.Adaptive tempering, int step, Tensor draws) {
+    private Tensor adaptive(Tempering.Adaptive tempering, double time, Tensor draws) {
         Tensor most = Torch.onesLike(factor);
-        if (isEnd(step)) {
+        if (time == 1) {
             return most;
         }
         double least = tempering.share() * count;
@@ -165,11 +160,10 @@ final class Particles {
         move.logRatio().ifPresent(ratio -> logWeights.add_(ratio.reshape(items, count)));
     }
 
-    /** Weighs by the last potential, and draws. */
-    ParticleResult result(Tensor scores, SteeringNoise noise, long evaluations, long begin) {
-        int steps = filter.grid().steps();
+    /** Weighs by the last potential, after some steps, and draws. */
+    ParticleResult result(int steps, Tensor scores, SteeringNoise noise, long evaluations, long begin) {
         Tensor wide = scores.to(DType.FLOAT64).reshape(items, count);
-        weigh(steps, wide);
+        weigh(steps, 1, wide);
         Tensor mean = logWeights.logsumexp(1).sub(Math.log((double) count));
         Tensor normalised = Weights.normalised(logWeights);
         Tensor number = Weights.one(normalised, noise.uniform(Use.RESAMPLING, steps));
@@ -178,12 +172,17 @@ final class Particles {
                 states,
                 normalised,
                 wide,
-                effectiveSize,
-                ancestors,
+                first(effectiveSize, steps + 1),
+                first(ancestors, steps),
                 Weights.distinct(origin),
                 logNormaliser.add(mean),
-                factors,
+                first(factors, steps + 1),
                 evaluations,
                 Duration.ofNanos(System.nanoTime() - begin));
+    }
+
+    /** Returns the records of the steps that were taken. */
+    private static Tensor first(Tensor records, int count) {
+        return count == records.size(0) ? records : records.narrow(0, 0, count);
     }
 }

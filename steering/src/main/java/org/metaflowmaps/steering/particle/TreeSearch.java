@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CancellationException;
+import java.util.function.LongSupplier;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.InputValues;
@@ -113,7 +114,11 @@ public record TreeSearch(MetaFlowMap map, Tilt tilt, TimeGrid grid, int width, d
      * @throws BadScoreException if a score was NaN or positive infinity
      */
     public Result run(SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener) {
-        Meter meter = new Meter(WHAT, budget, listener);
+        return run(noise, condition, budget, listener, System::nanoTime);
+    }
+
+    Result run(SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener, LongSupplier clock) {
+        Meter meter = new Meter(WHAT, budget, listener, clock);
         condition.guidance().ifPresent(scales -> InputValues.requireFinite("guidance", scales));
         condition.labels().ifPresent(labels -> InputValues.requireLabels(labels, map.classes()));
         int planned = (int) Math.min(MOST_SIMULATIONS, Math.max(1, budget.evaluations() / evaluations()));

@@ -28,7 +28,11 @@ public record CorrectionScale(double guidance, Mode mode, double factor) {
     public enum Mode {
         /** No change. */
         NONE,
-        /** It becomes κ times the base drift's norm; λ then acts only through the draws' weights. */
+        /**
+         * It becomes κ times the base drift's norm; λ then acts only through the draws' weights. In an SDE this norm is
+         * about |x|/t near noise, so early steps longer than their time t blow states up, and rounding with them: from
+         * t = 0.01 take 20 steps or more.
+         */
         RESCALE,
         /** It is limited to κ times the base drift's norm. */
         CLIP

@@ -5,6 +5,7 @@ import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.function.IntFunction;
+import java.util.function.LongSupplier;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.InputValues;
 import org.metaflowmaps.models.sampler.SamplingListener;
@@ -13,6 +14,8 @@ import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.steering.particle.Budget;
+import org.metaflowmaps.steering.particle.Pace;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.value.BadScoreException;
 import org.metaflowmaps.steering.value.Point;
@@ -26,7 +29,7 @@ import org.metaflowmaps.steering.value.ValueGradient;
  * samples have the tilted law; estimates from few draws are biased (method §6.2).
  *
  * <p>Paths start from standard normal states at the grid's first time, as in the paper. A step reads nothing back from
- * the device unless an estimator or its reward does.
+ * the device unless an estimator or its reward does, or the budget has a time.
  *
  * <p>Thread safety: immutable; several threads may sample at once, each with its own noise.
  *
@@ -101,10 +104,13 @@ public record SteeredSampler(
     public long evaluations(Condition condition) {
         long sum = 0;
         for (int step = 0; step < grid.steps(); step++) {
-            long stages = isHeun(step) ? 2 : 1;
-            sum += stages * schedule.at(step, grid.time(step)).evaluations(condition);
+            sum += evaluations(step, grid.time(step), step + 1 == grid.steps(), condition);
         }
         return sum;
+    }
+
+    private long evaluations(int number, double time, boolean isLast, Condition condition) {
+        return (isHeun(isLast) ? 2 : 1) * schedule.at(number, time).evaluations(condition);
     }
 
     /** Draws without a listener: see {@link #sample(SteeringNoise, Condition, SamplingListener)}. */
@@ -112,64 +118,101 @@ public record SteeredSampler(
         return sample(noise, condition, SamplingListener.NONE);
     }
 
+    /** Draws without a budget: see {@link #sample(SteeringNoise, Condition, Budget, SamplingListener)}. */
+    public SteeredResult sample(SteeringNoise noise, Condition condition, SamplingListener listener) {
+        return sample(noise, condition, Budget.NONE, listener);
+    }
+
     /**
      * Draws one sample for each row of the noise.
      *
      * @param noise the random numbers of the rows: start, estimators' draws, and diffusion
      * @param condition labels and guidance scales of the rows
+     * @param budget makes the steps fewer and longer, between times of the grid: for evaluations the most steps that they
+     *     pay for, as with {@link TimeGrid#thinned}; for seconds as {@link Pace} says, with one read from the device in
+     *     each step
      * @param listener called after every step; may cancel
      * @return tensors in the innermost open scope, without a gradient graph
      * @throws CancellationException if the listener cancels; all tensors are freed then
-     * @throws IllegalArgumentException if shapes, types, devices, labels or scales do not fit
+     * @throws IllegalArgumentException if shapes, types, devices, labels or scales do not fit, or if a single step exceeds
+     *     the budget
      * @throws BadScoreException if a score was NaN or positive infinity; thrown only at the end, because nothing is
      *     read back before
      */
-    public SteeredResult sample(SteeringNoise noise, Condition condition, SamplingListener listener) {
-        long begin = System.nanoTime();
-        int steps = grid.steps();
+    public SteeredResult sample(SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener) {
+        return sample(noise, condition, budget, listener, System::nanoTime);
+    }
+
+    SteeredResult sample(
+            SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener, LongSupplier clock) {
         condition.guidance().ifPresent(scales -> InputValues.requireFinite("guidance", scales));
+        Preconditions.checkNotNull(budget, "steered sampler: the budget is null; for no limit, give Budget.NONE");
+        return evaluations(condition) <= budget.evaluations()
+                ? run(noise, condition, budget, listener, clock)
+                : within(budget.evaluations(), condition, this::ofSteps).run(noise, condition, budget, listener, clock);
+    }
+
+    private SteeredSampler ofSteps(int steps) {
+        TimeGrid fewer = grid.thinned(Math.min(steps, grid.steps()));
+        return new SteeredSampler(schedule, fewer, dynamics, scale, scored, traced);
+    }
+
+    private SteeredResult run(
+            SteeringNoise noise, Condition condition, Budget budget, SamplingListener listener, LongSupplier clock) {
+        long begin = System.nanoTime();
+        Pace pace = new Pace(grid, budget, clock);
         try (TensorScope scope = TensorScope.open();
                 ScoreGuard guard = new ScoreGuard();
                 Autograd.Mode off = Autograd.noGrad()) {
             Run run = new Run(condition, noise, guard);
             Tensor state = noise.normal(SteeringNoise.Use.START, 0);
-            Optional<SteeringTrace> trace = traced ? Optional.of(SteeringTrace.empty(steps, state)) : Optional.empty();
-            for (int step = 0; step < steps; step++) {
+            Optional<SteeringTrace> trace =
+                    traced ? Optional.of(SteeringTrace.empty(grid.steps(), state)) : Optional.empty();
+            long evaluations = 0;
+            int planned = grid.steps();
+            while (!pace.isDone()) {
                 if (listener.isCancelled()) {
                     throw new CancellationException(
-                            "steered sampling was cancelled after " + step + " of " + steps + " steps");
+                            "steered sampling was cancelled after " + pace.taken() + " of " + planned + " steps");
                 }
+                Pace.Step step = pace.next();
+                planned = step.planned();
                 try (TensorScope inner = TensorScope.open()) {
                     Tensor next = inner.keep(
                             switch (dynamics) {
                                 case Dynamics.Ode ode -> flow(run, step, state, trace);
                                 case Dynamics.Sde sde -> diffuse(run, sde, step, state, trace);
                             });
-                    if (step > 0) {
+                    if (step.number() > 0) {
                         state.close();
                     }
                     state = next;
+                    if (pace.isTimed()) {
+                        // Wait for the device: otherwise the time is that of the step's submission.
+                        state.reshape(-1).narrow(0, 0, 1).item();
+                    }
                 }
-                listener.stepDone(step + 1, steps);
+                evaluations += evaluations(step.number(), step.time(), step.isLast(), condition);
+                listener.stepDone(pace.taken(), planned);
             }
             Tensor samples = state;
             Optional<Tensor> rewards = scored.map(tilt -> {
                 Tensor scores = tilt.score(samples, condition);
-                guard.record(tilt.reward().name(), steps, noise, scores);
+                guard.record(tilt.reward().name(), pace.taken(), noise, scores);
                 return scores;
             });
             guard.check();
             return new SteeredResult(
                     scope.keep(samples),
                     rewards.map(scope::keep),
-                    trace.map(entries -> entries.keptFrom(scope)),
-                    evaluations(condition),
+                    trace.map(entries -> entries.first(pace.taken()).keptFrom(scope)),
+                    evaluations,
                     Duration.ofNanos(System.nanoTime() - begin));
         }
     }
 
-    private boolean isHeun(int step) {
-        return dynamics instanceof Dynamics.Ode ode && ode.solver() == Solver.HEUN && step + 1 < grid.steps();
+    private boolean isHeun(boolean isLast) {
+        return dynamics instanceof Dynamics.Ode ode && ode.solver() == Solver.HEUN && !isLast;
     }
 
     /** Inputs that all steps share. */
@@ -179,32 +222,32 @@ public record SteeredSampler(
         }
     }
 
-    private Tensor flow(Run run, int step, Tensor state, Optional<SteeringTrace> trace) {
-        ValueGradient estimator = schedule.at(step, grid.time(step));
-        ValueGradient.Estimate here = estimator.at(run.at(grid.time(step), step, state));
-        trace.ifPresent(entries -> entries.set(step, here));
+    private Tensor flow(Run run, Pace.Step step, Tensor state, Optional<SteeringTrace> trace) {
+        ValueGradient estimator = schedule.at(step.number(), step.time());
+        ValueGradient.Estimate here = estimator.at(run.at(step.time(), step.number(), state));
+        trace.ifPresent(entries -> entries.set(step.number(), here));
         Tensor first = scale.drift(here.base(), here.correction());
-        Tensor ahead = state.add(first.mul(grid.length(step)));
-        if (!isHeun(step)) {
+        Tensor ahead = state.add(first.mul(step.length()));
+        if (!isHeun(step.isLast())) {
             return ahead;
         }
-        ValueGradient.Estimate there = estimator.at(run.at(grid.time(step + 1), step, ahead));
+        ValueGradient.Estimate there = estimator.at(run.at(step.end(), step.number(), ahead));
         Tensor second = scale.drift(there.base(), there.correction());
-        return state.add(first.add(second).mul(grid.length(step) / 2));
+        return state.add(first.add(second).mul(step.length() / 2));
     }
 
-    private Tensor diffuse(Run run, Dynamics.Sde sde, int step, Tensor state, Optional<SteeringTrace> trace) {
-        double time = grid.time(step);
-        double length = grid.length(step);
-        ValueGradient.Estimate here = schedule.at(step, time).at(run.at(time, step, state));
-        trace.ifPresent(entries -> entries.set(step, here));
+    private Tensor diffuse(Run run, Dynamics.Sde sde, Pace.Step step, Tensor state, Optional<SteeringTrace> trace) {
+        double time = step.time();
+        ValueGradient.Estimate here = schedule.at(step.number(), time).at(run.at(time, step.number(), state));
+        trace.ifPresent(entries -> entries.set(step.number(), here));
         // b + c·score = 2b - x/t; the SDE adds twice the estimate's correction c·∇V.
         Tensor base = here.base().mul(2).sub(state.div(time));
-        Tensor next = state.add(scale.drift(base, here.correction().mul(2)).mul(length));
-        if (step + 1 == grid.steps() && !sde.lastNoise()) {
+        Tensor next = state.add(scale.drift(base, here.correction().mul(2)).mul(step.length()));
+        if (step.isLast() && !sde.lastNoise()) {
             return next;
         }
-        double spread = Math.sqrt(2 * sde.coefficient().at(time) * length);
-        return next.add(run.noise().normal(SteeringNoise.Use.DIFFUSION, step).mul(spread));
+        double spread = Math.sqrt(2 * sde.coefficient().at(time) * step.length());
+        return next.add(
+                run.noise().normal(SteeringNoise.Use.DIFFUSION, step.number()).mul(spread));
     }
 }

@@ -32,6 +32,14 @@ public record SteeringTrace(Tensor value, Tensor base, Tensor correction) {
         }
     }
 
+    /** Returns the entries of the first steps, all that a budget let a run take. */
+    SteeringTrace first(int steps) {
+        return steps == value.size(0)
+                ? this
+                : new SteeringTrace(
+                        value.narrow(0, 0, steps), base.narrow(0, 0, steps), correction.narrow(0, 0, steps));
+    }
+
     SteeringTrace keptFrom(TensorScope scope) {
         return new SteeringTrace(scope.keep(value), scope.keep(base), scope.keep(correction));
     }

@@ -172,6 +172,11 @@ final class BestOfNTest {
                     SearchNoise.plane(1, 2), Condition.none(), Budget.ofSeconds(1e-9), SamplingListener.NONE);
             assertEquals(4, timed.poolScores().size(1));
             assertEquals(20, timed.spent().evaluations());
+            Clock clock = new Clock(2);
+            BestOfN.Result four =
+                    search.run(SearchNoise.plane(1, 2), Condition.none(), Budget.ofSeconds(7), clock, clock);
+            assertEquals(4 * 4, four.poolScores().size(1));
+            assertEquals(5 * 16, four.spent().evaluations());
             assertRefused(
                     () -> search.run(
                             SearchNoise.plane(1, 2), Condition.none(), Budget.ofEvaluations(4), SamplingListener.NONE),

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CancellationException;
@@ -167,6 +168,11 @@ final class GreedySearchTest {
                     SearchNoise.plane(3, 2), Condition.none(), Budget.ofSeconds(1e-9), SamplingListener.NONE);
             assertEquals(step, timed.spent().evaluations());
             assertEquals(Spent.Ending.BUDGET, timed.spent().ending());
+            Clock clock = new Clock(2);
+            Spent four = search.run(SearchNoise.plane(3, 2), Condition.none(), Budget.ofSeconds(7), clock, clock)
+                    .spent();
+            assertEquals(4 * step, four.evaluations(), "the step that begins at 6 s is the last");
+            assertEquals(Duration.ofSeconds(8), four.time());
             long before = NativeMemory.liveTensors();
             assertThrows(
                     CancellationException.class,

@@ -152,6 +152,11 @@ final class TreeSearchTest {
             TreeSearch.Result timed = search.run(
                     SearchNoise.plane(1, 2), Condition.none(), Budget.ofSeconds(1e-9), SamplingListener.NONE);
             assertEquals(1, timed.simulations());
+            Clock clock = new Clock(2);
+            assertEquals(
+                    4,
+                    search.run(SearchNoise.plane(1, 2), Condition.none(), Budget.ofSeconds(7), clock, clock)
+                            .simulations());
             assertEquals(Spent.Ending.BUDGET, timed.spent().ending());
             long before = NativeMemory.liveTensors();
             assertThrows(
