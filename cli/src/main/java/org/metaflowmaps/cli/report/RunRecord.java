@@ -6,8 +6,8 @@ import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.NavigableMap;
 import java.util.NavigableSet;
 import java.util.Optional;
@@ -41,6 +41,7 @@ record RunRecord(
     /** The metric by which fine-tuning keeps its best checkpoint. */
     static final String SCORE = "average/independent_reward";
 
+    private static final String BASE_SCORE = "base/independent_reward";
     private static final String BELOW_BEST = SCORE + "_below_best";
     private static final List<String> CONFIGURATIONS = List.of("finetune.yaml", "config.yaml");
     private static final String PICTURES = "samples";
@@ -152,21 +153,36 @@ record RunRecord(
         return Turning.of(series(SCORE), series(BELOW_BEST));
     }
 
-    /** Returns the steps of some pictures, with the first, that of the best score, and the last. */
+    /** Returns sentences about the independent score, beside the base's; empty if it was not measured. */
+    Optional<String> conclusion() {
+        Series base = series(BASE_SCORE);
+        return turning()
+                .map(turning -> turning.sentence()
+                        + (base.isEmpty()
+                                ? ""
+                                : String.format(
+                                        Locale.ROOT,
+                                        " The base's is %.4f%s.",
+                                        base.values()[0],
+                                        turning.best() > base.values()[0] ? "" : ", which the run never exceeded")));
+    }
+
+    /**
+     * Returns the steps of some pictures: that of the best score, the last, and others between.
+     *
+     * @param most how many, at least 2
+     */
     List<Long> chosenPictures(int most) {
-        List<Long> all = new ArrayList<>(pictures.keySet());
+        List<Long> all = List.copyOf(pictures.keySet());
         if (all.size() <= most) {
             return all;
         }
         NavigableSet<Long> chosen = new TreeSet<>();
         turning().map(Turning::bestStep).filter(all::contains).ifPresent(chosen::add);
-        for (int i = 0; i < most - 1; i++) {
-            chosen.add(all.get(Math.round((float) i * (all.size() - 1) / (most - 2))));
-            if (chosen.size() == most) {
-                break;
-            }
-        }
         chosen.add(all.getLast());
+        for (int i = 0; i < most && chosen.size() < most; i++) {
+            chosen.add(all.get((int) Math.round((double) i * (all.size() - 1) / (most - 1))));
+        }
         return List.copyOf(chosen);
     }
 }

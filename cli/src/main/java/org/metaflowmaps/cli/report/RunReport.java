@@ -60,7 +60,7 @@ public final class RunReport {
             table.forEach(row -> lines.add("| " + String.join(" | ", row) + " |"));
         }
         for (RunRecord run : runs) {
-            run.turning().ifPresent(turning -> lines.add(run.name() + ": " + turning.sentence()));
+            run.conclusion().ifPresent(text -> lines.add(run.name() + ": " + text));
         }
         return lines;
     }
@@ -84,7 +84,7 @@ public final class RunReport {
         withoutFont(page);
         if (run.isFineTuning()) {
             page.section("Evaluations");
-            run.turning().ifPresent(turning -> page.paragraph(turning.sentence()));
+            run.conclusion().ifPresent(page::paragraph);
             evaluations(page, run);
             RunCharts.evaluations(run).forEach(chart -> RunCharts.add(page, run, chart));
         }
@@ -107,7 +107,7 @@ public final class RunReport {
             page.table(HEADER, table());
         }
         for (RunRecord run : runs) {
-            run.turning().ifPresent(turning -> page.paragraph(run.name() + ": " + turning.sentence()));
+            run.conclusion().ifPresent(text -> page.paragraph(run.name() + ": " + text));
         }
         RunRecord first = runs.getFirst();
         if (runs.stream().anyMatch(RunRecord::isFineTuning)) {

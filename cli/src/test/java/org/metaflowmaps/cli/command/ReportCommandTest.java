@@ -62,21 +62,21 @@ final class ReportCommandTest {
         Path run = run("large", 30, 60);
         byte[] picture = ImageGrid.png(Shape.of(1, 2, 2), List.of("a"), List.of("row"), List.of(new float[4]));
         Files.createDirectories(run.resolve("samples"));
-        for (int step = 20; step <= 100; step += 20) {
+        for (int step = 20; step <= 400; step += 20) {
             Files.write(run.resolve("samples/step-%09d.png".formatted(step)), picture);
         }
         String out = mfm("report", run.toString()).succeeded().out();
         Path file = run.resolve("run-report.html");
         assertTrue(out.endsWith(file + System.lineSeparator()), out);
         assertTrue(out.contains("| large | 30 | best | 60 | 0.600 ± 0.010 | 0.000 ± 0.010 |"), out);
-        assertTrue(out.contains("turned there: from step 80 on"), out);
+        assertTrue(out.contains("turned there: from step 80 on") && out.contains("The base's is -2.0000."), out);
         String page = page(file);
         assertTrue(page.contains("best at step 60") && page.contains("from step 80 on"), "the turn");
         assertTrue(page.contains("Step 60, the best by the independent score"), "the picture");
         assertFalse(page.contains("still going on"), "100 of 100 steps");
         assertTrue(page.contains("lambda: 30"), "the configuration");
         int images = page.split("<img ", -1).length - 1;
-        assertEquals(Text.available() ? 5 + 4 + 3 : 5, images, "pictures, evaluations, training and weights");
+        assertEquals(Text.available() ? 8 + 4 + 3 : 8, images, "pictures, evaluations, training and weights");
     }
 
     @Test
