@@ -14,7 +14,12 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         description = "Measure how good a trained map is.",
         synopsisSubcommandLabel = "COMMAND",
-        subcommands = {EvaluateFashionMnistCommand.class, EvaluateDriftCommand.class, EvaluateMixtureCommand.class})
+        subcommands = {
+            EvaluateFashionMnistCommand.class,
+            EvaluateDriftCommand.class,
+            EvaluateMixtureCommand.class,
+            EvaluateInverseCommand.class
+        })
 public final class EvaluateCommand implements Callable<Integer> {
     @Spec
     private @Nullable CommandSpec spec;
