@@ -72,7 +72,7 @@ final class EvaluateInverseTest {
         evaluate(map, "2*blur:1,0.1").failed("--problem 2*blur:1,0.1", "not one observation");
         evaluate(map, "blur:1,0.1", "--images", "0").failed("--images 0");
         evaluate(map, "blur:1,0.1", "--count", "1").failed("1 samples");
-        evaluate(map, "blur:1,0.1", "--out", "x.jpg").failed("x.jpg", ".png");
+        mfm("evaluate", "inverse", map, "--device", "cpu", "--out", "x.jpg").failed("x.jpg", ".png");
         evaluate(map, "blu:1,0.1").refused("did you mean 'blur'");
     }
 

@@ -295,7 +295,7 @@ final class SteeringCommandsTest {
     void aMapTrainedWithoutLabelsIsFineTunedWithoutThem() throws IOException {
         for (boolean given : new boolean[] {false, true}) {
             Path run = folder.resolve("unlabelled" + given);
-            run("finetune " + vectors + " --reward linear:1,0 --steps 2 --out " + run
+            run("finetune " + vectors + " --reward linear:1,0 --steps 5 --out " + run
                             + " batch=8 warm_up=0 average_decay=0 average_start=0 evaluate_every=0 learning_rate=0.1"
                             + (given ? " loss.label_drop=0" : ""))
                     .succeeded();
@@ -311,7 +311,7 @@ final class SteeringCommandsTest {
     private static String labelRows(Path file) throws IOException {
         try (SafetensorsFile open = SafetensorsFile.open(file)) {
             return open.entries().keySet().stream()
-                    .filter(name -> name.startsWith("y_embedder"))
+                    .filter(name -> name.contains("y_embedder"))
                     .findFirst()
                     .orElseThrow();
         }
