@@ -79,6 +79,7 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.runtime.file.ShardedFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
+import org.metaflowmaps.steering.evaluation.InverseEvaluation;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.steering.finetune.FineTuneConfig;
 import org.metaflowmaps.steering.finetune.FineTuning;
@@ -93,8 +94,10 @@ import org.metaflowmaps.steering.particle.Transition;
 import org.metaflowmaps.steering.reward.Calibration;
 import org.metaflowmaps.steering.reward.ClassMixture;
 import org.metaflowmaps.steering.reward.Decoder;
+import org.metaflowmaps.steering.reward.InverseProblem;
 import org.metaflowmaps.steering.reward.JavaReward;
 import org.metaflowmaps.steering.reward.LinearReward;
+import org.metaflowmaps.steering.reward.Measurement;
 import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.sampler.Dynamics;
@@ -516,7 +519,7 @@ final class MisuseRecipes implements AutoCloseable {
                     "inputSize" -> 2;
             case "size" -> owner == ImageFolder.class ? 4 : 2;
             case "height", "width" -> owner == LabelledImages.class ? 28 : 2;
-            case "batch" -> BATCH;
+            case "batch", "samples" -> BATCH;
             case "high" -> 5;
             case "end" -> 8;
             default -> 1;
@@ -578,6 +581,9 @@ final class MisuseRecipes implements AutoCloseable {
             }
             case "Measurement.observe.image" -> {
                 return half(1, 28, 28);
+            }
+            case "InverseEvaluation.of.truth" -> {
+                return half(1, 4, 4);
             }
             case "Measurement.inpainting.mask" -> {
                 return half(28, 28).fill_(1);
@@ -806,7 +812,14 @@ final class MisuseRecipes implements AutoCloseable {
                         })));
             case "OutgoingTensor" ->
                 new OutgoingTensor.Deferred("name", DType.FLOAT32, Shape.of(4, 4), () -> half(BATCH, BATCH));
-            case "Network", "MetaFlowMap", "MlpFlowMap" -> map();
+            case "Network", "MetaFlowMap", "MlpFlowMap" ->
+                call.getDeclaringClass() == InverseEvaluation.class
+                        ? closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU))
+                        : map();
+            case "InverseProblem" ->
+                call.getDeclaringClass() == InverseEvaluation.class
+                        ? closing(new InverseProblem(Measurement.downsampling(2), half(1, 2, 2), 0.5))
+                        : null;
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));

@@ -40,8 +40,13 @@ import org.metaflowmaps.steering.value.ValueFunction;
 public record InverseEvaluation(MetaFlowMap map, int samples, int draws, int steps, long seed, Device device) {
     private static final double START = 0.01;
 
+    /** Times the samples of one image this is less than the most items of {@link KeyedNoise}. */
+    private static final long MOST_IMAGES = 1 << 16;
+
     /** Checks the ranges. */
     public InverseEvaluation {
+        Preconditions.checkNotNull(map, "inverse problems: the map is null");
+        Preconditions.checkNotNull(device, "inverse problems: the device is null");
         Preconditions.checkArgument(samples >= 2, "inverse problems: %s samples, expected at least 2", samples);
         Preconditions.checkArgument(draws >= 1, "inverse problems: %s draws, expected at least 1", draws);
         Preconditions.checkArgument(steps >= 1, "inverse problems: %s steps, expected at least 1", steps);
@@ -70,6 +75,19 @@ public record InverseEvaluation(MetaFlowMap map, int samples, int draws, int ste
      * @throws IllegalArgumentException if problem, image, condition and map do not fit each other
      */
     public Result of(InverseProblem problem, Tensor truth, Condition condition, long index, SamplingListener listener) {
+        Preconditions.checkNotNull(problem, "inverse problems: the problem is null");
+        Preconditions.checkNotNull(condition, "inverse problems: the condition is null");
+        Preconditions.checkNotNull(listener, "inverse problems: the listener is null");
+        Preconditions.checkArgument(
+                truth.shape().equals(map.itemShape()) && truth.dtype().isFloatingPoint(),
+                "inverse problems: the true image is %s, expected the shape of the map's items, %s, of floating point",
+                truth,
+                map.itemShape());
+        Preconditions.checkArgument(
+                index >= 0 && index < MOST_IMAGES,
+                "inverse problems: index is %s, expected 0 to %s",
+                index,
+                MOST_IMAGES - 1);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             Decoder decoder = new PixelDecoder();

@@ -85,8 +85,8 @@ final class TiltedMapTest {
                                     "loss.consistency=shortcut",
                                     "times.pair.kind=dyadic",
                                     "times.context_atom=0.3",
-                                    "steps=6000",
-                                    "optimizer.decay=4200"))
+                                    "steps=3000",
+                                    "optimizer.decay=2100"))
                     .config();
             try (TrainingData data = data();
                     TrainingRun run = new TrainingRun(
