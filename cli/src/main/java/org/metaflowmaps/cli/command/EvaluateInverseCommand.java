@@ -30,6 +30,7 @@ import org.metaflowmaps.steering.reward.PixelDecoder;
 import org.metaflowmaps.steering.reward.Reward;
 import org.metaflowmaps.steering.reward.RewardContext;
 import org.metaflowmaps.steering.reward.RewardSpec;
+import org.metaflowmaps.steering.sampler.Dynamics;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -40,8 +41,8 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "inverse",
         mixinStandardHelpOptions = true,
-        description = "Observe images of the map's data, sample the posterior of each by steering along the SDE with"
-                + " lambda 1, and print chi^2/n, the squared error of the observed numbers over SIGMA^2 (1 for exact"
+        description = "Observe images of the map's data, sample the posterior of each by steering with lambda 1,"
+                + " and print chi^2/n, the squared error of the observed numbers over SIGMA^2 (1 for exact"
                 + " posterior samples, on average), and the spread of an image's samples. For Fashion-MNIST the"
                 + " images are test images.")
 final class EvaluateInverseCommand implements Callable<Integer> {
@@ -83,6 +84,12 @@ final class EvaluateInverseCommand implements Callable<Integer> {
     @Option(names = "--steps", paramLabel = "K", description = "Steps of a path. Default: ${DEFAULT-VALUE}.")
     private int steps = 100;
 
+    @Option(
+            names = "--dynamics",
+            description = "${COMPLETION-CANDIDATES}; with few draws ode is too far from the observation. Default:"
+                    + " ${DEFAULT-VALUE}.")
+    private SteerCommand.Kind dynamics = SteerCommand.Kind.sde;
+
     @Mixin
     private final GuidanceOption guidance = new GuidanceOption();
 
@@ -115,7 +122,14 @@ final class EvaluateInverseCommand implements Callable<Integer> {
         try (MetaFlowMap loaded = checkpoint.load(device);
                 MetaFlowMap map = loaded.frozen();
                 TensorScope scope = TensorScope.open()) {
-            InverseEvaluation evaluation = new InverseEvaluation(map, count, draws, steps, seed, device.get());
+            InverseEvaluation evaluation = new InverseEvaluation(
+                    map,
+                    count,
+                    draws,
+                    steps,
+                    dynamics == SteerCommand.Kind.ode ? Dynamics.ODE : Dynamics.SDE,
+                    seed,
+                    device.get());
             Shape item = map.itemShape();
             Double scale = guidance.scale(map);
             CleanItems found = CleanItems.of(
@@ -132,7 +146,7 @@ final class EvaluateInverseCommand implements Callable<Integer> {
             ImageGrid grid =
                     new ImageGrid(ImageGrid.shownChannels(item), (int) item.size(1), (int) item.size(2), columns());
             terminal.println("observing " + images + " items of " + found.source() + " by " + problem + ", " + draws
-                    + (draws == 1 ? " draw, " : " draws, ") + steps + " steps");
+                    + (draws == 1 ? " draw, " : " draws, ") + steps + " steps of the " + dynamics);
             InverseTable table = new InverseTable(terminal);
             try (SteeringProgress progress = new SteeringProgress("inverse", steps, images)) {
                 for (int i = 0; i < images; i++) {

@@ -23,21 +23,22 @@ import org.metaflowmaps.steering.value.MonteCarloGradient;
 import org.metaflowmaps.steering.value.ValueFunction;
 
 /**
- * Samples the posterior of an image given its observation, by steering along the SDE with λ = 1, and measures how well
- * the samples explain the observation and how far they differ.
+ * Samples the posterior of an image given its observation, by steering with λ = 1, and measures how well the samples
+ * explain the observation and how far they differ.
  *
  * <p>If the map's law were that of the images and steering exact, the truth and a sample would be exchangeable given
- * the observation, so that both have χ²/n = 1 on average. The SDE is used because its noise forgets the errors of the
- * estimates at early times, where few draws pull too hard.
+ * the observation, so that both have χ²/n = 1 on average.
  *
  * @param map with contexts, of images in [-1, 1]; frozen, not owned
  * @param samples of each posterior, at least 2
  * @param draws of the value's gradient at each step, at least 1
- * @param steps of the SDE, at least 1
+ * @param steps of a path, at least 1
+ * @param dynamics of a path: with few draws the SDE, whose noise replaces the errors of early steps
  * @param seed of the noise
  * @param device of the map
  */
-public record InverseEvaluation(MetaFlowMap map, int samples, int draws, int steps, long seed, Device device) {
+public record InverseEvaluation(
+        MetaFlowMap map, int samples, int draws, int steps, Dynamics dynamics, long seed, Device device) {
     private static final double START = 0.01;
 
     /** Times the samples of one image this is less than the most items of {@link KeyedNoise}. */
@@ -46,6 +47,7 @@ public record InverseEvaluation(MetaFlowMap map, int samples, int draws, int ste
     /** Checks the ranges. */
     public InverseEvaluation {
         Preconditions.checkNotNull(map, "inverse problems: the map is null");
+        Preconditions.checkNotNull(dynamics, "inverse problems: the dynamics are null");
         Preconditions.checkNotNull(device, "inverse problems: the device is null");
         Preconditions.checkArgument(samples >= 2, "inverse problems: %s samples, expected at least 2", samples);
         Preconditions.checkArgument(draws >= 1, "inverse problems: %s draws, expected at least 1", draws);
@@ -95,7 +97,7 @@ public record InverseEvaluation(MetaFlowMap map, int samples, int draws, int ste
             SteeredSampler sampler = new SteeredSampler(
                     new MonteCarloGradient(new NetworkDrift(map, false), value, Coefficient.PAPER),
                     TimeGrid.linspace(START, steps),
-                    Dynamics.SDE);
+                    dynamics);
             KeyedNoise noise = KeyedNoise.of(seed, index * samples, samples, 1, map.itemShape(), device);
             Tensor images =
                     decoder.decode(sampler.sample(noise, condition, listener).samples());

@@ -29,9 +29,9 @@ import org.metaflowmaps.training.data.TrainingData;
 @Tag("soak")
 final class TrainedMapSteeringTest {
     private static final Coefficient UNCLAMPED = new Coefficient(Double.POSITIVE_INFINITY);
-    private static final int SAMPLES = Integer.getInteger("org.metaflowmaps.trained.samples", 1024);
-    private static final int SEEDS = Integer.getInteger("org.metaflowmaps.trained.seeds", 2);
-    private static final int MOST_DRAWS = Integer.getInteger("org.metaflowmaps.trained.draws", 16);
+    private static final int SAMPLES = 1024;
+    private static final int SEEDS = 2;
+    private static final int MOST_DRAWS = 16;
 
     @TempDir
     private Path folder;
@@ -78,7 +78,9 @@ final class TrainedMapSteeringTest {
                                 "model.mlp.label_dim=0",
                                 "model.mlp.width=64",
                                 "loss.consistency=shortcut",
-                                "times.pair.kind=dyadic"))
+                                "times.pair.kind=dyadic",
+                                "steps=6000",
+                                "optimizer.decay=4200"))
                 .config();
         try (TrainingData data = new UnlabelledData(new MixtureData(
                         List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3}),
