@@ -88,6 +88,7 @@ import org.metaflowmaps.steering.evaluation.FrontierFile;
 import org.metaflowmaps.steering.evaluation.FrontierMethod;
 import org.metaflowmaps.steering.evaluation.FrontierSettings;
 import org.metaflowmaps.steering.evaluation.ImageFeatures;
+import org.metaflowmaps.steering.evaluation.InverseEvaluation;
 import org.metaflowmaps.steering.evaluation.JacobianFidelity;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
 import org.metaflowmaps.steering.evaluation.NoisedItems;
@@ -111,8 +112,10 @@ import org.metaflowmaps.steering.particle.Transition;
 import org.metaflowmaps.steering.reward.Calibration;
 import org.metaflowmaps.steering.reward.ClassMixture;
 import org.metaflowmaps.steering.reward.Decoder;
+import org.metaflowmaps.steering.reward.InverseProblem;
 import org.metaflowmaps.steering.reward.JavaReward;
 import org.metaflowmaps.steering.reward.LinearReward;
+import org.metaflowmaps.steering.reward.Measurement;
 import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.sampler.Dynamics;
@@ -565,7 +568,7 @@ final class MisuseRecipes implements AutoCloseable {
                     "inputSize" -> 2;
             case "size" -> owner == ImageFolder.class ? 4 : 2;
             case "height", "width" -> owner == LabelledImages.class ? 28 : 2;
-            case "batch" -> BATCH;
+            case "batch", "samples" -> BATCH;
             case "high" -> 5;
             case "end" -> 8;
             default -> 1;
@@ -632,6 +635,9 @@ final class MisuseRecipes implements AutoCloseable {
             }
             case "Measurement.observe.image" -> {
                 return half(1, 28, 28);
+            }
+            case "InverseEvaluation.of.truth" -> {
+                return half(1, 4, 4);
             }
             case "Measurement.inpainting.mask" -> {
                 return half(28, 28).fill_(1);
@@ -882,9 +888,15 @@ final class MisuseRecipes implements AutoCloseable {
             case "Network", "MetaFlowMap", "MlpFlowMap" ->
                 call.getDeclaringClass() == SteeringFrontier.class
                         ? closing(FlowMapTransformer.zeros(IMAGES, Device.CPU))
-                        : map();
+                        : call.getDeclaringClass() == InverseEvaluation.class
+                                ? closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU))
+                                : map();
             case "FrontierFile" ->
                 closing(FrontierFile.open(folder.resolve("out/" + System.nanoTime() + ".jsonl"), FRONTIER));
+            case "InverseProblem" ->
+                call.getDeclaringClass() == InverseEvaluation.class
+                        ? closing(new InverseProblem(Measurement.downsampling(2), half(1, 2, 2), 0.5))
+                        : null;
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
             case "ClassHistogram" -> histogram();

@@ -20,6 +20,7 @@ import picocli.CommandLine.Spec;
             EvaluateDriftCommand.class,
             EvaluateMixtureCommand.class,
             EvaluateFrontierCommand.class,
+            EvaluateInverseCommand.class,
             EvaluateValueCommand.class,
             EvaluateJacobianCommand.class
         })

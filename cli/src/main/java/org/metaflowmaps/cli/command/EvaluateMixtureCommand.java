@@ -15,6 +15,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.RewardOption;
 import org.metaflowmaps.cli.report.MixtureTable;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.mixture.GaussianMixture;
@@ -23,6 +24,10 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.runtime.file.AtomicFile;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
+import org.metaflowmaps.steering.reward.LinearGaussianLikelihood;
+import org.metaflowmaps.steering.reward.Reward;
+import org.metaflowmaps.steering.reward.RewardContext;
+import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.training.Checkpoint;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.data.DataConfig;
@@ -60,6 +65,15 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
             description = "The configuration whose data is the mixture: a YAML file or a built-in one. "
                     + "Default: config.yaml beside each checkpoint, else 'mixture/distill'.")
     private @Nullable String config;
+
+    @Option(
+            names = "--reward",
+            paramLabel = "REWARD",
+            converter = RewardOption.Converter.class,
+            description = "linear-gaussian:Y,SIGMA,A1,A2,...: compare with the mixture that this reward tilts, with"
+                    + " lambda 1, for maps distilled from a fine-tuned one. At --time 0 the posteriors are the tilted"
+                    + " law itself.")
+    private @Nullable RewardSpec reward;
 
     @Option(
             names = "--time",
@@ -115,7 +129,7 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
                 "lower them");
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         Device where = device.get();
-        try (GaussianMixture mixture = GaussianMixture.isotropic(data.means(), data.variance(), where);
+        try (GaussianMixture mixture = law(data, where);
                 MixtureEvaluation evaluation = new MixtureEvaluation(mixture, settings)) {
             Map<String, Map<Integer, List<MixtureEvaluation.Distance>>> rows = new LinkedHashMap<>();
             for (Path file : files) {
@@ -149,6 +163,22 @@ final class EvaluateMixtureCommand implements Callable<Integer> {
             terminal.flush();
         }
         return 0;
+    }
+
+    /** Returns the data's law, tilted by the reward if there is one; owned by the caller. */
+    private GaussianMixture law(DataConfig data, Device where) throws IOException {
+        GaussianMixture mixture = GaussianMixture.isotropic(data.means(), data.variance(), where);
+        if (reward == null) {
+            return mixture;
+        }
+        try (mixture;
+                Reward opened = reward.open(RewardContext.of(where))) {
+            if (!(opened instanceof LinearGaussianLikelihood likelihood)) {
+                throw new IllegalArgumentException("--reward " + reward
+                        + ": the tilted law is known for one kind only: give linear-gaussian:Y,SIGMA,A1,A2,...");
+            }
+            return likelihood.likelihood().tilted(mixture);
+        }
     }
 
     /** Returns the mixture that the checkpoints were trained on, if known from their configurations. */

@@ -114,7 +114,7 @@ public final class FinetuneCommand implements Callable<Integer> {
         CheckpointOption checkpoint = checkpoint();
         strength.get();
         watch.check();
-        settings(1);
+        settings(1, false);
         CheckpointFolder checkpoints = new CheckpointFolder(out);
         if (!resume && !checkpoints.isEmpty()) {
             throw new IOException("a checkpoint exists in " + out
@@ -122,7 +122,7 @@ public final class FinetuneCommand implements Callable<Integer> {
         }
         try (LoadedNetwork base = checkpoint.open(device)) {
             Double given = guidance.scale(base.map());
-            FineTuneConfig config = settings(given == null ? 1 : given);
+            FineTuneConfig config = settings(given == null ? 1 : given, neverLabelled(checkpoint));
             boolean fashion = EvaluateFashionMnistCommand.fits(base.map());
             try (LoadedReward loaded = LoadedReward.of(reward, checkpoint, base.map(), config.seed(), device.get());
                     FashionReference reference = fashion ? new FashionReference(device.get()) : null;
@@ -222,9 +222,16 @@ public final class FinetuneCommand implements Callable<Integer> {
         return CheckpointOption.of(file, network, Objects.requireNonNull(spec));
     }
 
-    private FineTuneConfig settings(double scale) {
+    /** Returns true if the map was trained without labels, so that its rows for them mean nothing. */
+    private boolean neverLabelled(CheckpointOption checkpoint) throws IOException {
+        TrainConfig known = config == null ? checkpoint.config() : null;
+        return known != null && known.labelDrop() == 1;
+    }
+
+    private FineTuneConfig settings(double scale, boolean neverLabelled) {
+        FineTuneLoss loss = mode == Mode.exact ? FineTuneLoss.exact(scale) : FineTuneLoss.paper(scale);
         FineTuneConfig.Builder builder = FineTuneConfig.builder()
-                .loss(mode == Mode.exact ? FineTuneLoss.exact(scale) : FineTuneLoss.paper(scale));
+                .loss(neverLabelled ? loss.toBuilder().labelDrop(1).build() : loss);
         if (steps != null) {
             builder.steps(steps);
         }

@@ -143,6 +143,33 @@ final class EvaluateMixtureTest {
         assertTrue(!other.equals(once));
     }
 
+    /** A reward moves the law that draws are compared with; at time 0 the posterior is that law. */
+    @Test
+    void aRewardTiltsTheMixture() {
+        String plain = evaluate(first, "--time", "0").succeeded().out();
+        String flat = evaluate(first, "--time", "0", "--reward", "linear-gaussian:0,1e6,1,0")
+                .succeeded()
+                .out();
+        String tilted = evaluate(first, "--time", "0", "--reward", "linear-gaussian:5,0.1,1,0")
+                .succeeded()
+                .out();
+        // A reward without effect leaves the exact drift, so GLASS is as near as before.
+        double before = glass(plain);
+        assertEquals(before, glass(flat), 0.3 * before, flat);
+        assertTrue(!tilted.equals(plain), tilted);
+        evaluate(first, "--reward", "linear:1,0").failed("--reward linear:1,0", "linear-gaussian");
+        evaluate(first, "--reward", "linear-gaussian:0,1,1").failed("1 coordinates");
+    }
+
+    /** Returns the first row's distance of 64 steps of GLASS. */
+    private static double glass(String out) {
+        String row = out.lines()
+                .filter(line -> line.startsWith("| " + first))
+                .findFirst()
+                .orElseThrow();
+        return Double.parseDouble(List.of(row.split(" *\\| *", -1)).get(8));
+    }
+
     @Test
     void whatCannotBeComparedIsSaid() throws IOException {
         String other = trained("other", "data.variance=0.7");

@@ -380,6 +380,33 @@ final class SteeringCommandsTest {
         return run.resolve("run-report.html");
     }
 
+    /** The run of {@code vectors} gave no labels, so fine-tuning gives none either and leaves their rows unchanged. */
+    @Test
+    void aMapTrainedWithoutLabelsIsFineTunedWithoutThem() throws IOException {
+        for (boolean given : new boolean[] {false, true}) {
+            Path run = folder.resolve("unlabelled" + given);
+            run("finetune " + vectors + " --reward linear:1,0 --steps 5 --out " + run
+                            + " batch=8 warm_up=0 average_decay=0 average_start=0 evaluate_every=0 learning_rate=0.1"
+                            + (given ? " loss.label_drop=0" : ""))
+                    .succeeded();
+            String rows = labelRows(Path.of(vectors));
+            double[] before = numbers(Path.of(vectors), rows);
+            double[] after = numbers(run.resolve("checkpoint.safetensors"), rows);
+            // The last row is that of no label.
+            int labelled = before.length / 4 * 3;
+            assertEquals(!given, Arrays.equals(Arrays.copyOf(before, labelled), Arrays.copyOf(after, labelled)), rows);
+        }
+    }
+
+    private static String labelRows(Path file) throws IOException {
+        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+            return open.entries().keySet().stream()
+                    .filter(name -> name.contains("y_embedder"))
+                    .findFirst()
+                    .orElseThrow();
+        }
+    }
+
     @Test
     void wishesOutOfRange() {
         String steer = "steer " + checkpoint + " --out " + folder.resolve("x.png") + " --reward class:3 ";

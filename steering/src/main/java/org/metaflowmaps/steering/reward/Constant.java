@@ -32,6 +32,11 @@ final class Constant implements AutoCloseable {
         return values.shape();
     }
 
+    /** Returns a copy, in the innermost open scope. */
+    Tensor copy() {
+        return values.clone();
+    }
+
     /** Returns the numbers in the type of some samples, in the innermost open scope. */
     Tensor like(Tensor samples) {
         return values.to(samples.dtype());

@@ -62,9 +62,24 @@ public final class InverseProblem implements Reward {
         return scaled(images, 1.0 / measurement.seen(observation.shape()));
     }
 
+    /**
+     * Returns A x.
+     *
+     * @param images (N, C, H, W) in [0, 1]
+     * @return (N, C, h, w), in the innermost open scope
+     */
+    public Tensor measured(Tensor images) {
+        return measurement.apply(images);
+    }
+
+    /** Returns a copy of the observation y with zeros for hidden numbers: (C, h, w) float64, in the innermost open scope. */
+    public Tensor observation() {
+        return observation.copy();
+    }
+
     private Tensor scaled(Tensor images, double factor) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor seen = measurement.apply(images);
+            Tensor seen = measured(images);
             Shape expected = observation.shape();
             Preconditions.checkArgument(
                     seen.shape().from(1).equals(expected),

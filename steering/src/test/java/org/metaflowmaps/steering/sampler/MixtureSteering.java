@@ -2,9 +2,11 @@ package org.metaflowmaps.steering.sampler;
 
 import java.util.List;
 import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.mixture.GaussianMixture;
 import org.metaflowmaps.models.mixture.LinearGaussianReward;
 import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -27,8 +29,8 @@ import org.metaflowmaps.steering.value.ValueFunction;
 import org.metaflowmaps.steering.value.ValueGradient;
 
 /**
- * The mixture of the paper's experiment in two dimensions (F.1), its reward, the exact map, and the distance of steered samples from the exact tilted
- * law.
+ * The mixture of the paper's experiment in two dimensions (F.1), its reward, the exact map or a trained one, and the
+ * distance of steered samples from the exact tilted law.
  */
 final class MixtureSteering implements AutoCloseable {
     /** The estimators of the table. */
@@ -47,15 +49,31 @@ final class MixtureSteering implements AutoCloseable {
             List.of(new double[] {-3, -3}, new double[] {0, 0}, new double[] {3, 3}), 0.5, Device.CPU);
     private final LinearGaussianReward reward = new LinearGaussianReward(new double[] {1.2, -0.8}, -1, 0.2);
     private final GaussianMixture tilted = reward.tilted(data);
-    private final ExactMixtureMap map = new ExactMixtureMap();
+    private final MetaFlowMap map;
+    private final Drift drift;
+    private final DType type;
     private final SlicedWasserstein distance = new SlicedWasserstein(2, DIRECTIONS, 0, Device.CPU);
 
+    /** Steers with the exact map and the exact drift. */
+    MixtureSteering() {
+        this.map = new ExactMixtureMap();
+        this.drift = data.uncheckedDrift();
+        this.type = DType.FLOAT64;
+    }
+
+    /** Steers with a trained map without classes and its own drift; takes over the map. */
+    MixtureSteering(MetaFlowMap trained) {
+        this.map = trained;
+        this.drift = new NetworkDrift(trained, false);
+        this.type = DType.FLOAT32;
+    }
+
     /** Noise of a generator; every run of a test makes its calls in the same order. */
-    record Stream(RandomSource random, int rows) implements SteeringNoise {
+    record Stream(RandomSource random, int rows, DType type) implements SteeringNoise {
         @Override
         public Tensor normal(Use use, int step, int first, int draws) {
             try (TensorScope scope = TensorScope.open()) {
-                return scope.keep(random.normal(rows, draws, 2).to(DType.FLOAT64));
+                return scope.keep(random.normal(rows, draws, 2).to(type));
             }
         }
 
@@ -110,7 +128,6 @@ final class MixtureSteering implements AutoCloseable {
     }
 
     ValueGradient estimator(Method method, int draws, Coefficient coefficient) {
-        Drift drift = data.uncheckedDrift();
         Tilt tilt = new Tilt(reward(reward), 1);
         return switch (method) {
             case MFM_G -> new MonteCarloGradient(drift, new ValueFunction(map, tilt, draws), coefficient);
@@ -129,8 +146,9 @@ final class MixtureSteering implements AutoCloseable {
                 RandomSource random = RandomSource.seeded(seed);
                 RandomSource exact = RandomSource.seeded(seed + 1_000_000)) {
             Tensor drawn = new SteeredSampler(estimator, TimeGrid.linspace(0.01, steps), dynamics)
-                    .sample(new Stream(random, count), Condition.none())
-                    .samples();
+                    .sample(new Stream(random, count, type), Condition.none())
+                    .samples()
+                    .to(DType.FLOAT64);
             Tensor wanted = tilted.sample(exact, count).to(DType.FLOAT64);
             return distance.distances(drawn.unsqueeze(0), wanted.unsqueeze(0)).item();
         }
