@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from environment import torch
-from java import add_options, output, run_java
+from java import CommandFailed, add_options, output, run_java
 
 SIZES = ("tiny", "s2", "b2")
 WORKS = {
@@ -36,12 +36,19 @@ def timed(options: argparse.Namespace, side: str, size: str, work: str) -> list[
 
 
 def rounds(options: argparse.Namespace, size: str, work: str) -> dict[str, Rounds]:
-    """Returns the times of each side, by round."""
+    """Returns the times of each side, by round; without a side that fails, such as a compiled one without compiler."""
     times: dict[str, Rounds] = {side: [] for side in options.sides}
     for number in range(options.rounds):
-        for side in options.sides if number % 2 == 0 else reversed(options.sides):
-            times[side].append(timed(options, side, size, work))
-            print(f"{size} {work} round {number + 1} {side}: {median(times[side][-1]):.1f} ms", file=sys.stderr)
+        for side in list(times) if number % 2 == 0 else list(reversed(times)):
+            try:
+                times[side].append(timed(options, side, size, work))
+            except CommandFailed as error:
+                if side == OURS:
+                    raise
+                print(f"{size} {work} {side} left out: {error}", file=sys.stderr)
+                del times[side]
+            else:
+                print(f"{size} {work} round {number + 1} {side}: {median(times[side][-1]):.1f} ms", file=sys.stderr)
     return times
 
 
@@ -57,16 +64,31 @@ def ratio(times: dict[str, Rounds], side: str) -> str:
     return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
+def processor() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def machine(options: argparse.Namespace) -> str:
-    cpu = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")] \
-        if cpu.exists() else []
     policy = os.environ.get("OMP_WAIT_POLICY", "not set")
     return (
-        f"{names[0] if names else platform.machine()}, {os.cpu_count()} processors, {platform.system()}; "
-        f"PyTorch {torch.__version__}, Python {platform.python_version()}; {options.threads} threads, "
-        f"OMP_WAIT_POLICY {policy}; {options.rounds} rounds of {options.repetitions} repetitions"
+        f"{processor()}, {os.cpu_count()} processors, {platform.system()}; PyTorch {torch.__version__}, "
+        f"Python {platform.python_version()}; {options.threads} threads, OMP_WAIT_POLICY {policy}; "
+        f"{options.rounds} rounds of {options.repetitions} repetitions"
     )
+
+
+def compare(options: argparse.Namespace) -> None:
+    print(machine(options))
+    for size in options.sizes:
+        print(f"\n### {size}\n\n| work | ours, ms | eager, ms | compiled, ms | eager / ours | compiled / ours |")
+        print("|---|---:|---:|---:|---|---|", flush=True)
+        for work in options.works:
+            times = rounds(options, size, work)
+            cells = [WORKS[work], *(middle(times, side) for side in SIDES), ratio(times, EAGER), ratio(times, COMPILED)]
+            print("|", " | ".join(cells), "|", flush=True)
 
 
 def main() -> None:
@@ -80,14 +102,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.rounds < 1 or options.repetitions < 1:
         parser.error("--rounds and --repetitions must be 1 or more")
-    print(machine(options))
-    for size in options.sizes:
-        print(f"\n### {size}\n\n| work | ours, ms | eager, ms | compiled, ms | eager / ours | compiled / ours |")
-        print("|---|---:|---:|---:|---|---|", flush=True)
-        for work in options.works:
-            times = rounds(options, size, work)
-            cells = [WORKS[work], *(middle(times, side) for side in SIDES), ratio(times, EAGER), ratio(times, COMPILED)]
-            print("|", " | ".join(cells), "|", flush=True)
+    try:
+        compare(options)
+    except CommandFailed as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
