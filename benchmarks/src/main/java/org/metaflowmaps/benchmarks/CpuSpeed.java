@@ -49,12 +49,16 @@ import org.metaflowmaps.training.data.TrainingData;
  * <p>Prints one line per case: size, work, then the time of each repetition.
  */
 public final class CpuSpeed {
-    private static final int DRAWS = 4;
+    /** Posterior draws of each steered step. */
+    static final int DRAWS = 4;
+
+    /** Steps of a steered path. */
+    static final int STEPS = 2;
 
     private CpuSpeed() {}
 
     /** Sizes of networks and batches. */
-    private enum Size {
+    enum Size {
         TINY(28, 4, 1, 128, 4, 4, 3, 10, 64),
         S2(32, 2, 4, 384, 12, 6, 8, 1000, 8),
         B2(32, 2, 4, 768, 12, 12, 8, 1000, 8);
@@ -76,8 +80,16 @@ public final class CpuSpeed {
             this.batch = batch;
         }
 
+        TransformerConfig network() {
+            return network;
+        }
+
         Shape items() {
             return Shape.of(batch, network.inChannels(), network.inputSize(), network.inputSize());
+        }
+
+        static Size named(String name) {
+            return valueOf(name.toUpperCase(Locale.ROOT));
         }
     }
 
@@ -92,7 +104,7 @@ public final class CpuSpeed {
             throw new IllegalArgumentException(
                     "expected: tiny|s2|b2 flow|mfm|draws|steer REPETITIONS [SLICES [PRECISION]]");
         }
-        Size size = Size.valueOf(arguments[0].toUpperCase(Locale.ROOT));
+        Size size = Size.named(arguments[0]);
         int repetitions = Integer.parseInt(arguments[2]);
         int slices = arguments.length > 3 ? Integer.parseInt(arguments[3]) : 0;
         Precision precision =
@@ -229,17 +241,22 @@ public final class CpuSpeed {
                 MetaFlowMap map = original.frozen();
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            Tilt tilt = new Tilt(ImageStatistic.brightness(), new PixelDecoder(), 10);
-            ValueFunction value = new ValueFunction(map, tilt, DRAWS);
-            SteeredSampler sampler = new SteeredSampler(
-                    new MonteCarloGradient(new NetworkDrift(map, false), value, Coefficient.PAPER),
-                    TimeGrid.linspace(0.01, 2),
-                    Dynamics.ODE);
+            SteeredSampler sampler = sampler(map);
             Condition condition = Condition.labelled(Torch.zeros(DType.INT64, Device.CPU, items));
             return timed(
                     repetitions,
                     () -> sampler.sample(KeyedNoise.of(1, 0, items, 1, map.itemShape(), Device.CPU), condition));
         }
+    }
+
+    /** Returns the sampler of steered paths: two steps towards bright images. */
+    static SteeredSampler sampler(MetaFlowMap map) {
+        Tilt tilt = new Tilt(ImageStatistic.brightness(), new PixelDecoder(), 10);
+        ValueFunction value = new ValueFunction(map, tilt, DRAWS);
+        return new SteeredSampler(
+                new MonteCarloGradient(new NetworkDrift(map, false), value, Coefficient.PAPER),
+                TimeGrid.linspace(0.01, STEPS),
+                Dynamics.ODE);
     }
 
     private static List<Double> timed(int repetitions, Runnable work) {
