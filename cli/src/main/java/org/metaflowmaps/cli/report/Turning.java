@@ -22,12 +22,14 @@ record Turning(long bestStep, double best, long lastStep, double fall, double fa
      */
     private static final double SURE = 2;
 
+    private static final double ROUNDING = 1e-9;
+
     /**
      * Finds the best score.
      *
      * @param scores the score over steps
      * @param falls the best score so far minus the score, from the same noise, with its standard error; where it is
-     *     missing, the standard errors of both scores are used, which is too large
+     *     missing or of another best score, the standard errors of both scores are used, which is too large
      * @return empty if there are no scores
      */
     static Optional<Turning> of(Series scores, Series falls) {
@@ -54,10 +56,12 @@ record Turning(long bestStep, double best, long lastStep, double fall, double fa
 
     private static double error(Series scores, int best, int other, Series falls) {
         int paired = falls.indexOf(scores.steps()[other]);
-        if (paired >= 0 && Double.isFinite(falls.errors()[paired])) {
-            return falls.errors()[paired];
-        }
-        return Math.hypot(scores.errors()[best], scores.errors()[other]);
+        double fall = scores.values()[best] - scores.values()[other];
+        // A resumed run does not know the samples of the best score before it, and compares with a later one.
+        boolean same = paired >= 0 && Math.abs(falls.values()[paired] - fall) <= ROUNDING * (1 + Math.abs(fall));
+        return same && Double.isFinite(falls.errors()[paired])
+                ? falls.errors()[paired]
+                : Math.hypot(scores.errors()[best], scores.errors()[other]);
     }
 
     /** Returns true if the score fell after its best and stayed below it. */

@@ -49,8 +49,10 @@ final class TurningTest {
     void differencesFromTheSameNoiseAreBetterKnown() {
         Series scores = series(0.5, 1, 3, 2.8, 2.8);
         assertTrue(turning(scores, NONE).fellFrom().isEmpty());
-        Turning paired = turning(scores, series(0.05, 0, 0, 0.2, 0.2));
+        Turning paired = turning(scores, series(0.05, 0, 0, 3 - 2.8, 3 - 2.8));
         assertEquals(OptionalLong.of(30), paired.fellFrom());
         assertEquals(0.05, paired.fallError(), 1e-12);
+        // A run resumed at step 30 compares with that step.
+        assertTrue(turning(scores, series(0, 0, 0, 0, 0)).fellFrom().isEmpty());
     }
 }
