@@ -23,21 +23,14 @@ final class FrontierConclusions {
     private static final Comparator<FrontierResult> BY_DISTANCE = Comparator.comparingDouble(FrontierResult::corrected)
             .thenComparingDouble(result -> result.distance().value());
 
+    private static final Score REWARD = new Score("reward", FrontierResult::reward);
+    private static final Score JUDGE = new Score("judge's score", FrontierResult::judge);
+    private static final List<Score> SCORES = List.of(REWARD, JUDGE);
+
     private final List<FrontierResult> results;
 
     /** A score that best-of-N and the other methods are compared by. */
-    private enum Score {
-        REWARD("reward", FrontierResult::reward),
-        JUDGE("judge's score", FrontierResult::judge);
-
-        private final String text;
-        private final Function<FrontierResult, Estimate> estimate;
-
-        Score(String text, Function<FrontierResult, Estimate> estimate) {
-            this.text = text;
-            this.estimate = estimate;
-        }
-
+    private record Score(String text, Function<FrontierResult, Estimate> estimate) {
         double of(FrontierResult result) {
             return estimate.apply(result).value();
         }
@@ -51,11 +44,11 @@ final class FrontierConclusions {
     List<String> sentences() {
         List<String> all = new ArrayList<>();
         for (FrontierMethod method : List.of(FrontierMethod.MFM_G, FrontierMethod.MFM_G_RESCALED)) {
-            for (Score score : Score.values()) {
+            for (Score score : SCORES) {
                 single(method, score).ifPresent(all::add);
             }
         }
-        for (Score score : Score.values()) {
+        for (Score score : SCORES) {
             all.addAll(overtaking(score));
         }
         histogram().ifPresent(all::add);
@@ -122,7 +115,7 @@ final class FrontierConclusions {
     /** Returns the columns of the table that compare with best-of-N: by reward and by the judge. */
     List<String> equalBestOf(FrontierResult result) {
         List<String> cells = new ArrayList<>();
-        for (Score score : Score.values()) {
+        for (Score score : SCORES) {
             OptionalInt equal = equalBestOf(result, score);
             boolean compared = largestBestOf().isPresent()
                     && result.cell().method() != FrontierMethod.BEST_OF
@@ -214,8 +207,8 @@ final class FrontierConclusions {
                 List<FrontierResult> within = results.stream()
                         .filter(result -> cost.applyAsDouble(result) <= 1.05 * budget)
                         .toList();
-                FrontierResult reward = best(within, Comparator.comparingDouble(Score.REWARD::of));
-                FrontierResult judge = best(within, Comparator.comparingDouble(Score.JUDGE::of));
+                FrontierResult reward = best(within, Comparator.comparingDouble(REWARD::of));
+                FrontierResult judge = best(within, Comparator.comparingDouble(JUDGE::of));
                 FrontierResult distance = best(within, BY_DISTANCE.reversed());
                 all.add(String.format(
                         Locale.ROOT,
@@ -225,9 +218,9 @@ final class FrontierConclusions {
                         samples,
                         budget,
                         reward.cell(),
-                        Score.REWARD.of(reward),
+                        REWARD.of(reward),
                         judge.cell(),
-                        Score.JUDGE.of(judge),
+                        JUDGE.of(judge),
                         distance.cell(),
                         distance.corrected()));
             }
@@ -240,7 +233,7 @@ final class FrontierConclusions {
     }
 
     private static double excess(FrontierResult result) {
-        return Score.REWARD.of(result) - Score.JUDGE.of(result);
+        return REWARD.of(result) - JUDGE.of(result);
     }
 
     private Optional<String> gap() {

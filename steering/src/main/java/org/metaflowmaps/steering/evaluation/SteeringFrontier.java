@@ -4,6 +4,7 @@ import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.LongStream;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
@@ -107,17 +108,20 @@ public final class SteeringFrontier implements AutoCloseable {
         }
         List<FrontierResult> results = new ArrayList<>();
         for (FrontierCell cell : cells) {
-            FrontierResult found = file.result(cell).orElse(null);
-            if (found == null) {
-                try (TensorScope scope = TensorScope.open()) {
-                    found = cell.method().isOfPool() ? ofPool(cell, listener) : measured(cell);
-                }
-                file.add(found);
-            }
-            results.add(found);
-            listener.finished(found);
+            Optional<FrontierResult> stored = file.result(cell);
+            FrontierResult result = stored.isPresent() ? stored.get() : measuredAndStored(cell, listener);
+            results.add(result);
+            listener.finished(result);
         }
         return results;
+    }
+
+    private FrontierResult measuredAndStored(FrontierCell cell, Listener listener) throws IOException {
+        try (TensorScope scope = TensorScope.open()) {
+            FrontierResult result = cell.method().isOfPool() ? ofPool(cell, listener) : measured(cell);
+            file.add(result);
+            return result;
+        }
     }
 
     private FrontierResult measured(FrontierCell cell) {

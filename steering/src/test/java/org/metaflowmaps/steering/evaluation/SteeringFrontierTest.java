@@ -106,17 +106,17 @@ final class SteeringFrontierTest {
         Map<FrontierCell, Long> counted = run("study.jsonl", 1, 64, CELLS).stream()
                 .collect(Collectors.toMap(FrontierResult::cell, FrontierResult::evaluations));
         assertEquals(live, NativeMemory.liveTensors());
-        assertEquals(3, counted.get(CELLS.get(0)));
-        assertEquals(3 + 4 * 2 * 3, counted.get(CELLS.get(1)));
-        assertEquals(3 + 4 * 3, counted.get(CELLS.get(2)));
-        assertEquals(3 + 2 * 3 * 3, counted.get(CELLS.get(3)));
-        assertEquals(4 * 3, counted.get(CELLS.get(4)));
-        assertEquals(2 * 2 * 2 * 3, counted.get(CELLS.get(5)));
-        assertEquals(2 * 2 * 3, counted.get(CELLS.get(6)));
+        assertEquals(3, counted.getOrDefault(CELLS.get(0), -1L));
+        assertEquals(3 + 4 * 2 * 3, counted.getOrDefault(CELLS.get(1), -1L));
+        assertEquals(3 + 4 * 3, counted.getOrDefault(CELLS.get(2), -1L));
+        assertEquals(3 + 2 * 3 * 3, counted.getOrDefault(CELLS.get(3), -1L));
+        assertEquals(4 * 3, counted.getOrDefault(CELLS.get(4), -1L));
+        assertEquals(2 * 2 * 2 * 3, counted.getOrDefault(CELLS.get(5), -1L));
+        assertEquals(2 * 2 * 3, counted.getOrDefault(CELLS.get(6), -1L));
         // Each particle and step: two draws with their rewards, and the transition's draw; then the final reward.
-        assertEquals(4 * (3 * (2 * 2 + 1) + 1), counted.get(CELLS.get(7)));
-        assertEquals(4, counted.get(CELLS.get(8)));
-        assertEquals(50 * 4, counted.get(CELLS.get(9)));
+        assertEquals(4 * (3 * (2 * 2 + 1) + 1), counted.getOrDefault(CELLS.get(7), -1L));
+        assertEquals(4, counted.getOrDefault(CELLS.get(8), -1L));
+        assertEquals(50 * 4, counted.getOrDefault(CELLS.get(9), -1L));
     }
 
     @Test
