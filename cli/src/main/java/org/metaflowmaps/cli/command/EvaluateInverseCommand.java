@@ -82,7 +82,7 @@ final class EvaluateInverseCommand implements Callable<Integer> {
     private int draws = 1;
 
     @Option(names = "--steps", paramLabel = "K", description = "Steps of a path. Default: ${DEFAULT-VALUE}.")
-    private int steps = 100;
+    private int steps = 250;
 
     @Option(
             names = "--dynamics",

@@ -57,7 +57,7 @@ final class TiltedMapTest {
     private static final LinearGaussianReward REWARD = new LinearGaussianReward(new double[] {1.2, -0.8}, -1, 0.2);
     private static final long STEPS = 1000;
     private static final int SAMPLES = 4096;
-    private static final int SEEDS = 10;
+    private static final int SEEDS = 20;
 
     @TempDir
     private Path folder;
