@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
@@ -58,6 +59,7 @@ public final class CpuSpeed {
     private CpuSpeed() {}
 
     /** Sizes of networks and batches. */
+    @SuppressWarnings("ImmutableEnumChecker") // a record of numbers
     enum Size {
         TINY(28, 4, 1, 128, 4, 4, 3, 10, 64),
         S2(32, 2, 4, 384, 12, 6, 8, 1000, 8),
@@ -173,7 +175,7 @@ public final class CpuSpeed {
         }
 
         @Override
-        public void stepped(long step, Trainer.Report report) throws IOException {
+        public void stepped(long step, Trainer.@Nullable Report report) throws IOException {
             long now = System.nanoTime();
             times.add((now - before) * 1e-6);
             before = now;

@@ -60,7 +60,7 @@ public final class BestOfCommand implements Callable<Integer> {
                 GracefulStop stop = new GracefulStop(inputs::stop)) {
             run.requireRoom(inputs, false);
             Budget limit = budget.get();
-            long cost = steps * new NetworkDrift(inputs.map()).evaluations(inputs.first()) + 1;
+            long cost = (long) steps * new NetworkDrift(inputs.map()).evaluations(inputs.first()) + 1;
             int most = pool != null ? pool : limit.isCounted() ? Math.clamp(limit.evaluations() / cost, 1, MOST) : 64;
             BestOfN best = BestOfN.ode(inputs.map(), steps, inputs.tilt(), most, inputs.atOnce());
             List<double[]> pools = new ArrayList<>();

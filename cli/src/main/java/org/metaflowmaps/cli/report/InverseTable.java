@@ -6,9 +6,6 @@ import org.metaflowmaps.steering.evaluation.InverseEvaluation;
 
 /** Prints a row for each image of an inverse problem, and the means of all. */
 public final class InverseTable {
-    private static final String HEAD = "%5s  %-12s %14s %16s %16s %14s%n";
-    private static final String ROW = "%5s  %-12s %14.3f %16.3f %16.4f %14.4f%n";
-
     private final PrintWriter out;
     private double truth;
     private double fit;
@@ -19,7 +16,15 @@ public final class InverseTable {
     /** Prints the head. */
     public InverseTable(PrintWriter out) {
         this.out = out;
-        out.printf(HEAD, "image", "class", "chi2/n truth", "chi2/n samples", "spread observed", "spread hidden");
+        out.printf(
+                Locale.ROOT,
+                "%5s  %-12s %14s %16s %16s %14s%n",
+                "image",
+                "class",
+                "chi2/n truth",
+                "chi2/n samples",
+                "spread observed",
+                "spread hidden");
         out.flush();
     }
 
@@ -45,7 +50,15 @@ public final class InverseTable {
     }
 
     private void print(String image, String name, double... values) {
-        out.printf(Locale.ROOT, ROW, image, name, values[0], values[1], values[2], values[3]);
+        out.printf(
+                Locale.ROOT,
+                "%5s  %-12s %14.3f %16.3f %16.4f %14.4f%n",
+                image,
+                name,
+                values[0],
+                values[1],
+                values[2],
+                values[3]);
         out.flush();
     }
 }

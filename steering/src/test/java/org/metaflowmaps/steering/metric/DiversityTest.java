@@ -66,7 +66,7 @@ final class DiversityTest {
             assertTrue(Double.isNaN(diversity.of(2).value()));
             Estimate mean = diversity.mean();
             assertEquals((diversity.of(0).value() + diversity.of(1).value()) / 2, mean.value(), 1e-9);
-            assertEquals(2 * n, mean.count());
+            assertEquals(2L * n, mean.count());
             assertEquals(n < 3, Double.isNaN(mean.standardError()));
         }
     }

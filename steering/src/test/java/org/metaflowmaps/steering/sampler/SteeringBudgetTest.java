@@ -29,15 +29,18 @@ final class SteeringBudgetTest {
     /** Of MFM-G with two draws. */
     private static final long STEP = 1 + 4 * 2;
 
-    private enum Kind {
-        EULER(Dynamics.ODE),
-        HEUN(new Dynamics.Ode(Solver.HEUN)),
-        SDE(Dynamics.SDE);
+    /** Kinds of dynamics. */
+    enum Kind {
+        EULER,
+        HEUN,
+        SDE;
 
-        private final Dynamics dynamics;
-
-        Kind(Dynamics dynamics) {
-            this.dynamics = dynamics;
+        Dynamics dynamics() {
+            return switch (this) {
+                case EULER -> Dynamics.ODE;
+                case HEUN -> new Dynamics.Ode(Solver.HEUN);
+                case SDE -> Dynamics.SDE;
+            };
         }
 
         long cost(int steps) {
@@ -49,7 +52,7 @@ final class SteeringBudgetTest {
         return new SteeredSampler(
                 Schedule.always(mixture.estimator(MixtureSteering.Method.MFM_G, 2, Coefficient.PAPER)),
                 grid,
-                kind.dynamics,
+                kind.dynamics(),
                 CorrectionScale.EXACT,
                 Optional.empty(),
                 true);
