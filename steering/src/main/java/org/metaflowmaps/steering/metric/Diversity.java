@@ -154,7 +154,8 @@ public final class Diversity {
     /**
      * Returns the mean over the classes of at least two samples.
      *
-     * @return with the standard error from those of the classes, and the number of their samples; NaN if there is none
+     * @return with the standard error from those of the classes, NaN if one has only two samples, and the number of
+     *     their samples; NaN if there is no such class
      */
     public Estimate mean() {
         double sum = 0;
