@@ -615,8 +615,14 @@ final class MisuseRecipes implements AutoCloseable {
     private static Tensor square(String method, String name) {
         return switch (method) {
             case "conv2d" -> name.equals("weight") ? half(1, 1, 3, 3) : half(1, 1, 4, 4);
-            case "maxPool2d", "scaledDotProductAttention", "attention", "upsampleNearest2d", "upsampleBilinear2d" ->
-                half(1, 1, 4, 4);
+            case "maxPool2d",
+                    "scaledDotProductAttention",
+                    "attention",
+                    "upsampleNearest2d",
+                    "upsampleBilinear2d",
+                    "upsampleBicubic2d",
+                    "interpolateBilinear2d",
+                    "interpolateBicubic2d" -> half(1, 1, 4, 4);
             default -> half(BATCH, BATCH);
         };
     }

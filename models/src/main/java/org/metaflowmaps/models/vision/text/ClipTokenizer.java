@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
@@ -28,6 +29,7 @@ public final class ClipTokenizer implements Tokenizer {
 
     private final BytePairs pairs;
     private final Map<String, Integer> special;
+    private final Pattern names;
     private final Pattern split;
     private final Cleaning cleaning;
     private final int start;
@@ -51,10 +53,12 @@ public final class ClipTokenizer implements Tokenizer {
         this.cleaning = cleaning;
         this.context = context;
         this.padding = cleaning == Cleaning.OPEN_CLIP ? 0 : end;
-        String names = Pattern.quote(startName) + "|" + Pattern.quote(endName) + "|";
+        String names = Pattern.quote(startName) + "|" + Pattern.quote(endName);
+        this.names = Pattern.compile(names);
         // open_clip compares without case, so that 'ſ (long s) also splits; texts are in lower case otherwise.
-        int flags = cleaning == Cleaning.OPEN_CLIP ? Pattern.CASE_INSENSITIVE | Pattern.UNICODE_CASE : 0;
-        this.split = Pattern.compile(names + SPLIT, flags);
+        this.split = cleaning == Cleaning.OPEN_CLIP
+                ? Pattern.compile(names + "|" + SPLIT, Pattern.CASE_INSENSITIVE | Pattern.UNICODE_CASE)
+                : Pattern.compile(SPLIT);
     }
 
     /**
@@ -128,16 +132,43 @@ public final class ClipTokenizer implements Tokenizer {
         };
         IntStream.Builder ids = IntStream.builder();
         ids.add(start);
-        Matcher words = split.matcher(clean);
-        for (int count = 1; count < context - 1 && words.find(); ) {
-            String word = words.group();
-            Integer known = special.get(word);
-            int[] parts = known != null ? new int[] {known} : pairs.encode(word);
-            for (int i = 0; i < parts.length && count < context - 1; i++, count++) {
-                ids.add(parts[i]);
+        int left = context - 2;
+        if (cleaning == Cleaning.HUGGING_FACE) {
+            // transformers finds special tokens before words, so also after other signs without a space.
+            Matcher special = names.matcher(clean);
+            int at = 0;
+            while (left > 0 && special.find()) {
+                left = words(clean.substring(at, special.start()), ids, left);
+                left = add(new int[] {id(special.group())}, ids, left);
+                at = special.end();
             }
+            clean = clean.substring(at);
         }
+        words(clean, ids, left);
         ids.add(end);
         return ids.build().toArray();
+    }
+
+    private int id(String specialName) {
+        return Objects.requireNonNull(special.get(specialName), specialName);
+    }
+
+    /** Adds at most {@code left} ids of words; returns how many may follow. */
+    private int words(String text, IntStream.Builder ids, int left) {
+        Matcher words = split.matcher(text);
+        int most = left;
+        while (most > 0 && words.find()) {
+            Integer known = special.get(words.group());
+            most = add(known != null ? new int[] {known} : pairs.encode(words.group()), ids, most);
+        }
+        return most;
+    }
+
+    private static int add(int[] parts, IntStream.Builder to, int left) {
+        int count = Math.min(left, parts.length);
+        for (int i = 0; i < count; i++) {
+            to.add(parts[i]);
+        }
+        return left - count;
     }
 }

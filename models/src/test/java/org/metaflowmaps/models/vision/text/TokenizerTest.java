@@ -19,7 +19,10 @@ import java.util.Map;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Refusal;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 import tools.jackson.databind.JsonNode;
@@ -74,14 +77,17 @@ final class TokenizerTest {
         assertReference(
                 "clip_hf_tiny",
                 ClipTokenizer.huggingFace(file("tiny-vocab.json"), file("tiny-merges.txt"), TINY_CONTEXT));
+        int[] ids = ClipTokenizer.huggingFace(file("tiny-vocab.json"), file("tiny-merges.txt"), TINY_CONTEXT)
+                .ids("!!<|endoftext|>a<|STARTOFTEXT|>");
+        assertArrayEquals(new int[] {599, 320, 598, 599}, Arrays.copyOfRange(ids, ids.length - 4, ids.length));
         // The public vocab.json has the same ids, in the order of the merges.
         Path packed = file("bpe_simple_vocab_16e6.txt.gz");
         List<BytePairs.Pair> merges = VocabularyFile.merges(packed, 48_894);
-        Map<String, Integer> ids = BytePairs.ordered(packed, merges);
-        ids.put("<|startoftext|>", ids.size());
-        ids.put("<|endoftext|>", ids.size());
+        Map<String, Integer> numbers = BytePairs.ordered(packed, merges);
+        numbers.put("<|startoftext|>", numbers.size());
+        numbers.put("<|endoftext|>", numbers.size());
         Path vocabulary = folder.resolve("vocab.json");
-        Files.write(vocabulary, JsonMapper.builder().build().writeValueAsBytes(ids));
+        Files.write(vocabulary, JsonMapper.builder().build().writeValueAsBytes(numbers));
         List<String> lines = new ArrayList<>(List.of("#version: 0.2"));
         merges.forEach(merge -> lines.add(merge.left() + " " + merge.right()));
         Path list = Files.write(folder.resolve("merges.txt"), lines);
@@ -127,6 +133,62 @@ final class TokenizerTest {
         }
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        "'v', it has no merges",
+        "'v\na b c', line 2 is 'a b c'",
+        "'v\nab', two symbols",
+        "'v\n\na b', line 2 is ''",
+        "'v\na b\na b', two merges give 'ab'",
+        "'v\nzz b', 'zz' has no id"
+    })
+    void damagedMergesAreRefused(String contents, String expected) throws IOException {
+        Path merges = Files.writeString(folder.resolve("merges.txt"), contents.replace("\\n", "\n"));
+        Refusal.assertRefused(
+                TokenizerFileException.class, () -> ClipTokenizer.openClip(merges, 77), merges.toString(), expected);
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "[1] | not a JSON object",
+                "{ | not valid JSON",
+                "{\"a\": 1, \"a\": 2} | not valid JSON",
+                "{\"a\": -1} | token 'a' has id -1",
+                "{\"a\": 1.5} | token 'a' has id 1.5",
+                "{\"a\": 3, \"b\": 3} | the same id 3",
+                "{\"a\": 3} | has no id"
+            })
+    void damagedIdsAreRefused(String contents, String expected) throws IOException {
+        Path vocabulary = Files.writeString(folder.resolve("vocab.json"), contents);
+        Path merges = file("tiny-merges.txt");
+        Refusal.assertRefused(
+                TokenizerFileException.class,
+                () -> ClipTokenizer.huggingFace(vocabulary, merges, 77),
+                vocabulary.toString(),
+                expected);
+    }
+
+    @Test
+    void damagedFilesAreRefused() throws IOException {
+        byte[] packed = bytes("tiny-bpe.txt.gz");
+        Path cut = folder.resolve("cut.gz");
+        for (int length = 0; length < packed.length; length++) {
+            Files.write(cut, Arrays.copyOf(packed, length));
+            Refusal.assertRefused(
+                    TokenizerFileException.class, () -> ClipTokenizer.openClip(cut, 77), cut.toString(), "expected");
+        }
+        Files.write(cut, new byte[] {(byte) 0xff, (byte) 0xfe, 'a'});
+        Refusal.assertRefused(TokenizerFileException.class, () -> BertTokenizer.open(cut, 35), "not UTF-8");
+        Files.writeString(cut, "[CLS]\n[SEP]\n[CLS]\n");
+        Refusal.assertRefused(TokenizerFileException.class, () -> BertTokenizer.open(cut, 35), "lines 1 and 3");
+        Files.writeString(cut, "[CLS]\n[SEP]\n");
+        Refusal.assertRefused(TokenizerFileException.class, () -> BertTokenizer.open(cut, 35), "no line '[PAD]'");
+        Path bert = file("tiny-bert-vocab.txt");
+        Refusal.illegalArgument("context is 1", () -> BertTokenizer.open(bert, 1));
+    }
+
     /** Long words take no time that grows with their square. */
     @Test
     void longTextsAreCut() throws IOException {
@@ -134,5 +196,8 @@ final class TokenizerTest {
         int[] ids = open.ids("horse ".repeat(100_000));
         assertEquals(ClipTokenizer.CONTEXT, ids.length);
         assertEquals(49407, ids[76]);
+        Tokenizer huggingFace = ClipTokenizer.huggingFace(file("tiny-vocab.json"), file("tiny-merges.txt"), 77);
+        assertEquals(77, huggingFace.ids("?!".repeat(5000)).length);
+        assertEquals(77, huggingFace.ids("<|endoftext|>".repeat(5000)).length);
     }
 }
