@@ -10,8 +10,8 @@ import org.metaflowmaps.runtime.Torch;
 /**
  * An image of unsigned bytes, channel by channel, row by row, with Pillow's resizing.
  *
- * <p>Results equal those of Pillow 12.3 in every bit: integer weights, rows first, rounding to bytes between the
- * directions. Pillow 13 begins with columns for some sizes and then differs by one or two levels.
+ * <p>Results equal those of Pillow 12.3 in every bit: integer weights, rows first except for thin images, rounding to
+ * bytes between the directions. Pillow 13 begins with columns for some sizes and then differs by one or two levels.
  */
 public final class ByteImage {
     private final byte[][] planes;
@@ -112,22 +112,15 @@ public final class ByteImage {
     /**
      * Resizes as Pillow's {@code Image.resize} does without a reducing gap.
      *
-     * @throws IllegalArgumentException unless the new sizes are at least 1
+     * @throws IllegalArgumentException unless the new sizes are 1 to 65,536
      */
     public ByteImage resize(int newHeight, int newWidth, Filter filter) {
-        Preconditions.checkArgument(
-                newHeight >= 1 && newWidth >= 1, "new size %s x %s: expected at least 1", newHeight, newWidth);
-        return resampled(
-                FilterWeights.of(width, newWidth, 0, newWidth, filter),
-                FilterWeights.of(height, newHeight, 0, newHeight, filter));
+        return resampled(Resampling.of(height, width, newHeight, newWidth, filter));
     }
 
     /** Resizes and cuts out the square, without computing what is cut off. */
     public ByteImage resizeCrop(CropGeometry geometry, Filter filter) {
-        int size = geometry.size();
-        return resampled(
-                FilterWeights.of(width, geometry.width(), geometry.left(), size, filter),
-                FilterWeights.of(height, geometry.height(), geometry.top(), size, filter));
+        return resampled(Resampling.of(height, width, geometry, filter));
     }
 
     /**
@@ -152,10 +145,8 @@ public final class ByteImage {
         return image.resizeCrop(CropGeometry.rounded(image.height, image.width, size), Filter.BICUBIC);
     }
 
-    private ByteImage resampled(FilterWeights across, FilterWeights down) {
-        byte[][] results = Arrays.stream(planes)
-                .map(plane -> down.down(across.across(plane)))
-                .toArray(byte[][]::new);
-        return new ByteImage(results, down.count(), across.count());
+    private ByteImage resampled(Resampling resampling) {
+        byte[][] results = Arrays.stream(planes).map(resampling::apply).toArray(byte[][]::new);
+        return new ByteImage(results, resampling.height(), resampling.width());
     }
 }

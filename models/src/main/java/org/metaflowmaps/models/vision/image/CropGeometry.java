@@ -15,7 +15,13 @@ public record CropGeometry(long height, long width, long top, long left, int siz
     /** Checks that the square lies in the resized image. */
     public CropGeometry {
         Preconditions.checkArgument(
-                size >= 1 && top >= 0 && left >= 0 && top + size <= height && left + size <= width,
+                size >= 1
+                        && height >= size
+                        && width >= size
+                        && top >= 0
+                        && left >= 0
+                        && top <= height - size
+                        && left <= width - size,
                 "a square of %s pixels at row %s, column %s does not lie in an image of %s x %s pixels",
                 size,
                 top,

@@ -63,33 +63,45 @@ final class FilterWeights {
         return first.length;
     }
 
-    /** Resamples rows of {@code from} bytes. */
-    byte[] across(byte[] plane) {
-        int height = plane.length / from;
-        byte[] result = new byte[count() * height];
+    /** Returns the first old position that has a weight. */
+    int begin() {
+        return first[0];
+    }
+
+    /** Returns the old position after the last that has a weight. */
+    int end() {
+        return first[count() - 1] + values[count() - 1].length;
+    }
+
+    /** Resamples the rows from {@code begin} to {@code end}, each of {@code from} bytes. */
+    byte[] across(byte[] plane, int begin, int end) {
+        byte[] result = new byte[count() * (end - begin)];
         for (int x = 0; x < count(); x++) {
             int[] row = integers[x];
-            for (int y = 0; y < height; y++) {
+            for (int y = begin; y < end; y++) {
                 int at = y * from + first[x];
                 int sum = 1 << (FRACTION - 1);
                 for (int j = 0; j < row.length; j++) {
                     sum += row[j] * (plane[at + j] & 0xff);
                 }
-                result[y * count() + x] = level(sum);
+                result[(y - begin) * count() + x] = level(sum);
             }
         }
         return result;
     }
 
-    /** Resamples columns of {@code from} bytes. */
-    byte[] down(byte[] plane) {
-        int width = plane.length / from;
+    /**
+     * Resamples columns of bytes.
+     *
+     * @param begin the old row that the plane begins with
+     */
+    byte[] down(byte[] plane, int width, int begin) {
         byte[] result = new byte[width * count()];
         int[] sums = new int[width];
         for (int y = 0; y < count(); y++) {
             Arrays.fill(sums, 1 << (FRACTION - 1));
             for (int j = 0; j < integers[y].length; j++) {
-                int at = (first[y] + j) * width;
+                int at = (first[y] + j - begin) * width;
                 for (int x = 0; x < width; x++) {
                     sums[x] += integers[y][j] * (plane[at + x] & 0xff);
                 }
@@ -106,33 +118,35 @@ final class FilterWeights {
         return (byte) Math.clamp(sum >> FRACTION, 0, 255);
     }
 
-    /** Resamples rows of {@code from} numbers. */
-    float[] across(float[] plane) {
-        int height = plane.length / from;
-        float[] result = new float[count() * height];
+    /** Resamples the rows from {@code begin} to {@code end}, each of {@code from} numbers. */
+    float[] across(float[] plane, int begin, int end) {
+        float[] result = new float[count() * (end - begin)];
         for (int x = 0; x < count(); x++) {
             double[] row = values[x];
-            for (int y = 0; y < height; y++) {
+            for (int y = begin; y < end; y++) {
                 int at = y * from + first[x];
                 double sum = 0;
                 for (int j = 0; j < row.length; j++) {
                     sum += row[j] * plane[at + j];
                 }
-                result[y * count() + x] = (float) sum;
+                result[(y - begin) * count() + x] = (float) sum;
             }
         }
         return result;
     }
 
-    /** Resamples columns of {@code from} numbers. */
-    float[] down(float[] plane) {
-        int width = plane.length / from;
+    /**
+     * Resamples columns of numbers.
+     *
+     * @param begin the old row that the plane begins with
+     */
+    float[] down(float[] plane, int width, int begin) {
         float[] result = new float[width * count()];
         double[] sums = new double[width];
         for (int y = 0; y < count(); y++) {
             Arrays.fill(sums, 0);
             for (int j = 0; j < values[y].length; j++) {
-                int at = (first[y] + j) * width;
+                int at = (first[y] + j - begin) * width;
                 for (int x = 0; x < width; x++) {
                     sums[x] += values[y][j] * plane[at + x];
                 }

@@ -63,16 +63,11 @@ public final class FloatImage {
     /**
      * Resizes as Pillow's {@code Image.resize} does in mode F: float64 weights and sums, float32 between the directions.
      *
-     * @throws IllegalArgumentException unless the new sizes are at least 1
+     * @throws IllegalArgumentException unless the new sizes are 1 to 65,536
      */
     public FloatImage resize(int newHeight, int newWidth, Filter filter) {
-        Preconditions.checkArgument(
-                newHeight >= 1 && newWidth >= 1, "new size %s x %s: expected at least 1", newHeight, newWidth);
-        FilterWeights across = FilterWeights.of(width, newWidth, 0, newWidth, filter);
-        FilterWeights down = FilterWeights.of(height, newHeight, 0, newHeight, filter);
-        float[][] results = Arrays.stream(planes)
-                .map(plane -> down.down(across.across(plane)))
-                .toArray(float[][]::new);
+        Resampling resampling = Resampling.of(height, width, newHeight, newWidth, filter);
+        float[][] results = Arrays.stream(planes).map(resampling::apply).toArray(float[][]::new);
         return new FloatImage(results, newHeight, newWidth);
     }
 

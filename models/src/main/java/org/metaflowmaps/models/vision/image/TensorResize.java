@@ -77,12 +77,13 @@ public final class TensorResize {
      * new pixel is the first old one (no half-pixel offset), without antialiasing.
      *
      * @param images (batch, channels, height, width), uint8 or of a floating-point type
+     * @param height rows of the result, 1 to 65,536
+     * @param width columns of the result, 1 to 65,536
      * @return (batch, channels, {@code height}, {@code width}); float32 for uint8, else of the input's type
      */
     public static Tensor tensorflow1(Tensor images, int height, int width) {
         checkImages(images);
-        Preconditions.checkArgument(
-                height >= 1 && width >= 1, "tensorflow1: new size %s x %s: expected at least 1", height, width);
+        Resampling.checkSide(height, width);
         try (TensorScope scope = TensorScope.open()) {
             Tensor values = images.dtype() == DType.UINT8 ? images.to(DType.FLOAT32) : images;
             return scope.keep(mixed(mixed(values, 3, width), 2, height));

@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.vision.text;
 
-import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.text.Normalizer;
@@ -54,14 +53,13 @@ public final class BertTokenizer implements Tokenizer {
      *
      * @param vocabulary {@code vocab.txt}: one token per line, whose id is its number from 0; {@code [DEC]} and
      *     {@code [ENC]} are added at its end if they are not in it
-     * @param context tokens of a padded text, {@link #CONTEXT} for ImageReward
+     * @param context tokens of a padded text, from 2; {@link #CONTEXT} for ImageReward
      * @return a tokenizer that pads with {@code [PAD]}
      * @throws TokenizerFileException if the file is damaged, or lacks a special token
      * @throws IOException if the file cannot be read
      */
     public static BertTokenizer open(Path vocabulary, int context) throws IOException {
-        Preconditions.checkArgument(
-                context >= 2, "context is %s, expected at least 2, for the start and the end token", context);
+        TokenBatch.checkContext(context);
         List<String> lines = VocabularyFile.lines(vocabulary);
         Map<String, Integer> ids = new HashMap<>();
         for (String line : lines) {

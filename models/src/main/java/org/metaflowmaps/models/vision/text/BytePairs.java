@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
@@ -139,7 +140,9 @@ final class BytePairs {
             symbols = joined(symbols, next);
             next = first(symbols);
         }
-        return symbols.stream().mapToInt(ids::get).toArray();
+        return symbols.stream()
+                .mapToInt(symbol -> Objects.requireNonNull(ids.get(symbol), symbol))
+                .toArray();
     }
 
     /** Returns the pair that comes first in the list of merges, or null. */

@@ -1,6 +1,5 @@
 package org.metaflowmaps.models.vision.text;
 
-import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -44,8 +43,7 @@ public final class ClipTokenizer implements Tokenizer {
 
     private ClipTokenizer(
             BytePairs pairs, String startName, String endName, int start, int end, Cleaning cleaning, int context) {
-        Preconditions.checkArgument(
-                context >= 2, "context is %s, expected at least 2, for the start and the end token", context);
+        TokenBatch.checkContext(context);
         this.pairs = pairs;
         this.special = Map.of(startName, start, endName, end);
         this.start = start;
@@ -65,7 +63,7 @@ public final class ClipTokenizer implements Tokenizer {
      * Reads open_clip's merges; ids follow from their order.
      *
      * @param merges such as {@code bpe_simple_vocab_16e6.txt.gz}, with or without compression
-     * @param context tokens of a padded text, {@link #CONTEXT} for the public networks
+     * @param context tokens of a padded text, from 2; {@link #CONTEXT} for the public networks
      * @return a tokenizer that pads with 0
      * @throws TokenizerFileException if the file is damaged or not a list of merges
      * @throws IOException if the file cannot be read
@@ -83,7 +81,7 @@ public final class ClipTokenizer implements Tokenizer {
      *
      * @param vocabulary {@code vocab.json}, with the ids of all tokens
      * @param merges {@code merges.txt}
-     * @param context tokens of a padded text, {@link #CONTEXT} for the public networks
+     * @param context tokens of a padded text, from 2; {@link #CONTEXT} for the public networks
      * @return a tokenizer that pads with the end token
      * @throws TokenizerFileException if a file is damaged, or the two are not of one tokenizer
      * @throws IOException if a file cannot be read

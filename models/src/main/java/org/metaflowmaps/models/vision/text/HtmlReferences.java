@@ -46,7 +46,7 @@ final class HtmlReferences {
         }
     }
 
-    /** References in capitals, such as &EACUTE;, that the standard does not define. */
+    /** References in capitals, such as {@code &EACUTE;}, that the standard does not define. */
     private static final Map<String, String> CAPITALS = NAMES.keySet().stream()
             .filter(name -> name.equals(name.toLowerCase(Locale.ROOT)))
             .filter(name -> {
@@ -139,7 +139,10 @@ final class HtmlReferences {
             String result = unescape(reference);
             return result.indexOf(';') >= 0 ? reference : result;
         }
-        String value = NAMES.getOrDefault(name, CAPITALS.get(name));
+        String value = NAMES.get(name);
+        if (value == null) {
+            value = CAPITALS.get(name);
+        }
         return value == null ? reference : value;
     }
 }

@@ -193,6 +193,19 @@ final class ResizeTest {
         assertNear("gradient", gradient.toDoubleArray(), BOUND);
     }
 
+    /** Pillow resizes columns first if the height is over 100 times the width and shrinks. */
+    @Test
+    void columnsOfThinImagesComeFirst() {
+        byte[] levels = new byte[404];
+        for (int y = 0; y < 202; y++) {
+            levels[2 * y] = (byte) (y < 100 ? 255 : 30);
+            levels[2 * y + 1] = (byte) (y % 3 == 0 ? 200 : 0);
+        }
+        byte[] expected = {(byte) 255, (byte) 211, 111, 34, (byte) 152, 122, 83, 53, 1, 24, 54, 77};
+        ByteImage image = ByteImage.of(new byte[][] {levels}, 202, 2);
+        assertArrayEquals(expected, image.resize(3, 4, Filter.LANCZOS).bytes());
+    }
+
     /** Only the remaining square of a thin image is computed. */
     @Test
     void thinImagesNeedNoMemoryForTheirLongSide() {
@@ -202,12 +215,23 @@ final class ResizeTest {
         ByteImage image = ByteImage.of(new byte[][] {levels}, 1, levels.length).admCrop(4096);
         assertEquals(4096, image.width());
         assertEquals((byte) 255, image.bytes()[2048]);
+        ByteImage tall = ByteImage.of(new byte[][] {levels}, levels.length, 1);
+        assertArrayEquals(transposed(image.bytes(), 4096), tall.admCrop(4096).bytes());
+        Refusal.illegalArgument("needs 4294967296 pixels", () -> tall.resize(1 << 16, 1 << 16, Filter.BOX));
+    }
+
+    private static byte[] transposed(byte[] square, int size) {
+        byte[] result = new byte[square.length];
+        for (int i = 0; i < square.length; i++) {
+            result[i % size * size + i / size] = square[i];
+        }
+        return result;
     }
 
     @Test
     void wrongSizesAreRefused() {
         ByteImage image = ByteImage.of(new byte[1][6], 2, 3);
-        Refusal.illegalArgument("new size 0 x 3", () -> image.resize(0, 3, Filter.BOX));
+        Refusal.illegalArgument("new size 0 x 3: expected 1 to", () -> image.resize(0, 3, Filter.BOX));
         Refusal.illegalArgument("size 0", () -> image.admCrop(0));
         Refusal.illegalArgument("size -1", () -> image.torchvisionCrop(-1, Filter.BICUBIC));
         Refusal.illegalArgument("6 bytes, expected 2 x 2", () -> ByteImage.of(new byte[1][6], 2, 2));
