@@ -16,7 +16,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
- * Replaces HTML's character references, such as {@code &amp;}.
+ * Replaces HTML's character references, such as that of the ampersand.
  *
  * <p>The names are those of the HTML standard (section "Named character references"): each line of
  * {@code entities.txt} is a name, {@code *} if it is also valid without a semicolon, and its code points.
@@ -46,7 +46,7 @@ final class HtmlReferences {
         }
     }
 
-    /** References in capitals, such as {@code &EACUTE;}, that the standard does not define. */
+    /** Names in capitals, such as EACUTE, that the standard does not define. */
     private static final Map<String, String> CAPITALS = NAMES.keySet().stream()
             .filter(name -> name.equals(name.toLowerCase(Locale.ROOT)))
             .filter(name -> {

@@ -109,7 +109,8 @@ final class Mojibake {
     /** Replaces C1 controls, which nobody types, by the characters that Windows-1252 has there. */
     private static String controlsOfWindows(String text) {
         StringBuilder result = new StringBuilder();
-        for (char c : text.toCharArray()) {
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
             result.append(c >= 0x80 && c <= 0x9f ? SingleBytes.WINDOWS_1252.decode(c) : c);
         }
         return result.toString();
