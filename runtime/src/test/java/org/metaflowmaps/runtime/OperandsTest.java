@@ -292,4 +292,20 @@ class OperandsTest {
             assertEquals(exact.norm().item(), gradient.mul(leaf.detach()).sum().item(), 1e-2);
         }
     }
+
+    @Test
+    void resizingTakesImagesWithPixels() {
+        try (TensorScope scope = TensorScope.open()) {
+            for (Tensor wrong : List.of(Torch.zeros(2, 3), Torch.zeros(1, 1, 0, 3), Torch.zeros(1, 1, 3, 0))) {
+                illegalArgument("upsampleBilinear2d: input is", () -> Torch.upsampleBilinear2d(wrong, 2, 2));
+                illegalArgument("upsampleBicubic2d: input is", () -> Torch.upsampleBicubic2d(wrong, 2, 2));
+                illegalArgument("interpolateBilinear2d: input is", () -> Torch.interpolateBilinear2d(wrong, 2, 2));
+                illegalArgument("interpolateBicubic2d: input is", () -> Torch.interpolateBicubic2d(wrong, 2, 2));
+            }
+            Tensor images = Torch.zeros(1, 1, 3, 3);
+            illegalArgument("new size 0 x 2", () -> Torch.upsampleBicubic2d(images, 0, 2));
+            illegalArgument("new size 2 x -1", () -> Torch.interpolateBicubic2d(images, 2, -1));
+            assertEquals(4, scope.size());
+        }
+    }
 }
