@@ -42,6 +42,12 @@ final class Fitting {
         files.add(file);
     }
 
+    /** Expects that the file also has tensors of other networks under its prefix. */
+    Fitting alone() {
+        files.clear();
+        return this;
+    }
+
     /** Takes the following tensors from another file. */
     void from(WeightFile next) {
         file = next;

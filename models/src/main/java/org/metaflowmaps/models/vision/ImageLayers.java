@@ -11,6 +11,8 @@ import org.metaflowmaps.runtime.Torch;
 /** Layers over frozen weights that are found by name. */
 final class ImageLayers {
     private static final long[] ONE = {1, 1};
+    private static final double[] CLIP_MEAN = {0.48145466, 0.4578275, 0.40821073};
+    private static final double[] CLIP_DEVIATION = {0.26862954, 0.26130258, 0.27577711};
 
     private ImageLayers() {}
 
@@ -50,6 +52,16 @@ final class ImageLayers {
         return block(rows, x -> x.div(x.square().sumKeepDim(-1).clampMin(1e-24).sqrt()));
     }
 
+    /** Subtracts CLIP's mean of each channel from pixels in [0, 1], and divides by its deviation. */
+    static Tensor clipNormalised(Tensor images) {
+        return block(images, x -> {
+            Tensor mean = Torch.of(CLIP_MEAN, 1, 3, 1, 1).to(x.dtype()).to(x.device());
+            Tensor deviation =
+                    Torch.of(CLIP_DEVIATION, 1, 3, 1, 1).to(x.dtype()).to(x.device());
+            return x.sub(mean).div(deviation);
+        });
+    }
+
     /** Checks images (batch, channels, height, width) and converts them to the type of the weights. */
     static Tensor images(String operation, Tensor images, long channels, DType type) {
         Preconditions.checkNotNull(images, "%s: the images are null", operation);
@@ -62,6 +74,40 @@ final class ImageLayers {
                 images,
                 channels);
         return images.to(type);
+    }
+
+    /** As {@link #images} for square images of one size. */
+    static Tensor square(String operation, Tensor images, long side, DType type) {
+        Tensor given = images(operation, images, 3, type);
+        Preconditions.checkArgument(
+                given.size(2) == side && given.size(3) == side,
+                "%s: images are %s, expected %s x %s pixels",
+                operation,
+                images,
+                side,
+                side);
+        return given;
+    }
+
+    /** Checks token ids (batch, length). */
+    static Tensor ids(String operation, Tensor ids, long most) {
+        Preconditions.checkNotNull(ids, "%s: the token ids are null", operation);
+        Preconditions.checkArgument(
+                ids.dim() == 2 && ids.dtype() == DType.INT64 && ids.size(1) >= 1 && ids.size(1) <= most,
+                "%s: token ids are %s, expected int64 (batch, 1 to %s)",
+                operation,
+                ids,
+                most);
+        return ids;
+    }
+
+    /** Makes tokens of patches (batch, width, rows, columns), with one more token first, and adds positions. */
+    static Tensor tokens(Tensor patches, Tensor first, Tensor positions) {
+        long batch = patches.size(0);
+        long width = patches.size(1);
+        Tensor flat = patches.reshape(batch, width, -1).transpose(1, 2);
+        return Torch.cat(1, first.reshape(1, 1, width).expand(batch, 1, width), flat)
+                .add(positions);
     }
 
     /** Converts a result of bfloat16 weights to float32. */

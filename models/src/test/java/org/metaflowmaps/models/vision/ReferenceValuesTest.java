@@ -19,6 +19,8 @@ import org.metaflowmaps.runtime.NativeMemory;
 
 /** The networks against values of the public Python libraries, computed from the same small random weights. */
 class ReferenceValuesTest {
+    private static final String RESIZES = "clip_score.*|score.*|imscore.*|mfm|official";
+
     static Path file(String name) {
         try {
             return Path.of(Objects.requireNonNull(ReferenceValuesTest.class.getResource("/vision/" + name))
@@ -29,7 +31,18 @@ class ReferenceValuesTest {
     }
 
     static Stream<Arguments> files() {
-        return Stream.of("vae")
+        return Stream.of(
+                        "vae",
+                        "taesd",
+                        "clip-hf-gelu",
+                        "clip-hf-quickgelu",
+                        "clip-open-gelu",
+                        "clip-open-quickgelu",
+                        "hps",
+                        "pickscore",
+                        "imagereward",
+                        "aesthetic",
+                        "inception")
                 .flatMap(name -> Stream.of(DType.FLOAT32, DType.FLOAT64).map(type -> Arguments.of(name, type)));
     }
 
@@ -38,12 +51,18 @@ class ReferenceValuesTest {
     void everyCoveredCaseMatches(String name, DType type) throws IOException {
         long before = NativeMemory.liveTensors();
         List<Outcome> outcomes = ReferenceValues.run(file(name + ".safetensors"), Device.CPU, type, any -> true);
-        outcomes.forEach(System.out::println);
         assertEquals(before, NativeMemory.liveTensors(), "live tensors");
         assertEquals(
                 List.of(),
                 outcomes.stream()
                         .filter(outcome -> outcome.status() == Status.FAIL)
                         .toList());
+        assertEquals(
+                List.of(),
+                outcomes.stream()
+                        .filter(outcome -> outcome.status() == Status.NOT_COVERED
+                                && !outcome.name().matches(RESIZES))
+                        .toList(),
+                "cases that only a resizing of images keeps from being covered");
     }
 }

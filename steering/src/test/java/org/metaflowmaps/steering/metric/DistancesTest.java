@@ -138,7 +138,9 @@ final class DistancesTest {
                 SlicedWasserstein distance = new SlicedWasserstein(2, 3, 1, Device.CPU)) {
             assertSays(() -> distance.distances(Torch.zeros(1, 3, 2), Torch.zeros(1, 4, 2)), "of the same shape");
             assertSays(() -> distance.distances(Torch.zeros(3, 2), Torch.zeros(3, 2)), "(groups, n, d)");
-            assertSays(() -> distance.distances(Torch.zeros(1, 3, 1), Torch.zeros(1, 3, 1)), "(groups, n, 2)");
+            assertSays(
+                    () -> distance.distances(Torch.zeros(1, 3, 1), Torch.zeros(1, 3, 1)),
+                    "(groups, n, 2)");
             assertSays(
                     () -> new MaximumMeanDiscrepancy()
                             .squared(Torch.zeros(1, 1, 2), Torch.zeros(1, 1, 2), Torch.zeros(1)),
