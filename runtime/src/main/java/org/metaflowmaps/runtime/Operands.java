@@ -254,18 +254,17 @@ final class Operands {
         shape(operation, sizes);
     }
 
-    /** Checks an attention's mask: bool, and its shape broadcasts to (batch, heads, tokens, keys). */
+    /** Checks an attention's mask: bool, (batch, heads, tokens, keys), where any size may be 1. */
     static void attentionMask(String operation, Tensor mask, Tensor query, Tensor key) {
         Shape shape = present(operation, "mask", mask).shape();
         long[] full = {query.size(0), query.size(1), query.size(2), key.size(2)};
-        boolean fits = mask.dtype() == DType.BOOL && mask.device().equals(query.device()) && shape.dim() <= full.length;
-        for (int i = 1; fits && i <= shape.dim(); i++) {
-            long size = shape.size(shape.dim() - i);
-            fits = size == 1 || size == full[full.length - i];
+        boolean fits = mask.dtype() == DType.BOOL && mask.device().equals(query.device()) && shape.dim() == full.length;
+        for (int i = 0; fits && i < full.length; i++) {
+            fits = shape.size(i) == 1 || shape.size(i) == full[i];
         }
         if (!fits) {
             throw new IllegalArgumentException(operation + ": mask is " + mask + ", expected bool on " + query.device()
-                    + " that broadcasts to " + Arrays.toString(full));
+                    + " of shape " + Arrays.toString(full));
         }
     }
 

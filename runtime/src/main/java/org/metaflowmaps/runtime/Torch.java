@@ -829,8 +829,8 @@ public final class Torch {
      * @param query (batch, heads, tokens, d)
      * @param key (batch, heads, keys, d)
      * @param value (batch, heads, keys, d)
-     * @param mask bool, true where a token may attend to a key, at least to one; its shape broadcasts to (batch, heads,
-     *     tokens, keys)
+     * @param mask (batch, heads, tokens, keys) bool, where any size may be 1: true where a token may attend to a key, at
+     *     least to one
      * @return (batch, heads, tokens, d)
      * @throws IllegalArgumentException if shapes, types or devices do not match
      */
