@@ -104,7 +104,7 @@ public final class Clip implements Network {
      * @throws IllegalArgumentException for another shape
      */
     public Tensor imageFeatures(Tensor pixels) {
-        Tensor given = ImageLayers.square("imageFeatures", pixels, imageSide(), type);
+        Tensor given = ClipTowers.pixels("imageFeatures", image, pixels, type);
         return ImageLayers.result(ClipTowers.image(image, given, settings));
     }
 

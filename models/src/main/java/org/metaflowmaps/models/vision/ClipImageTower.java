@@ -70,7 +70,7 @@ public final class ClipImageTower implements Network {
      * @throws IllegalArgumentException for another shape
      */
     public Tensor features(Tensor pixels) {
-        Tensor given = ImageLayers.square("features", pixels, imageSide(), type);
+        Tensor given = ClipTowers.pixels("features", weights, pixels, type);
         return ImageLayers.result(ClipTowers.image(weights, given, settings));
     }
 

@@ -44,6 +44,16 @@ final class ClipTowers {
         return Math.round(Math.sqrt(tokens - 1)) * image.get("patches.weight").size(2);
     }
 
+    /** Checks pixels for the image tower. */
+    static Tensor pixels(String operation, Weights image, Tensor pixels, DType type) {
+        return ImageLayers.square(
+                operation,
+                pixels,
+                image.get("patches.weight"),
+                image.get("positions").size(0),
+                type);
+    }
+
     /** Returns features (batch, features) of normalised pixels, not normalised. */
     static Tensor image(Weights image, Tensor pixels, ClipSettings settings) {
         return ImageLayers.block(pixels, x -> {

@@ -76,16 +76,18 @@ final class ImageLayers {
         return images.to(type);
     }
 
-    /** As {@link #images} for square images of one size. */
-    static Tensor square(String operation, Tensor images, long side, DType type) {
+    /** As {@link #images} for square images that hold that many patches; pixels beyond the last patch have no effect. */
+    static Tensor square(String operation, Tensor images, Tensor patches, long tokens, DType type) {
         Tensor given = images(operation, images, 3, type);
+        long patch = patches.size(2);
+        long count = Math.round(Math.sqrt(tokens - 1));
         Preconditions.checkArgument(
-                given.size(2) == side && given.size(3) == side,
+                given.size(2) / patch == count && given.size(3) / patch == count,
                 "%s: images are %s, expected %s x %s pixels",
                 operation,
                 images,
-                side,
-                side);
+                count * patch,
+                count * patch);
         return given;
     }
 

@@ -140,8 +140,13 @@ public final class ImageReward implements Network {
      * @throws IllegalArgumentException for another shape
      */
     public Tensor imageTokens(Tensor pixels) {
-        Tensor given = ImageLayers.square("imageTokens", pixels, imageSide(), type);
         Weights image = weights.in(IMAGE);
+        Tensor given = ImageLayers.square(
+                "imageTokens",
+                pixels,
+                image.get("patch_embed.proj.weight"),
+                image.get("pos_embed").size(1),
+                type);
         return ImageLayers.block(given, x -> {
             Tensor weight = image.get("patch_embed.proj.weight");
             Tensor tokens = ImageLayers.tokens(

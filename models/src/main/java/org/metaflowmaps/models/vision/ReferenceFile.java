@@ -22,6 +22,7 @@ import tools.jackson.databind.JsonNode;
  */
 final class ReferenceFile implements AutoCloseable {
     private static final String CASE = "case/";
+    private static final String KIND = "generator";
 
     private final Path path;
     private final SafetensorsFile file;
@@ -36,16 +37,15 @@ final class ReferenceFile implements AutoCloseable {
         this.file = SafetensorsFile.open(path);
     }
 
-    /** Returns true if a file has a kind and cases. */
+    /** Returns true if a file states its kind. */
     static boolean is(Path path) throws IOException {
         try (SafetensorsFile open = SafetensorsFile.open(path)) {
-            return open.metadata().containsKey("generator")
-                    && open.metadata().keySet().stream().anyMatch(key -> key.startsWith(CASE));
+            return open.metadata().containsKey(KIND);
         }
     }
 
     String kind() {
-        return file.metadata().getOrDefault("generator", "");
+        return file.metadata().getOrDefault(KIND, "");
     }
 
     SafetensorsFile file() {
