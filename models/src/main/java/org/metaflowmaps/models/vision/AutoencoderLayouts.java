@@ -2,7 +2,6 @@ package org.metaflowmaps.models.vision;
 
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.regex.Matcher;
@@ -98,7 +97,7 @@ final class AutoencoderLayouts {
             int level = Integer.parseInt(block.group(2));
             // CompVis counts the decoder's levels from the finest.
             return block.group(1) + "coder." + (encoder ? "down." + level : "up." + (last - level)) + "."
-                    + Objects.requireNonNull(block.group(3))
+                    + block.group(3)
                             .replace("resnets.", "block.")
                             .replace("conv_shortcut", "nin_shortcut")
                             .replace("downsamplers.0", "downsample")

@@ -150,10 +150,6 @@ final class Fitting {
         return count;
     }
 
-    boolean has(String name) {
-        return file.has(name);
-    }
-
     /**
      * Reads all tensors.
      *

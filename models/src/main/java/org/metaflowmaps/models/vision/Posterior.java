@@ -13,6 +13,17 @@ public record Posterior(Tensor mean, Tensor logVariance) {
     private static final double LEAST = -30;
     private static final double MOST = 20;
 
+    /** Checks the shapes. */
+    public Posterior {
+        Preconditions.checkNotNull(mean, "posterior: mean is null");
+        Preconditions.checkNotNull(logVariance, "posterior: logVariance is null");
+        Preconditions.checkArgument(
+                mean.dim() == 4 && mean.shape().equals(logVariance.shape()),
+                "the mean is %s and the log-variance %s, expected (batch, channels, height, width) for both",
+                mean,
+                logVariance);
+    }
+
     /**
      * Splits moments; log-variances outside [-30, 20] are clamped, as in Stable Diffusion.
      *

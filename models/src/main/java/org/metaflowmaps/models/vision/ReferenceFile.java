@@ -143,10 +143,6 @@ final class ReferenceFile implements AutoCloseable {
             return file.view(CASE + name + "/out/" + value);
         }
 
-        boolean wants(String value) {
-            return file.entries().containsKey(CASE + name + "/out/" + value);
-        }
-
         List<String> outputs() {
             String prefix = CASE + name + "/out/";
             return file.entries().keySet().stream()

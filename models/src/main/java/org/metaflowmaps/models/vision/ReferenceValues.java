@@ -83,6 +83,7 @@ public final class ReferenceValues {
      * @throws IOException if the file is missing or damaged
      */
     public static List<Outcome> run(Path file, Device device, DType type, Predicate<String> only) throws IOException {
+        Objects.requireNonNull(only, "run: only is null");
         List<Outcome> outcomes = new ArrayList<>();
         try (ReferenceFile open = new ReferenceFile(file, device, type)) {
             List<String> names = Stream.concat(open.cases().stream(), open.others().stream())
