@@ -128,7 +128,9 @@ public final class FidInception implements Network {
         try (TensorScope scope = TensorScope.open()) {
             Map<String, Tensor> stages = stages(input.prepare(images, type));
             Tensor middle = Objects.requireNonNull(stages.get("Mixed_6d"));
-            Tensor spatial = middle.narrow(1, 0, Math.min(SPATIAL_CHANNELS, middle.size(1)))
+            // The first branch comes first among the joined channels.
+            long first = weights.get("Mixed_6d.branch1x1.conv.weight").size(0);
+            Tensor spatial = middle.narrow(1, 0, Math.min(SPATIAL_CHANNELS, first))
                     .permute(0, 2, 3, 1)
                     .reshape(middle.size(0), -1);
             return new Features(scope.keep(Objects.requireNonNull(stages.get("pool3"))), scope.keep(spatial));
