@@ -187,6 +187,8 @@ final class MisuseRecipes implements AutoCloseable {
             "training.TrainingRun.new(TrainConfig config, TrainingData data, ConditionalDrift given, Device device,"
                     + " Path folder)",
             "the configuration has no teacher",
+            "models.vision.ImageReward.load(Path file, DType type, Device device)",
+            "the file has other heads than the published network",
             "training.data.FashionMnist.train(Path folder)",
             "needs the whole data set",
             "training.data.IdxImages.train(Path folder, int classes)",
@@ -236,6 +238,7 @@ final class MisuseRecipes implements AutoCloseable {
 
     /** Prepares the files that recipes read. */
     static void prepare(Path folder) throws IOException {
+        MisuseVision.prepare(folder);
         try (TensorScope scope = TensorScope.open();
                 MetaFlowMap map = MlpFlowMap.zeros(MLP, Device.CPU);
                 MetaFlowMap transformer = FlowMapTransformer.zeros(TRANSFORMER, Device.CPU)) {
@@ -466,6 +469,10 @@ final class MisuseRecipes implements AutoCloseable {
 
     private @Nullable Object plain(Class<?> type, String name, Executable call) {
         String method = call.getName();
+        Object vision = MisuseVision.plain(folder, type, name, call);
+        if (vision != null) {
+            return vision;
+        }
         if (type == int.class || type == Integer.class) {
             return Math.toIntExact(number(name, call));
         } else if (type == long.class || type == Long.class) {
@@ -623,7 +630,20 @@ final class MisuseRecipes implements AutoCloseable {
     /** Returns values that need a certain shape or range. */
     private Tensor tensor(String name, Executable call, String owner) {
         String place = owner + "." + call.getName() + "." + name;
+        if (MisuseVision.owns(call)) {
+            return MisuseVision.tensor(owner, name);
+        }
         switch (place) {
+            case "Torch.groupNorm.weight",
+                    "Torch.batchNorm.weight",
+                    "Torch.batchNorm.mean",
+                    "Torch.batchNorm.variance",
+                    "Torch.layerNorm.weight" -> {
+                return half(BATCH);
+            }
+            case "Torch.scaledDotProductAttention.mask" -> {
+                return Torch.zeros(DType.BOOL, Device.CPU, 1, 1, 4, 4);
+            }
             case "Autograd.backward.loss", "Autograd.gradients.output", "Autograd.gradientsWithGraph.output" -> {
                 return leaf().square().sum();
             }
@@ -690,7 +710,9 @@ final class MisuseRecipes implements AutoCloseable {
         return switch (method) {
             case "conv2d" -> name.equals("weight") ? half(1, 1, 3, 3) : half(1, 1, 4, 4);
             case "maxPool2d",
+                    "avgPool2d",
                     "scaledDotProductAttention",
+                    "causalAttention",
                     "attention",
                     "upsampleNearest2d",
                     "upsampleBilinear2d",
@@ -886,6 +908,10 @@ final class MisuseRecipes implements AutoCloseable {
 
     /** Returns objects that need preparation. */
     private @Nullable Object made(Class<?> type, String name, Executable call) throws IOException {
+        AutoCloseable vision = MisuseVision.made(folder, type, call);
+        if (vision != null) {
+            return closing(vision);
+        }
         return switch (type.getSimpleName()) {
             case "Availability" -> new org.metaflowmaps.bindings.Availability.Found("place");
             case "Tensor" -> JavaCpp.unwrap(half(BATCH, BATCH));

@@ -9,6 +9,9 @@ import org.metaflowmaps.bindings.StableAbi;
  * <p>The checks use only shapes, types, strides and devices, never values, so they never wait for a GPU.
  */
 final class Operands {
+    /** The largest step or border of a window; larger ones would overflow libtorch's arithmetic. */
+    private static final long MOST = Integer.MAX_VALUE;
+
     private Operands() {}
 
     /** Checks the sizes of a new tensor: none negative, and their product does not overflow. */
@@ -176,6 +179,93 @@ final class Operands {
                     + " x " + width + ", expected (batch, channels, height, width) and sizes of at least 1");
         }
         shape(operation, new long[] {shape.size(0), shape.size(1), height, width});
+    }
+
+    /** Checks a window that moves over images: strides from 1, paddings from 0, and padded sizes within memory. */
+    static void window(String operation, Tensor input, long[] stride, long[] padding) {
+        Shape shape = present(operation, "input", input).shape();
+        present(operation, "stride", stride);
+        present(operation, "padding", padding);
+        boolean fits = shape.dim() == 4 && stride.length == 2 && padding.length == 2;
+        for (int i = 0; fits && i < 2; i++) {
+            fits = stride[i] >= 1 && padding[i] >= 0 && stride[i] <= MOST && padding[i] <= MOST;
+        }
+        if (!fits) {
+            throw new IllegalArgumentException(operation + ": input is " + input + ", stride "
+                    + Arrays.toString(stride) + ", padding " + Arrays.toString(padding)
+                    + ", expected (batch, channels, height, width), two strides of at least 1 and two paddings of at"
+                    + " least 0");
+        }
+        shape(operation, new long[] {
+            shape.size(0), shape.size(1), shape.size(2) + 2 * padding[0], shape.size(3) + 2 * padding[1]
+        });
+    }
+
+    /** Checks that a number of groups divides the channels. */
+    static void groups(String operation, long groups, long channels) {
+        if (groups < 1 || channels % groups != 0) {
+            throw new IllegalArgumentException(operation + ": " + groups + " groups of " + channels
+                    + " channels, expected a divisor of the channels");
+        }
+    }
+
+    /** Checks for one number per channel, in the input's type and on its device. */
+    static void channels(String operation, String name, Tensor vector, Tensor input) {
+        Shape shape = present(operation, "input", input).shape();
+        if (shape.dim() < 2) {
+            throw new IllegalArgumentException(operation + ": input is " + input + ", expected (batch, channels, ...)");
+        }
+        vector(operation, name, vector, input, shape.size(1));
+    }
+
+    /** Checks for one number per element of the last dimension, in the input's type and on its device. */
+    static void row(String operation, String name, Tensor vector, Tensor input) {
+        vector(
+                operation,
+                name,
+                vector,
+                input,
+                present(operation, "input", input).size(-1));
+    }
+
+    private static void vector(String operation, String name, Tensor vector, Tensor input, long size) {
+        Shape shape = present(operation, name, vector).shape();
+        if (shape.dim() != 1 || shape.size(0) != size) {
+            throw new IllegalArgumentException(operation + ": " + name + " has shape " + shape + ", expected [" + size
+                    + "] for the input " + input.shape());
+        }
+        sameKind(operation, name, vector, "input", input);
+    }
+
+    /** Checks a border: pairs of amounts from 0 for the last dimensions, with new sizes within memory. */
+    static void border(String operation, Tensor input, long[] amounts) {
+        long[] sizes = present(operation, "input", input).shape().toArray();
+        present(operation, "amounts", amounts);
+        boolean fits = amounts.length % 2 == 0 && amounts.length / 2 <= sizes.length;
+        for (int i = 0; fits && i < amounts.length; i++) {
+            fits = amounts[i] >= 0 && amounts[i] <= MOST;
+            sizes[sizes.length - 1 - i / 2] += amounts[i];
+        }
+        if (!fits) {
+            throw new IllegalArgumentException(operation + ": amounts " + Arrays.toString(amounts) + " for the input "
+                    + input + ", expected two numbers of at least 0 for each of at most " + input.dim()
+                    + " dimensions, the last one first");
+        }
+        shape(operation, sizes);
+    }
+
+    /** Checks an attention's mask: bool, (batch, heads, tokens, keys), where any size may be 1. */
+    static void attentionMask(String operation, Tensor mask, Tensor query, Tensor key) {
+        Shape shape = present(operation, "mask", mask).shape();
+        long[] full = {query.size(0), query.size(1), query.size(2), key.size(2)};
+        boolean fits = mask.dtype() == DType.BOOL && mask.device().equals(query.device()) && shape.dim() == full.length;
+        for (int i = 0; fits && i < full.length; i++) {
+            fits = shape.size(i) == 1 || shape.size(i) == full[i];
+        }
+        if (!fits) {
+            throw new IllegalArgumentException(operation + ": mask is " + mask + ", expected bool on " + query.device()
+                    + " of shape " + Arrays.toString(full));
+        }
     }
 
     /** Checks queries, keys and values of attention: (batch, heads, tokens, d), with as many values as keys. */

@@ -5,11 +5,14 @@ import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
 import java.util.Arrays;
 import java.util.function.Supplier;
+import org.bytedeco.pytorch.DoubleOptional;
+import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.T_TensorTensorTensor_T;
 import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.Operator;
 import org.metaflowmaps.bindings.StableAbi;
 
@@ -395,10 +398,168 @@ public final class Torch {
     }
 
     /**
+     * Cross-correlation, in groups of channels that do not mix.
+     *
+     * @param input (batch, in, height, width)
+     * @param weight (out, in / groups, rows, columns)
+     * @param bias (out), or null for none
+     * @param stride steps down and to the right, each at least 1
+     * @param padding zeros added above and below, and left and right
+     * @param groups at least 1, a divisor of both numbers of channels
+     * @return (batch, out, (height + 2·padding - rows) / stride + 1, the same for the width), rounded down
+     * @throws IllegalArgumentException for strides, paddings or groups out of range
+     */
+    public static Tensor conv2d(
+            Tensor input, Tensor weight, @Nullable Tensor bias, long[] stride, long[] padding, long groups) {
+        Operands.window("conv2d", input, stride, padding);
+        Operands.groups(
+                "conv2d", groups, Operands.present("conv2d", "weight", weight).size(0));
+        return run(
+                "conv2d",
+                () -> {
+                    try (TensorOptional offset =
+                            bias == null ? new TensorOptional() : new TensorOptional(bias.unwrap())) {
+                        return torch.conv2d(
+                                input.unwrap(), weight.unwrap(), offset, stride, padding, new long[] {1, 1}, groups);
+                    }
+                },
+                bias == null ? new Tensor[] {input, weight} : new Tensor[] {input, weight, bias});
+    }
+
+    /**
      * Returns the largest value of each {@code size} x {@code size} square; incomplete rows and columns are dropped.
      */
     public static Tensor maxPool2d(Tensor input, long size) {
         return run("maxPool2d", () -> torch.max_pool2d(input.unwrap(), size, size), input);
+    }
+
+    /**
+     * Returns the largest value of each {@code size} x {@code size} square; padding never is the largest.
+     *
+     * @param input (batch, channels, height, width)
+     * @param size the sides of a square
+     * @param stride the step between squares, at least 1
+     * @param padding positions added at each edge, at most half the size
+     * @return incomplete rows and columns are dropped
+     */
+    public static Tensor maxPool2d(Tensor input, long size, long stride, long padding) {
+        Operands.window("maxPool2d", input, new long[] {stride, stride}, new long[] {padding, padding});
+        return run(
+                "maxPool2d",
+                () -> torch.max_pool2d(
+                        input.unwrap(),
+                        new long[] {size, size},
+                        new long[] {stride, stride},
+                        new long[] {padding, padding},
+                        new long[] {1, 1},
+                        false),
+                input);
+    }
+
+    /**
+     * Returns the mean of each {@code size} x {@code size} square.
+     *
+     * @param input (batch, channels, height, width)
+     * @param size the sides of a square
+     * @param stride the step between squares, at least 1
+     * @param padding positions added at each edge, at most half the size
+     * @param countPadding true if padding counts as zeros, false if the mean is that of the input's own positions
+     * @return incomplete rows and columns are dropped
+     */
+    public static Tensor avgPool2d(Tensor input, long size, long stride, long padding, boolean countPadding) {
+        Operands.window("avgPool2d", input, new long[] {stride, stride}, new long[] {padding, padding});
+        return run(
+                "avgPool2d",
+                () -> {
+                    try (LongOptional divisor = new LongOptional()) {
+                        return torch.avg_pool2d(
+                                input.unwrap(),
+                                new long[] {size, size},
+                                new long[] {stride, stride},
+                                new long[] {padding, padding},
+                                false,
+                                countPadding,
+                                divisor);
+                    }
+                },
+                input);
+    }
+
+    /**
+     * Adds a constant border to the last dimensions.
+     *
+     * @param input any shape
+     * @param amounts pairs: before and after along the last dimension, then along the one before it, and so on; from 0
+     * @param value of the border
+     * @throws IllegalArgumentException for an odd number of amounts, more than the dimensions have, or negative ones
+     */
+    public static Tensor pad(Tensor input, long[] amounts, double value) {
+        Operands.border("pad", input, amounts);
+        return run(
+                "pad",
+                () -> Handles.withScalar(value, scalar -> torch.constant_pad_nd(input.unwrap(), amounts, scalar)),
+                input);
+    }
+
+    /**
+     * Group normalisation: mean 0 and variance 1 over the positions of each group of channels, then a gain and an
+     * offset per channel.
+     *
+     * @param input (batch, channels, …)
+     * @param groups a divisor of the channels
+     * @param weight (channels), the gain
+     * @param bias (channels), the offset
+     * @param eps added to the variance
+     * @throws IllegalArgumentException if groups, shapes, types or devices do not match
+     */
+    public static Tensor groupNorm(Tensor input, long groups, Tensor weight, Tensor bias, double eps) {
+        Operands.channels("groupNorm", "weight", weight, input);
+        Operands.channels("groupNorm", "bias", bias, input);
+        Operands.groups("groupNorm", groups, input.size(1));
+        return run(
+                "groupNorm",
+                () -> {
+                    try (TensorOptional gain = new TensorOptional(weight.unwrap());
+                            TensorOptional offset = new TensorOptional(bias.unwrap())) {
+                        return torch.group_norm(input.unwrap(), groups, gain, offset, eps, true);
+                    }
+                },
+                input,
+                weight,
+                bias);
+    }
+
+    /**
+     * Batch normalisation by given statistics: (input - mean) / √(variance + eps) · weight + bias per channel.
+     *
+     * @param input (batch, channels, …)
+     * @param mean (channels)
+     * @param variance (channels)
+     * @param weight (channels), the gain
+     * @param bias (channels), the offset
+     * @param eps added to the variance
+     * @throws IllegalArgumentException if shapes, types or devices do not match
+     */
+    public static Tensor batchNorm(Tensor input, Tensor mean, Tensor variance, Tensor weight, Tensor bias, double eps) {
+        Operands.channels("batchNorm", "mean", mean, input);
+        Operands.channels("batchNorm", "variance", variance, input);
+        Operands.channels("batchNorm", "weight", weight, input);
+        Operands.channels("batchNorm", "bias", bias, input);
+        return run(
+                "batchNorm",
+                () -> {
+                    try (TensorOptional centre = new TensorOptional(mean.unwrap());
+                            TensorOptional spread = new TensorOptional(variance.unwrap());
+                            TensorOptional gain = new TensorOptional(weight.unwrap());
+                            TensorOptional offset = new TensorOptional(bias.unwrap())) {
+                        return torch.batch_norm(input.unwrap(), gain, offset, centre, spread, false, 0, eps, true);
+                    }
+                },
+                input,
+                mean,
+                variance,
+                weight,
+                bias);
     }
 
     /**
@@ -548,6 +709,11 @@ public final class Torch {
         return run("siluBackward", () -> torch.silu_backward(gradient.unwrap(), input.unwrap()), gradient, input);
     }
 
+    /** GELU, x·Φ(x) with the normal distribution function Φ. */
+    public static Tensor gelu(Tensor input) {
+        return run("gelu", () -> torch.gelu(input.unwrap()), input);
+    }
+
     /** GELU with the tanh approximation. */
     public static Tensor geluTanh(Tensor input) {
         return run("geluTanh", () -> torch.gelu(input.unwrap(), "tanh"), input);
@@ -592,7 +758,7 @@ public final class Torch {
     }
 
     /**
-     * What {@link #layerNorm} returns.
+     * What {@link #layerNorm(Tensor, double)} returns.
      *
      * @param output (…, width), mean 0 and variance 1 over the last dimension
      * @param mean (…, 1)
@@ -615,7 +781,33 @@ public final class Torch {
     }
 
     /**
-     * The symmetric Jacobian of {@link #layerNorm}, times {@code gradient}.
+     * Layer normalisation over the last dimension, then a gain and an offset per element of it.
+     *
+     * @param input (…, width)
+     * @param weight (width), the gain
+     * @param bias (width), the offset
+     * @param eps added to the variance
+     * @throws IllegalArgumentException if shapes, types or devices do not match
+     */
+    public static Tensor layerNorm(Tensor input, Tensor weight, Tensor bias, double eps) {
+        Operands.row("layerNorm", "weight", weight, input);
+        Operands.row("layerNorm", "bias", bias, input);
+        long[] width = {input.size(-1)};
+        return run(
+                "layerNorm",
+                () -> {
+                    try (TensorOptional gain = new TensorOptional(weight.unwrap());
+                            TensorOptional offset = new TensorOptional(bias.unwrap())) {
+                        return torch.layer_norm(input.unwrap(), width, gain, offset, eps, true);
+                    }
+                },
+                input,
+                weight,
+                bias);
+    }
+
+    /**
+     * The symmetric Jacobian of {@link #layerNorm(Tensor, double)}, times {@code gradient}.
      *
      * @param gradient of the input's shape, type and device
      * @param input the input of {@code layerNorm}
@@ -669,6 +861,61 @@ public final class Torch {
         return run(
                 "scaledDotProductAttention",
                 () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(), value.unwrap()),
+                query,
+                key,
+                value);
+    }
+
+    /**
+     * As {@link #scaledDotProductAttention(Tensor, Tensor, Tensor)}, where a token attends only to those keys that the
+     * mask shows.
+     *
+     * @param query (batch, heads, tokens, d)
+     * @param key (batch, heads, keys, d)
+     * @param value (batch, heads, keys, d)
+     * @param mask (batch, heads, tokens, keys) bool, where any size may be 1: true where a token may attend to a key, at
+     *     least to one
+     * @return (batch, heads, tokens, d)
+     * @throws IllegalArgumentException if shapes, types or devices do not match
+     */
+    public static Tensor scaledDotProductAttention(Tensor query, Tensor key, Tensor value, Tensor mask) {
+        Operands.attention("scaledDotProductAttention", query, key, value);
+        Operands.attentionMask("scaledDotProductAttention", mask, query, key);
+        return run(
+                "scaledDotProductAttention",
+                () -> {
+                    try (TensorOptional shown = new TensorOptional(mask.unwrap());
+                            DoubleOptional scale = new DoubleOptional()) {
+                        return torch.scaled_dot_product_attention(
+                                query.unwrap(), key.unwrap(), value.unwrap(), shown, 0, false, scale, false);
+                    }
+                },
+                query,
+                key,
+                value,
+                mask);
+    }
+
+    /**
+     * As {@link #scaledDotProductAttention(Tensor, Tensor, Tensor)}, where each token attends only to itself and those
+     * before it.
+     *
+     * @param query (batch, heads, tokens, d)
+     * @param key (batch, heads, tokens, d)
+     * @param value (batch, heads, tokens, d)
+     * @return (batch, heads, tokens, d)
+     */
+    public static Tensor causalAttention(Tensor query, Tensor key, Tensor value) {
+        Operands.attention("causalAttention", query, key, value);
+        return run(
+                "causalAttention",
+                () -> {
+                    try (TensorOptional none = new TensorOptional();
+                            DoubleOptional scale = new DoubleOptional()) {
+                        return torch.scaled_dot_product_attention(
+                                query.unwrap(), key.unwrap(), value.unwrap(), none, 0, true, scale, false);
+                    }
+                },
                 query,
                 key,
                 value);

@@ -220,6 +220,87 @@ class OperandsTest {
     }
 
     @Test
+    void windowsOverImagesAreChecked() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor image = Torch.zeros(1, 4, 5, 6);
+            Tensor weight = Torch.zeros(2, 4, 3, 3);
+            long[] one = {1, 1};
+            long[] none = {0, 0};
+            for (long[] stride : new long[][] {{0, 1}, {1, -1}, {1}, {1, 1, 1}, {1, Long.MAX_VALUE}}) {
+                illegalArgument("conv2d: input is", () -> Torch.conv2d(image, weight, null, stride, none, 1));
+            }
+            for (long[] padding : new long[][] {{-1, 0}, {0}, {0, Long.MAX_VALUE}}) {
+                illegalArgument("conv2d: input is", () -> Torch.conv2d(image, weight, null, one, padding, 1));
+            }
+            long huge = Integer.MAX_VALUE;
+            illegalArgument(
+                    "more elements than memory",
+                    () -> Torch.conv2d(image, weight, null, one, new long[] {huge, huge}, 1));
+            for (long groups : new long[] {0, -1, 3, Long.MIN_VALUE}) {
+                illegalArgument("groups of", () -> Torch.conv2d(image, weight, null, one, none, groups));
+            }
+            illegalArgument("conv2d: input is", () -> Torch.conv2d(image.view(4, 5, 6), weight, null, one, none, 1));
+            assertThrows(TensorException.class, () -> Torch.conv2d(image, weight, null, one, none, 2));
+            assertThrows(TensorException.class, () -> Torch.conv2d(image, weight, Torch.zeros(3), one, none, 1));
+            illegalArgument("maxPool2d: input is", () -> Torch.maxPool2d(image, 2, 0, 0));
+            illegalArgument("avgPool2d: input is", () -> Torch.avgPool2d(image, 2, 1, -1, true));
+            for (long size : new long[] {0, -1, 7, Long.MAX_VALUE}) {
+                assertThrows(TensorException.class, () -> Torch.maxPool2d(image, size, 1, 0), "size " + size);
+                assertThrows(TensorException.class, () -> Torch.avgPool2d(image, size, 1, 0, true), "size " + size);
+            }
+            assertThrows(TensorException.class, () -> Torch.avgPool2d(image, 2, 1, 2, true));
+            for (long[] amounts : new long[][] {{1}, {-1, 0}, {0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, {Long.MAX_VALUE, 0}}) {
+                illegalArgument("pad: amounts", () -> Torch.pad(image, amounts, 0));
+            }
+        }
+    }
+
+    @Test
+    void gainsAndOffsetsFitTheirInput() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor image = Torch.zeros(1, 4, 5, 6);
+            Tensor four = Torch.zeros(4);
+            Tensor six = Torch.zeros(6);
+            List<Tensor> wrong = List.of(
+                    Torch.zeros(3), Torch.zeros(1, 4), Torch.zeros(), Torch.zeros(DType.FLOAT64, Device.CPU, 4));
+            for (Tensor spoilt : wrong) {
+                illegalArgument("groupNorm: weight", () -> Torch.groupNorm(image, 2, spoilt, four, 1e-5));
+                illegalArgument("groupNorm: bias", () -> Torch.groupNorm(image, 2, four, spoilt, 1e-5));
+                illegalArgument("batchNorm: mean", () -> Torch.batchNorm(image, spoilt, four, four, four, 1e-5));
+                illegalArgument("batchNorm: variance", () -> Torch.batchNorm(image, four, spoilt, four, four, 1e-5));
+                illegalArgument("batchNorm: weight", () -> Torch.batchNorm(image, four, four, spoilt, four, 1e-5));
+                illegalArgument("batchNorm: bias", () -> Torch.batchNorm(image, four, four, four, spoilt, 1e-5));
+                illegalArgument("layerNorm: weight", () -> Torch.layerNorm(image, spoilt, six, 1e-5));
+                illegalArgument("layerNorm: bias", () -> Torch.layerNorm(image, six, spoilt, 1e-5));
+            }
+            for (long groups : new long[] {0, -2, 3}) {
+                illegalArgument("groups of 4 channels", () -> Torch.groupNorm(image, groups, four, four, 1e-5));
+            }
+            illegalArgument("groupNorm: input is", () -> Torch.groupNorm(four, 2, four, four, 1e-5));
+        }
+    }
+
+    @Test
+    void anAttentionMaskIsBooleanAndBroadcasts() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor query = Torch.zeros(2, 3, 4, 5);
+            Tensor key = Torch.zeros(2, 3, 6, 5);
+            List<Tensor> wrong = List.of(
+                    Torch.zeros(2, 3, 4, 6),
+                    Torch.zeros(6).eq(0),
+                    Torch.zeros(1, 1, 4, 5).eq(0),
+                    Torch.zeros(1, 2, 3, 4, 6).eq(0),
+                    Torch.zeros(2, 2, 4, 6).eq(0));
+            for (Tensor mask : wrong) {
+                illegalArgument(
+                        "scaledDotProductAttention: mask is",
+                        () -> Torch.scaledDotProductAttention(query, key, key, mask));
+            }
+            illegalArgument("causalAttention: query", () -> Torch.causalAttention(query, query, key));
+        }
+    }
+
+    @Test
     void shapesThatCannotBeCountedAreRefused() {
         long[][] shapes = {{Long.MAX_VALUE, 8}, {1L << 32, 1L << 32}, {1L << 62}, {Long.MIN_VALUE}, {2, -3}};
         try (TensorScope scope = TensorScope.open();

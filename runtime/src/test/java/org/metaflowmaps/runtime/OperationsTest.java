@@ -102,6 +102,7 @@ class OperationsTest {
         inPlace();
         factories();
         networks();
+        images();
     }
 
     private static void both(
@@ -471,6 +472,103 @@ class OperationsTest {
                 Reference.attention(A, B, P, 3),
                 () -> Torch.scaledDotProductAttention(
                         a().view(1, 1, 2, 3), b().view(1, 1, 2, 3), p().view(1, 1, 2, 3)));
+    }
+
+    private static Tensor image() {
+        return a().view(1, 1, 2, 3);
+    }
+
+    private static void images() {
+        // Steps of two columns over one column of padding at each edge read 0, the middle and 0.
+        say(
+                "conv2d",
+                shape(1, 1, 2, 3),
+                numbers(0, 2 * A[1], 0, 0, 2 * A[4], 0),
+                () -> Torch.conv2d(
+                        image(), Torch.of(numbers(2), 1, 1, 1, 1), null, new long[] {1, 2}, new long[] {0, 1}, 1));
+        say(
+                "conv2d",
+                shape(1, 2, 1, 3),
+                Reference.concat(map(rows(A, 3)[0], x -> 2 * x + 1), map(rows(A, 3)[1], x -> 3 * x - 1)),
+                () -> Torch.conv2d(
+                        a().view(1, 2, 1, 3),
+                        Torch.of(numbers(2, 3), 2, 1, 1, 1),
+                        Torch.of(numbers(1, -1)),
+                        new long[] {1, 1},
+                        new long[] {0, 0},
+                        2));
+        say("maxPool2d", shape(1, 1, 2, 3), numbers(3, 3, 1.25, 3, 3, 1.25), () -> Torch.maxPool2d(image(), 3, 1, 1));
+        double left = A[0] + A[1] + A[3] + A[4];
+        double right = A[1] + A[2] + A[4] + A[5];
+        say(
+                "avgPool2d",
+                shape(1, 1, 2, 3),
+                numbers(left / 4, sum(A) / 6, right / 4, left / 4, sum(A) / 6, right / 4),
+                () -> Torch.avgPool2d(image(), 3, 1, 1, false));
+        say(
+                "avgPool2d",
+                shape(1, 1, 1, 2),
+                numbers(left / 9, right / 9),
+                () -> Torch.avgPool2d(image(), 3, 2, 1, true));
+        say(
+                "pad",
+                shape(3, 4),
+                numbers(7, A[0], A[1], A[2], 7, A[3], A[4], A[5], 7, 7, 7, 7),
+                () -> Torch.pad(a(), new long[] {1, 0, 0, 1}, 7));
+        double[] gains = {2, 2, 2, -3, -3, -3};
+        double[] offsets = {1, 1, 1, 0.5, 0.5, 0.5};
+        say(
+                "groupNorm",
+                shape(1, 2, 3),
+                zip(zip(Reference.layerNorm(A), gains, (x, g) -> x * g), offsets, Double::sum),
+                () -> Torch.groupNorm(
+                        a().view(1, 2, 3), 1, Torch.of(numbers(2, -3)), Torch.of(numbers(1, 0.5)), Reference.EPS));
+        say(
+                "groupNorm",
+                shape(1, 2, 3),
+                Reference.eachRow(A, 3, Reference::layerNorm),
+                () -> Torch.groupNorm(
+                        a().view(1, 2, 3), 2, Torch.of(numbers(1, 1)), Torch.of(numbers(0, 0)), Reference.EPS));
+        say(
+                "batchNorm",
+                shape(1, 2, 3),
+                zip(
+                        zip(
+                                zip(A, numbers(4, 4, 4, 5, 5, 5), (x, mean) -> x - mean),
+                                numbers(9, 9, 9, 16, 16, 16),
+                                (x, variance) -> x / Math.sqrt(variance + Reference.EPS)),
+                        gains,
+                        (x, g) -> x * g + (g == 2 ? 1 : 0.5)),
+                () -> Torch.batchNorm(
+                        a().view(1, 2, 3),
+                        Torch.of(numbers(4, 5)),
+                        Torch.of(numbers(9, 16)),
+                        Torch.of(numbers(2, -3)),
+                        Torch.of(numbers(1, 0.5)),
+                        Reference.EPS));
+        say(
+                "layerNorm",
+                LIKE_A,
+                zip(
+                        zip(Reference.eachRow(A, 3, Reference::layerNorm), numbers(2, 3, 4, 2, 3, 4), (x, g) -> x * g),
+                        numbers(1, 0, -1, 1, 0, -1),
+                        Double::sum),
+                () -> Torch.layerNorm(a(), Torch.of(numbers(2, 3, 4)), Torch.of(numbers(1, 0, -1)), Reference.EPS));
+        say("gelu", LIKE_A, map(A, x -> x / 2 * (1 + Reference.erf(x / Math.sqrt(2)))), () -> Torch.gelu(a()));
+        say(
+                "scaledDotProductAttention",
+                shape(1, 1, 2, 3),
+                Reference.concat(rows(P, 3)[0], rows(P, 3)[0]),
+                () -> Torch.scaledDotProductAttention(
+                        image(),
+                        b().view(1, 1, 2, 3),
+                        p().view(1, 1, 2, 3),
+                        Torch.of(new long[] {1, 0}, 1, 1, 1, 2).ne(0)));
+        say(
+                "causalAttention",
+                shape(1, 1, 2, 3),
+                Reference.concat(rows(P, 3)[0], rows(Reference.attention(A, B, P, 3), 3)[1]),
+                () -> Torch.causalAttention(image(), b().view(1, 1, 2, 3), p().view(1, 1, 2, 3)));
     }
 
     static Stream<Case> cases() {

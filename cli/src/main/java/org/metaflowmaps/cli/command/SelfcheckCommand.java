@@ -10,7 +10,6 @@ import java.util.Locale;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.Resource;
@@ -74,6 +73,7 @@ public final class SelfcheckCommand implements Callable<Integer> {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
         int passed = 0;
         int failed = 0;
+        int uncovered = 0;
         for (Path file : files()) {
             out.println(file.getFileName() + " on " + device.get() + ", " + dtype);
             for (Selfcheck.Outcome outcome : Selfcheck.run(file, device.get(), dtype.type, Pattern.compile(only))) {
@@ -81,18 +81,27 @@ public final class SelfcheckCommand implements Callable<Integer> {
                 switch (outcome.status()) {
                     case PASS -> passed++;
                     case FAIL -> failed++;
+                    case NOT_COVERED -> uncovered++;
                 }
             }
         }
-        out.println(passed + " passed, " + failed + " failed");
+        out.println(
+                passed + " passed, " + failed + " failed" + (uncovered == 0 ? "" : ", " + uncovered + " not covered"));
         out.flush();
-        if (passed + failed == 0) {
+        if (passed + failed + uncovered == 0) {
             throw new IllegalArgumentException("no case matches '" + only + "'");
         }
         return failed == 0 ? 0 : 1;
     }
 
     private static String line(Selfcheck.Outcome outcome) {
+        if (outcome.status() == Selfcheck.Status.NOT_COVERED) {
+            return String.format(
+                    Locale.ROOT,
+                    "  ----  %-40s not covered%s",
+                    outcome.name(),
+                    outcome.worst().isEmpty() ? "" : ": " + outcome.worst());
+        }
         return String.format(
                 Locale.ROOT,
                 "  %s  %-40s %.1e  (%s)%s",
@@ -109,15 +118,7 @@ public final class SelfcheckCommand implements Callable<Integer> {
                 throw new IOException(fixtures
                         + " is not a folder: give --fixtures a folder with .safetensors files of reference values");
             }
-            try (Stream<Path> found = Files.list(fixtures)) {
-                List<Path> files = found.filter(path -> path.toString().endsWith(".safetensors"))
-                        .sorted()
-                        .toList();
-                if (files.isEmpty()) {
-                    throw new IOException(fixtures + " holds no .safetensors file");
-                }
-                return files;
-            }
+            return Selfcheck.files(fixtures);
         }
         List<Path> copies = new ArrayList<>();
         for (String name : SHIPPED) {

@@ -1,11 +1,16 @@
 package org.metaflowmaps.cli.selfcheck;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.metaflowmaps.models.vision.ReferenceValues;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -31,7 +36,8 @@ public final class Selfcheck {
     /** The outcome of a case. */
     public enum Status {
         PASS,
-        FAIL
+        FAIL,
+        NOT_COVERED
     }
 
     /**
@@ -47,9 +53,49 @@ public final class Selfcheck {
         }
     }
 
+    /**
+     * Returns the files of reference values in a folder: its safetensors files, except those with the weights of another
+     * one in a different layout.
+     *
+     * @throws IOException if a file is damaged, or there is none
+     */
+    public static List<Path> files(Path folder) throws IOException {
+        List<Path> files;
+        try (Stream<Path> found = Files.list(folder)) {
+            files = found.filter(path -> path.toString().endsWith(".safetensors"))
+                    .sorted()
+                    .toList();
+        }
+        Set<String> others = new HashSet<>();
+        for (Path file : files) {
+            if (ReferenceValues.isFor(file)) {
+                others.addAll(ReferenceValues.others(file));
+            }
+        }
+        List<Path> own = files.stream()
+                .filter(file -> !others.contains(String.valueOf(file.getFileName())))
+                .toList();
+        if (own.isEmpty()) {
+            throw new IOException(folder + " holds no .safetensors file");
+        }
+        return own;
+    }
+
     /** Runs the cases of a file whose names match. */
     public static List<Outcome> run(Path file, Device device, DType type, Pattern only) throws IOException {
         List<Outcome> outcomes = new ArrayList<>();
+        if (ReferenceValues.isFor(file)) {
+            for (ReferenceValues.Outcome found : ReferenceValues.run(
+                    file, device, type, name -> only.matcher(name).find())) {
+                Status status = switch (found.status()) {
+                    case PASS -> Status.PASS;
+                    case FAIL -> Status.FAIL;
+                    case NOT_COVERED -> Status.NOT_COVERED;
+                };
+                outcomes.add(new Outcome(found.name(), status, found.error(), found.worst(), Double.NaN));
+            }
+            return outcomes;
+        }
         try (Fixture fixture = Fixture.open(file, device, type)) {
             for (String name : fixture.cases()) {
                 if (only.matcher(name).find()) {

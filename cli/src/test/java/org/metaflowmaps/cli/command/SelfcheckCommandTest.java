@@ -110,6 +110,26 @@ final class SelfcheckCommandTest {
         assertTrue(run.out().contains(" 1 failed"), run.out());
     }
 
+    /** Files of image networks, one of them only with the weights of another in a different layout. */
+    @Test
+    void casesOfImageNetworksAreRunComparedOrListed() throws IOException {
+        for (String name : List.of("hps.safetensors", "hps-imscore.safetensors", "taesd.safetensors")) {
+            try (InputStream file = Mfm.class.getResourceAsStream("/vision/" + name)) {
+                assertNotNull(file);
+                Files.copy(file, folder.resolve(name));
+            }
+        }
+        String out = mfm("selfcheck", "--device", "cpu", "--fixtures", folder.toString())
+                .succeeded()
+                .out();
+        assertTrue(out.contains("  pass  score_no_resize"), out);
+        assertTrue(out.contains("  pass  hps-imscore.safetensors"), out);
+        assertTrue(out.contains("  pass  decode"), out);
+        assertTrue(out.contains("HPS_v2_tiny.pt                           not covered: the file is missing"), out);
+        assertTrue(out.contains(" 0 failed, "), out);
+        assertTrue(!out.contains("hps-imscore.safetensors on"), out);
+    }
+
     @Test
     void onlyTheChosenCasesRun() {
         List<String> lines = cases(mfm("selfcheck", "--device", "cpu", "--only", "^radam")

@@ -1,0 +1,119 @@
+package org.metaflowmaps.models.vision;
+
+import com.google.common.base.Preconditions;
+import java.util.function.UnaryOperator;
+import org.metaflowmaps.models.layer.Weights;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/** Layers over frozen weights that are found by name. */
+final class ImageLayers {
+    private static final long[] ONE = {1, 1};
+    private static final double[] CLIP_MEAN = {0.48145466, 0.4578275, 0.40821073};
+    private static final double[] CLIP_DEVIATION = {0.26862954, 0.26130258, 0.27577711};
+
+    private ImageLayers() {}
+
+    /** A convolution with bias and stride 1, whose output has the input's size. */
+    static Tensor conv(Weights weights, String name, Tensor input) {
+        Tensor weight = weights.get(name + ".weight");
+        long padding = weight.size(2) / 2;
+        return Torch.conv2d(input, weight, weights.get(name + ".bias"), ONE, new long[] {padding, padding}, 1);
+    }
+
+    static Tensor linear(Weights weights, String name, Tensor input) {
+        return Torch.linear(input, weights.get(name + ".weight"), weights.get(name + ".bias"));
+    }
+
+    static Tensor groupNorm(Weights weights, String name, Tensor input, long groups, double eps) {
+        return Torch.groupNorm(input, groups, weights.get(name + ".weight"), weights.get(name + ".bias"), eps);
+    }
+
+    static Tensor layerNorm(Weights weights, String name, Tensor input, double eps) {
+        return Torch.layerNorm(input, weights.get(name + ".weight"), weights.get(name + ".bias"), eps);
+    }
+
+    /** Nearest upsampling by 2. */
+    static Tensor doubled(Tensor input) {
+        return Torch.upsampleNearest2d(input, 2 * input.size(2), 2 * input.size(3));
+    }
+
+    /** Runs a block and frees its intermediate tensors; what a gradient needs stays in its graph. */
+    static Tensor block(Tensor input, UnaryOperator<Tensor> body) {
+        try (TensorScope scope = TensorScope.open()) {
+            return scope.keep(body.apply(input));
+        }
+    }
+
+    /** Divides rows by their Euclidean norms; a row of zeros stays zero, also in the gradient. */
+    static Tensor unit(Tensor rows) {
+        return block(rows, x -> x.div(x.square().sumKeepDim(-1).clampMin(1e-24).sqrt()));
+    }
+
+    /** Subtracts CLIP's mean of each channel from pixels in [0, 1], and divides by its deviation. */
+    static Tensor clipNormalised(Tensor images) {
+        return block(images, x -> {
+            Tensor mean = Torch.of(CLIP_MEAN, 1, 3, 1, 1).to(x.dtype()).to(x.device());
+            Tensor deviation =
+                    Torch.of(CLIP_DEVIATION, 1, 3, 1, 1).to(x.dtype()).to(x.device());
+            return x.sub(mean).div(deviation);
+        });
+    }
+
+    /** Checks images (batch, channels, height, width) and converts them to the type of the weights. */
+    static Tensor images(String operation, Tensor images, long channels, DType type) {
+        Preconditions.checkNotNull(images, "%s: the images are null", operation);
+        Preconditions.checkArgument(
+                images.dim() == 4
+                        && images.size(1) == channels
+                        && images.dtype().isFloatingPoint(),
+                "%s: images are %s, expected floating-point (batch, %s, height, width)",
+                operation,
+                images,
+                channels);
+        return images.to(type);
+    }
+
+    /** As {@link #images} for square images that hold that many patches; pixels beyond the last patch have no effect. */
+    static Tensor square(String operation, Tensor images, Tensor patches, long tokens, DType type) {
+        Tensor given = images(operation, images, 3, type);
+        long patch = patches.size(2);
+        long count = Math.round(Math.sqrt(tokens - 1));
+        Preconditions.checkArgument(
+                given.size(2) / patch == count && given.size(3) / patch == count,
+                "%s: images are %s, expected %s x %s pixels",
+                operation,
+                images,
+                count * patch,
+                count * patch);
+        return given;
+    }
+
+    /** Checks token ids (batch, length). */
+    static Tensor ids(String operation, Tensor ids, long most) {
+        Preconditions.checkNotNull(ids, "%s: the token ids are null", operation);
+        Preconditions.checkArgument(
+                ids.dim() == 2 && ids.dtype() == DType.INT64 && ids.size(1) >= 1 && ids.size(1) <= most,
+                "%s: token ids are %s, expected int64 (batch, 1 to %s)",
+                operation,
+                ids,
+                most);
+        return ids;
+    }
+
+    /** Makes tokens of patches (batch, width, rows, columns), with one more token first, and adds positions. */
+    static Tensor tokens(Tensor patches, Tensor first, Tensor positions) {
+        long batch = patches.size(0);
+        long width = patches.size(1);
+        Tensor flat = patches.reshape(batch, width, -1).transpose(1, 2);
+        return Torch.cat(1, first.reshape(1, 1, width).expand(batch, 1, width), flat)
+                .add(positions);
+    }
+
+    /** Converts a result of bfloat16 weights to float32. */
+    static Tensor result(Tensor output) {
+        return output.dtype() == DType.BFLOAT16 ? output.to(DType.FLOAT32) : output;
+    }
+}
