@@ -17,7 +17,7 @@ final class ClipTowers {
                 patches[2] == patches[3], "patches are " + patches[2] + " x " + patches[3] + ", expected squares");
         fitting.tensor("image.class_token", width);
         long tokens = fitting.tensor("image.positions", Fitting.ANY, width)[0];
-        long side = Math.round(Math.sqrt(tokens - 1));
+        long side = Math.round(Math.sqrt((double) tokens - 1));
         fitting.require(
                 side * side == tokens - 1,
                 "the image tower has " + tokens + " positions, expected a square and one more");
@@ -41,7 +41,8 @@ final class ClipTowers {
     /** Returns the side of images that the image tower takes. */
     static long side(Weights image) {
         long tokens = image.get("positions").size(0);
-        return Math.round(Math.sqrt(tokens - 1)) * image.get("patches.weight").size(2);
+        return Math.round(Math.sqrt((double) tokens - 1))
+                * image.get("patches.weight").size(2);
     }
 
     /** Checks pixels for the image tower. */
@@ -81,7 +82,7 @@ final class ClipTowers {
             // argmax returns the first of equal values.
             Tensor end = settings.endToken() == ClipSettings.LARGEST_ID
                     ? given.argmax(1)
-                    : given.eq(settings.endToken()).to(DType.INT64).argmax(1);
+                    : given.eq((double) settings.endToken()).to(DType.INT64).argmax(1);
             Tensor rows = end.reshape(-1, 1, 1).expand(-1, 1, tokens.size(2));
             return Torch.linear(tokens.gather(1, rows).squeeze(1), text.get("projection"));
         });

@@ -80,7 +80,7 @@ final class ImageLayers {
     static Tensor square(String operation, Tensor images, Tensor patches, long tokens, DType type) {
         Tensor given = images(operation, images, 3, type);
         long patch = patches.size(2);
-        long count = Math.round(Math.sqrt(tokens - 1));
+        long count = Math.round(Math.sqrt((double) tokens - 1));
         Preconditions.checkArgument(
                 given.size(2) / patch == count && given.size(3) / patch == count,
                 "%s: images are %s, expected %s x %s pixels",

@@ -123,7 +123,7 @@ public final class ImageReward implements Network {
     /** The side of the square images that the network takes. */
     public long imageSide() {
         long tokens = weights.get(IMAGE + ".pos_embed").size(1);
-        return Math.round(Math.sqrt(tokens - 1))
+        return Math.round(Math.sqrt((double) tokens - 1))
                 * weights.get(IMAGE + ".patch_embed.proj.weight").size(2);
     }
 

@@ -66,7 +66,8 @@ final class WeightFile {
                     most = found.getValue();
                 }
                 // Between layouts the first wins: they share anchors, which only an incomplete file leaves undecided.
-                if (found.getValue() == most && (best.isEmpty() || best.getFirst().layout == layout)) {
+                if (found.getValue() == most
+                        && (best.isEmpty() || best.getFirst().layout.equals(layout))) {
                     best.add(new WeightFile(file, found.getKey(), layout));
                 }
             }
