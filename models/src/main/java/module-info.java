@@ -17,6 +17,8 @@ module org.metaflowmaps.models {
     exports org.metaflowmaps.models.model;
     exports org.metaflowmaps.models.sampler;
     exports org.metaflowmaps.models.vision;
+    exports org.metaflowmaps.models.vision.image;
+    exports org.metaflowmaps.models.vision.text;
     exports org.metaflowmaps.models.layer to
             org.metaflowmaps.training,
             org.metaflowmaps.cli;

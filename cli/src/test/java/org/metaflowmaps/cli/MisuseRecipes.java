@@ -59,6 +59,11 @@ import org.metaflowmaps.models.sampler.SampleResult;
 import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.models.sampler.TimeGrid;
+import org.metaflowmaps.models.vision.image.ByteImage;
+import org.metaflowmaps.models.vision.image.CropGeometry;
+import org.metaflowmaps.models.vision.image.FloatImage;
+import org.metaflowmaps.models.vision.text.BertTokenizer;
+import org.metaflowmaps.models.vision.text.ClipTokenizer;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -258,6 +263,9 @@ final class MisuseRecipes implements AutoCloseable {
         Files.writeString(
                 shards.resolve("model.safetensors.index.json"),
                 "{\"weight_map\": {\"name\": \"model-00001-of-00001.safetensors\"}}");
+        Files.writeString(folder.resolve("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nname\n");
+        Files.writeString(folder.resolve("merges.txt"), "#version: 1\na b\n");
+        Files.writeString(folder.resolve("vocab.json"), clipVocabulary());
         Files.writeString(folder.resolve("file.jsonl"), "");
         Files.write(folder.resolve("file.idx"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
     }
@@ -465,13 +473,15 @@ final class MisuseRecipes implements AutoCloseable {
                 default -> new long[] {BATCH, BATCH};
             };
         } else if (type == float[].class) {
-            return new float[name.equals("out") ? 784 : 16];
+            return new float[name.equals("out") ? 784 : name.equals("planes") ? 4 : 16];
         } else if (type == double[].class) {
             return name.equals("values")
                     ? new double[16]
                     : name.equals("times") ? new double[] {0, 1} : new double[] {1, 1};
         } else if (type == byte[].class) {
-            return name.equals("pixels") ? new byte[BATCH * 784] : name.equals("png") ? png() : new byte[BATCH];
+            return name.equals("pixels") && call.getDeclaringClass() != ByteImage.class
+                    ? new byte[BATCH * 784]
+                    : name.equals("png") ? png() : new byte[BATCH];
         } else if (type == InputStream.class) {
             return new ByteArrayInputStream(new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
         } else if (type == Path.class) {
@@ -505,6 +515,8 @@ final class MisuseRecipes implements AutoCloseable {
                     "position",
                     "resumedAt",
                     "workers",
+                    "top",
+                    "left",
                     "component",
                     "taken",
                     "label",
@@ -525,7 +537,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "height", "width" -> owner == LabelledImages.class ? 28 : 2;
             case "batch" -> BATCH;
             case "high" -> 5;
-            case "end" -> 8;
+            case "end", "context" -> 8;
             default -> 1;
         };
     }
@@ -540,6 +552,8 @@ final class MisuseRecipes implements AutoCloseable {
                                 : type.equals("ImageFolder") || type.equals("DataCheck") ? "images" : "out";
                     case "target", "to" -> "out/" + System.nanoTime() + ".safetensors";
                     case "run" -> "out/run";
+                    case "merges" -> "merges.txt";
+                    case "vocabulary" -> type.equals("BertTokenizer") ? "vocab.txt" : "vocab.json";
                     default -> file(type);
                 });
     }
@@ -641,7 +655,10 @@ final class MisuseRecipes implements AutoCloseable {
                     "causalAttention",
                     "attention",
                     "upsampleNearest2d",
-                    "upsampleBilinear2d" -> half(1, 1, 4, 4);
+                    "upsampleBilinear2d",
+                    "upsampleBicubic2d",
+                    "interpolateBilinear2d",
+                    "interpolateBicubic2d" -> half(1, 1, 4, 4);
             default -> half(BATCH, BATCH);
         };
     }
@@ -665,6 +682,20 @@ final class MisuseRecipes implements AutoCloseable {
 
     private int featureWidth() {
         return Math.toIntExact(shippedClassifier().features(half(1, 1, 28, 28)).size(1));
+    }
+
+    /** The symbols of all bytes, alone and at the end of a word; one merge, and the special tokens. */
+    private static String clipVocabulary() {
+        StringBuilder json = new StringBuilder("{\"<|startoftext|>\": 0, \"<|endoftext|>\": 1, \"ab\": 2");
+        int id = 3;
+        for (int c = 33; c < 324; c++) {
+            if (c < 127 || c > 255 || (c > 160 && c != 173)) {
+                String symbol = c == '"' || c == '\\' ? "\\" + (char) c : String.valueOf((char) c);
+                json.append(", \"").append(symbol).append("\": ").append(id++);
+                json.append(", \"").append(symbol).append("</w>\": ").append(id++);
+            }
+        }
+        return json.append('}').toString();
     }
 
     private static Tensor half(long... shape) {
@@ -838,6 +869,11 @@ final class MisuseRecipes implements AutoCloseable {
             case "Network", "MetaFlowMap", "MlpFlowMap" -> map();
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
+            case "ByteImage" -> ByteImage.of(new byte[3][16], 4, 4);
+            case "FloatImage" -> FloatImage.of(new float[3][16], 4, 4);
+            case "CropGeometry" -> CropGeometry.torchvision(4, 4, 2);
+            case "Tokenizer", "BertTokenizer" -> BertTokenizer.open(folder.resolve("vocab.txt"), 8);
+            case "ClipTokenizer" -> ClipTokenizer.openClip(folder.resolve("merges.txt"), 8);
             case "IdxArray" -> org.metaflowmaps.training.data.Idx.read(folder.resolve("file.idx"));
             case "InferredConfig" ->
                 InferredConfig.of(

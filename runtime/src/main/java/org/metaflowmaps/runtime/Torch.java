@@ -33,7 +33,10 @@ public final class Torch {
     private static final long NO_IGNORED_LABEL = -100;
 
     private static final Operator FUSED_ADAMW = Operator.of("aten::_fused_adamw_", "tensor_lr", 15, 0);
-    private static final Operator UPSAMPLE_ANTIALIASED = Operator.of("aten::_upsample_bilinear2d_aa", "", 5, 1);
+    private static final Operator BILINEAR_ANTIALIASED = Operator.of("aten::_upsample_bilinear2d_aa", "", 5, 1);
+    private static final Operator BICUBIC_ANTIALIASED = Operator.of("aten::_upsample_bicubic2d_aa", "", 5, 1);
+    private static final Operator BILINEAR = Operator.of("aten::upsample_bilinear2d", "", 5, 1);
+    private static final Operator BICUBIC = Operator.of("aten::upsample_bicubic2d", "", 5, 1);
     private static final Operator SOFTMAX_BACKWARD = Operator.of("aten::_softmax_backward_data", "", 4, 1);
 
     private Torch() {}
@@ -578,21 +581,62 @@ public final class Torch {
      * @return (batch, channels, {@code height}, {@code width})
      */
     public static Tensor upsampleBilinear2d(Tensor input, long height, long width) {
-        Operands.images("upsampleBilinear2d", input, height, width);
+        return antialiased("upsampleBilinear2d", BILINEAR_ANTIALIASED, input, height, width);
+    }
+
+    /**
+     * Resizes images by Keys' cubic with a = -1/2, widened to the coarser grid's spacing (operator
+     * {@code aten::_upsample_bicubic2d_aa} without aligned corners). Results may exceed the range of the input.
+     *
+     * @param input (batch, channels, height, width), float32 or float64
+     * @return (batch, channels, {@code height}, {@code width})
+     */
+    public static Tensor upsampleBicubic2d(Tensor input, long height, long width) {
+        return antialiased("upsampleBicubic2d", BICUBIC_ANTIALIASED, input, height, width);
+    }
+
+    /**
+     * Resizes images by the two nearest pixels in each direction, also if that skips pixels: PyTorch's
+     * {@code interpolate} in mode {@code bilinear} with its defaults, which are no antialiasing and no aligned corners.
+     *
+     * @param input (batch, channels, height, width), of a floating-point type
+     * @return (batch, channels, {@code height}, {@code width})
+     */
+    public static Tensor interpolateBilinear2d(Tensor input, long height, long width) {
+        Operands.images("interpolateBilinear2d", input, height, width);
+        return resized("interpolateBilinear2d", BILINEAR, input, height, width);
+    }
+
+    /**
+     * Resizes images by the four nearest pixels in each direction, also if that skips pixels, and Keys' cubic with a =
+     * -3/4: PyTorch's {@code interpolate} in mode {@code bicubic} with its defaults, which are no antialiasing and no
+     * aligned corners. Results may exceed the range of the input.
+     *
+     * @param input (batch, channels, height, width), of a floating-point type
+     * @return (batch, channels, {@code height}, {@code width})
+     */
+    public static Tensor interpolateBicubic2d(Tensor input, long height, long width) {
+        Operands.images("interpolateBicubic2d", input, height, width);
+        return resized("interpolateBicubic2d", BICUBIC, input, height, width);
+    }
+
+    private static Tensor antialiased(String name, Operator operator, Tensor input, long height, long width) {
+        Operands.images(name, input, height, width);
         TensorScope.innermost(); // refuses if no scope is open to hold the result
         if (width > 1) {
-            return antialiased(input, height, width);
+            return resized(name, operator, input, height, width);
         }
         // On the CPU libtorch 2.13 filters images of width 1 along the wrong dimension, so transpose them.
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(antialiased(input.transpose(2, 3), width, height).transpose(2, 3));
+            return scope.keep(resized(name, operator, input.transpose(2, 3), width, height)
+                    .transpose(2, 3));
         }
     }
 
-    private static Tensor antialiased(Tensor input, long height, long width) {
+    private static Tensor resized(String name, Operator operator, Tensor input, long height, long width) {
+        TensorScope.innermost(); // refuses if no scope is open to hold the result
         try (ThreadState call = ThreadState.enter(input)) {
-            return fromHandle(UPSAMPLE_ANTIALIASED
-                    .call()
+            return fromHandle(operator.call()
                     .tensor(input.handle())
                     .int64List(height, width)
                     .bool(false)
@@ -600,7 +644,7 @@ public final class Torch {
                     .none()
                     .invoke());
         } catch (RuntimeException e) {
-            throw TensorException.of("upsampleBilinear2d", e, input);
+            throw TensorException.of(name, e, input);
         } finally {
             Reference.reachabilityFence(input);
         }

@@ -65,6 +65,15 @@ class OperationsTest {
         return (2 * A[3] + 3 * A[4] + 2 * A[5]) / 7;
     }
 
+    /** Two rows grown to four, with the weights of the farther row. */
+    private static double[] grown(double first, double last, double outer, double inner) {
+        return numbers(
+                first + outer * (last - first),
+                first + inner * (last - first),
+                last + inner * (first - last),
+                last + outer * (first - last));
+    }
+
     private static Tensor a() {
         return Torch.of(A, 2, 3);
     }
@@ -359,6 +368,26 @@ class OperationsTest {
                         numbers(firstRow(), 0.75 * firstRow() + 0.25 * lastRow()),
                         numbers(0.25 * firstRow() + 0.75 * lastRow(), lastRow())),
                 () -> Torch.upsampleBilinear2d(a().view(1, 1, 2, 3), 4, 1));
+        // The cubic widened to 3 pixels has weights 7:9:7 at distances -1, 0 and 1.
+        double first = (7 * A[0] + 9 * A[1] + 7 * A[2]) / 23;
+        double last = (7 * A[3] + 9 * A[4] + 7 * A[5]) / 23;
+        double outer = -0.0703125 / 0.796875;
+        double inner = 0.2265625 / 1.09375;
+        say(
+                "upsampleBicubic2d",
+                shape(1, 1, 4, 1),
+                grown(first, last, outer, inner),
+                () -> Torch.upsampleBicubic2d(a().view(1, 1, 2, 3), 4, 1));
+        say(
+                "interpolateBilinear2d",
+                shape(1, 1, 4, 1),
+                grown(A[1], A[4], 0, 0.25),
+                () -> Torch.interpolateBilinear2d(a().view(1, 1, 2, 3), 4, 1));
+        say(
+                "interpolateBicubic2d",
+                shape(1, 1, 4, 1),
+                grown(A[1], A[4], -0.10546875, 0.2265625),
+                () -> Torch.interpolateBicubic2d(a().view(1, 1, 2, 3), 4, 1));
         double[] logs = map(Reference.eachRow(A, 3, Reference::softmax), Math::log);
         say(
                 "crossEntropy",

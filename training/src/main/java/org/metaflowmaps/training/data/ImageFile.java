@@ -1,10 +1,5 @@
 package org.metaflowmaps.training.data;
 
-import java.awt.color.ColorSpace;
-import java.awt.image.BufferedImage;
-import java.awt.image.ColorModel;
-import java.awt.image.ComponentColorModel;
-import java.awt.image.Raster;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
@@ -12,7 +7,6 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.regex.Pattern;
@@ -20,13 +14,15 @@ import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
 import javax.imageio.stream.ImageInputStream;
 import javax.imageio.stream.MemoryCacheImageInputStream;
+import org.metaflowmaps.models.vision.image.ByteImage;
 
 /**
- * Reads an image file as grey or as red, green and blue bytes.
+ * Reads an image file as grey or as red, green and blue bytes, with the pixels of Pillow's {@code convert("RGB")}.
  *
- * <p>Grey levels, and a PNG's red, green and blue, are used as stored; a colour profile is ignored. A JPEG's decoder
- * converts colours with a profile to sRGB, and CMYK is converted. Colours become grey by their luma (ITU-R BT.601).
- * Transparent pixels are drawn on white. An orientation in Exif data is ignored.
+ * <p>Levels are used as stored: transparency is dropped, and a colour profile, a gamma value and an orientation in Exif
+ * data are ignored. Grey of 1, 2 and 4 bits is scaled to 0 to 255; grey of 16 bits is clipped at 255; other samples of 16
+ * bits keep their high byte. CMYK and YCCK are read as stored inverted, which Adobe's programs do, and become (255 - C)
+ * · (255 - K) / 255. Colours become grey by their luma (ITU-R BT.601).
  */
 final class ImageFile {
     /** The most pixels to decode, because a small damaged file can claim any number. */
@@ -39,8 +35,6 @@ final class ImageFile {
     private static final Pattern DAMAGE =
             Pattern.compile("premature end|bad Huffman code|instead of RST", Pattern.CASE_INSENSITIVE);
 
-    private static final int BYTE = 255;
-
     private ImageFile() {}
 
     /**
@@ -51,13 +45,13 @@ final class ImageFile {
      * @throws IOException if reading failed for another reason
      * @throws OutOfMemoryError if Java does not have enough memory; the message names the file
      */
-    static Planes read(Path file, int channels) throws IOException {
+    static ByteImage read(Path file, int channels) throws IOException {
         byte[] bytes = bytes(file);
         try {
-            BufferedImage image = decode(bytes);
-            byte[][] planes = new byte[channels][image.getWidth() * image.getHeight()];
+            PixelRows image = decode(bytes);
+            byte[][] planes = new byte[channels][image.width() * image.height()];
             fill(image, planes);
-            return new Planes(planes, image.getWidth(), image.getHeight());
+            return ByteImage.of(planes, image.height(), image.width());
         } catch (IOException | RuntimeException e) {
             // Decoders throw many kinds of exceptions for damaged files.
             throw new DamagedItemException(
@@ -97,24 +91,36 @@ final class ImageFile {
         return named;
     }
 
-    private static BufferedImage decode(byte[] bytes) throws IOException {
-        byte[] checked = switch (ImageKind.of(bytes)) {
-            case PNG -> PngStructure.checked(bytes, MAX_PIXELS);
-            case JPEG -> JpegStructure.checked(bytes, MAX_PIXELS);
+    private static PixelRows decode(byte[] bytes) throws IOException {
+        return switch (ImageKind.of(bytes)) {
+            case PNG -> {
+                byte[] checked = PngStructure.checked(bytes, MAX_PIXELS);
+                yield PixelRows.of(decoded("png", checked, reader -> reader.read(0)));
+            }
+            case JPEG -> {
+                JpegStructure.Checked checked = JpegStructure.checked(bytes, MAX_PIXELS);
+                // The stored components, because the decoder's own conversion applies profiles.
+                yield new PixelRows.Jpeg(
+                        decoded("jpeg", checked.file(), reader -> reader.readRaster(0, null)), checked.colours());
+            }
             case UNKNOWN -> throw new IOException("its contents are neither");
             case ImageKind other -> throw new IOException("it is " + other.description());
         };
-        try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(checked))) {
-            Iterator<ImageReader> readers = ImageIO.getImageReaders(in);
-            if (!readers.hasNext()) {
-                throw new IOException("this JDK has no decoder for it");
-            }
-            ImageReader reader = readers.next();
+    }
+
+    /** Reads an image. */
+    private interface Decoding<T> {
+        T from(ImageReader reader) throws IOException;
+    }
+
+    private static <T> T decoded(String format, byte[] bytes, Decoding<T> decoding) throws IOException {
+        try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes))) {
+            ImageReader reader = reader(format);
             try {
                 reader.setInput(in, true, true);
                 List<String> warnings = new ArrayList<>();
                 reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
-                BufferedImage image = reader.read(0);
+                T image = decoding.from(reader);
                 // The decoder fills missing parts with grey and only warns.
                 if (warnings.stream()
                         .anyMatch(warning -> DAMAGE.matcher(warning).find())) {
@@ -127,6 +133,19 @@ final class ImageFile {
         }
     }
 
+    /** Returns the JDK's decoder, so that results do not depend on other decoders on the class path. */
+    private static ImageReader reader(String format) throws IOException {
+        Iterator<ImageReader> readers = ImageIO.getImageReadersByFormatName(format);
+        while (readers.hasNext()) {
+            ImageReader reader = readers.next();
+            if (reader.getClass().getModule().equals(ImageReader.class.getModule())) {
+                return reader;
+            }
+            reader.dispose();
+        }
+        throw new IOException("this JDK has no decoder for it");
+    }
+
     /** Throws if an image is too large. */
     static void requireAtMost(long most, int width, int height) throws IOException {
         long pixels = (long) width * height;
@@ -135,83 +154,26 @@ final class ImageFile {
         }
     }
 
-    private static void fill(BufferedImage image, byte[][] planes) {
-        ColorModel model = image.getColorModel();
-        int kind = model.getColorSpace().getType();
-        // Do not use Java's conversion: it treats grey levels as linear light and lightens them, and it applies a
-        // colour profile to every pixel.
-        boolean plain =
-                model instanceof ComponentColorModel && (kind == ColorSpace.TYPE_GRAY || kind == ColorSpace.TYPE_RGB);
-        Rows rows = plain ? new Rows.Samples(image.getRaster(), model) : new Rows.Colours(image);
-        int width = image.getWidth();
-        int[][] rgba = new int[4][width];
-        for (int y = 0; y < image.getHeight(); y++) {
-            rows.read(y, rgba);
+    private static void fill(PixelRows image, byte[][] planes) {
+        int width = image.width();
+        int[][] rgb = new int[3][width];
+        for (int y = 0; y < image.height(); y++) {
+            image.read(y, rgb);
             for (int x = 0; x < width; x++) {
-                int alpha = rgba[3][x];
-                int red = onWhite(rgba[0][x], alpha);
-                int green = onWhite(rgba[1][x], alpha);
-                int blue = onWhite(rgba[2][x], alpha);
                 int at = y * width + x;
                 if (planes.length == 1) {
-                    planes[0][at] = (byte) luma(red, green, blue);
+                    planes[0][at] = (byte) luma(rgb[0][x], rgb[1][x], rgb[2][x]);
                 } else {
-                    planes[0][at] = (byte) red;
-                    planes[1][at] = (byte) green;
-                    planes[2][at] = (byte) blue;
+                    planes[0][at] = (byte) rgb[0][x];
+                    planes[1][at] = (byte) rgb[1][x];
+                    planes[2][at] = (byte) rgb[2][x];
                 }
             }
         }
-    }
-
-    private static int onWhite(int level, int alpha) {
-        return (level * alpha + BYTE * (BYTE - alpha) + BYTE / 2) / BYTE;
     }
 
     /** 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, the weights of which sum to 1. */
     private static int luma(int red, int green, int blue) {
         return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
-    }
-
-    /** Reads rows of pixels as red, green, blue and alpha from 0 to 255. */
-    private sealed interface Rows {
-        void read(int y, int[][] rgba);
-
-        /** Reads samples as stored. */
-        record Samples(Raster raster, ColorModel model) implements Rows {
-            @Override
-            public void read(int y, int[][] rgba) {
-                int colours = model.getNumColorComponents();
-                for (int band = 0; band < 4; band++) {
-                    if (band == 3 && !model.hasAlpha()) {
-                        Arrays.fill(rgba[3], BYTE);
-                        continue;
-                    }
-                    int source = band == 3 ? colours : Math.min(band, colours - 1);
-                    raster.getSamples(raster.getMinX(), raster.getMinY() + y, raster.getWidth(), 1, source, rgba[band]);
-                    scale(rgba[band], (1 << model.getComponentSize(source)) - 1);
-                }
-            }
-
-            private static void scale(int[] levels, int top) {
-                for (int i = 0; top != BYTE && i < levels.length; i++) {
-                    levels[i] = (int) ((levels[i] * (long) BYTE + top / 2) / top);
-                }
-            }
-        }
-
-        /** Reads palettes, and other images that need a conversion. */
-        record Colours(BufferedImage image) implements Rows {
-            @Override
-            public void read(int y, int[][] rgba) {
-                int[] row = image.getRGB(0, y, image.getWidth(), 1, null, 0, image.getWidth());
-                for (int x = 0; x < row.length; x++) {
-                    rgba[0][x] = row[x] >> 16 & BYTE;
-                    rgba[1][x] = row[x] >> 8 & BYTE;
-                    rgba[2][x] = row[x] & BYTE;
-                    rgba[3][x] = row[x] >>> 24;
-                }
-            }
-        }
     }
 }

@@ -17,7 +17,7 @@ import org.metaflowmaps.runtime.Tensor;
  * <p>Classes are numbered by the order of their folders' names, files by theirs, both by code units. Hidden files,
  * files not ending in .png, .jpg or .jpeg, folders inside class folders and empty class folders are skipped and
  * counted. Images are resized by their short side and cropped to the middle, as in guided-diffusion. Grey, palettes,
- * transparency (on white), 16 bits and CMYK are supported; an orientation in Exif data is ignored. Only names are kept
+ * 16 bits and CMYK are supported; transparency, profiles and an orientation in Exif data are ignored. Only names are kept
  * in memory. Held-out images are chosen by name, with each class in proportion.
  */
 public final class ImageFolder implements Items {
@@ -82,7 +82,7 @@ public final class ImageFolder implements Items {
     public void read(int index, MemorySegment row) throws IOException {
         row.copyFrom(MemorySegment.ofArray(
                 ImageFile.read(images.file(Objects.checkIndex(index, images.count())), channels)
-                        .centreCrop(size)
+                        .admCrop(size)
                         .bytes()));
     }
 

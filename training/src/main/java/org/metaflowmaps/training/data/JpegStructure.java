@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.util.Arrays;
 
@@ -32,6 +33,8 @@ final class JpegStructure {
 
     private final byte[] file;
     private final long maxPixels;
+    private final ByteArrayOutputStream image = new ByteArrayOutputStream();
+    private final JpegColours colours = new JpegColours();
     private int at = 2;
     private boolean progressive;
     private Component[] components = {};
@@ -63,24 +66,35 @@ final class JpegStructure {
     }
 
     /**
+     * A checked file.
+     *
+     * @param file without comments and applications' segments, such as profiles and thumbnails
+     * @param colours of its components, by libjpeg's rules
+     */
+    @SuppressWarnings("ArrayRecordComponent") // never compared
+    record Checked(byte[] file, JpegColours.Kind colours) {}
+
+    /**
      * Checks a whole file.
      *
      * @param file begins with the marker of a JPEG
      * @param maxPixels the most that an image may have
-     * @return the file itself
      * @throws IOException if it ends early, uses an unsupported process, or needs too much work to decode
      */
-    static byte[] checked(byte[] file, long maxPixels) throws IOException {
-        new JpegStructure(file, maxPixels).walk();
-        return file;
+    static Checked checked(byte[] file, long maxPixels) throws IOException {
+        return new JpegStructure(file, maxPixels).walk();
     }
 
-    private void walk() throws IOException {
+    private Checked walk() throws IOException {
+        image.write(file, 0, 2);
         while (true) {
             int marker = marker();
+            int begin = at - 2;
             if (marker == END_OF_IMAGE) {
                 complete();
-                return;
+                image.write(file, begin, 2);
+                int[] ids = Arrays.stream(components).mapToInt(each -> each.id).toArray();
+                return new Checked(image.toByteArray(), colours.of(ids));
             }
             int length = u16(at);
             if (length < 2 || at + length > file.length) {
@@ -88,11 +102,19 @@ final class JpegStructure {
             }
             int body = at + 2;
             at += length;
+            if (JpegColours.isSegment(marker)) {
+                // As in libjpeg, only segments before the first scan count.
+                if (scans == 0) {
+                    colours.segment(marker, Arrays.copyOfRange(file, body, at));
+                }
+                continue;
+            }
             if (marker == START_OF_SCAN) {
                 scan(body, at);
             } else if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc) {
                 frame(marker, body, at);
             }
+            image.write(file, begin, at - begin);
         }
     }
 

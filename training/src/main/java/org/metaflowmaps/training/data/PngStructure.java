@@ -50,7 +50,7 @@ final class PngStructure {
      *
      * @param file begins with PNG's signature
      * @param maxPixels the most pixels of an image
-     * @return the file with only the chunks for its pixels, without texts, profiles and further frames
+     * @return the file with only the chunks for its pixels, without transparency, texts, profiles and further frames
      * @throws IOException if it ends early, is damaged or is too large
      */
     static byte[] checked(byte[] file, long maxPixels) throws IOException {
@@ -117,9 +117,6 @@ final class PngStructure {
                 inflate(body, size);
             }
             case "IEND" -> ended = true;
-            case "tRNS" -> {
-                return true;
-            }
             default -> {
                 if (file[body - 4] >= 'A' && file[body - 4] <= 'Z') {
                     throw new IOException("it needs chunk " + name + ", which is not part of the PNG standard");

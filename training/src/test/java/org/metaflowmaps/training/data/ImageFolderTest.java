@@ -113,7 +113,7 @@ final class ImageFolderTest {
         for (int i = 0; i < FILES.size(); i++) {
             System.arraycopy(
                     ImageFile.read(folder.resolve(FILES.get(i)), 1)
-                            .centreCrop(SIZE)
+                            .admCrop(SIZE)
                             .bytes(),
                     0,
                     pixels,
