@@ -44,8 +44,8 @@ final class ClipImages {
             Tensor resized = scale == 1 ? x : TensorResize.resize(x, height, width, mode(antialiased));
             long top = (side - height) / 2;
             long left = (side - width) / 2;
-            return ImageLayers.clipNormalised(Torch.pad(
-                    resized, new long[] {left, side - width - left, top, side - height - top}, 0));
+            return ImageLayers.clipNormalised(
+                    Torch.pad(resized, new long[] {left, side - width - left, top, side - height - top}, 0));
         });
     }
 
