@@ -78,8 +78,9 @@ final class ClipImages {
         }
     }
 
-    private static byte[] bytes(Tensor plane) {
-        long[] levels = plane.toLongArray();
+    /** Returns the levels 0 to 255 of a uint8 tensor. */
+    static byte[] bytes(Tensor image) {
+        long[] levels = image.toLongArray();
         byte[] bytes = new byte[levels.length];
         for (int i = 0; i < bytes.length; i++) {
             bytes[i] = (byte) levels[i];
