@@ -3,6 +3,7 @@ package org.metaflowmaps.models.vision;
 import java.io.IOException;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.Network;
 import org.metaflowmaps.runtime.Autograd;
@@ -10,7 +11,7 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
-/** The reference cases of {@link Clip}, and those of HPS v2 and PickScore that resize no image. */
+/** The reference cases of {@link Clip}, HPS v2 and PickScore. */
 final class ClipCases implements ReferenceCases {
     private final ReferenceFile file;
     private final ClipSettings settings;
@@ -43,16 +44,46 @@ final class ClipCases implements ReferenceCases {
             return ReferenceCases.differentiated(
                     pixels(test), "cosine", x -> Clip.cosine(network.imageFeatures(x), text), Map.of());
         }
-        if (name.equals("score_no_resize")) {
-            Tensor images = test.in("images");
-            Tensor found = network.imageFeatures(ImageLayers.clipNormalised(images));
-            return ReferenceCases.differentiated(
-                    images,
-                    "score",
-                    x -> Clip.cosine(network.imageFeatures(ImageLayers.clipNormalised(x)), text),
-                    Map.of("image_features_unit", Clip.unit(found)));
-        }
-        return null;
+        return file.kind().equals("pickscore") && name.equals("official")
+                ? official(test, text)
+                : test.has("images") ? scored(test, text) : null;
+    }
+
+    /** The scores of images that are resized. */
+    private Map<String, Tensor> scored(ReferenceFile.Case test, Tensor text) throws IOException {
+        long side = network.imageSide();
+        boolean antialiased = test.numbers().path("antialias").asBoolean(true);
+        boolean clipScore = file.kind().equals("clip_hf");
+        boolean picked = file.kind().equals("pickscore");
+        UnaryOperator<Tensor> prepare = clipScore || test.name().equals("mfm")
+                ? x -> ClipImages.rounded(x, side)
+                : picked ? x -> ClipImages.cropped(x, side, antialiased) : x -> ClipImages.padded(x, side, antialiased);
+        Tensor images = test.in("images");
+        Tensor prepared = prepare.apply(images);
+        Tensor found = network.imageFeatures(prepared);
+        Map<String, Tensor> outputs = new LinkedHashMap<>();
+        outputs.put("preprocessed", prepared);
+        outputs.put("image_features_unit", Clip.unit(found));
+        outputs.put("cosine", Clip.cosine(found, text));
+        return ReferenceCases.differentiated(
+                images,
+                "score",
+                x -> {
+                    Tensor cosine = Clip.cosine(network.imageFeatures(prepare.apply(x)), text);
+                    return picked ? cosine.mul(network.logitScale()) : clipScore ? cosine.clampMin(0) : cosine;
+                },
+                outputs);
+    }
+
+    private Map<String, Tensor> official(ReferenceFile.Case test, Tensor text) throws IOException {
+        Tensor resized = ClipImages.pillow(test.stored("images"), network.imageSide(), true);
+        Tensor pixels = ImageLayers.clipNormalised(
+                resized.to(file.device()).to(file.type()).div(255));
+        return Map.of(
+                "resized",
+                resized,
+                "score",
+                Clip.cosine(network.imageFeatures(pixels), text).mul(network.logitScale()));
     }
 
     private Map<String, Tensor> features(String tower, Tensor features) {

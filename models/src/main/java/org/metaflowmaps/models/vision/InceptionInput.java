@@ -1,10 +1,9 @@
 package org.metaflowmaps.models.vision;
 
 import com.google.common.base.Preconditions;
+import org.metaflowmaps.models.vision.image.TensorResize;
 import org.metaflowmaps.runtime.DType;
-import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.Torch;
 
 /** How an evaluator of FID prepares images for {@link FidInception}; values of FID differ between them. */
 public enum InceptionInput {
@@ -14,35 +13,25 @@ public enum InceptionInput {
      */
     TENSORFLOW {
         @Override
-        double position(long index, long in) {
-            // TensorFlow computes the ratio in float32.
-            return index * (double) (float) ((double) in / SIDE);
-        }
-
-        @Override
-        Tensor range(Tensor resized) {
-            return resized.sub(128).div(128);
+        Tensor resized(Tensor images) {
+            return TensorResize.tensorflow1(images, SIDE, SIDE).sub(128).div(128);
         }
     },
     /** Bilinear resizing with half pixels, then x / 127.5 - 1: pytorch-fid. */
     PYTORCH_FID {
         @Override
-        double position(long index, long in) {
-            return Math.max(0, (index + 0.5) * in / SIDE - 0.5);
-        }
-
-        @Override
-        Tensor range(Tensor resized) {
-            return resized.div(255).mul(2).sub(1);
+        Tensor resized(Tensor images) {
+            return TensorResize.resize(images, SIDE, SIDE, TensorResize.Mode.BILINEAR)
+                    .div(255)
+                    .mul(2)
+                    .sub(1);
         }
     };
 
     /** The side of the network's images. */
-    public static final long SIDE = 299;
+    public static final int SIDE = 299;
 
-    abstract double position(long index, long in);
-
-    abstract Tensor range(Tensor resized);
+    abstract Tensor resized(Tensor images);
 
     /**
      * Prepares images.
@@ -57,24 +46,6 @@ public enum InceptionInput {
                 images.dim() == 4 && images.size(1) == 3 && images.numel() > 0,
                 "prepare: images are %s, expected (batch, 3, height, width)",
                 images);
-        return ImageLayers.block(images, given -> {
-            Tensor rows = weights(given.size(2), type, given.device());
-            Tensor columns = weights(given.size(3), type, given.device());
-            return range(rows.matmul(given.to(type)).matmul(columns.transpose(0, 1)));
-        });
-    }
-
-    /** Returns (299, in): the weights of the input's positions in each output. */
-    private Tensor weights(long in, DType type, Device device) {
-        double[] weights = new double[Math.toIntExact(SIDE * in)];
-        for (long i = 0; i < SIDE; i++) {
-            double position = position(i, in);
-            long low = Math.min((long) position, in - 1);
-            long high = Math.min(low + 1, in - 1);
-            double part = position - low;
-            weights[Math.toIntExact(i * in + low)] += 1 - part;
-            weights[Math.toIntExact(i * in + high)] += part;
-        }
-        return Torch.of(weights, SIDE, in).to(type).to(device);
+        return ImageLayers.block(images, given -> resized(given.to(type)));
     }
 }

@@ -9,7 +9,7 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import tools.jackson.databind.JsonNode;
 
-/** The reference cases of {@link ImageReward}, {@link AestheticHead} and {@link FidInception} that need no other files. */
+/** The reference cases of {@link ImageReward}, {@link AestheticHead} and {@link FidInception}. */
 final class RewardCases {
     private RewardCases() {}
 
@@ -29,6 +29,9 @@ final class RewardCases {
 
         @Override
         public @Nullable Map<String, Tensor> compute(ReferenceFile.Case test) throws IOException {
+            if (test.name().startsWith("score") || test.name().equals("official")) {
+                return scored(test);
+            }
             if (!test.name().equals("network")) {
                 return null;
             }
@@ -41,6 +44,25 @@ final class RewardCases {
                     "score",
                     x -> network.score(x, ids, mask),
                     Map.of("image_tokens", tokens, "text_states", network.textStates(ids, mask, tokens)));
+        }
+
+        private Map<String, Tensor> scored(ReferenceFile.Case test) throws IOException {
+            long side = network.imageSide();
+            Tensor ids = test.in("input_ids");
+            Tensor mask = test.in("attention_mask");
+            if (test.name().equals("official")) {
+                Tensor resized = ClipImages.pillow(test.stored("images"), side, false);
+                Tensor pixels = ImageLayers.clipNormalised(
+                        resized.to(file.device()).to(file.type()).div(255));
+                return Map.of("resized", resized, "score", network.score(pixels, ids, mask));
+            }
+            boolean antialiased = test.numbers().path("antialias").asBoolean(true);
+            Tensor images = test.in("images");
+            return ReferenceCases.differentiated(
+                    images,
+                    "score",
+                    x -> network.score(ClipImages.cropped(x, side, antialiased), ids, mask),
+                    Map.of("preprocessed", ClipImages.cropped(images, side, antialiased)));
         }
 
         @Override
@@ -58,15 +80,35 @@ final class RewardCases {
     static final class Aesthetics implements ReferenceCases {
         private final ReferenceFile file;
         private final AestheticHead head;
+        private final ClipImageTower tower;
 
         Aesthetics(ReferenceFile file) throws IOException {
             this.file = file;
+            JsonNode config = file.config();
+            ClipSettings settings = new ClipSettings(
+                    Activation.named(config.path("hidden_act").asString("quick_gelu")),
+                    config.path("num_attention_heads").asLong(),
+                    1,
+                    ClipSettings.LARGEST_ID,
+                    config.path("layer_norm_eps").asDouble(1e-5));
+            this.tower = file.opened(ClipImageTower.read(file.file(), settings, file.type(), file.device()));
             this.head = file.opened(AestheticHead.read(file.file(), file.type(), file.device()));
         }
 
         @Override
         public @Nullable Map<String, Tensor> compute(ReferenceFile.Case test) throws IOException {
-            return test.name().equals("head") ? Map.of("score", head.score(test.in("features"))) : null;
+            if (test.name().equals("head")) {
+                return Map.of("score", head.score(test.in("features")));
+            }
+            if (!test.name().startsWith("score")) {
+                return null;
+            }
+            boolean antialiased = test.numbers().path("antialias").asBoolean(true);
+            return ReferenceCases.differentiated(
+                    test.in("images"),
+                    "score",
+                    x -> head.score(tower.features(ClipImages.cropped(x, tower.imageSide(), antialiased))),
+                    Map.of());
         }
 
         @Override

@@ -19,8 +19,6 @@ import org.metaflowmaps.runtime.NativeMemory;
 
 /** The networks against values of the public Python libraries, computed from the same small random weights. */
 class ReferenceValuesTest {
-    private static final String RESIZES = "clip_score.*|score.*|imscore.*|mfm|official";
-
     static Path file(String name) {
         try {
             return Path.of(Objects.requireNonNull(ReferenceValuesTest.class.getResource("/vision/" + name))
@@ -55,14 +53,7 @@ class ReferenceValuesTest {
         assertEquals(
                 List.of(),
                 outcomes.stream()
-                        .filter(outcome -> outcome.status() == Status.FAIL)
+                        .filter(outcome -> outcome.status() != Status.PASS)
                         .toList());
-        assertEquals(
-                List.of(),
-                outcomes.stream()
-                        .filter(outcome -> outcome.status() == Status.NOT_COVERED
-                                && !outcome.name().matches(RESIZES))
-                        .toList(),
-                "cases that only a resizing of images keeps from being covered");
     }
 }

@@ -97,8 +97,8 @@ class WeightFileTest {
         List<String> needed = weights(kind.fixture()).stream()
                 .filter(name -> !name.matches(kind.unused()))
                 .toList();
-        // Each file takes milliseconds, so try some of the names.
-        for (int i = 0; i < needed.size(); i += 1 + needed.size() / 25) {
+        // Writing each file takes milliseconds, so try some of the names.
+        for (int i = 0; i < needed.size(); i += 1 + needed.size() / 10) {
             String lost = needed.get(i);
             Path file = write(kind.fixture(), "", name -> !name.equals(lost));
             String message = String.valueOf(assertThrows(
