@@ -59,6 +59,9 @@ public final class ClassifierCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "Seed of weights and order. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
+    @Option(names = "--mirror", description = "Mirror half of the training images, against overfitting.")
+    private boolean mirrored;
+
     @Mixin
     private final DeviceOption device = new DeviceOption();
 
@@ -66,7 +69,7 @@ public final class ClassifierCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         LabelledImages test = FashionMnist.test();
-        new ClassifierTraining(kind, epochs, seed)
+        new ClassifierTraining(kind, epochs, seed, mirrored)
                 .run(FashionMnist.train(data), test, device.get(), out, (epoch, loss, correct) -> {
                     terminal.printf(
                             Locale.ROOT,

@@ -29,6 +29,7 @@ final class NoisedRun {
     /** Weights per step of a checksum. */
     private static final long CHUNK = 1L << 20;
 
+    private static final int MOST_DRAWS = 4096;
     private static final int FEWEST = 4;
     private static final int USUAL = 32;
     private static final int QUICK = 8;
@@ -96,11 +97,12 @@ final class NoisedRun {
         }
     }
 
-    /** Throws if a number of draws is odd or too small. */
+    /** Throws if a number of draws is odd or out of range. */
     static void requireEven(String option, int draws, int fewest) {
-        if (draws < fewest || draws % 2 != 0) {
+        if (draws < fewest || draws > MOST_DRAWS || draws % 2 != 0) {
             throw new IllegalArgumentException(option + " " + draws + " is out of range: give an even number from "
-                    + fewest + " on, because halves of the draws are compared");
+                    + fewest + " to " + MOST_DRAWS + ", because halves of the draws are compared and all are made at"
+                    + " once");
         }
     }
 
@@ -165,7 +167,7 @@ final class NoisedRun {
         settings.put("weights_crc32c", checksum(map))
                 .put("items", count() + " of " + items.source())
                 .put("unlabelled", unlabelled)
-                .put("guidance", scale == null ? 1 : scale)
+                .put("guidance", scale == null ? 1.0 : scale)
                 .put("seed", seed);
         return CellFile.open(out.resolve(name), settings);
     }

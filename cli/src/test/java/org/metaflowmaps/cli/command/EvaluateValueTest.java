@@ -84,6 +84,8 @@ final class EvaluateValueTest {
         Command run = value(out, "--seed", "2", "--draws", "8");
         assertTrue(run.code() != 0 && run.err().contains("draws was 16 and is now 8"), run.err());
         assertTrue(run.err().contains("seed was 1 and is now 2"), run.err());
+        run = value(out, "--steps", "1", "--glass", "0", "--unlabelled");
+        assertTrue(run.err().contains("unlabelled was false and is now true"), run.err());
         Path file = out.resolve("value.jsonl");
         Files.writeString(file, "a user's text\n");
         run = value(out, small);

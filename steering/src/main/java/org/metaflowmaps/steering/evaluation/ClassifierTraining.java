@@ -28,15 +28,16 @@ import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.optim.AdamW;
 
 /**
- * Trains a {@link FashionClassifier} or a {@link FashionJudge}: cross-entropy with smoothed labels, AdamW, a learning rate that rises for the
- * first tenth and then falls to 0 along a cosine. Images are not mirrored, so that features distinguish the direction
- * of a shoe.
+ * Trains a {@link FashionClassifier} or a {@link FashionJudge}: cross-entropy with smoothed labels, AdamW, a learning
+ * rate that rises for the first tenth and then falls to 0 along a cosine.
  *
  * @param kind the classifier's architecture
  * @param epochs passes over the training images, at least 1
  * @param seed determines weights and order
+ * @param mirrored whether half of the images are mirrored left to right, against overfitting; features of the others
+ *     distinguish the direction of a shoe
  */
-public record ClassifierTraining(ClassifierKind kind, int epochs, long seed) {
+public record ClassifierTraining(ClassifierKind kind, int epochs, long seed, boolean mirrored) {
     private static final int BATCH = 128;
     private static final double LEARNING_RATE = 2e-3;
     private static final double WARM_UP = 0.1;
@@ -62,6 +63,11 @@ public record ClassifierTraining(ClassifierKind kind, int epochs, long seed) {
         Preconditions.checkArgument(epochs >= 1, "classifier: %s epochs, expected at least 1", epochs);
     }
 
+    /** Trains on images as they are. */
+    public ClassifierTraining(ClassifierKind kind, int epochs, long seed) {
+        this(kind, epochs, seed, false);
+    }
+
     /**
      * Trains and writes a classifier.
      *
@@ -74,7 +80,8 @@ public record ClassifierTraining(ClassifierKind kind, int epochs, long seed) {
     public long run(LabelledImages images, LabelledImages test, Device device, Path file, Listener listener)
             throws IOException {
         try (RandomSource random = RandomSource.seeded(seed, device);
-                TrainingData data = new Loader(new ImageData(images), seed, Reading.of(0), device);
+                TrainingData data =
+                        new Loader(new ImageData(images), seed, new Reading(0, 0, mirrored, false, 0), device);
                 TrainedClassifier classifier = kind.initialised(device, random);
                 AdamW optimizer = new AdamW(classifier.parameters(), 0.9, 0.99, 1e-8, WEIGHT_DECAY)) {
             long batches = Math.ceilDiv(images.count(), BATCH);
@@ -97,10 +104,11 @@ public record ClassifierTraining(ClassifierKind kind, int epochs, long seed) {
                     "command",
                     String.format(
                             Locale.ROOT,
-                            "mfm classifier --kind %s --data DIR --out FILE --epochs %d --seed %d",
+                            "mfm classifier --kind %s --data DIR --out FILE --epochs %d --seed %d%s",
                             kind,
                             epochs,
-                            seed));
+                            seed,
+                            mirrored ? " --mirror" : ""));
             description.put("trained_on", images.count() + " images");
             description.put("test_images", Integer.toString(test.count()));
             description.put(FashionClassifier.CORRECT, Long.toString(correct));

@@ -60,8 +60,7 @@ public final class FashionClassifier extends TrainedClassifier implements Networ
 
     /** Returns this library's trained classifier; owned by the caller. */
     public static FashionClassifier shipped(Device device) {
-        ParameterArena arena = layout(device);
-        return new FashionClassifier(arena, shipped("fashion-classifier.safetensors", arena));
+        return shipped("fashion-classifier.safetensors", file -> load(file, device));
     }
 
     /**

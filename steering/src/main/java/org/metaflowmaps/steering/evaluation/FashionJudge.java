@@ -64,8 +64,7 @@ public final class FashionJudge extends TrainedClassifier implements Network, Im
 
     /** Returns this library's trained judge; owned by the caller. */
     public static FashionJudge shipped(Device device) {
-        ParameterArena arena = layout(device);
-        return new FashionJudge(arena, shipped("fashion-judge.safetensors", arena));
+        return shipped("fashion-judge.safetensors", file -> load(file, device));
     }
 
     /**

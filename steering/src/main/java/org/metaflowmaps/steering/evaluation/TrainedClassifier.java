@@ -77,18 +77,23 @@ abstract class TrainedClassifier implements Network, ImageClassifier {
         }
     }
 
-    /** Reads a resource of this package into an arena, as {@link #read} does. */
-    static Map<String, String> shipped(String resource, ParameterArena arena) {
+    /** Loads a classifier from a file. */
+    @FunctionalInterface
+    interface Loading<T> {
+        T from(Path file) throws IOException;
+    }
+
+    /** Loads a resource of this package. */
+    static <T> T shipped(String resource, Loading<T> loading) {
         try {
             // A resource inside a jar cannot be memory-mapped.
             Path copy = Files.createTempFile("mfm-classifier", ".safetensors");
             try (InputStream stream = TrainedClassifier.class.getResourceAsStream(resource)) {
                 if (stream == null) {
-                    arena.close();
                     throw new IOException("the resource " + resource + " is missing: build this library again");
                 }
                 Files.copy(stream, copy, StandardCopyOption.REPLACE_EXISTING);
-                return read(copy, arena);
+                return loading.from(copy);
             } finally {
                 Files.delete(copy);
             }

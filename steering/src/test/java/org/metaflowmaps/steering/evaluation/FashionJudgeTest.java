@@ -29,8 +29,8 @@ import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.LabelledImages;
 
 final class FashionJudgeTest {
-    /** Test images classified, because all 10,000 take long. */
-    private static final int SOME = 1000;
+    /** Test images for which judge and classifier choose different classes. */
+    private static final long DISAGREEMENT = 911;
 
     private final long live = NativeMemory.liveTensors();
 
@@ -42,32 +42,31 @@ final class FashionJudgeTest {
         assertEquals(live, NativeMemory.liveTensors());
     }
 
+    /** Both were trained on the same images: they agree mostly, and not always. docs/fashion-mnist.md has the numbers. */
     @Test
-    void theShippedWeightsReachWhatTheirMetadataSay() {
-        LabelledImages test = FashionMnist.test();
-        try (FashionJudge judge = FashionJudge.shipped(Device.CPU)) {
-            assertEquals("10000", judge.metadata().get("test_images"));
-            double share = Long.parseLong(judge.metadata().getOrDefault(FashionClassifier.CORRECT, "")) / 10_000.0;
-            assertTrue(share >= 0.9, "accuracy " + share);
-            double found = (double) ClassifierTraining.correct(judge, test, SOME, Device.CPU) / SOME;
-            double error = Math.sqrt(share * (1 - share) / SOME);
-            assertEquals(share, found, 4 * error);
-        }
-    }
-
-    /** Both were trained on the same images, by other seeds and architectures: they agree mostly, and not always. */
-    @Test
-    void judgeAndClassifierMakeDifferentErrors() {
+    void accuracyAndDisagreementAreAsDocumented() {
         LabelledImages test = FashionMnist.test();
         try (FashionJudge judge = FashionJudge.shipped(Device.CPU);
                 FashionClassifier classifier = FashionClassifier.shipped(Device.CPU);
-                TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.inference()) {
-            Tensor images = new PixelDecoder().decode(ImageData.items(test, 0, SOME, Device.CPU));
-            Tensor first = judge.classify(images).argmax(1);
-            Tensor second = classifier.classify(images).argmax(1);
-            double same = first.eq(second).sum().item() / SOME;
-            assertTrue(same > 0.85 && same < 0.99, "the same class for " + same + " of the images");
+            long correct = 0;
+            long different = 0;
+            for (int from = 0; from < test.count(); from += 500) {
+                try (TensorScope scope = TensorScope.open()) {
+                    Tensor images = new PixelDecoder().decode(ImageData.items(test, from, from + 500, Device.CPU));
+                    Tensor labels = ImageData.labels(test, from, from + 500, Device.CPU);
+                    Tensor judged = judge.classify(images).argmax(1);
+                    Tensor classified = classifier.classify(images).argmax(1);
+                    correct += (long) judged.eq(labels).sum().item();
+                    different += 500 - (long) judged.eq(classified).sum().item();
+                }
+            }
+            assertEquals("10000", judge.metadata().get("test_images"));
+            // An image between two classes may be classified differently on another processor.
+            long written = Long.parseLong(judge.metadata().getOrDefault(FashionClassifier.CORRECT, ""));
+            assertTrue(written >= 8_800, written + " of 10,000 right");
+            assertTrue(Math.abs(written - correct) <= 2, correct + " right, the metadata say " + written);
+            assertTrue(Math.abs(DISAGREEMENT - different) <= 3, different + " of 10,000 are classified differently");
         }
     }
 
@@ -91,25 +90,25 @@ final class FashionJudgeTest {
         }
     }
 
-    /** A fit to 400 images is far better than chance, and can be saved and loaded. */
+    /** A fit to 300 images is far better than chance, and can be saved and loaded. */
     @Test
     void trainingLearns() throws IOException {
         LabelledImages all = FashionMnist.test();
-        byte[] pixels = all.pixels().asSlice(0, 400L * all.imageSize()).toArray(ValueLayout.JAVA_BYTE);
-        byte[] labels = new byte[400];
+        byte[] pixels = all.pixels().asSlice(0, 300L * all.imageSize()).toArray(ValueLayout.JAVA_BYTE);
+        byte[] labels = new byte[300];
         for (int i = 0; i < labels.length; i++) {
             labels[i] = (byte) all.label(i);
         }
         LabelledImages some = new LabelledImages(pixels, 1, 28, 28, labels, FashionMnist.CLASSES);
         List<Double> losses = new ArrayList<>();
         Path file = folder.resolve("judge.safetensors");
-        long correct = new ClassifierTraining(ClassifierKind.MIXER, 6, 5)
+        long correct = new ClassifierTraining(ClassifierKind.MIXER, 4, 5, true)
                 .run(some, some, Device.CPU, file, (epoch, loss, right) -> losses.add(loss));
-        assertEquals(6, losses.size());
+        assertEquals(4, losses.size());
         assertTrue(losses.getLast() < losses.getFirst(), losses.toString());
-        assertTrue(correct > 160, correct + " of 400 right");
+        assertTrue(correct > 60, correct + " of 300 right");
         try (FashionJudge judge = FashionJudge.load(file, Device.CPU)) {
-            assertEquals(correct, ClassifierTraining.correct(judge, some, 400, Device.CPU));
+            assertEquals(correct, ClassifierTraining.correct(judge, some, 300, Device.CPU));
             assertEquals(Long.toString(correct), judge.metadata().get(FashionClassifier.CORRECT));
         }
     }
