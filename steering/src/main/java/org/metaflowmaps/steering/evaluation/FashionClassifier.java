@@ -21,7 +21,7 @@ import org.metaflowmaps.training.data.FashionMnist;
  * {@link FrechetDistance}.
  *
  * <p>Three times a 3 x 3 convolution, a rectifier and a pooling by 2, then two linear layers.
- * {@link ClassifierTraining} trained this library's weights on the 60,000 training images; {@link #metadata} describes
+ * {@link ClassifierTraining} trained this library's weights on the 60,000 training images; {@code metadata()} describes
  * the training and the accuracy on the 10,000 test images.
  */
 public final class FashionClassifier extends TrainedClassifier implements Network, ImageClassifier {

@@ -22,7 +22,7 @@ import org.metaflowmaps.training.data.FashionMnist;
  *
  * <p>An MLP-Mixer (Tolstikhin et al., 2021): 49 patches of 4 x 4 pixels, four blocks that mix first the patches and
  * then the channels, layer normalisation without gain, and a linear layer on the patches' mean.
- * {@link ClassifierTraining} trained this library's weights on the 60,000 training images; {@link #metadata} describes
+ * {@link ClassifierTraining} trained this library's weights on the 60,000 training images; {@code metadata()} describes
  * the training and the accuracy on the 10,000 test images.
  */
 public final class FashionJudge extends TrainedClassifier implements Network, ImageClassifier {
