@@ -44,6 +44,7 @@ final class BuildersTest {
         steps: 2
         batch: 3
         accumulate: 4
+        slices: 3
         label_drop: 0.2
         guidance: 2.5
         guidance_from: 0.3
