@@ -653,6 +653,9 @@ final class MisuseRecipes implements AutoCloseable {
             case "MaximumMeanDiscrepancy.scale.samples",
                     "MaximumMeanDiscrepancy.squared.first",
                     "MaximumMeanDiscrepancy.squared.second",
+                    "SlicedWasserstein.projected.samples",
+                    "SlicedWasserstein.between.first",
+                    "SlicedWasserstein.between.second",
                     "SlicedWasserstein.distances.first",
                     "SlicedWasserstein.distances.second" -> {
                 return half(1, BATCH, 2);
@@ -1138,7 +1141,11 @@ final class MisuseRecipes implements AutoCloseable {
                         new Class<?>[] {type},
                         (proxy, method, arguments) -> method.getReturnType() == Tensor.class
                                 ? half(BATCH, 2)
-                                : method.isDefault() ? null : method.getReturnType() == String.class ? "stub" : null);
+                                : method.getReturnType() == long.class
+                                        ? (Object) (long) BATCH
+                                        : method.isDefault()
+                                                ? null
+                                                : method.getReturnType() == String.class ? "stub" : null);
             }
             throw new IllegalStateException("no recipe for " + type.getName() + " in MisuseRecipes");
         } catch (ReflectiveOperationException e) {

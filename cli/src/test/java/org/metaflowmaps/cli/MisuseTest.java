@@ -27,7 +27,7 @@ import org.junit.jupiter.api.io.TempDir;
 @EnabledOnOs(value = OS.LINUX, disabledReason = "the limit on memory is that of Linux")
 final class MisuseTest {
     /** Address space of a child in KiB, so that too large requests fail at once instead of filling the memory. */
-    private static final long MEMORY = 6_500_000;
+    private static final long MEMORY = 9_500_000;
 
     private static final int MOST_CRASHES = 10;
 

@@ -5,6 +5,7 @@ import java.io.InputStream;
 import java.lang.reflect.Executable;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -48,7 +49,7 @@ final class MisuseVision {
             Path target =
                     Files.createDirectories(folder.resolve("vision-" + name)).resolve(name);
             try (InputStream in = Objects.requireNonNull(MisuseVision.class.getResourceAsStream("/vision/" + name))) {
-                Files.copy(in, target);
+                Files.copy(in, target, StandardCopyOption.REPLACE_EXISTING);
             }
         }
         Files.writeString(folder.resolve("vision-vae.safetensors/config.json"), "{\"norm_num_groups\": 4}");

@@ -224,7 +224,7 @@ public final class FinetuneCommand implements Callable<Integer> {
 
     /** Returns true if the map was trained without labels, so that its rows for them mean nothing. */
     private boolean neverLabelled(CheckpointOption checkpoint) throws IOException {
-        TrainConfig known = config == null ? checkpoint.config() : null;
+        TrainConfig known = checkpoint.config();
         return known != null && known.labelDrop() == 1;
     }
 
