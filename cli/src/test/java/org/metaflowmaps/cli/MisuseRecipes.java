@@ -800,6 +800,10 @@ final class MisuseRecipes implements AutoCloseable {
     }
 
     private Object element(Type part, String name, Executable call) {
+        if (part instanceof java.lang.reflect.WildcardType wild
+                && wild.getUpperBounds()[0] instanceof ParameterizedType) {
+            return element(wild.getUpperBounds()[0], name, call);
+        }
         Class<?> type = part instanceof Class<?> plain
                 ? plain
                 : part instanceof ParameterizedType wide
@@ -1134,6 +1138,9 @@ final class MisuseRecipes implements AutoCloseable {
                     closing(closeable);
                 }
                 return object;
+            }
+            if (type == java.util.function.Supplier.class) {
+                return (java.util.function.Supplier<List<Tensor>>) () -> List.of(Torch.zeros(2));
             }
             if (type.isInterface()) {
                 return Proxy.newProxyInstance(

@@ -63,6 +63,11 @@ final class MisuseTest {
             if (lines.getLast().equals("done")) {
                 break;
             }
+            if (lines.getLast().startsWith("more ")) {
+                next = Integer.parseInt(lines.getLast().substring(5));
+                crashes--;
+                continue;
+            }
             String last = lines.stream()
                     .filter(line -> line.startsWith("case "))
                     .reduce((first, second) -> second)
@@ -100,7 +105,8 @@ final class MisuseTest {
                         "-cp",
                         System.getProperty("java.class.path"),
                         MisuseChild.class.getName(),
-                        folder.toString(),
+                        Files.createDirectories(folder.resolve("from" + first + "-" + rounds))
+                                .toString(),
                         report.toString(),
                         Integer.toString(first),
                         Integer.toString(rounds)))

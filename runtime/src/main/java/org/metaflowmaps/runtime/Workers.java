@@ -55,6 +55,7 @@ public final class Workers {
      * @throws RuntimeException the first failed task's, in the order of the tasks; an {@link Error} likewise
      */
     public static void run(List<? extends Runnable> tasks) {
+        Operands.present("Workers.run", "tasks", tasks).forEach(task -> Operands.present("Workers.run", "task", task));
         if (count() == 1 || tasks.size() == 1) {
             tasks.forEach(Runnable::run);
             return;
@@ -84,6 +85,7 @@ public final class Workers {
      * @throws RuntimeException the first failed task's, in the order of the tasks; an {@link Error} likewise
      */
     public static List<List<Tensor>> map(List<? extends Supplier<List<Tensor>>> tasks) {
+        Operands.present("Workers.map", "tasks", tasks).forEach(task -> Operands.present("Workers.map", "task", task));
         TensorScope target = TensorScope.innermost();
         List<List<Tensor>> results = new ArrayList<>();
         if (count() == 1 || tasks.size() == 1) {
