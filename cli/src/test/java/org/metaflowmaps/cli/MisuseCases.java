@@ -375,7 +375,8 @@ final class MisuseCases {
         } else if (type == List.class) {
             all.add(of("empty", ignored -> List.of()));
             all.add(of("with null", list -> Arrays.asList(((List<?>) list).getFirst(), null)));
-            if (generic.getTypeName().contains(Tensor.class.getName() + ">")) {
+            if (generic.getTypeName().contains(Tensor.class.getName() + ">")
+                    && !generic.getTypeName().contains("Supplier")) {
                 all.add(of("of a freed tensor", ignored -> List.of(freed(Torch.zeros(2)))));
             }
         } else if (type == Map.class) {

@@ -79,6 +79,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.NpzFile;
 import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.PyTorchFile;
@@ -1114,7 +1115,10 @@ final class MisuseRecipes implements AutoCloseable {
             case "AdamW", "Optimizer" -> closing((Optimizer) new AdamW(arena(), 0.9, 0.99, 1e-8, 0.1));
             case "MovingAverage" -> closing(new MovingAverage(arena(), 0.9, 0));
             case "Supplier" ->
-                (Supplier<Tensor>) () -> half(BATCH, call.getDeclaringClass() == OutgoingTensor.Deferred.class ? 4 : 2);
+                call.getDeclaringClass() == Workers.class
+                        ? (Supplier<List<Tensor>>) () -> List.of(Torch.zeros(2))
+                        : (Supplier<Tensor>)
+                                () -> half(BATCH, call.getDeclaringClass() == OutgoingTensor.Deferred.class ? 4 : 2);
             default -> configs().get(type);
         };
     }
@@ -1138,9 +1142,6 @@ final class MisuseRecipes implements AutoCloseable {
                     closing(closeable);
                 }
                 return object;
-            }
-            if (type == java.util.function.Supplier.class) {
-                return (java.util.function.Supplier<List<Tensor>>) () -> List.of(Torch.zeros(2));
             }
             if (type.isInterface()) {
                 return Proxy.newProxyInstance(
