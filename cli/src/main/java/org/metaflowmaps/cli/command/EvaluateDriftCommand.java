@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
+import org.metaflowmaps.cli.option.ItemsConfigOption;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.FreeMemory;
@@ -36,13 +37,8 @@ final class EvaluateDriftCommand implements Callable<Integer> {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(
-            names = "--config",
-            paramLabel = "CONFIG",
-            description = "The configuration whose data provides the items: a YAML file or a built-in one. For"
-                    + " Fashion-MNIST these are the test images, else training data. Default: config.yaml beside"
-                    + " the checkpoint, else Fashion-MNIST.")
-    private @Nullable String config;
+    @Mixin
+    private final ItemsConfigOption config = new ItemsConfigOption();
 
     @Mixin
     private final GuidanceOption guidance = new GuidanceOption();
@@ -83,7 +79,8 @@ final class EvaluateDriftCommand implements Callable<Integer> {
         try (MetaFlowMap map = checkpoint.loadAny(device);
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 TensorScope scope = TensorScope.open()) {
-            EvaluationItems items = EvaluationItems.of(map, checkpoint, config, count, device.get());
+            EvaluationItems items =
+                    EvaluationItems.of(map, checkpoint, config.get().orElse(null), count, device.get());
             Condition condition =
                     GuidanceOption.of(guidance.scale(map), map, map.classes() == 0 ? null : items.labels());
             terminal.println(count + " items of " + items.source()

@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
+import org.metaflowmaps.cli.option.ItemsConfigOption;
 import org.metaflowmaps.cli.report.CellFile;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -37,13 +38,8 @@ final class NoisedRun {
     @Mixin
     private final CheckpointOption checkpoint = new CheckpointOption();
 
-    @Option(
-            names = "--config",
-            paramLabel = "CONFIG",
-            description = "The configuration whose data provides the items: a YAML file or a built-in one. For"
-                    + " Fashion-MNIST these are the test images, else training data. Default: config.yaml beside"
-                    + " the checkpoint, else Fashion-MNIST.")
-    private @Nullable String config;
+    @Mixin
+    private final ItemsConfigOption config = new ItemsConfigOption();
 
     @Mixin
     private final GuidanceOption guidance = new GuidanceOption();
@@ -138,7 +134,7 @@ final class NoisedRun {
 
     /** Returns this many items of the map's data from an index on, in the innermost open scope. */
     EvaluationItems items(MetaFlowMap map, int more) throws IOException {
-        return EvaluationItems.of(map, checkpoint, config, count() + more, device());
+        return EvaluationItems.of(map, checkpoint, config.get().orElse(null), count() + more, device());
     }
 
     /** Returns the first items, with labels and guidance if the map has them. */

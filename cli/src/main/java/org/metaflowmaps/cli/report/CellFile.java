@@ -1,23 +1,15 @@
 package org.metaflowmaps.cli.report;
 
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.TreeSet;
-import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.internal.LineFile;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -33,11 +25,11 @@ public final class CellFile implements AutoCloseable {
     private static final String CELL = "cell";
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
-    private final FileChannel channel;
+    private final LineFile file;
     private final Map<String, JsonNode> cells = new LinkedHashMap<>();
 
-    private CellFile(FileChannel channel) {
-        this.channel = channel;
+    private CellFile(LineFile file) {
+        this.file = file;
     }
 
     /**
@@ -48,74 +40,39 @@ public final class CellFile implements AutoCloseable {
      * @throws IOException if the file has other settings, is no such file, is open elsewhere or cannot be written
      */
     public static CellFile open(Path file, ObjectNode settings) throws IOException {
-        Path folder = file.toAbsolutePath().getParent();
-        if (folder != null) {
-            Files.createDirectories(folder);
-        }
-        FileChannel channel =
-                FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+        LineFile lines = LineFile.open(file)
+                .orElseThrow(() ->
+                        new IOException(file + " is in use by another evaluation: wait for it, or give another --out"));
         try {
-            if (lock(channel) == null) {
-                throw new IOException(file + " is in use by another evaluation: wait for it, or give another --out");
-            }
-            CellFile cells = new CellFile(channel);
+            CellFile cells = new CellFile(lines);
             cells.read(file, settings);
             return cells;
         } catch (IOException | RuntimeException e) {
-            channel.close();
+            lines.close();
             throw e;
         }
     }
 
-    /** Returns null if another process or this one has the file open. */
-    @SuppressWarnings("UnusedException")
-    private static @Nullable FileLock lock(FileChannel channel) throws IOException {
-        try {
-            return channel.tryLock();
-        } catch (OverlappingFileLockException e) {
-            return null;
-        }
-    }
-
-    private void read(Path file, ObjectNode settings) throws IOException {
-        byte[] content = Files.readAllBytes(file);
-        String first = JSON.writeValueAsString(JSON.createObjectNode().set(SETTINGS, settings)) + "\n";
-        List<byte[]> lines = lines(content);
+    private void read(Path path, ObjectNode settings) throws IOException {
+        String first = JSON.writeValueAsString(JSON.createObjectNode().set(SETTINGS, settings));
+        List<String> lines = file.lines();
         if (lines.isEmpty()) {
-            if (!first.startsWith(new String(content, StandardCharsets.UTF_8))) {
-                throw new IOException(file + " is no file of an evaluation: give another --out");
+            if (!first.startsWith(file.rest())) {
+                throw new IOException(path + " is no file of an evaluation: give another --out");
             }
-            channel.truncate(0);
-            write(first);
+            file.add(first);
             return;
         }
-        JsonNode found = line(file, lines, 0, SETTINGS);
+        JsonNode found = line(path, lines, 0, SETTINGS);
         // Compare parsed JSON with parsed JSON, because int 1 and long 1 would differ.
-        requireSame(file, found.path(SETTINGS), JSON.readTree(first).path(SETTINGS));
-        long length = lines.getFirst().length + 1L;
+        requireSame(path, found.path(SETTINGS), JSON.readTree(first).path(SETTINGS));
         for (int i = 1; i < lines.size(); i++) {
-            JsonNode cell = line(file, lines, i, CELL);
+            JsonNode cell = line(path, lines, i, CELL);
             cells.put(cell.path(CELL).asString(), cell);
-            length += lines.get(i).length + 1L;
         }
-        channel.truncate(length);
-        channel.position(length);
     }
 
-    /** Returns the lines that end in a line break, without it. */
-    private static List<byte[]> lines(byte[] content) {
-        List<byte[]> lines = new ArrayList<>();
-        int begin = 0;
-        for (int i = 0; i < content.length; i++) {
-            if (content[i] == '\n') {
-                lines.add(Arrays.copyOfRange(content, begin, i));
-                begin = i + 1;
-            }
-        }
-        return lines;
-    }
-
-    private static JsonNode line(Path file, List<byte[]> lines, int index, String key) throws IOException {
+    private static JsonNode line(Path file, List<String> lines, int index, String key) throws IOException {
         String refusal = file + ": line " + (index + 1) + " has no " + key
                 + " of an evaluation: give another --out, or delete the file";
         try {
@@ -160,18 +117,10 @@ public final class CellFile implements AutoCloseable {
         ObjectNode cell = JSON.createObjectNode().put(CELL, name);
         content.properties().forEach(property -> cell.set(property.getKey(), property.getValue()));
         String line = JSON.writeValueAsString(cell);
-        write(line + "\n");
+        file.add(line);
         JsonNode read = JSON.readTree(line);
         cells.put(name, read);
         return read;
-    }
-
-    private void write(String text) throws IOException {
-        ByteBuffer bytes = StandardCharsets.UTF_8.encode(text);
-        while (bytes.hasRemaining()) {
-            channel.write(bytes);
-        }
-        channel.force(true);
     }
 
     /** Returns an empty object for settings or a cell. */
@@ -181,6 +130,6 @@ public final class CellFile implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
-        channel.close();
+        file.close();
     }
 }

@@ -28,8 +28,8 @@ import tools.jackson.dataformat.yaml.YAMLMapper;
  *
  * @param folder the run's folder
  * @param log its metrics
- * @param configuration the text of its configuration; empty if there is none
- * @param settings the same, parsed; missing if there is none
+ * @param configuration the text of its configuration; empty if the folder has no configuration
+ * @param settings the same, parsed; a missing node if the folder has no configuration
  * @param pictures grids of samples by step
  */
 record RunRecord(

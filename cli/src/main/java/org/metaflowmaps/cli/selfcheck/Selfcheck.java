@@ -57,7 +57,7 @@ public final class Selfcheck {
      * Returns the files of reference values in a folder: its safetensors files, except those with the weights of another
      * one in a different layout.
      *
-     * @throws IOException if a file is damaged, or there is none
+     * @throws IOException if a file is damaged, or the folder has no such file
      */
     public static List<Path> files(Path folder) throws IOException {
         List<Path> files;

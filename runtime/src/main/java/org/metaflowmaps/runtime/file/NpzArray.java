@@ -84,7 +84,7 @@ public final class NpzArray implements AutoCloseable {
     /**
      * Reads the next rows.
      *
-     * @param rows at most so many along the first dimension, at least 1
+     * @param rows the largest number of rows to read, at least 1
      * @return (rows, ...) on the CPU, in the innermost open scope; fewer at the end, and no rows after it
      * @throws IOException if the file is damaged or cannot be read
      * @throws IllegalArgumentException if the array has no dimension, or {@code rows} is below 1

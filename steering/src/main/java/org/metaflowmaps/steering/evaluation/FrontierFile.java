@@ -2,19 +2,13 @@ package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.metaflowmaps.runtime.internal.LineFile;
 import org.metaflowmaps.steering.evaluation.FrontierResult.Time;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
@@ -24,8 +18,7 @@ import tools.jackson.databind.json.JsonMapper;
  * The finished parts of a {@link SteeringFrontier}, one JSON object per line: {@code {"settings":…}} first, then
  * {@code {"result":…}} for each cell and {@code {"pool":…}} for parts of the samples without steering.
  *
- * <p>Each line is written to the operating system before the call returns; an unfinished last line of a killed process
- * is dropped.
+ * <p>Each line is forced to the device before the call returns; an unfinished last line of a killed process is dropped.
  */
 public final class FrontierFile implements AutoCloseable {
     private static final String SETTINGS = "settings";
@@ -36,7 +29,7 @@ public final class FrontierFile implements AutoCloseable {
     private final FrontierSettings settings;
     private final Map<FrontierCell, FrontierResult> results = new LinkedHashMap<>();
     private final List<PoolPart> parts = new ArrayList<>();
-    private final FileChannel channel;
+    private final LineFile file;
 
     /** Scores of the pool's samples from a number on, and the time of drawing them. */
     record PoolPart(int from, Time time, SampleScores scores) {}
@@ -44,8 +37,8 @@ public final class FrontierFile implements AutoCloseable {
     /** Scores of all samples of the pool, and the time of drawing them. */
     record Pool(Time time, SampleScores scores) {}
 
-    private FrontierFile(FileChannel channel, FrontierSettings settings) {
-        this.channel = channel;
+    private FrontierFile(LineFile file, FrontierSettings settings) {
+        this.file = file;
         this.settings = settings;
     }
 
@@ -59,63 +52,37 @@ public final class FrontierFile implements AutoCloseable {
      */
     public static FrontierFile open(Path file, FrontierSettings settings) throws IOException {
         Preconditions.checkNotNull(settings, "frontier: the settings are null");
-        Path folder = file.toAbsolutePath().getParent();
-        if (folder != null) {
-            Files.createDirectories(folder);
-        }
-        FileChannel channel =
-                FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+        LineFile lines = LineFile.open(file)
+                .orElseThrow(() ->
+                        new IOException(file + " is in use by another study: wait for it, or write to another folder"));
         try {
-            if (!lock(channel)) {
-                throw new IOException(file + " is in use by another study: wait for it, or write to another folder");
-            }
-            FrontierFile opened = new FrontierFile(channel, settings);
+            FrontierFile opened = new FrontierFile(lines, settings);
             opened.read(file);
             return opened;
         } catch (IOException | RuntimeException e) {
-            channel.close();
+            lines.close();
             throw e;
         }
     }
 
-    /** Returns false if another process or this one has the file open. */
-    @SuppressWarnings("UnusedException")
-    private static boolean lock(FileChannel channel) throws IOException {
-        try {
-            return channel.tryLock() != null;
-        } catch (OverlappingFileLockException e) {
-            return false;
-        }
-    }
-
-    /** Reads all whole lines, and cuts off the rest. */
-    private void read(Path file) throws IOException {
-        byte[] content = Files.readAllBytes(file);
-        int begin = 0;
-        for (int number = 1; begin < content.length; number++) {
-            int end = begin;
-            while (end < content.length && content[end] != '\n') {
-                end++;
-            }
-            if (end == content.length) {
-                break;
-            }
+    private void read(Path path) throws IOException {
+        List<String> lines = file.lines();
+        for (int i = 0; i < lines.size(); i++) {
             try {
-                take(file, JSON.readTree(content, begin, end - begin), number == 1);
+                take(path, JSON.readTree(lines.get(i)), i == 0);
             } catch (JacksonException | IllegalArgumentException e) {
                 throw new IOException(
-                        file + ": line " + number + " is not a part of a frontier study: repair or delete the file", e);
+                        path + ": line " + (i + 1) + " is not a part of a frontier study: repair or delete the file",
+                        e);
             }
-            begin = end + 1;
         }
-        byte[] first = line(SETTINGS, settings);
-        if (begin == 0 && !Arrays.equals(content, Arrays.copyOf(first, Math.min(first.length, content.length)))) {
-            throw new IOException(file + " is not a file of a frontier study: delete it, or write to another folder");
-        }
-        channel.truncate(begin);
-        channel.position(begin);
-        if (begin == 0) {
-            write(first);
+        if (lines.isEmpty()) {
+            String first = line(SETTINGS, settings);
+            if (!first.startsWith(file.rest())) {
+                throw new IOException(
+                        path + " is not a file of a frontier study: delete it, or write to another folder");
+            }
+            file.add(first);
         }
     }
 
@@ -166,7 +133,7 @@ public final class FrontierFile implements AutoCloseable {
     }
 
     void add(FrontierResult result) throws IOException {
-        write(line(RESULT, result));
+        file.add(line(RESULT, result));
         results.put(result.cell(), result);
     }
 
@@ -178,7 +145,7 @@ public final class FrontierFile implements AutoCloseable {
     }
 
     void add(PoolPart part) throws IOException {
-        write(line(POOL, part));
+        file.add(line(POOL, part));
         parts.add(part);
     }
 
@@ -192,19 +159,12 @@ public final class FrontierFile implements AutoCloseable {
                 SampleScores.joined(parts.stream().map(PoolPart::scores).toList()));
     }
 
-    private void write(byte[] line) throws IOException {
-        ByteBuffer bytes = ByteBuffer.wrap(line);
-        while (bytes.hasRemaining()) {
-            channel.write(bytes);
-        }
-    }
-
-    private static byte[] line(String name, Object value) {
-        return (JSON.writeValueAsString(Map.of(name, value)) + "\n").getBytes(StandardCharsets.UTF_8);
+    private static String line(String name, Object value) {
+        return JSON.writeValueAsString(Map.of(name, value));
     }
 
     @Override
     public void close() throws IOException {
-        channel.close();
+        file.close();
     }
 }
