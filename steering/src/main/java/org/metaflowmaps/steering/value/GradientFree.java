@@ -49,7 +49,7 @@ public record GradientFree(Drift drift, ValueFunction value, Centre centre) impl
             RunningMean weighted = new RunningMean(state);
             Tensor sum = Torch.zerosLike(weighted.mean());
             value.inChunks((first, count) -> {
-                ValueFunction.Part part = value.part(point, ValueFunction.repeated(state, count), first, count);
+                ValueFunction.Part part = value.part(point, first, count);
                 Tensor samples = part.samples().to(DType.FLOAT64).reshape(point.rows(), count, -1);
                 Tensor more = samples.sum(1);
                 weighted.add(part.scores(), samples);

@@ -68,10 +68,9 @@ public final class ValueFunction {
      * Some draws and their scores.
      *
      * @param samples (rows · count, item shape)
-     * @param reward λ·r: (rows · count), with the samples' graph
-     * @param scores λ·r: (rows, count), float64, without graph
+     * @param scores λ·r: (rows, count), float64
      */
-    record Part(Tensor samples, Tensor reward, Tensor scores) {}
+    record Part(Tensor samples, Tensor scores) {}
 
     private final MetaFlowMap map;
     private final Tilt tilt;
@@ -149,7 +148,7 @@ public final class ValueFunction {
                     state.dtype(), state.device(), state.shape().from(1).prepend(point.rows(), draws));
             Tensor scores = Torch.empty(DType.FLOAT64, state.device(), point.rows(), draws);
             inChunks((first, count) -> {
-                Part part = part(point, repeated(state, count), first, count);
+                Part part = part(point, first, count);
                 Tensor place = samples.narrow(1, first, count);
                 place.copy_(part.samples().reshape(place.shape()));
                 scores.narrow(1, first, count).copy_(part.scores());
@@ -186,9 +185,8 @@ public final class ValueFunction {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor all = Torch.empty(DType.FLOAT64, point.state().device(), point.rows(), draws);
-            inChunks((first, count) -> all.narrow(1, first, count)
-                    .copy_(part(point, repeated(point.state(), count), first, count)
-                            .scores()));
+            inChunks((first, count) ->
+                    all.narrow(1, first, count).copy_(part(point, first, count).scores()));
             return scope.keep(all);
         }
     }
@@ -219,24 +217,21 @@ public final class ValueFunction {
         return state.detach().repeatInterleave(count, 0);
     }
 
-    /**
-     * Returns some draws and their scores; with a graph if gradients are recorded and the states require them.
-     *
-     * @param states of the point, repeated for the draws
-     */
-    Part part(Point point, Tensor states, int first, int count) {
+    /** Returns some draws and their scores, without graph; the caller turns recording off. */
+    Part part(Point point, int first, int count) {
+        Tensor states = repeated(point.state(), count);
         Condition condition = point.condition().repeatInterleave(count);
-        long size = states.size(0);
-        Tensor times = point.times(size);
-        Tensor start = Torch.zerosLike(times);
-        Tensor samples = map.flowMap(
-                start,
-                Torch.onesLike(times),
+        Tensor samples = drawn(
                 numbers(point, first, count).reshape(states.shape()),
-                Context.unchecked(times, states, condition));
-        Tensor reward = score(tilt, point, samples, condition, count);
-        Tensor scores = reward.detach().to(DType.FLOAT64).reshape(point.rows(), count);
-        return new Part(samples, reward, scores);
+                Context.unchecked(point.times(states.size(0)), states, condition));
+        Tensor scores = score(tilt, point, samples, condition, count);
+        return new Part(samples, scores.to(DType.FLOAT64).reshape(point.rows(), count));
+    }
+
+    /** Returns a posterior draw of each context by one flow-map step from noise. */
+    private Tensor drawn(Tensor noise, Context context) {
+        Tensor zeros = Torch.zerosLike(context.time());
+        return map.flowMap(zeros, Torch.onesLike(zeros), noise, context);
     }
 
     /** Returns λ·r of samples with their graph, after recording bad scores in the point's guard. */
@@ -300,9 +295,7 @@ public final class ValueFunction {
     private List<Tensor> differentiated(Tensor leaf, Tensor noise, Context context) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode on = Autograd.enableGrad()) {
-            Tensor zeros = Torch.zerosLike(context.time());
-            Tensor samples = map.flowMap(zeros, Torch.onesLike(zeros), noise, context);
-            Tensor score = tilt.score(samples, context.condition());
+            Tensor score = tilt.score(drawn(noise, context), context.condition());
             Tensor gradient = Differentiable.gradient(tilt, score.mul(tilt.strength()), leaf);
             return List.of(scope.keep(score.detach()), scope.keep(gradient));
         }
