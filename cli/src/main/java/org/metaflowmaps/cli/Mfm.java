@@ -18,24 +18,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.cli.command.BestOfCommand;
-import org.metaflowmaps.cli.command.ClassifierCommand;
-import org.metaflowmaps.cli.command.ConvertCommand;
-import org.metaflowmaps.cli.command.DoctorCommand;
-import org.metaflowmaps.cli.command.EvaluateCommand;
-import org.metaflowmaps.cli.command.FilterCommand;
-import org.metaflowmaps.cli.command.FinetuneCommand;
 import org.metaflowmaps.cli.command.GracefulStop;
-import org.metaflowmaps.cli.command.InspectCommand;
-import org.metaflowmaps.cli.command.PosteriorCommand;
-import org.metaflowmaps.cli.command.QuickstartCommand;
-import org.metaflowmaps.cli.command.ReportCommand;
-import org.metaflowmaps.cli.command.RewardCommand;
-import org.metaflowmaps.cli.command.SampleCommand;
-import org.metaflowmaps.cli.command.SearchCommand;
-import org.metaflowmaps.cli.command.SelfcheckCommand;
-import org.metaflowmaps.cli.command.SteerCommand;
-import org.metaflowmaps.cli.command.TrainCommand;
 import org.metaflowmaps.cli.option.ConfigWords;
 import org.metaflowmaps.runtime.internal.Suggestions;
 import picocli.CommandLine;
@@ -49,26 +32,6 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "mfm",
         description = "Meta flow maps on libtorch: train them, sample them, draw from their posteriors.",
-        subcommands = {
-            QuickstartCommand.class,
-            TrainCommand.class,
-            SampleCommand.class,
-            PosteriorCommand.class,
-            SteerCommand.class,
-            SearchCommand.class,
-            BestOfCommand.class,
-            FilterCommand.class,
-            RewardCommand.class,
-            FinetuneCommand.class,
-            ReportCommand.class,
-            InspectCommand.class,
-            ConvertCommand.class,
-            EvaluateCommand.class,
-            ClassifierCommand.class,
-            SelfcheckCommand.class,
-            DoctorCommand.class,
-            CommandLine.HelpCommand.class
-        },
         mixinStandardHelpOptions = true,
         version = "mfm 0.1.0-SNAPSHOT",
         synopsisSubcommandLabel = "COMMAND")
@@ -105,7 +68,7 @@ public final class Mfm implements Callable<Integer> {
     }
 
     private static int execute(Mfm mfm, Consumer<CommandLine> prepare, String... arguments) {
-        CommandLine line = new CommandLine(mfm);
+        CommandLine line = Subcommands.of(mfm, List.of(arguments));
         prepare.accept(line);
         // Reject an empty path, which usually comes from an unset variable: it would mean the current folder or fail
         // later.

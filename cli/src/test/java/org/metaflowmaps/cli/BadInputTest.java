@@ -161,7 +161,7 @@ final class BadInputTest {
     @Test
     void everyOptionSuggestsTheNearestValue() {
         List<String> checked = new ArrayList<>();
-        suggestValues(new CommandLine(new Mfm()), List.of(), checked);
+        suggestValues(Subcommands.of(new Mfm(), List.of()), List.of(), checked);
         assertTrue(
                 checked.containsAll(
                         List.of("sample --sampler", "sample --precision", "convert --dtype", "selfcheck --dtype")),

@@ -70,6 +70,13 @@ final class LauncherTest {
         script(
                 jdk.resolve("java"),
                 "if [[ $1 == -version ]]; then echo 'openjdk version \"25.0.1\"' >&2; exit; fi",
+                "for word; do",
+                "  if [[ $word == -XX:AOTCacheOutput=* ]]; then",
+                "    echo made >>'" + folder.resolve("caches") + "'",
+                "    ${FAKE_CACHE:-true} && echo classes >\"${word#*=}\"",
+                "    exit",
+                "  fi",
+                "done",
                 "printf '%s\\n' \"$@\" \"LC_ALL=${LC_ALL:-}\" \"in $PWD\"");
         tools = folder.resolve("tools");
         script(
@@ -142,6 +149,40 @@ final class LauncherTest {
         Files.delete(checkout.resolve("runtime/src/main/A.java"));
         runs();
         assertEquals(3, builds());
+    }
+
+    @Test
+    void makesACacheOfClassesForEachJar() throws IOException, InterruptedException {
+        String option = "\n-XX:AOTCache=" + checkout + "/cli/target/mfm.aot\n";
+        assertTrue(runs().text.contains(option));
+        assertTrue(runs().text.contains(option));
+        assertEquals(1, Files.readAllLines(folder.resolve("caches")).size());
+        assertEquals(List.of(), left());
+        Thread.sleep(20);
+        Files.writeString(checkout.resolve("cli/target/metaflowmaps-cli-0.jar"), "built by Maven itself");
+        environment.put("FAKE_CACHE", "false");
+        assertFalse(runs().text.contains("-XX:AOTCache="), "none could be made");
+        assertFalse(runs().text.contains("-XX:AOTCache="));
+        assertEquals(2, Files.readAllLines(folder.resolve("caches")).size(), "tried once for a jar");
+        assertEquals(List.of(), left());
+    }
+
+    /** Temporary files of the launcher. */
+    private List<String> left() throws IOException {
+        return Command.files(checkout.resolve("cli/target")).stream()
+                .filter(name -> name.startsWith(".aot"))
+                .toList();
+    }
+
+    @Test
+    void shortCommandsOnTheCpuAreNotOptimised() throws IOException, InterruptedException {
+        String option = "-XX:TieredStopAtLevel=1";
+        assertTrue(run(folder, mfm, "doctor").text.contains(option));
+        assertFalse(run(folder, mfm, "train", "x.yaml").text.contains(option));
+        assertFalse(run(folder, mfm, "sample", "a", "--device", "cuda:0").text.contains(option));
+        environment.put("MFM_JAVA_OPTS", "-XX:TieredStopAtLevel=4");
+        String text = run(folder, mfm, "doctor").text;
+        assertTrue(text.indexOf("-XX:TieredStopAtLevel=4") > text.indexOf(option), "the last one holds");
     }
 
     @Test
