@@ -13,6 +13,8 @@ import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.OdeSampler;
 import org.metaflowmaps.models.sampler.TimeGrid;
@@ -27,6 +29,7 @@ import org.metaflowmaps.steering.particle.ParticleFilter;
 import org.metaflowmaps.steering.particle.Potential;
 import org.metaflowmaps.steering.particle.Transition;
 import org.metaflowmaps.steering.reward.ImageStatistic;
+import org.metaflowmaps.steering.reward.LinearReward;
 import org.metaflowmaps.steering.reward.PixelDecoder;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.sampler.Dynamics;
@@ -48,10 +51,11 @@ public final class SteeringCost {
     private final MetaFlowMap map;
     private final String only;
     private final Drift drift;
-    private final Tilt tilt = new Tilt(ImageStatistic.brightness(), new PixelDecoder(), 10);
+    private final Tilt tilt;
 
-    private SteeringCost(MetaFlowMap map, String only) {
+    private SteeringCost(MetaFlowMap map, Tilt tilt, String only) {
         this.map = map;
+        this.tilt = tilt;
         this.only = only;
         this.drift = new NetworkDrift(map, false);
     }
@@ -63,10 +67,15 @@ public final class SteeringCost {
                     "expected a checkpoint of a meta flow map of images, and perhaps the first word of some"
                             + " comparisons");
         }
+        String only = arguments.length == 2 ? arguments[1] : "";
         try (MetaFlowMap map = Networks.load(Path.of(arguments[0]), Device.CPU);
+                RandomSource random = RandomSource.seeded(1);
+                MetaFlowMap small =
+                        MlpFlowMap.initialised(MlpConfig.builder().dimension(2).build(), Device.CPU, random);
                 TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            SteeringCost cost = new SteeringCost(map, arguments.length == 2 ? arguments[1] : "");
+            SteeringCost cost =
+                    new SteeringCost(map, new Tilt(ImageStatistic.brightness(), new PixelDecoder(), 10), only);
             for (int draws : new int[] {1, 4, 16}) {
                 cost.compare(
                         "steered step, N = " + draws + ", beside its parts",
@@ -77,11 +86,9 @@ public final class SteeringCost {
                     "16 draws in chunks of 4, beside one chunk",
                     () -> cost.steer(2, 16, 4),
                     () -> cost.steer(2, 16, 16));
-            cost.compare("8 images at once, beside 8 single ones, N = 4", () -> cost.steer(8, 4, 4), () -> {
-                for (int item = 0; item < 8; item++) {
-                    cost.steer(1, 4, 4);
-                }
-            });
+            cost.batch("8 images at once, beside 8 single ones, N = 4");
+            Tilt linear = new Tilt(LinearReward.ofStates(new double[] {1.2, -0.8}, Device.CPU), 1);
+            new SteeringCost(small, linear, only).batch("8 states of a small network, beside 8 single ones, N = 4");
             cost.compare("filter, 64 particles, N = 1, beside its passes", cost::filter, () -> cost.passes(64));
             cost.compare("best of 16, beside 16 plain samples", cost::best, cost::plain);
         }
@@ -91,8 +98,18 @@ public final class SteeringCost {
         return KeyedNoise.of(1, 0, items, 1, map.itemShape(), Device.CPU);
     }
 
-    private static Condition shirts(long rows) {
-        return Condition.labelled(Torch.of(new long[] {6}).repeatInterleave(rows, 0));
+    private void batch(String name) {
+        compare(name, () -> steer(8, 4, 4), () -> {
+            for (int item = 0; item < 8; item++) {
+                steer(1, 4, 4);
+            }
+        });
+    }
+
+    private Condition condition(long rows) {
+        return map.itemShape().dim() == 1
+                ? Condition.none()
+                : Condition.labelled(Torch.of(new long[] {6}).repeatInterleave(rows, 0));
     }
 
     private void steer(int items, int draws, int chunk) {
@@ -101,13 +118,13 @@ public final class SteeringCost {
                         new MonteCarloGradient(drift, value, Coefficient.PAPER),
                         TimeGrid.linspace(0.01, STEPS),
                         Dynamics.ODE)
-                .sample(noise(items), shirts(items));
+                .sample(noise(items), condition(items));
     }
 
     /** The passes of {@link #steer} for given noise, without a sampler around them. */
     private void parts(int items, int draws) {
-        Condition one = shirts(items);
-        Condition all = shirts((long) items * draws);
+        Condition one = condition(items);
+        Condition all = condition((long) items * draws);
         Tensor state = Torch.zeros(map.itemShape().prepend(items).toArray());
         Tensor noise = Torch.zeros(map.itemShape().prepend((long) items * draws).toArray());
         Tensor time = Torch.zeros(items).fill_(0.3);
@@ -139,12 +156,12 @@ public final class SteeringCost {
                 TimeGrid.uniform(STEPS),
                 64,
                 0.5);
-        filter.run(KeyedNoise.of(1, 0, 1, 64, map.itemShape(), Device.CPU), shirts(1));
+        filter.run(KeyedNoise.of(1, 0, 1, 64, map.itemShape(), Device.CPU), condition(1));
     }
 
     /** The passes of {@link #filter}: a draw for the potential and one for the transition at each step. */
     private void passes(int rows) {
-        Condition all = shirts(rows);
+        Condition all = condition(rows);
         Tensor state = Torch.zeros(map.itemShape().prepend(rows).toArray());
         Tensor time = Torch.zeros(rows).fill_(0.3);
         for (int pass = 0; pass < 2 * STEPS; pass++) {
@@ -161,13 +178,13 @@ public final class SteeringCost {
     }
 
     private void best() {
-        BestOfN.ode(map, STEPS, tilt, 16, 16).run(noise(1), shirts(1));
+        BestOfN.ode(map, STEPS, tilt, 16, 16).run(noise(1), condition(1));
     }
 
     private void plain() {
         try (RandomSource random = RandomSource.seeded(1);
                 TensorScope scope = TensorScope.open()) {
-            Condition all = shirts(16);
+            Condition all = condition(16);
             tilt.at(
                     new OdeSampler(new NetworkDrift(map), STEPS)
                             .sample(Noise.of(random, map, 16), all)

@@ -17,20 +17,24 @@ import org.bytedeco.pytorch.global.torch;
  * each other. Threads that share out the work themselves therefore run native operations single-threaded.
  */
 public final class ThreadPools {
-    private static final List<MethodHandle> OPENMP = bind(List.of("gomp", "omp", "iomp5"), "omp_set_num_threads");
+    private static final List<String> BLAS_LIBRARIES = List.of("openblas", "openblas_nolapack");
+    private static final List<MethodHandle> OPENMP =
+            bind(List.of("gomp", "omp", "iomp5"), "omp_set_num_threads", FunctionDescriptor.ofVoid(JAVA_INT));
     // JavaCPP loads two copies; libtorch calls one of them.
     private static final List<MethodHandle> BLAS =
-            bind(List.of("openblas", "openblas_nolapack"), "openblas_set_num_threads");
+            bind(BLAS_LIBRARIES, "openblas_set_num_threads", FunctionDescriptor.ofVoid(JAVA_INT));
+    private static final List<MethodHandle> BLAS_SIZES =
+            bind(BLAS_LIBRARIES, "openblas_get_num_threads", FunctionDescriptor.of(JAVA_INT));
 
     private ThreadPools() {}
 
-    private static List<MethodHandle> bind(List<String> stems, String function) {
+    private static List<MethodHandle> bind(List<String> stems, String function, FunctionDescriptor type) {
         Libtorch.load();
         return stems.stream()
                 .flatMap(stem -> Libtorch.companion(stem).stream())
                 .map(file -> SymbolLookup.libraryLookup(file, Arena.global()))
                 .filter(symbols -> symbols.find(function).isPresent())
-                .map(symbols -> new Ffm(function, symbols).bind(function, FunctionDescriptor.ofVoid(JAVA_INT)))
+                .map(symbols -> new Ffm(function, symbols).bind(function, type))
                 .toList();
     }
 
@@ -62,6 +66,22 @@ public final class ThreadPools {
             throw new IllegalArgumentException("BLAS: " + threads + " threads, expected at least 1");
         }
         call(BLAS, threads);
+    }
+
+    /**
+     * Returns the size of the BLAS library's pool ({@code openblas_get_num_threads}), 0 if that library is not known; the
+     * largest of several copies.
+     */
+    public static int blasThreads() {
+        int most = 0;
+        for (MethodHandle function : BLAS_SIZES) {
+            try {
+                most = Math.max(most, (int) function.invokeExact());
+            } catch (Throwable e) {
+                throw Ffm.unexpected(e);
+            }
+        }
+        return most;
     }
 
     private static void call(List<MethodHandle> functions, int threads) {

@@ -111,6 +111,25 @@ public final class Workers {
         return results;
     }
 
+    /**
+     * Computes on the calling thread with matrix products that are single-threaded, which is faster for small ones:
+     * BLAS shares out even products of a few microseconds, and its threads then wait for each other.
+     *
+     * @return the result of the computation
+     */
+    public static <T> T alone(Supplier<T> computation) {
+        Operands.present("Workers.alone", "computation", computation);
+        if (count() == 1) {
+            return computation.get();
+        }
+        begin();
+        try {
+            return computation.get();
+        } finally {
+            end();
+        }
+    }
+
     /** BLAS has one pool for the process, so it is switched off while any thread shares out work here. */
     private static synchronized void begin() {
         if (active++ == 0) {

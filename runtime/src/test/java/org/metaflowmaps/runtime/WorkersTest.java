@@ -47,7 +47,27 @@ final class WorkersTest {
             Workers.run(tasks);
             assertTrue(Thread.interrupted());
             manyCallers(tasks);
+            alone();
             System.out.println("all well");
+        }
+
+        /** Inside BLAS has one thread, also if tasks are shared out there; afterwards as many as before. */
+        private static void alone() {
+            if (ThreadPools.blasThreads() == 0) {
+                return;
+            }
+            assertEquals(THREADS, ThreadPools.blasThreads());
+            int inside = Workers.alone(() -> {
+                Workers.run(List.of(() -> {}, () -> {}));
+                return ThreadPools.blasThreads();
+            });
+            assertEquals(1, inside);
+            assertThrows(
+                    IllegalStateException.class,
+                    () -> Workers.alone(() -> {
+                        throw new IllegalStateException("a computation that fails");
+                    }));
+            assertEquals(THREADS, ThreadPools.blasThreads());
         }
 
         private static void manyCallers(List<Runnable> tasks) throws InterruptedException {

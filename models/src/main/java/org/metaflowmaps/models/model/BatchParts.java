@@ -19,6 +19,8 @@ import org.metaflowmaps.runtime.Workers;
 final class BatchParts {
     /** The least work of a part, about 0.1 ms, which is long beside handing over a task. */
     private static final double LEAST = 4e6;
+    /** Less work is not shared out within operations either: some 10 ms in some 50 products. */
+    private static final double SMALL = 1e9;
 
     private BatchParts() {}
 
@@ -41,7 +43,9 @@ final class BatchParts {
         }
         long count = Math.min(Workers.count(), Math.min(items, (long) (items * work / LEAST)));
         if (count < 2) {
-            return network.at(start, end, state, context);
+            return items * work < SMALL
+                    ? Workers.alone(() -> network.at(start, end, state, context))
+                    : network.at(start, end, state, context);
         }
         boolean cast = Autocast.isOn(Device.Type.CPU);
         try (TensorScope scope = TensorScope.open()) {
