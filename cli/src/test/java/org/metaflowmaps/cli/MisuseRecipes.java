@@ -171,6 +171,7 @@ final class MisuseRecipes implements AutoCloseable {
             "CudaDriver", "takes raw addresses, and needs a GPU",
             "CudaRuntime", "needs a GPU",
             "Nvrtc", "needs CUDA",
+            "LibtorchCuda", "needs CUDA",
             "CudaException", "cannot be made without CUDA");
 
     /** Calls that refuse the values of these recipes, with the reason; their other cases still run. */
