@@ -18,6 +18,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.command.BenchCommand;
 import org.metaflowmaps.cli.command.BestOfCommand;
 import org.metaflowmaps.cli.command.ClassifierCommand;
 import org.metaflowmaps.cli.command.ConvertCommand;
@@ -65,6 +66,7 @@ import picocli.CommandLine.Spec;
             ConvertCommand.class,
             EvaluateCommand.class,
             ClassifierCommand.class,
+            BenchCommand.class,
             SelfcheckCommand.class,
             DoctorCommand.class,
             CommandLine.HelpCommand.class
