@@ -3,8 +3,6 @@ package org.metaflowmaps.cli.bench;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.metaflowmaps.models.drift.NetworkDrift;
@@ -177,7 +175,7 @@ public final class Bench {
             double passes = STEER_STEPS * (1.0 + 2 * DRAWS);
             results.accept(BenchResult.of("steer", STEER_STEPS + " steps of " + DRAWS + " draws", time)
                     .with("images_per_second", batch / time.median())
-                    .with("evaluations_per_image", sampler.evaluations(condition))
+                    .with("evaluations_per_image", (double) sampler.evaluations(condition))
                     .work(time, passes * size.forwardFlops() * batch, ceiling));
         }
     }
@@ -210,10 +208,10 @@ public final class Bench {
     /** Copies every tensor of a file to the device. */
     private void read(Path file) throws IOException {
         try (SafetensorsFile opened = SafetensorsFile.open(file)) {
-            List<Tensor> copies = new ArrayList<>();
             for (String name : opened.entries().keySet()) {
                 Tensor view = Safetensors.view(opened, name);
-                copies.add(device.type() == Device.Type.CPU ? view.clone() : view.to(device));
+                Tensor copy = device.type() == Device.Type.CPU ? view.clone() : view.to(device);
+                copy.close();
             }
         }
     }

@@ -3,6 +3,7 @@ package org.metaflowmaps.cli.bench;
 import org.metaflowmaps.models.model.TransformerConfig;
 
 /** Sizes of networks, with DiT's names. */
+@SuppressWarnings("ImmutableEnumChecker") // a record of numbers
 public enum BenchSize {
     /** The network of the quick start: 28×28 pixels in patches of 4. */
     tiny(28, 4, 1, 128, 4, 4, 3, 10, 64),

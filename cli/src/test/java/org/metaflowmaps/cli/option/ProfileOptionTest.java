@@ -1,8 +1,7 @@
 package org.metaflowmaps.cli.option;
 
 import static org.junit.jupiter.api.Assertions.assertNotNull;
-import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -21,8 +20,6 @@ class ProfileOptionTest {
     @ParameterizedTest
     @ValueSource(strings = {"", "20", "20:", ":30", "20-30", "a:b", "-1:3", "0:3", "30:20"})
     void otherTextIsRefused(String text) {
-        String message = assertThrows(TypeConversionException.class, () -> converter.convert(text))
-                .getMessage();
-        assertTrue(message.startsWith("'" + text + "'"), message);
+        assertRefused(TypeConversionException.class, () -> converter.convert(text), "'" + text + "'");
     }
 }

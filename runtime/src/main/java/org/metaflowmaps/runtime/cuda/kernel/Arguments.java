@@ -15,7 +15,9 @@ import org.metaflowmaps.runtime.Tensor;
 final class Arguments implements AutoCloseable {
     private static final int MOST = 32;
 
+    @SuppressWarnings("MustBeClosedChecker") // closed by close()
     private final Arena arena = Arena.ofConfined();
+
     private final MemorySegment array = arena.allocate(ADDRESS, MOST);
     private int count;
 

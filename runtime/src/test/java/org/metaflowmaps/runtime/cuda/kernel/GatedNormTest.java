@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import java.util.List;
 import java.util.Objects;
@@ -60,12 +60,12 @@ class GatedNormTest extends HostTest {
                 wide(gradient),
                 wide(fromSum));
         Precision.assertClose("stream", gradients.stream(), wanted.stream(), Precision.bound(stream, 2e-6));
-        Precision.assertClose("shift", gradients.shift(), wanted.shift(), 2e-6);
-        Precision.assertClose("scale", gradients.scale(), wanted.scale(), 2e-6);
+        Precision.assertClose("shift", gradients.shift(), wanted.shift(), 4e-6);
+        Precision.assertClose("scale", gradients.scale(), wanted.scale(), 4e-6);
         if (gated) {
             Precision.assertClose(
                     "branch", present(gradients.branch()), present(wanted.branch()), Precision.bound(branch, 2e-6));
-            Precision.assertClose("gate", present(gradients.gate()), present(wanted.gate()), 2e-6);
+            Precision.assertClose("gate", present(gradients.gate()), present(wanted.gate()), 4e-6);
         } else {
             assertSame(input.stream(), output.sum());
             assertNull(gradients.branch());
@@ -132,11 +132,7 @@ class GatedNormTest extends HostTest {
     void wrongShapesAreNamed() {
         Tensor stream = random.normal(2, 3, 128);
         Tensor row = random.normal(2, 128);
-        String message = assertThrows(
-                        IllegalArgumentException.class,
-                        () -> new GatedNorm.Input(stream, null, null, row, random.normal(3, 128)))
-                .getMessage();
-        assertTrue(message.contains("scale") && message.contains("[2, 128]"), message);
+        assertRefused(() -> new GatedNorm.Input(stream, null, null, row, random.normal(3, 128)), "scale", "[2, 128]");
         assertThrows(IllegalArgumentException.class, () -> new GatedNorm.Input(stream, stream, null, row, row));
         assertThrows(IllegalArgumentException.class, () -> new GatedNorm.Input(row, null, null, row, row));
     }

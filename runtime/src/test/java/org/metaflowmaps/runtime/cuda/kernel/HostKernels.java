@@ -35,7 +35,10 @@ final class HostKernels implements Kernels, AutoCloseable {
 
     private final String compiler;
     private final Path folder;
+
+    @SuppressWarnings("MustBeClosedChecker") // closed by close()
     private final Arena arena = Arena.ofShared();
+
     private final Map<KernelProgram, Optional<Launcher>> programs = new HashMap<>();
     private int launches;
 

@@ -2,6 +2,7 @@ package org.metaflowmaps.runtime.cuda.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Locale;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
@@ -26,9 +27,15 @@ final class Precision {
                 .item();
     }
 
-    /** Checks {@link #error}; a value that is not a number fails too. */
+    /**
+     * Checks {@link #error}; a value that is not a number fails too. The system property
+     * {@code org.metaflowmaps.kernels.errors}, {@code true}, prints the errors.
+     */
     static void assertClose(String what, Tensor actual, Tensor expected, double bound) {
         double error = error(actual, expected);
+        if (Boolean.getBoolean("org.metaflowmaps.kernels.errors")) {
+            System.out.printf(Locale.ROOT, "%s, %s: error %.1e, allowed %.1e%n", what, actual.dtype(), error, bound);
+        }
         assertTrue(error <= bound, what + ": error " + error + ", allowed " + bound);
     }
 
