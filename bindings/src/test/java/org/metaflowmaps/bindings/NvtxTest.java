@@ -2,17 +2,12 @@ package org.metaflowmaps.bindings;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
-import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Objects;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -42,19 +37,12 @@ class NvtxTest {
                 Nvtx.availability() instanceof Availability.Found,
                 () -> Nvtx.availability().toString());
         String library = ((Availability.Found) Nvtx.availability()).location();
-        Path listener = listener();
+        Path listener = Substitute.compile("listener.c", folder);
         Path log = folder.resolve("log");
-        ProcessBuilder child = new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED",
-                "-Xmx128m",
-                "-Dorg.metaflowmaps.library.nvtx3interop=" + library,
-                "-cp",
-                System.getProperty("java.class.path"),
-                Child.class.getName());
+        ProcessBuilder child = Substitute.java(Child.class, "nvtx3interop", library);
         child.environment().put("NVTX_INJECTION64_PATH", listener.toString());
         child.environment().put("NVTX_TEST_LOG", log.toString());
-        assertEquals("true", run(child));
+        assertEquals("true", Substitute.run(child));
         String data = "push MetaFlowMaps version 3 size 48 type 3 name data";
         assertEquals(
                 List.of(
@@ -68,31 +56,6 @@ class NvtxTest {
                         "pop MetaFlowMaps",
                         "pop MetaFlowMaps"),
                 Files.readAllLines(log));
-    }
-
-    private Path listener() throws IOException, InterruptedException {
-        Path source = folder.resolve("listener.c");
-        try (InputStream stream = Objects.requireNonNull(NvtxTest.class.getResourceAsStream("listener.c"))) {
-            Files.copy(stream, source);
-        }
-        Path library = folder.resolve("liblistener.so");
-        ProcessBuilder compiler =
-                new ProcessBuilder("gcc", "-shared", "-fPIC", "-w", source.toString(), "-o", library.toString());
-        try {
-            run(compiler);
-        } catch (IOException e) {
-            assumeTrue(false, "no C compiler: " + e.getMessage());
-        }
-        return library;
-    }
-
-    /** Runs a process and returns what it printed, without the newline at the end. */
-    private static String run(ProcessBuilder builder) throws IOException, InterruptedException {
-        Process process = builder.redirectErrorStream(true).start();
-        String text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
-        assertTrue(process.waitFor(1, TimeUnit.MINUTES));
-        assertEquals(0, process.exitValue(), text);
-        return text;
     }
 
     @Test

@@ -13,17 +13,17 @@ public final class ProfiledSteps implements RunListener {
     /**
      * Makes a listener.
      *
-     * @param first the first step to profile, from 1; choose one after warm-up, such as 10
-     * @param last the last step to profile
+     * @param earliest the first step to profile, from 1; choose one after warm-up, such as 10
+     * @param latest the last step to profile
      */
-    public ProfiledSteps(long first, long last) {
+    public ProfiledSteps(long earliest, long latest) {
         Preconditions.checkArgument(
-                first >= 1 && last >= first,
+                earliest >= 1 && latest >= earliest,
                 "profiled steps: %s to %s, expected a first step of at least 1 and a last one not before it",
-                first,
-                last);
-        this.first = first;
-        this.last = last;
+                earliest,
+                latest);
+        this.first = earliest;
+        this.last = latest;
     }
 
     @Override
