@@ -26,7 +26,8 @@ module org.metaflowmaps.runtime {
     exports org.metaflowmaps.runtime.file;
     exports org.metaflowmaps.runtime.cuda.kernel to
             org.metaflowmaps.models,
-            org.metaflowmaps.training;
+            org.metaflowmaps.training,
+            org.metaflowmaps.cli;
     exports org.metaflowmaps.runtime.internal to
             org.metaflowmaps.models,
             org.metaflowmaps.training,

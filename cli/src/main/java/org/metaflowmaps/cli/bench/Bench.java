@@ -131,6 +131,16 @@ public final class Bench {
         }
     }
 
+    /** Measures this library's kernels, and the same work by libtorch's operators. */
+    public void kernels() throws IOException {
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(1, device);
+                Autograd.Mode off = Autograd.noGrad()) {
+            new BenchKernels(size, batch, device, work -> BenchTime.of(device, WARM_UP, repetitions, work), results)
+                    .run(random);
+        }
+    }
+
     /** Measures training steps: see {@link BenchTraining}. */
     public void training() throws IOException {
         for (BenchTraining.Kind kind : BenchTraining.Kind.values()) {

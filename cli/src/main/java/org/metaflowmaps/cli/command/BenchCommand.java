@@ -52,6 +52,7 @@ public final class BenchCommand implements Callable<Integer> {
     /** What to measure. */
     enum Part {
         ops,
+        kernels,
         train,
         sample,
         steer,
@@ -143,6 +144,7 @@ public final class BenchCommand implements Callable<Integer> {
         for (Part part : parts) {
             switch (part) {
                 case ops -> bench.operations();
+                case kernels -> bench.kernels();
                 case train -> bench.training();
                 case sample -> bench.sampling();
                 case steer -> bench.steering();

@@ -32,6 +32,11 @@ public final class AdamPass {
         this.settings = settings;
     }
 
+    /** Returns the pass composed of libtorch's operators, for comparison. */
+    public static AdamPass composed(Settings settings) {
+        return new AdamPass(Kernels.NONE, settings);
+    }
+
     /** Returns the pass for the device that holds a tensor. */
     public static AdamPass on(Tensor tensor, Settings settings) {
         return new AdamPass(Kernels.of(tensor), settings);

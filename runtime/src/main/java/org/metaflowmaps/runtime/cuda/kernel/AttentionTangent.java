@@ -30,6 +30,11 @@ public final class AttentionTangent {
         this.kernels = kernels;
     }
 
+    /** Returns the operation composed of libtorch's operators, for comparison. */
+    public static AttentionTangent composed() {
+        return new AttentionTangent(Kernels.NONE);
+    }
+
     /** Returns the operation for the device that holds a tensor. */
     public static AttentionTangent on(Tensor tensor) {
         return new AttentionTangent(Kernels.of(tensor));

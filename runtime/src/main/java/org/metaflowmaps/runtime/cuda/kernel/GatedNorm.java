@@ -31,6 +31,11 @@ public final class GatedNorm {
         this.kernels = kernels;
     }
 
+    /** Returns the operation composed of libtorch's operators, for comparison. */
+    public static GatedNorm composed() {
+        return new GatedNorm(Kernels.NONE);
+    }
+
     /** Returns the operation for the device that holds a tensor. */
     public static GatedNorm on(Tensor tensor) {
         return new GatedNorm(Kernels.of(tensor));

@@ -24,6 +24,11 @@ public final class GatedNormTangent {
         this.kernels = kernels;
     }
 
+    /** Returns the operation composed of libtorch's operators, for comparison. */
+    public static GatedNormTangent composed() {
+        return new GatedNormTangent(Kernels.NONE);
+    }
+
     /** Returns the operation for the device that holds a tensor. */
     public static GatedNormTangent on(Tensor tensor) {
         return new GatedNormTangent(Kernels.of(tensor));

@@ -22,6 +22,11 @@ public final class GeluTangent {
         this.kernels = kernels;
     }
 
+    /** Returns the operation composed of libtorch's operators, for comparison. */
+    public static GeluTangent composed() {
+        return new GeluTangent(Kernels.NONE);
+    }
+
     /** Returns the operation for the device that holds a tensor. */
     public static GeluTangent on(Tensor tensor) {
         return new GeluTangent(Kernels.of(tensor));
