@@ -12,6 +12,7 @@ module org.metaflowmaps.runtime {
     requires org.metaflowmaps.kernels;
     // Used by pickle, which has no descriptor.
     requires java.sql;
+    requires jdk.jfr;
     requires jdk.management;
     requires org.apache.commons.compress;
     requires org.apache.commons.io;
@@ -23,6 +24,10 @@ module org.metaflowmaps.runtime {
 
     exports org.metaflowmaps.runtime;
     exports org.metaflowmaps.runtime.file;
+    exports org.metaflowmaps.runtime.cuda.kernel to
+            org.metaflowmaps.models,
+            org.metaflowmaps.training,
+            org.metaflowmaps.cli;
     exports org.metaflowmaps.runtime.internal to
             org.metaflowmaps.models,
             org.metaflowmaps.training,

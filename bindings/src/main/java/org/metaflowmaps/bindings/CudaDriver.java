@@ -37,6 +37,12 @@ public final class CudaDriver {
                 FunctionDescriptor.of(
                         JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
                         JAVA_LONG, ADDRESS, ADDRESS));
+        static final MethodHandle GET_DEVICE =
+                DRIVER.bind("cuDeviceGet", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
+        static final MethodHandle RETAIN_PRIMARY =
+                DRIVER.bind("cuDevicePrimaryCtxRetain", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
+        static final MethodHandle PUSH = DRIVER.bind("cuCtxPushCurrent_v2", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
+        static final MethodHandle POP = DRIVER.bind("cuCtxPopCurrent_v2", FunctionDescriptor.of(JAVA_INT, ADDRESS));
     }
 
     /** Whether the library was found. */
@@ -49,6 +55,45 @@ public final class CudaDriver {
         LIBRARY.functions();
         try {
             check((int) Functions.INIT.invokeExact(0), "cuInit");
+        } catch (Throwable e) {
+            throw Ffm.unexpected(e);
+        }
+    }
+
+    /**
+     * Returns the context of a device that libtorch and the CUDA runtime share, and keeps it until the process ends
+     * ({@code cuDevicePrimaryCtxRetain}).
+     */
+    public static long primaryContext(int index) {
+        initialise();
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment device = arena.allocate(JAVA_INT);
+            check((int) Functions.GET_DEVICE.invokeExact(device, index), "cuDeviceGet(" + index + ")");
+            MemorySegment context = arena.allocate(JAVA_LONG);
+            check(
+                    (int) Functions.RETAIN_PRIMARY.invokeExact(context, device.get(JAVA_INT, 0)),
+                    "cuDevicePrimaryCtxRetain");
+            return context.get(JAVA_LONG, 0);
+        } catch (Throwable e) {
+            throw Ffm.unexpected(e);
+        }
+    }
+
+    /** Makes a context current on this thread until {@link #popContext} ({@code cuCtxPushCurrent}). */
+    public static void pushContext(long context) {
+        LIBRARY.functions();
+        try {
+            check((int) Functions.PUSH.invokeExact(requireHandle(context, "context")), "cuCtxPushCurrent");
+        } catch (Throwable e) {
+            throw Ffm.unexpected(e);
+        }
+    }
+
+    /** Makes the context current that was so before {@link #pushContext} ({@code cuCtxPopCurrent}). */
+    public static void popContext() {
+        LIBRARY.functions();
+        try {
+            check((int) Functions.POP.invokeExact(Scratch.slot()), "cuCtxPopCurrent");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }

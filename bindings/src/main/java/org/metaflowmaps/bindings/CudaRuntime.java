@@ -63,6 +63,10 @@ public final class CudaRuntime {
         static final MethodHandle REGISTER =
                 CUDART.bind("cudaHostRegister", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
         static final MethodHandle UNREGISTER = CUDART.bind("cudaHostUnregister", OF_ADDRESS);
+        static final MethodHandle SYNCHRONIZE_DEVICE =
+                CUDART.bind("cudaDeviceSynchronize", FunctionDescriptor.of(JAVA_INT));
+        static final MethodHandle START_PROFILER = CUDART.bind("cudaProfilerStart", FunctionDescriptor.of(JAVA_INT));
+        static final MethodHandle STOP_PROFILER = CUDART.bind("cudaProfilerStop", FunctionDescriptor.of(JAVA_INT));
     }
 
     /** Whether the library was found; a driver and a device may still be missing. */
@@ -166,6 +170,31 @@ public final class CudaRuntime {
         LIBRARY.functions();
         try {
             check((int) Functions.SYNCHRONIZE.invokeExact(stream), "cudaStreamSynchronize");
+        } catch (Throwable e) {
+            throw Ffm.unexpected(e);
+        }
+    }
+
+    /**
+     * Waits for the current device, then begins what a profiler with {@code --capture-range=cudaProfilerApi} records
+     * ({@code cudaProfilerStart}).
+     */
+    public static void startProfiler() {
+        LIBRARY.functions();
+        try {
+            check((int) Functions.SYNCHRONIZE_DEVICE.invokeExact(), "cudaDeviceSynchronize");
+            check((int) Functions.START_PROFILER.invokeExact(), "cudaProfilerStart");
+        } catch (Throwable e) {
+            throw Ffm.unexpected(e);
+        }
+    }
+
+    /** Waits for the current device, then ends what {@link #startProfiler} began ({@code cudaProfilerStop}). */
+    public static void stopProfiler() {
+        LIBRARY.functions();
+        try {
+            check((int) Functions.SYNCHRONIZE_DEVICE.invokeExact(), "cudaDeviceSynchronize");
+            check((int) Functions.STOP_PROFILER.invokeExact(), "cudaProfilerStop");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }

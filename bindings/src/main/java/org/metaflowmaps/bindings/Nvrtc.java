@@ -5,11 +5,14 @@ import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
-import java.util.Arrays;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
 
 /**
  * NVRTC, the compiler of CUDA C++ at run time. Without the library every method but {@link #availability} throws
@@ -70,20 +73,47 @@ public final class Nvrtc {
      * @throws CudaException if it does not compile; the text ends with the compiler's log
      */
     public static byte[] compile(String source, String name, String... options) {
+        return build(source, name, Map.of(), List.of(options)).image();
+    }
+
+    /**
+     * What {@link #build} returns.
+     *
+     * @param image a cubin where the options name a real architecture, otherwise PTX
+     * @param log of the compiler: warnings, and what the options ask for; empty if it has nothing to say
+     */
+    @SuppressWarnings("ArrayRecordComponent") // compared by nobody
+    public record Program(byte[] image, String log) {}
+
+    /**
+     * Compiles CUDA C++ that includes headers.
+     *
+     * @param source the program
+     * @param name what messages call it
+     * @param headers the text of each header by the name that {@code #include} gives
+     * @param options as for {@link #compile}; {@code --ptxas-options=-v} logs registers and spills of each kernel
+     * @throws CudaException if it does not compile; the text ends with the compiler's log
+     */
+    public static Program build(String source, String name, Map<String, String> headers, List<String> options) {
         LIBRARY.functions();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment program = arena.allocate(JAVA_LONG);
+            List<Map.Entry<String, String>> included = List.copyOf(headers.entrySet());
             check(
                     (int) Functions.CREATE.invokeExact(
                             program,
                             arena.allocateFrom(source),
                             arena.allocateFrom(name),
-                            0,
-                            MemorySegment.NULL,
-                            MemorySegment.NULL),
+                            included.size(),
+                            strings(
+                                    arena,
+                                    included.stream().map(Map.Entry::getValue).toList()),
+                            strings(
+                                    arena,
+                                    included.stream().map(Map.Entry::getKey).toList())),
                     "nvrtcCreateProgram");
             try {
-                return compile(arena, program.get(JAVA_LONG, 0), name, options);
+                return build(arena, program.get(JAVA_LONG, 0), name, options);
             } finally {
                 check((int) Functions.DESTROY.invokeExact(program), "nvrtcDestroyProgram");
             }
@@ -92,25 +122,39 @@ public final class Nvrtc {
         }
     }
 
-    private static byte[] compile(Arena arena, long program, String name, String[] options) throws Throwable {
-        MemorySegment array = arena.allocate(ADDRESS, Math.max(1, options.length));
-        for (int i = 0; i < options.length; i++) {
-            array.setAtIndex(ADDRESS, i, arena.allocateFrom(options[i]));
+    private static MemorySegment strings(Arena arena, List<String> texts) {
+        MemorySegment array = arena.allocate(ADDRESS, Math.max(1, texts.size()));
+        for (int i = 0; i < texts.size(); i++) {
+            array.setAtIndex(ADDRESS, i, arena.allocateFrom(texts.get(i)));
         }
-        int error = (int) Functions.COMPILE.invokeExact(program, options.length, array);
+        return array;
+    }
+
+    private static Program build(Arena arena, long program, String name, List<String> options) throws Throwable {
+        int error = (int) Functions.COMPILE.invokeExact(program, options.size(), strings(arena, options));
+        String log = read(arena, program, Functions.LOG_SIZE, Functions.LOG, "nvrtcGetProgramLog")
+                .getString(0)
+                .strip();
         if (error != 0) {
-            String log = read(arena, program, Functions.LOG_SIZE, Functions.LOG, "nvrtcGetProgramLog")
-                    .getString(0)
-                    .strip();
             throw new CudaException(
-                    "nvrtcCompileProgram: " + name + " with options " + Arrays.toString(options) + ": "
-                            + errorText(error) + System.lineSeparator() + log,
+                    "nvrtcCompileProgram: " + name + " with options " + options + ": " + errorText(error)
+                            + System.lineSeparator() + log,
                     error);
         }
         MemorySegment cubin = read(arena, program, Functions.CUBIN_SIZE, Functions.CUBIN, "nvrtcGetCUBIN");
         MemorySegment result =
                 cubin.byteSize() > 0 ? cubin : read(arena, program, Functions.PTX_SIZE, Functions.PTX, "nvrtcGetPTX");
-        return result.toArray(JAVA_BYTE);
+        return new Program(result.toArray(JAVA_BYTE), log);
+    }
+
+    /**
+     * Returns the folder for compiled programs, {@code kernels} in the folder that native libraries are unpacked to; it
+     * may not exist yet.
+     *
+     * @throws IOException if that folder cannot be created or is not safe; the message says what to do
+     */
+    public static Path cacheFolder() throws IOException {
+        return new CacheFolder(System::getProperty, System::getenv).choose().resolve("kernels");
     }
 
     private static MemorySegment read(Arena arena, long program, MethodHandle size, MethodHandle contents, String name)

@@ -2,6 +2,8 @@ package org.metaflowmaps.bindings;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
@@ -12,7 +14,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Named ranges for NVIDIA's profilers.
+ * Named ranges for NVIDIA's profilers, in the domain {@value #DOMAIN}, apart from those of libtorch and other libraries.
  *
  * <p>NVTX itself is a C header: each program compiles its own copy. At first use the copy loads the profiler's library
  * from the path in the environment variable {@code NVTX_INJECTION64_PATH}, which the profiler sets.
@@ -21,6 +23,9 @@ import org.slf4j.LoggerFactory;
  * {@code false}, overrides this.
  */
 public final class Nvtx {
+    /** The domain's name in profilers. */
+    public static final String DOMAIN = "MetaFlowMaps";
+
     private static final Logger LOG = LoggerFactory.getLogger(Nvtx.class);
     private static final String INJECTION = "NVTX_INJECTION64_PATH";
     private static final int MOST_NAMES = 4096;
@@ -33,9 +38,55 @@ public final class Nvtx {
     /** Bound only where the library is present. */
     private static final class Functions {
         static final Ffm NVTX = LIBRARY.functions();
-        static final MethodHandle PUSH = NVTX.bind("nvtxRangePushA", FunctionDescriptor.of(JAVA_INT, ADDRESS));
-        static final MethodHandle POP = NVTX.bind("nvtxRangePop", FunctionDescriptor.of(JAVA_INT));
-        static final ConcurrentHashMap<String, MemorySegment> NAMES = new ConcurrentHashMap<>();
+        static final MethodHandle CREATE = NVTX.bind("nvtxDomainCreateA", FunctionDescriptor.of(JAVA_LONG, ADDRESS));
+        static final MethodHandle REGISTER =
+                NVTX.bind("nvtxDomainRegisterStringA", FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, ADDRESS));
+        static final MethodHandle PUSH =
+                NVTX.bind("nvtxDomainRangePushEx", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS));
+        static final MethodHandle POP = NVTX.bind("nvtxDomainRangePop", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
+
+        static final long DOMAIN = create();
+        /** Handles of names that the profiler knows, so that a range does not copy its name. */
+        static final ConcurrentHashMap<String, Long> NAMES = new ConcurrentHashMap<>();
+
+        private static long create() {
+            try (Arena arena = Arena.ofConfined()) {
+                return (long) CREATE.invokeExact(arena.allocateFrom(Nvtx.DOMAIN));
+            } catch (Throwable e) {
+                throw Ffm.unexpected(e);
+            }
+        }
+
+        static long register(String name) {
+            try (Arena arena = Arena.ofConfined()) {
+                return (long) REGISTER.invokeExact(DOMAIN, arena.allocateFrom(name));
+            } catch (Throwable e) {
+                throw Ffm.unexpected(e);
+            }
+        }
+    }
+
+    /** A thread's {@code nvtxEventAttributes_t}, version 3. */
+    private static final class Attributes {
+        static final int BYTES = 48;
+        static final int PAYLOAD_TYPE = 16;
+        static final int PAYLOAD = 24;
+        static final int MESSAGE_TYPE = 32;
+        static final int MESSAGE = 40;
+        static final int SIGNED_64 = 2;
+        static final int ASCII = 1;
+        static final int REGISTERED = 3;
+
+        static final ThreadLocal<MemorySegment> OWN = ThreadLocal.withInitial(Attributes::make);
+
+        private Attributes() {}
+
+        private static MemorySegment make() {
+            MemorySegment attributes = Arena.ofAuto().allocate(BYTES, 8);
+            attributes.set(JAVA_SHORT, 0, (short) 3);
+            attributes.set(JAVA_SHORT, 2, (short) BYTES);
+            return attributes;
+        }
     }
 
     /** Whether the library was found; a profiler need not be running. */
@@ -48,37 +99,50 @@ public final class Nvtx {
         return ACTIVE;
     }
 
-    /** Opens a range on this thread, within the open one ({@code nvtxRangePushA}); use few, fixed names. */
+    /** Opens a range on this thread, within the open one ({@code nvtxDomainRangePushEx}); use few, fixed names. */
     public static void push(String name) {
         if (ACTIVE) {
-            begin(name);
+            begin(name, false, 0);
         }
     }
 
-    /** Closes the innermost range of this thread ({@code nvtxRangePop}). */
+    /** As {@link #push(String)}, with a number that profilers show as the range's payload. */
+    public static void push(String name, long number) {
+        if (ACTIVE) {
+            begin(name, true, number);
+        }
+    }
+
+    /** Closes the innermost range of this thread ({@code nvtxDomainRangePop}). */
     public static void pop() {
         if (ACTIVE) {
             end();
         }
     }
 
-    private static void begin(String name) {
-        MemorySegment text = Functions.NAMES.get(name);
-        if (text != null) {
-            begin(text);
-        } else if (Functions.NAMES.size() < MOST_NAMES) {
-            begin(Functions.NAMES.computeIfAbsent(name, Arena.global()::allocateFrom));
+    private static void begin(String name, boolean numbered, long number) {
+        MemorySegment attributes = Attributes.OWN.get();
+        attributes.set(JAVA_INT, Attributes.PAYLOAD_TYPE, numbered ? Attributes.SIGNED_64 : 0);
+        attributes.set(JAVA_LONG, Attributes.PAYLOAD, number);
+        Long handle = Functions.NAMES.get(name);
+        if (handle == null && Functions.NAMES.size() < MOST_NAMES) {
+            handle = Functions.NAMES.computeIfAbsent(name, Functions::register);
+        }
+        if (handle != null) {
+            begin(attributes, Attributes.REGISTERED, handle);
         } else {
             try (Arena arena = Arena.ofConfined()) {
-                begin(arena.allocateFrom(name));
+                begin(attributes, Attributes.ASCII, arena.allocateFrom(name).address());
             }
         }
     }
 
     // The depth, or a negative number if the profiler does not count; neither is an error.
-    private static int begin(MemorySegment name) {
+    private static int begin(MemorySegment attributes, int type, long message) {
+        attributes.set(JAVA_INT, Attributes.MESSAGE_TYPE, type);
+        attributes.set(JAVA_LONG, Attributes.MESSAGE, message);
         try {
-            return (int) Functions.PUSH.invokeExact(name);
+            return (int) Functions.PUSH.invokeExact(Functions.DOMAIN, attributes);
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
@@ -86,7 +150,7 @@ public final class Nvtx {
 
     private static int end() {
         try {
-            return (int) Functions.POP.invokeExact();
+            return (int) Functions.POP.invokeExact(Functions.DOMAIN);
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }

@@ -1,6 +1,7 @@
 package org.metaflowmaps.cli;
 
 import java.util.List;
+import org.metaflowmaps.cli.command.BenchCommand;
 import org.metaflowmaps.cli.command.BestOfCommand;
 import org.metaflowmaps.cli.command.ClassifierCommand;
 import org.metaflowmaps.cli.command.ConvertCommand;
@@ -42,6 +43,7 @@ final class Subcommands {
             ConvertCommand.class,
             EvaluateCommand.class,
             ClassifierCommand.class,
+            BenchCommand.class,
             SelfcheckCommand.class,
             DoctorCommand.class);
 

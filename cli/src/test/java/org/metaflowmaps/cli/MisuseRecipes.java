@@ -73,6 +73,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.JavaCpp;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.ProfilerRange;
+import org.metaflowmaps.runtime.ProfilerWindow;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
@@ -131,6 +132,7 @@ import org.metaflowmaps.steering.value.KeyedNoise;
 import org.metaflowmaps.steering.value.NoSteering;
 import org.metaflowmaps.steering.value.ValueFunction;
 import org.metaflowmaps.training.Checkpoints;
+import org.metaflowmaps.training.ProfiledSteps;
 import org.metaflowmaps.training.RunFolder;
 import org.metaflowmaps.training.RunIdentity;
 import org.metaflowmaps.training.RunListener;
@@ -171,6 +173,7 @@ final class MisuseRecipes implements AutoCloseable {
             "CudaDriver", "takes raw addresses, and needs a GPU",
             "CudaRuntime", "needs a GPU",
             "Nvrtc", "needs CUDA",
+            "LibtorchCuda", "needs CUDA",
             "CudaException", "cannot be made without CUDA");
 
     /** Calls that refuse the values of these recipes, with the reason; their other cases still run. */
@@ -938,6 +941,8 @@ final class MisuseRecipes implements AutoCloseable {
             case "Autocast" -> closing(Autocast.bfloat16(Device.Type.CPU));
             case "Mode" -> closing(Autograd.noGrad());
             case "ProfilerRange" -> closing(ProfilerRange.open("name"));
+            case "ProfilerWindow" -> closing(new ProfilerWindow());
+            case "ProfiledSteps" -> new ProfiledSteps(1, 2);
             case "RandomSource" -> closing(RandomSource.seeded(1));
             case "ParameterArena" -> arena();
             case "PyTorchFile" -> closing(PyTorchFile.open(folder.resolve("file.pt")));

@@ -18,8 +18,10 @@ import java.util.stream.Collectors;
 /** The API for other programs: the public types of the modules with their public constructors and methods. */
 final class PublicSurface {
     /** Packages that only this library's modules use. */
-    private static final Set<String> INTERNAL =
-            Set.of("org.metaflowmaps.runtime.internal", "org.metaflowmaps.models.layer");
+    private static final Set<String> INTERNAL = Set.of(
+            "org.metaflowmaps.runtime.internal",
+            "org.metaflowmaps.runtime.cuda.kernel",
+            "org.metaflowmaps.models.layer");
 
     private PublicSurface() {}
 

@@ -75,7 +75,8 @@ final class StepRunner<D> implements AutoCloseable {
 
     /** Takes a step, counted from 0; the result is in the innermost open scope. */
     Result step(long step) {
-        try (TensorScope scope = TensorScope.open()) {
+        try (TensorScope scope = TensorScope.open();
+                ProfilerRange range = ProfilerRange.open("step", step + 1)) {
             objective.parameters().forEach(arena -> arena.gradients().zero_());
             Map<String, Tensor> errors = new LinkedHashMap<>();
             List<RandomSource> sources = settings.accumulate() == 1 ? List.of() : objective.randomSources();
@@ -91,8 +92,11 @@ final class StepRunner<D> implements AutoCloseable {
                     throw e;
                 }
             }
-            Tensor norm = Clipping.clip(
-                    objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
+            Tensor norm;
+            try (ProfilerRange clipping = ProfilerRange.open("clip")) {
+                norm = Clipping.clip(
+                        objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
+            }
             update(step, skipped.judge(probe(norm, errors.values())));
             objective.stepped(step);
             errors.replaceAll((name, error) -> scope.keep(error));
@@ -121,7 +125,10 @@ final class StepRunner<D> implements AutoCloseable {
             try (ProfilerRange range = ProfilerRange.open("data")) {
                 batch = data.batch(position, settings.batch());
             }
-            D draw = objective.draw(batch, step);
+            D draw;
+            try (ProfilerRange range = ProfilerRange.open("draw")) {
+                draw = objective.draw(batch, step);
+            }
             Map<String, Tensor> errors = new LinkedHashMap<>();
             if (parts != null) {
                 errors.putAll(parts.differentiate(draw, this::differentiated));
@@ -137,7 +144,7 @@ final class StepRunner<D> implements AutoCloseable {
     private Tensor differentiated(Loss loss) {
         try (TensorScope scope = TensorScope.open()) {
             LossValue value;
-            try (ProfilerRange range = ProfilerRange.open("losses");
+            try (ProfilerRange range = ProfilerRange.open("forward");
                     Autocast mode = settings.precision().on(device)) {
                 value = loss.compute().get();
             }

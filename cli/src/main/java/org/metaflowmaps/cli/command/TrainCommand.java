@@ -12,6 +12,7 @@ import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.ProfileOption;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.cli.report.RunProgress;
 import org.metaflowmaps.models.checkpoint.Networks;
@@ -72,6 +73,9 @@ public final class TrainCommand implements Callable<Integer> {
     private boolean resume;
 
     @Mixin
+    private final ProfileOption profile = new ProfileOption();
+
+    @Mixin
     private final DeviceOption device = new DeviceOption();
 
     @Override
@@ -119,7 +123,9 @@ public final class TrainCommand implements Callable<Integer> {
                     + ", results in " + folder + (resume ? ", from step " + run.step() : ""));
             terminal.flush();
             terminal.println(
-                    run.run(new RunProgress()) ? "done: " + checkpoints.newest() : resumption(run, folder, device));
+                    run.run(profile.with(new RunProgress()))
+                            ? "done: " + checkpoints.newest()
+                            : resumption(run, folder, device));
             terminal.flush();
         }
         return 0;

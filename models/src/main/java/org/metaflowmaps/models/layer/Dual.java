@@ -6,6 +6,7 @@ import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -103,11 +104,13 @@ public final class Dual {
         if (!varies) {
             return constant(primal);
         }
-        if (through) {
-            return new Dual(primal, shaped(rule.get(), primal), true);
-        }
-        try (Autograd.Mode off = Autograd.noGrad()) {
-            return new Dual(primal, shaped(rule.get(), primal), false);
+        try (ProfilerRange range = ProfilerRange.layer("tangent rule", 0)) {
+            if (through) {
+                return new Dual(primal, shaped(rule.get(), primal), true);
+            }
+            try (Autograd.Mode off = Autograd.noGrad()) {
+                return new Dual(primal, shaped(rule.get(), primal), false);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -37,6 +38,14 @@ final class BatchParts {
      * @return in the innermost open scope
      */
     static Dual evaluate(double work, Evaluation network, Dual start, Dual end, Dual state, Context context) {
+        boolean varies = start.tangent() != null || end.tangent() != null || state.tangent() != null;
+        // A tangent is computed layer by layer with its value, so the two share a range.
+        try (ProfilerRange range = ProfilerRange.open(varies ? "tangent" : "network")) {
+            return parts(work, network, start, end, state, context);
+        }
+    }
+
+    private static Dual parts(double work, Evaluation network, Dual start, Dual end, Dual state, Context context) {
         long items = state.primal().size(0);
         if (Autograd.isRecording() || state.primal().device().type() != Device.Type.CPU) {
             return network.at(start, end, state, context);

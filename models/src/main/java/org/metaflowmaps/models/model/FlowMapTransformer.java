@@ -17,6 +17,7 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
@@ -209,8 +210,11 @@ public final class FlowMapTransformer implements MetaFlowMap {
             }
             for (int i = 0; i < config.depth(); i++) {
                 Dual before = tokens;
-                tokens = blocks.get(i)
-                        .forward(before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
+                try (ProfilerRange range = ProfilerRange.layer("block", i)) {
+                    tokens = blocks.get(i)
+                            .forward(
+                                    before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
+                }
                 // Without a graph only one block's tokens stay in memory.
                 before.close();
             }

@@ -3,6 +3,7 @@ package org.metaflowmaps.models.sampler;
 import java.time.Duration;
 import java.util.concurrent.CancellationException;
 import java.util.function.BinaryOperator;
+import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -33,7 +34,8 @@ final class Sampling {
                 if (listener.isCancelled()) {
                     throw new CancellationException("sampling was cancelled after " + i + " of " + steps + " steps");
                 }
-                try (TensorScope inner = TensorScope.open()) {
+                try (TensorScope inner = TensorScope.open();
+                        ProfilerRange range = ProfilerRange.open("sampler step", i + 1)) {
                     Tensor next = inner.keep(step.from(i, state));
                     if (i > 0) {
                         state.close();

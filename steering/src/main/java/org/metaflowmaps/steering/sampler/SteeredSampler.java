@@ -12,6 +12,7 @@ import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.models.sampler.Solver;
 import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.particle.Budget;
@@ -177,7 +178,8 @@ public record SteeredSampler(
                 }
                 Pace.Step step = pace.next();
                 planned = step.planned();
-                try (TensorScope inner = TensorScope.open()) {
+                try (TensorScope inner = TensorScope.open();
+                        ProfilerRange range = ProfilerRange.open("steered step", step.number() + 1)) {
                     Tensor next = inner.keep(
                             switch (dynamics) {
                                 case Dynamics.Ode ode -> flow(run, step, state, trace);

@@ -1,0 +1,102 @@
+package org.metaflowmaps.runtime.cuda.kernel;
+
+import java.util.Map;
+import java.util.Optional;
+import org.metaflowmaps.bindings.CudaDriver;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/**
+ * GELU in its tanh form with a directional derivative, value and tangent in one pass over memory. Records no gradients. Kernels run for
+ * float32 and bfloat16 and numbers of elements that are multiples of 4, libtorch's operators otherwise.
+ */
+public final class GeluTangent {
+    private static final String NAME = "GeluTangent";
+    private static final int THREADS = 256;
+
+    private final Kernels kernels;
+
+    GeluTangent(Kernels kernels) {
+        this.kernels = kernels;
+    }
+
+    /** Returns the operation composed of libtorch's operators, for comparison. */
+    public static GeluTangent composed() {
+        return new GeluTangent(Kernels.NONE);
+    }
+
+    /** Returns the operation for the device that holds a tensor. */
+    public static GeluTangent on(Tensor tensor) {
+        return new GeluTangent(Kernels.of(tensor));
+    }
+
+    /** Value and derivative, of the input's shape and type, in the innermost open scope. */
+    public record Output(Tensor value, Tensor tangent) {}
+
+    /**
+     * Computes gelu(input) and gelu′(input) · direction.
+     *
+     * @param direction of the input's shape, type and device
+     */
+    public Output forward(Tensor input, Tensor direction) {
+        Operand.checkLike(NAME, "direction", direction, input);
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Optional<Launcher> launcher = launcher(input);
+            if (launcher.isEmpty()) {
+                return new Output(
+                        scope.keep(Torch.geluTanh(input)), scope.keep(Torch.geluTanhBackward(direction, input)));
+            }
+            Output result = new Output(
+                    Torch.empty(input.dtype(), input.device(), input.shape()),
+                    Torch.empty(input.dtype(), input.device(), input.shape()));
+            launch(launcher.get(), "gelu_tangent", input, direction, result.value(), result.tangent());
+            return new Output(scope.keep(result.value()), scope.keep(result.tangent()));
+        }
+    }
+
+    /**
+     * Returns gelu′(input) · gradient, in the innermost open scope.
+     *
+     * @param gradient of the input's shape, type and device
+     */
+    public Tensor backward(Tensor input, Tensor gradient) {
+        Operand.checkLike(NAME, "gradient", gradient, input);
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            Optional<Launcher> launcher = launcher(input);
+            if (launcher.isEmpty()) {
+                return scope.keep(Torch.geluTanhBackward(gradient, input));
+            }
+            Tensor result = Torch.empty(input.dtype(), input.device(), input.shape());
+            launch(launcher.get(), "gelu_backward", input, gradient, result);
+            return scope.keep(result);
+        }
+    }
+
+    private Optional<Launcher> launcher(Tensor input) {
+        boolean fits = kernels.holds(input.device())
+                && Operand.isElement(input.dtype())
+                && input.numel() > 0
+                && input.numel() % 4 == 0;
+        return fits
+                ? kernels.launcher(KernelProgram.of("gelu", Map.of("ELEMENT", Operand.element(input.dtype()))))
+                : Optional.empty();
+    }
+
+    private static void launch(Launcher launcher, String kernel, Tensor input, Tensor other, Tensor... results) {
+        try (Arguments arguments = new Arguments()) {
+            arguments.tensor(Modulation.dense(input)).tensor(Modulation.dense(other));
+            for (Tensor result : results) {
+                arguments.tensor(result);
+            }
+            launcher.launch(
+                    kernel,
+                    new CudaDriver.Size(Operand.groups(input.numel(), 4L * THREADS), 1, 1),
+                    THREADS,
+                    arguments.int64(input.numel()));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+/**
+ * This library's CUDA kernels: compiled at first use, kept on disk, and launched on libtorch's current stream. Each operation also
+ * exists as a composition of libtorch's operators, which computes it on other devices, for other types and widths, and in tests. No
+ * operation here records gradients.
+ */
+@NullMarked
+package org.metaflowmaps.runtime.cuda.kernel;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,38 @@
+package org.metaflowmaps.runtime.cuda.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+
+class GeluTangentTest extends HostTest {
+    private static final GeluTangent REFERENCE = new GeluTangent(Kernels.NONE);
+
+    /** Also far from zero, where the derivative is 0 or 1. */
+    @ParameterizedTest
+    @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+    void kernelsComputeTheComposedOperators(DType type) {
+        GeluTangent gelu = new GeluTangent(host());
+        int launches = host().launches();
+        Tensor input = random.normal(3, 412).mul(6).to(type);
+        Tensor direction = Precision.normal(random, type, 3, 412);
+        GeluTangent.Output output = gelu.forward(input, direction);
+        GeluTangent.Output expected = REFERENCE.forward(input.to(DType.FLOAT64), direction.to(DType.FLOAT64));
+        double bound = Precision.bound(type, 2e-6);
+        Precision.assertClose("value", output.value(), expected.value(), bound);
+        Precision.assertClose("tangent", output.tangent(), expected.tangent(), bound);
+        Precision.assertClose("gradient", gelu.backward(input, direction), expected.tangent(), bound);
+        assertEquals(2, host().launches() - launches);
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+    void otherCountsAreComposed(DType type) {
+        int launches = host().launches();
+        Tensor input = Precision.normal(random, type, 3, 5);
+        new GeluTangent(host()).forward(input, input);
+        assertEquals(launches, host().launches());
+    }
+}
