@@ -52,13 +52,17 @@ final class ImageLayers {
         return block(rows, x -> x.div(x.square().sumKeepDim(-1).clampMin(1e-24).sqrt()));
     }
 
-    /** Subtracts CLIP's mean of each channel from pixels in [0, 1], and divides by its deviation. */
+    /**
+     * Subtracts CLIP's mean of each channel from pixels in [0, 1], and divides by its deviation. Numbers instead of
+     * tensors, because a tensor would be uploaded to the device at each call.
+     */
     static Tensor clipNormalised(Tensor images) {
         return block(images, x -> {
-            Tensor mean = Torch.of(CLIP_MEAN, 1, 3, 1, 1).to(x.dtype()).to(x.device());
-            Tensor deviation =
-                    Torch.of(CLIP_DEVIATION, 1, 3, 1, 1).to(x.dtype()).to(x.device());
-            return x.sub(mean).div(deviation);
+            Tensor[] channels = new Tensor[CLIP_MEAN.length];
+            for (int i = 0; i < channels.length; i++) {
+                channels[i] = x.narrow(1, i, 1).sub(CLIP_MEAN[i]).div(CLIP_DEVIATION[i]);
+            }
+            return Torch.cat(1, channels);
         });
     }
 
