@@ -113,6 +113,7 @@ public final class FinetuneCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         CheckpointOption checkpoint = checkpoint();
         strength.get();
+        reward.check();
         watch.check();
         settings(1, false);
         CheckpointFolder checkpoints = new CheckpointFolder(out);
@@ -124,9 +125,12 @@ public final class FinetuneCommand implements Callable<Integer> {
             Double given = guidance.scale(base.map());
             FineTuneConfig config = settings(given == null ? 1 : given, neverLabelled(checkpoint));
             boolean fashion = EvaluateFashionMnistCommand.fits(base.map());
-            try (LoadedReward loaded = LoadedReward.of(reward, checkpoint, base.map(), config.seed(), device.get());
+            requireLabels(config);
+            try (LoadedReward loaded =
+                            LoadedReward.of(reward, checkpoint, base.map(), new long[0], config.seed(), device.get());
                     FashionReference reference = fashion ? new FashionReference(device.get()) : null;
-                    LoadedReward other = watch.open(reward.spec(), base.map(), reference, config.seed(), device.get());
+                    LoadedReward other =
+                            watch.open(loaded, reward.spec(), base.map(), reference, config.seed(), device.get());
                     TrainingData source = data(checkpoint, base, config.seed());
                     FineTuning run = new FineTuning(
                             base,
@@ -136,7 +140,7 @@ public final class FinetuneCommand implements Callable<Integer> {
                             watch.evaluation(
                                     checkpoint,
                                     base.map(),
-                                    loaded.tilt(1),
+                                    loaded,
                                     other,
                                     reference,
                                     given,
@@ -145,10 +149,25 @@ public final class FinetuneCommand implements Callable<Integer> {
                                     out),
                             device.get(),
                             out)) {
+                PrintWriter terminal =
+                        Objects.requireNonNull(spec).commandLine().getOut();
+                loaded.describe(terminal);
+                if (other != null) {
+                    other.describe(terminal);
+                }
                 finetune(run, source, checkpoints, config);
             }
         }
         return 0;
+    }
+
+    /** A text per class has no text for items that lost their label. */
+    private void requireLabels(FineTuneConfig config) {
+        if (reward.inputs().prompt().isPerClass() && config.loss().labelDrop() > 0) {
+            throw new IllegalArgumentException("--prompt has a {} for the class's name, and loss.label_drop="
+                    + config.loss().labelDrop()
+                    + " takes the label of some items away: set loss.label_drop=0, or give a prompt without {}");
+        }
     }
 
     private FineTuneDescription description(FineTuneConfig config) {
