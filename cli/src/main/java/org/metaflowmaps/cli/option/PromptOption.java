@@ -71,15 +71,16 @@ public final class PromptOption {
      * @throws IOException if the file of names cannot be read
      */
     public Optional<TextInputs> inputs(MetaFlowMap map, ClassNames own, long[] labels) throws IOException {
-        if (prompt == null) {
+        String given = prompt;
+        if (given == null) {
             return Optional.empty();
         }
-        Prompt text = isPerClass() ? perClass(prompt, map, own, labels) : Prompt.of(prompt);
+        Prompt text = isPerClass() ? perClass(given, map, own, labels) : Prompt.of(given);
         return Optional.of(new TextInputs(text, Optional.ofNullable(tokenizer), Optional.ofNullable(bertVocabulary)));
     }
 
     private Prompt perClass(String template, MetaFlowMap map, ClassNames own, long[] labels) throws IOException {
-        List<String> known = names == null ? own.known() : names.equals(IMAGENET) ? imagenet() : lines(Path.of(names));
+        List<String> known = names(own);
         if (map.classes() == 0) {
             throw new IllegalArgumentException(
                     "--prompt '" + template + "' has a {} for the class's name, and this map has no classes");
@@ -95,6 +96,14 @@ public final class PromptOption {
         Set<Integer> wanted = new HashSet<>();
         Arrays.stream(labels).forEach(label -> wanted.add(Math.toIntExact(label)));
         return new Prompt(template, known, wanted);
+    }
+
+    private List<String> names(ClassNames own) throws IOException {
+        String given = names;
+        if (given == null) {
+            return own.known();
+        }
+        return given.equals(IMAGENET) ? imagenet() : lines(Path.of(given));
     }
 
     private static List<String> imagenet() throws IOException {

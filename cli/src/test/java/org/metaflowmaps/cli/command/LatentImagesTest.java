@@ -7,6 +7,8 @@ import static org.metaflowmaps.cli.Command.mfm;
 
 import java.awt.image.BufferedImage;
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -23,6 +25,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.cli.Command;
+import org.metaflowmaps.cli.option.ConfigOption;
 import org.metaflowmaps.models.vision.AutoencoderKL;
 import org.metaflowmaps.models.vision.TinyNetworks;
 import org.metaflowmaps.runtime.Device;
@@ -375,20 +378,20 @@ final class LatentImagesTest {
     /** Every setting of the built-in configurations is read and in range; only the weights are missing. */
     @Test
     void builtInConfigurationsAreValid() {
-        for (String name : org.metaflowmaps.cli.option.ConfigOption.BUILT_IN) {
+        for (String name : ConfigOption.BUILT_IN) {
             String command = Path.of(name).getFileName().toString();
             run(command, "none.safetensors", "--config", name).failed("none.safetensors");
         }
         run("steer", checkpoint, "--config", "sit-b2/steeer").refused("does not exist", "sit-b2/steer");
-        assertFalse(org.metaflowmaps.cli.option.ConfigOption.BUILT_IN.isEmpty());
+        assertFalse(ConfigOption.BUILT_IN.isEmpty());
     }
 
     /** The names that the paper's prompts need, in the order of the labels. */
     @Test
     void theIncludedNamesAreThoseOfImageNet() throws IOException {
-        try (var in = Objects.requireNonNull(
+        try (InputStream in = Objects.requireNonNull(
                 LatentImagesTest.class.getResourceAsStream("/org/metaflowmaps/cli/imagenet-classes.txt"))) {
-            List<String> names = new String(in.readAllBytes(), java.nio.charset.StandardCharsets.UTF_8)
+            List<String> names = new String(in.readAllBytes(), StandardCharsets.UTF_8)
                     .lines()
                     .toList();
             assertEquals(1000, names.size());

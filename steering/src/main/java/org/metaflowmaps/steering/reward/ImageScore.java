@@ -1,7 +1,7 @@
 package org.metaflowmaps.steering.reward;
 
-import java.util.Collections;
-import java.util.EnumMap;
+import com.google.common.collect.ImmutableMap;
+import com.google.common.collect.Maps;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
@@ -66,12 +66,12 @@ public enum ImageScore {
 
     private final Preprocessing usual;
     private final double halfPrecision;
-    private final Map<Preprocessing, ImagePreparation> preparations;
+    private final ImmutableMap<Preprocessing, ImagePreparation> preparations;
 
     ImageScore(Preprocessing usual, double halfPrecision, Map<Preprocessing, ImagePreparation> preparations) {
         this.usual = usual;
         this.halfPrecision = halfPrecision;
-        this.preparations = Collections.unmodifiableMap(new EnumMap<>(preparations));
+        this.preparations = Maps.immutableEnumMap(preparations);
     }
 
     /** Returns the preprocessing that Meta Flow Maps uses. */

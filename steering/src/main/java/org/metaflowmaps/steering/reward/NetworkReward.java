@@ -29,6 +29,7 @@ import org.metaflowmaps.runtime.Torch;
  */
 public final class NetworkReward implements Reward {
     private static final long AT_ONCE = 16;
+    private static final String NO_NETWORK = "network reward: a network is null";
     private static final int GIVEN = 0;
     private static final int PREPARED = 1;
     private static final int SCORED = 2;
@@ -119,6 +120,7 @@ public final class NetworkReward implements Reward {
      * @param tokenizer of the network's vocabulary
      */
     public static NetworkReward ofClip(Options options, Clip clip, String file, Tokenizer tokenizer, Prompt prompt) {
+        Preconditions.checkNotNull(clip, NO_NETWORK);
         return closing(List.of(clip), () -> {
             Device device = clip.parameters().values().device();
             PromptRows texts = PromptRows.of(prompt, device, list -> {
@@ -166,6 +168,7 @@ public final class NetworkReward implements Reward {
      */
     public static NetworkReward ofImageReward(
             Options options, ImageReward network, String file, Tokenizer tokenizer, Prompt prompt) {
+        Preconditions.checkNotNull(network, NO_NETWORK);
         return closing(List.of(network), () -> {
             Device device = network.parameters().values().device();
             PromptRows texts = PromptRows.of(prompt, device, list -> {
@@ -194,6 +197,8 @@ public final class NetworkReward implements Reward {
      * @param file their name, for messages
      */
     public static NetworkReward ofAesthetic(Options options, ClipImageTower tower, AestheticHead head, String file) {
+        Preconditions.checkNotNull(tower, NO_NETWORK);
+        Preconditions.checkNotNull(head, NO_NETWORK);
         return closing(
                 List.of(tower, head),
                 () -> new NetworkReward(
