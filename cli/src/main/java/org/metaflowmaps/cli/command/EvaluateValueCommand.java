@@ -109,7 +109,7 @@ final class EvaluateValueCommand implements Callable<Integer> {
             ValueEvaluation evaluation = new ValueEvaluation(run.noised(map, items), loaded.tilt(strength.get()));
             ObjectNode settings = CellFile.object()
                     .put("evaluation", "value")
-                    .put("reward", loaded.text(Objects.requireNonNull(reward)))
+                    .put("reward", loaded.settings().orElse(String.valueOf(reward)))
                     .put("lambda", strength.get())
                     .put("particles", paths)
                     .put("path_steps", length)

@@ -155,7 +155,7 @@ public final class FinetuneCommand implements Callable<Integer> {
                 if (other != null) {
                     other.describe(terminal);
                 }
-                finetune(run, source, checkpoints, config);
+                finetune(run, source, checkpoints, description(config, loaded));
             }
         }
         return 0;
@@ -170,10 +170,11 @@ public final class FinetuneCommand implements Callable<Integer> {
         }
     }
 
-    private FineTuneDescription description(FineTuneConfig config) {
+    private FineTuneDescription description(FineTuneConfig config, LoadedReward loaded) {
         Map<String, Object> facts = new LinkedHashMap<>();
         facts.put("command", "mfm " + String.join(" ", arguments()));
         facts.put("reward", reward.spec().toString());
+        loaded.settings().ifPresent(text -> facts.put("reward_settings", text));
         facts.put("lambda", strength.get());
         facts.put("evaluated_samples", watch.samples());
         facts.put("evaluated_steps", watch.steps());
@@ -189,7 +190,8 @@ public final class FinetuneCommand implements Callable<Integer> {
                 .originalArgs();
     }
 
-    private void finetune(FineTuning run, TrainingData source, CheckpointFolder checkpoints, FineTuneConfig config)
+    private void finetune(
+            FineTuning run, TrainingData source, CheckpointFolder checkpoints, FineTuneDescription description)
             throws IOException {
         AtomicBoolean asked = new AtomicBoolean();
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
@@ -206,7 +208,7 @@ public final class FinetuneCommand implements Callable<Integer> {
             terminal.println("fine-tuning towards " + reward.spec() + " with lambda " + strength.get() + " on "
                     + device.get() + ", results in " + out + (resume ? ", from step " + run.step() : ""));
             terminal.flush();
-            boolean complete = run.run(RunListener.of(description(config), new RunProgress()));
+            boolean complete = run.run(RunListener.of(description, new RunProgress()));
             Path best = out.resolve(FineTuning.BEST);
             terminal.println(complete ? "done: " + checkpoints.newest() : stopped(run, asked.get()));
             if (Files.exists(best)) {

@@ -231,17 +231,15 @@ record LoadedReward(
         return !reward.description().equals(reward.name());
     }
 
-    /** Returns what scores depend on: the reward's text, or more. */
-    String text(RewardSpec spec) {
-        return hasNetwork() ? reward.description() : spec.toString();
+    /** Returns what scores depend on besides the reward's text: files, preparations and prompts. */
+    Optional<String> settings() {
+        return hasNetwork() ? Optional.of(reward.description()) : Optional.empty();
     }
 
     /** Prints the settings that scores depend on, if there are any besides the reward's text. */
     void describe(PrintWriter terminal) {
-        if (hasNetwork()) {
-            terminal.println("reward " + reward.description());
-            terminal.flush();
-        }
+        settings().ifPresent(text -> terminal.println("reward " + text));
+        terminal.flush();
     }
 
     @Override

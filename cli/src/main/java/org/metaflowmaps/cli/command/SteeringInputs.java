@@ -131,6 +131,11 @@ final class SteeringInputs implements AutoCloseable {
         return new NetworkDrift(map, false);
     }
 
+    /** Returns what scores depend on besides the reward's text. */
+    Optional<String> rewardSettings() {
+        return reward.settings();
+    }
+
     /** Returns how samples are shown. */
     VisibleItems visible() {
         return new VisibleItems(map.itemShape(), reward.inputs().latents());

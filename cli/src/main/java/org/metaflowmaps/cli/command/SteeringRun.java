@@ -133,6 +133,7 @@ final class SteeringRun {
             Map<String, String> about = new LinkedHashMap<>();
             about.put("seed", Long.toString(items.seed()));
             about.put("reward", reward.spec().toString());
+            inputs.rewardSettings().ifPresent(settings -> about.put("reward_settings", settings));
             about.put("lambda", Double.toString(strength.get()));
             about.put("method", method);
             about.put("evaluations", Long.toString(drawn.evaluations()));

@@ -41,8 +41,9 @@ public final class RewardInputOption {
     @Option(
             names = "--reward-batch",
             paramLabel = "N",
-            description = "Images that --vae decodes and networks score at once; more need more memory. Default:"
-                    + " ${DEFAULT-VALUE}.")
+            description =
+                    "Images that --vae decodes and networks score at once with gradients, four times as many without;"
+                            + " more need more memory. Default: ${DEFAULT-VALUE}.")
     private int atOnce = 4;
 
     /**

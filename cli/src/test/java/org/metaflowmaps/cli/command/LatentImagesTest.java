@@ -294,6 +294,17 @@ final class LatentImagesTest {
         calibrate.addAll(Arrays.asList(inputs));
         calibrate.addAll(List.of("--samples", "4", "--steps", "2", "--kl", "0.1"));
         assertTrue(run(calibrate.toArray(String[]::new)).succeeded().out().contains("on 4 samples: mean"));
+        List<String> value = new ArrayList<>(List.of("evaluate", "value"));
+        value.addAll(Arrays.asList(inputs).subList(0, inputs.length - 2));
+        value.addAll(List.of("--items", "4", "--particles", "2", "--path-steps", "2", "--draws", "2", "--steps", "1"));
+        value.addAll(List.of(
+                "--glass",
+                "0",
+                "--times",
+                "0.5",
+                "--out",
+                folder.resolve("value").toString()));
+        assertTrue(run(value.toArray(String[]::new)).succeeded().out().contains("hpsv2"));
     }
 
     private static Command with(String command, String[] inputs, String... others) {

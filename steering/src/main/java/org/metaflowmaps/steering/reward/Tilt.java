@@ -18,10 +18,14 @@ import org.metaflowmaps.runtime.Torch;
  * @param reward scores the decoder's output
  * @param decoder between states and images
  * @param strength λ, finite; negative values mirror the reward
- * @param atOnce states that are decoded and scored at once; 0 for all. With gradients, each part's graph is freed before
- *     the next part, so memory does not grow with the batch; the result has first derivatives only
+ * @param atOnce states that are decoded and scored at once, four times as many without gradients; 0 for all. Each part's
+ *     graph is freed before the next part, so memory does not grow with the batch; the result of several parts has
+ *     first derivatives only
  */
 public record Tilt(Reward reward, Decoder decoder, double strength, int atOnce) {
+    /** A pass without graph needs less than this share of the memory. */
+    private static final long SILENT = 4;
+
     /** Checks the range. */
     public Tilt {
         Preconditions.checkNotNull(reward, "tilt: the reward is null");
@@ -62,15 +66,16 @@ public record Tilt(Reward reward, Decoder decoder, double strength, int atOnce) 
 
     /** Returns r of each state, without λ: see {@link #at}. */
     public Tensor score(Tensor states, Condition condition) {
-        if (atOnce == 0 || states.size(0) <= atOnce) {
+        boolean hasGraph = Autograd.isRecording() && states.requiresGrad() && reward.isDifferentiable();
+        long most = hasGraph ? atOnce : SILENT * atOnce;
+        if (atOnce == 0 || states.size(0) <= most) {
             return whole(states, condition);
         }
-        boolean hasGraph = Autograd.isRecording() && states.requiresGrad() && reward.isDifferentiable();
         List<Tensor> scores = new ArrayList<>();
         List<Tensor> gradients = new ArrayList<>();
         try (TensorScope scope = TensorScope.open()) {
-            for (long from = 0; from < states.size(0); from += atOnce) {
-                long size = Math.min(atOnce, states.size(0) - from);
+            for (long from = 0; from < states.size(0); from += most) {
+                long size = Math.min(most, states.size(0) - from);
                 try (TensorScope part = TensorScope.open()) {
                     Tensor some = states.narrow(0, from, size);
                     if (hasGraph) {

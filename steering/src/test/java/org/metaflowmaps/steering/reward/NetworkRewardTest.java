@@ -9,6 +9,7 @@ import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -23,6 +24,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.metaflowmaps.models.checkpoint.StrictJson;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.models.vision.AutoencoderKL;
 import org.metaflowmaps.models.vision.AutoencoderSettings;
 import org.metaflowmaps.models.vision.ImageReward;
@@ -262,6 +264,39 @@ final class NetworkRewardTest {
         assertRefused(() -> Prompt.of("a {}"), "no names of classes");
         assertRefused(() -> new Prompt("a {}", names, Set.of(3)), "expected 0 to 2");
         assertRefused(() -> new Prompt("a {}", List.of(), Set.of()), "no names of classes");
+    }
+
+    @Test
+    void decodedPixelsAreClampedAsAsked() throws IOException {
+        Path file = TinyNetworks.weights(folder, "taesd");
+        double[][] images = new double[3][];
+        double[] sizes = new double[3];
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor states = Samples.normal(5, 1, 4, 2, 2).mul(3).to(DType.FLOAT32);
+            for (LatentDecoder.Clamp clamp : LatentDecoder.Clamp.values()) {
+                int i = clamp.ordinal();
+                Autoencoder network = Autoencoder.load(file, DType.FLOAT32, Device.CPU);
+                // The data's scale is half of the autoencoder's, so the latents are too.
+                try (LatentDecoder decoder = new LatentDecoder(network, network.scale() / 2, clamp)) {
+                    Tensor leaf = states.div(2).requiresGrad_(true);
+                    Tensor decoded = decoder.decode(leaf);
+                    images[i] = decoded.detach().toDoubleArray();
+                    sizes[i] = Autograd.gradients(decoded.sum(), List.of(leaf))
+                            .getFirst()
+                            .norm()
+                            .item();
+                    if (i == 0) {
+                        Tensor plain = network.decodeScaled(states).add(1).div(2);
+                        assertClose(plain.clampMin(0).clampMax(1), decoded.detach(), 1e-6, "decoded");
+                    }
+                }
+            }
+        }
+        assertArrayEquals(images[0], images[1], 1e-6);
+        assertTrue(Arrays.stream(images[0]).allMatch(value -> value >= 0 && value <= 1));
+        assertTrue(Arrays.stream(images[2]).anyMatch(value -> value < 0 || value > 1));
+        assertEquals(sizes[0], sizes[2], 1e-3 * sizes[2]);
+        assertTrue(Math.abs(sizes[1] - sizes[0]) > 1e-3 * sizes[0], Arrays.toString(sizes));
     }
 
     /** The message names the part of the computation in which NaN appeared. */
