@@ -9,7 +9,6 @@ import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -24,9 +23,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.metaflowmaps.models.checkpoint.StrictJson;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
-import org.metaflowmaps.models.vision.Autoencoder;
-import org.metaflowmaps.models.vision.AutoencoderKL;
-import org.metaflowmaps.models.vision.AutoencoderSettings;
 import org.metaflowmaps.models.vision.ImageReward;
 import org.metaflowmaps.models.vision.TinyNetworks;
 import org.metaflowmaps.models.vision.text.BertTokenizer;
@@ -45,8 +41,6 @@ import org.metaflowmaps.steering.value.PosteriorMeanGradient;
 
 /** Rewards by published networks, with small ones of random weights. */
 final class NetworkRewardTest {
-    private static final AutoencoderSettings VAE = new AutoencoderSettings(4, 0.18215, 0, true);
-
     @TempDir
     private static Path folder;
 
@@ -57,11 +51,11 @@ final class NetworkRewardTest {
         assertEquals(live, NativeMemory.liveTensors());
     }
 
-    private static Prompt prompt(String... texts) {
+    static Prompt prompt(String... texts) {
         return texts.length == 1 ? Prompt.of(texts[0]) : new Prompt("{}", List.of(texts), Set.of());
     }
 
-    private static RewardContext context(Prompt prompt, Path tokenizer) throws IOException {
+    private static RewardContext context(Path folder, Prompt prompt, Path tokenizer) throws IOException {
         return new RewardContext(
                 Device.CPU,
                 Optional.empty(),
@@ -71,7 +65,8 @@ final class NetworkRewardTest {
                         prompt, Optional.of(tokenizer), Optional.of(TinyNetworks.bertVocabulary(folder)))));
     }
 
-    private static Reward open(String fixture, String kind, String settings, Prompt prompt) throws IOException {
+    /** Opens a reward with small networks, whose files are written to a folder. */
+    static Reward open(Path folder, String fixture, String kind, String settings, Prompt prompt) throws IOException {
         if (kind.equals("imagereward")) {
             ImageReward network = ImageReward.load(
                     TinyNetworks.weights(folder, fixture),
@@ -91,7 +86,7 @@ final class NetworkRewardTest {
         }
         Path tokenizer = kind.equals("hpsv2") ? TinyNetworks.merges(folder) : TinyNetworks.tokenizer(folder);
         return RewardSpec.parse(kind + ":" + TinyNetworks.weights(folder, fixture) + settings)
-                .open(context(prompt, tokenizer));
+                .open(context(folder, prompt, tokenizer));
     }
 
     /** From a text and an image to the public libraries' score and gradient. */
@@ -124,6 +119,7 @@ final class NetworkRewardTest {
             Tensor images = stored.to(DType.FLOAT64).div(stored.dtype() == DType.UINT8 ? 255 : 1);
             Condition labels = Condition.labelled(Torch.arange(images.size(0)));
             try (Reward reward = open(
+                    folder,
                     fixture,
                     kind,
                     settings + ",precision=float64",
@@ -155,7 +151,7 @@ final class NetworkRewardTest {
                     .valueStream()
                     .map(text -> text.asString())
                     .toArray(String[]::new);
-            try (Reward reward = open("clip-hf-quickgelu", "clip", ",precision=float64", prompt(texts))) {
+            try (Reward reward = open(folder, "clip-hf-quickgelu", "clip", ",precision=float64", prompt(texts))) {
                 Tensor images = file.view("case/clip_score/in/images").to(DType.FLOAT64);
                 Tensor score = reward.score(images, Condition.labelled(Torch.arange(2)));
                 assertClose(file.view("case/clip_score/out/score"), score, 1e-9, "score");
@@ -180,7 +176,7 @@ final class NetworkRewardTest {
             double[][] found = new double[2][];
             for (int i = 0; i < 2; i++) {
                 String precision = i == 0 ? ",precision=float32" : ",precision=bfloat16";
-                try (Reward reward = open(names[0], names[1], precision, prompt("a photo of a cat"))) {
+                try (Reward reward = open(folder, names[0], names[1], precision, prompt("a photo of a cat"))) {
                     RewardProbe.check(reward, images, Condition.none());
                     RewardProbe.check(reward, grey, Condition.none());
                     found[i] = Samples.scores(reward, images);
@@ -193,58 +189,14 @@ final class NetworkRewardTest {
         }
     }
 
-    /** Central differences of the score in latents, through the autoencoder, in float64. */
-    @Test
-    void theGradientInTheLatentIsThatOfDifferences() throws IOException {
-        double step = 1e-5;
-        try (TensorScope scope = TensorScope.open();
-                LatentDecoder decoder = new LatentDecoder(
-                        AutoencoderKL.load(TinyNetworks.weights(folder, "vae"), VAE, DType.FLOAT64, Device.CPU),
-                        0.18215,
-                        LatentDecoder.Clamp.NONE);
-                Reward reward = open("hps", "hpsv2", ",precision=float64", prompt("a photo of a cat"))) {
-            Tensor states = Samples.normal(3, 2, 4, 2, 3).mul(0.2);
-            Tensor gradient = gradient(new Tilt(reward, decoder, 1), states);
-            // One at a time, which frees each graph before the next.
-            assertClose(gradient, gradient(new Tilt(reward, decoder, 1, 1), states), 1e-12, "one at a time");
-            Tilt tilt = new Tilt(reward, decoder, 1, 1);
-            int numbers = Math.toIntExact(states.numel() / 2);
-            double[] expected = new double[2 * numbers];
-            for (int i = 0; i < numbers; i++) {
-                try (TensorScope part = TensorScope.open()) {
-                    double[] move = new double[numbers];
-                    move[i] = step;
-                    Tensor moved = Torch.of(move).reshape(states.shape().from(1));
-                    double[] up =
-                            tilt.score(states.add(moved), Condition.none()).toDoubleArray();
-                    double[] down =
-                            tilt.score(states.sub(moved), Condition.none()).toDoubleArray();
-                    expected[i] = (up[0] - down[0]) / (2 * step);
-                    expected[numbers + i] = (up[1] - down[1]) / (2 * step);
-                }
-            }
-            double size = gradient.abs().max().item();
-            assertTrue(size > 1e-5, "a gradient of at most " + size);
-            assertClose(Torch.of(expected).reshape(states.shape()).div(size), gradient.div(size), 1e-6, "gradient");
-        }
-    }
-
-    private static Tensor gradient(Tilt tilt, Tensor states) {
-        Tensor leaf = states.clone().requiresGrad_(true);
-        // Different factors, so that each item's gradient must be its own.
-        Tensor factors = Torch.of(new double[] {1, 3});
-        Tensor total = tilt.score(leaf, Condition.none()).mul(factors).sum();
-        return Autograd.gradients(total, List.of(leaf)).getFirst().div(factors.reshape(2, 1, 1, 1));
-    }
-
     @Test
     void aTextPerClassIsChosenByTheLabel() throws IOException {
         List<String> names = List.of("cat", "dog", "cat");
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(2);
-                Reward all = open("hps", "hpsv2", "", new Prompt("a photo of a {}", names, Set.of()));
-                Reward some = open("hps", "hpsv2", "", new Prompt("a photo of a {}", names, Set.of(1)));
-                Reward dog = open("hps", "hpsv2", "", prompt("a photo of a dog"))) {
+                Reward all = open(folder, "hps", "hpsv2", "", new Prompt("a photo of a {}", names, Set.of()));
+                Reward some = open(folder, "hps", "hpsv2", "", new Prompt("a photo of a {}", names, Set.of(1)));
+                Reward dog = open(folder, "hps", "hpsv2", "", prompt("a photo of a dog"))) {
             Tensor image = random.uniform(1, 3, 24, 24);
             Tensor four = image.expand(4, -1, -1, -1);
             double[] scores = all.score(four, Condition.labelled(Torch.of(new long[] {0, 1, 2, 3})))
@@ -267,68 +219,11 @@ final class NetworkRewardTest {
     }
 
     @Test
-    void decodedPixelsAreClampedAsAsked() throws IOException {
-        Path file = TinyNetworks.weights(folder, "taesd");
-        double[][] images = new double[3][];
-        double[] sizes = new double[3];
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor states = Samples.normal(5, 1, 4, 2, 2).mul(3).to(DType.FLOAT32);
-            for (LatentDecoder.Clamp clamp : LatentDecoder.Clamp.values()) {
-                int i = clamp.ordinal();
-                Autoencoder network = Autoencoder.load(file, DType.FLOAT32, Device.CPU);
-                // The data's scale is half of the autoencoder's, so the latents are too.
-                try (LatentDecoder decoder = new LatentDecoder(network, network.scale() / 2, clamp)) {
-                    Tensor leaf = states.div(2).requiresGrad_(true);
-                    Tensor decoded = decoder.decode(leaf);
-                    images[i] = decoded.detach().toDoubleArray();
-                    sizes[i] = Autograd.gradients(decoded.sum(), List.of(leaf))
-                            .getFirst()
-                            .norm()
-                            .item();
-                    if (i == 0) {
-                        Tensor plain = network.decodeScaled(states).add(1).div(2);
-                        assertClose(plain.clampMin(0).clampMax(1), decoded.detach(), 1e-6, "decoded");
-                    }
-                }
-            }
-        }
-        assertArrayEquals(images[0], images[1], 1e-6);
-        assertTrue(Arrays.stream(images[0]).allMatch(value -> value >= 0 && value <= 1));
-        assertTrue(Arrays.stream(images[2]).anyMatch(value -> value < 0 || value > 1));
-        assertEquals(sizes[0], sizes[2], 1e-3 * sizes[2]);
-        assertTrue(Math.abs(sizes[1] - sizes[0]) > 1e-3 * sizes[0], Arrays.toString(sizes));
-    }
-
-    /** The message names the part of the computation in which NaN appeared. */
-    @Test
-    void aNaNIsTracedToItsStage() throws IOException {
-        try (TensorScope scope = TensorScope.open();
-                LatentDecoder decoder = LatentDecoder.load(TinyNetworks.weights(folder, "taesd"), Device.CPU);
-                LatentDecoder broken = LatentDecoder.load(TinyNetworks.weights(folder, "taesd"), Device.CPU);
-                Reward reward = open("hps", "hpsv2", "", prompt("a photo of a cat"))) {
-            Tensor states = Torch.zeros(1, 4, 3, 3);
-            Tilt tilt = new Tilt(reward, decoder, 1);
-            tilt.score(states, Condition.none());
-            assertEquals("", tilt.diagnosis());
-            Tensor weights = broken.autoencoder().parameters().values();
-            try (Autograd.Mode off = Autograd.noGrad()) {
-                weights.fill_(Double.NaN);
-            }
-            Tilt bad = new Tilt(reward, broken, 1);
-            bad.score(states, Condition.none());
-            assertTrue(bad.diagnosis().contains("the autoencoder's images"), bad.diagnosis());
-            tilt.score(states.add(Double.NaN), Condition.none());
-            assertTrue(tilt.diagnosis().contains("the latents given"), tilt.diagnosis());
-            assertTrue(reward.diagnosis().contains("the images given to hpsv2"), reward.diagnosis());
-        }
-    }
-
-    @Test
     void officialPreprocessingHasNoGradient() throws IOException {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(4);
-                Reward official = open("hps", "hpsv2", ",preprocessing=official", prompt("a photo of a cat"));
-                Reward plain = open("hps", "hpsv2", "", prompt("a photo of a cat"))) {
+                Reward official = open(folder, "hps", "hpsv2", ",preprocessing=official", prompt("a photo of a cat"));
+                Reward plain = open(folder, "hps", "hpsv2", "", prompt("a photo of a cat"))) {
             Tensor images = random.uniform(2, 3, 24, 24);
             assertFalse(
                     official.score(images.requiresGrad_(true), Condition.none()).requiresGrad());
@@ -366,7 +261,7 @@ final class NetworkRewardTest {
         assertRefused(() -> spec.open(without), "needs CLIP's tokenizer", "vocab.json");
         assertRefused(() -> RewardSpec.parse("imagereward:" + file).open(without), "vocabulary of BERT");
         try (TensorScope scope = TensorScope.open();
-                Reward reward = open("hps", "hpsv2", "", prompt("a cat"))) {
+                Reward reward = open(folder, "hps", "hpsv2", "", prompt("a cat"))) {
             assertRefused(() -> reward.score(Torch.zeros(1, 4, 8, 8), Condition.none()), "3 channels");
             assertTrue(reward.description().contains("'a cat'"), reward.description());
         }
