@@ -27,12 +27,16 @@ final class ImageLayers {
         return Torch.linear(input, weights.get(name + ".weight"), weights.get(name + ".bias"));
     }
 
+    /** In the type of the weights, because under autocast convolutions and products return bfloat16. */
     static Tensor groupNorm(Weights weights, String name, Tensor input, long groups, double eps) {
-        return Torch.groupNorm(input, groups, weights.get(name + ".weight"), weights.get(name + ".bias"), eps);
+        Tensor weight = weights.get(name + ".weight");
+        return Torch.groupNorm(input.to(weight.dtype()), groups, weight, weights.get(name + ".bias"), eps);
     }
 
+    /** In the type of the weights: see {@link #groupNorm}. */
     static Tensor layerNorm(Weights weights, String name, Tensor input, double eps) {
-        return Torch.layerNorm(input, weights.get(name + ".weight"), weights.get(name + ".bias"), eps);
+        Tensor weight = weights.get(name + ".weight");
+        return Torch.layerNorm(input.to(weight.dtype()), weight, weights.get(name + ".bias"), eps);
     }
 
     /** Nearest upsampling by 2. */

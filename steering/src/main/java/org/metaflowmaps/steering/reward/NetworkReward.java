@@ -224,7 +224,7 @@ public final class NetworkReward implements Reward {
     public String name() {
         return isDifferentiable()
                 ? options.score().toString()
-                : options.score() + " with preprocessing=official, which works on 8-bit pixels,";
+                : options.score() + " (preprocessing=official: 8-bit pixels, without gradients)";
     }
 
     /** Returns the name, the file, the preparation of images, the precision and the prompt. */

@@ -19,6 +19,7 @@ import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.models.vision.AutoencoderKL;
 import org.metaflowmaps.models.vision.AutoencoderSettings;
 import org.metaflowmaps.models.vision.TinyNetworks;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -80,9 +81,10 @@ final class LatentRewardTest {
     private static Tensor gradient(Tilt tilt, Tensor states) {
         Tensor leaf = states.clone().requiresGrad_(true);
         // Different factors, so that each item's gradient must be its own.
-        Tensor factors = Torch.of(new double[] {1, 3});
+        long items = states.size(0);
+        Tensor factors = Torch.arange(items).add(1).to(states.dtype());
         Tensor total = tilt.score(leaf, Condition.none()).mul(factors).sum();
-        return Autograd.gradients(total, List.of(leaf)).getFirst().div(factors.reshape(2, 1, 1, 1));
+        return Autograd.gradients(total, List.of(leaf)).getFirst().div(factors.reshape(items, 1, 1, 1));
     }
 
     @Test
@@ -116,6 +118,28 @@ final class LatentRewardTest {
         assertTrue(Arrays.stream(images[2]).anyMatch(value -> value < 0 || value > 1));
         assertEquals(sizes[0], sizes[2], 1e-3 * sizes[2]);
         assertTrue(Math.abs(sizes[1] - sizes[0]) > 1e-3 * sizes[0], Arrays.toString(sizes));
+    }
+
+    /** With gradients too; the bound is that of published networks in half precision. */
+    @Test
+    void autocastDecodesAndScoresNearly() throws IOException {
+        for (String name : List.of("vae", "taesd")) {
+            try (TensorScope scope = TensorScope.open();
+                    LatentDecoder decoder = LatentDecoder.load(TinyNetworks.weights(folder, name), Device.CPU);
+                    Reward reward = open(folder, "hps", "hpsv2", "", prompt("a photo of a cat"))) {
+                Tensor states = Samples.normal(6, 3, 4, 2, 2).to(DType.FLOAT32);
+                Tensor exact = decoder.decode(states);
+                Tensor gradient = gradient(new Tilt(reward, decoder, 1, 2), states);
+                try (Autocast mixed = Autocast.bfloat16(Device.Type.CPU)) {
+                    assertClose(exact, decoder.decode(states), 0.05, name);
+                    Tensor near = gradient(new Tilt(reward, decoder, 1, 2), states);
+                    double cosine = near.mul(gradient).sum().item()
+                            / near.norm().item()
+                            / gradient.norm().item();
+                    assertTrue(cosine > 0.95, name + ": cosine " + cosine);
+                }
+            }
+        }
     }
 
     /** The message names the part of the computation in which NaN appeared. */

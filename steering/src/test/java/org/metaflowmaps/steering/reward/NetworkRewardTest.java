@@ -26,6 +26,7 @@ import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.vision.ImageReward;
 import org.metaflowmaps.models.vision.TinyNetworks;
 import org.metaflowmaps.models.vision.text.BertTokenizer;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -167,25 +168,33 @@ final class NetworkRewardTest {
     /** The probe checks the shape, equal calls, gradients, and that a batch does not matter. */
     @ParameterizedTest
     @MethodSource("kinds")
-    void halfAndSinglePrecisionPassTheProbe(String kind) throws IOException {
+    void allPrecisionsPassTheProbe(String kind) throws IOException {
         String[] names = kind.split(" ", -1);
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(1)) {
             Tensor images = random.uniform(2, 3, 32, 32);
             Tensor grey = images.narrow(1, 0, 1);
-            double[][] found = new double[2][];
+            double[][] found = new double[3][];
             for (int i = 0; i < 2; i++) {
                 String precision = i == 0 ? ",precision=float32" : ",precision=bfloat16";
                 try (Reward reward = open(folder, names[0], names[1], precision, prompt("a photo of a cat"))) {
                     RewardProbe.check(reward, images, Condition.none());
                     RewardProbe.check(reward, grey, Condition.none());
                     found[i] = Samples.scores(reward, images);
+                    if (i == 0) {
+                        try (Autocast mixed = Autocast.bfloat16(Device.Type.CPU)) {
+                            RewardProbe.check(reward, images, Condition.none());
+                            found[2] = Samples.scores(reward, images);
+                        }
+                    }
                     assertTrue(reward.description().contains(i == 0 ? "float32" : "bfloat16"), reward.description());
                     assertTrue(reward.description().contains("antialiased"), reward.description());
                 }
             }
             double scale = names[1].equals("pickscore") ? 100 : 1;
-            assertArrayEquals(found[0], found[1], 0.05 * scale * Math.max(1, Math.abs(found[0][0]) / scale));
+            double bound = 0.05 * scale * Math.max(1, Math.abs(found[0][0]) / scale);
+            assertArrayEquals(found[0], found[1], bound);
+            assertArrayEquals(found[0], found[2], bound);
         }
     }
 
