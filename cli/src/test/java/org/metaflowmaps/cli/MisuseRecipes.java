@@ -29,6 +29,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.Random;
+import java.util.Set;
 import java.util.function.DoubleUnaryOperator;
 import java.util.function.IntFunction;
 import java.util.function.LongSupplier;
@@ -61,6 +62,7 @@ import org.metaflowmaps.models.sampler.SampleResult;
 import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.models.sampler.TimeGrid;
+import org.metaflowmaps.models.vision.Clip;
 import org.metaflowmaps.models.vision.image.ByteImage;
 import org.metaflowmaps.models.vision.image.CropGeometry;
 import org.metaflowmaps.models.vision.image.FloatImage;
@@ -119,10 +121,14 @@ import org.metaflowmaps.steering.particle.Transition;
 import org.metaflowmaps.steering.reward.Calibration;
 import org.metaflowmaps.steering.reward.ClassMixture;
 import org.metaflowmaps.steering.reward.Decoder;
+import org.metaflowmaps.steering.reward.ImageScore;
 import org.metaflowmaps.steering.reward.InverseProblem;
 import org.metaflowmaps.steering.reward.JavaReward;
+import org.metaflowmaps.steering.reward.LatentDecoder;
 import org.metaflowmaps.steering.reward.LinearReward;
 import org.metaflowmaps.steering.reward.Measurement;
+import org.metaflowmaps.steering.reward.NetworkReward;
+import org.metaflowmaps.steering.reward.Prompt;
 import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.sampler.Dynamics;
@@ -455,6 +461,9 @@ final class MisuseRecipes implements AutoCloseable {
         if (type == List.class || type == Map.class || type == Optional.class) {
             return container(type, generic, name, call);
         }
+        if (type == Set.class) {
+            return Set.copyOf((List<?>) container(List.class, generic, name, call));
+        }
         if (type.isArray()) {
             Class<?> element = type.getComponentType();
             Object array = Array.newInstance(element, 2);
@@ -626,6 +635,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "ScriptModule", "TorchScriptReward" -> "module.pt";
             case "TorchScriptFeatures" -> "features.pt";
             case "NpzFile" -> "file.npz";
+            case "LatentDecoder" -> "vision-taesd.safetensors/taesd.safetensors";
             case "Idx" -> "file.idx";
             default -> "file.safetensors";
         };
@@ -673,6 +683,12 @@ final class MisuseRecipes implements AutoCloseable {
                     "TorchScriptReward.score.samples",
                     "ImageFeatures.of.images" -> {
                 return half(BATCH, 1, 28, 28);
+            }
+            case "NetworkReward.score.samples" -> {
+                return half(BATCH, 3, 8, 8);
+            }
+            case "LatentDecoder.decode.states", "LatentDecoder.pixels.states" -> {
+                return half(BATCH, 4, 2, 2);
             }
             case "Measurement.observe.image" -> {
                 return half(1, 28, 28);
@@ -1050,6 +1066,15 @@ final class MisuseRecipes implements AutoCloseable {
             case "DoubleUnaryOperator" -> (DoubleUnaryOperator) time -> 1;
             case "Reward" -> closing(LinearReward.ofStates(new double[] {1, 1}, Device.CPU));
             case "Decoder" -> Decoder.IDENTITY;
+            case "LatentDecoder" ->
+                closing(LatentDecoder.load(folder.resolve("vision-taesd.safetensors/taesd.safetensors"), Device.CPU));
+            case "NetworkReward" ->
+                closing(NetworkReward.ofClip(
+                        NetworkReward.Options.of(ImageScore.HPSV2),
+                        (Clip) value(Clip.class, Clip.class, "clip", call),
+                        "name",
+                        BertTokenizer.open(folder.resolve("vocab.txt"), 8),
+                        Prompt.of("name")));
             case "ImageClassifier" -> shippedClassifier();
             case "ClassMixture" ->
                 closing(new ClassMixture(shippedClassifier(), new double[] {1, 1, 1, 1, 1, 1, 1, 1, 1, 0}, Device.CPU));

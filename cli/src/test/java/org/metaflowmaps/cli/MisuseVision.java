@@ -11,6 +11,7 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.vision.Activation;
 import org.metaflowmaps.models.vision.AestheticHead;
+import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.models.vision.AutoencoderKL;
 import org.metaflowmaps.models.vision.AutoencoderSettings;
 import org.metaflowmaps.models.vision.Clip;
@@ -65,7 +66,7 @@ final class MisuseVision {
 
     private static Path file(Path folder, String owner, String name) {
         String file = switch (owner) {
-            case "AutoencoderKL", "ReferenceValues" -> "vae.safetensors";
+            case "AutoencoderKL", "Autoencoder", "ReferenceValues" -> "vae.safetensors";
             case "TinyAutoencoder" ->
                 name.equals("encoder") || name.equals("decoder") ? "taesd_" + name + ".pth" : "taesd.safetensors";
             case "Clip", "ClipImageTower" -> "clip-hf-gelu.safetensors";
@@ -100,6 +101,7 @@ final class MisuseVision {
         Path file = file(folder, type.getSimpleName(), "");
         return switch (type.getSimpleName()) {
             case "AutoencoderKL" -> AutoencoderKL.load(file, AUTOENCODER, DType.FLOAT32, Device.CPU);
+            case "Autoencoder" -> Autoencoder.load(file, DType.FLOAT32, Device.CPU);
             case "TinyAutoencoder" -> TinyAutoencoder.load(file, DType.FLOAT32, Device.CPU);
             case "Clip" -> Clip.load(file, CLIP, DType.FLOAT32, Device.CPU);
             case "ClipImageTower" -> ClipImageTower.load(file, CLIP, DType.FLOAT32, Device.CPU);

@@ -99,17 +99,26 @@ final class CalibrateCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         check();
         try (MetaFlowMap map = checkpoint.loadAny(device);
-                LoadedReward loaded = LoadedReward.of(reward, checkpoint, map, seed, device.get());
+                LoadedReward loaded = LoadedReward.of(
+                        reward, checkpoint, map, classes.labels(map, checkpoint.classNames(map)), seed, device.get());
                 TensorScope scope = TensorScope.open()) {
+            loaded.describe(Objects.requireNonNull(spec).commandLine().getOut());
             int batch = Math.min(MOST_AT_ONCE, SamplingMemory.itemsAtOnce(map));
             Condition condition = condition(map);
-            Tensor images = loaded.decoder().decode(base(map, condition, batch));
+            Tensor images = decoded(loaded, base(map, condition, batch));
             print(Calibration.measure(loaded.reward(), images, condition, batch));
         }
         return 0;
     }
 
+    private static Tensor decoded(LoadedReward loaded, Tensor states) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            return loaded.decoder().decode(states);
+        }
+    }
+
     private void check() {
+        reward.check();
         if (samples < 2 || samples > 1_000_000) {
             throw new IllegalArgumentException("--samples " + samples + " is out of range: give 2 to 1000000");
         }

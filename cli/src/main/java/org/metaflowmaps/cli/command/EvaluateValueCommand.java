@@ -8,6 +8,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.RewardInputOption;
 import org.metaflowmaps.cli.option.RewardOption;
 import org.metaflowmaps.cli.option.StrengthOption;
 import org.metaflowmaps.cli.report.CellFile;
@@ -51,6 +52,9 @@ final class EvaluateValueCommand implements Callable<Integer> {
             description = "Such as class:3, brightness or linear:1,1; not one that observes an image. Default:"
                     + " ${DEFAULT-VALUE}.")
     private @Nullable RewardSpec reward;
+
+    @Mixin
+    private final RewardInputOption inputs = new RewardInputOption();
 
     @Mixin
     private final StrengthOption strength = new StrengthOption();
@@ -98,13 +102,14 @@ final class EvaluateValueCommand implements Callable<Integer> {
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         try (MetaFlowMap owned = run.load();
                 MetaFlowMap map = owned.frozen();
-                LoadedReward loaded = LoadedReward.of(Objects.requireNonNull(reward), map, run.seed(), run.device());
+                LoadedReward loaded = run.reward(Objects.requireNonNull(reward), inputs, map);
                 TensorScope scope = TensorScope.open()) {
+            loaded.describe(terminal);
             EvaluationItems items = run.items(map, 0);
             ValueEvaluation evaluation = new ValueEvaluation(run.noised(map, items), loaded.tilt(strength.get()));
             ObjectNode settings = CellFile.object()
                     .put("evaluation", "value")
-                    .put("reward", String.valueOf(reward))
+                    .put("reward", loaded.settings().orElse(String.valueOf(reward)))
                     .put("lambda", strength.get())
                     .put("particles", paths)
                     .put("path_steps", length)
@@ -143,6 +148,7 @@ final class EvaluateValueCommand implements Callable<Integer> {
 
     private void check(int paths, int length, int count) {
         run.check();
+        inputs.check(Objects.requireNonNull(reward));
         strength.get();
         NoisedRun.requireEven("--particles", paths, 2);
         NoisedRun.requireEven("--draws", count, 2);

@@ -113,6 +113,7 @@ public final class FinetuneCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         CheckpointOption checkpoint = checkpoint();
         strength.get();
+        reward.check();
         watch.check();
         settings(1, false);
         CheckpointFolder checkpoints = new CheckpointFolder(out);
@@ -124,9 +125,12 @@ public final class FinetuneCommand implements Callable<Integer> {
             Double given = guidance.scale(base.map());
             FineTuneConfig config = settings(given == null ? 1 : given, neverLabelled(checkpoint));
             boolean fashion = EvaluateFashionMnistCommand.fits(base.map());
-            try (LoadedReward loaded = LoadedReward.of(reward, checkpoint, base.map(), config.seed(), device.get());
+            requireLabels(config);
+            try (LoadedReward loaded =
+                            LoadedReward.of(reward, checkpoint, base.map(), new long[0], config.seed(), device.get());
                     FashionReference reference = fashion ? new FashionReference(device.get()) : null;
-                    LoadedReward other = watch.open(reward.spec(), base.map(), reference, config.seed(), device.get());
+                    LoadedReward other =
+                            watch.open(loaded, reward.spec(), base.map(), reference, config.seed(), device.get());
                     TrainingData source = data(checkpoint, base, config.seed());
                     FineTuning run = new FineTuning(
                             base,
@@ -136,7 +140,7 @@ public final class FinetuneCommand implements Callable<Integer> {
                             watch.evaluation(
                                     checkpoint,
                                     base.map(),
-                                    loaded.tilt(1),
+                                    loaded,
                                     other,
                                     reference,
                                     given,
@@ -145,16 +149,32 @@ public final class FinetuneCommand implements Callable<Integer> {
                                     out),
                             device.get(),
                             out)) {
-                finetune(run, source, checkpoints, config);
+                PrintWriter terminal =
+                        Objects.requireNonNull(spec).commandLine().getOut();
+                loaded.describe(terminal);
+                if (other != null) {
+                    other.describe(terminal);
+                }
+                finetune(run, source, checkpoints, description(config, loaded));
             }
         }
         return 0;
     }
 
-    private FineTuneDescription description(FineTuneConfig config) {
+    /** A text per class has no text for items that lost their label. */
+    private void requireLabels(FineTuneConfig config) {
+        if (reward.inputs().prompt().isPerClass() && config.loss().labelDrop() > 0) {
+            throw new IllegalArgumentException("--prompt has a {} for the class's name, and loss.label_drop="
+                    + config.loss().labelDrop()
+                    + " takes the label of some items away: set loss.label_drop=0, or give a prompt without {}");
+        }
+    }
+
+    private FineTuneDescription description(FineTuneConfig config, LoadedReward loaded) {
         Map<String, Object> facts = new LinkedHashMap<>();
         facts.put("command", "mfm " + String.join(" ", arguments()));
         facts.put("reward", reward.spec().toString());
+        loaded.settings().ifPresent(text -> facts.put("reward_settings", text));
         facts.put("lambda", strength.get());
         facts.put("evaluated_samples", watch.samples());
         facts.put("evaluated_steps", watch.steps());
@@ -170,7 +190,8 @@ public final class FinetuneCommand implements Callable<Integer> {
                 .originalArgs();
     }
 
-    private void finetune(FineTuning run, TrainingData source, CheckpointFolder checkpoints, FineTuneConfig config)
+    private void finetune(
+            FineTuning run, TrainingData source, CheckpointFolder checkpoints, FineTuneDescription description)
             throws IOException {
         AtomicBoolean asked = new AtomicBoolean();
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
@@ -187,7 +208,7 @@ public final class FinetuneCommand implements Callable<Integer> {
             terminal.println("fine-tuning towards " + reward.spec() + " with lambda " + strength.get() + " on "
                     + device.get() + ", results in " + out + (resume ? ", from step " + run.step() : ""));
             terminal.flush();
-            boolean complete = run.run(RunListener.of(description(config), new RunProgress()));
+            boolean complete = run.run(RunListener.of(description, new RunProgress()));
             Path best = out.resolve(FineTuning.BEST);
             terminal.println(complete ? "done: " + checkpoints.newest() : stopped(run, asked.get()));
             if (Files.exists(best)) {

@@ -11,6 +11,7 @@ import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.ItemsConfigOption;
+import org.metaflowmaps.cli.option.RewardInputOption;
 import org.metaflowmaps.cli.report.CellFile;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -21,6 +22,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.evaluation.NoisedItems;
+import org.metaflowmaps.steering.reward.RewardSpec;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import tools.jackson.databind.node.ObjectNode;
@@ -130,6 +132,11 @@ final class NoisedRun {
     /** Loads the map, owned by the caller. */
     MetaFlowMap load() throws IOException {
         return checkpoint.loadAny(device);
+    }
+
+    /** Loads a reward that observes no image, owned by the caller. */
+    LoadedReward reward(RewardSpec spec, RewardInputOption inputs, MetaFlowMap map) throws IOException {
+        return LoadedReward.of(spec, inputs, checkpoint, map, new long[0], seed, device());
     }
 
     /** Returns this many items of the map's data from an index on, in the innermost open scope. */

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -15,6 +16,7 @@ import org.metaflowmaps.cli.option.ClassOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.PrecisionOption;
+import org.metaflowmaps.cli.option.VaeOption;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.cli.report.Png;
 import org.metaflowmaps.models.drift.NetworkDrift;
@@ -39,6 +41,7 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
+import org.metaflowmaps.steering.reward.LatentDecoder;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -109,14 +112,17 @@ public final class SampleCommand implements Callable<Integer> {
     @Mixin
     private final GuidanceOption guidance = new GuidanceOption();
 
+    @Mixin
+    private final VaeOption vae = new VaeOption();
+
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
     @Option(
             names = "--out",
             paramLabel = "FILE",
-            description = "A .png for a picture (of latents: three channels as colours, a third of their values), a"
-                    + " .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
+            description = "A .png for a picture (of latents without --vae: three channels as colours, a third of their"
+                    + " values), a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
     private Path out = Path.of("samples.png");
 
     @Mixin
@@ -135,6 +141,7 @@ public final class SampleCommand implements Callable<Integer> {
             Png.checkName(out);
         }
         try (MetaFlowMap map = checkpoint.load(device);
+                LatentDecoder latents = vae.open(checkpoint, map, LatentDecoder.Clamp.STRAIGHT_THROUGH, device.get());
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 Autocast mode = precision.on(device.get());
@@ -142,21 +149,25 @@ public final class SampleCommand implements Callable<Integer> {
             ClassNames names = checkpoint.classNames(map);
             Tensor labels = Torch.of(classes.labels(map, names)).to(device.get());
             long total = count * labels.size(0);
+            VisibleItems visible = new VisibleItems(map.itemShape(), latents);
             if (!numbers) {
-                ImageGrid.requireRoom(labels.size(0), count, map.itemShape(), 2);
+                visible.requireRoom(labels.size(0), count);
             }
             FreeMemory.require(
                     "--count " + count + ": " + total + " results",
-                    bytes(map, total),
+                    bytes(map, visible, total),
                     "lower --count, and draw in several runs");
-            Tensor images = inParts(map, random, labels, total);
+            Tensor samples = inParts(map, random, labels, total);
             if (numbers) {
-                Safetensors.write(
-                        out,
-                        Map.of("seed", Long.toString(seed)),
-                        Map.of("images", images, "labels", labels.repeatInterleave(count, 0)));
+                Map<String, Tensor> tensors = new LinkedHashMap<>();
+                tensors.put("images", visible.images(samples));
+                tensors.put("labels", labels.repeatInterleave(count, 0));
+                if (latents != null) {
+                    tensors.put("latents", samples);
+                }
+                Safetensors.write(out, Map.of("seed", Long.toString(seed)), tensors);
             } else {
-                picture(map, names, labels.toLongArray(), images);
+                picture(visible, names, labels.toLongArray(), samples);
             }
         }
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
@@ -165,8 +176,9 @@ public final class SampleCommand implements Callable<Integer> {
         return 0;
     }
 
-    private static long bytes(MetaFlowMap map, long total) {
-        double bytes = 4.0 * total * map.itemShape().numel();
+    private static long bytes(MetaFlowMap map, VisibleItems visible, long total) {
+        long decoded = visible.latents() == null ? 0 : visible.shape().numel();
+        double bytes = 4.0 * total * (map.itemShape().numel() + decoded);
         return bytes < Long.MAX_VALUE ? (long) bytes : -1;
     }
 
@@ -213,19 +225,15 @@ public final class SampleCommand implements Callable<Integer> {
         };
     }
 
-    private void picture(MetaFlowMap map, ClassNames names, long[] classes, Tensor images) throws IOException {
-        Shape item = map.itemShape();
+    private void picture(VisibleItems visible, ClassNames names, long[] classes, Tensor samples) throws IOException {
         List<String> columns = new ArrayList<>();
         for (int i = 1; i <= count; i++) {
             columns.add(Integer.toString(i));
         }
-        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item.size(1), (int) item.size(2), columns);
-        Tensor shown = ImageGrid.visible(images);
+        ImageGrid grid = visible.grid(columns);
         for (int row = 0; row < classes.length; row++) {
-            grid.row(
-                    names.of(classes[row]),
-                    shown.narrow(0, (long) row * count, count).toFloatArray());
+            grid.row(names.of(classes[row]), visible.pixels(samples.narrow(0, (long) row * count, count)));
         }
-        Png.write(grid.draw(2), out);
+        Png.write(grid.draw(visible.enlargement()), out);
     }
 }

@@ -20,7 +20,6 @@ import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.FreeMemory;
-import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -130,6 +129,16 @@ final class SteeringInputs implements AutoCloseable {
     /** Returns the map's drift. Labels and times of this run are valid, so it does not read them back. */
     Drift drift() {
         return new NetworkDrift(map, false);
+    }
+
+    /** Returns what scores depend on besides the reward's text. */
+    Optional<String> rewardSettings() {
+        return reward.settings();
+    }
+
+    /** Returns how samples are shown. */
+    VisibleItems visible() {
+        return new VisibleItems(map.itemShape(), reward.inputs().latents());
     }
 
     Tilt tilt() {
@@ -249,17 +258,16 @@ final class SteeringInputs implements AutoCloseable {
     }
 
     void requireRoom(boolean compare) {
-        ImageGrid.requireRoom(classes() * (compare ? 2L : 1L), items.count(), map.itemShape(), 2);
+        visible().requireRoom(classes() * (compare ? 2L : 1L), items.count());
     }
 
     /** Returns a row for every class, and with base samples one of them above each. */
     ImageGrid picture(Drawn drawn, @Nullable Drawn base) {
-        Shape item = map.itemShape();
         List<String> columns = new ArrayList<>();
         for (int i = 1; i <= items.count(); i++) {
             columns.add(Integer.toString(i));
         }
-        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item.size(1), (int) item.size(2), columns);
+        ImageGrid grid = visible().grid(columns);
         int drawnRows = Math.ceilDiv(drawn.rewards().length, items.count());
         for (int row = 0; row < drawnRows; row++) {
             String name = names.of(labels[row * items.count()]);
@@ -274,8 +282,7 @@ final class SteeringInputs implements AutoCloseable {
 
     private float[] pixels(Drawn drawn, int row, int size) {
         try (TensorScope part = TensorScope.open()) {
-            return ImageGrid.visible(drawn.samples().narrow(0, (long) row * items.count(), size))
-                    .toFloatArray();
+            return visible().pixels(drawn.samples().narrow(0, (long) row * items.count(), size));
         }
     }
 

@@ -66,6 +66,7 @@ final class SteeringRun {
     /** Throws if an option is out of range, before libtorch is loaded. */
     void check() {
         items.check();
+        reward.check();
         strength.get();
         if (!out.isNumbers()) {
             Png.checkName(out.file());
@@ -84,7 +85,9 @@ final class SteeringRun {
     SteeringInputs open() throws IOException {
         MetaFlowMap map = out.isNumbers() ? checkpoint.loadAny(device) : checkpoint.load(device);
         try {
-            LoadedReward loaded = LoadedReward.of(reward, checkpoint, map, items.seed(), device.get());
+            LoadedReward loaded = LoadedReward.of(
+                    reward, checkpoint, map, items.labels(map, checkpoint.classNames(map)), items.seed(), device.get());
+            loaded.describe(terminal());
             try {
                 return new SteeringInputs(
                         map,
@@ -115,24 +118,29 @@ final class SteeringRun {
             throws IOException {
         if (out.isNumbers()) {
             Map<String, Tensor> tensors = new LinkedHashMap<>();
-            tensors.put("images", drawn.samples());
+            if (inputs.visible().latents() != null) {
+                tensors.put("latents", drawn.samples());
+            }
+            tensors.put("images", inputs.visible().images(drawn.samples()));
             int count = drawn.rewards().length;
             tensors.put("labels", Torch.of(Arrays.copyOf(inputs.labels(), count)));
             tensors.put("rewards", Torch.of(drawn.rewards()));
             if (base != null) {
-                tensors.put("base_images", base.samples().narrow(0, 0, count));
+                tensors.put(
+                        "base_images", inputs.visible().images(base.samples().narrow(0, 0, count)));
                 tensors.put("base_rewards", Torch.of(Arrays.copyOf(base.rewards(), count)));
             }
             Map<String, String> about = new LinkedHashMap<>();
             about.put("seed", Long.toString(items.seed()));
             about.put("reward", reward.spec().toString());
+            inputs.rewardSettings().ifPresent(settings -> about.put("reward_settings", settings));
             about.put("lambda", Double.toString(strength.get()));
             about.put("method", method);
             about.put("evaluations", Long.toString(drawn.evaluations()));
             drawn.stopped().ifPresent(what -> about.put("stopped", what));
             Safetensors.write(out.file(), about, tensors);
         } else {
-            Png.write(inputs.picture(drawn, base).draw(2), out.file());
+            Png.write(inputs.picture(drawn, base).draw(inputs.visible().enlargement()), out.file());
         }
         PrintWriter terminal = terminal();
         drawn.stopped().ifPresent(terminal::println);

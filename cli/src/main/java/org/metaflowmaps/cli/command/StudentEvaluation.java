@@ -15,9 +15,6 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.cli.report.Png;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.runtime.Shape;
-import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.evaluation.SampleStatistics;
 import org.metaflowmaps.steering.finetune.IndependentReward;
 import org.metaflowmaps.steering.metric.ClassHistogram;
@@ -55,6 +52,7 @@ final class StudentEvaluation implements IndependentReward {
      * @param reward is optimised; its strength is not used
      * @param independent is not; empty for none
      * @param fashion for Fashion-MNIST, not owned; null for other data
+     * @param visible shows samples in pictures
      * @param folder of the run
      */
     record Setup(
@@ -65,6 +63,7 @@ final class StudentEvaluation implements IndependentReward {
             Tilt reward,
             Optional<Tilt> independent,
             @Nullable FashionReference fashion,
+            VisibleItems visible,
             Path folder) {}
 
     /** The rewards of a map's samples, and their statistics. */
@@ -174,24 +173,24 @@ final class StudentEvaluation implements IndependentReward {
         MapSamples given = setup.samples;
         int count = Math.min(SHOWN, given.count());
         MapSamples shown = new MapSamples(count, given.labels(), given.scale(), given.seed(), given.device());
-        Shape item = student.itemShape();
         List<String> columns = IntStream.range(0, count)
                 .mapToObj(i -> setup.names.get(i % setup.names.size()))
                 .toList();
-        ImageGrid grid = new ImageGrid(ImageGrid.shownChannels(item), (int) item.size(1), (int) item.size(2), columns);
+        ImageGrid grid = setup.visible.grid(columns);
         row(grid, "base, " + setup.steps + " steps", setup.base, shown, setup.steps);
         for (int few : FEW_STEPS) {
             row(grid, few == 1 ? "1 step" : few + " steps", student, shown, few);
         }
         row(grid, setup.steps + " steps", student, shown, setup.steps);
         Png.write(
-                grid.draw(2),
+                grid.draw(setup.visible.enlargement()),
                 setup.folder.resolve(PICTURES).resolve(String.format(Locale.ROOT, "step-%09d.png", step)));
     }
 
-    private static void row(ImageGrid grid, String label, MetaFlowMap map, MapSamples shown, int steps) {
+    private void row(ImageGrid grid, String label, MetaFlowMap map, MapSamples shown, int steps) {
         List<float[]> parts = new ArrayList<>();
-        shown.draw(map, MapSamples.ode(map, steps), (drawn, condition, labels) -> parts.add(pixels(drawn)));
+        shown.draw(
+                map, MapSamples.ode(map, steps), (drawn, condition, labels) -> parts.add(setup.visible.pixels(drawn)));
         float[] all = new float[parts.stream().mapToInt(part -> part.length).sum()];
         int at = 0;
         for (float[] part : parts) {
@@ -199,11 +198,5 @@ final class StudentEvaluation implements IndependentReward {
             at += part.length;
         }
         grid.row(label, all);
-    }
-
-    private static float[] pixels(Tensor drawn) {
-        try (TensorScope scope = TensorScope.open()) {
-            return ImageGrid.visible(drawn).contiguous().toFloatArray();
-        }
     }
 }

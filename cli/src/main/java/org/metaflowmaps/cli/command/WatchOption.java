@@ -14,7 +14,6 @@ import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.steering.finetune.IndependentReward;
 import org.metaflowmaps.steering.reward.RewardSpec;
-import org.metaflowmaps.steering.reward.Tilt;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
@@ -82,13 +81,19 @@ public final class WatchOption {
     /**
      * Opens the reward to watch, owned by the caller.
      *
-     * @param optimised the reward of the run
+     * @param loaded the reward of the run
+     * @param optimised its text
      * @param reference for Fashion-MNIST; null for other data
      * @return null if none is watched; by default the same as {@code optimised} by the judge, if it uses a classifier
      */
     @Nullable
     LoadedReward open(
-            RewardSpec optimised, MetaFlowMap map, @Nullable FashionReference reference, long seed, Device device)
+            LoadedReward loaded,
+            RewardSpec optimised,
+            MetaFlowMap map,
+            @Nullable FashionReference reference,
+            long seed,
+            Device device)
             throws IOException {
         boolean ofClasses = reference != null && optimised.needs(RewardSpec.Input.CLASSIFIER);
         RewardSpec spec = independent != null ? independent : ofClasses ? optimised : null;
@@ -96,8 +101,8 @@ public final class WatchOption {
             return null;
         }
         return reference != null && !spec.needs(RewardSpec.Input.IMAGE)
-                ? LoadedReward.of(spec, map, reference.judge(), seed, device)
-                : LoadedReward.of(spec, map, seed, device);
+                ? loaded.other(spec, map, reference.judge(), seed, device)
+                : loaded.other(spec, map, seed, device);
     }
 
     /**
@@ -112,7 +117,7 @@ public final class WatchOption {
     Optional<IndependentReward> evaluation(
             CheckpointOption checkpoint,
             MetaFlowMap map,
-            Tilt optimised,
+            LoadedReward optimised,
             @Nullable LoadedReward watched,
             @Nullable FashionReference reference,
             @Nullable Double scale,
@@ -130,9 +135,10 @@ public final class WatchOption {
                 Arrays.stream(labels).mapToObj(names::of).toList(),
                 new MapSamples(samples, labels, scale, seed, device),
                 steps,
-                optimised,
+                optimised.tilt(1),
                 Optional.ofNullable(watched).map(found -> found.tilt(1)),
                 reference,
+                new VisibleItems(map.itemShape(), optimised.inputs().latents()),
                 out)));
     }
 }

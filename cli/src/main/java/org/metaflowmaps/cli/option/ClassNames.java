@@ -38,6 +38,11 @@ public final class ClassNames {
         return names.isEmpty() ? "class " + label : Texts.oneLine(names.get((int) label));
     }
 
+    /** Returns the known names, by label; empty without names. */
+    List<String> known() {
+        return names;
+    }
+
     /** Returns all names, by label. */
     List<String> all() {
         return IntStream.range(0, classes).mapToObj(this::of).toList();

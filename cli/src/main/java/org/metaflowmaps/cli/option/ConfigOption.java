@@ -10,11 +10,16 @@ import picocli.CommandLine.Option;
 public final class ConfigOption {
     static final String NAME = "--config";
 
+    /** The built-in files, by name; each is for the command after the slash. */
+    public static final List<String> BUILT_IN =
+            List.of("sit-b2/steer", "sit-b2/finetune", "sit-xl2/steer", "sit-xl2/finetune");
+
     @Option(
             names = NAME,
             paramLabel = "FILE",
             description = "A YAML file of options by their names without dashes, such as draws: 4, and budget: {nfe:"
-                    + " 5000}. Options of the command line win; they may be written there as draws=4 too.")
+                    + " 5000}; or a built-in one, such as sit-xl2/steer. Options of the command line win; they may be"
+                    + " written there as draws=4 too.")
     @SuppressWarnings("unused") // for the help text: ConfigWords takes the option away
     private @Nullable Path file;
 

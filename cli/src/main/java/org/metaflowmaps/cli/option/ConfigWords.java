@@ -250,17 +250,27 @@ public final class ConfigWords {
                 : value.asString();
     }
 
+    private String text(Path from) throws IOException {
+        // Names of built-in files have a slash on every system.
+        String name = from.toString().replace('\\', '/');
+        if (!Files.exists(from) && ConfigOption.BUILT_IN.contains(name)) {
+            return Resource.text("config/" + name + ".yaml");
+        }
+        if (!Files.isRegularFile(from)) {
+            throw refusal(from + (Files.exists(from) ? " is not a file" : " does not exist")
+                    + ": give a YAML file of options as --config, or one of "
+                    + String.join(", ", ConfigOption.BUILT_IN));
+        }
+        if (Files.size(from) > MOST_BYTES) {
+            throw refusal(from + " has " + Files.size(from) + " bytes, expected a YAML file of options of at most "
+                    + MOST_BYTES);
+        }
+        return Files.readString(from);
+    }
+
     private ObjectNode tree(Path from) {
         try {
-            if (!Files.isRegularFile(from)) {
-                throw refusal(from + (Files.exists(from) ? " is not a file" : " does not exist")
-                        + ": give a YAML file of options as --config");
-            }
-            if (Files.size(from) > MOST_BYTES) {
-                throw refusal(from + " has " + Files.size(from) + " bytes, expected a YAML file of options of at most "
-                        + MOST_BYTES);
-            }
-            JsonNode tree = YAML.readTree(Files.readString(from));
+            JsonNode tree = YAML.readTree(text(from));
             if (tree instanceof ObjectNode words) {
                 return words;
             }

@@ -8,7 +8,7 @@ public final class OutOption {
     @Option(
             names = "--out",
             paramLabel = "FILE",
-            description = "A .png for a picture (of latents: three channels as colours, a third of their values), a"
+            description = "A .png for a picture (of latents without --vae: three channels as colours), a"
                     + " .safetensors for images, labels and rewards. Default: ${DEFAULT-VALUE}.")
     private Path file;
 

@@ -3,6 +3,7 @@ package org.metaflowmaps.cli.option;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -13,6 +14,21 @@ public final class Resource {
     private static final String ROOT = "/org/metaflowmaps/cli/";
 
     private Resource() {}
+
+    /**
+     * Reads a resource of the command as a text.
+     *
+     * @param name its path below {@code org/metaflowmaps/cli}
+     * @throws FileNotFoundException if this build does not include it
+     */
+    static String text(String name) throws IOException {
+        try (InputStream resource = Resource.class.getResourceAsStream(ROOT + name)) {
+            if (resource == null) {
+                throw new FileNotFoundException("this build of mfm was made without " + name);
+            }
+            return new String(resource.readAllBytes(), StandardCharsets.UTF_8);
+        }
+    }
 
     /**
      * Copies a resource of the command to a temporary file, which is deleted at the latest when the JVM exits.

@@ -6,7 +6,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.UnaryOperator;
 import org.metaflowmaps.models.layer.Weights;
-import org.metaflowmaps.models.model.Network;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
@@ -21,7 +20,7 @@ import org.metaflowmaps.runtime.file.TensorFile;
  * networks; latents are (batch, 4, height / 8, width / 8). Latents of flow maps are scaled, see {@link #scaled}.
  * Batches of more than 64 items are computed in parts. Weights are frozen; gradients flow to images and latents.
  */
-public final class AutoencoderKL implements Network {
+public final class AutoencoderKL implements Autoencoder {
     /** One activation of more items at 256 x 256 pixels has more than 2³¹ elements, which some kernels cannot index. */
     private static final long MOST_ITEMS = 64;
 
@@ -110,12 +109,17 @@ public final class AutoencoderKL implements Network {
         return settings;
     }
 
-    /** The number of channels of latents. */
+    @Override
+    public double scale() {
+        return settings.scale();
+    }
+
+    @Override
     public long latentChannels() {
         return latentChannels;
     }
 
-    /** The ratio of the sides of images and latents. */
+    @Override
     public long factor() {
         return factor;
     }
@@ -162,6 +166,12 @@ public final class AutoencoderKL implements Network {
                     Tensor first = settings.quantConvolutions() ? ImageLayers.conv(weights, "post_quant_conv", z) : z;
                     return ImageLayers.result(AutoencoderParts.decode(weights.in("decoder"), first, settings.groups()));
                 }));
+    }
+
+    /** Decodes the latents of a flow map: {@link #decode} of {@link #unscaled}. */
+    @Override
+    public Tensor decodeScaled(Tensor latents) {
+        return ImageLayers.block(latents, x -> decode(unscaled(x)));
     }
 
     /** Converts the autoencoder's own latents to those of flow maps: (z - shift) · scale. */

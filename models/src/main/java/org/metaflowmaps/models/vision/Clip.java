@@ -96,6 +96,11 @@ public final class Clip implements Network {
         return text.get("positions").size(0);
     }
 
+    /** The number of token ids that the text tower knows, from 0. */
+    public long vocabulary() {
+        return text.get("tokens").size(0);
+    }
+
     /**
      * Returns the features of images.
      *

@@ -3,6 +3,9 @@ package org.metaflowmaps.models.vision;
 import static com.google.common.base.Preconditions.checkArgument;
 import static com.google.common.base.Preconditions.checkNotNull;
 
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Optional;
 import org.metaflowmaps.models.checkpoint.StrictJson;
 import tools.jackson.databind.JsonNode;
 
@@ -51,10 +54,36 @@ public record ClipSettings(Activation activation, long imageHeads, long textHead
     }
 
     /**
-     * Reads the {@code config.json} of Hugging Face's CLIP models, or an open_clip configuration.
+     * Reads the {@code config.json} in a file's folder, if it describes a CLIP network.
+     *
+     * @param file of weights, or a folder of shards
+     * @return empty if there is none, or it is that of another kind of network
+     * @throws IOException if it cannot be read, or describes a CLIP network that is not supported
+     */
+    public static Optional<ClipSettings> beside(Path file) throws IOException {
+        return ConfigFile.beside(file, text -> isOfClip(text) ? Optional.of(of(text)) : Optional.<ClipSettings>empty())
+                .orElse(Optional.empty());
+    }
+
+    private static boolean isOfClip(String config) {
+        JsonNode json = StrictJson.object(config);
+        return json.has("vision_config")
+                || json.has("vision_cfg")
+                || json.path("model_cfg").has("vision_cfg")
+                || isOfImages(json);
+    }
+
+    /** Returns true for Hugging Face's configuration of the image tower alone. */
+    private static boolean isOfImages(JsonNode json) {
+        return json.has("patch_size") && json.has("num_attention_heads") && json.has("projection_dim");
+    }
+
+    /**
+     * Reads the {@code config.json} of Hugging Face's CLIP models or of their image tower alone, or an open_clip
+     * configuration.
      *
      * @param config a JSON object with {@code vision_config} and {@code text_config}, or with {@code vision_cfg} and
-     *     {@code text_cfg}, which may be within {@code model_cfg}
+     *     {@code text_cfg}, which may be within {@code model_cfg}; or with the image tower's settings
      * @throws IllegalArgumentException if it is not one, or describes another kind of network
      */
     public static ClipSettings of(String config) {
@@ -62,6 +91,14 @@ public record ClipSettings(Activation activation, long imageHeads, long textHead
         JsonNode open = json.path("model_cfg").isObject() ? json.path("model_cfg") : json;
         if (open.path("vision_cfg").isObject()) {
             return openClip(open);
+        }
+        if (isOfImages(json)) {
+            return new ClipSettings(
+                    Activation.named(json.path("hidden_act").asString("quick_gelu")),
+                    json.path("num_attention_heads").asLong(),
+                    1,
+                    LARGEST_ID,
+                    json.path("layer_norm_eps").asDouble(EPS));
         }
         checkArgument(
                 json.path("vision_config").isObject()

@@ -27,12 +27,16 @@ final class ImageLayers {
         return Torch.linear(input, weights.get(name + ".weight"), weights.get(name + ".bias"));
     }
 
+    /** In the type of the weights, because under autocast convolutions and products return bfloat16. */
     static Tensor groupNorm(Weights weights, String name, Tensor input, long groups, double eps) {
-        return Torch.groupNorm(input, groups, weights.get(name + ".weight"), weights.get(name + ".bias"), eps);
+        Tensor weight = weights.get(name + ".weight");
+        return Torch.groupNorm(input.to(weight.dtype()), groups, weight, weights.get(name + ".bias"), eps);
     }
 
+    /** In the type of the weights: see {@link #groupNorm}. */
     static Tensor layerNorm(Weights weights, String name, Tensor input, double eps) {
-        return Torch.layerNorm(input, weights.get(name + ".weight"), weights.get(name + ".bias"), eps);
+        Tensor weight = weights.get(name + ".weight");
+        return Torch.layerNorm(input.to(weight.dtype()), weight, weights.get(name + ".bias"), eps);
     }
 
     /** Nearest upsampling by 2. */
@@ -52,13 +56,17 @@ final class ImageLayers {
         return block(rows, x -> x.div(x.square().sumKeepDim(-1).clampMin(1e-24).sqrt()));
     }
 
-    /** Subtracts CLIP's mean of each channel from pixels in [0, 1], and divides by its deviation. */
+    /**
+     * Subtracts CLIP's mean of each channel from pixels in [0, 1], and divides by its deviation. Numbers instead of
+     * tensors, because a tensor would be uploaded to the device at each call.
+     */
     static Tensor clipNormalised(Tensor images) {
         return block(images, x -> {
-            Tensor mean = Torch.of(CLIP_MEAN, 1, 3, 1, 1).to(x.dtype()).to(x.device());
-            Tensor deviation =
-                    Torch.of(CLIP_DEVIATION, 1, 3, 1, 1).to(x.dtype()).to(x.device());
-            return x.sub(mean).div(deviation);
+            Tensor[] channels = new Tensor[CLIP_MEAN.length];
+            for (int i = 0; i < channels.length; i++) {
+                channels[i] = x.narrow(1, i, 1).sub(CLIP_MEAN[i]).div(CLIP_DEVIATION[i]);
+            }
+            return Torch.cat(1, channels);
         });
     }
 

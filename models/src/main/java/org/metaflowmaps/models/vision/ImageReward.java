@@ -132,6 +132,11 @@ public final class ImageReward implements Network {
         return weights.get(TEXT + ".position_embeddings.weight").size(0);
     }
 
+    /** The number of token ids that the text encoder knows, from 0. */
+    public long vocabulary() {
+        return weights.get(TEXT + ".word_embeddings.weight").size(0);
+    }
+
     /**
      * Returns the tokens of images.
      *

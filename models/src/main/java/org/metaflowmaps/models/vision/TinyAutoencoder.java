@@ -6,7 +6,6 @@ import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.metaflowmaps.models.layer.Weights;
-import org.metaflowmaps.models.model.Network;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
@@ -22,7 +21,7 @@ import org.metaflowmaps.runtime.file.TensorFile;
  * 8), scaled as a flow map's: do not divide them by {@link AutoencoderSettings#scale}. Weights are frozen; gradients
  * flow to images and latents.
  */
-public final class TinyAutoencoder implements Network {
+public final class TinyAutoencoder implements Autoencoder {
     /** Layers by number in diffusers' names; the blocks are between them. */
     private static final int[] ENCODER_CONVS = {0, 2, 6, 10, 14};
 
@@ -109,6 +108,11 @@ public final class TinyAutoencoder implements Network {
         return read(found, found, type, device);
     }
 
+    /** Returns true if an open file has the names of TAESD in the layout of diffusers. */
+    static boolean isIn(TensorFile file) {
+        return file.entries().keySet().stream().anyMatch(name -> name.endsWith("decoder.layers.18.weight"));
+    }
+
     private static TinyAutoencoder read(WeightFile encoder, WeightFile decoder, DType type, Device device)
             throws IOException {
         Fitting fitting = new Fitting("the autoencoder TAESD", encoder);
@@ -172,6 +176,28 @@ public final class TinyAutoencoder implements Network {
                     .mul(2)
                     .sub(1));
         });
+    }
+
+    /** Decodes the latents of a flow map, as {@link #decode} does. */
+    @Override
+    public Tensor decodeScaled(Tensor latents) {
+        return decode(latents);
+    }
+
+    /** The scale of Stable Diffusion's latents. */
+    @Override
+    public double scale() {
+        return AutoencoderSettings.STABLE_DIFFUSION.scale();
+    }
+
+    @Override
+    public long latentChannels() {
+        return weights.get("decoder.layers.0.weight").size(1);
+    }
+
+    @Override
+    public long factor() {
+        return SIDES;
     }
 
     private static Tensor run(Weights layers, Tensor input, int[] convs, List<Integer> bare) {

@@ -23,6 +23,7 @@ import org.metaflowmaps.training.RunListener;
 import org.metaflowmaps.training.RunState;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.TrainerSettings;
+import org.metaflowmaps.training.TrainingException;
 import org.metaflowmaps.training.data.Seeds;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
@@ -55,6 +56,7 @@ public final class FineTuning implements AutoCloseable {
 
     private final FineTuneConfig config;
     private final TrainingData data;
+    private final Tilt tilt;
     private final @Nullable IndependentReward independent;
     private final Device device;
     private final Path folder;
@@ -94,6 +96,7 @@ public final class FineTuning implements AutoCloseable {
         FineTuneObjective.requireFit(base.map(), tilt, config.loss());
         this.config = config;
         this.data = data;
+        this.tilt = tilt;
         this.independent = independent.orElse(null);
         this.device = device;
         this.folder = Preconditions.checkNotNull(folder, "fine-tuning: the folder is null");
@@ -173,7 +176,7 @@ public final class FineTuning implements AutoCloseable {
         settings.put("draw_guidance", loss.drawGuidance());
         settings.put("precision", config.precision());
         settings.put("base_crc32c", BaseMap.checksum(base));
-        settings.put("reward", tilt.reward().name());
+        settings.put("reward", tilt.reward().description());
         settings.put("strength", tilt.strength());
         settings.put("anneal", loss.anneal());
         settings.put("form", loss.form().name());
@@ -216,14 +219,23 @@ public final class FineTuning implements AutoCloseable {
      * @return true if the last step was taken; false if the run was {@linkplain #stop stopped}, also by the independent
      *     reward
      * @throws IOException if a file cannot be written
-     * @throws org.metaflowmaps.training.TrainingException if too many steps in a row were skipped
+     * @throws TrainingException if too many steps in a row were skipped
      */
     public boolean run(RunListener listener) throws IOException {
         begin();
         if (monitor.isStopped()) {
             trainer.stop();
         }
-        return files.run(trainer, independent == null ? 0 : config.evaluateEvery(), new Look(), listener);
+        try {
+            return files.run(trainer, independent == null ? 0 : config.evaluateEvery(), new Look(), listener);
+        } catch (TrainingException e) {
+            String diagnosis = tilt.diagnosis();
+            if (!diagnosis.isEmpty()) {
+                LOG.warn(
+                        "warning: step {}: reward {}: {}", step(), tilt.reward().name(), diagnosis);
+            }
+            throw e;
+        }
     }
 
     /** Takes one step: see {@link Trainer#takeStep}. */

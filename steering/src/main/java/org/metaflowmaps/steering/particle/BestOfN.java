@@ -220,7 +220,7 @@ public record BestOfN(Sampler<Condition> sampler, Tilt tilt, int pool, int batch
                     }
                     Tensor scores =
                             tilt.score(drawn.samples(), rows).to(DType.FLOAT64).reshape(items, count);
-                    guard.record(tilt.reward().name(), done, noise, scores);
+                    guard.record(tilt, done, noise, scores);
                     found.add(drawn.samples(), scores, done);
                 } catch (CancellationException e) {
                     if (done == 0 || watch.reason == Spent.Ending.COMPLETE) {

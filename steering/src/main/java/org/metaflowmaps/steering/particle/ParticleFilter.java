@@ -201,7 +201,7 @@ public record ParticleFilter(
             int taken = pace.taken();
             Tilt tilt = potential.tilt();
             Tensor rewards = tilt.score(cloud.states(), rows);
-            guard.record(tilt.reward().name(), taken, noise, rewards);
+            guard.record(tilt, taken, noise, rewards);
             guard.check();
             return cloud.result(taken, rewards.mul(tilt.strength()), noise, evaluations(taken, condition), begin)
                     .keptFrom(scope);

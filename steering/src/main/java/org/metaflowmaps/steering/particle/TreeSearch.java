@@ -184,7 +184,7 @@ public record TreeSearch(MetaFlowMap map, Tilt tilt, TimeGrid grid, int width, d
                         numbers(Use.DRAW, simulation, at),
                         Context.unchecked(here, at, rows));
                 Tensor scores = tilt.score(drawn, rows).to(DType.FLOAT64).reshape(items, width);
-                guard.record(tilt.reward().name(), simulation, noise, scores);
+                guard.record(tilt, simulation, noise, scores);
                 guard.check();
                 keepBest(drawn, scores, simulation == 0);
                 Tensor next =

@@ -15,4 +15,9 @@ public interface Decoder {
      * @return images (N, C, H, W) in [0, 1], in the innermost open scope or {@code states} itself
      */
     Tensor decode(Tensor states);
+
+    /** Returns where NaN appeared first in what was decoded so far, for a message; empty if unknown. */
+    default String diagnosis() {
+        return "";
+    }
 }

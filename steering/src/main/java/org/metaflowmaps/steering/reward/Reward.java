@@ -8,6 +8,21 @@ public interface Reward extends AutoCloseable {
     /** Returns the name for messages and reports. */
     String name();
 
+    /** Returns the name with all settings that scores depend on, for logs, and to recognise a resumed run's reward. */
+    default String description() {
+        return name();
+    }
+
+    /** Returns how much more than a float32 number of this size a score may change with the size of the batch. */
+    default double rounding() {
+        return 0;
+    }
+
+    /** Returns where NaN appeared first in what was scored so far, for a message; empty if unknown. */
+    default String diagnosis() {
+        return "";
+    }
+
     /**
      * Scores each sample: a score depends only on its own item.
      *

@@ -12,17 +12,29 @@ import org.metaflowmaps.runtime.Tensor;
  * @param classifier for rewards of classes; must stay open while they are used
  * @param image the image that inverse problems observe: (C, H, W) in [0, 1] on the device; read once
  * @param seed of the observation's noise
+ * @param texts for rewards by text and image
  */
-public record RewardContext(Device device, Optional<ImageClassifier> classifier, Optional<Tensor> image, long seed) {
+public record RewardContext(
+        Device device,
+        Optional<ImageClassifier> classifier,
+        Optional<Tensor> image,
+        long seed,
+        Optional<TextInputs> texts) {
     /** Checks for null. */
     public RewardContext {
         Preconditions.checkNotNull(device, "reward context: the device is null");
         Preconditions.checkNotNull(
                 classifier, "reward context: the classifier is null; for none, give Optional.empty()");
         Preconditions.checkNotNull(image, "reward context: the image is null; for none, give Optional.empty()");
+        Preconditions.checkNotNull(texts, "reward context: the texts are null; for none, give Optional.empty()");
     }
 
-    /** Makes a context without classifier and image. */
+    /** Makes a context without a text. */
+    public RewardContext(Device device, Optional<ImageClassifier> classifier, Optional<Tensor> image, long seed) {
+        this(device, classifier, image, seed, Optional.empty());
+    }
+
+    /** Makes a context without classifier, image and text. */
     public static RewardContext of(Device device) {
         return new RewardContext(device, Optional.empty(), Optional.empty(), 0);
     }
@@ -30,6 +42,11 @@ public record RewardContext(Device device, Optional<ImageClassifier> classifier,
     ImageClassifier requireClassifier(String reward) {
         return classifier.orElseThrow(() -> new IllegalArgumentException(
                 "reward '" + reward + "' needs a classifier, and none was given: give one for the map's images"));
+    }
+
+    TextInputs requireTexts(String reward) {
+        return texts.orElseThrow(() -> new IllegalArgumentException(
+                "reward '" + reward + "' needs a prompt, the text that images are compared with: give one"));
     }
 
     Tensor requireImage(String reward) {

@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.metaflowmaps.models.mixture.LinearGaussianReward;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.RandomSource;
@@ -148,9 +149,9 @@ record RewardKind(String form, RewardSpec.Input input, String meaning, Reader re
 
     private static Map<String, RewardKind> all(RewardKind... kinds) {
         Map<String, RewardKind> byWord = new LinkedHashMap<>();
-        for (RewardKind kind : kinds) {
-            byWord.put(Splitter.on(':').splitToList(kind.form).getFirst(), kind);
-        }
+        Stream.concat(Arrays.stream(kinds), NetworkKinds.all().stream())
+                .forEach(kind ->
+                        byWord.put(Splitter.on(':').splitToList(kind.form).getFirst(), kind));
         return byWord;
     }
 

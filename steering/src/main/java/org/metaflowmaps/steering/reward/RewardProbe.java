@@ -37,7 +37,8 @@ public final class RewardProbe {
 
     /**
      * Checks that scores have the shape (N) and the samples' type and device; that none is NaN or +∞; that two items
-     * together score as each alone within 1e-4 of the larger one (1e-2 in half precision or under autocast); that three
+     * together score as each alone within 1e-4 of the larger one (1e-2 in half precision or under autocast), or the
+     * reward's {@link Reward#rounding}; that three
      * calls give equal scores; that samples are not changed; and that the reward has a gradient graph, with finite
      * gradients, if it says so.
      *
@@ -113,7 +114,9 @@ public final class RewardProbe {
         boolean half = type == DType.BFLOAT16
                 || type == DType.FLOAT16
                 || Autocast.isOn(pair.device().type());
-        return together == alone || Math.abs(together - alone) <= (half ? RELATIVE_HALF : RELATIVE) * size + ABSOLUTE;
+        return together == alone
+                || Math.abs(together - alone)
+                        <= (half ? RELATIVE_HALF : RELATIVE) * size + ABSOLUTE + reward.rounding();
     }
 
     private double[] scores(String what, Tensor samples, Condition of) {
@@ -134,7 +137,8 @@ public final class RewardProbe {
                 require(
                         value < Double.POSITIVE_INFINITY,
                         "no NaN and no +infinity",
-                        "it returned " + Arrays.toString(values) + ": only finite scores and -infinity are allowed");
+                        "it returned " + Arrays.toString(values) + ": only finite scores and -infinity are allowed"
+                                + (reward.diagnosis().isEmpty() ? "" : ". " + reward.diagnosis()));
             }
             return values;
         }

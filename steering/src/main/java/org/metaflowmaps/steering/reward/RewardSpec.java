@@ -33,7 +33,9 @@ public final class RewardSpec {
         /** The context's classifier. */
         CLASSIFIER,
         /** The context's image, which the reward observes. */
-        IMAGE
+        IMAGE,
+        /** The context's texts. */
+        TEXT
     }
 
     private RewardSpec(String text, List<Term> terms) {

@@ -1,9 +1,15 @@
 package org.metaflowmaps.steering.reward;
 
 import com.google.common.base.Preconditions;
+import java.util.ArrayList;
+import java.util.List;
 import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.runtime.Autocast;
+import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 
 /**
  * The log-density λ·r by which a reward tilts the data: decoder, reward and strength (method §6). The strength
@@ -12,14 +18,26 @@ import org.metaflowmaps.runtime.TensorScope;
  * @param reward scores the decoder's output
  * @param decoder between states and images
  * @param strength λ, finite; negative values mirror the reward
+ * @param atOnce states that are decoded and scored at once, four times as many without gradients; 0 for all. Each part's
+ *     graph is freed before the next part, so memory does not grow with the batch; the result of several parts has
+ *     first derivatives only
  */
-public record Tilt(Reward reward, Decoder decoder, double strength) {
+public record Tilt(Reward reward, Decoder decoder, double strength, int atOnce) {
+    /** A pass without graph needs less than this share of the memory. */
+    private static final long SILENT = 4;
+
     /** Checks the range. */
     public Tilt {
         Preconditions.checkNotNull(reward, "tilt: the reward is null");
         Preconditions.checkNotNull(decoder, "tilt: the decoder is null");
         Preconditions.checkArgument(
                 Double.isFinite(strength), "tilt: strength (lambda) is %s, expected a finite number", strength);
+        Preconditions.checkArgument(atOnce >= 0, "tilt: %s states at once, expected at least 1, or 0 for all", atOnce);
+    }
+
+    /** Makes a tilt that scores all states at once. */
+    public Tilt(Reward reward, Decoder decoder, double strength) {
+        this(reward, decoder, strength, 0);
     }
 
     /** Makes a tilt by a reward of states, without decoder. */
@@ -29,7 +47,7 @@ public record Tilt(Reward reward, Decoder decoder, double strength) {
 
     /** Returns this tilt with another strength. */
     public Tilt withStrength(double other) {
-        return new Tilt(reward, decoder, other);
+        return new Tilt(reward, decoder, other, atOnce);
     }
 
     /**
@@ -48,6 +66,52 @@ public record Tilt(Reward reward, Decoder decoder, double strength) {
 
     /** Returns r of each state, without λ: see {@link #at}. */
     public Tensor score(Tensor states, Condition condition) {
+        boolean hasGraph = Autograd.isRecording() && states.requiresGrad() && reward.isDifferentiable();
+        long most = hasGraph ? atOnce : SILENT * atOnce;
+        if (atOnce == 0 || states.size(0) <= most) {
+            return whole(states, condition);
+        }
+        List<Tensor> scores = new ArrayList<>();
+        List<Tensor> gradients = new ArrayList<>();
+        try (TensorScope scope = TensorScope.open()) {
+            for (long from = 0; from < states.size(0); from += most) {
+                long size = Math.min(most, states.size(0) - from);
+                try (TensorScope part = TensorScope.open()) {
+                    Tensor some = states.narrow(0, from, size);
+                    if (hasGraph) {
+                        Tensor leaf = some.detach().clone().requiresGrad_(true);
+                        Tensor score = whole(leaf, condition.slice(from, size));
+                        scores.add(part.keep(score.detach()));
+                        gradients.add(part.keep(gradient(score, leaf)));
+                    } else {
+                        scores.add(part.keep(whole(some, condition.slice(from, size))));
+                    }
+                }
+            }
+            Tensor all = Torch.cat(0, scores.toArray(Tensor[]::new));
+            return scope.keep(hasGraph ? all.add(slope(states, Torch.cat(0, gradients.toArray(Tensor[]::new)))) : all);
+        }
+    }
+
+    /** A score depends only on its own item, so the gradient of the sum holds each item's. */
+    private static Tensor gradient(Tensor score, Tensor leaf) {
+        try (Autocast off = Autocast.off(leaf.device().type())) {
+            Tensor gradient = Autograd.gradients(score.sum(), List.of(leaf)).getFirst();
+            // There a gradient has no meaning and may be NaN, which would change the score below.
+            Tensor impossible = MetaFlowMap.perItem(score.detach().eq(Double.NEGATIVE_INFINITY), leaf);
+            return gradient.maskedFill(impossible, 0);
+        }
+    }
+
+    /** Returns 0 of each item, with this gradient in the states. */
+    private static Tensor slope(Tensor states, Tensor gradient) {
+        return states.sub(states.detach())
+                .mul(gradient)
+                .reshape(states.size(0), -1)
+                .sum(1);
+    }
+
+    private Tensor whole(Tensor states, Condition condition) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor score = reward.score(decoder.decode(states), condition);
             Preconditions.checkArgument(
@@ -61,5 +125,11 @@ public record Tilt(Reward reward, Decoder decoder, double strength) {
                     states.dtype());
             return scope.keep(score);
         }
+    }
+
+    /** Returns where NaN appeared first in what was decoded and scored so far, for a message; empty if unknown. */
+    public String diagnosis() {
+        String decoded = decoder.diagnosis();
+        return decoded.isEmpty() ? reward.diagnosis() : decoded;
     }
 }

@@ -63,6 +63,29 @@ public record WeightedSum(List<Term> terms) implements Reward {
     }
 
     @Override
+    public String description() {
+        return terms.stream().map(term -> term.reward().description()).collect(Collectors.joining(" + "));
+    }
+
+    @Override
+    public double rounding() {
+        return terms.stream()
+                .mapToDouble(term -> Math.abs(term.weight())
+                        / term.deviation()
+                        * term.reward().rounding())
+                .sum();
+    }
+
+    @Override
+    public String diagnosis() {
+        return terms.stream()
+                .map(term -> term.reward().diagnosis())
+                .filter(text -> !text.isEmpty())
+                .findFirst()
+                .orElse("");
+    }
+
+    @Override
     public boolean isConcurrent() {
         return terms.stream().allMatch(term -> term.reward().isConcurrent());
     }

@@ -200,7 +200,7 @@ public record SteeredSampler(
             Tensor samples = state;
             Optional<Tensor> rewards = scored.map(tilt -> {
                 Tensor scores = tilt.score(samples, condition);
-                guard.record(tilt.reward().name(), pace.taken(), noise, scores);
+                guard.record(tilt, pace.taken(), noise, scores);
                 return scores;
             });
             guard.check();

@@ -9,9 +9,9 @@ import org.metaflowmaps.bindings.MetaFlowMapsException;
 public final class BadScoreException extends MetaFlowMapsException {
     private static final long serialVersionUID = 1L;
 
-    BadScoreException(String reward, boolean isNan, int step, String row) {
+    BadScoreException(String reward, boolean isNan, int step, String row, String diagnosis) {
         super("reward " + reward + " gave " + (isNan ? "NaN" : "positive infinity") + " at step " + step + " for " + row
                 + ": scores must be finite, or negative infinity for excluded samples. Check the reward on"
-                + " that item alone, and the strength (lambda)");
+                + " that item alone, and the strength (lambda)" + (diagnosis.isEmpty() ? "" : ". " + diagnosis));
     }
 }

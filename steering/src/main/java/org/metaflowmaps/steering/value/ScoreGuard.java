@@ -3,12 +3,14 @@ package org.metaflowmaps.steering.value;
 import com.google.common.base.Preconditions;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.steering.reward.Tilt;
 
 /**
  * Records, on the device and without reading it, the first score of a run that is NaN or positive infinity.
@@ -25,7 +27,7 @@ public final class ScoreGuard implements AutoCloseable {
     private static final double CALL = 0x1p33;
 
     /** The arguments of one call of {@link #record}. */
-    private record Call(String reward, int step, SteeringNoise noise) {
+    private record Call(String reward, Supplier<String> diagnosis, int step, SteeringNoise noise) {
         Call {
             Preconditions.checkNotNull(reward, "score guard: the reward's name is null");
             Preconditions.checkNotNull(noise, "score guard: the noise is null");
@@ -54,11 +56,28 @@ public final class ScoreGuard implements AutoCloseable {
      * @throws IllegalStateException if this guard was closed
      */
     public void record(String reward, int step, SteeringNoise noise, Tensor scores) {
+        record(reward, () -> "", step, noise, scores);
+    }
+
+    /**
+     * Records bad scores of a tilt; the exception for them also says where NaN appeared first, if the tilt knows.
+     *
+     * @param tilt that gave the scores, before its strength; not owned
+     * @param step of the sampler, from 0
+     * @param noise gives the rows' names
+     * @param scores as for {@link #record(String, int, SteeringNoise, Tensor)}
+     * @throws IllegalStateException if this guard was closed
+     */
+    public void record(Tilt tilt, int step, SteeringNoise noise, Tensor scores) {
+        record(tilt.reward().name(), tilt::diagnosis, step, noise, scores);
+    }
+
+    private void record(String reward, Supplier<String> diagnosis, int step, SteeringNoise noise, Tensor scores) {
         if (equals(NONE)) {
             return;
         }
         requireOpen();
-        Call call = new Call(reward, step, noise);
+        Call call = new Call(reward, diagnosis, step, noise);
         Preconditions.checkArgument(scores.dim() >= 1, "score guard: scores are %s, expected (rows, ...)", scores);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -106,7 +125,11 @@ public final class ScoreGuard implements AutoCloseable {
         Call call = calls.get((int) (code / CALL));
         long rest = (long) (code % CALL);
         throw new BadScoreException(
-                call.reward(), rest % 2 == 0, call.step(), call.noise().row(rest / 2));
+                call.reward(),
+                rest % 2 == 0,
+                call.step(),
+                call.noise().row(rest / 2),
+                call.diagnosis().get());
     }
 
     private void requireOpen() {

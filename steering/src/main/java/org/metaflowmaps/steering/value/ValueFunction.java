@@ -245,7 +245,7 @@ public final class ValueFunction {
     private static void record(Tilt tilt, Point point, Tensor perRow) {
         String name = tilt.reward().name();
         double strength = tilt.strength();
-        point.guard().record(name, point.step(), point.noise(), perRow);
+        point.guard().record(tilt, point.step(), point.noise(), perRow);
         if (strength <= 0) {
             // Negative infinity is legal as a score, and not legal any more times this.
             String scaled = name + " times lambda = " + strength;
