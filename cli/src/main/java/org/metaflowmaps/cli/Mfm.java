@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.command.BestOfCommand;
 import org.metaflowmaps.cli.command.ClassifierCommand;
 import org.metaflowmaps.cli.command.ConvertCommand;
+import org.metaflowmaps.cli.command.DataCommand;
 import org.metaflowmaps.cli.command.DoctorCommand;
 import org.metaflowmaps.cli.command.EvaluateCommand;
 import org.metaflowmaps.cli.command.FilterCommand;
@@ -63,6 +64,7 @@ import picocli.CommandLine.Spec;
             ReportCommand.class,
             InspectCommand.class,
             ConvertCommand.class,
+            DataCommand.class,
             EvaluateCommand.class,
             ClassifierCommand.class,
             SelfcheckCommand.class,
