@@ -136,7 +136,8 @@ final class DataEncodeTest {
     void wrongOptionsAreNamed() {
         encode("--size", "30").failed("size 30", "multiple of 8");
         encode("--batch", "0").failed("a batch of 0 images", "mfm data encode --help");
-        encode("--size", "8", "--vae", images).failed(images);
-        mfm("data", "encode", images).failed("--vae");
+        mfm("data", "encode", images, latents, "--vae", images, "--device", "cpu")
+                .failed(images);
+        mfm("data", "encode", images).refused("--vae");
     }
 }

@@ -162,7 +162,7 @@ public final class DataCheck {
         long count = 0;
         long infinite = 0;
         int files = 0;
-        for (Path file : LatentShards.paths(folder)) {
+        for (Path file : ShardFiles.paths(folder)) {
             files++;
             try {
                 LatentFile.Found found = LatentFile.check(file, most - problems.size(), expected);

@@ -15,9 +15,9 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
 /**
  * Compares the reader of image files with pixels that Pillow reads, for {@code mfm selfcheck}.
  *
- * <p>A file of reference values has the text {@code generator} = {@value #KIND} and a uint8 array of rows, columns and
+ * <p>A file of reference values has the text {@code generator} = {@code imagefiles} and a uint8 array of rows, columns and
  * colours for each image file, which is beside it or in its folder {@code images}. PNG must be equal. The JPEG decoders of
- * JDKs may differ from libjpeg-turbo by {@value #MOST_LEVELS} levels.
+ * JDKs may differ from libjpeg-turbo by 4 levels.
  */
 public final class ImageReferences {
     private static final String GENERATOR = "generator";

@@ -75,7 +75,7 @@ final class LatentCaches {
         }
         List<Layout> found = new ArrayList<>();
         List<Path> entries = LatentFiles.list(folder);
-        if (entries.stream().anyMatch(LatentShards::isShard)) {
+        if (entries.stream().anyMatch(ShardFiles::isShard)) {
             found.add(Layout.SHARDS);
         }
         if (NpyLatents.fastDit(entries).isPresent()) {
@@ -177,7 +177,7 @@ final class LatentCaches {
                 wish.scale(),
                 manifest.vae().scale());
         requireEqual(folder, Layout.MANIFEST, "data.classes", wish.classes(), manifest.classCount());
-        manifest.requireShards(folder);
+        ManifestShards.requireShards(manifest, folder);
         return new LatentShards(new LatentShards.Request(
                 folder,
                 manifest.shards().stream()
@@ -195,11 +195,11 @@ final class LatentCaches {
 
     private static Items shards(LatentWish wish, @Nullable Integer channels) throws IOException {
         Path folder = wish.folder();
-        List<Path> paths = LatentShards.paths(folder);
+        List<Path> paths = ShardFiles.paths(folder);
         int known;
         boolean mirrored;
         try (SafetensorsFile first = SafetensorsFile.open(paths.getFirst())) {
-            SafetensorsFile.Entry latents = LatentShards.entry(paths.getFirst(), first, LatentShards.LATENTS);
+            SafetensorsFile.Entry latents = ShardFiles.entry(paths.getFirst(), first, LatentShards.LATENTS);
             mirrored = first.entries().containsKey(LatentShards.LATENTS + LatentShards.MIRRORED);
             known = channels != null ? channels : stated(folder, latents, mirrored);
         }
@@ -236,7 +236,7 @@ final class LatentCaches {
             try (SafetensorsFile open = SafetensorsFile.open(path)) {
                 most = Math.max(
                         most,
-                        Arrays.stream(LatentShards.numbers(path, open, LatentShards.LATENTS))
+                        Arrays.stream(ShardFiles.numbers(path, open, LatentShards.LATENTS))
                                 .max()
                                 .orElse(0));
             }

@@ -36,7 +36,6 @@ import org.metaflowmaps.runtime.file.AtomicFile;
  */
 public final class LatentEncoder {
     private static final String LOCK = ".encode.lock";
-    private static final String SHARD = "latents-%05d.safetensors";
 
     private final EncodingSettings settings;
     private final AutoencoderKL vae;
@@ -74,8 +73,7 @@ public final class LatentEncoder {
         ImageTree images = new ImageTree(settings.images(), true);
         LatentEncoder encoder = new LatentEncoder(settings, vae, device, images, listener);
         Files.createDirectories(settings.latents());
-        try (FileChannel channel = locked(settings.latents())) {
-            Preconditions.checkState(channel.isOpen(), "the lock is closed");
+        try (FileChannel lock = locked(settings.latents())) {
             AtomicFile.deleteAbandoned(settings.latents());
             LatentManifest manifest = encoder.run(encoder.begun());
             if (manifest.isComplete() && manifest.count() == 0) {
@@ -87,7 +85,6 @@ public final class LatentEncoder {
         }
     }
 
-    @SuppressWarnings("MustBeClosedChecker") // the caller closes the channel
     private static FileChannel locked(Path folder) throws IOException {
         FileChannel channel = FileChannel.open(
                 folder.resolve(LOCK), StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
@@ -127,17 +124,19 @@ public final class LatentEncoder {
                 List.of());
         if (Files.exists(folder.resolve(LatentManifest.NAME))) {
             LatentManifest before = LatentManifest.read(folder);
-            String difference = fresh.difference(before);
+            String difference = ManifestShards.difference(fresh, before);
             if (!difference.isEmpty()) {
                 throw new IOException(folder + " holds latents of another run: " + difference
                         + ". Choose another folder, or delete this one");
             }
-            before.requireShards(folder);
+            ManifestShards.requireShards(before, folder);
             return before;
         }
-        for (Path entry : LatentFiles.list(folder)) {
-            throw new IOException(folder + " is not empty: it holds " + entry.getFileName() + ", and no "
-                    + LatentManifest.NAME + ". Choose another folder");
+        List<Path> others = LatentFiles.list(folder);
+        if (!others.isEmpty()) {
+            throw new IOException(folder + " is not empty: it holds "
+                    + others.getFirst().getFileName() + ", and no " + LatentManifest.NAME
+                    + ". Choose another folder");
         }
         fresh.write(folder);
         return fresh;
@@ -244,6 +243,6 @@ public final class LatentEncoder {
 
     /** Returns the name of a shard. */
     static String shardName(int number) {
-        return String.format(Locale.ROOT, SHARD, number);
+        return String.format(Locale.ROOT, "latents-%05d.safetensors", number);
     }
 }

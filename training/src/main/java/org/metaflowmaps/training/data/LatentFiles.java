@@ -55,6 +55,7 @@ final class LatentFiles implements Items {
      * @param mirrored whether to read the latents of mirrored images too
      * @param hasMirrored whether the files hold them
      */
+    @SuppressWarnings("ArrayRecordComponent") // not compared
     record Description(
             Path folder,
             String title,

@@ -9,14 +9,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 import java.util.stream.Stream;
 import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.runtime.file.AtomicFile;
-import org.metaflowmaps.runtime.file.SafetensorsFile;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.DeserializationFeature;
-import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -64,11 +61,8 @@ public record LatentManifest(
     /** The key of the form of moments in a shard's metadata. */
     static final String FORM = "moments";
 
-    private static final String LISTING = "listing";
-    private static final String FIRST = "first";
-    private static final String VAE = "vae_sha256";
     private static final long MOST_BYTES = 1 << 28;
-    private static final JsonMapper JSON = JsonMapper.builder()
+    static final JsonMapper JSON = JsonMapper.builder()
             .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
             .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
             .enable(DeserializationFeature.FAIL_ON_NULL_CREATOR_PROPERTIES)
@@ -238,21 +232,6 @@ public record LatentManifest(
                 List.of());
     }
 
-    /** Returns the metadata of a shard. */
-    Map<String, String> metadata(int first) {
-        return Map.of(
-                "format",
-                "pt",
-                FORM,
-                store.form().label(),
-                LISTING,
-                listing,
-                VAE,
-                vae.sha256,
-                FIRST,
-                String.valueOf(first));
-    }
-
     /**
      * Reads a folder's manifest.
      *
@@ -285,47 +264,5 @@ public record LatentManifest(
                 channel.write(bytes);
             }
         });
-    }
-
-    /**
-     * Returns the first setting that differs from another manifest's, such as {@code size is 256, was 512}; empty if the
-     * other one continues this one.
-     */
-    String difference(LatentManifest before) {
-        JsonNode now = JSON.valueToTree(begun());
-        JsonNode then = JSON.valueToTree(before.begun());
-        for (Map.Entry<String, JsonNode> setting : now.properties()) {
-            JsonNode old = then.path(setting.getKey());
-            if (!setting.getValue().equals(old)) {
-                return switch (setting.getKey()) {
-                    case "listing", "images", "classes" ->
-                        "the image files are others: " + images + " now, " + before.images + " then, or other names";
-                    case "vae" -> "the autoencoder is " + setting.getValue() + ", was " + old;
-                    default -> setting.getKey() + " is " + setting.getValue() + ", was " + old;
-                };
-            }
-        }
-        return "";
-    }
-
-    /**
-     * Checks that the listed shards are there, whole and of this manifest.
-     *
-     * @throws IOException if one is not
-     */
-    void requireShards(Path folder) throws IOException {
-        for (Shard shard : shards) {
-            Path file = folder.resolve(shard.file);
-            try (SafetensorsFile open = SafetensorsFile.open(file)) {
-                SafetensorsFile.Entry entry = LatentShards.entry(file, open, store.tensor());
-                boolean own = metadata(shard.first).entrySet().stream()
-                        .allMatch(text -> text.getValue().equals(open.metadata().get(text.getKey())));
-                if (!own || entry.shape().dim() != 4 || entry.shape().size(0) != shard.count) {
-                    throw new IOException(file + " is not the shard that " + folder.resolve(NAME)
-                            + " names: its " + entry.name() + " are " + entry.shape() + ", expected " + shard.count
-                            + ", and its metadata " + metadata(shard.first) + ": encode the images again");
-                }
-            }
-        }
     }
 }

@@ -4,8 +4,6 @@ import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.file.Files;
-import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -13,7 +11,6 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Supplier;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.runtime.DType;
@@ -36,7 +33,6 @@ public final class LatentShards implements Items {
     static final String MOMENTS = "moments";
     static final String MIRRORED = "_flip";
     static final String LABELS = "labels";
-    private static final ValueLayout.OfLong LABEL = ValueLayout.JAVA_LONG_UNALIGNED;
 
     /** The latents of one file, numbered from {@code first}; {@code mirrored} is empty if they are not used. */
     private record Part(Path file, MemorySegment latents, MemorySegment mirrored, int first) {}
@@ -103,7 +99,7 @@ public final class LatentShards implements Items {
             for (Path path : paths) {
                 files.add(SafetensorsFile.open(path));
             }
-            SafetensorsFile.Entry form = entry(paths.getFirst(), files.getFirst(), request.tensor);
+            SafetensorsFile.Entry form = ShardFiles.entry(paths.getFirst(), files.getFirst(), request.tensor);
             this.code = checkedForm(paths.getFirst(), files.getFirst(), form);
             this.hasMirrored = files.stream().allMatch(file -> file.entries().containsKey(request.tensor + MIRRORED));
             List<int[]> found = new ArrayList<>();
@@ -111,11 +107,11 @@ public final class LatentShards implements Items {
             for (int i = 0; i < paths.size(); i++) {
                 Path path = paths.get(i);
                 SafetensorsFile file = files.get(i);
-                SafetensorsFile.Entry own = entry(path, file, request.tensor);
-                checkLike(path, own, form, paths.getFirst());
+                SafetensorsFile.Entry own = ShardFiles.entry(path, file, request.tensor);
+                ShardFiles.checkLike(path, own, form, paths.getFirst());
                 MemorySegment mirrored = MemorySegment.NULL;
                 if (request.mirrored && hasMirrored) {
-                    SafetensorsFile.Entry other = entry(path, file, request.tensor + MIRRORED);
+                    SafetensorsFile.Entry other = ShardFiles.entry(path, file, request.tensor + MIRRORED);
                     if (other.dtype() != own.dtype() || !other.shape().equals(own.shape())) {
                         throw new IOException(path + ": " + other.name() + " is " + other.dtype() + other.shape()
                                 + ", expected " + own.dtype() + own.shape() + " as " + own.name());
@@ -149,7 +145,7 @@ public final class LatentShards implements Items {
                 scale);
         return new Request(
                 folder,
-                paths(folder),
+                ShardFiles.paths(folder),
                 LATENTS,
                 null,
                 channels,
@@ -158,32 +154,6 @@ public final class LatentShards implements Items {
                 LatentScaling.of(scale, 0),
                 false,
                 onError == DataConfig.OnError.SKIP);
-    }
-
-    static List<Path> paths(Path folder) throws IOException {
-        try (Stream<Path> entries = Files.list(folder)) {
-            List<Path> paths = entries.filter(LatentShards::isShard).sorted().toList();
-            if (paths.isEmpty()) {
-                throw new IOException(folder + " holds no .safetensors file, expected some with latents and labels");
-            }
-            return paths;
-        } catch (NotDirectoryException e) {
-            throw new IOException(folder + " is not a folder, expected one with .safetensors files", e);
-        }
-    }
-
-    static boolean isShard(Path file) {
-        String name = file.getFileName().toString();
-        return name.endsWith(".safetensors") && !name.startsWith(".") && Files.isRegularFile(file);
-    }
-
-    static SafetensorsFile.Entry entry(Path path, SafetensorsFile file, String name) throws IOException {
-        SafetensorsFile.Entry entry = file.entries().get(name);
-        if (entry == null) {
-            throw new IOException(path + " has no tensor '" + name + "' among "
-                    + file.entries().keySet() + ": expected latents (N, C, H, W) and labels (N)");
-        }
-        return entry;
     }
 
     private LatentCode checkedForm(Path path, SafetensorsFile file, SafetensorsFile.Entry entry) throws IOException {
@@ -204,21 +174,8 @@ public final class LatentShards implements Items {
                     + ", H, W] (data.channels is " + channels
                     + ")");
         }
-        LatentForm form = single ? LatentForm.SAMPLE : known != null ? known : second(path, file);
+        LatentForm form = single ? LatentForm.SAMPLE : known != null ? known : ShardFiles.second(path, file);
         return new LatentCode(type, shape.from(1), form, request.scaling, false, request.mirrored);
-    }
-
-    /** Returns what the second half of the channels is: log variances, unless the file's metadata name another form. */
-    private static LatentForm second(Path path, SafetensorsFile file) throws IOException {
-        String named = file.metadata().get(LatentManifest.FORM);
-        if (named == null) {
-            return LatentForm.MEAN_LOG_VARIANCE;
-        }
-        try {
-            return LatentForm.named(named);
-        } catch (IllegalArgumentException e) {
-            throw new IOException(path + ": metadata '" + LatentManifest.FORM + "': " + e.getMessage(), e);
-        }
     }
 
     /** Throws if the first latent's log variances look like standard deviations, which no later error would show. */
@@ -238,21 +195,9 @@ public final class LatentShards implements Items {
         }
     }
 
-    private static void checkLike(Path path, SafetensorsFile.Entry entry, SafetensorsFile.Entry form, Path of)
-            throws IOException {
-        Shape shape = entry.shape();
-        if (entry.dtype() != form.dtype()
-                || shape.dim() != 4
-                || !shape.from(1).equals(form.shape().from(1))) {
-            throw new IOException(path + ": latents are " + entry.dtype() + shape + ", those of " + of.getFileName()
-                    + " are " + form.dtype() + form.shape()
-                    + ": only the number of latents may differ between the files of a folder");
-        }
-    }
-
     /** Returns the labels of a file's items; -1 for one out of range, if damaged items are skipped. */
     private int[] labels(Path path, SafetensorsFile file) throws IOException {
-        long[] numbers = numbers(path, file, request.tensor);
+        long[] numbers = ShardFiles.numbers(path, file, request.tensor);
         int[] values = new int[numbers.length];
         for (int i = 0; i < values.length; i++) {
             boolean known = numbers[i] >= 0 && numbers[i] < request.classes;
@@ -261,25 +206,6 @@ public final class LatentShards implements Items {
                         + (request.classes - 1) + " (data.classes is " + request.classes + ")");
             }
             values[i] = known ? (int) numbers[i] : -1;
-        }
-        return values;
-    }
-
-    /** Returns a file's labels as they are. */
-    static long[] numbers(Path path, SafetensorsFile file, String tensor) throws IOException {
-        SafetensorsFile.Entry entry = entry(path, file, LABELS);
-        SafetensorsFile.Entry latents = entry(path, file, tensor);
-        Shape count = latents.shape().dim() == 0
-                ? Shape.of()
-                : Shape.of(latents.shape().size(0));
-        if (entry.dtype() != DType.INT64 || !entry.shape().equals(count)) {
-            throw new IOException(path + ": labels are " + entry.dtype() + entry.shape() + ", expected int64" + count
-                    + ", one for each of the latents");
-        }
-        MemorySegment bytes = file.bytes(LABELS);
-        long[] values = new long[Math.toIntExact(count.numel())];
-        for (int i = 0; i < values.length; i++) {
-            values[i] = bytes.get(LABEL, (long) i * Long.BYTES);
         }
         return values;
     }

@@ -26,6 +26,7 @@ final class PixelQueue implements AutoCloseable {
      * @param pixels (3, size, size) bytes; of no length if it cannot be read
      * @param skipped why it cannot be read
      */
+    @SuppressWarnings("ArrayRecordComponent") // not compared
     record Picture(int index, byte[] pixels, Optional<LatentManifest.Skipped> skipped) {}
 
     /** Begins to read at an image. */

@@ -66,7 +66,7 @@ final class ShardRows implements AutoCloseable {
             tensors.add(outgoing(name + LatentShards.MIRRORED, mirrored));
         }
         tensors.add(outgoing(LatentShards.LABELS, labels));
-        return SafetensorsWriter.write(file, manifest.metadata(first), tensors);
+        return SafetensorsWriter.write(file, ManifestShards.metadata(manifest, first), tensors);
     }
 
     private OutgoingTensor outgoing(String name, Tensor all) {
