@@ -104,7 +104,11 @@ final class DataEncodeTest {
         train("data.kind=latents", "data.folder=" + latents, "data.flip=true").succeeded();
         assertTrained();
         String config = Files.readString(folder.resolve("run/config.yaml"));
-        assertTrue(config.contains("scale: 0.18215") && config.contains("classes: 2"), config);
+        assertTrue(
+                config.contains("  channels: 4\n")
+                        && config.contains("  classes: 2\n")
+                        && config.contains("  scale: 0.18215\n"),
+                config);
         assertEquals(live, NativeMemory.liveTensors());
     }
 

@@ -110,7 +110,7 @@ final class LatentCachesTest {
     }
 
     /** An array as numpy.save writes it. */
-    private static byte[] npy(String descr, String shape, ByteBuffer data) throws IOException {
+    private static byte[] npy(String descr, String shape, byte[] data) throws IOException {
         String text = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': (" + shape + "), }";
         text = text + " ".repeat(64 - (10 + text.length() + 1) % 64) + "\n";
         ByteArrayOutputStream out = new ByteArrayOutputStream();
@@ -118,7 +118,7 @@ final class LatentCachesTest {
         out.writeBytes("NUMPY".getBytes(StandardCharsets.US_ASCII));
         out.writeBytes(new byte[] {1, 0, (byte) text.length(), (byte) (text.length() >> 8)});
         out.writeBytes(text.getBytes(StandardCharsets.US_ASCII));
-        out.writeBytes(data.array());
+        out.writeBytes(data);
         return out.toByteArray();
     }
 
@@ -127,14 +127,17 @@ final class LatentCachesTest {
         for (float value : values) {
             data.putFloat(value);
         }
-        return npy("<f4", shape, data);
+        return npy("<f4", shape, data.array());
     }
 
     private static byte[] npy(long label) throws IOException {
         return npy(
                 "<i8",
                 "1,",
-                ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(label));
+                ByteBuffer.allocate(8)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .putLong(label)
+                        .array());
     }
 
     /** Writes a stored, not compressed archive. */

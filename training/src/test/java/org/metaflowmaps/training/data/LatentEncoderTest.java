@@ -87,14 +87,13 @@ final class LatentEncoderTest {
                     TensorScope scope = TensorScope.open()) {
                 assertEquals(shard.sha256(), Fingerprints.file(whole.resolve(shard.file())));
                 assertEquals(
-                        Shape.of(shard.count(), 8, 2, 2),
-                        open.entries().get("moments").shape());
+                        Shape.of(shard.count(), 8, 2, 2), open.view("moments").shape());
                 long[] labels = open.view("labels").toLongArray();
                 for (int i = 0; i < shard.count(); i++, at++) {
                     assertEquals(
                             "class " + "abc".charAt((int) labels[i]),
                             names.get(at).substring(0, 7));
-                    for (boolean mirrored : new boolean[] {false, true}) {
+                    for (boolean mirrored : at % 3 == 0 ? new boolean[] {false, true} : new boolean[0]) {
                         double[][] expected = files.moments(names.get(at), mirrored);
                         double[] found = open.view(mirrored ? "moments_flip" : "moments")
                                 .select(0, i)
@@ -110,7 +109,7 @@ final class LatentEncoderTest {
 
     /** A kill is an error between two batches: what is not in a shard is lost, and encoded again. */
     @ParameterizedTest
-    @ValueSource(ints = {1, 5, 6, 9, 11, 13})
+    @ValueSource(ints = {1, 5, 9, 13})
     void aKilledRunContinuesWithoutAGapOrADouble(int kill) throws IOException {
         long live = NativeMemory.liveTensors();
         EncodingSettings settings = files.settings(folder);
@@ -216,7 +215,7 @@ final class LatentEncoderTest {
             assertFalse(Arrays.equals(sorted(moments, 0), sorted(moments, count)));
             assertArrayEquals(sorted(fixed, 0), sorted(fixed, count));
             // All draws have the law of the stored moments: compare sums over items, which need no order.
-            int epochs = 400;
+            int epochs = 100;
             double[] mean = new double[2];
             try (SafetensorsFile shard = SafetensorsFile.open(whole.resolve(LatentEncoder.shardName(0)))) {
                 assertEquals("mean-std", shard.metadata().get("moments"));
@@ -389,22 +388,11 @@ final class LatentEncoderTest {
 
     @Test
     void aFolderWithoutReadableImagesIsRefused() throws IOException {
-        Path bad = Files.createDirectories(folder.resolve("bad/only"));
-        Files.writeString(bad.resolve("a.png"), "text");
+        Path bad = folder.resolve("bad");
+        Files.writeString(Files.createDirectories(bad.resolve("only")).resolve("a.png"), "text");
         EncodingSettings base = files.settings(folder.resolve("latents"));
         EncodingSettings settings = new EncodingSettings(
-                bad.getParent(),
-                base.latents(),
-                base.vae(),
-                base.crop(),
-                16,
-                true,
-                base.store(),
-                base.dtype(),
-                1,
-                1,
-                4,
-                1);
+                bad, base.latents(), base.vae(), base.crop(), 16, true, base.store(), base.dtype(), 1, 1, 4, 1);
         Refusal.assertRefused(
                 IOException.class, () -> files.encode(settings, EncodingListener.NONE), "none of its 1 images");
     }
