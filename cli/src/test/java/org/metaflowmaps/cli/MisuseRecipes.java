@@ -142,6 +142,7 @@ import org.metaflowmaps.training.TrainerSettings;
 import org.metaflowmaps.training.TrainingRun;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.EncodingSettings;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.ImageFolder;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -574,13 +575,13 @@ final class MisuseRecipes implements AutoCloseable {
                     "low",
                     "position",
                     "resumedAt",
-                    "workers",
                     "top",
                     "left",
                     "component",
                     "taken",
                     "label",
                     "step" -> 0;
+            case "workers" -> owner == EncodingSettings.class ? 1 : 0;
             case "draws" -> owner == JacobianFidelity.class ? BATCH : 2;
             case "particles" -> owner == ValueEvaluation.class ? 2 : 1;
             case "steps",
