@@ -2,6 +2,7 @@ package org.metaflowmaps.cli;
 
 import java.util.List;
 import org.metaflowmaps.cli.command.BenchCommand;
+import org.metaflowmaps.cli.command.DataCommand;
 import org.metaflowmaps.cli.command.BestOfCommand;
 import org.metaflowmaps.cli.command.ClassifierCommand;
 import org.metaflowmaps.cli.command.ConvertCommand;
@@ -44,6 +45,7 @@ final class Subcommands {
             EvaluateCommand.class,
             ClassifierCommand.class,
             BenchCommand.class,
+            DataCommand.class,
             SelfcheckCommand.class,
             DoctorCommand.class);
 

@@ -41,6 +41,7 @@ import org.bytedeco.pytorch.QualifiedName;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.models.checkpoint.InferredConfig;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.models.checkpoint.LoadedNetwork;
 import org.metaflowmaps.models.checkpoint.MissingSettingsException;
 import org.metaflowmaps.models.checkpoint.NetworkSettings;
@@ -83,6 +84,7 @@ import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.Workers;
+import org.metaflowmaps.runtime.file.NpyArray;
 import org.metaflowmaps.runtime.file.NpzFile;
 import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.PyTorchFile;
@@ -148,6 +150,7 @@ import org.metaflowmaps.training.TrainerSettings;
 import org.metaflowmaps.training.TrainingRun;
 import org.metaflowmaps.training.config.Configs;
 import org.metaflowmaps.training.config.TrainConfig;
+import org.metaflowmaps.training.data.EncodingSettings;
 import org.metaflowmaps.training.data.ImageData;
 import org.metaflowmaps.training.data.ImageFolder;
 import org.metaflowmaps.training.data.LabelledImages;
@@ -249,6 +252,7 @@ final class MisuseRecipes implements AutoCloseable {
     /** Prepares the files that recipes read. */
     static void prepare(Path folder) throws IOException {
         MisuseVision.prepare(folder);
+        MisuseLatents.prepare(folder);
         try (TensorScope scope = TensorScope.open();
                 MetaFlowMap map = MlpFlowMap.zeros(MLP, Device.CPU);
                 MetaFlowMap transformer = FlowMapTransformer.zeros(TRANSFORMER, Device.CPU)) {
@@ -390,6 +394,7 @@ final class MisuseRecipes implements AutoCloseable {
                 collect(config());
                 collect(TRANSFORMER);
                 collect(FRONTIER);
+                collect(MisuseLatents.MANIFEST);
                 collect(new FrontierCell(FrontierMethod.MFM_GF, 2));
             } catch (IOException e) {
                 throw new IllegalStateException(e);
@@ -502,16 +507,18 @@ final class MisuseRecipes implements AutoCloseable {
         } else if (type == String.class) {
             return call.getDeclaringClass() == StrictJson.class
                     ? MLP_TEXT
-                    : call.getDeclaringClass() == RewardSpec.class
-                            ? "brightness"
-                            : method.equals("parse") && !name.equals("json")
-                                    ? "cpu"
-                                    : switch (name) {
-                                        case "prefix", "text" -> "";
-                                        case "json" -> "{\"num_heads\": 2}";
-                                        case "overrides" -> "seed=3";
-                                        default -> method.equals("load") ? "mixture/flow" : "name";
-                                    };
+                    : call.getDeclaringClass() == LatentScaling.class
+                            ? "{\"scale\": [0.5], \"shift\": [0]}"
+                            : call.getDeclaringClass() == RewardSpec.class
+                                    ? "brightness"
+                                    : method.equals("parse") && !name.equals("json")
+                                            ? "cpu"
+                                            : switch (name) {
+                                                case "prefix", "text" -> "";
+                                                case "json" -> "{\"num_heads\": 2}";
+                                                case "overrides" -> "seed=3";
+                                                default -> method.equals("load") ? "mixture/flow" : "name";
+                                            };
         } else if (type == Class.class) {
             return MlpConfig.class;
         } else if (type == Object.class) {
@@ -543,9 +550,11 @@ final class MisuseRecipes implements AutoCloseable {
                             ? new double[] {1, 2, 3, 5}
                             : name.equals("times") ? new double[] {0, 1} : new double[] {1, 1};
         } else if (type == byte[].class) {
-            return name.equals("pixels") && call.getDeclaringClass() != ByteImage.class
-                    ? new byte[BATCH * 784]
-                    : name.equals("png") ? png() : new byte[BATCH];
+            return call.getDeclaringClass() == NpyArray.class
+                    ? MisuseLatents.npy()
+                    : name.equals("pixels") && call.getDeclaringClass() != ByteImage.class
+                            ? new byte[BATCH * 784]
+                            : name.equals("png") ? png() : new byte[BATCH];
         } else if (type == InputStream.class) {
             return new ByteArrayInputStream(new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
         } else if (type == Path.class) {
@@ -578,13 +587,13 @@ final class MisuseRecipes implements AutoCloseable {
                     "low",
                     "position",
                     "resumedAt",
-                    "workers",
                     "top",
                     "left",
                     "component",
                     "taken",
                     "label",
                     "step" -> 0;
+            case "workers" -> owner == EncodingSettings.class ? 1 : 0;
             case "draws" -> owner == JacobianFidelity.class ? BATCH : 2;
             case "particles" -> owner == ValueEvaluation.class ? 2 : 1;
             case "steps",
@@ -614,7 +623,9 @@ final class MisuseRecipes implements AutoCloseable {
                     case "folder" ->
                         type.equals("LatentShards")
                                 ? "latents"
-                                : type.equals("ImageFolder") || type.equals("DataCheck") ? "images" : "out";
+                                : type.equals("LatentManifest")
+                                        ? "encoded"
+                                        : type.equals("ImageFolder") || type.equals("DataCheck") ? "images" : "out";
                     case "target", "to" -> "out/" + System.nanoTime() + ".safetensors";
                     case "run" -> "out/run";
                     case "merges" -> "merges.txt";
@@ -637,6 +648,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "NpzFile" -> "file.npz";
             case "LatentDecoder" -> "vision-taesd.safetensors/taesd.safetensors";
             case "Idx" -> "file.idx";
+            case "ImageReferences" -> "references.safetensors";
             default -> "file.safetensors";
         };
     }
@@ -689,6 +701,9 @@ final class MisuseRecipes implements AutoCloseable {
             }
             case "LatentDecoder.decode.states", "LatentDecoder.pixels.states" -> {
                 return half(BATCH, 4, 2, 2);
+            }
+            case "LatentScaling.scaled.latents", "LatentScaling.unscaled.latents" -> {
+                return half(BATCH, 1, 2, 2);
             }
             case "Measurement.observe.image" -> {
                 return half(1, 28, 28);
@@ -938,6 +953,10 @@ final class MisuseRecipes implements AutoCloseable {
         AutoCloseable vision = MisuseVision.made(folder, type, call);
         if (vision != null) {
             return closing(vision);
+        }
+        Object latents = MisuseLatents.made(folder, type);
+        if (latents != null) {
+            return latents;
         }
         return switch (type.getSimpleName()) {
             case "Availability" -> new org.metaflowmaps.bindings.Availability.Found("place");

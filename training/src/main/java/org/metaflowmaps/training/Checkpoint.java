@@ -6,6 +6,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.models.checkpoint.NetworkFile;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -130,6 +132,10 @@ public final class Checkpoint {
             if (!run.classNames().isEmpty()) {
                 metadata.put(CLASS_NAMES, JSON.writeValueAsString(run.classNames()));
             }
+            LatentScaling latents = run.latents();
+            if (latents != null) {
+                metadata.put(Networks.LATENTS, latents.text());
+            }
             Safetensors.writeSealed(file, metadata, tensors);
         }
     }
@@ -146,6 +152,7 @@ public final class Checkpoint {
                 Autograd.Mode off = Autograd.noGrad()) {
             requireSameRun(open, file, run);
             requireSameClasses(open, file, run.classNames());
+            requireSameLatents(open, file, run.latents());
             Map<String, Tensor> buffers = new LinkedHashMap<>(state.buffers());
             buffers.putAll(state.average(open.entries().containsKey(AVERAGE)));
             Map<String, Tensor> saved = new LinkedHashMap<>();
@@ -207,6 +214,16 @@ public final class Checkpoint {
         if (!saved.isEmpty() && !classNames.isEmpty() && !saved.equals(classNames)) {
             throw new IOException(file + " was written with other classes: now " + listed(classNames) + ", then "
                     + listed(saved) + ". Restore these classes, or choose another output folder");
+        }
+    }
+
+    /** Checks that latents have the scale of before; versions that wrote none had the setting alone. */
+    private static void requireSameLatents(SafetensorsFile open, Path file, @Nullable LatentScaling latents)
+            throws IOException {
+        LatentScaling saved = Networks.latents(open, file).orElse(latents);
+        if (latents != null && !latents.equals(saved)) {
+            throw new IOException(file + " was written with other latents: now " + latents + ", then " + saved
+                    + ". Restore the data, or choose another output folder");
         }
     }
 

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 
@@ -18,18 +19,21 @@ public final class RunIdentity {
     private final Function<String, @Nullable String> difference;
     private final List<String> classNames;
     private final long itemsPerStep;
+    private final @Nullable LatentScaling latents;
 
     private RunIdentity(
             ModelConfig network,
             String settings,
             Function<String, @Nullable String> difference,
             List<String> classNames,
-            long itemsPerStep) {
+            long itemsPerStep,
+            @Nullable LatentScaling latents) {
         this.network = network;
         this.settings = settings;
         this.difference = difference;
         this.classNames = List.copyOf(classNames);
         this.itemsPerStep = itemsPerStep;
+        this.latents = latents;
     }
 
     /** Returns the identity of a configuration's training run. */
@@ -39,7 +43,8 @@ public final class RunIdentity {
                 RunSettings.of(config),
                 saved -> RunSettings.difference(saved, config),
                 classNames,
-                (long) config.batch() * config.accumulate());
+                (long) config.batch() * config.accumulate(),
+                null);
     }
 
     /**
@@ -55,7 +60,19 @@ public final class RunIdentity {
         Preconditions.checkNotNull(network, "run: the network's configuration is null");
         Preconditions.checkArgument(itemsPerStep > 0, "run: %s items per step, expected at least 1", itemsPerStep);
         String text = RunSettings.text(settings);
-        return new RunIdentity(network, text, saved -> RunSettings.difference(saved, text), classNames, itemsPerStep);
+        return new RunIdentity(
+                network, text, saved -> RunSettings.difference(saved, text), classNames, itemsPerStep, null);
+    }
+
+    /** Returns the identity of a run on latents, whose checkpoints say how they follow from an autoencoder's. */
+    public RunIdentity withLatents(LatentScaling scaling) {
+        Preconditions.checkNotNull(scaling, "run: the scaling of latents is null");
+        return new RunIdentity(network, settings, difference, classNames, itemsPerStep, scaling);
+    }
+
+    @Nullable
+    LatentScaling latents() {
+        return latents;
     }
 
     ModelConfig network() {

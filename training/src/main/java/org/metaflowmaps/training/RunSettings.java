@@ -2,6 +2,7 @@ package org.metaflowmaps.training;
 
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.StrictJson;
 import org.metaflowmaps.models.model.TransformerConfig;
@@ -48,6 +49,7 @@ final class RunSettings {
         }
         hidePath(tree, "init");
         hidePath(tree.get("data"), "folder");
+        hidePath(tree.get("data"), "vae");
         hidePath(tree.get("teacher"), "file");
         return JSON.writeValueAsString(tree);
     }
@@ -85,6 +87,7 @@ final class RunSettings {
             data.put("hold_out", 0);
         }
         nameClock(before, config);
+        withoutOpenSettings(before, config);
         if (before.get("data") instanceof ObjectNode data
                 && data.path("rank").asInt(0) == 0
                 && data.path("ranks").asInt(1) == 1) {
@@ -97,6 +100,16 @@ final class RunSettings {
             optimizer.remove("weight_decay");
         }
         return difference("", before, JSON.readTree(of(config)));
+    }
+
+    /** Older versions had defaults for settings that are now null, if the data's files state them. */
+    private static void withoutOpenSettings(JsonNode saved, TrainConfig config) {
+        if (saved.get("data") instanceof ObjectNode data) {
+            ObjectNode now = JSON.valueToTree(config.data());
+            data.remove(Stream.of("channels", "classes", "scale")
+                    .filter(key -> now.path(key).isNull())
+                    .toList());
+        }
     }
 
     /** Sets an unset teacher.is_zero_data to the student's value, which older versions used. */

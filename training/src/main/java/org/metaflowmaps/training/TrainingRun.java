@@ -114,7 +114,7 @@ public final class TrainingRun implements AutoCloseable {
         this.optimizers = objective.parameters().stream().map(this::optimizer).toList();
         this.files = new RunFolder(
                 folder,
-                RunIdentity.of(config, data.classNames()),
+                identity(config, data),
                 config.checkpointKeep(),
                 config.checkpointKeepEvery(),
                 new RunState(map, average, random, optimizers, objective));
@@ -122,6 +122,11 @@ public final class TrainingRun implements AutoCloseable {
         int slices = given == null ? config.slicesOn(device) : 1;
         this.trainer = new Trainer<>(
                 objective, data, optimizers, Optional.of(average), TrainerSettings.of(config, slices), files);
+    }
+
+    private static RunIdentity identity(TrainConfig config, TrainingData data) {
+        RunIdentity plain = RunIdentity.of(config, data.classNames());
+        return data.latents().map(plain::withLatents).orElse(plain);
     }
 
     private void requireFit() {

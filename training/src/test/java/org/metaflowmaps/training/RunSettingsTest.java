@@ -59,6 +59,24 @@ final class RunSettingsTest {
         assertEquals(RunSettings.of(new Runs().config()), RunSettings.of(now.config()));
     }
 
+    /** Older versions had defaults where the data's files are now asked. */
+    @Test
+    void settingsThatTheDataStatesAreNotCompared() {
+        Runs any = new Runs();
+        DataConfig.Builder latents =
+                DataConfig.builder().kind(DataConfig.Kind.LATENTS).folder("latents");
+        TrainConfig open = any.config().toBuilder().data(latents.build()).build();
+        TrainConfig older = any.config().toBuilder()
+                .data(latents.channels(4).classes(10).scale(0.18215).build())
+                .build();
+        assertNull(RunSettings.difference(RunSettings.of(older), open));
+        assertEquals(
+                "data.scale is 0.5, was 0.18215",
+                RunSettings.difference(
+                        RunSettings.of(older),
+                        open.toBuilder().data(latents.scale(0.5).build()).build()));
+    }
+
     @Test
     void settingsThatOnlyOneVersionKnowsAreComparedIfTheyWereSaved() {
         String saved = RunSettings.of(new Runs().config());

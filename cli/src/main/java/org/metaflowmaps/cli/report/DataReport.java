@@ -14,9 +14,10 @@ public final class DataReport {
 
     private DataReport() {}
 
-    /** Returns whether a path is a folder that looks like training data. */
+    /** Returns whether a path is a folder, or an archive of latents, that looks like training data. */
     public static boolean isData(Path path) throws IOException {
-        return Files.isDirectory(path) && DataCheck.kind(path).isPresent();
+        return (Files.isDirectory(path) || path.toString().endsWith(".zip"))
+                && DataCheck.kind(path).isPresent();
     }
 
     /** Checks every item, and returns the command's exit code: 1 if one is damaged. */

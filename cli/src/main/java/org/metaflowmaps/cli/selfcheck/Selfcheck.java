@@ -15,6 +15,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.training.data.ImageReferences;
 
 /** Compares this library's results with independent reference values. */
 public final class Selfcheck {
@@ -68,7 +69,7 @@ public final class Selfcheck {
         }
         Set<String> others = new HashSet<>();
         for (Path file : files) {
-            if (ReferenceValues.isFor(file)) {
+            if (ReferenceValues.isFor(file) && !ImageReferences.isFor(file)) {
                 others.addAll(ReferenceValues.others(file));
             }
         }
@@ -84,6 +85,14 @@ public final class Selfcheck {
     /** Runs the cases of a file whose names match. */
     public static List<Outcome> run(Path file, Device device, DType type, Pattern only) throws IOException {
         List<Outcome> outcomes = new ArrayList<>();
+        if (ImageReferences.isFor(file)) {
+            for (ImageReferences.Outcome found :
+                    ImageReferences.run(file, name -> only.matcher(name).find())) {
+                Status status = found.passed() ? Status.PASS : Status.FAIL;
+                outcomes.add(new Outcome(found.name(), status, found.error(), found.worst(), Double.NaN));
+            }
+            return outcomes;
+        }
         if (ReferenceValues.isFor(file)) {
             for (ReferenceValues.Outcome found : ReferenceValues.run(
                     file, device, type, name -> only.matcher(name).find())) {

@@ -235,14 +235,7 @@ final class ImageFolderCommandsTest {
                         .replaceAll("\n  (flip|on_error|skip_at_most):[^\n]*", "")
                         .replace("hold_out: 7", "hold_out: 500"));
         assertEquals(0, Configs.load(old.toString(), List.of()).config().data().holdOut());
-        mfm(
-                        "train",
-                        "quickstart",
-                        "--out",
-                        folder.resolve("x").toString(),
-                        "data.kind=latents",
-                        "data.folder=x",
-                        "data.flip=true")
-                .failed("data.flip is true", "data.kind is latents");
+        mfm("train", "quickstart", "--out", folder.resolve("x").toString(), "data.kind=mixture", "data.flip=true")
+                .failed("data.flip is true", "data.kind is mixture");
     }
 }

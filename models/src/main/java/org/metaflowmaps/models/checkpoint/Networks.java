@@ -28,6 +28,9 @@ public final class Networks {
     /** The metadata key of the class names, as a JSON list of texts. */
     public static final String CLASS_NAMES = "class_names";
 
+    /** The metadata key of the scaling of latents, as JSON of {@link LatentScaling}. */
+    public static final String LATENTS = "latents";
+
     private Networks() {}
 
     /**
@@ -138,6 +141,23 @@ public final class Networks {
         } catch (IllegalArgumentException e) {
             throw new IOException(
                     file + ": metadata '" + CLASS_NAMES + "' is not understood, expected a JSON list of texts", e);
+        }
+    }
+
+    /**
+     * Returns how the latents that a file's network was trained on follow from an autoencoder's.
+     *
+     * @param open stays the caller's
+     * @param file its name, for messages
+     * @return empty if the file does not say
+     * @throws IOException if the text cannot be parsed
+     */
+    public static Optional<LatentScaling> latents(TensorFile open, Path file) throws IOException {
+        String text = open.metadata().get(LATENTS);
+        try {
+            return text == null ? Optional.empty() : Optional.of(LatentScaling.of(text));
+        } catch (IllegalArgumentException e) {
+            throw new IOException(file + ": metadata '" + LATENTS + "' is not understood: " + e.getMessage(), e);
         }
     }
 

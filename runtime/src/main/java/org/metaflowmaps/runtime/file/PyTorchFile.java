@@ -417,6 +417,26 @@ public final class PyTorchFile implements TensorFile {
         return negative;
     }
 
+    /**
+     * Returns a tensor's bytes without making a tensor: little-endian, contiguous, in row-major order.
+     *
+     * @return a read-only view, valid while this file is open
+     * @throws IllegalArgumentException if there is no such tensor, or it is not stored in this order
+     * @throws IllegalStateException if the file was closed
+     */
+    public MemorySegment bytes(String name) {
+        memory.requireOpen();
+        Entry entry = entries.get(name);
+        if (entry == null
+                || !entry.dense()
+                || entry.negated()
+                || (bigEndian && entry.dtype().bytes() > 1)) {
+            throw new IllegalArgumentException(file + ": tensor " + quote(name)
+                    + " is not stored contiguously in row-major, little-endian order: read it with view()");
+        }
+        return memory.bytes().asSlice(entry.begin(), entry.byteSize()).asReadOnly();
+    }
+
     private Tensor stored(Entry entry) {
         long[] shape = entry.shape().toArray();
         if (entry.byteSize() == 0) {

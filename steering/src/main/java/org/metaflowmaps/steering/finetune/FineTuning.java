@@ -110,13 +110,11 @@ public final class FineTuning implements AutoCloseable {
         this.objective = new FineTuneObjective(
                 student, new NetworkDrift(this.base, false), this.base, tilt, config.loss(), random, monitor);
         this.optimizer = new RAdam(student.parameters(), 0.9, 0.999, 1e-8);
+        RunIdentity plain = RunIdentity.of(
+                BaseMap.config(base), identity(tilt), data.classNames(), (long) config.batch() * config.accumulate());
         this.files = new RunFolder(
                 folder,
-                RunIdentity.of(
-                        BaseMap.config(base),
-                        identity(tilt),
-                        data.classNames(),
-                        (long) config.batch() * config.accumulate()),
+                data.latents().map(plain::withLatents).orElse(plain),
                 config.checkpointKeep(),
                 0,
                 new RunState(student, average, random, List.of(optimizer), objective));

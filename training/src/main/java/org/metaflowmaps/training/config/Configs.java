@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.internal.Suggestions;
 import org.metaflowmaps.training.data.DataConfig;
 import tools.jackson.core.JacksonException;
@@ -151,22 +152,27 @@ public final class Configs {
             ((ObjectNode) tree.path("model").get("transformer")).put(CLOCK, false);
         }
         fillHoldOut(tree);
+        OpenSettings.fillData(tree, Configs::data);
         fillShapes(tree);
         return new Resolved(YAML.writeValueAsString(tree), YAML.treeToValue(tree, TrainConfig.class), clockGiven);
     }
 
     /** Sets null sizes of the model from the data. */
-    @SuppressWarnings("UnusedException")
     private static void fillShapes(ObjectNode tree) throws IOException {
-        DataConfig data;
-        try {
-            data = YAML.treeToValue(tree.path("data"), DataConfig.class);
-        } catch (JacksonException e) {
-            // Ignore it here: reading the whole configuration reports the error with the setting's full name.
-            return;
-        }
+        DataConfig data = data(tree.path("data"));
         if (data != null && tree.get("model") instanceof ObjectNode model) {
             OpenSettings.fill(model, data);
+        }
+    }
+
+    /** Returns the section of the data; null if it is wrong, which reading the whole configuration reports. */
+    @SuppressWarnings("UnusedException")
+    private static @Nullable DataConfig data(JsonNode section) {
+        try {
+            return YAML.treeToValue(section, DataConfig.class);
+        } catch (JacksonException e) {
+            // Reading the whole configuration names the setting in full.
+            return null;
         }
     }
 

@@ -58,6 +58,13 @@ public final class DataCheck {
         if (IdxImages.present(folder)) {
             return Optional.of("idx");
         }
+        Optional<LatentCaches.Layout> layout = LatentCaches.layout(folder);
+        if (layout.isPresent() && layout.get() != LatentCaches.Layout.SHARDS) {
+            return Optional.of("latents");
+        }
+        if (!Files.isDirectory(folder)) {
+            return Optional.empty();
+        }
         boolean folders = false;
         try (Stream<Path> entries = Files.list(folder)) {
             for (Path entry : entries.filter(
@@ -116,7 +123,10 @@ public final class DataCheck {
                         + " train-images-idx3-ubyte and train-labels-idx1-ubyte"));
         return switch (kind) {
             case "images" -> images(folder, most);
-            case "latents" -> latents(folder, most, expected);
+            case "latents" ->
+                LatentCaches.layout(folder).orElseThrow() == LatentCaches.Layout.SHARDS
+                        ? latents(folder, most, expected)
+                        : LatentCheck.of(folder, most, expected);
             default -> idx(folder, expected);
         };
     }
@@ -152,7 +162,7 @@ public final class DataCheck {
         long count = 0;
         long infinite = 0;
         int files = 0;
-        for (Path file : LatentShards.paths(folder)) {
+        for (Path file : ShardFiles.paths(folder)) {
             files++;
             try {
                 LatentFile.Found found = LatentFile.check(file, most - problems.size(), expected);

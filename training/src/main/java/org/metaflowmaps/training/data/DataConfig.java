@@ -24,9 +24,12 @@ import org.metaflowmaps.runtime.Device;
  * @param means a mixture's component centres
  * @param variance a mixture's component variance
  * @param size rows and columns to which image files are resized
- * @param channels of image files' items (1 or 3) or of latents
- * @param classes labels of IDX files and of latents are below this
- * @param scale the factor of latents
+ * @param crop how image files are cropped to a square
+ * @param vae the file of an autoencoder that encodes image files to latents while they are read; null for pixels
+ * @param channels of image files' items (1 or 3) or of latents; null for those that files of latents state
+ * @param classes labels of IDX files and of latents are below this; null for those that files of latents state
+ * @param scale the factor between an autoencoder's latents and items; null for the one that files of latents or of the
+ *     autoencoder state
  * @param workers threads that read image files and latents ahead; 0 for none
  */
 public record DataConfig(
@@ -39,11 +42,17 @@ public record DataConfig(
         @JsonProperty("means") List<double[]> means,
         @JsonProperty("variance") double variance,
         @JsonProperty("size") int size,
-        @JsonProperty("channels") int channels,
-        @JsonProperty("classes") int classes,
-        @JsonProperty("scale") double scale,
+        @JsonProperty("crop") SquareCrop crop,
+        @JsonProperty("vae") @Nullable String vae,
+        @JsonProperty("channels") @Nullable Integer channels,
+        @JsonProperty("classes") @Nullable Integer classes,
+        @JsonProperty("scale") @Nullable Double scale,
         @JsonProperty("workers") int workers) {
     private static final int MOST_WORKERS = 1024;
+    private static final int GREY = 1;
+    private static final int COLOURS = 3;
+    private static final int DEFAULT_CLASSES = 10;
+    private static final double DEFAULT_SCALE = 0.18215;
 
     /** Checks the ranges. */
     public DataConfig {
@@ -70,21 +79,35 @@ public record DataConfig(
                 "data.skip_at_most is %s, expected a share from 0 to 1",
                 skipAtMost);
         require(
-                !flip || (kind != Kind.LATENTS && kind != Kind.MIXTURE),
+                !flip || kind != Kind.MIXTURE,
                 "data.flip is true, but data.kind is %s: only images are mirrored",
                 name(kind));
         require(size >= 1, "data.size is %s, expected at least 1", size);
-        require(channels >= 1, "data.channels is %s, expected at least 1", channels);
+        given(crop, "data.crop");
+        require(vae == null || kind == Kind.IMAGES, "data.vae is %s, but data.kind is not images", vae);
+        if (kind != Kind.LATENTS) {
+            given(channels, "data.channels");
+            given(classes, "data.classes");
+            require(scale != null || vae != null, "%s is null, expected a value", "data.scale");
+        }
+        require(channels == null || channels >= 1, "data.channels is %s, expected at least 1", channels);
         require(
-                kind != Kind.IMAGES || channels == 1 || channels == 3,
+                kind != Kind.IMAGES || channels == null || channels == 1 || channels == 3,
                 "data.channels is %s, expected 1 (grey) or 3 (colour)",
                 channels);
         require(
-                kind != Kind.IMAGES || (double) channels * size * size < Integer.MAX_VALUE,
+                vae == null || (channels != null && channels == 3),
+                "data.channels is %s, expected 3: data.vae encodes images of three colours",
+                channels);
+        require(
+                kind != Kind.IMAGES || channels == null || (double) channels * size * size < Integer.MAX_VALUE,
                 "data.size is %s, expected a size whose square times data.channels is below 2^31",
                 size);
-        require(classes >= 1, "data.classes is %s, expected at least 1", classes);
-        require(scale > 0 && scale < Double.POSITIVE_INFINITY, "data.scale is %s, expected a number above 0", scale);
+        require(classes == null || classes >= 1, "data.classes is %s, expected at least 1", classes);
+        require(
+                scale == null || (scale > 0 && scale < Double.POSITIVE_INFINITY),
+                "data.scale is %s, expected a number above 0",
+                scale);
         require(workers >= 0 && workers <= MOST_WORKERS, "data.workers is %s, expected 0 to " + MOST_WORKERS, workers);
         boolean folderNeeded = kind != Kind.FASHION_MNIST && kind != Kind.MIXTURE;
         require(
@@ -110,6 +133,8 @@ public record DataConfig(
                 .means(means)
                 .variance(variance)
                 .size(size)
+                .crop(crop)
+                .vae(vae)
                 .channels(channels)
                 .classes(classes)
                 .scale(scale)
@@ -139,10 +164,10 @@ public record DataConfig(
         IDX(Kind.HELD_OUT_IN_MEMORY, Datasets.of(ImageData::open)),
         /** Folders of PNG and JPEG files, one per class. */
         @JsonProperty("images")
-        IMAGES(0, Datasets.of(ImageFolder::open)),
-        /** Latents of an autoencoder in safetensors files. */
+        IMAGES(0, Datasets::images),
+        /** Latents of an autoencoder, in any layout of {@link LatentCaches}. */
         @JsonProperty("latents")
-        LATENTS(0, Datasets.of(LatentShards::open));
+        LATENTS(0, Datasets.of(LatentCaches::open));
 
         private static final int HELD_OUT_IN_MEMORY = 500;
 
@@ -170,6 +195,16 @@ public record DataConfig(
     /** Returns how its items are read. */
     Reading reading() {
         return new Reading(workers, holdOut, flip, onError == OnError.SKIP, skipAtMost);
+    }
+
+    /** Returns the channels of a kind of data that has them. */
+    int knownChannels() {
+        return Objects.requireNonNull(channels);
+    }
+
+    /** Returns the classes of a kind of data that has them. */
+    int knownClasses() {
+        return Objects.requireNonNull(classes);
     }
 
     /** Returns the folder of a kind of data that needs one. */
@@ -201,9 +236,11 @@ public record DataConfig(
         private List<double[]> means = List.of();
         private double variance = 0.5;
         private int size = 28;
-        private int channels = 1;
-        private int classes = 10;
-        private double scale = 0.18215;
+        private SquareCrop crop = SquareCrop.ADM;
+        private @Nullable String vae;
+        private @Nullable Integer channels;
+        private @Nullable Integer classes;
+        private @Nullable Double scale;
         private int workers = 1;
 
         private Builder() {}
@@ -262,20 +299,32 @@ public record DataConfig(
             return this;
         }
 
-        /** Sets the channels of image files' items (1 or 3) or of latents. */
-        public Builder channels(int channels) {
+        /** Sets how image files are cropped to a square. */
+        public Builder crop(SquareCrop crop) {
+            this.crop = crop;
+            return this;
+        }
+
+        /** Sets the file of an autoencoder that encodes image files to latents; null for pixels. */
+        public Builder vae(@Nullable String vae) {
+            this.vae = vae;
+            return this;
+        }
+
+        /** Sets the channels of image files' items (1 or 3) or of latents; null for those that their files state. */
+        public Builder channels(@Nullable Integer channels) {
             this.channels = channels;
             return this;
         }
 
-        /** Sets the number of classes of IDX files and of latents. */
-        public Builder classes(int classes) {
+        /** Sets the number of classes of IDX files and of latents; null for those that files of latents state. */
+        public Builder classes(@Nullable Integer classes) {
             this.classes = classes;
             return this;
         }
 
-        /** Sets the factor of latents. */
-        public Builder scale(double scale) {
+        /** Sets the factor between an autoencoder's latents and items; null for the one that files of latents state. */
+        public Builder scale(@Nullable Double scale) {
             this.scale = scale;
             return this;
         }
@@ -293,6 +342,9 @@ public record DataConfig(
          */
         public DataConfig build() {
             given(kind, "data.kind");
+            // Files of latents, or of an autoencoder, state these.
+            boolean open = kind == Kind.LATENTS;
+            boolean encoded = vae != null;
             return new DataConfig(
                     kind,
                     folder,
@@ -303,9 +355,11 @@ public record DataConfig(
                     means,
                     variance,
                     size,
-                    channels,
-                    classes,
-                    scale,
+                    crop,
+                    vae,
+                    channels == null && !open ? Integer.valueOf(encoded ? COLOURS : GREY) : channels,
+                    classes == null && !open ? Integer.valueOf(DEFAULT_CLASSES) : classes,
+                    scale == null && !open && !encoded ? Double.valueOf(DEFAULT_SCALE) : scale,
                     workers);
         }
     }

@@ -6,7 +6,6 @@ import java.nio.file.Path;
 import java.util.stream.Stream;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Shape;
-import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /**
  * The shape of a configuration's data, read from a small part of it.
@@ -29,12 +28,18 @@ public record DataShape(long channels, long size, long classes) {
                         data.means().isEmpty() ? 1 : data.means().getFirst().length,
                         1,
                         data.means().size());
-            case IMAGES -> new DataShape(data.channels(), data.size(), folders(data.path()));
+            case IMAGES ->
+                data.vae() == null
+                        ? new DataShape(data.knownChannels(), data.size(), folders(data.path()))
+                        : opened(data);
             case IDX -> {
                 LabelledImages images = Datasets.images(data);
-                yield square(images.channels(), images.height(), images.width(), data.classes());
+                yield square(images.channels(), images.height(), images.width(), data.knownClasses());
             }
-            case LATENTS -> latents(data.path(), data);
+            case LATENTS -> {
+                LatentCaches.Description latents = LatentCaches.describe(data);
+                yield square(latents.channels(), latents.height(), latents.width(), latents.classes());
+            }
             default -> opened(data);
         };
     }
@@ -63,28 +68,6 @@ public record DataShape(long channels, long size, long classes) {
                     entries.filter(entry -> Files.isDirectory(entry)
                                     && !entry.getFileName().toString().startsWith("."))
                             .count());
-        }
-    }
-
-    private static DataShape latents(Path folder, DataConfig data) throws IOException {
-        try (Stream<Path> entries = Files.list(folder)) {
-            Path first = entries.filter(entry -> entry.toString().endsWith(".safetensors")
-                            && !entry.getFileName().toString().startsWith("."))
-                    .sorted()
-                    .findFirst()
-                    .orElseThrow(
-                            () -> new IOException(folder + " holds no .safetensors file, expected some with latents"));
-            try (SafetensorsFile file = SafetensorsFile.open(first)) {
-                SafetensorsFile.Entry latents = file.entries().get("latents");
-                if (latents == null || latents.shape().dim() != 4) {
-                    throw new IOException(first + " has no tensor 'latents' of shape (N, C, H, W)");
-                }
-                return square(
-                        data.channels(),
-                        latents.shape().size(2),
-                        latents.shape().size(3),
-                        data.classes());
-            }
         }
     }
 }

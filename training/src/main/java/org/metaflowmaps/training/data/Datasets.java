@@ -23,6 +23,13 @@ public final class Datasets {
         return (config, seed, device) -> new Loader(items.open(config), seed, config.reading(), device);
     }
 
+    /** Opens folders of images, as pixels or encoded. */
+    static TrainingData images(DataConfig config, long seed, Device device) throws IOException {
+        String vae = config.vae();
+        Items images = vae == null ? ImageFolder.open(config) : EncodedImages.open(config, Path.of(vae), device);
+        return new Loader(images, seed, config.reading(), device);
+    }
+
     /**
      * Opens the data of a configuration.
      *
@@ -44,7 +51,7 @@ public final class Datasets {
      */
     public static LabelledImages images(DataConfig config) throws IOException {
         if (config.kind() == DataConfig.Kind.IDX) {
-            return IdxImages.train(config.path(), config.classes());
+            return IdxImages.train(config.path(), config.knownClasses());
         }
         String folder = config.folder();
         return folder == null ? FashionMnist.test() : FashionMnist.train(Path.of(folder));

@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.Supplier;
+import org.metaflowmaps.models.vision.image.ByteImage;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
@@ -24,9 +25,10 @@ public final class ImageFolder implements Items {
     private final ImageTree images;
     private final int size;
     private final int channels;
+    private final SquareCrop crop;
 
     /**
-     * Lists all images of a folder.
+     * Lists all images of a folder, to crop them by {@link SquareCrop#ADM}.
      *
      * @param folder holds one folder per class
      * @param size rows and columns of an item, at least 1
@@ -35,17 +37,29 @@ public final class ImageFolder implements Items {
      *     files only
      */
     public ImageFolder(Path folder, int size, int channels) throws IOException {
+        this(folder, size, channels, SquareCrop.ADM);
+    }
+
+    /**
+     * Lists all images of a folder.
+     *
+     * @param crop how an image becomes a square
+     * @throws IOException as for the other constructor
+     */
+    public ImageFolder(Path folder, int size, int channels, SquareCrop crop) throws IOException {
+        Preconditions.checkNotNull(crop, "images: the crop is null");
         Preconditions.checkArgument(size >= 1, "images of size %s, expected at least 1", size);
         Preconditions.checkArgument(
                 channels == 1 || channels == 3, "images of %s channels, expected 1 (grey) or 3 (colour)", channels);
         this.size = size;
         this.channels = channels;
+        this.crop = crop;
         this.images = new ImageTree(folder);
     }
 
     /** Opens the folder of a configuration. */
     static ImageFolder open(DataConfig config) throws IOException {
-        return new ImageFolder(config.path(), config.size(), config.channels());
+        return new ImageFolder(config.path(), config.size(), config.knownChannels(), config.crop());
     }
 
     @Override
@@ -80,10 +94,8 @@ public final class ImageFolder implements Items {
 
     @Override
     public void read(int index, MemorySegment row) throws IOException {
-        row.copyFrom(MemorySegment.ofArray(
-                ImageFile.read(images.file(Objects.checkIndex(index, images.count())), channels)
-                        .admCrop(size)
-                        .bytes()));
+        ByteImage image = ImageFile.read(images.file(Objects.checkIndex(index, images.count())), channels);
+        row.copyFrom(MemorySegment.ofArray(crop.of(image, size).bytes()));
     }
 
     @Override

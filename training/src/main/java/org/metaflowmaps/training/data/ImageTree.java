@@ -21,6 +21,7 @@ import org.metaflowmaps.runtime.internal.Texts;
 /** The names of images in a folder with one subfolder per class, and counts of skipped files. */
 final class ImageTree {
     private static final String EMPTY = "empty class folders";
+    private static final String BESIDE = "beside the class folders";
     private static final List<String> ENDINGS = List.of(".png", ".jpg", ".jpeg");
 
     /** The most classes named in the summary. */
@@ -40,18 +41,30 @@ final class ImageTree {
      *     only
      */
     ImageTree(Path folder) throws IOException {
+        this(folder, false);
+    }
+
+    /**
+     * Lists a folder.
+     *
+     * @param flat whether the folder itself may hold the images, if no subfolder does; they have one class without name
+     * @throws IOException as for the other constructor
+     */
+    ImageTree(Path folder, boolean flat) throws IOException {
         this.folder = folder;
         List<String> found = new ArrayList<>();
         List<Integer> ends = new ArrayList<>();
-        int loose = 0;
+        List<String> loose = new ArrayList<>();
         for (Map.Entry<String, Path> entry : entries(folder).entrySet()) {
             String name = entry.getKey();
             Path path = entry.getValue();
             if (name.startsWith(".")) {
                 count("hidden");
             } else if (!Files.isDirectory(path)) {
-                loose += isImage(name) ? 1 : 0;
-                count("beside the class folders");
+                if (isImage(name) && Files.isRegularFile(path)) {
+                    loose.add(name);
+                }
+                count(BESIDE);
             } else {
                 int before = found.size();
                 readClass(path, found);
@@ -62,11 +75,17 @@ final class ImageTree {
                 }
             }
         }
+        if (found.isEmpty() && flat && !loose.isEmpty()) {
+            found.addAll(loose);
+            classFolders.add(folder);
+            ends.add(found.size());
+            passedOver.computeIfPresent(BESIDE, (key, all) -> all == loose.size() ? null : all - loose.size());
+        }
         if (found.isEmpty()) {
             throw new IOException(
                     folder + (passedOver.containsKey(EMPTY) ? " has only empty subfolders" : " has no subfolders")
                             + ", expected one per class, with PNG or JPEG files in each"
-                            + (loose == 0 ? "" : ": move its " + loose + " images into a subfolder"));
+                            + (loose.isEmpty() ? "" : ": move its " + loose.size() + " images into a subfolder"));
         }
         this.files = found.toArray(new String[0]);
         this.labels = new int[files.length];
@@ -171,16 +190,24 @@ final class ImageTree {
         return classFolders.get(labels[index]).resolve(files[index]);
     }
 
+    /** Returns an image's name, with its class if that has one. */
+    String name(int index) {
+        return classNames.isEmpty() ? files[index] : classNames.get(labels[index]) + "/" + files[index];
+    }
+
     /** Returns a key of an image that does not depend on other images: CRC-32 of the names of its class and file. */
     long key(int index) {
-        String name = classNames.get(labels[index]) + "/" + files[index];
         CRC32 sum = new CRC32();
-        sum.update(name.getBytes(StandardCharsets.UTF_8));
+        sum.update(name(index).getBytes(StandardCharsets.UTF_8));
         return sum.getValue();
     }
 
     /** Returns a one-line summary of found and skipped files. */
     String summary(int heldOut) {
+        if (classNames.isEmpty()) {
+            return folder + ": " + files.length + " images without class folders; skipped: "
+                    + (passedOver.isEmpty() ? "nothing" : told(passedOver));
+        }
         int[] sizes = new int[classNames.size()];
         for (int label : labels) {
             sizes[label]++;

@@ -3,7 +3,9 @@ package org.metaflowmaps.training.data;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Supplier;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
@@ -89,6 +91,21 @@ public interface Items extends AutoCloseable {
     /** Returns whether the loader reads all items at once and keeps them as stored in the device's memory. */
     default boolean isInMemory() {
         return false;
+    }
+
+    /**
+     * Mirrors stored values; used only if {@link #requireMirrorable} does not throw. By default along the last dimension.
+     *
+     * @param stored (B, {@link #storedShape}) of {@link #storedType}
+     * @return values of that shape, in the innermost open scope
+     */
+    default Tensor mirrored(Tensor stored) {
+        return stored.flip(stored.dim() - 1);
+    }
+
+    /** Returns how items follow from an autoencoder's latents; empty, the default, if they are no latents. */
+    default Optional<LatentScaling> latents() {
+        return Optional.empty();
     }
 
     /**

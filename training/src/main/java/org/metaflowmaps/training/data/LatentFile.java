@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.data;
 
+import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -124,5 +125,27 @@ final class LatentFile {
             case BFLOAT16 -> Float.intBitsToFloat((short) SHORT.get(item, at) << 16);
             default -> (float) FLOAT.get(item, at);
         };
+    }
+
+    /** Returns true if the second half of a latent's channels can be standard deviations but hardly log variances. */
+    static boolean areDeviations(byte[] latent, LatentCode code) {
+        int numbers = latent.length / code.type().bytes();
+        float largest = 0;
+        for (int i = numbers / 2; i < numbers; i++) {
+            float value = value(latent, i, code.type());
+            if (!(value >= 0 && value < 1)) {
+                return false;
+            }
+            largest = Math.max(largest, value);
+        }
+        return largest > 0;
+    }
+
+    /** Throws unless there are latents of mirrored images, which are not the mirror images of latents. */
+    static void requireMirrored(boolean present) {
+        Preconditions.checkArgument(
+                present,
+                "latents cannot be mirrored, because a mirrored image has a different latent: expected flip false, or"
+                        + " files with the latents of mirrored images too (mfm data encode --flips)");
     }
 }

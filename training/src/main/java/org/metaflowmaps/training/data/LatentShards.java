@@ -4,20 +4,18 @@ import com.google.common.base.Preconditions;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.file.Files;
-import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.function.Supplier;
-import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 /**
@@ -31,24 +29,44 @@ import org.metaflowmaps.runtime.file.SafetensorsFile;
  * an item is needed.
  */
 public final class LatentShards implements Items {
-    private static final String LATENTS = "latents";
-    private static final String LABELS = "labels";
+    static final String LATENTS = "latents";
+    static final String MOMENTS = "moments";
+    static final String MIRRORED = "_flip";
+    static final String LABELS = "labels";
 
-    private static final double LEAST_LOG_VARIANCE = -30;
-    private static final double MOST_LOG_VARIANCE = 20;
-    private static final ValueLayout.OfLong LABEL = ValueLayout.JAVA_LONG_UNALIGNED;
+    /** The latents of one file, numbered from {@code first}; {@code mirrored} is empty if they are not used. */
+    private record Part(Path file, MemorySegment latents, MemorySegment mirrored, int first) {}
 
-    /** The latents of one file, numbered from {@code first}. */
-    private record Part(Path file, MemorySegment latents, int first) {}
+    /**
+     * What to read.
+     *
+     * @param folder for messages
+     * @param paths the files, in order
+     * @param tensor the latents' name
+     * @param form null to decide by the number of channels
+     * @param channels of an item
+     * @param classes labels are below this
+     * @param mirrored whether to read the latents of mirrored images too
+     * @param skip whether a label out of range makes its latent a damaged item; otherwise opening throws
+     */
+    record Request(
+            Path folder,
+            List<Path> paths,
+            String tensor,
+            @Nullable LatentForm form,
+            int channels,
+            int classes,
+            List<String> classNames,
+            LatentScaling scaling,
+            boolean mirrored,
+            boolean skip) {}
 
     private final List<SafetensorsFile> files = new ArrayList<>();
     private final List<Part> parts = new ArrayList<>();
-    private final Shape shape;
-    private final DType type;
+    private final Request request;
+    private final LatentCode code;
     private final int[] labels;
-    private final int channels;
-    private final int classes;
-    private final double scale;
+    private final boolean hasMirrored;
 
     /**
      * All latents of a folder's files.
@@ -70,120 +88,124 @@ public final class LatentShards implements Items {
      */
     public LatentShards(Path folder, int channels, int classes, double scale, DataConfig.OnError onError)
             throws IOException {
-        Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
-        Preconditions.checkArgument(classes >= 1, "latents of %s classes, expected at least 1", classes);
-        Preconditions.checkArgument(
-                scale > 0 && scale < Double.POSITIVE_INFINITY,
-                "latents are scaled by %s, expected a number above 0",
-                scale);
-        this.channels = channels;
-        this.classes = classes;
-        this.scale = scale;
+        this(plain(folder, channels, classes, scale, onError));
+    }
+
+    /** Opens files. */
+    LatentShards(Request request) throws IOException {
+        this.request = request;
+        List<Path> paths = request.paths;
         try {
-            List<Path> paths = paths(folder);
             for (Path path : paths) {
                 files.add(SafetensorsFile.open(path));
             }
-            SafetensorsFile.Entry form = entry(paths.getFirst(), files.getFirst(), LATENTS);
-            this.type = form.dtype();
-            this.shape = form.shape();
-            checkForm(paths.getFirst(), form);
+            SafetensorsFile.Entry form = ShardFiles.entry(paths.getFirst(), files.getFirst(), request.tensor);
+            this.code = checkedForm(paths.getFirst(), files.getFirst(), form);
+            this.hasMirrored = files.stream().allMatch(file -> file.entries().containsKey(request.tensor + MIRRORED));
             List<int[]> found = new ArrayList<>();
             int total = 0;
             for (int i = 0; i < paths.size(); i++) {
-                checkLike(paths.get(i), entry(paths.get(i), files.get(i), LATENTS), form, paths.getFirst());
-                int[] own = labels(paths.get(i), files.get(i), onError == DataConfig.OnError.SKIP);
-                parts.add(new Part(paths.get(i), files.get(i).bytes(LATENTS), total));
-                found.add(own);
-                total = Math.addExact(total, own.length);
+                Path path = paths.get(i);
+                SafetensorsFile file = files.get(i);
+                SafetensorsFile.Entry own = ShardFiles.entry(path, file, request.tensor);
+                ShardFiles.checkLike(path, own, form, paths.getFirst());
+                MemorySegment mirrored = MemorySegment.NULL;
+                if (request.mirrored && hasMirrored) {
+                    SafetensorsFile.Entry other = ShardFiles.entry(path, file, request.tensor + MIRRORED);
+                    if (other.dtype() != own.dtype() || !other.shape().equals(own.shape())) {
+                        throw new IOException(path + ": " + other.name() + " is " + other.dtype() + other.shape()
+                                + ", expected " + own.dtype() + own.shape() + " as " + own.name());
+                    }
+                    mirrored = file.bytes(other.name());
+                }
+                int[] numbers = labels(path, file);
+                parts.add(new Part(path, file.bytes(request.tensor), mirrored, total));
+                found.add(numbers);
+                total = Math.addExact(total, numbers.length);
             }
             if (total == 0) {
-                throw new IOException(
-                        folder + ": its " + paths.size() + " safetensors files hold no latents, expected at least 1");
+                throw new IOException(request.folder + ": its " + paths.size()
+                        + " safetensors files hold no latents, expected at least 1");
             }
             this.labels = found.stream().flatMapToInt(Arrays::stream).toArray();
+            requirePlausible();
         } catch (IOException | RuntimeException e) {
             files.forEach(SafetensorsFile::close);
             throw e;
         }
     }
 
-    /** Opens the files of a configuration. */
-    static LatentShards open(DataConfig config) throws IOException {
-        return new LatentShards(config.path(), config.channels(), config.classes(), config.scale(), config.onError());
+    private static Request plain(Path folder, int channels, int classes, double scale, DataConfig.OnError onError)
+            throws IOException {
+        Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
+        Preconditions.checkArgument(classes >= 1, "latents of %s classes, expected at least 1", classes);
+        Preconditions.checkArgument(
+                scale > 0 && scale < Double.POSITIVE_INFINITY,
+                "latents are scaled by %s, expected a number above 0",
+                scale);
+        return new Request(
+                folder,
+                ShardFiles.paths(folder),
+                LATENTS,
+                null,
+                channels,
+                classes,
+                List.of(),
+                LatentScaling.of(scale, 0),
+                false,
+                onError == DataConfig.OnError.SKIP);
     }
 
-    static List<Path> paths(Path folder) throws IOException {
-        try (Stream<Path> entries = Files.list(folder)) {
-            List<Path> paths = entries.filter(LatentShards::isShard).sorted().toList();
-            if (paths.isEmpty()) {
-                throw new IOException(folder + " holds no .safetensors file, expected some with latents and labels");
-            }
-            return paths;
-        } catch (NotDirectoryException e) {
-            throw new IOException(folder + " is not a folder, expected one with .safetensors files", e);
-        }
-    }
-
-    private static boolean isShard(Path file) {
-        String name = file.getFileName().toString();
-        return name.endsWith(".safetensors") && !name.startsWith(".") && Files.isRegularFile(file);
-    }
-
-    private static SafetensorsFile.Entry entry(Path path, SafetensorsFile file, String name) throws IOException {
-        SafetensorsFile.Entry entry = file.entries().get(name);
-        if (entry == null) {
-            throw new IOException(path + " has no tensor '" + name + "' among "
-                    + file.entries().keySet() + ": expected latents (N, C, H, W) and labels (N)");
-        }
-        return entry;
-    }
-
-    private void checkForm(Path path, SafetensorsFile.Entry form) throws IOException {
+    private LatentCode checkedForm(Path path, SafetensorsFile file, SafetensorsFile.Entry entry) throws IOException {
+        DType type = entry.dtype();
+        Shape shape = entry.shape();
+        int channels = request.channels;
+        LatentForm known = request.form;
         boolean typed = type == DType.FLOAT32 || type == DType.FLOAT16 || type == DType.BFLOAT16;
-        boolean shaped = shape.dim() == 4
-                && (shape.size(1) == channels || shape.size(1) == 2L * channels)
-                && shape.size(2) > 0
-                && shape.size(3) > 0;
-        if (!typed || !shaped) {
-            throw new IOException(path + ": latents are " + type + form.shape()
-                    + ", expected float32, float16 or bfloat16 of shape [N, " + channels
-                    + " or, for means and log variances, "
-                    + 2 * channels + ", H, W] (data.channels is " + channels
+        boolean shaped = shape.dim() == 4 && shape.size(2) > 0 && shape.size(3) > 0;
+        boolean single = shaped && shape.size(1) == channels && (known == null || !known.isDrawn());
+        boolean twice = shaped && shape.size(1) == 2L * channels && (known == null || known.isDrawn());
+        if (!typed || !(single || twice)) {
+            throw new IOException(path + ": " + entry.name() + " are " + type + shape
+                    + ", expected float32, float16 or bfloat16 of shape [N, "
+                    + (known == null
+                            ? channels + " or, for means and log variances, " + 2 * channels
+                            : known.parts() * channels)
+                    + ", H, W] (data.channels is " + channels
                     + ")");
         }
+        LatentForm form = single ? LatentForm.SAMPLE : known != null ? known : ShardFiles.second(path, file);
+        return new LatentCode(type, shape.from(1), form, request.scaling, false, request.mirrored);
     }
 
-    private static void checkLike(Path path, SafetensorsFile.Entry entry, SafetensorsFile.Entry form, Path of)
-            throws IOException {
-        Shape shape = entry.shape();
-        if (entry.dtype() != form.dtype()
-                || shape.dim() != 4
-                || !shape.from(1).equals(form.shape().from(1))) {
-            throw new IOException(path + ": latents are " + entry.dtype() + shape + ", those of " + of.getFileName()
-                    + " are " + form.dtype() + form.shape()
-                    + ": only the number of latents may differ between the files of a folder");
+    /** Throws if the first latent's log variances look like standard deviations, which no later error would show. */
+    private void requirePlausible() throws IOException {
+        if (request.form != null || code.form() != LatentForm.MEAN_LOG_VARIANCE) {
+            return;
+        }
+        Part part = parts.stream()
+                .filter(each -> each.latents.byteSize() > 0)
+                .findFirst()
+                .orElseThrow();
+        byte[] first = part.latents.asSlice(0, code.bytes()).toArray(ValueLayout.JAVA_BYTE);
+        if (LatentFile.areDeviations(first, code)) {
+            throw new IOException(part.file + ": the second half of its latents' channels are numbers from 0 to below 1"
+                    + ", so they are probably standard deviations, not log variances: add the text "
+                    + LatentManifest.FORM + " = " + LatentForm.MEAN_STD.label() + " to the metadata of each file");
         }
     }
 
     /** Returns the labels of a file's items; -1 for one out of range, if damaged items are skipped. */
-    private int[] labels(Path path, SafetensorsFile file, boolean skip) throws IOException {
-        SafetensorsFile.Entry entry = entry(path, file, LABELS);
-        Shape count = Shape.of(entry(path, file, LATENTS).shape().size(0));
-        if (entry.dtype() != DType.INT64 || !entry.shape().equals(count)) {
-            throw new IOException(path + ": labels are " + entry.dtype() + entry.shape() + ", expected int64" + count
-                    + ", one for each of the latents");
-        }
-        MemorySegment bytes = file.bytes(LABELS);
-        int[] values = new int[Math.toIntExact(count.numel())];
+    private int[] labels(Path path, SafetensorsFile file) throws IOException {
+        long[] numbers = ShardFiles.numbers(path, file, request.tensor);
+        int[] values = new int[numbers.length];
         for (int i = 0; i < values.length; i++) {
-            long label = bytes.get(LABEL, (long) i * Long.BYTES);
-            boolean known = label >= 0 && label < classes;
-            if (!known && !skip) {
-                throw new IOException(path + ": label " + i + " is " + label + ", expected 0 to " + (classes - 1)
-                        + " (data.classes is " + classes + ")");
+            boolean known = numbers[i] >= 0 && numbers[i] < request.classes;
+            if (!known && !request.skip) {
+                throw new IOException(path + ": label " + i + " is " + numbers[i] + ", expected 0 to "
+                        + (request.classes - 1) + " (data.classes is " + request.classes + ")");
             }
-            values[i] = known ? (int) label : -1;
+            values[i] = known ? (int) numbers[i] : -1;
         }
         return values;
     }
@@ -201,22 +223,30 @@ public final class LatentShards implements Items {
                 high = middle - 1;
             }
         }
-        long size = shape.size(1) * shape.size(2) * shape.size(3) * type.bytes();
         Part part = parts.get(low);
-        byte[] bytes = part.latents.asSlice((index - part.first) * size, size).toArray(ValueLayout.JAVA_BYTE);
         int number = index - part.first;
         if (labels[index] < 0) {
             throw new DamagedItemException(
                     part.file + ": the label of latent " + number + " is out of range, expected 0 to "
-                            + (classes - 1)
-                            + " (data.classes is " + classes + "): repair or remove it");
+                            + (request.classes - 1)
+                            + " (data.classes is " + request.classes + "): repair or remove it");
         }
-        int bad = LatentFile.firstBad(bytes, type, channels * shape.size(2) * shape.size(3));
-        if (bad >= 0) {
-            throw new DamagedItemException(part.file + ": latent " + number + " holds "
-                    + LatentFile.value(bytes, bad, type) + ", expected finite numbers: repair or remove it");
+        copy(part, part.latents, number, row, 0);
+        if (code.mirrored()) {
+            copy(part, part.mirrored, number, row, 1);
         }
-        row.copyFrom(MemorySegment.ofArray(bytes));
+    }
+
+    private void copy(Part part, MemorySegment latents, int number, MemorySegment row, int place)
+            throws DamagedItemException {
+        long size = code.bytes();
+        byte[] bytes = latents.asSlice(number * size, size).toArray(ValueLayout.JAVA_BYTE);
+        String problem = code.problem(bytes);
+        if (problem != null) {
+            throw new DamagedItemException(
+                    part.file + ": latent " + number + " holds " + problem + ": repair or remove it");
+        }
+        row.asSlice(place * size, size).copyFrom(MemorySegment.ofArray(bytes));
     }
 
     @Override
@@ -225,7 +255,7 @@ public final class LatentShards implements Items {
                 Arrays.stream(labels).filter(label -> label >= 0).distinct().count();
         return labels.length + " latents of shape " + itemShape() + " in " + files.size()
                 + (files.size() == 1 ? " file" : " files")
-                + ", with " + present + " of " + classes + " classes"
+                + ", with " + present + " of " + request.classes + " classes"
                 + (heldOut == 0 ? "" : ", " + heldOut + " of them held out");
     }
 
@@ -236,12 +266,22 @@ public final class LatentShards implements Items {
 
     @Override
     public Shape itemShape() {
-        return Shape.of(channels, shape.size(2), shape.size(3));
+        return code.itemShape();
     }
 
     @Override
     public int classes() {
-        return classes;
+        return request.classes;
+    }
+
+    @Override
+    public List<String> classNames() {
+        return request.classNames;
+    }
+
+    @Override
+    public Optional<LatentScaling> latents() {
+        return Optional.of(request.scaling);
     }
 
     @Override
@@ -251,35 +291,27 @@ public final class LatentShards implements Items {
 
     @Override
     public DType storedType() {
-        return type;
+        return code.type();
     }
 
     @Override
     public Shape storedShape() {
-        return shape.from(1);
+        return code.storedShape();
     }
 
     @Override
     public void requireMirrorable() {
-        throw new IllegalArgumentException(
-                "latents cannot be mirrored, because a mirrored image has a different latent: expected flip false");
+        LatentFile.requireMirrored(request.mirrored && hasMirrored);
+    }
+
+    @Override
+    public Tensor mirrored(Tensor stored) {
+        return code.flipped(stored);
     }
 
     @Override
     public Tensor decode(Tensor stored, Supplier<Tensor> noise) {
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor values = stored.to(DType.FLOAT32);
-            Tensor latents = shape.size(1) == channels ? values : drawn(values, noise);
-            return scope.keep(latents.mul(scale));
-        }
-    }
-
-    private Tensor drawn(Tensor moments, Supplier<Tensor> noise) {
-        Tensor mean = moments.narrow(1, 0, channels);
-        Tensor logVariance = moments.narrow(1, channels, channels)
-                .clampMin(LEAST_LOG_VARIANCE)
-                .clampMax(MOST_LOG_VARIANCE);
-        return Torch.addcmul(mean, logVariance.mul(0.5).exp(), noise.get());
+        return code.decode(stored, noise);
     }
 
     /** Unmaps the files. */

@@ -5,7 +5,9 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Shape;
@@ -146,6 +148,11 @@ public final class Loader implements TrainingData {
     }
 
     @Override
+    public Optional<LatentScaling> latents() {
+        return items.latents();
+    }
+
+    @Override
     public String summary() {
         return items.summary(heldOut());
     }
@@ -195,7 +202,7 @@ public final class Loader implements TrainingData {
         Arrays.fill(shape, 1);
         shape[0] = mirrored.length;
         Tensor mask = Torch.of(mirrored, shape).to(device).gt(0.5);
-        return Torch.where(mask, stored.flip(stored.dim() - 1), stored);
+        return Torch.where(mask, items.mirrored(stored), stored);
     }
 
     /** Draws the noise of a batch at once, because a source for each item would be slow. The same on every device. */

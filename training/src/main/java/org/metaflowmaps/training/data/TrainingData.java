@@ -2,7 +2,9 @@ package org.metaflowmaps.training.data;
 
 import com.google.common.base.Preconditions;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
@@ -63,6 +65,11 @@ public interface TrainingData extends AutoCloseable {
     /** Returns the class names, indexed by label; empty if the classes have no names. */
     default List<String> classNames() {
         return List.of();
+    }
+
+    /** Returns how items follow from an autoencoder's latents; empty, the default, if they are no latents. */
+    default Optional<LatentScaling> latents() {
+        return Optional.empty();
     }
 
     /** Returns the number of held-out items, which this stream never returns. */

@@ -56,7 +56,7 @@ final class BuildersTest {
         evaluate_every: 9
         precision: bfloat16
         data: {kind: images, folder: folder, hold_out: 1, flip: true, on_error: skip, skip_at_most: 0.2, means: [[1, 2]],
-          variance: 0.3, size: 4, channels: 3, classes: 5, scale: 0.6, workers: 7}
+          variance: 0.3, size: 4, crop: torchvision, vae: vae, channels: 3, classes: 5, scale: 0.6, workers: 7}
         model:
           transformer: {input_size: 8, patch_size: 2, in_channels: 3, hidden_size: 24, depth: 8, num_heads: 1, label_dim: 5,
             encoder_depth: 7, model_guidance_class_ws: [2.5], model_guidance_x_cond_ws: [3], mlp_ratio: 2, is_zero_data: true,
