@@ -64,6 +64,7 @@ import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.models.vision.Clip;
+import org.metaflowmaps.models.vision.InceptionInput;
 import org.metaflowmaps.models.vision.image.ByteImage;
 import org.metaflowmaps.models.vision.image.CropGeometry;
 import org.metaflowmaps.models.vision.image.FloatImage;
@@ -86,6 +87,7 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.NpyArray;
 import org.metaflowmaps.runtime.file.NpzFile;
+import org.metaflowmaps.runtime.file.NpzWriter;
 import org.metaflowmaps.runtime.file.OutgoingTensor;
 import org.metaflowmaps.runtime.file.PyTorchFile;
 import org.metaflowmaps.runtime.file.Safetensors;
@@ -94,11 +96,13 @@ import org.metaflowmaps.runtime.file.ShardedFile;
 import org.metaflowmaps.runtime.file.TensorFile;
 import org.metaflowmaps.steering.evaluation.FashionClassifier;
 import org.metaflowmaps.steering.evaluation.FashionJudge;
+import org.metaflowmaps.steering.evaluation.FeatureSet;
 import org.metaflowmaps.steering.evaluation.FrontierCell;
 import org.metaflowmaps.steering.evaluation.FrontierFile;
 import org.metaflowmaps.steering.evaluation.FrontierMethod;
 import org.metaflowmaps.steering.evaluation.FrontierSettings;
 import org.metaflowmaps.steering.evaluation.ImageFeatures;
+import org.metaflowmaps.steering.evaluation.InceptionFeatures;
 import org.metaflowmaps.steering.evaluation.InverseEvaluation;
 import org.metaflowmaps.steering.evaluation.JacobianFidelity;
 import org.metaflowmaps.steering.evaluation.MixtureEvaluation;
@@ -114,6 +118,7 @@ import org.metaflowmaps.steering.finetune.IndependentReward;
 import org.metaflowmaps.steering.metric.ClassHistogram;
 import org.metaflowmaps.steering.metric.Diversity;
 import org.metaflowmaps.steering.metric.FeatureMoments;
+import org.metaflowmaps.steering.metric.InceptionScore;
 import org.metaflowmaps.steering.particle.Budget;
 import org.metaflowmaps.steering.particle.GreedySearch;
 import org.metaflowmaps.steering.particle.ParticleFilter;
@@ -183,7 +188,8 @@ final class MisuseRecipes implements AutoCloseable {
             "CudaRuntime", "needs a GPU",
             "Nvrtc", "needs CUDA",
             "LibtorchCuda", "needs CUDA",
-            "CudaException", "cannot be made without CUDA");
+            "CudaException", "cannot be made without CUDA",
+            "NpzWriter", "exists only while NpzWriter.write runs");
 
     /** Calls that refuse the values of these recipes, with the reason; their other cases still run. */
     static final Map<String, String> REFUSED = Map.of(
@@ -210,6 +216,7 @@ final class MisuseRecipes implements AutoCloseable {
             "latents have no mirror images");
 
     private static final int BATCH = 4;
+    private static final String INCEPTION = "vision-inception.safetensors/inception.safetensors";
     private static final MlpConfig MLP =
             MlpConfig.builder().dimension(2).width(4).depth(1).labelDim(3).build();
     private static final String MLP_TEXT = "{\"dimension\":2,\"width\":4,\"depth\":1,\"label_dim\":3}";
@@ -279,7 +286,8 @@ final class MisuseRecipes implements AutoCloseable {
             }
             try (QualifiedName name = new QualifiedName("Module");
                     JitModule module = new JitModule(name)) {
-                module.define("def forward(self, x):\n  return x.flatten(1).mean(1)\n");
+                module.define(
+                        "def forward(self, x, a: bool = False, b: bool = False):\n  return x.flatten(1).mean(1)\n");
                 module.save(folder.resolve("module.pt").toString());
             }
             try (QualifiedName name = new QualifiedName("Module");
@@ -597,6 +605,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "draws" -> owner == JacobianFidelity.class ? BATCH : 2;
             case "particles" -> owner == ValueEvaluation.class ? 2 : 1;
             case "steps",
+                    "group",
                     "count",
                     "times",
                     "chunks",
@@ -625,7 +634,11 @@ final class MisuseRecipes implements AutoCloseable {
                                 ? "latents"
                                 : type.equals("LatentManifest")
                                         ? "encoded"
-                                        : type.equals("ImageFolder") || type.equals("DataCheck") ? "images" : "out";
+                                        : type.equals("ImageFolder")
+                                                        || type.equals("ImageFiles")
+                                                        || type.equals("DataCheck")
+                                                ? "images"
+                                                : "out";
                     case "target", "to" -> "out/" + System.nanoTime() + ".safetensors";
                     case "run" -> "out/run";
                     case "merges" -> "merges.txt";
@@ -647,6 +660,8 @@ final class MisuseRecipes implements AutoCloseable {
             case "TorchScriptFeatures" -> "features.pt";
             case "NpzFile" -> "file.npz";
             case "LatentDecoder" -> "vision-taesd.safetensors/taesd.safetensors";
+            case "ImageFiles" -> "images/a/1.png";
+            case "InceptionFeatures" -> INCEPTION;
             case "Idx" -> "file.idx";
             case "ImageReferences" -> "references.safetensors";
             default -> "file.safetensors";
@@ -704,6 +719,9 @@ final class MisuseRecipes implements AutoCloseable {
             }
             case "LatentScaling.scaled.latents", "LatentScaling.unscaled.latents" -> {
                 return half(BATCH, 1, 2, 2);
+            }
+            case "InceptionFeatures.of.images" -> {
+                return Torch.zeros(DType.UINT8, Device.CPU, 1, 3, 9, 8);
             }
             case "Measurement.observe.image" -> {
                 return half(1, 28, 28);
@@ -903,6 +921,28 @@ final class MisuseRecipes implements AutoCloseable {
         return moments;
     }
 
+    private static InceptionFeatures.Found found() {
+        return new InceptionFeatures.Found(half(BATCH, 2), Optional.of(half(BATCH, 2)), half(BATCH, 3));
+    }
+
+    private NpzWriter finishedWriter() throws IOException {
+        Deque<NpzWriter> made = new ArrayDeque<>();
+        NpzWriter.write(folder.resolve("out/" + System.nanoTime() + ".npz"), made::add);
+        return made.element();
+    }
+
+    private static InceptionScore score() {
+        InceptionScore score = new InceptionScore(2);
+        score.add(half(BATCH, 3));
+        return score;
+    }
+
+    private static FeatureSet features() {
+        FeatureSet features = new FeatureSet(100, 1, true);
+        features.add(found());
+        return features;
+    }
+
     private static ClassHistogram histogram() {
         ClassHistogram histogram = new ClassHistogram(2);
         histogram.add(Torch.of(new long[] {0, 1, 1}));
@@ -1007,6 +1047,11 @@ final class MisuseRecipes implements AutoCloseable {
                         : null;
             case "FlowMapTransformer" -> closing(FlowMapTransformer.zeros(TRANSFORMER, Device.CPU));
             case "FeatureMoments" -> moments();
+            case "FeatureSet" -> closing(features());
+            case "Found" -> type == InceptionFeatures.Found.class ? found() : null;
+            case "InceptionFeatures" ->
+                closing(InceptionFeatures.load(folder.resolve(INCEPTION), InceptionInput.TENSORFLOW, Device.CPU));
+            case "InceptionScore" -> score();
             case "ClassHistogram" -> histogram();
             case "Diversity" -> diversity();
             case "GaussianStatistics" -> moments().statistics();
@@ -1014,6 +1059,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "ImageFeatures" -> (ImageFeatures) images -> images.reshape(images.size(0), -1);
             case "TorchScriptFeatures" -> closing(TorchScriptFeatures.load(folder.resolve("features.pt"), Device.CPU));
             case "NpzFile" -> closing(NpzFile.open(folder.resolve("file.npz")));
+            case "NpzWriter" -> finishedWriter();
             case "NpzArray" ->
                 closing(closing(NpzFile.open(folder.resolve("file.npz"))).array("name"));
             case "ByteImage" -> ByteImage.of(new byte[3][16], 4, 4);

@@ -94,11 +94,13 @@ public final class ScriptModule implements AutoCloseable {
      * Runs the module's method {@code forward}; differentiable in the input.
      *
      * @param input on the module's device, of the module's input shape and type
+     * @param flags further positional arguments of the module
      * @return its result, in the innermost open scope
      * @throws TensorException if the module fails, or does not return one tensor
      * @throws IllegalStateException if this module was closed
      */
-    public Tensor forward(Tensor input) {
+    public Tensor forward(Tensor input, boolean... flags) {
+        Operands.present("forward", "flags", flags);
         TensorScope.innermost(); // throws before anything runs
         try (ThreadState call = ThreadState.enter(input)) {
             synchronized (lock) {
@@ -106,26 +108,36 @@ public final class ScriptModule implements AutoCloseable {
                     throw new IllegalStateException(
                             "the TorchScript module " + file + " was closed: run it before closing it");
                 }
-                return run(input);
+                return run(input, flags);
             }
         } catch (RuntimeException e) {
             throw TensorException.of("the TorchScript module " + file, e, input);
         }
     }
 
-    private Tensor run(Tensor input) {
+    private Tensor run(Tensor input, boolean[] flags) {
         // Turn off the optimiser: it rewrites the program after the first calls, so later calls would round
         // differently.
         try (GraphOptimizerEnabledGuard asWritten = new GraphOptimizerEnabledGuard(false);
                 IValue argument = new IValue(input.unwrap());
-                IValueVector arguments = new IValueVector(argument);
-                IValue result = module.forward(arguments)) {
+                IValueVector arguments = new IValueVector(argument)) {
+            for (boolean flag : flags) {
+                try (IValue value = new IValue(flag)) {
+                    arguments.push_back(value);
+                }
+            }
+            return run(arguments);
+        } finally {
+            Reference.reachabilityFence(this);
+        }
+    }
+
+    private Tensor run(IValueVector arguments) {
+        try (IValue result = module.forward(arguments)) {
             if (!result.isTensor()) {
                 throw new UnsupportedOperationException("forward returned something other than one tensor");
             }
             return Tensor.adopt(new org.bytedeco.pytorch.Tensor(result.toTensor()));
-        } finally {
-            Reference.reachabilityFence(this);
         }
     }
 

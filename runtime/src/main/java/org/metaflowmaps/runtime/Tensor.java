@@ -893,7 +893,24 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * What {@link #sort} returns.
+     * The largest or smallest values along one dimension, the most extreme first, and the indices (int64) they came from.
+     * NaN counts as the largest value.
+     *
+     * @param k how many, 0 to the dimension's size
+     * @param largest false for the smallest values
+     */
+    public Sorted topk(long k, long dim, boolean largest) {
+        TensorScope.innermost(); // refuses before results are made
+        try (ThreadState call = ThreadState.enter(this);
+                T_TensorTensor_T pair = unwrap().topk(k, dim, largest, true)) {
+            return new Sorted(wrap(pair.get0()), wrap(pair.get1()));
+        } catch (RuntimeException e) {
+            throw TensorException.of("topk", e, this);
+        }
+    }
+
+    /**
+     * What {@link #sort} and {@link #topk} return.
      *
      * @param values the values in order
      * @param indices where they came from, int64

@@ -693,6 +693,11 @@ public final class Torch {
         }
     }
 
+    /** The eigenvalues of symmetric matrices (…, n, n), ascending; only the lower triangle is read. */
+    public static Tensor linalgEigvalsh(Tensor matrices) {
+        return run("linalgEigvalsh", () -> torch.linalg_eigvalsh(matrices.unwrap()), matrices);
+    }
+
     /** Rows of a table (rows, width) at integer indices of any shape. */
     public static Tensor embedding(Tensor table, Tensor index) {
         return run("embedding", () -> torch.embedding(table.unwrap(), index.unwrap()), table, index);

@@ -221,6 +221,12 @@ class OperationsTest {
                 numbers(-2, 0.5, 1.25, -0.75, 0.1, 3),
                 () -> a().sort(1).values());
         say("sort", LIKE_A, numbers(2, 0, 1, 1, 2, 0), () -> a().sort(1).indices());
+        say(
+                "topk",
+                shape(2, 2),
+                numbers(1.25, 0.5, 3, 0.1),
+                () -> a().topk(2, 1, true).values());
+        say("topk", shape(2, 1), numbers(2, 1), () -> a().topk(1, 1, false).indices());
     }
 
     private static void shapes() {
@@ -404,6 +410,7 @@ class OperationsTest {
                 shape(2, 2),
                 numbers(1, 3, 2, 4),
                 () -> Torch.of(numbers(1, 2, 3, 4, 5, 6), 6).asStrided(new long[] {2, 2}, new long[] {1, 2}));
+        say("linalgEigvalsh", shape(2), numbers(1, 3), () -> Torch.linalgEigvalsh(Torch.of(numbers(2, 1, 1, 2), 2, 2)));
         say(
                 "linalgEigh",
                 shape(2),

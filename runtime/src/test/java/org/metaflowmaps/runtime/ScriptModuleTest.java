@@ -32,6 +32,10 @@ final class ScriptModuleTest {
 
     /** Writes a module with one parameter, 2. */
     private Path write(String forward) {
+        return write("self, x", forward);
+    }
+
+    private Path write(String arguments, String forward) {
         Path file = folder.resolve("module.pt");
         Handles.initialise();
         try (TensorScope scope = TensorScope.open();
@@ -39,7 +43,7 @@ final class ScriptModuleTest {
                 JitModule module = new JitModule(name)) {
             module.register_parameter(
                     "factor", Torch.scalar(2).requiresGrad_(true).unwrap(), false);
-            module.define("def forward(self, x):\n  " + forward + "\n");
+            module.define("def forward(" + arguments + "):\n  " + forward + "\n");
             module.save(file.toString());
         }
         return file;
@@ -63,6 +67,21 @@ final class ScriptModuleTest {
                                 .getFirst()
                                 .toFloatArray());
             }
+        }
+    }
+
+    @Test
+    void flagsAreFurtherArguments() throws IOException {
+        Path file = write(
+                "self, x, twice: bool = False, negative: bool = False",
+                "return x * (1 + int(twice)) * (1 - 2 * int(negative))");
+        try (ScriptModule module = ScriptModule.load(file, Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            Tensor one = Torch.scalar(1);
+            assertEquals(1, module.forward(one).item());
+            assertEquals(2, module.forward(one, true).item());
+            assertEquals(-1, module.forward(one, false, true).item());
+            assertRefused(TensorException.class, () -> module.forward(one, true, true, true), "module.pt");
         }
     }
 

@@ -16,6 +16,7 @@ import picocli.CommandLine.Spec;
         synopsisSubcommandLabel = "COMMAND",
         subcommands = {
             EvaluateSamplesCommand.class,
+            EvaluateFidCommand.class,
             EvaluateFashionMnistCommand.class,
             EvaluateDriftCommand.class,
             EvaluateMixtureCommand.class,

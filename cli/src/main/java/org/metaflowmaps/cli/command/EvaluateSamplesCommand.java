@@ -17,13 +17,10 @@ import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.NetworkOption;
 import org.metaflowmaps.cli.report.SampleTable;
-import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.models.sampler.FlowMapSampler;
-import org.metaflowmaps.models.sampler.RefinementSampler;
-import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.steering.evaluation.SampleStatistics;
+import org.metaflowmaps.steering.reward.PixelDecoder;
 import org.metaflowmaps.training.data.FashionMnist;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -229,32 +226,46 @@ final class EvaluateSamplesCommand implements Callable<Integer> {
             MapSamples samples = new MapSamples(
                     count, classes.labels(map, checkpoint.classNames(map)), guidance.scale(map), seed, device.get());
             SampleStatistics set = reference.empty();
-            boolean saved = save != null && Objects.equals(of, file);
-            boolean labelled = samples.areLabelled(map);
-            try (SampleArchive archive = saved ? new SampleArchive(map.itemShape(), count) : null) {
-                long evaluations = samples.draw(map, sampler(map), (drawn, condition, labels) -> {
-                    FashionReference.add(
-                            set,
-                            drawn,
-                            labelled && labels != null
-                                    ? reference.usable(Optional.of(labels)).orElse(null)
-                                    : null);
-                    if (archive != null) {
-                        archive.add(drawn, labels);
-                    }
-                });
-                if (archive != null) {
-                    archive.write(Objects.requireNonNull(save));
-                }
-                settings.put("samples", name);
-                settings.put("sampler", kind + ", " + steps + " steps");
-                settings.put("evaluations", evaluations);
-                settings.put("count", count);
-                settings.put("labels", labels(samples, map));
-                settings.put("seed", seed);
+            long[] evaluations = {0};
+            if (save != null && Objects.equals(of, file)) {
+                SampleArchive.write(
+                        save,
+                        map.itemShape(),
+                        count,
+                        new PixelDecoder(),
+                        archive -> evaluations[0] = draw(samples, map, reference, set, archive));
+            } else {
+                evaluations[0] = draw(samples, map, reference, set, null);
             }
+            settings.put("samples", name);
+            settings.put("sampler", kind + ", " + steps + " steps");
+            settings.put("evaluations", evaluations[0]);
+            settings.put("count", count);
+            settings.put("labels", labels(samples, map));
+            settings.put("seed", seed);
             return set;
         }
+    }
+
+    /** Draws into statistics, and into an archive unless that is null; returns the evaluations per sample. */
+    private long draw(
+            MapSamples samples,
+            MetaFlowMap map,
+            SampleReference reference,
+            SampleStatistics set,
+            @Nullable SampleArchive archive) {
+        boolean labelled = samples.areLabelled(map);
+        return samples.draw(map, MapSamples.by(kind, map, steps), (drawn, condition, labels) -> {
+            FashionReference.add(
+                    set,
+                    drawn,
+                    labelled && labels != null
+                            ? reference.usable(Optional.of(labels)).orElse(null)
+                            : null);
+            if (archive != null) {
+                archive.add(drawn, labels);
+            }
+        });
     }
 
     private static String labels(MapSamples samples, MetaFlowMap map) {
@@ -263,13 +274,5 @@ final class EvaluateSamplesCommand implements Callable<Integer> {
             labels.add(label < map.classes() ? Long.toString(label) : "none");
         }
         return map.classes() == 0 ? "none" : String.join(", ", labels) + " in turn";
-    }
-
-    private Sampler<Condition> sampler(MetaFlowMap map) {
-        return switch (kind) {
-            case refinement -> new RefinementSampler(map, steps);
-            case flow_map -> new FlowMapSampler(map, steps);
-            case ode -> MapSamples.ode(map, steps);
-        };
     }
 }

@@ -6,8 +6,10 @@ import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.FlowMapSampler;
 import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.OdeSampler;
+import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.models.sampler.SampleResult;
 import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.models.sampler.SamplingMemory;
@@ -64,6 +66,15 @@ record MapSamples(int count, long[] labels, @Nullable Double scale, long seed, D
     /** Returns true if every sample has a label that is a class. */
     boolean areLabelled(MetaFlowMap map) {
         return map.classes() > 0 && Arrays.stream(labels).allMatch(label -> label < map.classes());
+    }
+
+    /** Returns a sampler of a kind. */
+    static Sampler<Condition> by(SampleCommand.Kind kind, MetaFlowMap map, int steps) {
+        return switch (kind) {
+            case refinement -> new RefinementSampler(map, steps);
+            case flow_map -> new FlowMapSampler(map, steps);
+            case ode -> ode(map, steps);
+        };
     }
 
     /** Returns a sampler by Euler steps along the drift. */

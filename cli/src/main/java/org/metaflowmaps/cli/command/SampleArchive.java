@@ -1,11 +1,16 @@
 package org.metaflowmaps.cli.command;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Shape;
@@ -14,22 +19,47 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.NpzArray;
 import org.metaflowmaps.runtime.file.NpzFile;
+import org.metaflowmaps.runtime.file.NpzWriter;
 import org.metaflowmaps.steering.metric.GaussianStatistics;
-import org.metaflowmaps.steering.reward.PixelDecoder;
+import org.metaflowmaps.steering.reward.Decoder;
 
 /** Samples in a file as public evaluators have them: {@code arr_0} uint8 (N, H, W, C), {@code arr_1} labels. */
-final class SampleArchive implements AutoCloseable {
-    private static final String IMAGES = "arr_0";
+final class SampleArchive {
+    static final String IMAGES = "arr_0";
+    /** The end of the names of statistics for sFID. */
+    static final String SPATIAL = "_s";
+
     private static final String LABELS = "arr_1";
     private static final String MEAN = "mu";
     private static final String COVARIANCE = "sigma";
     private static final double LEVELS = 255;
     private static final int CHUNK = 250;
 
-    private final Tensor images;
-    private final Tensor labels;
-    private long filled;
-    private boolean labelled;
+    private final NpzWriter writer;
+    private final Decoder decoder;
+    private final List<Long> labels = new ArrayList<>();
+
+    private SampleArchive(NpzWriter writer, Decoder decoder) {
+        this.writer = writer;
+        this.decoder = decoder;
+    }
+
+    /** Draws samples, and adds each batch. */
+    @FunctionalInterface
+    interface Drawing {
+        /** Draws all samples into the archive. */
+        void into(SampleArchive archive) throws IOException;
+    }
+
+    /** Throws unless a map has images, which latents are not. */
+    static void requireImages(MetaFlowMap map, String name) {
+        Shape item = map.itemShape();
+        if (item.dim() != 3 || (item.size(0) != 1 && item.size(0) != 3)) {
+            throw new IllegalArgumentException(name + " draws items of shape " + item
+                    + ", expected images of 1 or 3 channels: decode latents first, and give the images as .npz"
+                    + " or folder");
+        }
+    }
 
     /** Receives a batch: images (B, C, H, W) in [0, 1], and their labels. */
     @FunctionalInterface
@@ -38,45 +68,53 @@ final class SampleArchive implements AutoCloseable {
     }
 
     /**
-     * Makes room for samples.
+     * Writes samples while they are drawn.
      *
-     * @param item (C, H, W)
+     * @param image (C, H, W) of decoded samples
+     * @param count the number of samples
+     * @param decoder of samples to images in [0, 1]
      */
-    SampleArchive(Shape item, int count) {
-        try (TensorScope scope = TensorScope.open()) {
-            images = Torch.empty(DType.UINT8, Device.CPU, count, item.size(1), item.size(2), item.size(0))
-                    .retain();
-            labels = Torch.zeros(DType.INT64, Device.CPU, count).retain();
-        }
+    static void write(Path file, Shape image, long count, Decoder decoder, Drawing drawing) throws IOException {
+        NpzWriter.write(file, writer -> {
+            SampleArchive archive = new SampleArchive(writer, decoder);
+            writer.begin(IMAGES, DType.UINT8, Shape.of(count, image.size(1), image.size(2), image.size(0)));
+            try {
+                drawing.into(archive);
+            } catch (UncheckedIOException e) {
+                throw Objects.requireNonNull(e.getCause());
+            }
+            if (!archive.labels.isEmpty()) {
+                try (TensorScope scope = TensorScope.open()) {
+                    writer.array(
+                            LABELS,
+                            Torch.of(archive.labels.stream()
+                                    .mapToLong(Long::longValue)
+                                    .toArray()));
+                }
+            }
+        });
     }
 
-    /** Adds samples (B, C, H, W) in [-1, 1]. */
+    /** Adds samples of the map; an {@link IOException} is unchecked here. */
     void add(Tensor samples, @Nullable Tensor classes) {
         try (TensorScope scope = TensorScope.open()) {
-            long size = samples.size(0);
-            Tensor levels = new PixelDecoder()
-                    .decode(samples)
-                    .mul(LEVELS)
-                    .add(0.5)
-                    .floor()
-                    .to(DType.UINT8)
-                    .permute(0, 2, 3, 1);
-            images.narrow(0, filled, size).copy_(levels.to(Device.CPU));
-            if (classes != null) {
-                labelled = true;
-                labels.narrow(0, filled, size).copy_(classes.to(Device.CPU));
+            writer.rows(levels(samples, decoder).permute(0, 2, 3, 1));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        if (classes != null) {
+            for (long label : classes.toLongArray()) {
+                labels.add(label);
             }
-            filled += size;
         }
     }
 
-    void write(Path file) throws IOException {
-        Map<String, Tensor> arrays = new LinkedHashMap<>();
-        arrays.put(IMAGES, images);
-        if (labelled) {
-            arrays.put(LABELS, labels);
+    /** Decodes samples and rounds them to uint8, in the innermost open scope. */
+    static Tensor levels(Tensor samples, Decoder decoder) {
+        try (TensorScope scope = TensorScope.open()) {
+            return scope.keep(
+                    decoder.decode(samples).mul(LEVELS).add(0.5).floor().to(DType.UINT8));
         }
-        NpzFile.write(file, arrays);
     }
 
     /** Reads samples batch by batch. */
@@ -117,33 +155,51 @@ final class SampleArchive implements AutoCloseable {
 
     /** Reads mean and covariance of a file. */
     static GaussianStatistics readStatistics(Path file) throws IOException {
-        try (NpzFile open = NpzFile.open(file);
-                TensorScope scope = TensorScope.open()) {
-            Tensor mean = open.read(MEAN);
-            Tensor covariance = open.read(COVARIANCE);
+        try (NpzFile open = NpzFile.open(file)) {
+            return readStatistics(file, open, "");
+        }
+    }
+
+    /** Returns whether a file has mean and covariance whose names end so. */
+    static boolean hasStatistics(NpzFile open, String end) {
+        return open.contains(MEAN + end) && open.contains(COVARIANCE + end);
+    }
+
+    /** Reads mean and covariance whose names end so. */
+    static GaussianStatistics readStatistics(Path file, NpzFile open, String end) throws IOException {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor mean = open.read(MEAN + end);
+            Tensor covariance = open.read(COVARIANCE + end);
             if (mean.dim() != 1 || !covariance.shape().equals(Shape.of(mean.size(0), mean.size(0)))) {
-                throw new IOException(file + ": " + MEAN + " is " + mean + " and " + COVARIANCE + " is " + covariance
-                        + ", expected shapes of (width) and (width, width)");
+                throw new IOException(file + ": " + MEAN + end + " is " + mean + " and " + COVARIANCE + end + " is "
+                        + covariance + ", expected shapes of (width) and (width, width)");
             }
             return new GaussianStatistics(
                     mean.to(DType.FLOAT64).toDoubleArray(),
                     covariance.to(DType.FLOAT64).toDoubleArray());
+        } catch (IllegalArgumentException e) {
+            throw new IOException(file + ": " + e.getMessage(), e);
         }
     }
 
     static void writeStatistics(Path file, GaussianStatistics statistics) throws IOException {
+        writeStatistics(file, statistics, Optional.empty());
+    }
+
+    /** Writes statistics, those for sFID under the names of ADM's files. */
+    static void writeStatistics(Path file, GaussianStatistics statistics, Optional<GaussianStatistics> spatial)
+            throws IOException {
         try (TensorScope scope = TensorScope.open()) {
-            int width = statistics.width();
             Map<String, Tensor> arrays = new LinkedHashMap<>();
-            arrays.put(MEAN, Torch.of(statistics.mean()));
-            arrays.put(COVARIANCE, Torch.of(statistics.covariance(), width, width));
+            put(arrays, statistics, "");
+            spatial.ifPresent(other -> put(arrays, other, SPATIAL));
             NpzFile.write(file, arrays);
         }
     }
 
-    @Override
-    public void close() {
-        images.close();
-        labels.close();
+    private static void put(Map<String, Tensor> arrays, GaussianStatistics statistics, String end) {
+        int width = statistics.width();
+        arrays.put(MEAN + end, Torch.of(statistics.mean()));
+        arrays.put(COVARIANCE + end, Torch.of(statistics.covariance(), width, width));
     }
 }

@@ -42,6 +42,7 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.steering.reward.LatentDecoder;
+import org.metaflowmaps.steering.reward.PixelDecoder;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -122,7 +123,8 @@ public final class SampleCommand implements Callable<Integer> {
             names = "--out",
             paramLabel = "FILE",
             description = "A .png for a picture (of latents without --vae: three channels as colours, a third of their"
-                    + " values), a .safetensors for the numbers. Default: ${DEFAULT-VALUE}.")
+                    + " values), a .safetensors for the numbers, or a .npz for public evaluators: arr_0, uint8 of"
+                    + " (N, H, W, C), the classes in turn, and arr_1, their labels. Default: ${DEFAULT-VALUE}.")
     private Path out = Path.of("samples.png");
 
     @Mixin
@@ -137,7 +139,8 @@ public final class SampleCommand implements Callable<Integer> {
             throw new IllegalArgumentException("--count and --steps must be at least 1");
         }
         boolean numbers = out.toString().endsWith(".safetensors");
-        if (!numbers) {
+        boolean archive = out.toString().endsWith(".npz");
+        if (!numbers && !archive) {
             Png.checkName(out);
         }
         try (MetaFlowMap map = checkpoint.load(device);
@@ -147,6 +150,11 @@ public final class SampleCommand implements Callable<Integer> {
                 Autocast mode = precision.on(device.get());
                 Autograd.Mode off = Autograd.inference()) {
             ClassNames names = checkpoint.classNames(map);
+            if (archive) {
+                archive(map, classes.labels(map, names));
+                done();
+                return 0;
+            }
             Tensor labels = Torch.of(classes.labels(map, names)).to(device.get());
             long total = count * labels.size(0);
             VisibleItems visible = new VisibleItems(map.itemShape(), latents);
@@ -170,10 +178,27 @@ public final class SampleCommand implements Callable<Integer> {
                 picture(visible, names, labels.toLongArray(), samples);
             }
         }
+        done();
+        return 0;
+    }
+
+    private void done() {
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         terminal.println(out);
         terminal.flush();
-        return 0;
+    }
+
+    /** Draws and writes batch by batch; the classes are in turn, so that every part of the file has all of them. */
+    private void archive(MetaFlowMap map, long[] labels) throws IOException {
+        SampleArchive.requireImages(map, "this map");
+        MapSamples samples = new MapSamples(
+                Math.multiplyExact(count, labels.length), labels, guidance.scale(map), seed, device.get());
+        SampleArchive.write(
+                out,
+                map.itemShape(),
+                samples.count(),
+                new PixelDecoder(),
+                file -> samples.draw(map, by(map), (drawn, condition, given) -> file.add(drawn, given)));
     }
 
     private static long bytes(MetaFlowMap map, VisibleItems visible, long total) {

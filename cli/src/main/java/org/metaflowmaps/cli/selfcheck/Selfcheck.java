@@ -15,6 +15,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.data.ImageReferences;
 
 /** Compares this library's results with independent reference values. */
@@ -84,6 +85,13 @@ public final class Selfcheck {
 
     /** Runs the cases of a file whose names match. */
     public static List<Outcome> run(Path file, Device device, DType type, Pattern only) throws IOException {
+        String kind;
+        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+            kind = open.metadata().getOrDefault("generator", "");
+        }
+        if (kind.equals(MetricCases.KIND)) {
+            return MetricCases.run(file, device, type, only);
+        }
         List<Outcome> outcomes = new ArrayList<>();
         if (ImageReferences.isFor(file)) {
             for (ImageReferences.Outcome found :

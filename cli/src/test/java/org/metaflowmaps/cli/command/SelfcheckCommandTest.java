@@ -130,6 +130,25 @@ final class SelfcheckCommandTest {
         assertTrue(!out.contains("hps-imscore.safetensors on"), out);
     }
 
+    /** FID and its companions, computed by pytorch-fid, torch-fidelity and ADM's evaluator. */
+    @Test
+    void distancesOfFeaturesAreThoseOfPublicEvaluators() throws IOException {
+        try (InputStream file = Mfm.class.getResourceAsStream("/vision/metrics.safetensors")) {
+            assertNotNull(file);
+            Files.copy(file, folder.resolve("metrics.safetensors"));
+        }
+        for (String type : List.of("float32", "float64")) {
+            String out = mfm("selfcheck", "--device", "cpu", "--fixtures", folder.toString(), "--dtype", type)
+                    .succeeded()
+                    .out();
+            for (String name :
+                    List.of("fid ", "fid_few_samples", "fid_shifted", "kid", "precision_recall", "inception_score")) {
+                assertTrue(out.contains("  pass  " + name), out);
+            }
+            assertTrue(out.contains("7 passed, 0 failed\n"), out);
+        }
+    }
+
     @Test
     void onlyTheChosenCasesRun() {
         List<String> lines = cases(mfm("selfcheck", "--device", "cpu", "--only", "^radam")

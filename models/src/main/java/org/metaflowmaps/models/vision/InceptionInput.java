@@ -26,6 +26,22 @@ public enum InceptionInput {
                     .mul(2)
                     .sub(1);
         }
+    },
+    /**
+     * Cubic resizing with antialiasing as Pillow's mode F does it, clipped to 0 to 255 without rounding, then (x - 128) /
+     * 128: clean-fid (Parmar et al., arXiv 2104.11222).
+     */
+    CLEAN_FID {
+        @Override
+        Tensor resized(Tensor images) {
+            // Pillow's weights are float64; float32 weights would change levels by up to 0.003.
+            return TensorResize.resize(images.to(DType.FLOAT64), SIDE, SIDE, TensorResize.Mode.BICUBIC_ANTIALIASED)
+                    .clampMin(0)
+                    .clampMax(255)
+                    .to(images.dtype())
+                    .sub(128)
+                    .div(128);
+        }
     };
 
     /** The side of the network's images. */

@@ -63,6 +63,11 @@ public final class NpzArray implements AutoCloseable {
         return header.dtype();
     }
 
+    /** Returns the CRC-32 of the array with its header, as the archive states it. */
+    public long checksum() {
+        return checksum;
+    }
+
     /** Returns the shape of the whole array. */
     public Shape shape() {
         return header.shape();

@@ -2,25 +2,16 @@ package org.metaflowmaps.runtime.file;
 
 import com.google.common.base.Preconditions;
 import java.io.EOFException;
-import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.channels.Channels;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
-import java.util.zip.ZipOutputStream;
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.Autograd;
-import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.TensorScope;
 
 /**
  * An archive of NumPy arrays ({@code .npz}, of {@code numpy.savez} and {@code numpy.savez_compressed}).
@@ -29,8 +20,7 @@ import org.metaflowmaps.runtime.TensorScope;
  * Sizes and checksums are verified. Owned by the caller; one thread at a time.
  */
 public final class NpzFile implements AutoCloseable {
-    private static final String SUFFIX = ".npy";
-    private static final int BLOCK = 1 << 20;
+    private static final String SUFFIX = NpzWriter.SUFFIX;
     /** The largest ratio of Deflate, rounded up: a larger one cannot be true, and must not make us allocate. */
     private static final long LARGEST_RATIO = 1100;
 
@@ -143,43 +133,11 @@ public final class NpzFile implements AutoCloseable {
      */
     public static void write(Path file, Map<String, Tensor> arrays) throws IOException {
         arrays.forEach((name, array) -> NpyHeader.written(name, array.dtype(), array.shape()));
-        AtomicFile.write(file, 0, channel -> {
-            OutputStream kept = new FilterOutputStream(Channels.newOutputStream(channel)) {
-                @Override
-                public void write(byte[] bytes, int from, int length) throws IOException {
-                    out.write(bytes, from, length);
-                }
-
-                @Override
-                public void close() throws IOException {
-                    // The channel's owner closes it.
-                    flush();
-                }
-            };
-            try (ZipOutputStream zipped = new ZipOutputStream(kept);
-                    TensorScope scope = TensorScope.open();
-                    Autograd.Mode off = Autograd.noGrad()) {
-                for (Map.Entry<String, Tensor> array : arrays.entrySet()) {
-                    zipped.putNextEntry(new ZipEntry(array.getKey() + SUFFIX));
-                    write(zipped, array.getKey(), array.getValue());
-                    zipped.closeEntry();
-                }
+        NpzWriter.write(file, writer -> {
+            for (Map.Entry<String, Tensor> array : arrays.entrySet()) {
+                writer.array(array.getKey(), array.getValue());
             }
         });
-    }
-
-    private static void write(OutputStream out, String name, Tensor array) throws IOException {
-        out.write(NpyHeader.written(name, array.dtype(), array.shape()));
-        if (array.numel() == 0) {
-            return;
-        }
-        try (TensorScope scope = TensorScope.open()) {
-            MemorySegment data = array.detach().to(Device.CPU).contiguous().segment();
-            for (long at = 0; at < data.byteSize(); at += BLOCK) {
-                long size = Math.min(BLOCK, data.byteSize() - at);
-                out.write(data.asSlice(at, size).toArray(ValueLayout.JAVA_BYTE));
-            }
-        }
     }
 
     @Override

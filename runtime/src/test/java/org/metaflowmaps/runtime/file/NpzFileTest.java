@@ -21,9 +21,11 @@ import java.util.zip.CRC32;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
@@ -141,6 +143,99 @@ final class NpzFileTest {
                     all.narrow(0, 4, 6).toFloatArray(), array.next(100).toFloatArray());
             assertEquals(Shape.of(0, 3), array.next(1).shape());
             assertThrows(IllegalArgumentException.class, () -> array.next(0));
+        }
+    }
+
+    @Test
+    void rowsAreWrittenInTurn() throws IOException {
+        Path file = folder.resolve("written.npz");
+        Tensor whole = Torch.arange(24).reshape(4, 3, 2);
+        NpzWriter.write(file, writer -> {
+            writer.begin("rows", DType.INT64, Shape.of(4, 3, 2));
+            writer.rows(whole.narrow(0, 0, 1));
+            writer.rows(whole.narrow(0, 1, 0));
+            // Not contiguous.
+            writer.rows(whole.transpose(1, 2).contiguous().transpose(1, 2).narrow(0, 1, 3));
+            writer.begin("none", DType.FLOAT32, Shape.of(0, 3));
+            writer.array("whole", whole);
+        });
+        try (NpzFile open = NpzFile.open(file)) {
+            assertEquals(List.of("rows", "none", "whole"), open.names());
+            assertArrayEquals(whole.toLongArray(), open.read("rows").toLongArray());
+            assertArrayEquals(whole.toLongArray(), open.read("whole").toLongArray());
+            assertEquals(Shape.of(0, 3), open.read("none").shape());
+            try (NpzArray rows = open.array("rows");
+                    NpzArray again = open.array("whole")) {
+                assertEquals(rows.checksum(), again.checksum(), "the same content");
+            }
+        }
+    }
+
+    @Test
+    void unfinishedAndMisshapenRowsLeaveTheFileUnchanged() throws IOException {
+        Path file = folder.resolve("kept.npz");
+        NpzFile.write(file, Map.of("a", Torch.zeros(1)));
+        byte[] before = Files.readAllBytes(file);
+        List<NpzWriter.Body> bodies = List.of(
+                writer -> writer.begin("a", DType.FLOAT32, Shape.of(2, 3)),
+                writer -> {
+                    writer.begin("a", DType.FLOAT32, Shape.of(2, 3));
+                    writer.array("b", Torch.zeros(1));
+                },
+                writer -> writer.rows(Torch.zeros(1, 3)),
+                writer -> {
+                    writer.begin("a", DType.FLOAT32, Shape.of(2, 3));
+                    writer.rows(Torch.zeros(1, 4));
+                },
+                writer -> {
+                    writer.begin("a", DType.FLOAT32, Shape.of(2, 3));
+                    writer.rows(Torch.zeros(3, 3));
+                },
+                writer -> {
+                    writer.begin("a", DType.FLOAT32, Shape.of(2, 3));
+                    writer.rows(Torch.zeros(DType.INT64, Device.CPU, 2, 3));
+                },
+                writer -> writer.begin("a", DType.FLOAT32, Shape.of()),
+                writer -> writer.begin("a", DType.BOOL, Shape.of(2)));
+        for (NpzWriter.Body body : bodies) {
+            assertThrows(RuntimeException.class, () -> NpzWriter.write(file, body));
+            assertArrayEquals(before, Files.readAllBytes(file));
+        }
+        assertThrows(
+                IOException.class,
+                () -> NpzWriter.write(file, writer -> {
+                    writer.array("a", Torch.zeros(1));
+                    writer.array("a", Torch.zeros(1));
+                }));
+        assertArrayEquals(before, Files.readAllBytes(file));
+    }
+
+    /** 4.3 GiB of images, almost all black. */
+    @Test
+    @Tag("soak")
+    void archivesMayBeLargerThanAZipsOldLimit() throws IOException {
+        Path file = folder.resolve("large.npz");
+        long rows = 22_000;
+        NpzWriter.write(file, writer -> {
+            writer.begin("arr_0", DType.UINT8, Shape.of(rows, 256, 256, 3));
+            for (long at = 0; at < rows; at += 500) {
+                try (TensorScope inner = TensorScope.open()) {
+                    Tensor part = Torch.zeros(DType.UINT8, Device.CPU, 500, 256, 256, 3);
+                    part.narrow(0, 499, 1).fill_(at / 500.0);
+                    writer.rows(part);
+                }
+            }
+            writer.array("arr_1", Torch.arange(3));
+        });
+        try (NpzFile open = NpzFile.open(file);
+                NpzArray images = open.array("arr_0")) {
+            assertArrayEquals(new long[] {0, 1, 2}, open.read("arr_1").toLongArray());
+            for (long at = 0; at < rows; at += 500) {
+                try (TensorScope inner = TensorScope.open()) {
+                    assertEquals(at / 500.0, images.next(500).max().item());
+                }
+            }
+            assertEquals(0, images.next(500).size(0));
         }
     }
 

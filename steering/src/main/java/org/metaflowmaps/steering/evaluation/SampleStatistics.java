@@ -1,11 +1,7 @@
 package org.metaflowmaps.steering.evaluation;
 
 import com.google.common.base.Preconditions;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Optional;
-import java.util.stream.IntStream;
-import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -16,8 +12,6 @@ import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.metric.ClassHistogram;
 import org.metaflowmaps.steering.metric.Diversity;
 import org.metaflowmaps.steering.metric.Estimate;
-import org.metaflowmaps.steering.metric.FeatureMoments;
-import org.metaflowmaps.steering.metric.FrechetDistance;
 import org.metaflowmaps.steering.metric.GaussianStatistics;
 import org.metaflowmaps.steering.reward.ImageClassifier;
 import org.metaflowmaps.training.data.ImageData;
@@ -37,16 +31,13 @@ public final class SampleStatistics {
     /** Wider features have one group, because memory grows as the square of the width. */
     private static final int WIDEST_GROUPED = 512;
 
-    /** 2^64 divided by the golden ratio. */
-    private static final long STRIDE = 0x9e3779b97f4a7c15L;
-
     private static final double LEVELS = 255;
 
     private final ImageFeatures features;
     private final @Nullable ImageClassifier judge;
     private final int classes;
     private final ClassHistogram histogram;
-    private final List<FeatureMoments> groups = new ArrayList<>();
+    private @Nullable GroupedMoments moments;
     private @Nullable Diversity diversity;
     private long count;
     private long labelled;
@@ -96,10 +87,9 @@ public final class SampleStatistics {
             Tensor group =
                     labels.orElse(seen == null ? Torch.zeros(DType.INT64, images.device(), images.size(0)) : seen);
             int width = Math.toIntExact(found.size(1));
-            if (diversity == null) {
+            if (diversity == null || moments == null) {
                 diversity = new Diversity(classes, width);
-                int number = width <= WIDEST_GROUPED ? GROUPS : 1;
-                IntStream.range(0, number).forEach(i -> groups.add(new FeatureMoments(width)));
+                moments = new GroupedMoments(width, width <= WIDEST_GROUPED ? GROUPS : 1);
             }
             diversity.add(found, group);
             if (seen != null) {
@@ -109,28 +99,9 @@ public final class SampleStatistics {
                     agreed += Math.round(seen.eq(group).to(DType.FLOAT32).sum().item());
                 }
             }
-            addToGroups(found);
+            moments.add(found);
             count += found.size(0);
         }
-    }
-
-    private void addToGroups(Tensor found) {
-        for (int i = 0; i < groups.size(); i++) {
-            int turn = i;
-            long[] members = LongStream.range(0, found.size(0))
-                    .filter(row -> group(count + row) == turn)
-                    .toArray();
-            if (members.length > 0) {
-                try (TensorScope scope = TensorScope.open()) {
-                    groups.get(i).add(found.indexSelect(0, Torch.of(members).to(found.device())));
-                }
-            }
-        }
-    }
-
-    /** Returns the group of an image, not in turn: labels in turn would give groups of one class. */
-    private int group(long image) {
-        return (int) (((image * STRIDE) >>> 33) % groups.size());
     }
 
     /**
@@ -189,7 +160,7 @@ public final class SampleStatistics {
      * @throws IllegalStateException if there are fewer than two images
      */
     public GaussianStatistics gaussian() {
-        return merged(-1).statistics();
+        return moments().gaussian();
     }
 
     /**
@@ -201,27 +172,13 @@ public final class SampleStatistics {
      * @throws IllegalStateException if there are fewer than two images
      */
     public Estimate frechet(GaussianStatistics reference) {
-        double distance = FrechetDistance.between(gaussian(), reference);
-        // Each group needs at least two others' images for a covariance.
-        boolean enough = groups.size() > 1 && count >= 2L * groups.size();
-        double[] without = enough
-                ? IntStream.range(0, groups.size())
-                        .mapToDouble(i -> FrechetDistance.between(merged(i).statistics(), reference))
-                        .toArray()
-                : new double[0];
-        return Estimate.jackknife(distance, without, count);
+        return moments().frechet(reference);
     }
 
-    private FeatureMoments merged(int omitted) {
-        if (groups.isEmpty()) {
+    private GroupedMoments moments() {
+        if (moments == null) {
             throw new IllegalStateException("sample statistics: there are no images: add some first");
         }
-        FeatureMoments all = new FeatureMoments(groups.getFirst().width());
-        for (int i = 0; i < groups.size(); i++) {
-            if (i != omitted) {
-                all.add(groups.get(i));
-            }
-        }
-        return all;
+        return moments;
     }
 }

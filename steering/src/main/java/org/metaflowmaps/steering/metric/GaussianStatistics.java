@@ -1,6 +1,7 @@
 package org.metaflowmaps.steering.metric;
 
 import com.google.common.base.Preconditions;
+import java.util.Arrays;
 
 /**
  * Mean and covariance of features, as published statistics of data sets have them.
@@ -18,6 +19,10 @@ public record GaussianStatistics(double[] mean, double[] covariance) {
                 mean.length,
                 covariance.length,
                 (long) mean.length * mean.length);
+        Preconditions.checkArgument(
+                Arrays.stream(mean).allMatch(Double::isFinite)
+                        && Arrays.stream(covariance).allMatch(Double::isFinite),
+                "statistics: a number of mean or covariance is not finite: compute them again");
         mean = mean.clone();
         covariance = covariance.clone();
     }

@@ -1,0 +1,106 @@
+package org.metaflowmaps.cli.command;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.option.CheckpointOption;
+import org.metaflowmaps.cli.option.ClassOption;
+import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.GuidanceOption;
+import org.metaflowmaps.cli.option.NetworkOption;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.steering.reward.PixelDecoder;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+
+/** Options of samples to draw from a map, for {@code mfm evaluate fid}. */
+final class DrawingOptions {
+    @Option(names = "--pretrained", description = "Use the Fashion-MNIST map included in mfm instead of a checkpoint.")
+    private boolean pretrained;
+
+    @Mixin
+    private final NetworkOption network = new NetworkOption();
+
+    @Mixin
+    private final ClassOption classes = new ClassOption();
+
+    @Option(
+            names = "--count",
+            paramLabel = "N",
+            description = "Samples to draw of a map, with its classes in turn. Default: ${DEFAULT-VALUE}.")
+    private int count = 10_000;
+
+    @Option(names = "--steps", paramLabel = "N", description = "Steps per sample. Default: ${DEFAULT-VALUE}.")
+    private int steps = 25;
+
+    @Option(
+            names = "--sampler",
+            paramLabel = "KIND",
+            description = "${COMPLETION-CANDIDATES}, as for mfm sample. Default: ${DEFAULT-VALUE}, Euler steps along"
+                    + " the drift.")
+    private SampleCommand.Kind kind = SampleCommand.Kind.ode;
+
+    @Mixin
+    private final GuidanceOption guidance = new GuidanceOption();
+
+    @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
+    private long seed = 1;
+
+    /** Checks the options that need no file. */
+    void check(@Nullable Path file) {
+        if ((file == null) != pretrained) {
+            throw new IllegalArgumentException(
+                    file == null
+                            ? "no samples were given: begin with a folder, a .npz file or a checkpoint, or give"
+                                    + " --pretrained"
+                            : "a file, " + file + ", and --pretrained were given: give one of them");
+        }
+        if (count < 2 || steps < 1) {
+            throw new IllegalArgumentException(
+                    "--count " + count + " --steps " + steps + ": give at least 2 samples and 1 step");
+        }
+    }
+
+    /** Loads a map whose samples are drawn when they are read; null for the included one. */
+    ImageSource open(@Nullable Path file, DeviceOption device, CommandSpec command) throws IOException {
+        CheckpointOption checkpoint = CheckpointOption.of(file, network, command);
+        MetaFlowMap map = checkpoint.load(device);
+        try {
+            String name = file == null ? "the map included in mfm" : file.toString();
+            SampleArchive.requireImages(map, name);
+            long[] labels = classes.labels(map, checkpoint.classNames(map));
+            MapSamples samples = new MapSamples(count, labels, guidance.scale(map), seed, device.get());
+            String drawn = count + " samples by " + kind + ", " + steps + " steps, seed " + seed + ", labels "
+                    + (map.classes() == 0 ? "none" : told(labels))
+                    + (samples.scale() == null ? "" : ", guidance " + samples.scale());
+            String version = file == null
+                    ? "included"
+                    : Files.isDirectory(file)
+                            ? file.toString()
+                            : Files.size(file) + " bytes of "
+                                    + Files.getLastModifiedTime(file).toMillis();
+            return new DrawnImages(
+                    map,
+                    MapSamples.by(kind, map, steps),
+                    samples,
+                    new PixelDecoder(),
+                    name + ": " + drawn,
+                    "map " + version + ", " + drawn);
+        } catch (IOException | RuntimeException e) {
+            map.close();
+            throw e;
+        }
+    }
+
+    private static String told(long[] labels) {
+        boolean all = labels.length > 1 && labels[0] == 0 && labels[labels.length - 1] == labels.length - 1;
+        return (all
+                        ? "0 to " + (labels.length - 1)
+                        : Arrays.stream(labels).mapToObj(Long::toString).collect(Collectors.joining(", ")))
+                + " in turn";
+    }
+}
