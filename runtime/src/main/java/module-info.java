@@ -22,6 +22,7 @@ module org.metaflowmaps.runtime {
     requires static transitive org.jspecify;
 
     exports org.metaflowmaps.runtime;
+    exports org.metaflowmaps.runtime.cuda;
     exports org.metaflowmaps.runtime.file;
     exports org.metaflowmaps.runtime.internal to
             org.metaflowmaps.models,

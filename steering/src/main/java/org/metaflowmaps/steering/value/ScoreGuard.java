@@ -70,11 +70,10 @@ public final class ScoreGuard implements AutoCloseable {
             }
             long rows = scores.size(0);
             Tensor given = scores.detach().reshape(rows, -1);
-            Tensor code = Torch.arange(rows)
+            Tensor code = Torch.arange(rows, scores.device())
                     .to(DType.FLOAT64)
                     .mul(2)
                     .add(calls.size() * CALL)
-                    .to(scores.device())
                     .unsqueeze(1);
             // NaN is not equal to itself and not below infinity.
             Tensor bad = Torch.where(given.eq(given), code.add(1), code);
