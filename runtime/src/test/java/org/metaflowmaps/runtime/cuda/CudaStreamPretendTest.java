@@ -49,7 +49,9 @@ final class CudaStreamPretendTest {
             streams.add(ComputeStream.current(0));
             return List.of();
         };
-        Workers.map(List.of(task, task));
+        try (TensorScope scope = TensorScope.open()) {
+            Workers.map(List.of(task, task));
+        }
         assertEquals(Set.of(compute.address()), streams);
         assertEquals(0, PretendCuda.read().since(before).legacyWork());
     }

@@ -20,7 +20,9 @@ API int nvmlDeviceGetComputeRunningProcesses(void *handle, unsigned *count, void
     return 0;
 }
 
+/* Leaves the state at 0, not supported; libtorch accepts no error. */
+API int nvmlDeviceGetGpuFabricInfoV(void *handle, void *information) { return 0; }
+
 /* 3 is NVML_ERROR_NOT_SUPPORTED. */
-API int nvmlDeviceGetGpuFabricInfoV(void *handle, void *information) { return 3; }
 API int nvmlDeviceGetNvLinkRemoteDeviceType(void *handle, unsigned link, unsigned *type) { return 3; }
 API int nvmlDeviceGetNvLinkRemotePciInfo_v2(void *handle, unsigned link, void *bus) { return 3; }
