@@ -2,6 +2,7 @@ package org.metaflowmaps.training;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -184,7 +185,7 @@ final class FlowMapObjective implements SplitObjective<Draw>, GraphObjective<Dra
                 Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
         Pair jump = sampler.jump(batch.first(share), context.first(share), step);
         double alpha = config.alpha(step);
-        if (alpha > 0 && alpha < 1) {
+        if (usesAlpha() && alpha > 0 && alpha < 1) {
             jump = jump.withAlpha(Torch.full(alpha, DType.FLOAT32, batch.items().device()));
         }
         return new Draw(step, diagonal, jump);
@@ -203,11 +204,17 @@ final class FlowMapObjective implements SplitObjective<Draw>, GraphObjective<Dra
     @Override
     public Object phase(Draw draw) {
         // Between its ends alpha is a tensor of the draw.
-        return new Phase(draw.jump() != null, AlphaFlow.Stage.of(config.alpha(draw.step())));
+        return new Phase(
+                draw.jump() != null,
+                usesAlpha() ? Optional.of(AlphaFlow.Stage.of(config.alpha(draw.step()))) : Optional.empty());
+    }
+
+    private boolean usesAlpha() {
+        return config.consistency() == LossConfig.ConsistencyKind.ALPHA_FLOW;
     }
 
     /** What the losses depend on besides the draw's tensors. */
-    private record Phase(boolean jumps, AlphaFlow.Stage stage) {}
+    private record Phase(boolean jumps, Optional<AlphaFlow.Stage> stage) {}
 
     @Override
     public Draw slice(Draw draw, long from, long to) {

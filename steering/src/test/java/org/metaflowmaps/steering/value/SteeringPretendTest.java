@@ -61,7 +61,13 @@ final class SteeringPretendTest {
                 true);
         try (TensorScope scope = TensorScope.open()) {
             Condition labels = labels();
-            return PretendCuda.count(() -> sampler.sample(noise, labels));
+            return PretendCuda.count(() -> {
+                try {
+                    sampler.sample(noise, labels);
+                } catch (BadScoreException e) {
+                    // The device computes nothing, so the scores that are read at the end have no meaning.
+                }
+            });
         }
     }
 
