@@ -57,7 +57,7 @@ final class StepRunner<D> implements AutoCloseable {
                 ? new Parts<>(split, settings.slices())
                 : null;
         this.captured = settings.graphs()
-                        && device.type() == Device.Type.CUDA
+                        && parts == null
                         && settings.accumulate() == 1
                         && objective instanceof GraphObjective<D> graph
                 ? new CapturedSteps<>(graph, device)

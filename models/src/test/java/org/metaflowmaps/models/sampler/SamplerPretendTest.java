@@ -149,6 +149,43 @@ final class SamplerPretendTest {
         }
     }
 
+    /** The wrapper draws the noise before, checks labels, and replays; a batch of another size is another graph. */
+    @Test
+    void aCapturedSamplerReplays() {
+        try (TensorScope scope = TensorScope.open();
+                FlowMapTransformer map = FlowMapTransformer.zeros(SmallNetworks.config(), GPU);
+                RandomSource random = RandomSource.seeded(1, GPU);
+                CapturedSampler<Condition> sampler = CapturedSampler.of(new RefinementSampler(map, STEPS), map, 2);
+                CapturedSampler<Context> posterior =
+                        CapturedSampler.ofPosteriors(new PosteriorSampler(map, STEPS), map, 2)) {
+            for (long batch : new long[] {3, 2}) {
+                Condition labels = Condition.labelled(Torch.zeros(DType.INT64, GPU, batch));
+                Noise noise = Noise.of(random, map, batch);
+                for (int i = 0; i < 5; i++) {
+                    sampler.sample(noise, labels);
+                    posterior.sample(noise, context(noise.next(), labels));
+                }
+                PretendCuda.Counters replayed = PretendCuda.count(() -> {
+                    SampleResult result = sampler.sample(noise, labels);
+                    assertEquals(STEPS, result.evaluations());
+                    assertEquals(batch, result.samples().size(0));
+                });
+                assertEquals(1, replayed.graphLaunches());
+                assertEquals(0, replayed.products());
+                // The check of the labels.
+                assertEquals(1, replayed.copiesToHost());
+                Context context = context(noise.next(), labels);
+                assertEquals(
+                        0,
+                        PretendCuda.count(() -> posterior.sample(noise, context))
+                                .hostReads());
+            }
+            assertEquals(Optional.empty(), sampler.graphs().refusal());
+            assertEquals(2, sampler.graphs().captures());
+            assertEquals(2, posterior.graphs().captures());
+        }
+    }
+
     /** Prints the launches of one evaluation and the host's time, eager and replayed, at the sizes of public networks. */
     @Test
     void replayCostsTheHostLess() {
