@@ -5,6 +5,7 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Function;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -45,7 +46,8 @@ final class CapturedSteps<D> implements AutoCloseable {
             Iterator<Tensor> next = given.iterator();
             StepRunner.Result result = rest.apply(objective.map(draw, tensor -> next.next()));
             List<Tensor> tensors = new ArrayList<>(List.of(result.norm()));
-            names.forEach(name -> tensors.add(result.errors().get(name)));
+            names.forEach(
+                    name -> tensors.add(Objects.requireNonNull(result.errors().get(name))));
             return tensors;
         });
         Map<String, Tensor> errors = new LinkedHashMap<>();

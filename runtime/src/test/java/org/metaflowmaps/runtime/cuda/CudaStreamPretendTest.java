@@ -11,6 +11,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.bindings.ComputeStream;
+import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -33,7 +34,7 @@ final class CudaStreamPretendTest {
         Runnable work = () -> {
             try (TensorScope scope = TensorScope.open()) {
                 Tensor leaf = Torch.zeros(DType.FLOAT32, GPU, 3).requiresGrad_(true);
-                org.metaflowmaps.runtime.Autograd.gradients(leaf.square().sum(), List.of(leaf));
+                Autograd.gradients(leaf.square().sum(), List.of(leaf));
                 seen[0] = ComputeStream.current(0);
             }
         };

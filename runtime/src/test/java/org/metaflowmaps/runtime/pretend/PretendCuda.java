@@ -5,6 +5,7 @@ import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
@@ -111,7 +112,7 @@ public final class PretendCuda {
         static final MethodHandle WRITE_KERNELS = bind("pretend_write_kernels", ValueLayout.ADDRESS);
         static final MethodHandle WRITE_MISSING = bind("pretend_write_missing", ValueLayout.ADDRESS);
 
-        private static MethodHandle bind(String name, java.lang.foreign.MemoryLayout... arguments) {
+        private static MethodHandle bind(String name, MemoryLayout... arguments) {
             return Linker.nativeLinker()
                     .downcallHandle(RUNTIME.find(name).orElseThrow(), FunctionDescriptor.ofVoid(arguments));
         }
