@@ -124,6 +124,8 @@ record ElfImports(Set<String> libraries, List<Function> functions) {
         while (bytes.get(to) != 0) {
             to++;
         }
-        return new String(bytes.array(), from, to - from, StandardCharsets.UTF_8);
+        byte[] name = new byte[to - from];
+        bytes.get(from, name);
+        return new String(name, StandardCharsets.UTF_8);
     }
 }

@@ -12,7 +12,7 @@ import org.junit.jupiter.api.extension.ExtensionContext;
 
 /**
  * A test class that runs on {@link PretendCuda}: in a process of its own with libtorch's CUDA build,
- * {@code mvn -Pcuda-dry-run verify}. Skipped, with the reason, where that is not possible.
+ * {@code mvn -Pcuda-dry-run test}. Skipped, with the reason, where that is not possible.
  */
 @Target(ElementType.TYPE)
 @Retention(RetentionPolicy.RUNTIME)

@@ -39,10 +39,30 @@ public final class ScoreGuard implements AutoCloseable {
      */
     private @Nullable Tensor first;
 
+    private final @Nullable Deferred deferred;
     private boolean closed;
 
     /** Makes an empty guard. */
-    public ScoreGuard() {}
+    public ScoreGuard() {
+        this.deferred = null;
+    }
+
+    /** Makes a guard that lists its calls, to be recorded by another guard. */
+    ScoreGuard(Deferred deferred) {
+        this.deferred = deferred;
+    }
+
+    /**
+     * Calls of {@link #record} that were not judged.
+     *
+     * @param rewards the names of their rewards
+     * @param scores copies of their scores, owned by the guard
+     */
+    record Deferred(List<String> rewards, List<Tensor> scores) {
+        Deferred() {
+            this(new ArrayList<>(), new ArrayList<>());
+        }
+    }
 
     /**
      * Records bad scores.
@@ -58,6 +78,14 @@ public final class ScoreGuard implements AutoCloseable {
             return;
         }
         requireOpen();
+        if (deferred != null) {
+            try (TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.noGrad()) {
+                deferred.rewards.add(reward);
+                deferred.scores.add(scores.detach().clone().retain());
+            }
+            return;
+        }
         Call call = new Call(reward, step, noise);
         Preconditions.checkArgument(scores.dim() >= 1, "score guard: scores are %s, expected (rows, ...)", scores);
         try (TensorScope scope = TensorScope.open();
@@ -116,6 +144,9 @@ public final class ScoreGuard implements AutoCloseable {
     @Override
     public void close() {
         closed = true;
+        if (deferred != null) {
+            deferred.scores.forEach(Tensor::close);
+        }
         if (first != null) {
             first.close();
             first = null;

@@ -146,4 +146,36 @@ final class SteeringPretendTest {
             assertTrue(graphs.nodes() > 500, "nodes: " + graphs.nodes());
         }
     }
+
+    /** The steps of a sampler are graphs, whose noise is drawn before and whose scores are judged after. */
+    @Test
+    void aCapturedEstimatorReplays() {
+        try (TensorScope scope = TensorScope.open();
+                MetaFlowMap map = map()) {
+            long live = PretendCuda.read().liveGraphs();
+            for (ValueGradient estimator : Estimators.all(map, tilt(), DRAWS)) {
+                String what = estimator.getClass().getSimpleName();
+                try (CapturedGradient captured = new CapturedGradient(estimator, GPU, 4)) {
+                    for (int i = 0; i < 5; i++) {
+                        sample(map, captured, Dynamics.SDE, 4);
+                    }
+                    assertEquals(Optional.empty(), captured.graphs().refusal(), what);
+                    assertEquals(4, captured.graphs().captures(), what);
+                    PretendCuda.Counters plain = sample(map, estimator, Dynamics.SDE, 4);
+                    PretendCuda.Counters replayed = sample(map, captured, Dynamics.SDE, 4);
+                    assertEquals(4, replayed.graphLaunches(), what);
+                    assertEquals(0, replayed.products(), what);
+                    assertEquals(plain.hostReads(), replayed.hostReads(), what);
+                    assertEquals(plain.copiesToDevice(), replayed.copiesToDevice(), what);
+                    System.out.printf(
+                            Locale.ROOT,
+                            "%s: %d operations a step, captured %d%n",
+                            what,
+                            plain.submitted() / 4,
+                            replayed.submitted() / 4);
+                }
+            }
+            assertEquals(live, PretendCuda.read().liveGraphs());
+        }
+    }
 }
