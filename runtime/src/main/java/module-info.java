@@ -23,6 +23,7 @@ module org.metaflowmaps.runtime {
     requires static transitive org.jspecify;
 
     exports org.metaflowmaps.runtime;
+    exports org.metaflowmaps.runtime.cuda;
     exports org.metaflowmaps.runtime.file;
     exports org.metaflowmaps.runtime.cuda.kernel to
             org.metaflowmaps.models,

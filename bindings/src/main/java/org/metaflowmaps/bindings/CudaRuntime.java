@@ -256,14 +256,19 @@ public final class CudaRuntime {
         }
     }
 
-    private static void check(int error, String function) throws Throwable {
+    /** The functions of the library, for other classes of this package. */
+    static Ffm functions() {
+        return LIBRARY.functions();
+    }
+
+    static void check(int error, String function) throws Throwable {
         if (error != 0) {
             throw new CudaException(function + ": " + errorText(forget(error)), error);
         }
     }
 
     // Clears CUDA's last error of this thread; otherwise libtorch would report it after its next kernel.
-    private static int forget(int error) throws Throwable {
+    static int forget(int error) throws Throwable {
         int last = (int) Functions.LAST_ERROR.invokeExact();
         return error != 0 ? error : last;
     }

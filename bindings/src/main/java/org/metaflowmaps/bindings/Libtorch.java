@@ -25,6 +25,8 @@ public final class Libtorch {
     private static final Logger LOG = LoggerFactory.getLogger(Libtorch.class);
     private static final String THREADS = "org.metaflowmaps.threads";
     private static final String[] POOLS = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"};
+    private static final String ALLOCATOR = "PYTORCH_ALLOC_CONF";
+    private static final String OLDER_ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF";
     private static final String MAX_BYTES = "org.bytedeco.javacpp.maxBytes";
     private static final String MAX_PHYSICAL_BYTES = "org.bytedeco.javacpp.maxPhysicalBytes";
     private static final String NO_COLLECTION = "org.bytedeco.javacpp.nopointergc";
@@ -154,6 +156,12 @@ public final class Libtorch {
         // OpenMP's threads spin between operations by default. If other programs use the same cores, small operations
         // become a hundred times slower; sleeping costs a few percent.
         Environment.setIfAbsent("OMP_WAIT_POLICY", "PASSIVE");
+        if (System.getenv(OLDER_ALLOCATOR) == null) {
+            // CUDA memory in segments that grow: batches of another size otherwise leave blocks that fit nothing.
+            // libtorch
+            // reads this when its CUDA allocator starts.
+            Environment.setIfAbsent(ALLOCATOR, "expandable_segments:True");
+        }
         String chosen = System.getProperty(THREADS);
         if (chosen != null) {
             // Each library has its own pool and reads its size while it loads; libtorch's setting reaches only OpenMP's

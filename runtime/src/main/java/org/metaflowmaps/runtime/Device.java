@@ -4,6 +4,7 @@ import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.bytedeco.pytorch.global.torch;
+import org.metaflowmaps.bindings.ComputeStream;
 import org.metaflowmaps.bindings.Libtorch;
 
 /**
@@ -72,7 +73,8 @@ public record Device(Type type, int index) {
     }
 
     /**
-     * Returns this device if tensors can be made on it.
+     * Returns this device if tensors can be made on it. All work on a GPU then runs on one stream of its own
+     * ({@link ComputeStream}).
      *
      * @throws IllegalArgumentException with the reason if not
      */
@@ -88,6 +90,7 @@ public record Device(Type type, int index) {
                 throw new IllegalArgumentException(this + " cannot be used: libtorch sees " + count
                         + " GPUs: check the driver, and that libtorch's CUDA libraries load");
             }
+            ComputeStream.use(index);
         }
         return this;
     }

@@ -15,6 +15,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.TensorVector;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.bindings.ComputeStream;
 import org.metaflowmaps.bindings.StableAbi;
 import org.metaflowmaps.runtime.internal.Leaks;
 
@@ -39,6 +40,9 @@ public final class Tensor implements AutoCloseable {
 
     private static final long ROWS_FROM = 1L << 22;
     private static final long[] ALONG_ROWS = {1};
+
+    /** The most bytes of a copy through page-locked memory. */
+    private static final long MOST_STAGED = 1L << 26;
 
     private static final VarHandle FREED;
 
@@ -1071,7 +1075,29 @@ public final class Tensor implements AutoCloseable {
         if (device.type() == Device.Type.CPU && device().type() != Device.Type.CPU) {
             HostReads.read();
         }
-        return copied(device);
+        return device.type() == Device.Type.CUDA && device().type() == Device.Type.CPU
+                ? uploaded(device)
+                : copied(device);
+    }
+
+    /**
+     * Copies to a GPU without waiting for it, through page-locked memory, which libtorch reuses only after the copy. Large
+     * tensors are copied directly, because page-locked memory is never given back to the system.
+     *
+     * @throws IllegalStateException during the capture of a graph, whose replays would copy from reused memory
+     */
+    private Tensor uploaded(Device device) {
+        if (ComputeStream.isCapturing()) {
+            throw new IllegalStateException("a tensor is copied from the CPU to " + device
+                    + " while a step is captured as a graph: make it before, and pass it to the step");
+        }
+        return numel() * dtype().bytes() > MOST_STAGED
+                ? copied(device)
+                : apply("to", a -> {
+                    try (org.bytedeco.pytorch.Tensor staged = a.pin_memory()) {
+                        return staged.to(Handles.device(device), a.scalar_type(), true, false, Handles.NO_FORMAT);
+                    }
+                });
     }
 
     /** {@link #to(Device)} for a read that was counted already. */

@@ -2,6 +2,7 @@ package org.metaflowmaps.runtime;
 
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.bindings.ComputeStream;
 
 /**
  * An arena for tensors: closing it frees the tensors made while it was its thread's innermost open scope.
@@ -48,6 +49,9 @@ public final class TensorScope implements AutoCloseable {
                             + "the operating system, so run tensor work on platform threads");
         }
         ThreadState state = ThreadState.current();
+        if (state.innermost == null) {
+            ComputeStream.enter();
+        }
         TensorScope scope = new TensorScope(state.innermost);
         state.innermost = scope;
         return scope;

@@ -110,10 +110,15 @@ public final class Torch {
 
     /** 0, 1, …, end - 1 as int64 on the CPU. */
     public static Tensor arange(long end) {
+        return arange(end, Device.CPU);
+    }
+
+    /** 0, 1, …, end - 1 as int64, made on the device, so that the host need not wait for a copy. */
+    public static Tensor arange(long end, Device device) {
         return run(
                 "arange",
                 () -> Handles.withScalar(
-                        (double) end, last -> torch.arange(last, Handles.options(DType.INT64, Device.CPU))));
+                        (double) end, last -> torch.arange(last, Handles.options(DType.INT64, device))));
     }
 
     // ---- from Java ----

@@ -2,6 +2,8 @@ package org.metaflowmaps.training;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.ConditionalDrift;
@@ -10,11 +12,13 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.AlphaFlow;
 import org.metaflowmaps.training.loss.Consistency;
 import org.metaflowmaps.training.loss.Diagonal;
 import org.metaflowmaps.training.loss.Draw;
@@ -25,7 +29,7 @@ import org.metaflowmaps.training.loss.Velocity;
 import org.metaflowmaps.training.loss.Weighting;
 
 /** A diagonal and a consistency loss of a map, with teacher, averaged map and draws. */
-final class FlowMapObjective implements SplitObjective<Draw>, LossConfig.Parts {
+final class FlowMapObjective implements SplitObjective<Draw>, GraphObjective<Draw>, LossConfig.Parts {
     /** The diagonal loss's name among the metrics. */
     static final String DIAGONAL = "diagonal";
 
@@ -181,7 +185,7 @@ final class FlowMapObjective implements SplitObjective<Draw>, LossConfig.Parts {
                 Math.max(1, Math.round(config.consistencyShare() * batch.items().size(0)));
         Pair jump = sampler.jump(batch.first(share), context.first(share), step);
         double alpha = config.alpha(step);
-        if (alpha > 0 && alpha < 1) {
+        if (usesAlpha() && alpha > 0 && alpha < 1) {
             jump = jump.withAlpha(Torch.full(alpha, DType.FLOAT32, batch.items().device()));
         }
         return new Draw(step, diagonal, jump);
@@ -191,6 +195,26 @@ final class FlowMapObjective implements SplitObjective<Draw>, LossConfig.Parts {
     public long items(Draw draw) {
         return draw.items();
     }
+
+    @Override
+    public Draw map(Draw draw, UnaryOperator<Tensor> change) {
+        return draw.map(change);
+    }
+
+    @Override
+    public Object phase(Draw draw) {
+        // Between its ends alpha is a tensor of the draw.
+        return new Phase(
+                draw.jump() != null,
+                usesAlpha() ? Optional.of(AlphaFlow.Stage.of(config.alpha(draw.step()))) : Optional.empty());
+    }
+
+    private boolean usesAlpha() {
+        return config.consistency() == LossConfig.ConsistencyKind.ALPHA_FLOW;
+    }
+
+    /** What the losses depend on besides the draw's tensors. */
+    private record Phase(boolean jumps, Optional<AlphaFlow.Stage> stage) {}
 
     @Override
     public Draw slice(Draw draw, long from, long to) {

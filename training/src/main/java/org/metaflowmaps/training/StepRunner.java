@@ -33,6 +33,7 @@ final class StepRunner<D> implements AutoCloseable {
     private final Device device;
     private final Tensor learningRate;
     private final @Nullable Parts<D> parts;
+    private final @Nullable CapturedSteps<D> captured;
 
     StepRunner(
             Objective<D> objective,
@@ -55,9 +56,21 @@ final class StepRunner<D> implements AutoCloseable {
         this.parts = settings.slices() > 1 && objective instanceof SplitObjective<D> split
                 ? new Parts<>(split, settings.slices())
                 : null;
+        this.captured = settings.graphs()
+                        && parts == null
+                        && settings.accumulate() == 1
+                        && objective instanceof GraphObjective<D> graph
+                ? new CapturedSteps<>(graph, device)
+                : null;
         try (TensorScope scope = TensorScope.open()) {
             this.learningRate = Torch.zeros(DType.FLOAT64, device).retain();
         }
+    }
+
+    /** The captured steps, owned by this object; null if steps are not captured. */
+    @Nullable
+    CapturedSteps<D> captured() {
+        return captured;
     }
 
     /** The counts of skipped steps, owned by this object. */
@@ -75,39 +88,67 @@ final class StepRunner<D> implements AutoCloseable {
 
     /** Takes a step, counted from 0; the result is in the innermost open scope. */
     Result step(long step) {
+        learningRate.fill_(settings.learningRate().applyAsDouble(step));
         try (TensorScope scope = TensorScope.open();
                 ProfilerRange range = ProfilerRange.open("step", step + 1)) {
+            Result result = captured == null ? eager(step) : captured(captured, step);
+            objective.stepped(step);
+            result.errors().replaceAll((name, error) -> scope.keep(error));
+            return new Result(result.errors(), scope.keep(result.norm()));
+        }
+    }
+
+    private Result eager(long step) {
+        objective.parameters().forEach(arena -> arena.gradients().zero_());
+        Map<String, Tensor> errors = new LinkedHashMap<>();
+        List<RandomSource> sources = settings.accumulate() == 1 ? List.of() : objective.randomSources();
+        List<Tensor> before = sources.stream().map(RandomSource::state).toList();
+        for (int part = 0; part < settings.accumulate(); part++) {
+            try {
+                pass(step, part).forEach((name, error) -> errors.merge(name, error, Tensor::add));
+            } catch (UncheckedIOException | OutOfMemoryError e) {
+                // Restore the random state, because earlier passes drew noise and the step will be repeated.
+                for (int i = 0; i < sources.size(); i++) {
+                    sources.get(i).restore(before.get(i));
+                }
+                throw e;
+            }
+        }
+        return finish(step, errors);
+    }
+
+    /** Clips, judges and updates after the gradients of a step. */
+    private Result finish(long step, Map<String, Tensor> errors) {
+        Tensor norm;
+        try (ProfilerRange range = ProfilerRange.open("clip")) {
+            norm = Clipping.clip(
+                    objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
+        }
+        update(step, skipped.judge(probe(norm, errors.values())));
+        return new Result(errors, norm);
+    }
+
+    private Result captured(CapturedSteps<D> graphs, long step) {
+        TrainingData.Batch batch;
+        try (ProfilerRange range = ProfilerRange.open("data")) {
+            batch = data.batch(step * settings.batch(), settings.batch());
+        }
+        D drawn;
+        try (ProfilerRange range = ProfilerRange.open("draw")) {
+            drawn = objective.draw(batch, step);
+        }
+        boolean copies = average == null || average.copiesAt(step);
+        return graphs.run(drawn, copies, draw -> {
             objective.parameters().forEach(arena -> arena.gradients().zero_());
             Map<String, Tensor> errors = new LinkedHashMap<>();
-            List<RandomSource> sources = settings.accumulate() == 1 ? List.of() : objective.randomSources();
-            List<Tensor> before = sources.stream().map(RandomSource::state).toList();
-            for (int part = 0; part < settings.accumulate(); part++) {
-                try {
-                    pass(step, part).forEach((name, error) -> errors.merge(name, error, Tensor::add));
-                } catch (UncheckedIOException | OutOfMemoryError e) {
-                    // Restore the random state, because earlier passes drew noise and the step will be repeated.
-                    for (int i = 0; i < sources.size(); i++) {
-                        sources.get(i).restore(before.get(i));
-                    }
-                    throw e;
-                }
-            }
-            Tensor norm;
-            try (ProfilerRange clipping = ProfilerRange.open("clip")) {
-                norm = Clipping.clip(
-                        objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
-            }
-            update(step, skipped.judge(probe(norm, errors.values())));
-            objective.stepped(step);
-            errors.replaceAll((name, error) -> scope.keep(error));
-            return new Result(errors, scope.keep(norm));
-        }
+            objective.losses(draw).forEach(loss -> errors.put(loss.name(), differentiated(loss)));
+            return finish(step, errors);
+        });
     }
 
     /** Updates all parameters and the average unless {@code skip}, a value on the device, is 1. */
     private void update(long step, Tensor skip) {
         try (ProfilerRange range = ProfilerRange.open("optimizer")) {
-            learningRate.fill_(settings.learningRate().applyAsDouble(step));
             optimizers.forEach(optimizer -> optimizer.step(learningRate, skip));
             if (average != null) {
                 average.update(step, skip);
@@ -169,6 +210,9 @@ final class StepRunner<D> implements AutoCloseable {
 
     @Override
     public void close() {
+        if (captured != null) {
+            captured.close();
+        }
         if (parts != null) {
             parts.close();
         }

@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.cuda.StepGraph;
 import org.metaflowmaps.training.data.DamagedItemException;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.optim.MovingAverage;
@@ -190,6 +191,11 @@ public final class Trainer<D> implements AutoCloseable {
     /** Returns the number of damaged items replaced so far. */
     long replaced() {
         return replaced;
+    }
+
+    /** Returns the captured steps, for tests; empty if steps are not captured. */
+    Optional<StepGraph> graphs() {
+        return Optional.ofNullable(runner.captured()).map(CapturedSteps::graphs);
     }
 
     /** Returns the settings. */

@@ -24,6 +24,8 @@ import org.metaflowmaps.training.optim.WarmUp;
  * @param precision the network's precision
  * @param learningRate the rate of a step, counted from 0
  * @param replacesDamaged true if the data replaces damaged items
+ * @param graphs true to capture steps as CUDA graphs on a GPU, if the objective is a {@link GraphObjective} and steps have
+ *     one pass
  */
 public record TrainerSettings(
         long steps,
@@ -37,7 +39,8 @@ public record TrainerSettings(
         int maxSkipped,
         Precision precision,
         LongToDoubleFunction learningRate,
-        boolean replacesDamaged) {
+        boolean replacesDamaged,
+        boolean graphs) {
     /** Checks the ranges. */
     public TrainerSettings {
         Preconditions.checkArgument(
@@ -61,6 +64,36 @@ public record TrainerSettings(
                 clip >= 0 && skipAbove >= 0, "trainer: clip %s, skip above %s, expected 0 or more", clip, skipAbove);
     }
 
+    /** Makes settings without captured steps. */
+    public TrainerSettings(
+            long steps,
+            int batch,
+            int accumulate,
+            int slices,
+            long readEvery,
+            long checkpointEvery,
+            double clip,
+            double skipAbove,
+            int maxSkipped,
+            Precision precision,
+            LongToDoubleFunction learningRate,
+            boolean replacesDamaged) {
+        this(
+                steps,
+                batch,
+                accumulate,
+                slices,
+                readEvery,
+                checkpointEvery,
+                clip,
+                skipAbove,
+                maxSkipped,
+                precision,
+                learningRate,
+                replacesDamaged,
+                false);
+    }
+
     /**
      * Makes settings for steps of one pass in float32, without clipping; a gradient that is not finite ends the run.
      * The numbers of each step are read.
@@ -68,7 +101,8 @@ public record TrainerSettings(
      * @param learningRate the rate of a step, counted from 0
      */
     public static TrainerSettings of(long steps, int batch, LongToDoubleFunction learningRate) {
-        return new TrainerSettings(steps, batch, 1, 1, 1, steps, 0, 0, 1, Precision.FLOAT32, learningRate, false);
+        return new TrainerSettings(
+                steps, batch, 1, 1, 1, steps, 0, 0, 1, Precision.FLOAT32, learningRate, false, false);
     }
 
     static TrainerSettings of(TrainConfig config, int slices) {
@@ -85,7 +119,8 @@ public record TrainerSettings(
                 rule.maxSkipped(),
                 config.precision(),
                 step -> rate(config, step),
-                config.data().onError() == DataConfig.OnError.SKIP);
+                config.data().onError() == DataConfig.OnError.SKIP,
+                config.graphs());
     }
 
     private static double rate(TrainConfig config, long step) {

@@ -14,6 +14,7 @@ import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.cuda.StepGraph;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.config.TrainConfig;
@@ -194,6 +195,11 @@ public final class TrainingRun implements AutoCloseable {
     /** Takes one step: see {@link Trainer#takeStep}. */
     void takeStep() {
         trainer.takeStep();
+    }
+
+    /** Returns the captured steps, for tests: see {@link Trainer#graphs}. */
+    Optional<StepGraph> graphs() {
+        return trainer.graphs();
     }
 
     /** Takes one step and reads its results: see {@link Trainer#takeStepAndRead}. */

@@ -120,11 +120,15 @@ final class Runs {
 
     /** Data of the model's shape, owned by the caller. */
     TrainingData data() {
+        return data(Device.CPU);
+    }
+
+    TrainingData data(Device device) {
         if (model.mlp() != null) {
-            return new MixtureData(MEANS, VARIANCE, seed, Device.CPU);
+            return new MixtureData(MEANS, VARIANCE, seed, device);
         }
         try {
-            return new Loader(new ImageData(images()), seed, Reading.of(0), Device.CPU);
+            return new Loader(new ImageData(images()), seed, Reading.of(0), device);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

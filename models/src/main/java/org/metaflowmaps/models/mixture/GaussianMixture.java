@@ -340,7 +340,7 @@ public final class GaussianMixture implements AutoCloseable {
                     seen.means().gather(1, wide).add(deviations.gather(1, wide).mul(noise));
             // Each draw has coordinates in its component's eigenbasis and zeros in the others, so one product converts
             // all draws.
-            Tensor mask = chosen.eq(Torch.arange(count).to(device())).to(DType.FLOAT64);
+            Tensor mask = chosen.eq(Torch.arange(count, device())).to(DType.FLOAT64);
             Tensor spread = mask.unsqueeze(3).mul(own.unsqueeze(2)).reshape(batch, draws, count * width);
             return scope.keep(
                     spread.matmul(axes.transpose(0, 1)).to(context.state().dtype()));

@@ -131,7 +131,12 @@ public final class Condition {
         return map(scope::keep);
     }
 
-    private Condition map(UnaryOperator<Tensor> change) {
+    /**
+     * Returns the condition of changed tensors: the labels, then the guidance scales, those that there are.
+     *
+     * @param change returns a tensor of the same type and batch size for each
+     */
+    public Condition map(UnaryOperator<Tensor> change) {
         return labels == null && guidance == null
                 ? this
                 : new Condition(

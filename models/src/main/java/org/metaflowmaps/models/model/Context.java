@@ -1,5 +1,7 @@
 package org.metaflowmaps.models.model;
 
+import com.google.common.base.Preconditions;
+import java.util.function.UnaryOperator;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -164,6 +166,20 @@ public final class Context {
     public Context indexSelect(Tensor index) {
         return new Context(
                 time.indexSelect(0, index), state.indexSelect(0, index), condition.indexSelect(index), checked);
+    }
+
+    /**
+     * Returns the context of changed tensors: the time, the state, then those of the {@link Condition#map condition}.
+     *
+     * @param change returns a tensor of the same shape and type for each
+     * @throws IllegalStateException if the state has a tangent
+     */
+    public Context map(UnaryOperator<Tensor> change) {
+        Preconditions.checkState(
+                state.tangent() == null,
+                "context: the state has a tangent, which map would drop: call map before along");
+        return new Context(
+                change.apply(time), Dual.constant(change.apply(state.primal())), condition.map(change), checked);
     }
 
     /** Moves the tensors to the scope around {@code scope}. */

@@ -4,8 +4,9 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.cuda.StepGraph;
 
-/** Checks the values of a caller's tensors; each check reads its tensor back, so a training step makes none. */
+/** Checks the values of a caller's tensors; each check reads one value back, so a training step makes none. */
 public final class InputValues {
     private InputValues() {}
 
@@ -79,13 +80,17 @@ public final class InputValues {
     }
 
     private static void require(Tensor values, double least, double most, Report report) {
-        if (values.numel() == 0) {
+        // A captured step cannot read: its caller checks values before the first run and each replay.
+        if (values.numel() == 0 || StepGraph.isCapturing()) {
             return;
         }
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            // Minimum and maximum are NaN if any value is NaN.
-            if (values.min().item() >= least && values.max().item() <= most) {
+            // Comparisons with NaN are false. One read, because each waits for the device.
+            Tensor allowed = most == Double.MAX_VALUE
+                    ? values.isFinite()
+                    : values.ge(least).mul(values.le(most));
+            if (allowed.all().item() != 0) {
                 return;
             }
             double[] all = values.detach().to(Device.CPU).toDoubleArray();

@@ -113,7 +113,7 @@ final class ShiftTable implements AutoCloseable {
             Tensor column = scores.to(DType.FLOAT64).reshape(batch, 1);
             Tensor legal = column.lt(Double.POSITIVE_INFINITY).to(DType.FLOAT64);
             Tensor own =
-                    Torch.arange(classes + 1L).to(device).eq(rows(labels, batch).reshape(batch, 1));
+                    Torch.arange(classes + 1L, device).eq(rows(labels, batch).reshape(batch, 1));
             Tensor mine =
                     Torch.cat(1, own.to(DType.FLOAT64), Torch.onesLike(legal)).mul(legal);
             Tensor kept = column.expand(batch, rows()).maskedFill(mine.eq(0), Double.NEGATIVE_INFINITY);

@@ -207,10 +207,9 @@ public record GreedySearch(
 
     /** Returns row indices of group indices: (groups, n) numbers in groups of a size to (groups · n). */
     static Tensor flat(Tensor numbers, long size) {
-        Tensor first = Torch.arange(numbers.size(0))
+        Tensor first = Torch.arange(numbers.size(0), numbers.device())
                 .mul((double) size)
-                .to(numbers.dtype())
-                .to(numbers.device());
+                .to(numbers.dtype());
         return numbers.add(first.unsqueeze(1)).reshape(-1);
     }
 }

@@ -77,7 +77,7 @@ public record ParticleResult(
     /** Returns numbers of rows from those of particles in their items. */
     static Tensor flat(Tensor numbers, long particles) {
         long items = numbers.size(0);
-        Tensor rows = Torch.arange(items * particles).to(numbers.device());
+        Tensor rows = Torch.arange(items * particles, numbers.device());
         return numbers.add(rows.reshape(items, particles).narrow(1, 0, 1)).reshape(-1);
     }
 }

@@ -50,8 +50,7 @@ final class Particles {
         this.factor = Torch.zerosLike(logNormaliser);
         this.effectiveSize = Torch.zeros(DType.FLOAT64, device, steps + 1L, items);
         this.factors = Torch.zerosLike(effectiveSize);
-        this.ancestors =
-                Torch.arange(count).to(device).expand(steps, items, count).contiguous();
+        this.ancestors = Torch.arange(count, device).expand(steps, items, count).contiguous();
         this.origin = ancestors.select(0, 0).clone();
     }
 

@@ -47,7 +47,7 @@ final class Weights {
     static Tensor systematic(Tensor logWeights, Tensor uniform) {
         try (TensorScope scope = TensorScope.open()) {
             long count = logWeights.size(1);
-            Tensor places = Torch.arange(count).to(DType.FLOAT64).to(logWeights.device());
+            Tensor places = Torch.arange(count, logWeights.device()).to(DType.FLOAT64);
             Tensor points = uniform.unsqueeze(1)
                     .add(places.unsqueeze(0))
                     .div((double) count)

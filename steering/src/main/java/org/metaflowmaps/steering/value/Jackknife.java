@@ -35,7 +35,7 @@ final class Jackknife {
         // For the largest score 1 - share may cancel, so sum the rest; every other share is at most 1/2.
         Tensor place = scores.argmax(1).unsqueeze(1);
         Tensor largest =
-                Torch.arange(scores.size(1)).to(scores.device()).unsqueeze(0).eq(place);
+                Torch.arange(scores.size(1), scores.device()).unsqueeze(0).eq(place);
         Tensor rest = scores.maskedFill(largest, Double.NEGATIVE_INFINITY).logsumexpKeepDim(1);
         return Torch.where(
                 largest, rest.expand(scores.shape()), sum.add(share.neg().log1p()));

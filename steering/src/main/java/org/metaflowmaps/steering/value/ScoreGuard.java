@@ -41,10 +41,30 @@ public final class ScoreGuard implements AutoCloseable {
      */
     private @Nullable Tensor first;
 
+    private final @Nullable Deferred deferred;
     private boolean closed;
 
     /** Makes an empty guard. */
-    public ScoreGuard() {}
+    public ScoreGuard() {
+        this.deferred = null;
+    }
+
+    /** Makes a guard that lists its calls, to be recorded by another guard. */
+    ScoreGuard(Deferred deferred) {
+        this.deferred = deferred;
+    }
+
+    /**
+     * Calls of {@link #record} that were not judged.
+     *
+     * @param rewards the names of their rewards
+     * @param scores copies of their scores, owned by the guard
+     */
+    record Deferred(List<String> rewards, List<Tensor> scores) {
+        Deferred() {
+            this(new ArrayList<>(), new ArrayList<>());
+        }
+    }
 
     /**
      * Records bad scores.
@@ -77,6 +97,14 @@ public final class ScoreGuard implements AutoCloseable {
             return;
         }
         requireOpen();
+        if (deferred != null) {
+            try (TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.noGrad()) {
+                deferred.rewards.add(reward);
+                deferred.scores.add(scores.detach().clone().retain());
+            }
+            return;
+        }
         Call call = new Call(reward, diagnosis, step, noise);
         Preconditions.checkArgument(scores.dim() >= 1, "score guard: scores are %s, expected (rows, ...)", scores);
         try (TensorScope scope = TensorScope.open();
@@ -89,11 +117,10 @@ public final class ScoreGuard implements AutoCloseable {
             }
             long rows = scores.size(0);
             Tensor given = scores.detach().reshape(rows, -1);
-            Tensor code = Torch.arange(rows)
+            Tensor code = Torch.arange(rows, scores.device())
                     .to(DType.FLOAT64)
                     .mul(2)
                     .add(calls.size() * CALL)
-                    .to(scores.device())
                     .unsqueeze(1);
             // NaN is not equal to itself and not below infinity.
             Tensor bad = Torch.where(given.eq(given), code.add(1), code);
@@ -140,6 +167,9 @@ public final class ScoreGuard implements AutoCloseable {
     @Override
     public void close() {
         closed = true;
+        if (deferred != null) {
+            deferred.scores.forEach(Tensor::close);
+        }
         if (first != null) {
             first.close();
             first = null;

@@ -19,6 +19,7 @@ import org.metaflowmaps.training.data.DataConfig;
  * @param accumulate forward passes per optimiser step
  * @param slices parts of a pass that threads compute at the same time on the CPU, see {@link #slicesOn}; 0 for one per
  *     thread
+ * @param graphs true to capture steps as CUDA graphs on a GPU; without effect on the CPU and with {@code accumulate}
  * @param labelDrop share of items trained without their label
  * @param guidance amortised guidance scale w of labelled items; 1 for none
  * @param guidanceFrom the time s from which model guidance holds
@@ -43,6 +44,7 @@ public record TrainConfig(
         @JsonProperty("batch") int batch,
         @JsonProperty("accumulate") int accumulate,
         @JsonProperty("slices") int slices,
+        @JsonProperty("graphs") boolean graphs,
         @JsonProperty("label_drop") double labelDrop,
         @JsonProperty("guidance") double guidance,
         @JsonProperty("guidance_from") double guidanceFrom,
@@ -162,6 +164,7 @@ public record TrainConfig(
                 .batch(batch)
                 .accumulate(accumulate)
                 .slices(slices)
+                .graphs(graphs)
                 .labelDrop(labelDrop)
                 .guidance(guidance)
                 .guidanceFrom(guidanceFrom)
@@ -214,6 +217,7 @@ public record TrainConfig(
         private int batch = 64;
         private int accumulate = 1;
         private int slices;
+        private boolean graphs;
         private double labelDrop = 0.1;
         private double guidance = 1;
         private double guidanceFrom;
@@ -261,6 +265,12 @@ public record TrainConfig(
         /** Sets the parts of a pass that threads compute at the same time on the CPU; 0 for one per thread. */
         public Builder slices(int slices) {
             this.slices = slices;
+            return this;
+        }
+
+        /** Sets whether steps are captured as CUDA graphs on a GPU. */
+        public Builder graphs(boolean graphs) {
+            this.graphs = graphs;
             return this;
         }
 
@@ -378,6 +388,7 @@ public record TrainConfig(
                     batch,
                     accumulate,
                     slices,
+                    graphs,
                     labelDrop,
                     guidance,
                     guidanceFrom,

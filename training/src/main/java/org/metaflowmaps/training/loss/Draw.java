@@ -1,7 +1,9 @@
 package org.metaflowmaps.training.loss;
 
 import com.google.common.base.Preconditions;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Tensor;
 
 /**
  * All random numbers of a step: losses depend only on it, draw nothing and read nothing back. Its static shape is the
@@ -12,6 +14,15 @@ import org.jspecify.annotations.Nullable;
  * @param jump pairs for the consistency loss, as many items or fewer; null if that loss is not computed
  */
 public record Draw(long step, Pair diagonal, @Nullable Pair jump) {
+    /**
+     * Returns the draw of changed tensors, in a fixed order, for losses that run on other memory.
+     *
+     * @param change returns a tensor of the same shape and type for each
+     */
+    public Draw map(UnaryOperator<Tensor> change) {
+        return new Draw(step, diagonal.map(change), jump == null ? null : jump.map(change));
+    }
+
     /** Returns the number of items. */
     public long items() {
         return diagonal.items();

@@ -1,6 +1,7 @@
 package org.metaflowmaps.training.loss;
 
 import com.google.common.base.Preconditions;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
@@ -126,6 +127,25 @@ public final class Pair {
                 alpha,
                 state.narrow(0, from, count),
                 length.narrow(0, from, count));
+    }
+
+    /**
+     * Returns the pair of changed tensors, in a fixed order.
+     *
+     * @param change returns a tensor of the same shape and type for each
+     */
+    Pair map(UnaryOperator<Tensor> change) {
+        return new Pair(
+                change.apply(start),
+                change.apply(end),
+                fraction == null ? null : change.apply(fraction),
+                change.apply(noise),
+                change.apply(data),
+                context.map(change),
+                weights == null ? null : change.apply(weights),
+                alpha == null ? null : change.apply(alpha),
+                change.apply(state),
+                change.apply(length));
     }
 
     /** Returns the number of items, B. */

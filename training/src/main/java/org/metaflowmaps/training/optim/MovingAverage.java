@@ -40,6 +40,11 @@ public final class MovingAverage implements AutoCloseable {
         }
     }
 
+    /** Returns true if the average is a plain copy of the values after a step, counted from 0. */
+    public boolean copiesAt(long step) {
+        return step < start;
+    }
+
     /**
      * Updates the average with the arena's values after a step that may have been skipped.
      *
@@ -48,7 +53,7 @@ public final class MovingAverage implements AutoCloseable {
      *     else 0
      */
     public void update(long step, Tensor skip) {
-        if (step < start) {
+        if (copiesAt(step)) {
             // A skipped step has changed no value, so the copy is equal.
             restart();
             return;
@@ -61,7 +66,7 @@ public final class MovingAverage implements AutoCloseable {
 
     /** Updates the average with the arena's values after a step. */
     public void update(long step) {
-        if (step < start) {
+        if (copiesAt(step)) {
             restart();
             return;
         }

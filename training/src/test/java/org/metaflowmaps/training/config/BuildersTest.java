@@ -45,6 +45,7 @@ final class BuildersTest {
         batch: 3
         accumulate: 4
         slices: 3
+        graphs: true
         label_drop: 0.2
         guidance: 2.5
         guidance_from: 0.3

@@ -1,0 +1,181 @@
+package org.metaflowmaps.steering.value;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.model.FlowMapTransformer;
+import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.model.SmallNetworks;
+import org.metaflowmaps.models.sampler.Solver;
+import org.metaflowmaps.models.sampler.TimeGrid;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.cuda.StepGraph;
+import org.metaflowmaps.runtime.pretend.Pretend;
+import org.metaflowmaps.runtime.pretend.PretendCuda;
+import org.metaflowmaps.steering.reward.Tilt;
+import org.metaflowmaps.steering.sampler.CorrectionScale;
+import org.metaflowmaps.steering.sampler.Dynamics;
+import org.metaflowmaps.steering.sampler.Schedule;
+import org.metaflowmaps.steering.sampler.SteeredSampler;
+
+/** Steered sampling on a GPU: the host waits for no step, and steps can be captured. */
+@Pretend
+final class SteeringPretendTest {
+    private static final Device GPU = Device.cuda(0);
+    private static final int ROWS = 3;
+    private static final int DRAWS = 2;
+
+    private static Tilt tilt() {
+        return new Tilt(
+                Rewards.of("pull", rows -> rows.sub(0.5).square().mean(1).mul(-3)), 2);
+    }
+
+    private static FlowMapTransformer map() {
+        return FlowMapTransformer.zeros(SmallNetworks.config(), GPU.available());
+    }
+
+    private static Condition labels() {
+        return Condition.labelled(Torch.zeros(DType.INT64, GPU, ROWS));
+    }
+
+    private static PretendCuda.Counters sample(MetaFlowMap map, ValueGradient estimator, Dynamics dynamics, int steps) {
+        KeyedNoise noise = KeyedNoise.of(1, 0, ROWS, 1, map.itemShape(), GPU);
+        SteeredSampler sampler = new SteeredSampler(
+                Schedule.always(estimator),
+                TimeGrid.linspace(0.01, steps),
+                dynamics,
+                CorrectionScale.PAPER,
+                Optional.of(tilt()),
+                true);
+        try (TensorScope scope = TensorScope.open()) {
+            Condition labels = labels();
+            return PretendCuda.count(() -> {
+                try {
+                    sampler.sample(noise, labels);
+                } catch (BadScoreException e) {
+                    // The device computes nothing, so the scores that are read at the end have no meaning.
+                }
+            });
+        }
+    }
+
+    /** Scores are read once, at the end; the steps read nothing, whatever estimator and dynamics. */
+    @Test
+    void theHostWaitsForNoStep() {
+        try (TensorScope scope = TensorScope.open();
+                MetaFlowMap map = map()) {
+            for (ValueGradient estimator : Estimators.all(map, tilt(), DRAWS)) {
+                for (Dynamics dynamics : List.of(Dynamics.ODE, new Dynamics.Ode(Solver.HEUN), Dynamics.SDE)) {
+                    sample(map, estimator, dynamics, 4);
+                    PretendCuda.Counters few = sample(map, estimator, dynamics, 4);
+                    PretendCuda.Counters many = sample(map, estimator, dynamics, 8);
+                    String what = estimator.getClass().getSimpleName() + ", " + dynamics;
+                    assertEquals(1, few.copiesToHost(), what);
+                    assertEquals(1, few.synchronisations(), what);
+                    assertEquals(few.hostReads(), many.hostReads(), what);
+                    assertEquals(0, many.legacyWork(), what);
+                    System.out.printf(
+                            Locale.ROOT,
+                            "%s: %d kernels, %d products, %d uploads a step%n",
+                            what,
+                            (many.launches() - few.launches()) / 4,
+                            (many.products() - few.products()) / 4,
+                            (many.copiesToDevice() - few.copiesToDevice()) / 4);
+                }
+            }
+        }
+    }
+
+    /** Noise from tensors that were drawn before. */
+    private record Given(List<Tensor> noise, int[] used) implements SteeringNoise {
+        @Override
+        public Tensor normal(Use use, int step, int first, int draws) {
+            return noise.get(used[0]++).detach();
+        }
+
+        @Override
+        public Tensor uniform(Use use, int step) {
+            throw new UnsupportedOperationException("a steered sampler does not resample");
+        }
+    }
+
+    /** The estimate of every estimator is captured, with its backward pass. */
+    @Test
+    void everyEstimateIsCaptured() {
+        try (TensorScope scope = TensorScope.open();
+                MetaFlowMap map = map();
+                RandomSource random = RandomSource.seeded(1, GPU);
+                StepGraph graphs = new StepGraph(GPU, 100);
+                Autograd.Mode off = Autograd.noGrad()) {
+            List<Tensor> inputs = new ArrayList<>(List.of(
+                    random.normal(map.itemShape().prepend(ROWS)),
+                    Torch.zeros(DType.INT64, GPU, ROWS),
+                    random.normal(map.itemShape().prepend(ROWS, DRAWS))));
+            int number = 0;
+            for (ValueGradient estimator : Estimators.all(map, tilt(), DRAWS)) {
+                StepGraph.Step step = given -> {
+                    SteeringNoise noise = new Given(given.subList(2, 3), new int[1]);
+                    ValueGradient.Estimate estimate =
+                            estimator.at(new Point(0.3, 5, given.get(0), Condition.labelled(given.get(1)), noise));
+                    List<Tensor> results = new ArrayList<>(List.of(estimate.base(), estimate.correction()));
+                    estimate.value().ifPresent(results::add);
+                    return results;
+                };
+                Object key = number++;
+                for (int i = 0; i < 4; i++) {
+                    graphs.run(key, inputs, step);
+                }
+                assertEquals(Optional.empty(), graphs.refusal(), estimator.toString());
+                PretendCuda.Counters replayed = PretendCuda.count(() -> graphs.run(key, inputs, step));
+                assertEquals(1, replayed.graphLaunches(), estimator.toString());
+                assertEquals(0, replayed.launches(), estimator.toString());
+            }
+            assertEquals(number, graphs.captures());
+            assertTrue(graphs.nodes() > 500, "nodes: " + graphs.nodes());
+        }
+    }
+
+    /** The steps of a sampler are graphs, whose noise is drawn before and whose scores are judged after. */
+    @Test
+    void aCapturedEstimatorReplays() {
+        try (TensorScope scope = TensorScope.open();
+                MetaFlowMap map = map()) {
+            long live = PretendCuda.read().liveGraphs();
+            for (ValueGradient estimator : Estimators.all(map, tilt(), DRAWS)) {
+                String what = estimator.getClass().getSimpleName();
+                try (CapturedGradient captured = new CapturedGradient(estimator, GPU, 4)) {
+                    for (int i = 0; i < 5; i++) {
+                        sample(map, captured, Dynamics.SDE, 4);
+                    }
+                    assertEquals(Optional.empty(), captured.graphs().refusal(), what);
+                    assertEquals(4, captured.graphs().captures(), what);
+                    PretendCuda.Counters plain = sample(map, estimator, Dynamics.SDE, 4);
+                    PretendCuda.Counters replayed = sample(map, captured, Dynamics.SDE, 4);
+                    assertEquals(4, replayed.graphLaunches(), what);
+                    assertEquals(0, replayed.products(), what);
+                    assertEquals(plain.hostReads(), replayed.hostReads(), what);
+                    assertEquals(plain.copiesToDevice(), replayed.copiesToDevice(), what);
+                    System.out.printf(
+                            Locale.ROOT,
+                            "%s: %d operations a step, captured %d%n",
+                            what,
+                            plain.submitted() / 4,
+                            replayed.submitted() / 4);
+                }
+            }
+            assertEquals(live, PretendCuda.read().liveGraphs());
+        }
+    }
+}
