@@ -4,10 +4,12 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.reward.LatentDecoder;
 
 /**
@@ -17,6 +19,9 @@ import org.metaflowmaps.steering.reward.LatentDecoder;
  * @param latents not owned; null for none
  */
 record VisibleItems(Shape item, @Nullable LatentDecoder latents) {
+    /** So many images fit into a GPU's memory; all of them may not. */
+    private static final long AT_ONCE = 64;
+
     /** Images with longer sides are not enlarged. */
     private static final long SMALL = 128;
 
@@ -61,10 +66,19 @@ record VisibleItems(Shape item, @Nullable LatentDecoder latents) {
         if (decoder == null) {
             return items;
         }
+        Device device = decoder.autoencoder().parameters().values().device();
+        long count = items.size(0);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            Device device = decoder.autoencoder().parameters().values().device();
-            return scope.keep(decoder.pixels(items.to(device)).to(Device.CPU));
+            Tensor images = Torch.empty(DType.FLOAT32, Device.CPU, shape().prepend(count));
+            for (long from = 0; from < count; from += AT_ONCE) {
+                try (TensorScope part = TensorScope.open()) {
+                    long size = Math.min(AT_ONCE, count - from);
+                    images.narrow(0, from, size)
+                            .copy_(decoder.pixels(items.narrow(0, from, size).to(device)));
+                }
+            }
+            return scope.keep(images);
         }
     }
 }
