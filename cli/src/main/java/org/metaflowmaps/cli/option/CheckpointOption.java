@@ -7,6 +7,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
+import org.metaflowmaps.runtime.file.TensorFile;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.LoadedNetwork;
 import org.metaflowmaps.models.checkpoint.NetworkSettings;
@@ -140,6 +143,17 @@ public final class CheckpointOption {
     public @Nullable TrainConfig config() throws IOException {
         Path file = beside("config.yaml");
         return file == null ? null : Configs.load(file.toString(), List.of()).config();
+    }
+
+    /** Returns how the latents of the map's data follow from an autoencoder's; empty if the checkpoint does not say. */
+    public Optional<LatentScaling> latents() throws IOException {
+        Path file = Objects.requireNonNull(choice).file;
+        if (file == null || !file.toString().endsWith(".safetensors") || !Files.isRegularFile(file)) {
+            return Optional.empty();
+        }
+        try (TensorFile open = TensorFile.open(file)) {
+            return Networks.latents(open, file);
+        }
     }
 
     /** Loads the map in a resource of the command, owned by the caller. */

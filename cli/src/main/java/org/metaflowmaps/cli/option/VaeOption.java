@@ -2,7 +2,9 @@ package org.metaflowmaps.cli.option;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.runtime.DType;
@@ -29,8 +31,7 @@ public final class VaeOption {
     /**
      * Loads the autoencoder for a map.
      *
-     * @param checkpoint of the map; the configuration beside it gives the scale of its latents, by default that of the
-     *     autoencoder
+     * @param checkpoint of the map, with the scaling of its latents, by default that of the autoencoder
      * @param clamp of decoded images
      * @return owned by the caller; null if the option was not given
      * @throws IllegalArgumentException if the map's items are no latents of the autoencoder
@@ -41,7 +42,6 @@ public final class VaeOption {
         if (given == null) {
             return null;
         }
-        TrainConfig config = checkpoint.config();
         Autoencoder autoencoder = Autoencoder.load(given, DType.FLOAT32, device);
         try {
             if (map.itemShape().dim() != 3 || map.itemShape().size(0) != autoencoder.latentChannels()) {
@@ -49,14 +49,22 @@ public final class VaeOption {
                         + " channels, and this map's items have shape " + map.itemShape()
                         + ": give the autoencoder that made the map's data, and none for a map of pixels");
             }
-            @Nullable
-            Double known = config == null || config.data().kind() != DataConfig.Kind.LATENTS
-                    ? null
-                    : config.data().scale();
-            return new LatentDecoder(autoencoder, known == null ? autoencoder.scale() : known, clamp);
-        } catch (RuntimeException e) {
+            return new LatentDecoder(autoencoder, scaling(checkpoint, autoencoder), clamp);
+        } catch (IOException | RuntimeException e) {
             autoencoder.close();
             throw e;
         }
+    }
+
+    /** Of the checkpoint; of the data beside it, as earlier versions have it; else of the autoencoder. */
+    private static LatentScaling scaling(CheckpointOption checkpoint, Autoencoder autoencoder) throws IOException {
+        LatentScaling own = LatentScaling.of(autoencoder.scale(), autoencoder.shift());
+        Optional<LatentScaling> saved = checkpoint.latents();
+        TrainConfig config = saved.isPresent() ? null : checkpoint.config();
+        if (config == null || config.data().kind() != DataConfig.Kind.LATENTS) {
+            return saved.orElse(own);
+        }
+        Double scale = config.data().scale();
+        return scale == null ? own : LatentScaling.of(scale, autoencoder.shift());
     }
 }

@@ -53,7 +53,7 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
     /**
      * Decodes a flow map's latents.
      *
-     * @param latents (batch, channels, height, width), with the autoencoder's {@link #scale}
+     * @param latents (batch, channels, height, width), with the autoencoder's {@link #scale} and {@link #shift}
      * @return (batch, 3, {@link #factor} · height, {@link #factor} · width), roughly in [-1, 1], not clamped, in the
      *     innermost open scope
      * @throws IllegalArgumentException for another shape
@@ -62,6 +62,9 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
 
     /** The factor that a flow map's latents were multiplied by. */
     double scale();
+
+    /** The number that was subtracted before. */
+    double shift();
 
     /** The number of channels of latents. */
     long latentChannels();

@@ -115,6 +115,11 @@ public final class AutoencoderKL implements Autoencoder {
     }
 
     @Override
+    public double shift() {
+        return settings.shift();
+    }
+
+    @Override
     public long latentChannels() {
         return latentChannels;
     }

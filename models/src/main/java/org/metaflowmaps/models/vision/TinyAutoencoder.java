@@ -191,6 +191,11 @@ public final class TinyAutoencoder implements Autoencoder {
     }
 
     @Override
+    public double shift() {
+        return AutoencoderSettings.STABLE_DIFFUSION.shift();
+    }
+
+    @Override
     public long latentChannels() {
         return weights.get("decoder.layers.0.weight").size(1);
     }

@@ -107,12 +107,12 @@ public record KernelDistance(int subsets, int size, long seed) {
 
     /** Returns Σ k(x_i, x_j) over i ≠ j. */
     private static double within(Tensor rows) {
-        double own = cubed(rows.square().sum(1), rows.size(1));
+        double own = cubed(rows.square().sum(1), (double) rows.size(1));
         return kernel(rows, rows) - own;
     }
 
     private static double kernel(Tensor left, Tensor right) {
-        return cubed(left.matmul(right.transpose(0, 1)), left.size(1));
+        return cubed(left.matmul(right.transpose(0, 1)), (double) left.size(1));
     }
 
     private static double cubed(Tensor products, double width) {

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -25,7 +26,8 @@ public final class LatentDecoder implements Decoder, AutoCloseable {
     private static final int IMAGES = 1;
 
     private final Autoencoder autoencoder;
-    private final double factor;
+    private final LatentScaling scaling;
+    private final LatentScaling own;
     private final Clamp clamp;
     private final Stages stages;
 
@@ -43,17 +45,13 @@ public final class LatentDecoder implements Decoder, AutoCloseable {
      * Makes a decoder.
      *
      * @param autoencoder closed with this decoder
-     * @param scale the factor of the map's latents, {@link Autoencoder#scale} for that of the autoencoder
+     * @param scaling of the map's latents, from those of the autoencoder
      * @param clamp of decoded values
      */
-    public LatentDecoder(Autoencoder autoencoder, double scale, Clamp clamp) {
-        Preconditions.checkNotNull(autoencoder, "decoder: the autoencoder is null");
-        Preconditions.checkArgument(
-                Double.isFinite(scale) && scale > 0,
-                "decoder: the latents' scale is %s, expected a number above 0",
-                scale);
-        this.autoencoder = autoencoder;
-        this.factor = autoencoder.scale() / scale;
+    public LatentDecoder(Autoencoder autoencoder, LatentScaling scaling, Clamp clamp) {
+        this.autoencoder = Preconditions.checkNotNull(autoencoder, "decoder: the autoencoder is null");
+        this.scaling = Preconditions.checkNotNull(scaling, "decoder: the scaling is null");
+        this.own = LatentScaling.of(autoencoder.scale(), autoencoder.shift());
         this.clamp = Preconditions.checkNotNull(clamp, "decoder: the clamp is null");
         this.stages = new Stages(
                 autoencoder.parameters().values().device(),
@@ -70,7 +68,8 @@ public final class LatentDecoder implements Decoder, AutoCloseable {
      */
     public static LatentDecoder load(Path file, Device device) throws IOException {
         Autoencoder autoencoder = Autoencoder.load(file, DType.FLOAT32, device);
-        return new LatentDecoder(autoencoder, autoencoder.scale(), Clamp.STRAIGHT_THROUGH);
+        return new LatentDecoder(
+                autoencoder, LatentScaling.of(autoencoder.scale(), autoencoder.shift()), Clamp.STRAIGHT_THROUGH);
     }
 
     /** The autoencoder, not to be closed. */
@@ -121,7 +120,7 @@ public final class LatentDecoder implements Decoder, AutoCloseable {
             for (long from = 0; from < states.size(0); from += AT_ONCE) {
                 Tensor some = states.narrow(0, from, Math.min(AT_ONCE, states.size(0) - from));
                 parts.add(autoencoder
-                        .decodeScaled(factor == 1 ? some : some.mul(factor))
+                        .decodeScaled(scaling.equals(own) ? some : own.scaled(scaling.unscaled(some)))
                         .to(states.dtype()));
             }
             Tensor images = parts.size() == 1 ? parts.getFirst() : Torch.cat(0, parts.toArray(Tensor[]::new));

@@ -15,6 +15,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.models.vision.AutoencoderKL;
 import org.metaflowmaps.models.vision.AutoencoderSettings;
@@ -49,7 +50,7 @@ final class LatentRewardTest {
         try (TensorScope scope = TensorScope.open();
                 LatentDecoder decoder = new LatentDecoder(
                         AutoencoderKL.load(TinyNetworks.weights(folder, "vae"), VAE, DType.FLOAT64, Device.CPU),
-                        0.18215,
+                        LatentScaling.of(0.18215, 0),
                         LatentDecoder.Clamp.NONE);
                 Reward reward = open(folder, "hps", "hpsv2", ",precision=float64", prompt("a photo of a cat"))) {
             Tensor states = Samples.normal(3, 2, 4, 2, 3).mul(0.2);
@@ -90,15 +91,16 @@ final class LatentRewardTest {
     @Test
     void decodedPixelsAreClampedAsAsked() throws IOException {
         Path file = TinyNetworks.weights(folder, "taesd");
-        double[][] images = new double[3][];
+        LatentDecoder.Clamp[] clamps = LatentDecoder.Clamp.values();
+        double[][] images = new double[clamps.length][];
         double[] sizes = new double[3];
         try (TensorScope scope = TensorScope.open()) {
             Tensor states = Samples.normal(5, 1, 4, 2, 2).mul(3).to(DType.FLOAT32);
-            for (LatentDecoder.Clamp clamp : LatentDecoder.Clamp.values()) {
-                int i = clamp.ordinal();
+            for (int i = 0; i < clamps.length; i++) {
+                LatentDecoder.Clamp clamp = clamps[i];
                 Autoencoder network = Autoencoder.load(file, DType.FLOAT32, Device.CPU);
                 // The data's scale is half of the autoencoder's, so the latents are too.
-                try (LatentDecoder decoder = new LatentDecoder(network, network.scale() / 2, clamp)) {
+                try (LatentDecoder decoder = new LatentDecoder(network, LatentScaling.of(network.scale() / 2, 0), clamp)) {
                     Tensor leaf = states.div(2).requiresGrad_(true);
                     Tensor decoded = decoder.decode(leaf);
                     images[i] = decoded.detach().toDoubleArray();

@@ -3,6 +3,7 @@ package org.metaflowmaps.steering.value;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
@@ -78,7 +79,7 @@ final class CapturedGradientTest {
             sample(map, captured, tilt);
             broken[0] = true;
             BadScoreException found = assertThrows(BadScoreException.class, () -> sample(map, captured, tilt));
-            assertEquals(true, found.getMessage().contains("step 0 for item 0"), () -> found.getMessage());
+            assertTrue(String.valueOf(found.getMessage()).contains("step 0 for item 0"), found::toString);
         }
     }
 }

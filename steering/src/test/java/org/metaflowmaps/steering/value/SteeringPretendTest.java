@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -99,10 +100,16 @@ final class SteeringPretendTest {
     }
 
     /** Noise from tensors that were drawn before. */
-    private record Given(List<Tensor> noise, int[] used) implements SteeringNoise {
+    private static final class Given implements SteeringNoise {
+        private final Iterator<Tensor> noise;
+
+        Given(List<Tensor> noise) {
+            this.noise = noise.iterator();
+        }
+
         @Override
         public Tensor normal(Use use, int step, int first, int draws) {
-            return noise.get(used[0]++).detach();
+            return noise.next().detach();
         }
 
         @Override
@@ -126,7 +133,7 @@ final class SteeringPretendTest {
             int number = 0;
             for (ValueGradient estimator : Estimators.all(map, tilt(), DRAWS)) {
                 StepGraph.Step step = given -> {
-                    SteeringNoise noise = new Given(given.subList(2, 3), new int[1]);
+                    SteeringNoise noise = new Given(given.subList(2, 3));
                     ValueGradient.Estimate estimate =
                             estimator.at(new Point(0.3, 5, given.get(0), Condition.labelled(given.get(1)), noise));
                     List<Tensor> results = new ArrayList<>(List.of(estimate.base(), estimate.correction()));
