@@ -10,6 +10,7 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Objects;
@@ -36,19 +37,24 @@ public final class ComputeStream {
 
     /** Bound only where libtorch's CUDA library is loaded. */
     private static final class Functions {
-        static final Ffm TORCH = torchCuda();
+        static final Ffm TORCH =
+                new Ffm("libtorch (" + library() + ")", SymbolLookup.libraryLookup(library(), Arena.global()));
         static final MethodHandle FROM_POOL = TORCH.bind(
                 "torch_get_cuda_stream_from_pool", FunctionDescriptor.of(JAVA_INT, JAVA_BOOLEAN, JAVA_INT, ADDRESS));
         static final MethodHandle SET =
                 TORCH.bind("torch_set_current_cuda_stream", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_INT));
         static final MethodHandle CURRENT =
                 TORCH.bind("aoti_torch_get_current_cuda_stream", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
+    }
 
-        private static Ffm torchCuda() {
-            Libtorch.load();
-            Path library = Libtorch.companion("torch_cuda")
-                    .orElseGet(() -> Libtorch.info().library().resolveSibling("libtorch_cuda.so"));
-            return new Ffm("libtorch (" + library + ")", SymbolLookup.libraryLookup(library, Arena.global()));
+    private static Path library() {
+        Path cpu = Libtorch.info().library();
+        return Libtorch.companion("torch_cuda").orElseGet(() -> cpu.resolveSibling("libtorch_cuda.so"));
+    }
+
+    private static void requireCuda() {
+        if (!Files.exists(library())) {
+            throw new NativeLibraryException("this libtorch was built without CUDA: " + library() + " is missing");
         }
     }
 
@@ -99,6 +105,7 @@ public final class ComputeStream {
      * @param high true for a stream of high priority
      */
     public static long fromPool(boolean high, int device) {
+        requireCuda();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment stream = arena.allocate(JAVA_LONG);
             StableAbi.check(
@@ -111,6 +118,7 @@ public final class ComputeStream {
 
     /** Sets this thread's current stream of a device ({@code torch_set_current_cuda_stream}). */
     public static void setCurrent(long stream, int device) {
+        requireCuda();
         try {
             StableAbi.check((int) Functions.SET.invokeExact(stream, device), "torch_set_current_cuda_stream");
         } catch (Throwable e) {
@@ -120,6 +128,7 @@ public final class ComputeStream {
 
     /** Returns this thread's current stream of a device ({@code aoti_torch_get_current_cuda_stream}). */
     public static long current(int device) {
+        requireCuda();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment stream = arena.allocate(JAVA_LONG);
             StableAbi.check((int) Functions.CURRENT.invokeExact(device, stream), "aoti_torch_get_current_cuda_stream");

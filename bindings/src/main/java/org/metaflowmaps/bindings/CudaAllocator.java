@@ -23,6 +23,7 @@ public final class CudaAllocator {
 
     /** Reads the statistics of a device; all 0 before its first allocation. */
     public static Statistics statistics(int device) {
+        GraphPool.require();
         DeviceStats stats;
         try {
             stats = torch_cuda.getAllocator().getDeviceStats((byte) device);
@@ -43,11 +44,13 @@ public final class CudaAllocator {
 
     /** Sets the peaks to the amounts of now. */
     public static void resetPeaks(int device) {
+        GraphPool.require();
         torch_cuda.getAllocator().resetPeakStats((byte) device);
     }
 
     /** Returns unused memory to the driver; waits for the device. */
     public static void emptyCache() {
+        GraphPool.require();
         CUDAAllocator allocator = torch_cuda.getAllocator();
         allocator.emptyCache();
     }

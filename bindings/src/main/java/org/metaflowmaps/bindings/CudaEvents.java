@@ -19,21 +19,24 @@ public final class CudaEvents {
     private static final int NOT_READY = 600;
     private static final int NO_TIMING = 2;
 
-    private static final Ffm CUDART = CudaRuntime.functions();
-    private static final FunctionDescriptor OF_EVENT = FunctionDescriptor.of(JAVA_INT, JAVA_LONG);
-    private static final MethodHandle CREATE =
-            CUDART.bind("cudaEventCreateWithFlags", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
-    private static final MethodHandle DESTROY = CUDART.bind("cudaEventDestroy", OF_EVENT);
-    private static final MethodHandle RECORD =
-            CUDART.bind("cudaEventRecord", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
-    private static final MethodHandle QUERY = CUDART.bind("cudaEventQuery", OF_EVENT);
-    private static final MethodHandle SYNCHRONIZE = CUDART.bind("cudaEventSynchronize", OF_EVENT);
-    private static final MethodHandle WAIT =
-            CUDART.bind("cudaStreamWaitEvent", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
-    private static final MethodHandle ELAPSED =
-            CUDART.bind("cudaEventElapsedTime", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG));
-
     private CudaEvents() {}
+
+    /** Bound only where the library is present. */
+    private static final class Functions {
+        static final Ffm CUDART = CudaRuntime.functions();
+        static final FunctionDescriptor OF_EVENT = FunctionDescriptor.of(JAVA_INT, JAVA_LONG);
+        static final MethodHandle CREATE =
+                CUDART.bind("cudaEventCreateWithFlags", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
+        static final MethodHandle DESTROY = CUDART.bind("cudaEventDestroy", OF_EVENT);
+        static final MethodHandle RECORD =
+                CUDART.bind("cudaEventRecord", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
+        static final MethodHandle QUERY = CUDART.bind("cudaEventQuery", OF_EVENT);
+        static final MethodHandle SYNCHRONIZE = CUDART.bind("cudaEventSynchronize", OF_EVENT);
+        static final MethodHandle WAIT =
+                CUDART.bind("cudaStreamWaitEvent", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
+        static final MethodHandle ELAPSED =
+                CUDART.bind("cudaEventElapsedTime", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG));
+    }
 
     /**
      * Makes an event on the current device ({@code cudaEventCreateWithFlags}); the caller {@linkplain #destroy destroys}
@@ -42,9 +45,11 @@ public final class CudaEvents {
      * @param timed true to measure times between events, which costs a little
      */
     public static long create(boolean timed) {
+        CudaRuntime.functions();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment event = arena.allocate(JAVA_LONG);
-            CudaRuntime.check((int) CREATE.invokeExact(event, timed ? 0 : NO_TIMING), "cudaEventCreateWithFlags");
+            CudaRuntime.check(
+                    (int) Functions.CREATE.invokeExact(event, timed ? 0 : NO_TIMING), "cudaEventCreateWithFlags");
             return event.get(JAVA_LONG, 0);
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
@@ -53,8 +58,9 @@ public final class CudaEvents {
 
     /** Destroys an event ({@code cudaEventDestroy}); work that waits for it is not disturbed. */
     public static void destroy(long event) {
+        CudaRuntime.functions();
         try {
-            CudaRuntime.check((int) DESTROY.invokeExact(event), "cudaEventDestroy");
+            CudaRuntime.check((int) Functions.DESTROY.invokeExact(event), "cudaEventDestroy");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
@@ -62,8 +68,9 @@ public final class CudaEvents {
 
     /** Records an event after the work that a stream has now ({@code cudaEventRecord}). */
     public static void record(long event, long stream) {
+        CudaRuntime.functions();
         try {
-            CudaRuntime.check((int) RECORD.invokeExact(event, stream), "cudaEventRecord");
+            CudaRuntime.check((int) Functions.RECORD.invokeExact(event, stream), "cudaEventRecord");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
@@ -71,8 +78,9 @@ public final class CudaEvents {
 
     /** Returns true if the work before an event is done, or the event was never recorded ({@code cudaEventQuery}). */
     public static boolean isDone(long event) {
+        CudaRuntime.functions();
         try {
-            int error = (int) QUERY.invokeExact(event);
+            int error = (int) Functions.QUERY.invokeExact(event);
             if (error == NOT_READY) {
                 CudaRuntime.forget(error);
                 return false;
@@ -86,8 +94,9 @@ public final class CudaEvents {
 
     /** Waits on the host until the work before an event is done ({@code cudaEventSynchronize}). */
     public static void synchronize(long event) {
+        CudaRuntime.functions();
         try {
-            CudaRuntime.check((int) SYNCHRONIZE.invokeExact(event), "cudaEventSynchronize");
+            CudaRuntime.check((int) Functions.SYNCHRONIZE.invokeExact(event), "cudaEventSynchronize");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
@@ -95,8 +104,9 @@ public final class CudaEvents {
 
     /** Makes a stream's later work wait for an event, without waiting on the host ({@code cudaStreamWaitEvent}). */
     public static void await(long stream, long event) {
+        CudaRuntime.functions();
         try {
-            CudaRuntime.check((int) WAIT.invokeExact(stream, event, 0), "cudaStreamWaitEvent");
+            CudaRuntime.check((int) Functions.WAIT.invokeExact(stream, event, 0), "cudaStreamWaitEvent");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
@@ -104,9 +114,10 @@ public final class CudaEvents {
 
     /** Returns the milliseconds between two timed events whose work is done ({@code cudaEventElapsedTime}). */
     public static double milliseconds(long from, long to) {
+        CudaRuntime.functions();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment time = arena.allocate(JAVA_FLOAT);
-            CudaRuntime.check((int) ELAPSED.invokeExact(time, from, to), "cudaEventElapsedTime");
+            CudaRuntime.check((int) Functions.ELAPSED.invokeExact(time, from, to), "cudaEventElapsedTime");
             return time.get(JAVA_FLOAT, 0);
         } catch (Throwable e) {
             throw Ffm.unexpected(e);

@@ -22,22 +22,25 @@ public final class CudaGraphs {
     /** {@code cudaGraphInstantiateFlagAutoFreeOnLaunch | cudaGraphInstantiateFlagUseNodePriority}. */
     private static final long FLAGS = 1 | 8;
 
-    private static final Ffm CUDART = CudaRuntime.functions();
-    private static final FunctionDescriptor OF_ADDRESS = FunctionDescriptor.of(JAVA_INT, JAVA_LONG);
-    private static final MethodHandle BEGIN =
-            CUDART.bind("cudaStreamBeginCapture", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_INT));
-    private static final MethodHandle END =
-            CUDART.bind("cudaStreamEndCapture", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS));
-    private static final MethodHandle NODES =
-            CUDART.bind("cudaGraphGetNodes", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS, ADDRESS));
-    private static final MethodHandle INSTANTIATE = CUDART.bind(
-            "cudaGraphInstantiateWithFlags", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG));
-    private static final MethodHandle LAUNCH =
-            CUDART.bind("cudaGraphLaunch", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
-    private static final MethodHandle DESTROY = CUDART.bind("cudaGraphDestroy", OF_ADDRESS);
-    private static final MethodHandle DESTROY_EXEC = CUDART.bind("cudaGraphExecDestroy", OF_ADDRESS);
-
     private CudaGraphs() {}
+
+    /** Bound only where the library is present. */
+    private static final class Functions {
+        static final Ffm CUDART = CudaRuntime.functions();
+        static final FunctionDescriptor OF_ADDRESS = FunctionDescriptor.of(JAVA_INT, JAVA_LONG);
+        static final MethodHandle BEGIN =
+                CUDART.bind("cudaStreamBeginCapture", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_INT));
+        static final MethodHandle END =
+                CUDART.bind("cudaStreamEndCapture", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS));
+        static final MethodHandle NODES =
+                CUDART.bind("cudaGraphGetNodes", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, ADDRESS, ADDRESS));
+        static final MethodHandle INSTANTIATE = CUDART.bind(
+                "cudaGraphInstantiateWithFlags", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG));
+        static final MethodHandle LAUNCH =
+                CUDART.bind("cudaGraphLaunch", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
+        static final MethodHandle DESTROY = CUDART.bind("cudaGraphDestroy", OF_ADDRESS);
+        static final MethodHandle DESTROY_EXEC = CUDART.bind("cudaGraphExecDestroy", OF_ADDRESS);
+    }
 
     /**
      * A captured graph that can be launched.
@@ -49,8 +52,9 @@ public final class CudaGraphs {
 
     /** Begins the capture of a stream's work ({@code cudaStreamBeginCapture}); not of the default stream. */
     public static void begin(long stream) {
+        CudaRuntime.functions();
         try {
-            CudaRuntime.check((int) BEGIN.invokeExact(stream, THREAD_LOCAL), "cudaStreamBeginCapture");
+            CudaRuntime.check((int) Functions.BEGIN.invokeExact(stream, THREAD_LOCAL), "cudaStreamBeginCapture");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
@@ -63,19 +67,22 @@ public final class CudaGraphs {
      * @throws CudaException if the capture became invalid; it has ended then
      */
     public static Executable end(long stream) {
+        CudaRuntime.functions();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment graph = arena.allocate(JAVA_LONG);
-            CudaRuntime.check((int) END.invokeExact(stream, graph), "cudaStreamEndCapture");
+            CudaRuntime.check((int) Functions.END.invokeExact(stream, graph), "cudaStreamEndCapture");
             long captured = graph.get(JAVA_LONG, 0);
             try {
                 MemorySegment nodes = arena.allocate(JAVA_LONG);
                 MemorySegment runnable = arena.allocate(JAVA_LONG);
-                CudaRuntime.check((int) NODES.invokeExact(captured, MemorySegment.NULL, nodes), "cudaGraphGetNodes");
                 CudaRuntime.check(
-                        (int) INSTANTIATE.invokeExact(runnable, captured, FLAGS), "cudaGraphInstantiateWithFlags");
+                        (int) Functions.NODES.invokeExact(captured, MemorySegment.NULL, nodes), "cudaGraphGetNodes");
+                CudaRuntime.check(
+                        (int) Functions.INSTANTIATE.invokeExact(runnable, captured, FLAGS),
+                        "cudaGraphInstantiateWithFlags");
                 return new Executable(runnable.get(JAVA_LONG, 0), nodes.get(JAVA_LONG, 0));
             } finally {
-                CudaRuntime.check((int) DESTROY.invokeExact(captured), "cudaGraphDestroy");
+                CudaRuntime.check((int) Functions.DESTROY.invokeExact(captured), "cudaGraphDestroy");
             }
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
@@ -88,13 +95,14 @@ public final class CudaGraphs {
      * @return CUDA's error code; empty if the capture was still valid
      */
     public static OptionalInt abandon(long stream) {
+        CudaRuntime.functions();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment graph = arena.allocate(JAVA_LONG);
-            int error = (int) END.invokeExact(stream, graph);
+            int error = (int) Functions.END.invokeExact(stream, graph);
             CudaRuntime.forget(error);
             long captured = graph.get(JAVA_LONG, 0);
             if (captured != 0) {
-                CudaRuntime.check((int) DESTROY.invokeExact(captured), "cudaGraphDestroy");
+                CudaRuntime.check((int) Functions.DESTROY.invokeExact(captured), "cudaGraphDestroy");
             }
             return error == 0 ? OptionalInt.empty() : OptionalInt.of(error);
         } catch (Throwable e) {
@@ -104,8 +112,9 @@ public final class CudaGraphs {
 
     /** Launches a graph on a stream ({@code cudaGraphLaunch}). */
     public static void launch(Executable graph, long stream) {
+        CudaRuntime.functions();
         try {
-            CudaRuntime.check((int) LAUNCH.invokeExact(graph.address, stream), "cudaGraphLaunch");
+            CudaRuntime.check((int) Functions.LAUNCH.invokeExact(graph.address, stream), "cudaGraphLaunch");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
@@ -113,8 +122,9 @@ public final class CudaGraphs {
 
     /** Destroys a graph ({@code cudaGraphExecDestroy}). */
     public static void destroy(Executable graph) {
+        CudaRuntime.functions();
         try {
-            CudaRuntime.check((int) DESTROY_EXEC.invokeExact(graph.address), "cudaGraphExecDestroy");
+            CudaRuntime.check((int) Functions.DESTROY_EXEC.invokeExact(graph.address), "cudaGraphExecDestroy");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }

@@ -65,6 +65,7 @@ public final class GraphPool implements AutoCloseable {
      * @return owned by the caller
      */
     public static GraphPool begin(int device, long stream) {
+        require();
         GraphPool pool = new GraphPool(device, stream);
         torch_cuda.beginAllocateToPool(pool.device, pool.id, pool.filter);
         pool.allocating = true;

@@ -1,10 +1,11 @@
 package org.metaflowmaps.cli;
 
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.training.GraphObjective;
 import org.metaflowmaps.training.Loss;
-import org.metaflowmaps.training.Objective;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.LossValue;
 
@@ -13,7 +14,7 @@ import org.metaflowmaps.training.loss.LossValue;
  *
  * @param arena not owned
  */
-record MisuseObjective(ParameterArena arena) implements Objective<Object> {
+record MisuseObjective(ParameterArena arena) implements GraphObjective<Object> {
     @Override
     public Object draw(TrainingData.Batch batch, long step) {
         return batch;
@@ -25,6 +26,16 @@ record MisuseObjective(ParameterArena arena) implements Objective<Object> {
             Tensor loss = arena.parameters().values().iterator().next().square().sum();
             return new LossValue(loss, loss.detach());
         }));
+    }
+
+    @Override
+    public Object map(Object draw, UnaryOperator<Tensor> change) {
+        return draw;
+    }
+
+    @Override
+    public Object phase(Object draw) {
+        return "squares";
     }
 
     @Override

@@ -35,6 +35,7 @@ import java.util.function.IntFunction;
 import java.util.function.LongSupplier;
 import java.util.function.LongToDoubleFunction;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.JitModule;
 import org.bytedeco.pytorch.QualifiedName;
@@ -58,6 +59,7 @@ import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.MlpFlowMap;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
+import org.metaflowmaps.models.sampler.CapturedSampler;
 import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.SampleResult;
 import org.metaflowmaps.models.sampler.Sampler;
@@ -85,6 +87,7 @@ import org.metaflowmaps.runtime.TensorException;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.runtime.Workers;
+import org.metaflowmaps.runtime.cuda.StepGraph;
 import org.metaflowmaps.runtime.file.NpyArray;
 import org.metaflowmaps.runtime.file.NpzFile;
 import org.metaflowmaps.runtime.file.NpzWriter;
@@ -141,6 +144,7 @@ import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.sampler.Dynamics;
 import org.metaflowmaps.steering.sampler.Schedule;
 import org.metaflowmaps.steering.sampler.SteeredSampler;
+import org.metaflowmaps.steering.value.CapturedGradient;
 import org.metaflowmaps.steering.value.KeyedNoise;
 import org.metaflowmaps.steering.value.NoSteering;
 import org.metaflowmaps.steering.value.ValueFunction;
@@ -180,16 +184,25 @@ import org.metaflowmaps.training.optim.Optimizer;
  */
 final class MisuseRecipes implements AutoCloseable {
     /** Excluded types, with the reason. */
-    static final Map<String, String> EXCLUDED = Map.of(
-            "StableAbi", "takes raw addresses, undefined as in C when they are wrong",
-            "Call", "takes raw addresses",
-            "Operator", "takes raw addresses",
-            "CudaDriver", "takes raw addresses, and needs a GPU",
-            "CudaRuntime", "needs a GPU",
-            "Nvrtc", "needs CUDA",
-            "LibtorchCuda", "needs CUDA",
-            "CudaException", "cannot be made without CUDA",
-            "NpzWriter", "exists only while NpzWriter.write runs");
+    static final Map<String, String> EXCLUDED = Map.ofEntries(
+            Map.entry("LibtorchCuda", "needs CUDA"),
+            Map.entry("NpzWriter", "exists only while NpzWriter.write runs"),
+            Map.entry("StableAbi", "takes raw addresses, undefined as in C when they are wrong"),
+            Map.entry("Call", "takes raw addresses"),
+            Map.entry("Operator", "takes raw addresses"),
+            Map.entry("ComputeStream", "takes raw addresses, and needs a GPU"),
+            Map.entry("CudaEvents", "takes raw addresses, and needs a GPU"),
+            Map.entry("CudaGraphs", "takes raw addresses, and needs a GPU"),
+            Map.entry("GraphPool", "takes raw addresses, and needs a GPU"),
+            Map.entry("CudaAllocator", "needs a GPU"),
+            Map.entry("CudaStream", "needs a GPU"),
+            Map.entry("Current", "needs a GPU"),
+            Map.entry("CudaEvent", "needs a GPU"),
+            Map.entry("AllocatorStatistics", "needs a GPU"),
+            Map.entry("CudaDriver", "takes raw addresses, and needs a GPU"),
+            Map.entry("CudaRuntime", "needs a GPU"),
+            Map.entry("Nvrtc", "needs CUDA"),
+            Map.entry("CudaException", "cannot be made without CUDA"));
 
     /** Calls that refuse the values of these recipes, with the reason; their other cases still run. */
     static final Map<String, String> REFUSED = Map.of(
@@ -1077,6 +1090,19 @@ final class MisuseRecipes implements AutoCloseable {
                                 new SampleResult(given.state().add(noise.next()), 1, Duration.ZERO)
                         : (Sampler<Object>) (noise, given, listener) ->
                                 new SampleResult(noise.next().clone(), 1, Duration.ZERO);
+            case "CapturedSampler" ->
+                closing(CapturedSampler.of(
+                        (noise, given, listener) ->
+                                new SampleResult(noise.next().clone(), 1, Duration.ZERO),
+                        map(),
+                        2));
+            case "CapturedGradient" ->
+                closing(new CapturedGradient(new NoSteering(mixture().drift()), Device.CPU, 2));
+            case "StepGraph" -> closing(new StepGraph(Device.CPU, 2));
+            case "Step" ->
+                type == StepGraph.Step.class
+                        ? (StepGraph.Step) inputs -> List.of(inputs.getFirst().add(1))
+                        : null;
             case "NoisedItems" -> new NoisedItems(half(BATCH, 2), Condition.none(), 1);
             case "SampleResult" -> new SampleResult(half(BATCH, 2), 1, Duration.ZERO);
             case "Duration" -> Duration.ZERO;
@@ -1115,6 +1141,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "ValueGradient" -> new NoSteering(mixture().drift());
             case "ValueFunction" -> new ValueFunction(map(), (Tilt) value(Tilt.class, Tilt.class, "tilt", call), 16);
             case "Budget" -> Budget.NONE;
+            case "UnaryOperator" -> UnaryOperator.<Tensor>identity();
             case "LongSupplier" -> (LongSupplier) () -> 0;
             case "GreedySearch" ->
                 new GreedySearch(
@@ -1163,7 +1190,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "Reading" -> READING;
             case "MixtureData" -> closing(new MixtureData(MEANS, 0.5, 1, Device.CPU));
             case "FashionClassifier" -> shippedClassifier();
-            case "Objective" -> new MisuseObjective(arena());
+            case "Objective", "GraphObjective" -> new MisuseObjective(arena());
             case "Trainer" ->
                 closing(new Trainer<>(
                         new MisuseObjective(arena()),

@@ -122,6 +122,8 @@ public final class StepGraph implements AutoCloseable {
                 Thread.currentThread().equals(thread),
                 "step graph: made on thread '%s' and used on another: give each thread its own",
                 thread.getName());
+        Preconditions.checkNotNull(what, "step graph: what is null, expected the identity of the step");
+        Preconditions.checkNotNull(step, "step graph: the step is null");
         if (device.type() == Device.Type.CPU || impossible.isPresent()) {
             return step.run(inputs);
         }
