@@ -257,7 +257,7 @@ final class EvaluateFidCommand implements Callable<Integer> {
         if (real != null) {
             real.requireWidths(pool, spatial);
         }
-        long moments = (groups + 3L) * (pool * pool + spatial * spatial) * Double.BYTES;
+        long moments = (groups + 4L) * (pool * pool + spatial * spatial) * Double.BYTES;
         if (moments > Runtime.getRuntime().maxMemory()) {
             throw new IllegalArgumentException("--groups " + groups + " needs " + FreeMemory.text(moments)
                     + " of Java's memory, which is limited to "

@@ -4,9 +4,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.steering.metric.Estimate;
 import org.metaflowmaps.steering.metric.FeatureMoments;
 import org.metaflowmaps.steering.metric.FrechetDistance;
@@ -30,20 +32,30 @@ final class GroupedMoments {
         IntStream.range(0, groups).forEach(i -> this.groups.add(new FeatureMoments(width)));
     }
 
-    /** Adds features (B, width). */
+    /** Adds features (B, width). On the CPU the groups are shared out over threads. */
     void add(Tensor features) {
+        List<Runnable> tasks = new ArrayList<>();
         for (int i = 0; i < groups.size(); i++) {
             int turn = i;
             long[] members = LongStream.range(0, features.size(0))
                     .filter(row -> group(count + row) == turn)
                     .toArray();
             if (members.length > 0) {
-                try (TensorScope scope = TensorScope.open()) {
-                    groups.get(i).add(features.indexSelect(0, Torch.of(members).to(features.device())));
-                }
+                tasks.add(() -> add(groups.get(turn), features, members));
             }
         }
+        if (features.device().type() == Device.Type.CPU) {
+            Workers.run(tasks);
+        } else {
+            tasks.forEach(Runnable::run);
+        }
         count += features.size(0);
+    }
+
+    private static void add(FeatureMoments group, Tensor features, long[] members) {
+        try (TensorScope scope = TensorScope.open()) {
+            group.add(features.indexSelect(0, Torch.of(members).to(features.device())));
+        }
     }
 
     /** Returns the group of an image, not in turn: labels in turn would give groups of one class. */

@@ -1,7 +1,11 @@
 package org.metaflowmaps.steering.metric;
 
 import com.google.common.base.Preconditions;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -48,21 +52,21 @@ public final class FeatureMoments {
         if (more == 0) {
             return;
         }
-        double[] other;
-        double[] spread;
-        try (TensorScope scope = TensorScope.open()) {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
             Tensor exact = features.detach().to(DType.FLOAT64);
             Tensor centre = exact.meanKeepDim(0);
+            double[] other = centre.toDoubleArray();
+            for (double value : other) {
+                Preconditions.checkArgument(
+                        Double.isFinite(value),
+                        "feature moments: a feature is not finite, so the images are not: the samples have diverged");
+            }
             Tensor centred = exact.sub(centre);
-            other = centre.toDoubleArray();
-            spread = centred.transpose(0, 1).matmul(centred).toDoubleArray();
+            Tensor spread =
+                    centred.transpose(0, 1).matmul(centred).to(Device.CPU).contiguous();
+            merge(more, other, spread.segment());
         }
-        for (double value : other) {
-            Preconditions.checkArgument(
-                    Double.isFinite(value),
-                    "feature moments: a feature is not finite, so the images are not: the samples have diverged");
-        }
-        merge(more, other, spread);
     }
 
     /**
@@ -78,12 +82,12 @@ public final class FeatureMoments {
                 other.mean.length,
                 mean.length);
         if (other.count > 0) {
-            merge(other.count, other.mean.clone(), other.scatter.clone());
+            merge(other.count, other.mean.clone(), MemorySegment.ofArray(other.scatter));
         }
     }
 
-    /** Merges moments; changes {@code other}. */
-    private void merge(long more, double[] other, double[] spread) {
+    /** Merges moments; changes {@code other}, the mean. */
+    private void merge(long more, double[] other, MemorySegment spread) {
         int width = mean.length;
         long total = count + more;
         for (int i = 0; i < width; i++) {
@@ -92,7 +96,8 @@ public final class FeatureMoments {
         double between = (double) count * more / total;
         for (int i = 0; i < width; i++) {
             for (int j = 0; j < width; j++) {
-                scatter[i * width + j] += spread[i * width + j] + between * other[i] * other[j];
+                scatter[i * width + j] += spread.getAtIndex(ValueLayout.JAVA_DOUBLE, (long) i * width + j)
+                        + between * other[i] * other[j];
             }
         }
         for (int i = 0; i < width; i++) {

@@ -19,7 +19,9 @@ import org.metaflowmaps.runtime.Torch;
  * over their size. Compare only distances of sets of equal size, and with that floor.
  */
 public final class FrechetDistance {
-    private final GaussianStatistics reference;
+    private final double[] mean;
+    private final double trace;
+    /** The root of the covariance. */
     private final double[] root;
 
     /**
@@ -28,11 +30,14 @@ public final class FrechetDistance {
      * @param reference mean and covariance
      */
     public FrechetDistance(GaussianStatistics reference) {
-        this.reference = Preconditions.checkNotNull(reference, "Fréchet distance: the reference is null");
-        int width = reference.width();
+        this.mean = Preconditions.checkNotNull(reference, "Fréchet distance: the reference is null")
+                .mean();
+        int width = mean.length;
+        double[] covariance = reference.covariance();
+        this.trace = trace(covariance, width);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            Torch.Eigen eigen = Torch.linalgEigh(Torch.of(reference.covariance(), width, width));
+            Torch.Eigen eigen = Torch.linalgEigh(Torch.of(covariance, width, width));
             this.root = eigen.vectors()
                     .mul(eigen.values().clampMin(0).sqrt())
                     .matmul(eigen.vectors().transpose(0, 1))
@@ -73,20 +78,17 @@ public final class FrechetDistance {
      * @throws IllegalArgumentException if the widths differ
      */
     public double to(GaussianStatistics other) {
+        int width = mean.length;
         Preconditions.checkArgument(
-                reference.width() == other.width(),
+                width == other.width(),
                 "Fréchet distance: features of widths %s and %s cannot be compared",
-                reference.width(),
+                width,
                 other.width());
-        int width = reference.width();
-        double[] mean = reference.mean();
         double[] otherMean = other.mean();
-        double[] covariance = reference.covariance();
         double[] otherCovariance = other.covariance();
-        double distance = 0;
+        double distance = trace + trace(otherCovariance, width);
         for (int i = 0; i < width; i++) {
             distance += (mean[i] - otherMean[i]) * (mean[i] - otherMean[i]);
-            distance += covariance[i * width + i] + otherCovariance[i * width + i];
         }
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -99,5 +101,13 @@ public final class FrechetDistance {
                     2 * Torch.linalgEigvalsh(symmetric).clampMin(0).sqrt().sum().item();
         }
         return Math.max(0, distance);
+    }
+
+    private static double trace(double[] matrix, int width) {
+        double trace = 0;
+        for (int i = 0; i < width; i++) {
+            trace += matrix[i * width + i];
+        }
+        return trace;
     }
 }
