@@ -2,10 +2,10 @@ package org.metaflowmaps.cli;
 
 import java.util.List;
 import org.metaflowmaps.cli.command.BenchCommand;
-import org.metaflowmaps.cli.command.DataCommand;
 import org.metaflowmaps.cli.command.BestOfCommand;
 import org.metaflowmaps.cli.command.ClassifierCommand;
 import org.metaflowmaps.cli.command.ConvertCommand;
+import org.metaflowmaps.cli.command.DataCommand;
 import org.metaflowmaps.cli.command.DoctorCommand;
 import org.metaflowmaps.cli.command.EvaluateCommand;
 import org.metaflowmaps.cli.command.FilterCommand;

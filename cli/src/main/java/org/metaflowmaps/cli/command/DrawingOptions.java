@@ -11,8 +11,9 @@ import org.metaflowmaps.cli.option.ClassOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.NetworkOption;
+import org.metaflowmaps.cli.option.VaeOption;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.steering.reward.PixelDecoder;
+import org.metaflowmaps.steering.reward.LatentDecoder;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -47,6 +48,9 @@ final class DrawingOptions {
     @Mixin
     private final GuidanceOption guidance = new GuidanceOption();
 
+    @Mixin
+    private final VaeOption vae = new VaeOption();
+
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the noise. Default: ${DEFAULT-VALUE}.")
     private long seed = 1;
 
@@ -69,14 +73,19 @@ final class DrawingOptions {
     ImageSource open(@Nullable Path file, DeviceOption device, CommandSpec command) throws IOException {
         CheckpointOption checkpoint = CheckpointOption.of(file, network, command);
         MetaFlowMap map = checkpoint.load(device);
+        LatentDecoder latents = null;
         try {
             String name = file == null ? "the map included in mfm" : file.toString();
-            SampleArchive.requireImages(map, name);
+            latents = vae.open(checkpoint, map, LatentDecoder.Clamp.EXACT, device.get());
+            if (latents == null) {
+                SampleArchive.requireImages(map, name);
+            }
             long[] labels = classes.labels(map, checkpoint.classNames(map));
             MapSamples samples = new MapSamples(count, labels, guidance.scale(map), seed, device.get());
             String drawn = count + " samples by " + kind + ", " + steps + " steps, seed " + seed + ", labels "
                     + (map.classes() == 0 ? "none" : told(labels))
-                    + (samples.scale() == null ? "" : ", guidance " + samples.scale());
+                    + (samples.scale() == null ? "" : ", guidance " + samples.scale())
+                    + (latents == null ? "" : ", decoded by " + vae.file());
             String version = file == null
                     ? "included"
                     : Files.isDirectory(file)
@@ -87,10 +96,13 @@ final class DrawingOptions {
                     map,
                     MapSamples.by(kind, map, steps),
                     samples,
-                    new PixelDecoder(),
+                    latents,
                     name + ": " + drawn,
                     "map " + version + ", " + drawn);
         } catch (IOException | RuntimeException e) {
+            if (latents != null) {
+                latents.close();
+            }
             map.close();
             throw e;
         }

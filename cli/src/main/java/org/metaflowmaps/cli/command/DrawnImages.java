@@ -13,6 +13,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.reward.Decoder;
+import org.metaflowmaps.steering.reward.LatentDecoder;
+import org.metaflowmaps.steering.reward.PixelDecoder;
 
 /**
  * Samples of a map, drawn when they are read. Each part of {@link FeatureStore#PART} samples has its own noise, so that
@@ -25,7 +27,7 @@ final class DrawnImages implements ImageSource {
     private final MetaFlowMap map;
     private final Sampler<Condition> sampler;
     private final MapSamples samples;
-    private final Decoder decoder;
+    private final @Nullable LatentDecoder latents;
     private final String name;
     private final String identity;
     private int at;
@@ -36,7 +38,7 @@ final class DrawnImages implements ImageSource {
      *
      * @param map closed with this source
      * @param samples number, labels, guidance and seed
-     * @param decoder of the map's items to images of 1 or 3 channels in [0, 1]
+     * @param latents decodes the map's items, closed with this source; null for a map of images of 1 or 3 channels
      * @param name for people
      * @param identity differs for other maps and settings
      */
@@ -44,13 +46,13 @@ final class DrawnImages implements ImageSource {
             MetaFlowMap map,
             Sampler<Condition> sampler,
             MapSamples samples,
-            Decoder decoder,
+            @Nullable LatentDecoder latents,
             String name,
             String identity) {
         this.map = map;
         this.sampler = sampler;
         this.samples = samples;
-        this.decoder = decoder;
+        this.latents = latents;
         this.name = name;
         this.identity = identity;
     }
@@ -113,6 +115,7 @@ final class DrawnImages implements ImageSource {
         Arrays.setAll(labels, i -> samples.labels()[(from + i) % labels.length]);
         long seed = samples.seed() + STRIDE * (from / FeatureStore.PART);
         List<Tensor> parts = new ArrayList<>();
+        Decoder decoder = latents == null ? new PixelDecoder() : latents;
         try (TensorScope scope = TensorScope.open()) {
             new MapSamples(size, labels, samples.scale(), seed, samples.device())
                     .draw(map, sampler, (drawn, condition, classes) -> {
@@ -135,6 +138,9 @@ final class DrawnImages implements ImageSource {
     public void close() {
         if (part != null) {
             close(part);
+        }
+        if (latents != null) {
+            latents.close();
         }
         map.close();
     }

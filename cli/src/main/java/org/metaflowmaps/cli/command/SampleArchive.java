@@ -56,8 +56,7 @@ final class SampleArchive {
         Shape item = map.itemShape();
         if (item.dim() != 3 || (item.size(0) != 1 && item.size(0) != 3)) {
             throw new IllegalArgumentException(name + " draws items of shape " + item
-                    + ", expected images of 1 or 3 channels: decode latents first, and give the images as .npz"
-                    + " or folder");
+                    + ", expected images of 1 or 3 channels: give the autoencoder of latents by --vae FILE");
         }
     }
 

@@ -151,7 +151,7 @@ public final class SampleCommand implements Callable<Integer> {
                 Autograd.Mode off = Autograd.inference()) {
             ClassNames names = checkpoint.classNames(map);
             if (archive) {
-                archive(map, classes.labels(map, names));
+                archive(map, classes.labels(map, names), latents);
                 done();
                 return 0;
             }
@@ -189,15 +189,17 @@ public final class SampleCommand implements Callable<Integer> {
     }
 
     /** Draws and writes batch by batch; the classes are in turn, so that every part of the file has all of them. */
-    private void archive(MetaFlowMap map, long[] labels) throws IOException {
-        SampleArchive.requireImages(map, "this map");
+    private void archive(MetaFlowMap map, long[] labels, @Nullable LatentDecoder latents) throws IOException {
+        if (latents == null) {
+            SampleArchive.requireImages(map, "this map");
+        }
         MapSamples samples = new MapSamples(
                 Math.multiplyExact(count, labels.length), labels, guidance.scale(map), seed, device.get());
         SampleArchive.write(
                 out,
-                map.itemShape(),
+                new VisibleItems(map.itemShape(), latents).shape(),
                 samples.count(),
-                new PixelDecoder(),
+                latents == null ? new PixelDecoder() : latents,
                 file -> samples.draw(map, by(map), (drawn, condition, given) -> file.add(drawn, given)));
     }
 

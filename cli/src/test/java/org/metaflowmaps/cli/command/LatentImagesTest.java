@@ -64,7 +64,9 @@ final class LatentImagesTest {
             for (int x = 0; x < SIDE; x++) {
                 for (int y = 0; y < SIDE; y++) {
                     image.setRGB(
-                            x, y, (((40 * i + 6 * x) & 255) << 16) | (((90 + 7 * y) & 255) << 8) | ((x * y * (i + 1)) & 255));
+                            x,
+                            y,
+                            (((40 * i + 6 * x) & 255) << 16) | (((90 + 7 * y) & 255) << 8) | ((x * y * (i + 1)) & 255));
                 }
             }
             Path of = Files.createDirectories(pictures.resolve(i % 2 == 0 ? "cat" : "dog"));

@@ -14,8 +14,8 @@ import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.checkpoint.LatentScaling;
+import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.models.vision.AutoencoderKL;
 import org.metaflowmaps.models.vision.AutoencoderSettings;
@@ -100,7 +100,8 @@ final class LatentRewardTest {
                 LatentDecoder.Clamp clamp = clamps[i];
                 Autoencoder network = Autoencoder.load(file, DType.FLOAT32, Device.CPU);
                 // The data's scale is half of the autoencoder's, so the latents are too.
-                try (LatentDecoder decoder = new LatentDecoder(network, LatentScaling.of(network.scale() / 2, 0), clamp)) {
+                try (LatentDecoder decoder =
+                        new LatentDecoder(network, LatentScaling.of(network.scale() / 2, 0), clamp)) {
                     Tensor leaf = states.div(2).requiresGrad_(true);
                     Tensor decoded = decoder.decode(leaf);
                     images[i] = decoded.detach().toDoubleArray();
