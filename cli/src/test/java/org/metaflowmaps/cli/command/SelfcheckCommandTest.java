@@ -5,19 +5,28 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.cli.Command.mfm;
 
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.cli.Command;
 import org.metaflowmaps.cli.Mfm;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
 final class SelfcheckCommandTest {
@@ -68,6 +77,30 @@ final class SelfcheckCommandTest {
         assertEquals(16, gradients.size(), out);
         gradients.forEach(line -> assertTrue(line.contains("κ"), line));
         mfm("selfcheck", "--dtype", "float16").refused("float16", "float32", "float64");
+    }
+
+    /** Pixels of an image file are compared with an array. */
+    @Test
+    void imageFilesAreCompared() throws IOException {
+        BufferedImage image = new BufferedImage(3, 2, BufferedImage.TYPE_INT_RGB);
+        image.setRGB(1, 0, 0x0a0b0c);
+        Files.createDirectories(folder.resolve("images"));
+        ImageIO.write(image, "png", folder.resolve("images/a.png").toFile());
+        for (int level : new int[] {12, 13}) {
+            try (TensorScope scope = TensorScope.open()) {
+                Tensor pixels = Torch.zeros(DType.UINT8, Device.CPU, 2, 3, 3);
+                pixels.segment().set(ValueLayout.JAVA_BYTE, 3, (byte) 10);
+                pixels.segment().set(ValueLayout.JAVA_BYTE, 4, (byte) 11);
+                pixels.segment().set(ValueLayout.JAVA_BYTE, 5, (byte) level);
+                Safetensors.write(
+                        folder.resolve("images.safetensors"),
+                        Map.of("generator", "imagefiles", "files", "{\"a.png\": \"three columns\"}"),
+                        Map.of("a.png", pixels));
+            }
+            Command run = mfm("selfcheck", "--device", "cpu", "--fixtures", folder.toString());
+            assertEquals(level - 12, run.code(), run.out());
+            assertTrue(run.out().contains(level - 12 + " levels, at most 0"), run.out());
+        }
     }
 
     /** One number of one output is changed by a thousandth of the output's size. */

@@ -178,7 +178,7 @@ final class LatentCaches {
                 manifest.vae().scale());
         requireEqual(folder, Layout.MANIFEST, "data.classes", wish.classes(), manifest.classCount());
         ManifestShards.requireShards(manifest, folder);
-        return new LatentShards(new LatentShards.Request(
+        return new LatentShards(new ShardRequest(
                 folder,
                 manifest.shards().stream()
                         .map(shard -> folder.resolve(shard.file()))
@@ -206,7 +206,7 @@ final class LatentCaches {
         Integer classes = wish.classes();
         int count = classes != null ? classes : classes(paths);
         LatentScaling scaling = LatentStatistics.of(folder, known, wish.scale()).orElseGet(wish::scaling);
-        return new LatentShards(new LatentShards.Request(
+        return new LatentShards(new ShardRequest(
                 folder,
                 paths,
                 LatentShards.LATENTS,

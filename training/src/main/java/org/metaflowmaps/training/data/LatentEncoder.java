@@ -60,7 +60,8 @@ public final class LatentEncoder {
      * @return the folder's manifest; not complete if the listener stopped the run
      * @throws IOException if a file cannot be read or written, the folder holds latents of other settings or images, another
      *     process writes to it, or no image can be read
-     * @throws IllegalArgumentException if the size is not a multiple of the network's factor
+     * @throws IllegalArgumentException if the size is not a multiple of the network's factor, or the folder of latents is in
+     *     that of the images
      */
     public static LatentManifest encode(
             EncodingSettings settings, AutoencoderKL vae, Device device, EncodingListener listener) throws IOException {
@@ -70,6 +71,11 @@ public final class LatentEncoder {
                 "encoding: images of size %s, expected a multiple of %s, the ratio of the sides of images and latents",
                 settings.size(),
                 vae.factor());
+        Path inside = settings.latents().toAbsolutePath().normalize();
+        Preconditions.checkArgument(
+                !inside.startsWith(settings.images().toAbsolutePath().normalize()),
+                "encoding: the folder of latents, %s, is in that of the images: choose another place",
+                settings.latents());
         ImageTree images = new ImageTree(settings.images(), true);
         LatentEncoder encoder = new LatentEncoder(settings, vae, device, images, listener);
         Files.createDirectories(settings.latents());

@@ -11,7 +11,6 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Supplier;
-import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.LatentScaling;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Shape;
@@ -37,33 +36,9 @@ public final class LatentShards implements Items {
     /** The latents of one file, numbered from {@code first}; {@code mirrored} is empty if they are not used. */
     private record Part(Path file, MemorySegment latents, MemorySegment mirrored, int first) {}
 
-    /**
-     * What to read.
-     *
-     * @param folder for messages
-     * @param paths the files, in order
-     * @param tensor the latents' name
-     * @param form null to decide by the number of channels
-     * @param channels of an item
-     * @param classes labels are below this
-     * @param mirrored whether to read the latents of mirrored images too
-     * @param skip whether a label out of range makes its latent a damaged item; otherwise opening throws
-     */
-    record Request(
-            Path folder,
-            List<Path> paths,
-            String tensor,
-            @Nullable LatentForm form,
-            int channels,
-            int classes,
-            List<String> classNames,
-            LatentScaling scaling,
-            boolean mirrored,
-            boolean skip) {}
-
     private final List<SafetensorsFile> files = new ArrayList<>();
     private final List<Part> parts = new ArrayList<>();
-    private final Request request;
+    private final ShardRequest request;
     private final LatentCode code;
     private final int[] labels;
     private final boolean hasMirrored;
@@ -92,26 +67,26 @@ public final class LatentShards implements Items {
     }
 
     /** Opens files. */
-    LatentShards(Request request) throws IOException {
+    LatentShards(ShardRequest request) throws IOException {
         this.request = request;
-        List<Path> paths = request.paths;
+        List<Path> paths = request.paths();
         try {
             for (Path path : paths) {
                 files.add(SafetensorsFile.open(path));
             }
-            SafetensorsFile.Entry form = ShardFiles.entry(paths.getFirst(), files.getFirst(), request.tensor);
+            SafetensorsFile.Entry form = ShardFiles.entry(paths.getFirst(), files.getFirst(), request.tensor());
             this.code = checkedForm(paths.getFirst(), files.getFirst(), form);
-            this.hasMirrored = files.stream().allMatch(file -> file.entries().containsKey(request.tensor + MIRRORED));
+            this.hasMirrored = files.stream().allMatch(file -> file.entries().containsKey(request.tensor() + MIRRORED));
             List<int[]> found = new ArrayList<>();
             int total = 0;
             for (int i = 0; i < paths.size(); i++) {
                 Path path = paths.get(i);
                 SafetensorsFile file = files.get(i);
-                SafetensorsFile.Entry own = ShardFiles.entry(path, file, request.tensor);
+                SafetensorsFile.Entry own = ShardFiles.entry(path, file, request.tensor());
                 ShardFiles.checkLike(path, own, form, paths.getFirst());
                 MemorySegment mirrored = MemorySegment.NULL;
-                if (request.mirrored && hasMirrored) {
-                    SafetensorsFile.Entry other = ShardFiles.entry(path, file, request.tensor + MIRRORED);
+                if (request.mirrored() && hasMirrored) {
+                    SafetensorsFile.Entry other = ShardFiles.entry(path, file, request.tensor() + MIRRORED);
                     if (other.dtype() != own.dtype() || !other.shape().equals(own.shape())) {
                         throw new IOException(path + ": " + other.name() + " is " + other.dtype() + other.shape()
                                 + ", expected " + own.dtype() + own.shape() + " as " + own.name());
@@ -119,12 +94,12 @@ public final class LatentShards implements Items {
                     mirrored = file.bytes(other.name());
                 }
                 int[] numbers = labels(path, file);
-                parts.add(new Part(path, file.bytes(request.tensor), mirrored, total));
+                parts.add(new Part(path, file.bytes(request.tensor()), mirrored, total));
                 found.add(numbers);
                 total = Math.addExact(total, numbers.length);
             }
             if (total == 0) {
-                throw new IOException(request.folder + ": its " + paths.size()
+                throw new IOException(request.folder() + ": its " + paths.size()
                         + " safetensors files hold no latents, expected at least 1");
             }
             this.labels = found.stream().flatMapToInt(Arrays::stream).toArray();
@@ -135,7 +110,7 @@ public final class LatentShards implements Items {
         }
     }
 
-    private static Request plain(Path folder, int channels, int classes, double scale, DataConfig.OnError onError)
+    private static ShardRequest plain(Path folder, int channels, int classes, double scale, DataConfig.OnError onError)
             throws IOException {
         Preconditions.checkArgument(channels >= 1, "latents of %s channels, expected at least 1", channels);
         Preconditions.checkArgument(classes >= 1, "latents of %s classes, expected at least 1", classes);
@@ -143,7 +118,7 @@ public final class LatentShards implements Items {
                 scale > 0 && scale < Double.POSITIVE_INFINITY,
                 "latents are scaled by %s, expected a number above 0",
                 scale);
-        return new Request(
+        return new ShardRequest(
                 folder,
                 ShardFiles.paths(folder),
                 LATENTS,
@@ -159,8 +134,8 @@ public final class LatentShards implements Items {
     private LatentCode checkedForm(Path path, SafetensorsFile file, SafetensorsFile.Entry entry) throws IOException {
         DType type = entry.dtype();
         Shape shape = entry.shape();
-        int channels = request.channels;
-        LatentForm known = request.form;
+        int channels = request.channels();
+        LatentForm known = request.form();
         boolean typed = type == DType.FLOAT32 || type == DType.FLOAT16 || type == DType.BFLOAT16;
         boolean shaped = shape.dim() == 4 && shape.size(2) > 0 && shape.size(3) > 0;
         boolean single = shaped && shape.size(1) == channels && (known == null || !known.isDrawn());
@@ -175,12 +150,12 @@ public final class LatentShards implements Items {
                     + ")");
         }
         LatentForm form = single ? LatentForm.SAMPLE : known != null ? known : ShardFiles.second(path, file);
-        return new LatentCode(type, shape.from(1), form, request.scaling, false, request.mirrored);
+        return new LatentCode(type, shape.from(1), form, request.scaling(), false, request.mirrored());
     }
 
     /** Throws if the first latent's log variances look like standard deviations, which no later error would show. */
     private void requirePlausible() throws IOException {
-        if (request.form != null || code.form() != LatentForm.MEAN_LOG_VARIANCE) {
+        if (request.form() != null || code.form() != LatentForm.MEAN_LOG_VARIANCE) {
             return;
         }
         Part part = parts.stream()
@@ -197,13 +172,13 @@ public final class LatentShards implements Items {
 
     /** Returns the labels of a file's items; -1 for one out of range, if damaged items are skipped. */
     private int[] labels(Path path, SafetensorsFile file) throws IOException {
-        long[] numbers = ShardFiles.numbers(path, file, request.tensor);
+        long[] numbers = ShardFiles.numbers(path, file, request.tensor());
         int[] values = new int[numbers.length];
         for (int i = 0; i < values.length; i++) {
-            boolean known = numbers[i] >= 0 && numbers[i] < request.classes;
-            if (!known && !request.skip) {
+            boolean known = numbers[i] >= 0 && numbers[i] < request.classes();
+            if (!known && !request.skip()) {
                 throw new IOException(path + ": label " + i + " is " + numbers[i] + ", expected 0 to "
-                        + (request.classes - 1) + " (data.classes is " + request.classes + ")");
+                        + (request.classes() - 1) + " (data.classes is " + request.classes() + ")");
             }
             values[i] = known ? (int) numbers[i] : -1;
         }
@@ -228,8 +203,8 @@ public final class LatentShards implements Items {
         if (labels[index] < 0) {
             throw new DamagedItemException(
                     part.file + ": the label of latent " + number + " is out of range, expected 0 to "
-                            + (request.classes - 1)
-                            + " (data.classes is " + request.classes + "): repair or remove it");
+                            + (request.classes() - 1)
+                            + " (data.classes is " + request.classes() + "): repair or remove it");
         }
         copy(part, part.latents, number, row, 0);
         if (code.mirrored()) {
@@ -255,7 +230,7 @@ public final class LatentShards implements Items {
                 Arrays.stream(labels).filter(label -> label >= 0).distinct().count();
         return labels.length + " latents of shape " + itemShape() + " in " + files.size()
                 + (files.size() == 1 ? " file" : " files")
-                + ", with " + present + " of " + request.classes + " classes"
+                + ", with " + present + " of " + request.classes() + " classes"
                 + (heldOut == 0 ? "" : ", " + heldOut + " of them held out");
     }
 
@@ -271,17 +246,17 @@ public final class LatentShards implements Items {
 
     @Override
     public int classes() {
-        return request.classes;
+        return request.classes();
     }
 
     @Override
     public List<String> classNames() {
-        return request.classNames;
+        return request.classNames();
     }
 
     @Override
     public Optional<LatentScaling> latents() {
-        return Optional.of(request.scaling);
+        return Optional.of(request.scaling());
     }
 
     @Override
@@ -301,7 +276,7 @@ public final class LatentShards implements Items {
 
     @Override
     public void requireMirrorable() {
-        LatentFile.requireMirrored(request.mirrored && hasMirrored);
+        LatentFile.requireMirrored(request.mirrored() && hasMirrored);
     }
 
     @Override

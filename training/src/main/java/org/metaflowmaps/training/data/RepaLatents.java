@@ -18,7 +18,7 @@ final class RepaLatents {
     private static final String DATASET = "dataset.json";
     private static final String FOLDER = "vae-sd";
     private static final String ZIP = ".zip";
-    private static final long MOST_BYTES = 1 << 28;
+    private static final int MOST_BYTES = 1 << 28;
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
     private RepaLatents() {}
@@ -73,7 +73,8 @@ final class RepaLatents {
 
     private static Map<String, Long> labels(Path found, @Nullable ZipFile zip) throws IOException {
         String place = found + (zip == null ? "/" : ", entry ") + DATASET;
-        byte[] text = zip == null ? bounded(found.resolve(DATASET)) : ZippedLatents.entry(found, zip, DATASET);
+        byte[] text =
+                zip == null ? bounded(found.resolve(DATASET)) : ZippedLatents.entry(found, zip, DATASET, MOST_BYTES);
         JsonNode list;
         try {
             list = JSON.readTree(text).path("labels");
@@ -86,7 +87,8 @@ final class RepaLatents {
         Map<String, Long> labels = new HashMap<>();
         for (JsonNode pair : list) {
             String name = pair.path(0).asString("");
-            boolean inside = name.endsWith(NpyLatents.ENDING) && !name.contains("..") && !name.startsWith("/");
+            boolean inside = name.endsWith(NpyLatents.ENDING)
+                    && found.resolve(name).normalize().startsWith(found.normalize());
             if (!inside || !pair.path(1).isIntegralNumber()) {
                 throw new IOException(place + " has the label " + pair + ", expected the name of a .npy file of this"
                         + " folder and a whole number");

@@ -14,7 +14,8 @@ import org.metaflowmaps.runtime.file.NpyArray;
 
 /** Latents in an archive of {@code .npy} files. */
 record ZippedLatents(Path archive, ZipFile zip, List<String> names) implements LatentFiles.Source {
-    private static final int MOST_BYTES = 1 << 28;
+    /** The largest unpacked latent, because a small archive can claim any size. */
+    private static final int MOST_BYTES = 1 << 24;
 
     @Override
     public int count() {
@@ -28,7 +29,7 @@ record ZippedLatents(Path archive, ZipFile zip, List<String> names) implements L
 
     @Override
     public NpyArray read(int index, boolean mirrored) throws IOException {
-        return NpyArray.of(file(index), entry(archive, zip, names.get(index)));
+        return NpyArray.of(file(index), entry(archive, zip, names.get(index), MOST_BYTES));
     }
 
     @Override
@@ -40,15 +41,15 @@ record ZippedLatents(Path archive, ZipFile zip, List<String> names) implements L
         }
     }
 
-    /** Reads a whole entry. */
-    static byte[] entry(Path file, ZipFile zip, String name) throws IOException {
+    /** Reads a whole entry of at most that many bytes. */
+    static byte[] entry(Path file, ZipFile zip, String name, int most) throws IOException {
         ZipEntry entry = zip.getEntry(name);
-        if (entry == null || entry.getSize() > MOST_BYTES) {
+        if (entry == null || entry.getSize() > most) {
             throw new FileNotFoundException(
                     file + (entry == null ? " has no entry " : " has a too large entry ") + name);
         }
         try (InputStream in = zip.getInputStream(entry)) {
-            return in.readNBytes(MOST_BYTES);
+            return in.readNBytes(most);
         }
     }
 
@@ -69,7 +70,7 @@ record ZippedLatents(Path archive, ZipFile zip, List<String> names) implements L
         @Override
         public NpyArray read(int index, boolean mirrored) throws IOException {
             try (ZipFile zip = new ZipFile(files.get(index).toFile())) {
-                return NpyArray.of(files.get(index), entry(files.get(index), zip, name(mirrored)));
+                return NpyArray.of(files.get(index), entry(files.get(index), zip, name(mirrored), MOST_BYTES));
             }
         }
 

@@ -366,6 +366,23 @@ final class LatentCachesTest {
     }
 
     @Test
+    void labelsOfOtherFilesAreRefused() throws IOException {
+        Path place = write(Layout.REPA);
+        for (String labels : List.of(
+                "null",
+                "[]",
+                "[[\"../a.npy\", 1]]",
+                "[[\"/a.npy\", 1]]",
+                "[[\"a.png\", 1]]",
+                "[[\"a.npy\", 0.5]]",
+                "[[\"a.npy\", 1], [\"a.npy\", 2]]",
+                "[")) {
+            Files.writeString(place.resolve("dataset.json"), "{\"labels\": " + labels + "}");
+            Refusal.assertRefused(IOException.class, () -> open(config(place)).close(), "dataset.json");
+        }
+    }
+
+    @Test
     void unknownAndMixedLayoutsAreRefused() throws IOException {
         Refusal.assertRefused(IOException.class, () -> open(config(folder)).close(), "no latents of a known layout");
         write(Layout.REPA);

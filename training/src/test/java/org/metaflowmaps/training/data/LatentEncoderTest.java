@@ -14,6 +14,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -338,6 +340,41 @@ final class LatentEncoderTest {
                         EncodingListener.NONE),
                 "size 12",
                 "multiple of 8");
+    }
+
+    /** Each change of the text makes another manifest or none. */
+    @Test
+    void wrongManifestsAreRefused() throws IOException {
+        String text = Files.readString(whole.resolve(LatentManifest.NAME));
+        for (List<String> change : List.of(
+                List.of("\"version\" : 1", "\"version\" : 2", "newer mfm"),
+                List.of(LatentManifest.FORMAT, "others", "expected " + LatentManifest.FORMAT),
+                List.of("\"first\" : 5", "\"first\" : 4", "does not follow"),
+                List.of("latents-00001.safetensors", "../latents-00001.safetensors", "does not follow"),
+                List.of("\"count\" : 4", "\"count\" : 5", "are skipped"),
+                List.of("\"seed\" : 1,", "", "seed"),
+                List.of("\"seed\" : 1,", "\"seed\" : 1, \"more\" : 1,", "more"),
+                List.of("\"scale\" : 0.18215", "\"scale\" : -1", "scale"),
+                List.of("\"size\" : 16", "\"size\" : 15", "multiple of 8"),
+                List.of("{", "[", "manifest"))) {
+            assertTrue(text.contains(change.getFirst()), () -> change + " of " + text);
+            Files.writeString(
+                    folder.resolve(LatentManifest.NAME),
+                    text.replaceFirst(Pattern.quote(change.getFirst()), Matcher.quoteReplacement(change.get(1))));
+            Refusal.assertRefused(
+                    IOException.class, () -> LatentManifest.read(folder), LatentManifest.NAME, change.getLast());
+        }
+        for (int length = 0; length < text.length() - 2; length += 97) {
+            Files.writeString(folder.resolve(LatentManifest.NAME), text.substring(0, length));
+            assertThrows(IOException.class, () -> LatentManifest.read(folder));
+        }
+    }
+
+    @Test
+    void latentsAreNotWrittenAmongTheImages() {
+        Refusal.assertRefused(
+                () -> files.encode(files.settings(files.images().resolve("x")), EncodingListener.NONE),
+                "is in that of the images");
     }
 
     @Test
