@@ -14,10 +14,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -26,17 +26,14 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.cli.Command;
 import org.metaflowmaps.cli.option.ConfigOption;
-import org.metaflowmaps.models.vision.AutoencoderKL;
 import org.metaflowmaps.models.vision.TinyNetworks;
-import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
-import org.metaflowmaps.training.data.DataConfig;
-import org.metaflowmaps.training.data.Datasets;
-import org.metaflowmaps.training.data.TrainingData;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 /**
  * From pictures to latents, a map of them, and its steering and fine-tuning towards a score by text and image, with the
@@ -76,8 +73,19 @@ final class LatentImagesTest {
         tiny = TinyNetworks.weights(folder, "taesd").toString();
         reward = "hpsv2:" + TinyNetworks.weights(folder, "hps");
         tokenizer = TinyNetworks.merges(folder).toString();
-        Path latents = Files.createDirectories(folder.resolve("latents"));
-        encode(pictures, latents.resolve("latents.safetensors"));
+        Path latents = folder.resolve("latents");
+        mfm(
+                        "data",
+                        "encode",
+                        pictures.toString(),
+                        latents.toString(),
+                        "--vae",
+                        vae,
+                        "--size",
+                        String.valueOf(SIDE),
+                        "--device",
+                        "cpu")
+                .succeeded();
         Path run = folder.resolve("run");
         mfm(
                         "train",
@@ -107,25 +115,6 @@ final class LatentImagesTest {
                         "model.transformer.label_dim=2")
                 .succeeded();
         checkpoint = run.resolve("checkpoint.safetensors").toString();
-    }
-
-    /** Writes the means of the pictures' latents, not scaled. */
-    private static void encode(Path pictures, Path to) throws IOException {
-        DataConfig config = DataConfig.builder()
-                .kind(DataConfig.Kind.IMAGES)
-                .folder(pictures.toString())
-                .size(SIDE)
-                .channels(3)
-                .build();
-        try (TensorScope scope = TensorScope.open();
-                TrainingData data = Datasets.open(config, 1, Device.CPU);
-                AutoencoderKL network = AutoencoderKL.load(Path.of(vae), Device.CPU)) {
-            TrainingData.Batch batch = data.batch(0, PICTURES);
-            Safetensors.write(
-                    to,
-                    Map.of(),
-                    Map.of("latents", network.encode(batch.items()).mean(), "labels", batch.labels()));
-        }
     }
 
     @BeforeEach
@@ -266,6 +255,46 @@ final class LatentImagesTest {
     }
 
     /** Methods without gradients take 8-bit images too. */
+    /** Samples of a file, and samples drawn meanwhile, are decoded and compared with the pictures of the folder. */
+    @Test
+    void decodedSamplesAreComparedWithPictures() throws IOException {
+        Path inception = TinyNetworks.weights(folder, "inception");
+        String[] draw = {"--vae", vae, "--steps", "4", "--seed", "3"};
+        Path archive = folder.resolve("samples.npz");
+        run(words("sample", checkpoint, draw, "--class", "0,1", "--count", "4", "--sampler", "ode", "--out", archive))
+                .succeeded();
+        double distance = distance(words("evaluate", "fid", archive), inception);
+        assertTrue(distance > 0, () -> "distance " + distance);
+        double drawn =
+                distance(words("evaluate", "fid", checkpoint, draw, "--class", "0,1", "--count", "8"), inception);
+        assertTrue(drawn > 0, () -> "distance " + drawn);
+        run("evaluate", "fid", checkpoint, "--inception", inception.toString(), "--reference", archive.toString())
+                .failed("--vae FILE");
+    }
+
+    private static double distance(String[] begin, Path inception) throws IOException {
+        Path out = folder.resolve("fid.json");
+        run(words(
+                        begin,
+                        "--inception",
+                        inception,
+                        "--reference",
+                        folder.resolve("pictures"),
+                        "--metrics",
+                        "fid",
+                        "--out",
+                        out))
+                .succeeded();
+        JsonNode json = JsonMapper.builder().build().readTree(Files.readAllBytes(out));
+        return json.path("metrics").path("fid").path("value").asDouble(Double.NaN);
+    }
+
+    private static String[] words(Object... parts) {
+        return Arrays.stream(parts)
+                .flatMap(part -> part instanceof String[] several ? Arrays.stream(several) : Stream.of(part.toString()))
+                .toArray(String[]::new);
+    }
+
     @Test
     void otherCommandsDecodeToo() throws IOException {
         String out = folder.resolve("other.safetensors").toString();
