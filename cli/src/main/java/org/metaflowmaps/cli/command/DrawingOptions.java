@@ -86,19 +86,13 @@ final class DrawingOptions {
                     + (map.classes() == 0 ? "none" : told(labels))
                     + (samples.scale() == null ? "" : ", guidance " + samples.scale())
                     + (latents == null ? "" : ", decoded by " + vae.file());
-            String version = file == null
-                    ? "included"
-                    : Files.isDirectory(file)
-                            ? file.toString()
-                            : Files.size(file) + " bytes of "
-                                    + Files.getLastModifiedTime(file).toMillis();
             return new DrawnImages(
                     map,
                     MapSamples.by(kind, map, steps),
                     samples,
                     latents,
                     name + ": " + drawn,
-                    "map " + version + ", " + drawn);
+                    "map " + version(file) + ", " + drawn + ", autoencoder " + version(vae.file()));
         } catch (IOException | RuntimeException e) {
             if (latents != null) {
                 latents.close();
@@ -106,6 +100,16 @@ final class DrawingOptions {
             map.close();
             throw e;
         }
+    }
+
+    /** Returns a text that differs for another file, so that stored features are not those of other weights. */
+    private static String version(@Nullable Path file) throws IOException {
+        return file == null
+                ? "none"
+                : Files.isDirectory(file)
+                        ? file.toString()
+                        : Files.size(file) + " bytes of "
+                                + Files.getLastModifiedTime(file).toMillis();
     }
 
     private static String told(long[] labels) {
