@@ -254,7 +254,6 @@ final class LatentImagesTest {
         }
     }
 
-    /** Methods without gradients take 8-bit images too. */
     /** Samples of a file, and samples drawn meanwhile, are decoded and compared with the pictures of the folder. */
     @Test
     void decodedSamplesAreComparedWithPictures() throws IOException {
@@ -295,6 +294,7 @@ final class LatentImagesTest {
                 .toArray(String[]::new);
     }
 
+    /** Methods without gradients take 8-bit images too. */
     @Test
     void otherCommandsDecodeToo() throws IOException {
         String out = folder.resolve("other.safetensors").toString();

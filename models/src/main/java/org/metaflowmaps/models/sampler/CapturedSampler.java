@@ -82,7 +82,7 @@ public final class CapturedSampler<G> implements Sampler<G>, AutoCloseable {
             for (int i = 0; i < noises; i++) {
                 inputs.add(noise.next());
             }
-            G unused = change.apply(given, tensor -> {
+            G _ = change.apply(given, tensor -> {
                 inputs.add(tensor);
                 return tensor;
             });
