@@ -3,9 +3,14 @@ package org.metaflowmaps.runtime.cuda.kernel;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
@@ -13,6 +18,7 @@ import org.metaflowmaps.runtime.ProfilerWindow;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.cuda.StepGraph;
 import org.metaflowmaps.runtime.pretend.Pretend;
 import org.metaflowmaps.runtime.pretend.PretendCuda;
 
@@ -23,8 +29,29 @@ class KernelsPretendTest {
     private static final double EPS = 1e-6;
     private static final long WIDTH = 1152;
 
+    private static final String CACHE = "org.metaflowmaps.cache";
+
+    @TempDir
+    private static Path folder = Path.of("");
+
     private long before;
     private TensorScope scope;
+
+    /** Keeps what the pretend compiler makes out of the user's folder; libtorch is loaded already. */
+    @BeforeAll
+    static void compile() {
+        String chosen = System.getProperty(CACHE);
+        System.setProperty(CACHE, folder.toString());
+        try (TensorScope scope = TensorScope.open()) {
+            assertTrue(Kernels.of(zeros(DType.FLOAT32, 1)).holds(GPU));
+        } finally {
+            if (chosen == null) {
+                System.clearProperty(CACHE);
+            } else {
+                System.setProperty(CACHE, chosen);
+            }
+        }
+    }
 
     @BeforeEach
     void open() {
@@ -99,6 +126,30 @@ class KernelsPretendTest {
                 zeros(DType.FLOAT32));
         AdamPass pass = AdamPass.on(flat[0], new AdamPass.Settings(0.9, 0.95, 1e-8, 0, 1, false));
         assertLaunches(2, () -> pass.step(buffers, scalars));
+    }
+
+    /** Kernels that have run before are captured, because their modules are loaded. */
+    @Test
+    void kernelsAreCapturedInGraphs() {
+        Tensor stream = zeros(DType.FLOAT32, 2, 19, WIDTH);
+        Tensor branch = zeros(DType.BFLOAT16, 2, 19, WIDTH);
+        Tensor[] rows = zeros(DType.FLOAT32, 2, 3 * WIDTH).chunk(3, 1);
+        GatedNorm norm = GatedNorm.on(stream);
+        StepGraph.Step step = inputs -> {
+            GatedNorm.Input input = new GatedNorm.Input(inputs.get(0), inputs.get(1), rows[0], rows[1], rows[2]);
+            GatedNorm.Output output = norm.forward(input, DType.BFLOAT16, EPS);
+            return List.of(norm.backward(input, output, inputs.get(1), null).stream());
+        };
+        try (StepGraph graph = new StepGraph(GPU, 1)) {
+            for (int i = 0; i < 6; i++) {
+                graph.run("norm", List.of(stream, branch), step);
+            }
+            assertEquals(Optional.empty(), graph.refusal());
+            assertEquals(1, graph.captures());
+            PretendCuda.Counters counted = PretendCuda.count(() -> graph.run("norm", List.of(stream, branch), step));
+            assertEquals(1, counted.graphLaunches());
+            assertEquals(0, counted.launches());
+        }
     }
 
     /** A window of profiling waits for the device at its ends. */
