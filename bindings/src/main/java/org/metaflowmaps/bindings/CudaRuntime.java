@@ -63,10 +63,14 @@ public final class CudaRuntime {
         static final MethodHandle REGISTER =
                 CUDART.bind("cudaHostRegister", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT));
         static final MethodHandle UNREGISTER = CUDART.bind("cudaHostUnregister", OF_ADDRESS);
-        static final MethodHandle SYNCHRONIZE_DEVICE =
-                CUDART.bind("cudaDeviceSynchronize", FunctionDescriptor.of(JAVA_INT));
-        static final MethodHandle START_PROFILER = CUDART.bind("cudaProfilerStart", FunctionDescriptor.of(JAVA_INT));
-        static final MethodHandle STOP_PROFILER = CUDART.bind("cudaProfilerStop", FunctionDescriptor.of(JAVA_INT));
+    }
+
+    /** Bound when a window of profiling begins. */
+    private static final class Profiler {
+        static final MethodHandle SYNCHRONIZE =
+                Functions.CUDART.bind("cudaDeviceSynchronize", FunctionDescriptor.of(JAVA_INT));
+        static final MethodHandle START = Functions.CUDART.bind("cudaProfilerStart", FunctionDescriptor.of(JAVA_INT));
+        static final MethodHandle STOP = Functions.CUDART.bind("cudaProfilerStop", FunctionDescriptor.of(JAVA_INT));
     }
 
     /** Whether the library was found; a driver and a device may still be missing. */
@@ -182,8 +186,8 @@ public final class CudaRuntime {
     public static void startProfiler() {
         LIBRARY.functions();
         try {
-            check((int) Functions.SYNCHRONIZE_DEVICE.invokeExact(), "cudaDeviceSynchronize");
-            check((int) Functions.START_PROFILER.invokeExact(), "cudaProfilerStart");
+            check((int) Profiler.SYNCHRONIZE.invokeExact(), "cudaDeviceSynchronize");
+            check((int) Profiler.START.invokeExact(), "cudaProfilerStart");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }
@@ -193,8 +197,8 @@ public final class CudaRuntime {
     public static void stopProfiler() {
         LIBRARY.functions();
         try {
-            check((int) Functions.SYNCHRONIZE_DEVICE.invokeExact(), "cudaDeviceSynchronize");
-            check((int) Functions.STOP_PROFILER.invokeExact(), "cudaProfilerStop");
+            check((int) Profiler.SYNCHRONIZE.invokeExact(), "cudaDeviceSynchronize");
+            check((int) Profiler.STOP.invokeExact(), "cudaProfilerStop");
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
         }

@@ -17,7 +17,7 @@ class CudaDriverTest {
     @TempDir
     private Path folder;
 
-    /** Loads and launches; a process of its own, because the driver's library is chosen once. */
+    /** Loads and launches; in a separate process, because the driver's library is chosen once. */
     static final class Child {
         private Child() {}
 

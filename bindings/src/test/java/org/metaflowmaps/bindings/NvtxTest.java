@@ -16,7 +16,7 @@ class NvtxTest {
     @TempDir
     private Path folder;
 
-    /** Opens and closes ranges; a process of its own, because NVTX reads the variable at its first use. */
+    /** Opens and closes ranges; in a separate process, because NVTX reads the variable at its first use. */
     static final class Child {
         private Child() {}
 

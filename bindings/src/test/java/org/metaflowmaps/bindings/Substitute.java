@@ -14,7 +14,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 
-/** Libraries in C that stand for NVIDIA's in tests, and processes that use them. */
+/** Libraries in C that replace NVIDIA's in tests, and processes that use them. */
 final class Substitute {
     private Substitute() {}
 

@@ -185,7 +185,6 @@ import org.metaflowmaps.training.optim.Optimizer;
 final class MisuseRecipes implements AutoCloseable {
     /** Excluded types, with the reason. */
     static final Map<String, String> EXCLUDED = Map.ofEntries(
-            Map.entry("LibtorchCuda", "needs CUDA"),
             Map.entry("NpzWriter", "exists only while NpzWriter.write runs"),
             Map.entry("StableAbi", "takes raw addresses, undefined as in C when they are wrong"),
             Map.entry("Call", "takes raw addresses"),

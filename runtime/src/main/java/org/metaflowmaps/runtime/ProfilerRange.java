@@ -14,7 +14,7 @@ public final class ProfilerRange implements AutoCloseable {
     private static final long NO_NUMBER = -1;
     private static final boolean LAYERS = Boolean.getBoolean("org.metaflowmaps.profile.layers");
 
-    /** Tells whether a recording wants events, without making one. */
+    /** Shows whether a recording wants events, without making one. */
     private static final RangeEvent PROBE = new RangeEvent();
 
     private static volatile boolean paused;

@@ -16,6 +16,8 @@ import org.metaflowmaps.cli.option.ClassOption;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.PrecisionOption;
+import org.metaflowmaps.cli.option.ProfileOption;
+import org.metaflowmaps.cli.option.ProfiledSampling;
 import org.metaflowmaps.cli.option.VaeOption;
 import org.metaflowmaps.cli.report.ImageGrid;
 import org.metaflowmaps.cli.report.Png;
@@ -27,6 +29,7 @@ import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.OdeSampler;
 import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.models.sampler.Sampler;
+import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.models.sampler.SamplingMemory;
 import org.metaflowmaps.models.sampler.Solver;
 import org.metaflowmaps.models.sampler.TimeGrid;
@@ -133,6 +136,9 @@ public final class SampleCommand implements Callable<Integer> {
     @Mixin
     private final PrecisionOption precision = new PrecisionOption();
 
+    @Mixin
+    private final ProfileOption profile = new ProfileOption();
+
     @Override
     public Integer call() throws IOException {
         if (count < 1 || steps < 1) {
@@ -148,7 +154,8 @@ public final class SampleCommand implements Callable<Integer> {
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed, device.get());
                 Autocast mode = precision.on(device.get());
-                Autograd.Mode off = Autograd.inference()) {
+                Autograd.Mode off = Autograd.inference();
+                ProfiledSampling profiled = profile.sampling()) {
             ClassNames names = checkpoint.classNames(map);
             if (archive) {
                 archive(map, classes.labels(map, names), latents);
@@ -165,7 +172,7 @@ public final class SampleCommand implements Callable<Integer> {
                     "--count " + count + ": " + total + " results",
                     bytes(map, visible, total),
                     "lower --count, and draw in several runs");
-            Tensor samples = inParts(map, random, labels, total);
+            Tensor samples = inParts(map, random, labels, total, profiled.with(SamplingListener.NONE));
             if (numbers) {
                 Map<String, Tensor> tensors = new LinkedHashMap<>();
                 tensors.put("images", visible.images(samples));
@@ -210,10 +217,11 @@ public final class SampleCommand implements Callable<Integer> {
     }
 
     /** Draws in parts that fit in memory, and joins the results. */
-    private Tensor inParts(MetaFlowMap map, RandomSource random, Tensor classes, long total) {
+    private Tensor inParts(
+            MetaFlowMap map, RandomSource random, Tensor classes, long total, SamplingListener listener) {
         long most = SamplingMemory.itemsAtOnce(map);
         if (total <= most) {
-            return draw(map, random, classes.repeatInterleave(count, 0));
+            return draw(map, random, classes.repeatInterleave(count, 0), listener);
         }
         Shape item = map.itemShape();
         Tensor all = Torch.empty(DType.FLOAT32, Device.CPU, total, item.size(0), item.size(1), item.size(2));
@@ -225,16 +233,17 @@ public final class SampleCommand implements Callable<Integer> {
                 Tensor labels = classes.narrow(0, first, last - first + 1)
                         .repeatInterleave(count, 0)
                         .narrow(0, from - first * count, size);
-                all.narrow(0, from, size).copy_(draw(map, random, labels.contiguous()));
+                all.narrow(0, from, size).copy_(draw(map, random, labels.contiguous(), listener));
             }
         }
         return all;
     }
 
-    private Tensor draw(MetaFlowMap map, RandomSource random, Tensor classes) {
+    private Tensor draw(MetaFlowMap map, RandomSource random, Tensor classes, SamplingListener listener) {
         Tensor given = map.classes() == 0 ? null : classes;
         Condition condition = GuidanceOption.of(guidance.scale(map), map, given);
-        return by(map).sample(Noise.of(random, map, classes.size(0)), condition).samples();
+        return by(map).sample(Noise.of(random, map, classes.size(0)), condition, listener)
+                .samples();
     }
 
     private Sampler<Condition> by(MetaFlowMap map) {

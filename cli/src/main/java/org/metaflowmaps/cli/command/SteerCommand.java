@@ -4,10 +4,14 @@ import java.io.IOException;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.function.IntFunction;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.BudgetOption;
 import org.metaflowmaps.cli.option.DrawsOption;
+import org.metaflowmaps.cli.option.ProfileOption;
+import org.metaflowmaps.cli.option.ProfiledSampling;
 import org.metaflowmaps.cli.report.RewardTable;
+import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.steering.particle.Budget;
 import org.metaflowmaps.steering.sampler.CorrectionScale;
@@ -114,6 +118,9 @@ public final class SteerCommand implements Callable<Integer> {
     @Option(names = "--start", paramLabel = "T", description = "First time. Default: ${DEFAULT-VALUE}.")
     private double start = 0.01;
 
+    @Mixin
+    private final ProfileOption profile = new ProfileOption();
+
     @Option(names = "--compare", description = "Also write the samples without steering.")
     private boolean compare;
 
@@ -146,9 +153,14 @@ public final class SteerCommand implements Callable<Integer> {
                     CorrectionScale.EXACT,
                     sampler.grid().steps());
             RewardTable table = new RewardTable(run.terminal());
-            SteeringInputs.Drawn before = draw(inputs, "unsteered", unsteered, Budget.NONE, table);
-            SteeringInputs.Drawn after = draw(inputs, method.toString(), sampler, budget.get(), table);
-            run.write(inputs, after, compare ? before : null, method.toString());
+            // Opened before the unsteered samples, which are not profiled then.
+            try (ProfiledSampling profiled = profile.sampling()) {
+                SteeringInputs.Drawn before =
+                        draw(inputs, "unsteered", unsteered, Budget.NONE, table, UnaryOperator.identity());
+                SteeringInputs.Drawn after =
+                        draw(inputs, method.toString(), sampler, budget.get(), table, profiled::with);
+                run.write(inputs, after, compare ? before : null, method.toString());
+            }
         }
         return 0;
     }
@@ -176,12 +188,17 @@ public final class SteerCommand implements Callable<Integer> {
     }
 
     private SteeringInputs.Drawn draw(
-            SteeringInputs inputs, String name, SteeredSampler sampler, Budget limit, RewardTable table) {
+            SteeringInputs inputs,
+            String name,
+            SteeredSampler sampler,
+            Budget limit,
+            RewardTable table,
+            UnaryOperator<SamplingListener> profiled) {
         int atOnce = method.hasDraws() ? draws.atOnce() : 1;
         int each = sampler.grid().steps();
         SteeringInputs.Drawn drawn =
                 inputs.draw(name, 1, GRADIENT_MEMORY * atOnce, each, limit, (noise, condition, share, listener) -> {
-                    SteeredResult result = sampler.sample(noise, condition, share, listener);
+                    SteeredResult result = sampler.sample(noise, condition, share, profiled.apply(listener));
                     return new SteeringInputs.Batch(
                             result.samples(), result.rewards().orElseThrow(), result.evaluations());
                 });

@@ -19,18 +19,26 @@ public final class ProfileOption {
             converter = Converter.class,
             description = "Record named ranges only for these steps, counted from 1, and bracket them with"
                     + " cudaProfilerStart and cudaProfilerStop for nsys and ncu.")
-    private @Nullable ProfiledSteps steps;
+    private @Nullable Steps steps;
 
-    /** Returns a listener that also limits profiling, if that was asked for. */
+    /** Returns a listener of a training run that also limits profiling, if that was asked for. */
     public RunListener with(RunListener listener) {
         // The window ends before the other listener shows or evaluates anything.
-        return steps == null ? listener : RunListener.of(steps, listener);
+        return steps == null ? listener : RunListener.of(new ProfiledSteps(steps.first, steps.last), listener);
     }
 
+    /** Returns the limit for a sampler's steps; the caller closes it after sampling. */
+    public ProfiledSampling sampling() {
+        return new ProfiledSampling(steps);
+    }
+
+    /** The first and the last step, counted from 1. */
+    record Steps(long first, long last) {}
+
     /** Parses {@code FROM:TO}. */
-    static final class Converter implements ITypeConverter<ProfiledSteps> {
+    static final class Converter implements ITypeConverter<Steps> {
         @Override
-        public ProfiledSteps convert(String text) {
+        public Steps convert(String text) {
             Matcher matcher = STEPS.matcher(text);
             if (!matcher.matches()) {
                 throw new TypeConversionException(
@@ -42,7 +50,7 @@ public final class ProfileOption {
                 throw new TypeConversionException(
                         "'" + text + "' is out of range: steps count from 1, and the last is not before the first");
             }
-            return new ProfiledSteps(first, last);
+            return new Steps(first, last);
         }
     }
 }

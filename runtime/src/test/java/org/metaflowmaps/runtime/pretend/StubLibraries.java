@@ -49,7 +49,9 @@ final class StubLibraries {
             "libcudnn.so.9",
             "cudnn.c",
             "libnvidia-ml.so.1",
-            "nvml.c");
+            "nvml.c",
+            "libnvrtc.so.13",
+            "nvrtc.c");
 
     /** Beginnings of the names of symbols without a library, the longest that fits. */
     private static final Map<String, String> PREFIXES = Map.ofEntries(

@@ -815,6 +815,10 @@ API int cudaFuncGetAttributes(struct function_attributes *out, const void *funct
     return OK;
 }
 
+API int cudaProfilerStart(void) { return OK; }
+
+API int cudaProfilerStop(void) { return OK; }
+
 API int cudaFuncSetAttribute(const void *function, int attribute, int value) { return OK; }
 
 API int cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(

@@ -48,6 +48,13 @@ API int cuCtxGetCurrent(void **context) {
 
 API int cuCtxSetCurrent(void *context) { return 0; }
 
+API int cuCtxPushCurrent_v2(void *context) { return 0; }
+
+API int cuCtxPopCurrent_v2(void **context) {
+    *context = &object;
+    return 0;
+}
+
 API int cuGetErrorString(int error, const char **text) {
     *text = error ? "pretend error" : "no error";
     return 0;

@@ -5,10 +5,10 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import org.metaflowmaps.bindings.ComputeStream;
 import org.metaflowmaps.bindings.CudaDriver;
 import org.metaflowmaps.bindings.CudaException;
 import org.metaflowmaps.bindings.CudaRuntime;
-import org.metaflowmaps.bindings.LibtorchCuda;
 import org.metaflowmaps.bindings.NativeLibraryException;
 import org.metaflowmaps.bindings.Nvrtc;
 import org.metaflowmaps.runtime.Device;
@@ -131,7 +131,7 @@ final class DeviceKernels implements Kernels {
                         grid,
                         new CudaDriver.Size(block, 1, 1),
                         0,
-                        LibtorchCuda.currentStream(device.index()),
+                        ComputeStream.current(device.index()),
                         arguments.array());
             } finally {
                 CudaDriver.popContext();

@@ -41,7 +41,7 @@ class CubinCacheTest {
 
     @Test
     void aProgramIsCompiledOnceForAllProcesses() {
-        // Two objects stand for two processes.
+        // Two objects act as two processes.
         assertArrayEquals(IMAGE, get(new CubinCache(folder, "1")));
         assertArrayEquals(IMAGE, get(new CubinCache(folder, "1")));
         assertEquals(1, compiled.get());

@@ -150,7 +150,7 @@ final class HostKernels implements Kernels, AutoCloseable {
                 throw new AssertionError(e);
             }
             if (error != 0) {
-                throw new AssertionError(kernel + ": " + (error == 1 ? "its threads wait for ever" : "wrong block"));
+                throw new AssertionError(kernel + ": " + (error == 1 ? "its threads wait forever" : "wrong block"));
             }
             launches++;
         }

@@ -1,6 +1,6 @@
 // Lets a host compiler build the kernels, to check their arithmetic without a GPU: the CUDA names that they use, and a launcher that
 // runs a block's threads as fibers of one thread. Barriers, shuffles and matrix instructions switch to the next fiber until all have
-// arrived. A mistake in the order of barriers ends in a report of a deadlock. What it does not show: races, speed, and whether the
+// arrived. Barriers in the wrong order are reported as a deadlock. What it does not show: races, speed, and whether the
 // layouts of matrix instructions below are the hardware's (they follow the PTX manual).
 #pragma once
 #include <math.h>
@@ -171,7 +171,7 @@ static void run_fiber() {
     swapcontext(&fibers[current].context, &launcher);
 }
 
-/** Runs one block to its end; returns false if its threads wait for each other for ever. */
+/** Runs one block to its end; returns false if its threads wait for each other forever. */
 static bool run_block() {
     for (int i = 0; i < threads; i++) {
         Fiber* fiber = &fibers[i];
