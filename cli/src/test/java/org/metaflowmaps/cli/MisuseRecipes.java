@@ -1090,7 +1090,7 @@ final class MisuseRecipes implements AutoCloseable {
                         : (Sampler<Object>) (noise, given, listener) ->
                                 new SampleResult(noise.next().clone(), 1, Duration.ZERO);
             case "CapturedSampler" ->
-                closing(CapturedSampler.of(
+                closing(CapturedSampler.ofPosteriors(
                         (noise, given, listener) ->
                                 new SampleResult(noise.next().clone(), 1, Duration.ZERO),
                         map(),
@@ -1098,10 +1098,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "CapturedGradient" ->
                 closing(new CapturedGradient(new NoSteering(mixture().drift()), Device.CPU, 2));
             case "StepGraph" -> closing(new StepGraph(Device.CPU, 2));
-            case "Step" ->
-                type == StepGraph.Step.class
-                        ? (StepGraph.Step) inputs -> List.of(inputs.getFirst().add(1))
-                        : null;
+            case "Step" -> type == StepGraph.Step.class ? (StepGraph.Step) inputs -> List.copyOf(inputs) : null;
             case "NoisedItems" -> new NoisedItems(half(BATCH, 2), Condition.none(), 1);
             case "SampleResult" -> new SampleResult(half(BATCH, 2), 1, Duration.ZERO);
             case "Duration" -> Duration.ZERO;
