@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.ComputeStream;
+import org.metaflowmaps.bindings.CudaAllocator;
 import org.metaflowmaps.bindings.CudaGraphs;
 import org.metaflowmaps.bindings.GraphPool;
 import org.metaflowmaps.runtime.Autograd;
@@ -166,6 +167,8 @@ public final class StepGraph implements AutoCloseable {
             inputs.forEach(input -> own.add(input.detach().clone().retain()));
         }
         List<Tensor> results = new ArrayList<>();
+        // The memory of the runs before, which the graph's pool cannot use.
+        CudaAllocator.emptyCache();
         GraphPool pool = GraphPool.begin(device.index(), stream);
         String reason;
         try {
