@@ -1082,7 +1082,8 @@ public final class Tensor implements AutoCloseable {
 
     /**
      * Copies to a GPU without waiting for it, through page-locked memory, which libtorch reuses only after the copy. Large
-     * tensors are copied directly, because page-locked memory is never given back to the system.
+     * tensors are copied directly, because page-locked memory is never given back to the system, and so
+     * are tensors with a gradient graph.
      *
      * @throws IllegalStateException during the capture of a graph, whose replays would copy from reused memory
      */
@@ -1091,7 +1092,8 @@ public final class Tensor implements AutoCloseable {
             throw new IllegalStateException("a tensor is copied from the CPU to " + device
                     + " while a step is captured as a graph: make it before, and pass it to the step");
         }
-        return numel() * dtype().bytes() > MOST_STAGED
+        boolean direct = numel() == 0 || numel() * dtype().bytes() > MOST_STAGED || requiresGrad();
+        return direct
                 ? copied(device)
                 : apply("to", a -> {
                     try (org.bytedeco.pytorch.Tensor staged = a.pin_memory()) {

@@ -18,6 +18,10 @@ import java.util.Optional;
 import java.util.TreeMap;
 import org.bytedeco.pytorch.global.torch;
 import org.metaflowmaps.bindings.Libtorch;
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 
 /**
  * A CUDA device without a GPU: libtorch's CUDA build runs on it, kernels are counted and not executed, memory is address
@@ -29,6 +33,7 @@ public final class PretendCuda {
     private static final int COUNTERS = 16;
 
     private static Optional<String> missing = Optional.of("not installed");
+    private static Counters first;
     private static boolean tried;
 
     private PretendCuda() {}
@@ -156,6 +161,9 @@ public final class PretendCuda {
         // The pretend cuDNN has no operations.
         torch.globalContext().setSDPUseCuDNN(false);
         torch.globalContext().setUserEnabledCuDNN(false);
+        try (TensorScope scope = TensorScope.open()) {
+            first = count(() -> Torch.full(1, DType.FLOAT32, Device.cuda(0), 2));
+        }
         return Optional.empty();
     }
 
@@ -178,6 +186,11 @@ public final class PretendCuda {
         Counters before = read();
         work.run();
         return read().since(before);
+    }
+
+    /** Returns what the device counted for the first operation of the process. */
+    static Counters first() {
+        return first;
     }
 
     /** Begins a new measurement of {@link Counters#peakBytes}. */

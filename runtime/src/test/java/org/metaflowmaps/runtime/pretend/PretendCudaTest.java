@@ -36,6 +36,13 @@ final class PretendCudaTest {
         assertThrows(IllegalArgumentException.class, () -> Device.cuda(1).available());
     }
 
+    /** The first use of the device already chooses the compute stream. */
+    @Test
+    void theFirstOperationIsNotOnTheLegacyStream() {
+        assertEquals(1, PretendCuda.first().launches());
+        assertEquals(0, PretendCuda.first().legacyWork());
+    }
+
     @Test
     void eachOperationIsCountedOnce() {
         try (TensorScope scope = TensorScope.open()) {
