@@ -16,6 +16,7 @@ import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.TensorVector;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.ComputeStream;
+import org.metaflowmaps.bindings.Libtorch;
 import org.metaflowmaps.bindings.StableAbi;
 import org.metaflowmaps.runtime.internal.Leaks;
 
@@ -1083,7 +1084,7 @@ public final class Tensor implements AutoCloseable {
     /**
      * Copies to a GPU without waiting for it, through page-locked memory, which libtorch reuses only after the copy. Large
      * tensors are copied directly, because page-locked memory is never given back to the system, and so
-     * are tensors with a gradient graph.
+     * are tensors with a gradient graph. Without CUDA the direct copy says so.
      *
      * @throws IllegalStateException during the capture of a graph, whose replays would copy from reused memory
      */
@@ -1092,7 +1093,10 @@ public final class Tensor implements AutoCloseable {
             throw new IllegalStateException("a tensor is copied from the CPU to " + device
                     + " while a step is captured as a graph: make it before, and pass it to the step");
         }
-        boolean direct = numel() == 0 || numel() * dtype().bytes() > MOST_STAGED || requiresGrad();
+        boolean direct = !Libtorch.info().cudaBuild()
+                || numel() == 0
+                || numel() * dtype().bytes() > MOST_STAGED
+                || requiresGrad();
         return direct
                 ? copied(device)
                 : apply("to", a -> {
