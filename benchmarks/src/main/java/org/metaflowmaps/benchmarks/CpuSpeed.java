@@ -99,21 +99,22 @@ public final class CpuSpeed {
      * Measures.
      *
      * @param arguments size (tiny, s2, b2), work (flow, mfm, draws, steer), repetitions, then optionally the slices of a
-     *     training step and its precision
+     *     training step, its precision, and true to recompute activations
      */
     public static void main(String[] arguments) throws IOException {
         if (arguments.length < 3) {
             throw new IllegalArgumentException(
-                    "expected: tiny|s2|b2 flow|mfm|draws|steer REPETITIONS [SLICES [PRECISION]]");
+                    "expected: tiny|s2|b2 flow|mfm|draws|steer REPETITIONS [SLICES [PRECISION [RECOMPUTE]]]");
         }
         Size size = Size.named(arguments[0]);
         int repetitions = Integer.parseInt(arguments[2]);
         int slices = arguments.length > 3 ? Integer.parseInt(arguments[3]) : 0;
         Precision precision =
                 arguments.length > 4 ? Precision.valueOf(arguments[4].toUpperCase(Locale.ROOT)) : Precision.FLOAT32;
+        boolean recompute = arguments.length > 5 && Boolean.parseBoolean(arguments[5]);
         List<Double> times = switch (arguments[1]) {
-            case "flow" -> steps(size, LossConfig.ConsistencyKind.NONE, repetitions, slices, precision);
-            case "mfm" -> steps(size, LossConfig.ConsistencyKind.MEAN_FLOW, repetitions, slices, precision);
+            case "flow" -> steps(size, LossConfig.ConsistencyKind.NONE, repetitions, slices, precision, recompute);
+            case "mfm" -> steps(size, LossConfig.ConsistencyKind.MEAN_FLOW, repetitions, slices, precision, recompute);
             case "draws" -> draws(size, repetitions);
             case "steer" -> steer(size, repetitions);
             default ->
@@ -128,13 +129,19 @@ public final class CpuSpeed {
     }
 
     private static List<Double> steps(
-            Size size, LossConfig.ConsistencyKind consistency, int repetitions, int slices, Precision precision)
+            Size size,
+            LossConfig.ConsistencyKind consistency,
+            int repetitions,
+            int slices,
+            Precision precision,
+            boolean recompute)
             throws IOException {
         TrainConfig config = TrainConfig.builder()
                 .steps(repetitions + 3L)
                 .batch(size.batch)
                 .slices(slices)
                 .precision(precision)
+                .recompute(recompute)
                 .logEvery(1_000_000)
                 .checkpointEvery(1_000_000)
                 .model(ModelConfig.of(size.network))

@@ -149,4 +149,43 @@ public final class Autograd {
             ACCUMULATION.readLock().unlock();
         }
     }
+
+    /**
+     * As {@link #backward(Tensor)}, for several outputs of any shape, in one pass through what their graphs share.
+     *
+     * @param outputs at least one, with gradient graphs, which are freed
+     * @param cotangents the gradient with respect to each output, of its shape
+     * @throws IllegalArgumentException if the lists are empty or of different lengths
+     */
+    public static void backward(List<Tensor> outputs, List<Tensor> cotangents) {
+        if (outputs.isEmpty() || outputs.size() != cotangents.size()) {
+            throw new IllegalArgumentException("backward: " + outputs.size() + " outputs and " + cotangents.size()
+                    + " cotangents: give at least one output, and one cotangent for each");
+        }
+        Tensor[] roots = outputs.toArray(new Tensor[0]);
+        ACCUMULATION.readLock().lock();
+        try (ThreadState call = ThreadState.enter(roots);
+                TensorVector from = Torch.vector(roots);
+                TensorVector seeds = Torch.vector(cotangents.toArray(new Tensor[0]));
+                TensorVector everywhere = Torch.vector()) {
+            torch.backward(from, seeds, Handles.UNSET, false, everywhere);
+        } catch (RuntimeException e) {
+            throw TensorException.of("backward", e, roots);
+        } finally {
+            ACCUMULATION.readLock().unlock();
+        }
+    }
+
+    /**
+     * Returns the sum of the gradients that backward passes have added to a leaf.
+     *
+     * @param leaf a tensor that requires gradients and has no graph
+     * @return of the leaf's shape and shared with it, in the innermost open scope; null before the first gradient
+     */
+    public static @Nullable Tensor accumulated(Tensor leaf) {
+        try (ThreadState call = ThreadState.enter(leaf)) {
+            org.bytedeco.pytorch.Tensor gradient = leaf.unwrap().grad();
+            return gradient.defined() ? Tensor.wrap(gradient) : null;
+        }
+    }
 }

@@ -1208,6 +1208,11 @@ public final class Tensor implements AutoCloseable {
                 second);
     }
 
+    /** this += left · right, the product of two matrices, without a tensor for the product. */
+    public Tensor addmm_(Tensor left, Tensor right) {
+        return inPlace("addmm_", a -> a.addmm_(left.unwrap(), right.unwrap()), left, right);
+    }
+
     /** this += value · first / second. */
     public Tensor addcdiv_(Tensor first, Tensor second, double value) {
         return inPlace(

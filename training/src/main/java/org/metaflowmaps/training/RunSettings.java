@@ -15,7 +15,7 @@ import tools.jackson.databind.node.ObjectNode;
  * The settings of a run that must not change when it continues, as text for its checkpoints.
  *
  * <p>These may change: the number of steps, how often the run logs and saves, step sizes (learning rate, warm-up,
- * decay, clipping, skipping), slices, which change only rounding, graphs, reading threads, handling of damaged items, and paths of files. The network is compared
+ * decay, clipping, skipping), slices and recompute, which change only rounding, graphs, reading threads, handling of damaged items, and paths of files. The network is compared
  * separately. A setting that the writing version did not know is not compared.
  */
 final class RunSettings {
@@ -25,6 +25,7 @@ final class RunSettings {
             "steps",
             "slices",
             "graphs",
+            "recompute",
             "log_every",
             "checkpoint_every",
             "checkpoint_keep",

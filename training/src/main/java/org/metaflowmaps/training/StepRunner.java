@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -183,15 +184,21 @@ final class StepRunner<D> implements AutoCloseable {
 
     /** Adds a loss's gradient and frees its graph, so that only one graph exists at a time; returns its error. */
     private Tensor differentiated(Loss loss) {
-        try (TensorScope scope = TensorScope.open()) {
+        try (TensorScope scope = TensorScope.open();
+                BlockTape tape = settings.recompute() ? BlockTape.open() : null) {
             LossValue value;
             try (ProfilerRange range = ProfilerRange.open("forward");
                     Autocast mode = settings.precision().on(device)) {
                 value = loss.compute().get();
             }
             try (ProfilerRange range = ProfilerRange.open("backward")) {
-                Autograd.backward(
-                        settings.accumulate() == 1 ? value.loss() : value.loss().div(settings.accumulate()));
+                Tensor share =
+                        settings.accumulate() == 1 ? value.loss() : value.loss().div(settings.accumulate());
+                if (tape == null) {
+                    Autograd.backward(share);
+                } else {
+                    tape.backward(share);
+                }
             }
             return scope.keep(value.error());
         }

@@ -26,6 +26,7 @@ import org.metaflowmaps.training.optim.WarmUp;
  * @param replacesDamaged true if the data replaces damaged items
  * @param graphs true to capture steps as CUDA graphs on a GPU, if the objective is a {@link GraphObjective} and steps have
  *     one pass
+ * @param recompute true to compute losses under a {@link org.metaflowmaps.models.model.BlockTape}
  */
 public record TrainerSettings(
         long steps,
@@ -40,7 +41,8 @@ public record TrainerSettings(
         Precision precision,
         LongToDoubleFunction learningRate,
         boolean replacesDamaged,
-        boolean graphs) {
+        boolean graphs,
+        boolean recompute) {
     /** Checks the ranges. */
     public TrainerSettings {
         Preconditions.checkArgument(
@@ -64,7 +66,7 @@ public record TrainerSettings(
                 clip >= 0 && skipAbove >= 0, "trainer: clip %s, skip above %s, expected 0 or more", clip, skipAbove);
     }
 
-    /** Makes settings without captured steps. */
+    /** Makes settings without captured steps, and with libtorch's graph of all operations. */
     public TrainerSettings(
             long steps,
             int batch,
@@ -91,6 +93,7 @@ public record TrainerSettings(
                 precision,
                 learningRate,
                 replacesDamaged,
+                false,
                 false);
     }
 
@@ -102,7 +105,7 @@ public record TrainerSettings(
      */
     public static TrainerSettings of(long steps, int batch, LongToDoubleFunction learningRate) {
         return new TrainerSettings(
-                steps, batch, 1, 1, 1, steps, 0, 0, 1, Precision.FLOAT32, learningRate, false, false);
+                steps, batch, 1, 1, 1, steps, 0, 0, 1, Precision.FLOAT32, learningRate, false, false, false);
     }
 
     static TrainerSettings of(TrainConfig config, int slices) {
@@ -120,7 +123,8 @@ public record TrainerSettings(
                 config.precision(),
                 step -> rate(config, step),
                 config.data().onError() == DataConfig.OnError.SKIP,
-                config.graphs());
+                config.graphs(),
+                config.recompute());
     }
 
     private static double rate(TrainConfig config, long step) {

@@ -42,10 +42,15 @@ final class Attention {
     }
 
     Dual forward(Dual tokens) {
-        Dual[] own = split(qkv.forward(tokens), 3);
+        return projection.forward(mixed(qkv.forward(tokens)));
+    }
+
+    /** Returns the attention (B, L, D) of joined queries, keys and values (B, L, 3·D), before the projection. */
+    Dual mixed(Dual joined) {
+        Dual[] own = split(joined, 3);
         Dual query = normalised(own[0], queryGain);
         Dual key = normalised(own[1], keyGain);
-        return projection.forward(join(Dual.attention(query, key, own[2])));
+        return join(Dual.attention(query, key, own[2]));
     }
 
     /** Attends to the tokens and the context's tokens; {@code gate} (B, 1, H, d) multiplies the context's values. */

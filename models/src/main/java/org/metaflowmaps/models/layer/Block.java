@@ -6,7 +6,7 @@ import org.metaflowmaps.runtime.TensorScope;
 
 /** A transformer block whose normalisations are shifted, scaled and gated by a conditioning vector (adaLN-Zero). */
 public final class Block {
-    private static final double EPS = 1e-6;
+    static final double EPS = 1e-6;
 
     private final int heads;
     private final Linear modulation;
@@ -14,6 +14,7 @@ public final class Block {
     private final Attention attention;
     private final Linear first;
     private final Linear second;
+    private final Weights weights;
 
     private Block(int heads, @Nullable PatchEmbedding contextPatches, Attention attention, Weights weights) {
         this.heads = heads;
@@ -22,6 +23,7 @@ public final class Block {
         this.attention = attention;
         this.first = weights.linear("mlp.fc1");
         this.second = weights.linear("mlp.fc2");
+        this.weights = weights;
     }
 
     /**
@@ -60,6 +62,21 @@ public final class Block {
             Dual middle = tokens.addcmul(m[2], attended(tokens, m, context, positions));
             return middle.addcmul(m[5], mapped(middle, m)).keptFrom(scope);
         }
+    }
+
+    /**
+     * Applies the block without a gradient graph, except for the attention's own, and keeps what its backward pass needs.
+     *
+     * @param tokens (B, L, D), float32 or float64
+     * @param condition SiLU of the conditioning vector, (B, D), of the same type
+     * @return owned by the caller
+     * @throws IllegalStateException if this block also attends to a context
+     */
+    public SavedBlock save(Tensor tokens, Tensor condition) {
+        if (contextPatches != null) {
+            throw new IllegalStateException("a block with joint attention has no backward pass by hand");
+        }
+        return SavedBlock.of(new BlockLayers(attention, weights), tokens, condition);
     }
 
     // A scope for each half: without a graph, its largest tensors are freed before the next half.

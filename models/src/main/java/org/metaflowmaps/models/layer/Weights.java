@@ -26,6 +26,13 @@ public record Weights(ParameterArena arena, String prefix) {
         return Optional.ofNullable(arena.parameters().get(prefix + name));
     }
 
+    /**
+     * Returns the gradient of the parameter of that name: a view of the arena's gradients, in the innermost open scope.
+     */
+    public Tensor gradient(String name) {
+        return arena.view(prefix + name, arena.gradients());
+    }
+
     /** Returns the linear layer of that name. */
     public Linear linear(String name) {
         return new Linear(get(name + ".weight"), get(name + ".bias"));

@@ -208,15 +208,16 @@ public final class FlowMapTransformer implements MetaFlowMap {
                 first = this.start.forward(from).add(label).silu();
                 second = this.end.forward(to).add(label).silu();
             }
-            for (int i = 0; i < config.depth(); i++) {
-                Dual before = tokens;
-                try (ProfilerRange range = ProfilerRange.layer("block", i)) {
-                    tokens = blocks.get(i)
-                            .forward(
-                                    before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
-                }
-                // Without a graph only one block's tokens stay in memory.
-                before.close();
+            BlockTape tape = arena.isFrozen() || config.jointAttention() || blocks.isEmpty()
+                    ? null
+                    : BlockTape.of(start, end, state, context);
+            if (tape != null) {
+                SavedBlocks saved =
+                        tape.apply(blocks, config.encoderDepth(), tokens.primal(), first.primal(), second.primal());
+                tokens = Dual.constant(saved.tokens());
+                second = Dual.constant(saved.headCondition());
+            } else {
+                tokens = blocks(tokens, first, second, context);
             }
             Dual[] modulation = headModulation.exact(second).unsqueeze(1).chunk(2, 2);
             Dual output = head.exact(Block.modulated(tokens, modulation[0], modulation[1]));
@@ -226,6 +227,20 @@ public final class FlowMapTransformer implements MetaFlowMap {
             }
             return (config.zeroData() ? image.mul(-1) : image).keptFrom(scope);
         }
+    }
+
+    private Dual blocks(Dual embedded, Dual first, Dual second, Context context) {
+        Dual tokens = embedded;
+        for (int i = 0; i < config.depth(); i++) {
+            Dual before = tokens;
+            try (ProfilerRange range = ProfilerRange.layer("block", i)) {
+                tokens = blocks.get(i)
+                        .forward(before, i < config.encoderDepth() ? first : second, context.dualState(), positions);
+            }
+            // Without a graph only one block's tokens stay in memory.
+            before.close();
+        }
+        return tokens;
     }
 
     @Override

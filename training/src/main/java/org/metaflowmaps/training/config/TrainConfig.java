@@ -20,6 +20,8 @@ import org.metaflowmaps.training.data.DataConfig;
  * @param slices parts of a pass that threads compute at the same time on the CPU, see {@link #slicesOn}; 0 for one per
  *     thread
  * @param graphs true to capture steps as CUDA graphs on a GPU; without effect on the CPU and with {@code accumulate}
+ * @param recompute true to store fewer activations of transformer blocks between a loss and its gradients, and to compute
+ *     the others again; changes only rounding, see {@link org.metaflowmaps.models.model.BlockTape}
  * @param labelDrop share of items trained without their label
  * @param guidance amortised guidance scale w of labelled items; 1 for none
  * @param guidanceFrom the time s from which model guidance holds
@@ -45,6 +47,7 @@ public record TrainConfig(
         @JsonProperty("accumulate") int accumulate,
         @JsonProperty("slices") int slices,
         @JsonProperty("graphs") boolean graphs,
+        @JsonProperty("recompute") boolean recompute,
         @JsonProperty("label_drop") double labelDrop,
         @JsonProperty("guidance") double guidance,
         @JsonProperty("guidance_from") double guidanceFrom,
@@ -165,6 +168,7 @@ public record TrainConfig(
                 .accumulate(accumulate)
                 .slices(slices)
                 .graphs(graphs)
+                .recompute(recompute)
                 .labelDrop(labelDrop)
                 .guidance(guidance)
                 .guidanceFrom(guidanceFrom)
@@ -218,6 +222,7 @@ public record TrainConfig(
         private int accumulate = 1;
         private int slices;
         private boolean graphs;
+        private boolean recompute;
         private double labelDrop = 0.1;
         private double guidance = 1;
         private double guidanceFrom;
@@ -271,6 +276,12 @@ public record TrainConfig(
         /** Sets whether steps are captured as CUDA graphs on a GPU. */
         public Builder graphs(boolean graphs) {
             this.graphs = graphs;
+            return this;
+        }
+
+        /** Sets whether blocks store fewer activations and compute the others again. */
+        public Builder recompute(boolean recompute) {
+            this.recompute = recompute;
             return this;
         }
 
@@ -389,6 +400,7 @@ public record TrainConfig(
                     accumulate,
                     slices,
                     graphs,
+                    recompute,
                     labelDrop,
                     guidance,
                     guidanceFrom,

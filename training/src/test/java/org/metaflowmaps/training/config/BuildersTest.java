@@ -46,6 +46,7 @@ final class BuildersTest {
         accumulate: 4
         slices: 3
         graphs: true
+        recompute: true
         label_drop: 0.2
         guidance: 2.5
         guidance_from: 0.3

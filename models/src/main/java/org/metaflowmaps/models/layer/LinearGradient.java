@@ -1,0 +1,60 @@
+package org.metaflowmaps.models.layer;
+
+import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
+
+/** A linear layer x·Wᵀ + b whose gradients are computed without a gradient graph, and added to the arena's. */
+final class LinearGradient {
+    private final Weights weights;
+    private final Tensor weight;
+    private final Tensor bias;
+
+    /** A layer over {@code weight} (out, in) and {@code bias} (out). */
+    LinearGradient(Weights weights) {
+        this.weights = weights;
+        this.weight = weights.get("weight");
+        this.bias = weights.get("bias");
+    }
+
+    /**
+     * Applies the layer.
+     *
+     * @param input (…, in)
+     * @param products the element type of operands and result
+     * @return (…, out)
+     */
+    Tensor forward(Tensor input, DType products) {
+        try (TensorScope scope = TensorScope.open()) {
+            return scope.keep(Torch.linear(as(input, products), as(weight, products), as(bias, products)));
+        }
+    }
+
+    /**
+     * Adds the gradients of weight and bias.
+     *
+     * @param gradient of the result: (…, out)
+     * @param input (…, in), as in {@link #forward}
+     * @param products the element type of operands and result
+     * @return the gradient of the input: (…, in)
+     */
+    Tensor backward(Tensor gradient, Tensor input, DType products) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor rows = as(gradient, products).reshape(-1, weight.size(0));
+            Tensor inputs = as(input, products).reshape(-1, weight.size(1));
+            Tensor sum = weights.gradient("weight");
+            if (sum.dtype() == products) {
+                sum.addmm_(rows.transpose(0, 1), inputs);
+            } else {
+                sum.add_(rows.transpose(0, 1).matmul(inputs));
+            }
+            weights.gradient("bias").add_(rows.sum(0));
+            return scope.keep(rows.matmul(as(weight, products)).view(input.shape()));
+        }
+    }
+
+    private static Tensor as(Tensor tensor, DType type) {
+        return tensor.dtype() == type ? tensor : tensor.to(type);
+    }
+}
