@@ -11,7 +11,7 @@ final class LinearGradient {
     private final Tensor weight;
     private final Tensor bias;
 
-    /** A layer over {@code weight} (out, in) and {@code bias} (out). */
+    /** A layer of the tensors named weight (out, in) and bias (out). */
     LinearGradient(Weights weights) {
         this.weights = weights;
         this.weight = weights.get("weight");
