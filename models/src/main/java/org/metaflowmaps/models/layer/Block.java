@@ -67,12 +67,14 @@ public final class Block {
     /**
      * Applies the block without a gradient graph, except for the attention's own, and keeps what its backward pass needs.
      *
+     * <p>Tangents are computed as by {@link #forward}; gradients do not flow through them.
+     *
      * @param tokens (B, L, D), float32 or float64
      * @param condition SiLU of the conditioning vector, (B, D), of the same type
      * @return owned by the caller
      * @throws IllegalStateException if this block also attends to a context
      */
-    public SavedBlock save(Tensor tokens, Tensor condition) {
+    public SavedBlock save(Dual tokens, Dual condition) {
         if (contextPatches != null) {
             throw new IllegalStateException("a block with joint attention has no backward pass by hand");
         }

@@ -29,12 +29,12 @@ final class BlockLayers {
      * Returns the attention of joined queries, keys and values with a gradient graph of its own, because libtorch has
      * different fused kernels with different backward operators for each device and type.
      *
-     * @param joined (B, L, 3·D), a leaf
+     * @param joined (B, L, 3·D), whose value is a leaf
      * @return (B, L, D)
      */
-    Tensor mixed(Tensor joined) {
+    Dual mixed(Dual joined) {
         try (Autograd.Mode on = Autograd.enableGrad()) {
-            return attention.mixed(Dual.constant(joined)).primal();
+            return attention.mixed(joined);
         }
     }
 

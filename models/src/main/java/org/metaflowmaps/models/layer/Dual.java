@@ -74,6 +74,11 @@ public final class Dual {
         return tangent == null ? Torch.zerosLike(primal) : tangent;
     }
 
+    /** Returns true if gradients flow back through tangents computed from this value, see {@link #through}. */
+    public boolean isThrough() {
+        return through;
+    }
+
     /** Frees value and tangent; a gradient graph keeps the parts it needs. */
     public void close() {
         primal.close();

@@ -3,7 +3,6 @@ package org.metaflowmaps.models.layer;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
-import org.metaflowmaps.runtime.Torch;
 
 /** A linear layer x·Wᵀ + b whose gradients are computed without a gradient graph, and added to the arena's. */
 final class LinearGradient {
@@ -25,9 +24,11 @@ final class LinearGradient {
      * @param products the element type of operands and result
      * @return (…, out)
      */
-    Tensor forward(Tensor input, DType products) {
+    Dual forward(Dual input, DType products) {
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(Torch.linear(as(input, products), as(weight, products), as(bias, products)));
+            Tensor matrix = as(weight, products);
+            Tensor offset = as(bias, products);
+            return input.to(products).linear(matrix, offset).keptFrom(scope);
         }
     }
 

@@ -25,7 +25,7 @@ public final class SavedBlock implements AutoCloseable {
     private final Tensor attended;
     private final Tensor hidden;
     private final Tensor mapped;
-    private final Tensor output;
+    private final Dual output;
 
     /**
      * Gradients of a block's inputs.
@@ -44,53 +44,58 @@ public final class SavedBlock implements AutoCloseable {
         Tensor backward(Tensor gradient, Tensor input);
     }
 
-    private SavedBlock(BlockLayers layers, Tensor tokens, Tensor condition, DType products) {
+    private SavedBlock(BlockLayers layers, Dual tokens, Dual condition, DType products) {
         this.layers = layers;
         this.products = products;
-        this.modulation = layers.modulation.forward(condition, condition.dtype());
-        Tensor[] m = parts(modulation);
-        this.joined =
-                layers.qkv.forward(modulated(tokens, m[0], m[1]), products).requiresGrad_(true);
-        this.mixed = layers.mixed(joined);
-        this.attended = layers.projection.forward(mixed, products);
-        Tensor middle = Torch.addcmul(tokens, m[2], attended);
-        this.hidden = layers.first.forward(modulated(middle, m[3], m[4]), products);
-        this.mapped = layers.second.forward(Torch.geluTanh(hidden), products);
-        this.output = Torch.addcmul(middle, m[5], mapped);
+        Dual modulated = layers.modulation.forward(condition, condition.primal().dtype());
+        this.modulation = modulated.primal();
+        Dual[] m = modulated.unsqueeze(1).chunk(6, 2);
+        Dual input = Block.modulated(tokens, m[0], m[1]);
+        Dual joint = layers.qkv.forward(input, products);
+        input.close();
+        this.joined = joint.primal().requiresGrad_(true);
+        Dual mixture = layers.mixed(joint);
+        this.mixed = mixture.primal();
+        Dual gated = layers.projection.forward(mixture, products);
+        this.attended = gated.primal();
+        Dual middle = tokens.addcmul(m[2], gated);
+        Dual second = Block.modulated(middle, m[3], m[4]);
+        Dual inside = layers.first.forward(second, products);
+        second.close();
+        this.hidden = inside.primal();
+        Dual active = inside.geluTanh();
+        Dual outside = layers.second.forward(active, products);
+        active.close();
+        this.mapped = outside.primal();
+        this.output = middle.addcmul(m[5], outside);
     }
 
-    static SavedBlock of(BlockLayers layers, Tensor tokens, Tensor condition) {
-        Device.Type device = tokens.device().type();
-        boolean cast = Autocast.isOn(device) && tokens.dtype() == DType.FLOAT32;
-        DType products = cast ? DType.BFLOAT16 : tokens.dtype();
+    static SavedBlock of(BlockLayers layers, Dual tokens, Dual condition) {
+        DType type = tokens.primal().dtype();
+        Device.Type device = tokens.primal().device().type();
+        DType products = Autocast.isOn(device) && type == DType.FLOAT32 ? DType.BFLOAT16 : type;
         // Convert weights here: copies that autocast made without a graph would be reused by passes with one.
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad();
                 Autocast exact = Autocast.off(device)) {
             SavedBlock block = new SavedBlock(layers, tokens, condition, products);
+            block.output.keptFrom(scope);
             block.owned().forEach(Tensor::retain);
             return block;
         }
     }
 
     private List<Tensor> owned() {
-        return List.of(modulation, joined, mixed, attended, hidden, mapped, output);
+        return List.of(modulation, joined, mixed, attended, hidden, mapped, output.primal());
     }
 
-    /** Returns the block's result (B, L, D), owned by this object. */
-    public Tensor output() {
+    /** Returns the block's result (B, L, D); its value is owned by this object, its tangent by the scope around the pass. */
+    public Dual output() {
         return output;
     }
 
     private static Tensor[] parts(Tensor modulation) {
         return modulation.unsqueeze(1).chunk(6, 2);
-    }
-
-    private static Tensor modulated(Tensor tokens, Tensor shift, Tensor scale) {
-        try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(
-                    Torch.addcmul(shift, Torch.layerNorm(tokens, Block.EPS).output(), scale.add(1)));
-        }
     }
 
     /**

@@ -13,7 +13,8 @@ import org.metaflowmaps.runtime.Tensor;
  * the activations.
  *
  * <p>While a tape is open, this thread's evaluations of a {@link FlowMapTransformer} that record gradients store their
- * blocks' activations on it: only those without tangents and joint attention, and whose inputs require no gradients.
+ * blocks' activations on it: only those without joint attention, without gradients through tangents, and whose inputs
+ * require no gradients.
  * All other evaluations are recorded in libtorch's graph as usual. A loss that was computed under a tape must be
  * differentiated by {@link #backward}, because {@link Autograd} alone ends at the last block.
  *
@@ -44,7 +45,7 @@ public final class BlockTape implements AutoCloseable {
         }
         for (Dual input : List.of(start, end, state, context.dualState())) {
             // Two backward passes would go through an input's graph, and the first one frees it.
-            if (input.tangent() != null || input.primal().requiresGrad()) {
+            if (input.isThrough() || input.primal().requiresGrad()) {
                 return null;
             }
         }
@@ -52,7 +53,7 @@ public final class BlockTape implements AutoCloseable {
     }
 
     /** Applies an evaluation's blocks; the arguments have gradient graphs, and the result belongs to this tape. */
-    SavedBlocks apply(List<Block> blocks, int encoderDepth, Tensor tokens, Tensor first, Tensor second) {
+    SavedBlocks apply(List<Block> blocks, int encoderDepth, Dual tokens, Dual first, Dual second) {
         SavedBlocks saved = SavedBlocks.of(blocks, encoderDepth, tokens, first, second);
         evaluations.add(saved);
         return saved;

@@ -212,10 +212,9 @@ public final class FlowMapTransformer implements MetaFlowMap {
                     ? null
                     : BlockTape.of(start, end, state, context);
             if (tape != null) {
-                SavedBlocks saved =
-                        tape.apply(blocks, config.encoderDepth(), tokens.primal(), first.primal(), second.primal());
-                tokens = Dual.constant(saved.tokens());
-                second = Dual.constant(saved.headCondition());
+                SavedBlocks saved = tape.apply(blocks, config.encoderDepth(), tokens, first, second);
+                tokens = saved.tokens();
+                second = saved.headCondition();
             } else {
                 tokens = blocks(tokens, first, second, context);
             }

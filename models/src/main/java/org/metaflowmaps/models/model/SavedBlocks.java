@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.layer.Block;
+import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.layer.SavedBlock;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.ProfilerRange;
@@ -19,56 +20,66 @@ final class SavedBlocks implements AutoCloseable {
     private final Tensor embedded;
     private final Tensor first;
     private final Tensor second;
-    private final Tensor headCondition;
+    private final Dual headCondition;
     private final List<SavedBlock> saved = new ArrayList<>();
 
-    private SavedBlocks(int encoderDepth, Tensor embedded, Tensor first, Tensor second) {
+    private SavedBlocks(int encoderDepth, Tensor embedded, Tensor first, Dual second) {
         this.encoderDepth = encoderDepth;
         this.embedded = embedded;
         this.first = first;
-        this.second = second;
-        this.headCondition = second.detach().requiresGrad_(true);
+        this.second = second.primal();
+        this.headCondition = with(this.second.detach().requiresGrad_(true), second.tangent());
+    }
+
+    private static Dual with(Tensor primal, @Nullable Tensor tangent) {
+        return tangent == null ? Dual.constant(primal) : Dual.of(primal, tangent);
     }
 
     /**
-     * Applies the blocks.
+     * Applies the blocks; tangents of the results belong to the innermost open scope or are the arguments'.
      *
      * @param blocks at least one
      * @param encoderDepth the number of blocks that get {@code first}; the others get {@code second}
      * @param embedded the first block's input (B, L, D)
      * @param first (B, D)
      * @param second (B, D)
-     * @return owned by the caller, with the three tensors
+     * @return owned by the caller, with the three values
      */
-    static SavedBlocks of(List<Block> blocks, int encoderDepth, Tensor embedded, Tensor first, Tensor second) {
-        SavedBlocks all = new SavedBlocks(encoderDepth, embedded, first, second);
+    static SavedBlocks of(List<Block> blocks, int encoderDepth, Dual embedded, Dual first, Dual second) {
+        SavedBlocks all = new SavedBlocks(encoderDepth, embedded.primal(), first.primal(), second);
+        Dual tokens = embedded;
         try {
             for (int i = 0; i < blocks.size(); i++) {
+                Tensor before = tokens.tangent();
                 try (ProfilerRange range = ProfilerRange.layer("block", i)) {
-                    all.saved.add(blocks.get(i).save(all.input(i), all.condition(i)));
+                    all.saved.add(blocks.get(i).save(tokens, i < encoderDepth ? first : second));
+                }
+                tokens = all.tokens();
+                if (before != null) {
+                    before.close();
                 }
             }
         } catch (RuntimeException | Error e) {
             all.saved.forEach(SavedBlock::close);
             throw e;
         }
-        all.tokens().requiresGrad_(true);
-        List.of(embedded, first, second, all.headCondition).forEach(Tensor::retain);
+        tokens.primal().requiresGrad_(true);
+        List.of(all.embedded, all.first, all.second, all.headCondition.primal()).forEach(Tensor::retain);
         return all;
     }
 
-    /** Returns the last block's result, a leaf. */
-    Tensor tokens() {
+    /** Returns the last block's result, whose value is a leaf. */
+    Dual tokens() {
         return saved.getLast().output();
     }
 
-    /** Returns the second stage's condition for the head, a leaf. */
-    Tensor headCondition() {
+    /** Returns the second stage's condition for the head, whose value is a leaf. */
+    Dual headCondition() {
         return headCondition;
     }
 
     private Tensor input(int block) {
-        return block == 0 ? embedded : saved.get(block - 1).output();
+        return block == 0 ? embedded : saved.get(block - 1).output().primal();
     }
 
     private Tensor condition(int block) {
@@ -78,12 +89,12 @@ final class SavedBlocks implements AutoCloseable {
     /** Continues a backward pass that has reached the head's two leaves; does nothing if it has not. */
     void backward() {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor gradient = Autograd.accumulated(tokens());
+            Tensor gradient = Autograd.accumulated(tokens().primal());
             if (gradient == null) {
                 return;
             }
             Tensor ofFirst = null;
-            Tensor ofSecond = Autograd.accumulated(headCondition);
+            Tensor ofSecond = Autograd.accumulated(headCondition.primal());
             while (!saved.isEmpty()) {
                 int i = saved.size() - 1;
                 try (ProfilerRange range = ProfilerRange.layer("block backward", i);
@@ -121,6 +132,6 @@ final class SavedBlocks implements AutoCloseable {
     public void close() {
         saved.forEach(SavedBlock::close);
         saved.clear();
-        List.of(embedded, first, second, headCondition).forEach(Tensor::close);
+        List.of(embedded, first, second, headCondition.primal()).forEach(Tensor::close);
     }
 }

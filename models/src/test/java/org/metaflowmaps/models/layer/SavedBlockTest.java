@@ -87,7 +87,8 @@ final class SavedBlockTest {
                 Weights weights = new Weights(arena, "layer.");
                 LinearGradient layer = new LinearGradient(weights);
                 assertArrayEquals(
-                        output.toDoubleArray(), layer.forward(input, type).toDoubleArray());
+                        output.toDoubleArray(),
+                        layer.forward(Dual.constant(input), type).primal().toDoubleArray());
                 assertClose(expected.get(0), layer.backward(gradient, input, type), tolerance(type), "input");
                 // Gradients are added to those that are there.
                 assertClose(expected.get(1), weights.gradient("weight").sub(1), tolerance(type), "weight");
@@ -112,8 +113,8 @@ final class SavedBlockTest {
 
     private static Found hand(Block block, ParameterArena arena, Tensor tokens, Tensor condition, Tensor gradient) {
         arena.gradients().zero_();
-        try (SavedBlock saved = block.save(tokens, condition)) {
-            Tensor output = saved.output().clone();
+        try (SavedBlock saved = block.save(Dual.constant(tokens), Dual.constant(condition))) {
+            Tensor output = saved.output().primal().clone();
             SavedBlock.Gradient found = saved.backward(tokens, condition, gradient);
             List<Tensor> gradients = new ArrayList<>(List.of(found.tokens(), found.condition()));
             arena.parameters().keySet().forEach(name -> gradients.add(arena.view(name, arena.gradients())));

@@ -143,8 +143,34 @@ final class BlockTapeTest {
                 "three evaluations");
     }
 
+    /** As in MeanFlow's loss, the tangent is a part of the target. */
+    @ParameterizedTest
+    @MethodSource("names")
+    void tangentsAreTheSame(String name) {
+        MetaFlowMap map = network(name);
+        map.parameters().gradients();
+        compare(
+                map,
+                random -> {
+                    Tensor state = SmallNetworks.items(map, random);
+                    Context context = SmallNetworks.context(map, random).along(random.normal(state.shape()));
+                    Tensor time = random.uniform(SmallNetworks.BATCH);
+                    Dual found = map.averageVelocity(
+                            Dual.of(time, random.normal(SmallNetworks.BATCH)),
+                            Dual.constant(time),
+                            Dual.of(state, random.normal(state.shape())),
+                            context);
+                    return found.primal()
+                            .sub(found.tangentOrZero().mul(0.5))
+                            .square()
+                            .mean();
+                },
+                1e-5,
+                name);
+    }
+
     @Test
-    void evaluationsWithTangentsAreRecordedAsUsual() {
+    void gradientsThroughTangentsAreRecordedAsUsual() {
         MetaFlowMap map = network("transformer");
         map.parameters().gradients();
         compare(
