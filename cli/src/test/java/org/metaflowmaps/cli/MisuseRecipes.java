@@ -698,7 +698,10 @@ final class MisuseRecipes implements AutoCloseable {
             case "Torch.scaledDotProductAttention.mask" -> {
                 return Torch.zeros(DType.BOOL, Device.CPU, 1, 1, 4, 4);
             }
-            case "Autograd.backward.loss", "BlockTape.backward.loss", "Autograd.gradients.output", "Autograd.gradientsWithGraph.output" -> {
+            case "Autograd.backward.loss",
+                    "BlockTape.backward.loss",
+                    "Autograd.gradients.output",
+                    "Autograd.gradientsWithGraph.output" -> {
                 return leaf().square().sum();
             }
             case "ParameterArena.view.flat", "ParameterArena.over.flat" -> {
