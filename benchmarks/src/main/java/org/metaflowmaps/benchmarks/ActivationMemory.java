@@ -8,6 +8,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
+import java.lang.management.ManagementFactory;
+import java.util.Arrays;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.BlockTape;
@@ -41,7 +43,8 @@ public final class ActivationMemory {
     /**
      * Measures.
      *
-     * @param arguments size (tiny, s2, b2), then optionally bfloat16
+     * @param arguments size (tiny, s2, b2), then optionally float32 or bfloat16, and the number of pairs of passes whose
+     *     times to compare
      */
     public static void main(String[] arguments) {
         CpuSpeed.Size size = CpuSpeed.Size.named(arguments[0]);
@@ -50,12 +53,38 @@ public final class ActivationMemory {
                 MetaFlowMap map = FlowMapTransformer.initialised(size.network(), Device.CPU, random)) {
             map.parameters().gradients();
             for (boolean tape : new boolean[] {false, true, false, true}) {
-                measure(size, map, tape, cast);
+                measure(size, map, tape, cast, true);
             }
+            compare(size, map, arguments.length > 2 ? Integer.parseInt(arguments[2]) : 0, cast);
         }
     }
 
-    private static void measure(CpuSpeed.Size size, MetaFlowMap map, boolean taped, boolean cast) {
+    /** Prints the processor time of this thread's passes, forward and backward, taking turns. */
+    private static void compare(CpuSpeed.Size size, MetaFlowMap map, int pairs, boolean cast) {
+        double[] ratios = new double[pairs];
+        double[] times = new double[pairs];
+        for (int i = 0; i < pairs; i++) {
+            long graph = measure(size, map, false, cast, false);
+            ratios[i] = (double) measure(size, map, true, cast, false) / graph;
+            times[i] = graph * 1e-6;
+        }
+        if (pairs > 0) {
+            Arrays.sort(ratios);
+            Arrays.sort(times);
+            System.out.printf(
+                    Locale.ROOT,
+                    "%s %s: graph %.0f ms of processor time, tape/graph %.3f (middle half %.3f to %.3f)%n",
+                    size,
+                    cast ? "bfloat16" : "float32",
+                    times[pairs / 2],
+                    ratios[pairs / 2],
+                    ratios[pairs / 4],
+                    ratios[3 * pairs / 4]);
+        }
+    }
+
+    /** Returns the nanoseconds of processor time of a loss and its gradients. */
+    private static long measure(CpuSpeed.Size size, MetaFlowMap map, boolean taped, boolean cast, boolean prints) {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(1);
                 BlockTape tape = taped ? BlockTape.open() : null) {
@@ -66,7 +95,8 @@ public final class ActivationMemory {
                     time,
                     state,
                     Condition.labelled(random.integers(0, size.network().labelDim(), items)));
-            long before = inUse();
+            long started = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
+            long before = prints ? inUse() : 0;
             long counted = NativeMemory.liveBytes();
             Tensor loss;
             try (TensorScope forward = TensorScope.open();
@@ -74,15 +104,18 @@ public final class ActivationMemory {
                 loss = forward.keep(
                         map.averageVelocity(time, time, state, context).square().mean());
             }
-            System.out.printf(
-                    Locale.ROOT,
-                    "%s %s %s: %.3f MB per item, of them %.3f MB of Java's tensors (views counted in full)%n",
-                    size,
-                    cast ? "bfloat16" : "float32",
-                    taped ? "tape" : "graph",
-                    (inUse() - before) / 1e6 / items,
-                    (NativeMemory.liveBytes() - counted) / 1e6 / items);
+            if (prints) {
+                System.out.printf(
+                        Locale.ROOT,
+                        "%s %s %s: %.3f MB per item, of them %.3f MB of Java's tensors (views counted in full)%n",
+                        size,
+                        cast ? "bfloat16" : "float32",
+                        taped ? "tape" : "graph",
+                        (inUse() - before) / 1e6 / items,
+                        (NativeMemory.liveBytes() - counted) / 1e6 / items);
+            }
             differentiate(tape, loss);
+            return ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - started;
         }
     }
 

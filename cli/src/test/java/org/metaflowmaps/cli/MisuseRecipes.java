@@ -51,6 +51,7 @@ import org.metaflowmaps.models.checkpoint.StrictJson;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.models.mixture.GaussianMixture;
 import org.metaflowmaps.models.mixture.LinearGaussianReward;
+import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
@@ -697,7 +698,10 @@ final class MisuseRecipes implements AutoCloseable {
             case "Torch.scaledDotProductAttention.mask" -> {
                 return Torch.zeros(DType.BOOL, Device.CPU, 1, 1, 4, 4);
             }
-            case "Autograd.backward.loss", "Autograd.gradients.output", "Autograd.gradientsWithGraph.output" -> {
+            case "Autograd.backward.loss",
+                    "BlockTape.backward.loss",
+                    "Autograd.gradients.output",
+                    "Autograd.gradientsWithGraph.output" -> {
                 return leaf().square().sum();
             }
             case "ParameterArena.view.flat", "ParameterArena.over.flat" -> {
@@ -1027,6 +1031,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "TensorScope" -> closing(TensorScope.open());
             case "Autocast" -> closing(Autocast.bfloat16(Device.Type.CPU));
             case "Mode" -> closing(Autograd.noGrad());
+            case "BlockTape" -> closing(BlockTape.open());
             case "ProfilerRange" -> closing(ProfilerRange.open("name"));
             case "ProfilerWindow" -> closing(new ProfilerWindow());
             case "ProfiledSteps" -> new ProfiledSteps(1, 2);

@@ -158,6 +158,8 @@ public final class Autograd {
      * @throws IllegalArgumentException if the lists are empty or of different lengths
      */
     public static void backward(List<Tensor> outputs, List<Tensor> cotangents) {
+        Operands.present("backward", "outputs", outputs);
+        Operands.present("backward", "cotangents", cotangents);
         if (outputs.isEmpty() || outputs.size() != cotangents.size()) {
             throw new IllegalArgumentException("backward: " + outputs.size() + " outputs and " + cotangents.size()
                     + " cotangents: give at least one output, and one cotangent for each");
@@ -183,6 +185,7 @@ public final class Autograd {
      * @return of the leaf's shape and shared with it, in the innermost open scope; null before the first gradient
      */
     public static @Nullable Tensor accumulated(Tensor leaf) {
+        Operands.present("accumulated", "leaf", leaf);
         try (ThreadState call = ThreadState.enter(leaf)) {
             org.bytedeco.pytorch.Tensor gradient = leaf.unwrap().grad();
             return gradient.defined() ? Tensor.wrap(gradient) : null;

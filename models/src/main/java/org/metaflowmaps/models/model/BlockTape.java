@@ -2,6 +2,7 @@ package org.metaflowmaps.models.model;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.layer.Block;
 import org.metaflowmaps.models.layer.Dual;
@@ -68,7 +69,7 @@ public final class BlockTape implements AutoCloseable {
      */
     public void backward(Tensor loss) {
         check("backward");
-        Autograd.backward(loss);
+        Autograd.backward(Objects.requireNonNull(loss, "loss is null"));
         // Later evaluations may use results of earlier ones, so go back from the last.
         while (!evaluations.isEmpty()) {
             try (SavedBlocks last = evaluations.removeLast()) {
