@@ -341,6 +341,11 @@ class OperationsTest {
         say("matmul", shape(2, 2), products, () -> a().matmul(b().transpose(0, 1)));
         say("linear", shape(2, 2), products, () -> Torch.linear(a(), b()));
         say(
+                "addmm_",
+                shape(2, 2),
+                zip(products, numbers(10, 20, 30, 40), Double::sum),
+                () -> Torch.of(numbers(10, 20, 30, 40), 2, 2).addmm_(a(), b().transpose(0, 1)));
+        say(
                 "linear",
                 shape(2, 2),
                 zip(products, numbers(10, 20, 10, 20), Double::sum),
