@@ -22,6 +22,6 @@ final class RangeEvent extends Event {
     String phase;
 
     @Label("Number")
-    @Description("The number of the step or layer; -1 if there is none")
+    @Description("The number of the step or layer; -1 for a range without number")
     long number;
 }

@@ -130,21 +130,25 @@ final class StepRunner<D> implements AutoCloseable {
     }
 
     private Result captured(CapturedSteps<D> graphs, long step) {
-        TrainingData.Batch batch;
-        try (ProfilerRange range = ProfilerRange.open("data")) {
-            batch = data.batch(step * settings.batch(), settings.batch());
-        }
-        D drawn;
-        try (ProfilerRange range = ProfilerRange.open("draw")) {
-            drawn = objective.draw(batch, step);
-        }
         boolean copies = average == null || average.copiesAt(step);
-        return graphs.run(drawn, copies, draw -> {
+        return graphs.run(drawn(step, 0), copies, draw -> {
             objective.parameters().forEach(arena -> arena.gradients().zero_());
             Map<String, Tensor> errors = new LinkedHashMap<>();
             objective.losses(draw).forEach(loss -> errors.put(loss.name(), differentiated(loss)));
             return finish(step, errors);
         });
+    }
+
+    /** Reads the items of a part of a step, and draws its random numbers. */
+    private D drawn(long step, int part) {
+        long position = (step * settings.accumulate() + part) * settings.batch();
+        TrainingData.Batch batch;
+        try (ProfilerRange range = ProfilerRange.open("data")) {
+            batch = data.batch(position, settings.batch());
+        }
+        try (ProfilerRange range = ProfilerRange.open("draw")) {
+            return objective.draw(batch, step);
+        }
     }
 
     /** Updates all parameters and the average unless {@code skip}, a value on the device, is 1. */
@@ -162,15 +166,7 @@ final class StepRunner<D> implements AutoCloseable {
      */
     private Map<String, Tensor> pass(long step, int part) {
         try (TensorScope scope = TensorScope.open()) {
-            long position = (step * settings.accumulate() + part) * settings.batch();
-            TrainingData.Batch batch;
-            try (ProfilerRange range = ProfilerRange.open("data")) {
-                batch = data.batch(position, settings.batch());
-            }
-            D draw;
-            try (ProfilerRange range = ProfilerRange.open("draw")) {
-                draw = objective.draw(batch, step);
-            }
+            D draw = drawn(step, part);
             Map<String, Tensor> errors = new LinkedHashMap<>();
             if (parts != null) {
                 errors.putAll(parts.differentiate(draw, this::differentiated));

@@ -40,7 +40,7 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
                         device);
     }
 
-    /** Returns the encoder's file beside TAESD's decoder; null if there is none. */
+    /** Returns the encoder's file beside TAESD's decoder; null if that file does not exist. */
     private static @Nullable Path encoder(Path file) {
         Path name = file.getFileName();
         if (name == null || !name.toString().contains("decoder")) {

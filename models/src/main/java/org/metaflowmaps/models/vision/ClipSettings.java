@@ -57,7 +57,7 @@ public record ClipSettings(Activation activation, long imageHeads, long textHead
      * Reads the {@code config.json} in a file's folder, if it describes a CLIP network.
      *
      * @param file of weights, or a folder of shards
-     * @return empty if there is none, or it is that of another kind of network
+     * @return empty if the file does not exist or describes another kind of network
      * @throws IOException if it cannot be read, or describes a CLIP network that is not supported
      */
     public static Optional<ClipSettings> beside(Path file) throws IOException {

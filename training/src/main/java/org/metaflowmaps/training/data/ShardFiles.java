@@ -12,7 +12,7 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 
-/** Finds safetensors files of latents, and reads all but the latents. */
+/** Finds safetensors files of latents, and reads their labels, shapes and metadata. */
 final class ShardFiles {
     private static final ValueLayout.OfLong LABEL = ValueLayout.JAVA_LONG_UNALIGNED;
 
