@@ -14,10 +14,10 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.cli.command.CommandGroup;
 import org.metaflowmaps.cli.command.GracefulStop;
 import org.metaflowmaps.cli.option.ConfigWords;
 import org.metaflowmaps.runtime.internal.Suggestions;
@@ -26,7 +26,6 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
-import picocli.CommandLine.Spec;
 
 /** The {@code mfm} command. */
 @Command(
@@ -35,21 +34,11 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         version = "mfm 0.1.0-SNAPSHOT",
         synopsisSubcommandLabel = "COMMAND")
-public final class Mfm implements Callable<Integer> {
+public final class Mfm extends CommandGroup {
     @Option(names = "--verbose", scope = ScopeType.INHERIT, description = "Print stack traces of errors.")
     private boolean verbose;
 
-    @Spec
-    private @Nullable CommandSpec spec;
-
     private ConfigWords.Expanded words = new ConfigWords.Expanded(List.of(), Optional.empty(), Set.of());
-
-    @Override
-    public Integer call() {
-        CommandLine line = Objects.requireNonNull(spec).commandLine();
-        line.usage(line.getErr());
-        return CommandLine.ExitCode.USAGE;
-    }
 
     /** Runs the command and exits with its code: 0 for success, 1 for a failure, 2 for a wrong command line. */
     public static void main(String[] arguments) {

@@ -66,37 +66,6 @@ public record TrainerSettings(
                 clip >= 0 && skipAbove >= 0, "trainer: clip %s, skip above %s, expected 0 or more", clip, skipAbove);
     }
 
-    /** Makes settings without captured steps, and with libtorch's graph of all operations. */
-    public TrainerSettings(
-            long steps,
-            int batch,
-            int accumulate,
-            int slices,
-            long readEvery,
-            long checkpointEvery,
-            double clip,
-            double skipAbove,
-            int maxSkipped,
-            Precision precision,
-            LongToDoubleFunction learningRate,
-            boolean replacesDamaged) {
-        this(
-                steps,
-                batch,
-                accumulate,
-                slices,
-                readEvery,
-                checkpointEvery,
-                clip,
-                skipAbove,
-                maxSkipped,
-                precision,
-                learningRate,
-                replacesDamaged,
-                false,
-                false);
-    }
-
     /**
      * Makes settings for steps of one pass in float32, without clipping; a gradient that is not finite ends the run.
      * The numbers of each step are read.

@@ -155,6 +155,8 @@ public final class FineTuning implements AutoCloseable {
                 config.maxSkipped(),
                 config.precision(),
                 rate::at,
+                false,
+                false,
                 false);
     }
 

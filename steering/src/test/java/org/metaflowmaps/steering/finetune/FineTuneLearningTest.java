@@ -126,6 +126,8 @@ final class FineTuneLearningTest {
                                 5,
                                 Precision.FLOAT32,
                                 step -> 3e-3 * Math.min(1, 2.0 * (STEPS - step) / STEPS),
+                                false,
+                                false,
                                 false),
                         Checkpoints.NONE)) {
             trainer.run(new RunListener() {});

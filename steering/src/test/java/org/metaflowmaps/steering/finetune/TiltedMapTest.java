@@ -140,6 +140,8 @@ final class TiltedMapTest {
                                 5,
                                 Precision.FLOAT32,
                                 step -> 3e-3 * Math.min(1, 1.5 * (STEPS - step) / STEPS),
+                                false,
+                                false,
                                 false),
                         Checkpoints.NONE)) {
             trainer.run(new RunListener() {});
