@@ -52,8 +52,13 @@ public final class ComputeStream {
         return Libtorch.companion("torch_cuda").orElseGet(() -> cpu.resolveSibling("libtorch_cuda.so"));
     }
 
+    /** Looked up once, because every launch of a kernel asks. */
+    private static final class Present {
+        static final boolean CUDA = Files.exists(library());
+    }
+
     private static void requireCuda() {
-        if (!Files.exists(library())) {
+        if (!Present.CUDA) {
             throw new NativeLibraryException("this libtorch was built without CUDA: " + library() + " is missing");
         }
     }
@@ -83,7 +88,7 @@ public final class ComputeStream {
         }
     }
 
-    /** Tells whether this thread captures its work as a graph; at most one thread does at a time. */
+    /** Records that this thread has begun or ended to capture its work as a graph; at most one thread captures at a time. */
     public static void setCapturing(boolean begun) {
         capturing = begun ? Thread.currentThread() : null;
     }
@@ -129,8 +134,8 @@ public final class ComputeStream {
     /** Returns this thread's current stream of a device ({@code aoti_torch_get_current_cuda_stream}). */
     public static long current(int device) {
         requireCuda();
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment stream = arena.allocate(JAVA_LONG);
+        try {
+            MemorySegment stream = Scratch.slot();
             StableAbi.check((int) Functions.CURRENT.invokeExact(device, stream), "aoti_torch_get_current_cuda_stream");
             return stream.get(JAVA_LONG, 0);
         } catch (Throwable e) {

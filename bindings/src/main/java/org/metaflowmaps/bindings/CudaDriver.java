@@ -89,7 +89,7 @@ public final class CudaDriver {
         }
     }
 
-    /** Makes the context current that was so before {@link #pushContext} ({@code cuCtxPopCurrent}). */
+    /** Restores the context that was current before {@link #pushContext} ({@code cuCtxPopCurrent}). */
     public static void popContext() {
         LIBRARY.functions();
         try {

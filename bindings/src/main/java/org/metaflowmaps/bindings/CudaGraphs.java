@@ -90,7 +90,7 @@ public final class CudaGraphs {
     }
 
     /**
-     * Ends a capture that failed, and destroys the graph if there is one.
+     * Ends a capture that failed, and destroys its graph, if CUDA returned one.
      *
      * @return CUDA's error code; empty if the capture was still valid
      */

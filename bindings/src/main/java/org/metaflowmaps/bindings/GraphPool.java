@@ -17,6 +17,7 @@ public final class GraphPool implements AutoCloseable {
     private final LongPair id;
     private final Filter filter;
     private boolean allocating;
+    private boolean capturing;
 
     private GraphPool(int device, long stream) {
         this.device = (byte) device;
@@ -75,13 +76,18 @@ public final class GraphPool implements AutoCloseable {
     /** Tells the allocator that the capture has begun. */
     public void captureBegun() {
         torch_cuda.markCaptureBegin(device);
+        capturing = true;
     }
 
     /** Tells the allocator that the capture has ended, and lets allocations go to the common memory again. */
     public void end() {
         if (allocating) {
             allocating = false;
-            torch_cuda.markCaptureEnd(device);
+            // The capture itself may have been refused.
+            if (capturing) {
+                capturing = false;
+                torch_cuda.markCaptureEnd(device);
+            }
             torch_cuda.endAllocateToPool(device, id);
         }
     }

@@ -7,7 +7,7 @@ import org.bytedeco.pytorch.global.torch;
  * Turns TF32 in convolutions on GPUs off while it is open, for comparisons with float32 results of other programs.
  *
  * <p>libtorch's default rounds inputs of float32 convolutions on GPUs to 10 bits. The setting is the whole process's:
- * while several are open, the last one closed restores the default of before. On the CPU nothing changes.
+ * if several are open, closing the last one restores the earlier setting. On the CPU nothing changes.
  */
 public final class FullPrecision implements AutoCloseable {
     private static int open;
@@ -17,7 +17,7 @@ public final class FullPrecision implements AutoCloseable {
 
     private FullPrecision() {}
 
-    /** Turns it off until the result is closed; the caller closes it. */
+    /** Turns TF32 off until the result is closed; the caller closes it. */
     public static FullPrecision open() {
         Handles.initialise();
         synchronized (FullPrecision.class) {

@@ -29,7 +29,8 @@ import org.slf4j.LoggerFactory;
  * no random numbers, reads nothing back, moves nothing between devices, and returns tensors without a gradient graph. A
  * refusal of a key is logged once with the reason, frees everything, and that key runs uncaptured from then on.
  *
- * <p>Thread safety: one thread at a time, the one that made it. Close it before the tensors that its steps use.
+ * <p>Thread safety: one thread at a time, the one that made it. While it captures a step, no other
+ * thread may use the same GPU, because all threads share its stream. Close it before the tensors that its steps use.
  */
 public final class StepGraph implements AutoCloseable {
     /** Runs before a capture, in which libraries make their workspaces, outside the graph's memory. */
@@ -131,7 +132,10 @@ public final class StepGraph implements AutoCloseable {
         Entry entry = entries.computeIfAbsent(Key.of(what, inputs), key -> new Entry());
         evict();
         if (entry.graph == null && !entry.refused && entry.runs++ >= WARM_UP) {
-            entry.graph = capture(inputs, step);
+            // One capture at a time: its flag is one for the process.
+            synchronized (StepGraph.class) {
+                entry.graph = capture(inputs, step);
+            }
             entry.refused = entry.graph == null;
         }
         return entry.graph == null ? step.run(inputs) : replay(entry.graph, inputs);
@@ -159,7 +163,7 @@ public final class StepGraph implements AutoCloseable {
         }
     }
 
-    /** Captures a step; null if CUDA or libtorch refuses. Captures of several threads wait for each other. */
+    /** Captures a step; null if CUDA or libtorch refuses. */
     private @Nullable Captured capture(List<Tensor> inputs, Step step) {
         List<Tensor> own = new ArrayList<>();
         try (TensorScope scope = TensorScope.open();
@@ -168,8 +172,14 @@ public final class StepGraph implements AutoCloseable {
         }
         List<Tensor> results = new ArrayList<>();
         // The memory of the runs before, which the graph's pool cannot use.
-        CudaAllocator.emptyCache();
-        GraphPool pool = GraphPool.begin(device.index(), stream);
+        GraphPool pool;
+        try {
+            CudaAllocator.emptyCache();
+            pool = GraphPool.begin(device.index(), stream);
+        } catch (RuntimeException e) {
+            own.forEach(Tensor::close);
+            throw e;
+        }
         String reason;
         try {
             CudaGraphs.begin(stream);
@@ -186,7 +196,12 @@ public final class StepGraph implements AutoCloseable {
                 ComputeStream.setCapturing(false);
             }
             CudaGraphs.Executable executable = CudaGraphs.end(stream);
-            pool.end();
+            try {
+                pool.end();
+            } catch (RuntimeException e) {
+                CudaGraphs.destroy(executable);
+                throw e;
+            }
             captures++;
             LOG.debug("step graph: captured {} operations", executable.nodes());
             return new Captured(executable, pool, own, results);

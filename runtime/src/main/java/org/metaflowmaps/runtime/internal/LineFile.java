@@ -14,7 +14,7 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A file of lines that one process extends, so that stopped work can continue. Each added line is forced to the device.
+ * A file of lines that one process extends, so that stopped work can continue. Each added line is forced to disk.
  * A killed process leaves at most one unfinished line, which the next added line replaces.
  */
 public final class LineFile implements AutoCloseable {
@@ -41,7 +41,7 @@ public final class LineFile implements AutoCloseable {
         FileChannel channel =
                 FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
         try {
-            if (!isLocked(channel)) {
+            if (!tryLock(channel)) {
                 channel.close();
                 return Optional.empty();
             }
@@ -54,9 +54,9 @@ public final class LineFile implements AutoCloseable {
         }
     }
 
-    /** Locks the file; returns false if this process or another one has locked it. */
+    /** Locks the file; returns false if this process or another one holds the lock. */
     @SuppressWarnings("UnusedException")
-    private static boolean isLocked(FileChannel channel) throws IOException {
+    private static boolean tryLock(FileChannel channel) throws IOException {
         try {
             return channel.tryLock() != null;
         } catch (OverlappingFileLockException e) {
