@@ -14,7 +14,8 @@ public final class Block {
     private final Attention attention;
     private final Linear first;
     private final Linear second;
-    private final Weights weights;
+    /** Of the backward pass by hand; null under joint attention, which has none. */
+    private final @Nullable BlockLayers layers;
 
     private Block(int heads, @Nullable PatchEmbedding contextPatches, Attention attention, Weights weights) {
         this.heads = heads;
@@ -23,7 +24,7 @@ public final class Block {
         this.attention = attention;
         this.first = weights.linear("mlp.fc1");
         this.second = weights.linear("mlp.fc2");
-        this.weights = weights;
+        this.layers = contextPatches == null ? new BlockLayers(attention, weights) : null;
     }
 
     /**
@@ -75,10 +76,10 @@ public final class Block {
      * @throws IllegalStateException if this block also attends to a context
      */
     public SavedBlock save(Dual tokens, Dual condition) {
-        if (contextPatches != null) {
+        if (layers == null) {
             throw new IllegalStateException("a block with joint attention has no backward pass by hand");
         }
-        return SavedBlock.of(new BlockLayers(attention, weights), tokens, condition);
+        return SavedBlock.of(layers, tokens, condition);
     }
 
     // A scope for each half: without a graph, its largest tensors are freed before the next half.

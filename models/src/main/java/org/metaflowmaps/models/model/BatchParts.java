@@ -20,7 +20,7 @@ import org.metaflowmaps.runtime.Workers;
 final class BatchParts {
     /** The least work of a part, about 0.1 ms, which is long beside handing over a task. */
     private static final double LEAST = 4e6;
-    /** Less work is not shared out within operations either: some 10 ms in some 50 products. */
+    /** Below this work, about 10 ms, operations run on one thread too: their products are too short to share. */
     private static final double SMALL = 1e9;
 
     private BatchParts() {}

@@ -132,7 +132,7 @@ public final class Condition {
     }
 
     /**
-     * Returns the condition of changed tensors: the labels, then the guidance scales, those that there are.
+     * Returns this condition with each tensor changed: first the labels, then the guidance scales, if present.
      *
      * @param change returns a tensor of the same type and batch size for each
      */

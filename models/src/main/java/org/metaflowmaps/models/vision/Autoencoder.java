@@ -63,7 +63,7 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
     /** The factor that a flow map's latents were multiplied by. */
     double scale();
 
-    /** The number that was subtracted before. */
+    /** The number that is subtracted from the autoencoder's latents before they are multiplied by {@link #scale}. */
     double shift();
 
     /** The number of channels of latents. */

@@ -54,7 +54,7 @@ public final class InceptionFeatures implements AutoCloseable {
      *
      * @param pool (B, width), for FID, KID, precision and recall
      * @param spatial (B, other width), for sFID; empty from a TorchScript file, which does not return them
-     * @param logits (B, classes) without the last layer's bias, for the Inception score; up to a number for each image
+     * @param logits (B, classes) without the last layer's bias, for the Inception score; adding a constant to an image's row changes nothing
      */
     public record Found(Tensor pool, Optional<Tensor> spatial, Tensor logits) {
         /** Checks for two dimensions each, and equally many images. */

@@ -39,7 +39,7 @@ public final class InceptionScore {
     /**
      * Adds the next images.
      *
-     * @param logits (B, classes) of any floating-point type and device, up to a number for each row; only read
+     * @param logits (B, classes) of any floating-point type and device, adding a constant to a row changes nothing; only read
      * @throws IllegalArgumentException if the shape is wrong, or a number is not finite
      */
     public void add(Tensor logits) {
@@ -61,7 +61,9 @@ public final class InceptionScore {
             }
             for (long from = 0; from < logits.size(0); ) {
                 long size = Math.min(group - filled, logits.size(0) - from);
-                addWithin(logits.narrow(0, from, size).to(DType.FLOAT64));
+                try (TensorScope part = TensorScope.open()) {
+                    addWithin(logits.narrow(0, from, size).to(DType.FLOAT64));
+                }
                 from += size;
             }
         }

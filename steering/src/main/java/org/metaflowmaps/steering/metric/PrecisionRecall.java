@@ -40,12 +40,15 @@ public record PrecisionRecall(Estimate precision, Estimate recall) {
         FeatureRows.check("precision and recall", samples, reference, neighbours + 1);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            Tensor own = blocks.radii(samples, neighbours);
-            Tensor others = blocks.radii(reference, neighbours);
+            // Copy once, because each block of rows is compared with all vectors.
+            Tensor drawn = samples.to(blocks.device());
+            Tensor real = reference.to(blocks.device());
+            Tensor own = blocks.radii(drawn, neighbours);
+            Tensor others = blocks.radii(real, neighbours);
             Preconditions.checkArgument(
                     own.sum().add(others.sum()).isFinite().item() != 0,
                     "precision and recall: a feature is not finite, so the images or the network are damaged");
-            Tensor[] margins = blocks.margins(samples, own, reference, others);
+            Tensor[] margins = blocks.margins(drawn, own, real, others);
             return new PrecisionRecall(share(margins[0]), share(margins[1]));
         }
     }

@@ -54,7 +54,7 @@ public enum ImageScore {
         OFFICIAL,
         /** That of the Python package imscore, differentiable. */
         IMSCORE,
-        /** That of the public code of Meta Flow Maps, differentiable, where it is its own. */
+        /** That of the public code of Meta Flow Maps, differentiable; only for scores where it differs from imscore's. */
         MFM;
 
         /** Returns the name in texts. */

@@ -116,12 +116,13 @@ public final class LatentDecoder implements Decoder, AutoCloseable {
                 autoencoder.latentChannels());
         try (TensorScope scope = TensorScope.open()) {
             stages.note(LATENTS, states);
+            Tensor latents = scaling.equals(own) ? states : own.scaled(scaling.unscaled(states));
             List<Tensor> parts = new ArrayList<>();
             for (long from = 0; from < states.size(0); from += AT_ONCE) {
-                Tensor some = states.narrow(0, from, Math.min(AT_ONCE, states.size(0) - from));
-                parts.add(autoencoder
-                        .decodeScaled(scaling.equals(own) ? some : own.scaled(scaling.unscaled(some)))
-                        .to(states.dtype()));
+                try (TensorScope part = TensorScope.open()) {
+                    Tensor some = latents.narrow(0, from, Math.min(AT_ONCE, states.size(0) - from));
+                    parts.add(part.keep(autoencoder.decodeScaled(some).to(states.dtype())));
+                }
             }
             Tensor images = parts.size() == 1 ? parts.getFirst() : Torch.cat(0, parts.toArray(Tensor[]::new));
             stages.note(IMAGES, images);

@@ -23,8 +23,8 @@ import org.metaflowmaps.runtime.Torch;
  *     first derivatives only
  */
 public record Tilt(Reward reward, Decoder decoder, double strength, int atOnce) {
-    /** A pass without graph needs less than this share of the memory. */
-    private static final long SILENT = 4;
+    /** How many times more states fit without gradients: a pass without a graph needs less than a quarter of the memory. */
+    private static final long WITHOUT_GRAPH = 4;
 
     /** Checks the range. */
     public Tilt {
@@ -67,7 +67,7 @@ public record Tilt(Reward reward, Decoder decoder, double strength, int atOnce) 
     /** Returns r of each state, without λ: see {@link #at}. */
     public Tensor score(Tensor states, Condition condition) {
         boolean hasGraph = Autograd.isRecording() && states.requiresGrad() && reward.isDifferentiable();
-        long most = hasGraph ? atOnce : SILENT * atOnce;
+        long most = hasGraph ? atOnce : WITHOUT_GRAPH * atOnce;
         if (atOnce == 0 || states.size(0) <= most) {
             return whole(states, condition);
         }

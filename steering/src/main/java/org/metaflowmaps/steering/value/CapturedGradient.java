@@ -20,7 +20,7 @@ import org.metaflowmaps.runtime.cuda.StepGraph;
  * sampler becomes one graph with its draws' backward pass. On the CPU, or if CUDA refuses, the estimator runs as it is.
  * Estimates are the same.
  *
- * <p>The first run of a step records which noise it takes; later runs draw that noise before.
+ * <p>The first run of a step records its requests for noise; later runs draw that noise before they start the graph.
  *
  * <p>Thread safety: one thread at a time, the one that made it. Close it before the map and the reward.
  */
@@ -43,7 +43,7 @@ public final class CapturedGradient implements ValueGradient, AutoCloseable {
         this.graphs = new StepGraph(device, most);
     }
 
-    /** What a graph of an estimate holds. */
+    /** Identifies the graph of an estimate. */
     private record Key(double time, int step, long rows, boolean labels, boolean guidance, boolean autocast) {
         static Key of(Point point) {
             Condition condition = point.condition();
