@@ -40,7 +40,7 @@ final class CapturedSteps<D> implements AutoCloseable {
             inputs.add(tensor);
             return tensor;
         });
-        // Not computed here: the names of the losses.
+        // Read only the names here; the graph computes the losses.
         List<String> names = objective.losses(draw).stream().map(Loss::name).toList();
         List<Tensor> results = graphs.run(new Phase(objective.phase(draw), copies), inputs, given -> {
             Iterator<Tensor> next = given.iterator();

@@ -217,7 +217,7 @@ public final class Checkpoint {
         }
     }
 
-    /** Checks that latents have the scale of before; versions that wrote none had the setting alone. */
+    /** Checks that the scaling of latents has not changed; older checkpoints have none. */
     private static void requireSameLatents(SafetensorsFile open, Path file, @Nullable LatentScaling latents)
             throws IOException {
         LatentScaling saved = Networks.latents(open, file).orElse(latents);

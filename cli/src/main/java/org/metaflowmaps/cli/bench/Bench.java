@@ -57,7 +57,7 @@ public final class Bench {
      * Makes a benchmark.
      *
      * @param batch items at once
-     * @param repetitions timed runs of each case, after two that are not
+     * @param repetitions timed runs of each case; two untimed runs come first
      * @param results receives each result when it is measured
      */
     public Bench(

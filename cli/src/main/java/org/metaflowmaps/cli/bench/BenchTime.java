@@ -25,8 +25,8 @@ record BenchTime(double median, double least, double host) {
     /**
      * Runs some work several times, each in its own scope.
      *
-     * @param warmUp runs before that are not counted
-     * @param repetitions runs that are
+     * @param warmUp untimed runs before the timed ones
+     * @param repetitions timed runs
      */
     static BenchTime of(Device device, int warmUp, int repetitions, Work work) throws IOException {
         double[] whole = new double[repetitions];

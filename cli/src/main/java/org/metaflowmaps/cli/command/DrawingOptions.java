@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.stream.Collectors;
+import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.ClassOption;
@@ -83,7 +84,7 @@ final class DrawingOptions {
             long[] labels = classes.labels(map, checkpoint.classNames(map));
             MapSamples samples = new MapSamples(count, labels, guidance.scale(map), seed, device.get());
             String drawn = count + " samples by " + kind + ", " + steps + " steps, seed " + seed + ", labels "
-                    + (map.classes() == 0 ? "none" : told(labels))
+                    + (map.classes() == 0 ? "none" : describe(labels))
                     + (samples.scale() == null ? "" : ", guidance " + samples.scale())
                     + (latents == null ? "" : ", decoded by " + vae.file());
             return new DrawnImages(
@@ -92,7 +93,8 @@ final class DrawingOptions {
                     samples,
                     latents,
                     name + ": " + drawn,
-                    "map " + version(file) + ", " + drawn + ", autoencoder " + version(vae.file()));
+                    "map " + version(file) + ", settings " + network.identity() + ", " + drawn + ", on " + device.get()
+                            + ", autoencoder " + version(vae.file()));
         } catch (IOException | RuntimeException e) {
             if (latents != null) {
                 latents.close();
@@ -112,8 +114,9 @@ final class DrawingOptions {
                                 + Files.getLastModifiedTime(file).toMillis();
     }
 
-    private static String told(long[] labels) {
-        boolean all = labels.length > 1 && labels[0] == 0 && labels[labels.length - 1] == labels.length - 1;
+    private static String describe(long[] labels) {
+        boolean all = labels.length > 1
+                && Arrays.equals(labels, LongStream.range(0, labels.length).toArray());
         return (all
                         ? "0 to " + (labels.length - 1)
                         : Arrays.stream(labels).mapToObj(Long::toString).collect(Collectors.joining(", ")))

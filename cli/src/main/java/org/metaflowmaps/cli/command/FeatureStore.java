@@ -45,7 +45,7 @@ final class FeatureStore {
      * Makes a store.
      *
      * @param networkIdentity differs for other networks and presets
-     * @param spatial false to leave out features for sFID, which files have all the same
+     * @param spatial false to leave the features for sFID out of the set; files contain them anyway
      * @param folder keeps features; null for none
      * @param batch images of a pass
      */

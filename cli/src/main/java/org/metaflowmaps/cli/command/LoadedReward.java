@@ -69,7 +69,7 @@ record LoadedReward(
         }
     }
 
-    /** As for {@link RewardOption}, a reward that observes no image. */
+    /** Loads a reward that observes no image, for a map, with its own inputs. */
     static LoadedReward of(
             RewardSpec spec,
             RewardInputOption option,

@@ -12,6 +12,7 @@ import org.metaflowmaps.models.sampler.OdeSampler;
 import org.metaflowmaps.models.sampler.RefinementSampler;
 import org.metaflowmaps.models.sampler.SampleResult;
 import org.metaflowmaps.models.sampler.Sampler;
+import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.models.sampler.SamplingMemory;
 import org.metaflowmaps.models.sampler.Solver;
 import org.metaflowmaps.models.sampler.TimeGrid;
@@ -42,6 +43,11 @@ record MapSamples(int count, long[] labels, @Nullable Double scale, long seed, D
 
     /** Draws, and returns the network evaluations per sample. */
     long draw(MetaFlowMap map, Sampler<Condition> sampler, Sink sink) {
+        return draw(map, sampler, SamplingListener.NONE, sink);
+    }
+
+    /** Draws with a listener of the steps of all batches. */
+    long draw(MetaFlowMap map, Sampler<Condition> sampler, SamplingListener listener, Sink sink) {
         int batch = Math.min(count, SamplingMemory.itemsAtOnce(map));
         long evaluations = 0;
         try (RandomSource random = RandomSource.seeded(seed, device);
@@ -54,7 +60,7 @@ record MapSamples(int count, long[] labels, @Nullable Double scale, long seed, D
                     Arrays.setAll(given, i -> labels[(first + i) % labels.length]);
                     Tensor classes = map.classes() == 0 ? null : Torch.of(given).to(device);
                     Condition condition = GuidanceOption.of(scale, map, classes);
-                    SampleResult result = sampler.sample(Noise.of(random, map, size), condition);
+                    SampleResult result = sampler.sample(Noise.of(random, map, size), condition, listener);
                     evaluations = Math.max(evaluations, result.evaluations());
                     sink.take(result.samples(), condition, classes);
                 }

@@ -158,7 +158,7 @@ public final class SampleCommand implements Callable<Integer> {
                 ProfiledSampling profiled = profile.sampling()) {
             ClassNames names = checkpoint.classNames(map);
             if (archive) {
-                archive(map, classes.labels(map, names), latents);
+                archive(map, classes.labels(map, names), latents, profiled.with(SamplingListener.NONE));
                 done();
                 return 0;
             }
@@ -196,7 +196,8 @@ public final class SampleCommand implements Callable<Integer> {
     }
 
     /** Draws and writes batch by batch; the classes are in turn, so that every part of the file has all of them. */
-    private void archive(MetaFlowMap map, long[] labels, @Nullable LatentDecoder latents) throws IOException {
+    private void archive(MetaFlowMap map, long[] labels, @Nullable LatentDecoder latents, SamplingListener listener)
+            throws IOException {
         if (latents == null) {
             SampleArchive.requireImages(map, "this map");
         }
@@ -207,7 +208,7 @@ public final class SampleCommand implements Callable<Integer> {
                 new VisibleItems(map.itemShape(), latents).shape(),
                 samples.count(),
                 latents == null ? new PixelDecoder() : latents,
-                file -> samples.draw(map, by(map), (drawn, condition, given) -> file.add(drawn, given)));
+                file -> samples.draw(map, by(map), listener, (drawn, condition, given) -> file.add(drawn, given)));
     }
 
     private static long bytes(MetaFlowMap map, VisibleItems visible, long total) {

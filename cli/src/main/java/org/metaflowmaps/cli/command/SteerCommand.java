@@ -153,7 +153,7 @@ public final class SteerCommand implements Callable<Integer> {
                     CorrectionScale.EXACT,
                     sampler.grid().steps());
             RewardTable table = new RewardTable(run.terminal());
-            // Opened before the unsteered samples, which are not profiled then.
+            // Open the window before the unsteered samples: it keeps them out of the profile.
             try (ProfiledSampling profiled = profile.sampling()) {
                 SteeringInputs.Drawn before =
                         draw(inputs, "unsteered", unsteered, Budget.NONE, table, UnaryOperator.identity());

@@ -19,7 +19,7 @@ import org.metaflowmaps.steering.reward.LatentDecoder;
  * @param latents not owned; null for none
  */
 record VisibleItems(Shape item, @Nullable LatentDecoder latents) {
-    /** So many images fit into a GPU's memory; all of them may not. */
+    /** Images decoded at once; decoding all at once could exceed a GPU's memory. */
     private static final long AT_ONCE = 64;
 
     /** Images with longer sides are not enlarged. */

@@ -65,6 +65,11 @@ public final class NetworkOption {
         return Networks.open(checkpoint, settings(), device);
     }
 
+    /** Returns a text that differs for other settings. */
+    public String identity() throws IOException {
+        return settings().toString();
+    }
+
     private NetworkSettings settings() throws IOException {
         ObjectNode tree = file == null ? JsonNodeFactory.instance.objectNode() : read(file);
         for (String value : values) {

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.models.vision.AutoencoderSettings;
 import org.metaflowmaps.training.data.DataConfig;
 import org.metaflowmaps.training.data.DataSettings;
 import org.metaflowmaps.training.data.DataShape;
@@ -13,7 +14,8 @@ import tools.jackson.databind.node.ObjectNode;
 
 /** Settings that are null in a configuration, because they are taken from the data. */
 final class OpenSettings {
-    private static final Map<String, Number> DEFAULTS = Map.of("channels", 1, "classes", 10, "scale", 0.18215);
+    private static final Map<String, Number> DEFAULTS =
+            Map.of("channels", 1, "classes", 10, "scale", AutoencoderSettings.STABLE_DIFFUSION.scale());
 
     private OpenSettings() {}
 

@@ -52,7 +52,6 @@ public record DataConfig(
     private static final int GREY = 1;
     private static final int COLOURS = 3;
     private static final int DEFAULT_CLASSES = 10;
-    private static final double DEFAULT_SCALE = 0.18215;
 
     /** Checks the ranges. */
     public DataConfig {
@@ -359,7 +358,7 @@ public record DataConfig(
                     vae,
                     channels == null && !open ? Integer.valueOf(encoded ? COLOURS : GREY) : channels,
                     classes == null && !open ? Integer.valueOf(DEFAULT_CLASSES) : classes,
-                    scale == null && !open && !encoded ? Double.valueOf(DEFAULT_SCALE) : scale,
+                    scale == null && !open && !encoded ? Double.valueOf(LatentWish.DEFAULT_SCALE) : scale,
                     workers);
         }
     }

@@ -38,20 +38,22 @@ final class EncodedImages implements Items {
     static EncodedImages open(DataConfig config, Path file, Device device) throws IOException {
         ImageFolder images = ImageFolder.open(config);
         AutoencoderKL vae = AutoencoderKL.load(file, device);
-        if (config.size() % vae.factor() != 0) {
-            long factor = vae.factor();
+        try {
+            if (config.size() % vae.factor() != 0) {
+                throw new IllegalArgumentException("config: data.size is " + config.size() + ", expected a multiple of "
+                        + vae.factor() + ", the factor of data.vae");
+            }
+            double scale = vae.settings().scale();
+            Double given = config.scale();
+            if (given != null && given != scale) {
+                throw new IllegalArgumentException("config: data.scale is " + given + ", but " + file + " has " + scale
+                        + " in the config.json beside it, or by default: set data.scale to " + scale + ", or to null");
+            }
+            return new EncodedImages(images, vae, config.size());
+        } catch (RuntimeException e) {
             vae.close();
-            throw new IllegalArgumentException("config: data.size is " + config.size() + ", expected a multiple of "
-                    + factor + ", the factor of data.vae");
+            throw e;
         }
-        double scale = vae.settings().scale();
-        Double given = config.scale();
-        if (given != null && given != scale) {
-            vae.close();
-            throw new IllegalArgumentException("config: data.scale is " + given + ", but " + file + " has " + scale
-                    + " in the config.json beside it, or by default: make them equal");
-        }
-        return new EncodedImages(images, vae, config.size());
     }
 
     @Override

@@ -52,6 +52,12 @@ public record EncodingSettings(
         check("a batch of %s images", batch, MOST_IMAGES);
         check("files of %s images", shard, MOST_IMAGES);
         check("%s threads that read images", workers, MOST_WORKERS);
+        Preconditions.checkArgument(
+                3L * size * size * batch <= Integer.MAX_VALUE,
+                "encoding: a batch of %s images of size %s, expected fewer than 2^31 bytes of pixels: choose a smaller"
+                        + " batch",
+                batch,
+                size);
     }
 
     private static void check(String what, int value, int most) {

@@ -53,7 +53,7 @@ record LatentCode(DType type, Shape shape, LatentForm form, LatentScaling scalin
         }
     }
 
-    /** A plain factor, as before there were shifts, gives the same bits. */
+    /** Multiplies by a single factor without shift, so that results stay those of versions without shifts, bit for bit. */
     private Tensor multiplied(Tensor latents) {
         boolean plain = scaling.scale().size() == 1 && scaling.shift().getFirst() == 0;
         return plain ? latents.mul(scaling.scale().getFirst()) : scaling.scaled(latents);

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.checkpoint.LatentScaling;
+import org.metaflowmaps.models.vision.AutoencoderSettings;
 
 /**
  * How a folder of another project's latents is to be read.
@@ -17,7 +18,7 @@ import org.metaflowmaps.models.checkpoint.LatentScaling;
  */
 record LatentWish(
         Path folder, @Nullable Integer classes, @Nullable Double scale, boolean flip, boolean skip) {
-    static final double DEFAULT_SCALE = 0.18215;
+    static final double DEFAULT_SCALE = AutoencoderSettings.STABLE_DIFFUSION.scale();
 
     /** Returns the scaling by the wanted scale, or that of Stable Diffusion's autoencoders. */
     LatentScaling scaling() {

@@ -41,8 +41,8 @@ final class ManifestShards {
             if (!setting.getValue().equals(old)) {
                 return switch (setting.getKey()) {
                     case "listing", "images", "classes" ->
-                        "the image files are others: " + present.images() + " now, " + before.images()
-                                + " then, or other names";
+                        "the image files changed: " + present.images() + " now, " + before.images()
+                                + " before, or their names differ";
                     case "vae" -> "the autoencoder is " + setting.getValue() + ", was " + old;
                     default -> setting.getKey() + " is " + setting.getValue() + ", was " + old;
                 };

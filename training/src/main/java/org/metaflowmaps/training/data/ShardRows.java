@@ -29,10 +29,13 @@ final class ShardRows implements AutoCloseable {
         Shape shape = Shape.of(
                 most, (long) manifest.store().form().parts() * manifest.vae().channels(), side, side);
         try (TensorScope scope = TensorScope.open()) {
-            this.latents = Torch.empty(type, Device.CPU, shape).retain();
-            this.mirrored =
-                    manifest.flips() ? Torch.empty(type, Device.CPU, shape).retain() : null;
-            this.labels = Torch.zeros(DType.INT64, Device.CPU, most).retain();
+            // Retain after the last allocation, because nothing would free the first ones if it failed.
+            Tensor values = Torch.empty(type, Device.CPU, shape);
+            Tensor flipped = manifest.flips() ? Torch.empty(type, Device.CPU, shape) : null;
+            Tensor numbers = Torch.zeros(DType.INT64, Device.CPU, most);
+            this.latents = values.retain();
+            this.mirrored = flipped == null ? null : flipped.retain();
+            this.labels = numbers.retain();
         }
     }
 

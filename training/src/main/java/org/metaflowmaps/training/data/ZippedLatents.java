@@ -1,6 +1,5 @@
 package org.metaflowmaps.training.data;
 
-import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -9,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.zip.ZipEntry;
+import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
 import org.metaflowmaps.runtime.file.NpyArray;
 
@@ -45,8 +45,11 @@ record ZippedLatents(Path archive, ZipFile zip, List<String> names) implements L
     static byte[] entry(Path file, ZipFile zip, String name, int most) throws IOException {
         ZipEntry entry = zip.getEntry(name);
         if (entry == null || entry.getSize() > most) {
-            throw new FileNotFoundException(
-                    file + (entry == null ? " has no entry " : " has a too large entry ") + name);
+            throw new ZipException(
+                    entry == null
+                            ? file + " has no entry " + name
+                            : file + ": entry " + name + " has " + entry.getSize() + " bytes, expected at most "
+                                    + most);
         }
         try (InputStream in = zip.getInputStream(entry)) {
             return in.readNBytes(most);
