@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -247,6 +248,23 @@ final class EvaluateFidTest {
         assertEquals(one, value(json(out), "fid"), 1e-5 * one);
         run(words + " --seed 2").succeeded();
         assertNotEquals(one, value(json(out), "fid"));
+    }
+
+    /** Features of samples with other labels, or of another device, must not be taken for these. */
+    @Test
+    void storedFeaturesOfSamplesAreThoseOfTheirSettings() throws IOException {
+        Path features = folder.resolve("features");
+        for (String classes : List.of("0,1,2", "0,5,2")) {
+            String text = run("--pretrained --count 3 --steps 1 --metrics fid --class " + classes + " --reference "
+                            + first + " --features " + features)
+                    .succeeded()
+                    .out();
+            String labels = classes.equals("0,5,2") ? "labels 0, 5, 2 in turn" : "labels 0 to 2 in turn";
+            assertTrue(text.contains(labels), text);
+        }
+        try (Stream<Path> stored = Files.list(features)) {
+            assertEquals(3, stored.filter(Files::isDirectory).count(), "of two sets of samples and the reference");
+        }
     }
 
     @Test

@@ -460,6 +460,18 @@ final class LatentCachesTest {
         }
     }
 
+    /** An archive without its array counts as damaged. */
+    @Test
+    void anArchiveWithoutItsEntryIsReplaced() throws IOException {
+        Path place = write(Layout.MAR);
+        zip(place.resolve("n2/5.JPEG.npz"), Map.of("other.npy", new byte[10]));
+        try (Loader data = open(config(place).onError(DataConfig.OnError.SKIP));
+                TensorScope scope = TensorScope.open()) {
+            data.batch(0, COUNT);
+            assertEquals(1, data.replaced());
+        }
+    }
+
     /** Held-out latents and threads change nothing about batches. */
     @Test
     void threadsDoNotChangeBatches() throws IOException {
