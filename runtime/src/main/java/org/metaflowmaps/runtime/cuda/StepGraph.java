@@ -119,7 +119,7 @@ public final class StepGraph implements AutoCloseable {
      * @param step the work; called on this thread
      * @return the step's results, new tensors in the innermost open scope
      */
-    public List<Tensor> run(Object what, List<Tensor> inputs, Step step) {
+    public synchronized List<Tensor> run(Object what, List<Tensor> inputs, Step step) {
         Preconditions.checkState(
                 Thread.currentThread().equals(thread),
                 "step graph: made on thread '%s' and used on another: give each thread its own",
@@ -234,7 +234,7 @@ public final class StepGraph implements AutoCloseable {
     }
 
     /** Returns the number of operations in all graphs kept now. */
-    public long nodes() {
+    public synchronized long nodes() {
         long sum = 0;
         for (Entry entry : entries.values()) {
             sum += entry.graph == null ? 0 : entry.graph.executable.nodes();
@@ -247,9 +247,9 @@ public final class StepGraph implements AutoCloseable {
         return Optional.ofNullable(refusal);
     }
 
-    /** Frees all graphs and their memory. */
+    /** Frees all graphs and their memory, after a step that runs meanwhile on another thread. */
     @Override
-    public void close() {
+    public synchronized void close() {
         entries.values().forEach(Entry::close);
         entries.clear();
     }
