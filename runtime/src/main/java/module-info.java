@@ -25,7 +25,7 @@ module org.metaflowmaps.runtime {
     exports org.metaflowmaps.runtime;
     exports org.metaflowmaps.runtime.cuda;
     exports org.metaflowmaps.runtime.file;
-    exports org.metaflowmaps.runtime.cuda.kernel to
+    exports org.metaflowmaps.runtime.kernel to
             org.metaflowmaps.models,
             org.metaflowmaps.training,
             org.metaflowmaps.cli;

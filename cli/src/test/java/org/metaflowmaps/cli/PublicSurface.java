@@ -20,7 +20,7 @@ final class PublicSurface {
     /** Packages that only this library's modules use. */
     private static final Set<String> INTERNAL = Set.of(
             "org.metaflowmaps.runtime.internal",
-            "org.metaflowmaps.runtime.cuda.kernel",
+            "org.metaflowmaps.runtime.kernel",
             "org.metaflowmaps.models.layer");
 
     private PublicSurface() {}

@@ -7,11 +7,11 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.runtime.cuda.kernel.AdamPass;
-import org.metaflowmaps.runtime.cuda.kernel.AttentionTangent;
-import org.metaflowmaps.runtime.cuda.kernel.GatedNorm;
-import org.metaflowmaps.runtime.cuda.kernel.GatedNormTangent;
-import org.metaflowmaps.runtime.cuda.kernel.GeluTangent;
+import org.metaflowmaps.runtime.kernel.AdamPass;
+import org.metaflowmaps.runtime.kernel.AttentionTangent;
+import org.metaflowmaps.runtime.kernel.GatedNorm;
+import org.metaflowmaps.runtime.kernel.GatedNormTangent;
+import org.metaflowmaps.runtime.kernel.GeluTangent;
 
 /**
  * Times of this library's kernels, and of the same work composed of libtorch's operators; on the CPU only of the latter. Rates are of the

@@ -4,6 +4,6 @@
  * operation here records gradients.
  */
 @NullMarked
-package org.metaflowmaps.runtime.cuda.kernel;
+package org.metaflowmaps.runtime.kernel;
 
 import org.jspecify.annotations.NullMarked;

@@ -1,4 +1,4 @@
-package org.metaflowmaps.runtime.cuda.kernel;
+package org.metaflowmaps.runtime.kernel;
 
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.StableAbi;

@@ -1,4 +1,4 @@
-package org.metaflowmaps.runtime.cuda.kernel;
+package org.metaflowmaps.runtime.kernel;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;

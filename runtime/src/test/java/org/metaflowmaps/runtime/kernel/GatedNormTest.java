@@ -1,4 +1,4 @@
-package org.metaflowmaps.runtime.cuda.kernel;
+package org.metaflowmaps.runtime.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;

@@ -1,4 +1,4 @@
-package org.metaflowmaps.runtime.cuda.kernel;
+package org.metaflowmaps.runtime.kernel;
 
 import java.io.IOException;
 import java.nio.file.Path;
