@@ -1,6 +1,9 @@
 package org.metaflowmaps.models.layer;
 
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autocast;
+import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -59,10 +62,38 @@ public final class Block {
      */
     public Dual forward(Dual tokens, Dual condition, Dual context, Tensor positions) {
         try (TensorScope scope = TensorScope.open()) {
-            Dual[] m = modulation.exact(condition).unsqueeze(1).chunk(contextPatches == null ? 6 : 7, 2);
-            Dual middle = tokens.addcmul(m[2], attended(tokens, m, context, positions));
-            return middle.addcmul(m[5], mapped(middle, m)).keptFrom(scope);
+            int parts = contextPatches == null ? 6 : 7;
+            if (!Autograd.isRecording()) {
+                Dual[] m = modulation.exact(condition).chunk(parts, 1);
+                return fused(tokens, m, context, positions).keptFrom(scope);
+            }
+            Dual[] m = modulation.exact(condition).unsqueeze(1).chunk(parts, 2);
+            Dual attended = attended(modulated(tokens, m[0], m[1]), m, context, positions);
+            Dual middle = tokens.addcmul(m[2], attended);
+            return middle.addcmul(m[5], mapped(modulated(middle, m[3], m[4]))).keptFrom(scope);
         }
+    }
+
+    /** The same without a gradient graph, for which there are kernels. Its largest tensors are freed early. */
+    private Dual fused(Dual tokens, Dual[] m, Dual context, Tensor positions) {
+        DType type = products(tokens.primal());
+        Dual input = FusedNorm.of(tokens, null, null, m[0], m[1], type).output();
+        Dual attended = attended(input, m, context, positions);
+        input.close();
+        FusedNorm middle = FusedNorm.of(tokens, attended, m[2], m[3], m[4], type);
+        attended.close();
+        Dual mapped = mapped(middle.output());
+        middle.output().close();
+        return middle.sum().addcmul(m[5].unsqueeze(1), mapped);
+    }
+
+    /** Returns the type that the block's products have. */
+    private DType products(Tensor tokens) {
+        DType type = tokens.dtype();
+        return type == DType.FLOAT32
+                        && (first.isNarrow() || Autocast.isOn(tokens.device().type()))
+                ? DType.BFLOAT16
+                : type;
     }
 
     /**
@@ -83,9 +114,8 @@ public final class Block {
     }
 
     // A scope for each half: without a graph, its largest tensors are freed before the next half.
-    private Dual attended(Dual tokens, Dual[] m, Dual context, Tensor positions) {
+    private Dual attended(Dual input, Dual[] m, Dual context, Tensor positions) {
         try (TensorScope scope = TensorScope.open()) {
-            Dual input = modulated(tokens, m[0], m[1]);
             if (contextPatches == null) {
                 return attention.forward(input).keptFrom(scope);
             }
@@ -96,10 +126,9 @@ public final class Block {
         }
     }
 
-    private Dual mapped(Dual middle, Dual[] m) {
+    private Dual mapped(Dual input) {
         try (TensorScope scope = TensorScope.open()) {
-            Dual hidden = first.forward(modulated(middle, m[3], m[4])).geluTanh();
-            return second.forward(hidden).keptFrom(scope);
+            return second.forward(first.forward(input).geluTanh()).keptFrom(scope);
         }
     }
 

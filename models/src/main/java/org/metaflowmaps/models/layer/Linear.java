@@ -29,6 +29,11 @@ public final class Linear {
         this.device = weight.device().type();
     }
 
+    /** Returns true if the weights are bfloat16, and so are the products. */
+    boolean isNarrow() {
+        return narrow;
+    }
+
     /**
      * Applies the layer, in bfloat16 under {@link Autocast}; for tokens and items.
      *

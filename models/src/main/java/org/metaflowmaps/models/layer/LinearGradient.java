@@ -41,8 +41,14 @@ final class LinearGradient {
      * @return the gradient of the input: (…, in)
      */
     Tensor backward(Tensor gradient, Tensor input, DType products) {
+        addGradients(gradient, input, products);
+        return inputGradient(gradient, products);
+    }
+
+    /** Does the first part of {@link #backward}. */
+    void addGradients(Tensor gradient, Tensor input, DType products) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor rows = as(gradient, products).reshape(-1, weight.size(0));
+            Tensor rows = rows(gradient, products);
             Tensor inputs = as(input, products).reshape(-1, weight.size(1));
             Tensor sum = weights.gradient("weight");
             if (sum.dtype() == products) {
@@ -51,8 +57,21 @@ final class LinearGradient {
                 sum.add_(rows.transpose(0, 1).matmul(inputs));
             }
             weights.gradient("bias").add_(rows.sum(0));
-            return scope.keep(rows.matmul(as(weight, products)).view(input.shape()));
         }
+    }
+
+    /** Does the second part of {@link #backward}. */
+    Tensor inputGradient(Tensor gradient, DType products) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor result = rows(gradient, products).matmul(as(weight, products));
+            long[] shape = gradient.shape().toArray();
+            shape[shape.length - 1] = weight.size(1);
+            return scope.keep(result.view(shape));
+        }
+    }
+
+    private Tensor rows(Tensor gradient, DType products) {
+        return as(gradient, products).reshape(-1, weight.size(0));
     }
 
     private static Tensor as(Tensor tensor, DType type) {

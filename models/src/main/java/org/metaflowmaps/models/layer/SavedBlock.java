@@ -1,6 +1,9 @@
 package org.metaflowmaps.models.layer;
 
 import java.util.List;
+import java.util.Objects;
+import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -8,6 +11,8 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.kernel.GatedNorm;
+import org.metaflowmaps.runtime.kernel.GeluTangent;
 
 /**
  * A block's result, and the activations from which its gradient is computed by hand. Modulated normalisations, the
@@ -35,22 +40,13 @@ public final class SavedBlock implements AutoCloseable {
      */
     public record Gradient(Tensor tokens, Tensor condition) {}
 
-    /** The gradient of one half x + gate·f(LN(x)·(1 + scale) + shift): of x (B, L, D), the others (B, 1, D). */
-    private record Half(Tensor tokens, Tensor shift, Tensor scale, Tensor gate) {}
-
-    /** The backward pass of a half's inner function f. */
-    @FunctionalInterface
-    private interface Inner {
-        Tensor backward(Tensor gradient, Tensor input);
-    }
-
     private SavedBlock(BlockLayers layers, Dual tokens, Dual condition, DType products) {
         this.layers = layers;
         this.products = products;
         Dual modulated = layers.modulation.forward(condition, condition.primal().dtype());
         this.modulation = modulated.primal();
-        Dual[] m = modulated.unsqueeze(1).chunk(6, 2);
-        Dual input = Block.modulated(tokens, m[0], m[1]);
+        Dual[] m = modulated.chunk(6, 1);
+        Dual input = FusedNorm.of(tokens, null, null, m[0], m[1], products).output();
         Dual joint = layers.qkv.forward(input, products);
         input.close();
         this.joined = joint.primal().requiresGrad_(true);
@@ -58,16 +54,15 @@ public final class SavedBlock implements AutoCloseable {
         this.mixed = mixture.primal();
         Dual gated = layers.projection.forward(mixture, products);
         this.attended = gated.primal();
-        Dual middle = tokens.addcmul(m[2], gated);
-        Dual second = Block.modulated(middle, m[3], m[4]);
-        Dual inside = layers.first.forward(second, products);
-        second.close();
+        FusedNorm middle = FusedNorm.of(tokens, gated, m[2], m[3], m[4], products);
+        Dual inside = layers.first.forward(middle.output(), products);
+        middle.output().close();
         this.hidden = inside.primal();
         Dual active = inside.geluTanh();
         Dual outside = layers.second.forward(active, products);
         active.close();
         this.mapped = outside.primal();
-        this.output = middle.addcmul(m[5], outside);
+        this.output = middle.sum().addcmul(m[5].unsqueeze(1), outside);
     }
 
     static SavedBlock of(BlockLayers layers, Dual tokens, Dual condition) {
@@ -94,10 +89,6 @@ public final class SavedBlock implements AutoCloseable {
         return output;
     }
 
-    private static Tensor[] parts(Tensor modulation) {
-        return modulation.unsqueeze(1).chunk(6, 2);
-    }
-
     /**
      * Adds the gradients of the block's weights to those of their arena. Call at most once.
      *
@@ -110,36 +101,59 @@ public final class SavedBlock implements AutoCloseable {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad();
                 Autocast exact = Autocast.off(tokens.device().type())) {
-            Tensor[] m = parts(modulation);
-            Tensor middle = Torch.addcmul(tokens, m[2], attended);
-            Half second = half(middle, m[3], m[4], m[5], mapped, gradient, this::mappedBackward);
-            Half first = half(tokens, m[0], m[1], m[2], attended, second.tokens, this::attendedBackward);
-            Tensor rates = Torch.cat(2, first.shift, first.scale, first.gate, second.shift, second.scale, second.gate);
-            Tensor given = layers.modulation.backward(rates.view(modulation.shape()), condition, condition.dtype());
-            return new Gradient(scope.keep(first.tokens), scope.keep(given));
+            Tensor[] m = modulation.chunk(6, 1);
+            GatedNorm.Gradients second = half(
+                    new GatedNorm.Input(tokens, attended, m[2], m[3], m[4]),
+                    gradient,
+                    input -> mappedBackward(gradient.mul(m[5].unsqueeze(1)), input));
+            Tensor ofMiddle = second.stream();
+            Tensor ofAttended = Objects.requireNonNull(second.branch());
+            GatedNorm.Gradients first = half(
+                    new GatedNorm.Input(tokens, null, null, m[0], m[1]),
+                    ofMiddle,
+                    input -> attendedBackward(ofAttended, input));
+            Tensor rates = Torch.cat(
+                    1,
+                    first.shift(),
+                    first.scale(),
+                    Objects.requireNonNull(second.gate()),
+                    second.shift(),
+                    second.scale(),
+                    gradient.mul(mapped).sum(1));
+            Tensor given = layers.modulation.backward(rates, condition, condition.dtype());
+            return new Gradient(scope.keep(first.stream()), scope.keep(given));
         }
     }
 
-    private static Half half(
-            Tensor tokens, Tensor shift, Tensor scale, Tensor gate, Tensor result, Tensor gradient, Inner inner) {
+    /**
+     * Returns the gradients of a normalisation's operands.
+     *
+     * @param sumGradient what reaches the sum past the normalisation
+     * @param inner returns the gradient of the normalisation's result, which it gets
+     */
+    private GatedNorm.Gradients half(GatedNorm.Input input, Tensor sumGradient, UnaryOperator<Tensor> inner) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor ofGate = gradient.mul(result).sumKeepDim(1);
-            Torch.Normalised normal = Torch.layerNorm(tokens, Block.EPS);
-            Tensor factor = scale.add(1);
-            Tensor ofInput = inner.backward(gradient.mul(gate), Torch.addcmul(shift, normal.output(), factor));
-            Tensor exact = ofInput.dtype() == tokens.dtype() ? ofInput : ofInput.to(tokens.dtype());
-            Tensor ofShift = exact.sumKeepDim(1);
-            Tensor ofScale = exact.mul(normal.output()).sumKeepDim(1);
-            Tensor ofTokens = Torch.layerNormBackward(exact.mul_(factor), tokens, normal.mean(), normal.rstd())
-                    .add_(gradient);
-            return new Half(scope.keep(ofTokens), scope.keep(ofShift), scope.keep(ofScale), scope.keep(ofGate));
+            GatedNorm norm = GatedNorm.on(input.stream());
+            GatedNorm.Output normal = norm.forward(input, products, Block.EPS);
+            Tensor ofOutput = inner.apply(normal.output());
+            GatedNorm.Gradients found = norm.backward(input, normal, ofOutput, sumGradient);
+            for (Tensor tensor :
+                    new @Nullable Tensor[] {found.stream(), found.branch(), found.gate(), found.shift(), found.scale()
+                    }) {
+                if (tensor != null) {
+                    scope.keep(tensor);
+                }
+            }
+            return found;
         }
     }
 
     private Tensor mappedBackward(Tensor gradient, Tensor input) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor ofHidden = layers.second.backward(gradient, Torch.geluTanh(hidden), products);
-            return scope.keep(layers.first.backward(Torch.geluTanhBackward(ofHidden, hidden), input, products));
+            Tensor ofActive = layers.second.inputGradient(gradient, products);
+            GeluTangent.Output both = GeluTangent.on(hidden).forward(hidden, ofActive);
+            layers.second.addGradients(gradient, both.value(), products);
+            return scope.keep(layers.first.backward(both.tangent(), input, products));
         }
     }
 

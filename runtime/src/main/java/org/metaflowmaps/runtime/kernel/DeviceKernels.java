@@ -44,7 +44,7 @@ final class DeviceKernels implements Kernels {
     }
 
     private static Kernels make(Device device) {
-        if (!Boolean.parseBoolean(System.getProperty("org.metaflowmaps.kernels", "true"))) {
+        if (!ENABLED) {
             return NONE;
         }
         try {

@@ -270,14 +270,22 @@ public final class GatedNorm {
     }
 
     private static Output composed(Input input, DType type, double eps) {
+        Tensor sum = sum(input);
+        return output(input, sum, Torch.layerNorm(Operand.wide(sum).contiguous(), eps), type);
+    }
+
+    /** stream + gate · branch. */
+    static Tensor sum(Input input) {
         Tensor stream = input.stream();
         Tensor branch = input.branch();
         Tensor gate = input.gate();
-        Tensor sum = branch == null || gate == null
+        return branch == null || gate == null
                 ? stream
-                : Torch.addcmul(Operand.wide(stream), row(gate), Operand.wide(branch))
-                        .to(stream.dtype());
-        Torch.Normalised normal = Torch.layerNorm(Operand.wide(sum).contiguous(), eps);
+                : Torch.addcmul(stream, row(gate), branch).to(stream.dtype());
+    }
+
+    /** Modulates a normalised sum. */
+    static Output output(Input input, Tensor sum, Torch.Normalised normal, DType type) {
         Tensor output = Torch.addcmul(
                         row(input.shift()), normal.output(), row(input.scale()).add(1))
                 .to(type);
@@ -294,7 +302,7 @@ public final class GatedNorm {
         Tensor total = Torch.layerNormBackward(
                 gradient.mul(row(input.scale()).add(1)).contiguous(), sum, output.mean(), output.rstd());
         if (sumGradient != null) {
-            total = total.add(Operand.wide(sumGradient));
+            total.add_(Operand.wide(sumGradient));
         }
         Tensor stream = total.to(input.stream().dtype());
         Tensor branch = input.branch();
@@ -305,7 +313,7 @@ public final class GatedNorm {
         return new Gradients(
                 stream,
                 total.mul(row(gate)).to(branch.dtype()),
-                total.mul(Operand.wide(branch)).sum(1).to(modulation),
+                total.mul(branch).sum(1).to(modulation),
                 shift,
                 scale);
     }

@@ -158,7 +158,10 @@ public final class GatedNormTangent {
     }
 
     private static Output composed(GatedNorm.Input input, Direction direction, DType type, double eps) {
-        GatedNorm.Output value = new GatedNorm(Kernels.NONE).forward(input, type, eps);
+        Tensor base = GatedNorm.sum(input);
+        Tensor exact = Operand.wide(base).contiguous();
+        Torch.Normalised normal = Torch.layerNorm(exact, eps);
+        GatedNorm.Output value = GatedNorm.output(input, base, normal, type);
         Tensor stream = input.stream();
         Tensor along = direction.stream();
         Tensor sum = along == null ? Torch.zerosLike(stream) : along;
@@ -166,21 +169,20 @@ public final class GatedNormTangent {
         Tensor gate = input.gate();
         if (branch != null && gate != null) {
             sum = Operand.wide(sum);
-            if (direction.branch() != null) {
-                sum = Torch.addcmul(sum, GatedNorm.row(gate), Operand.wide(direction.branch()));
-            }
             if (direction.gate() != null) {
-                sum = Torch.addcmul(sum, GatedNorm.row(direction.gate()), Operand.wide(branch));
+                sum = Torch.addcmul(sum, GatedNorm.row(direction.gate()), branch);
+            }
+            if (direction.branch() != null) {
+                sum = Torch.addcmul(sum, GatedNorm.row(gate), direction.branch());
             }
             sum = sum.to(stream.dtype());
         }
-        Tensor base = Operand.wide(value.sum()).contiguous();
-        Tensor unitRate = Torch.layerNormBackward(Operand.wide(sum).contiguous(), base, value.mean(), value.rstd());
-        Tensor rate = unitRate.mul(GatedNorm.row(input.scale()).add(1));
-        if (direction.shift() != null && direction.scale() != null) {
-            Tensor unit = base.sub(value.mean()).mul(value.rstd());
-            rate = Torch.addcmul(rate, unit, GatedNorm.row(direction.scale())).add(GatedNorm.row(direction.shift()));
-        }
+        Tensor unitRate = Torch.layerNormBackward(Operand.wide(sum).contiguous(), exact, normal.mean(), normal.rstd());
+        Tensor factor = GatedNorm.row(input.scale()).add(1);
+        Tensor rate = direction.shift() == null || direction.scale() == null
+                ? unitRate.mul_(factor)
+                : Torch.addcmul(GatedNorm.row(direction.shift()), unitRate, factor)
+                        .addcmul_(normal.output(), GatedNorm.row(direction.scale()), 1);
         return new Output(value, sum, rate.to(type));
     }
 }

@@ -9,17 +9,24 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 
 /**
- * GELU in its tanh form with a directional derivative, value and tangent in one pass over memory. Records no gradients. Kernels run for
- * float32 and bfloat16 and numbers of elements that are multiples of 4, libtorch's operators otherwise.
+ * GELU in its tanh form and its derivative, value and tangent in one pass over memory. Records no gradients. On a GPU, kernels run for
+ * float32 and bfloat16 and numbers of elements that are multiples of 4; on the CPU, Java's loops for float32; otherwise libtorch's
+ * operators.
  */
 public final class GeluTangent {
     private static final String NAME = "GeluTangent";
     private static final int THREADS = 256;
 
     private final Kernels kernels;
+    private final boolean loops;
 
     GeluTangent(Kernels kernels) {
+        this(kernels, false);
+    }
+
+    private GeluTangent(Kernels kernels, boolean loops) {
         this.kernels = kernels;
+        this.loops = loops;
     }
 
     /** Returns the operation composed of libtorch's operators, for comparison. */
@@ -29,11 +36,27 @@ public final class GeluTangent {
 
     /** Returns the operation for the device that holds a tensor. */
     public static GeluTangent on(Tensor tensor) {
-        return new GeluTangent(Kernels.of(tensor));
+        return new GeluTangent(Kernels.of(tensor), true);
     }
 
     /** Value and derivative, of the input's shape and type, in the innermost open scope. */
     public record Output(Tensor value, Tensor tangent) {}
+
+    /** Returns gelu(input), of the input's shape and type, in the innermost open scope. */
+    public Tensor forward(Tensor input) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            if (!loops || !ArrayGelu.computes(input)) {
+                return Torch.geluTanh(input);
+            }
+            Tensor value = like(input);
+            ArrayGelu.compute(input, null, value, null);
+            return value;
+        }
+    }
+
+    private static Tensor like(Tensor input) {
+        return Torch.empty(input.dtype(), input.device(), input.shape());
+    }
 
     /**
      * Computes gelu(input) and gelu′(input) · direction.
@@ -44,14 +67,18 @@ public final class GeluTangent {
         Operand.checkLike(NAME, "direction", direction, input);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
+            if (loops && ArrayGelu.computes(input)) {
+                Tensor value = like(input);
+                Tensor slope = like(input);
+                ArrayGelu.compute(input, direction.contiguous(), value, slope);
+                return new Output(scope.keep(value), scope.keep(slope));
+            }
             Optional<Launcher> launcher = launcher(input);
             if (launcher.isEmpty()) {
                 return new Output(
                         scope.keep(Torch.geluTanh(input)), scope.keep(Torch.geluTanhBackward(direction, input)));
             }
-            Output result = new Output(
-                    Torch.empty(input.dtype(), input.device(), input.shape()),
-                    Torch.empty(input.dtype(), input.device(), input.shape()));
+            Output result = new Output(like(input), like(input));
             launch(launcher.get(), "gelu_tangent", input, direction, result.value(), result.tangent());
             return new Output(scope.keep(result.value()), scope.keep(result.tangent()));
         }
@@ -66,11 +93,16 @@ public final class GeluTangent {
         Operand.checkLike(NAME, "gradient", gradient, input);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
+            if (loops && ArrayGelu.computes(input)) {
+                Tensor slope = like(input);
+                ArrayGelu.compute(input, gradient.contiguous(), null, slope);
+                return scope.keep(slope);
+            }
             Optional<Launcher> launcher = launcher(input);
             if (launcher.isEmpty()) {
                 return scope.keep(Torch.geluTanhBackward(gradient, input));
             }
-            Tensor result = Torch.empty(input.dtype(), input.device(), input.shape());
+            Tensor result = like(input);
             launch(launcher.get(), "gelu_backward", input, gradient, result);
             return scope.keep(result);
         }

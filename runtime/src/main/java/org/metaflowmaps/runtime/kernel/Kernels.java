@@ -6,6 +6,9 @@ import org.metaflowmaps.runtime.Tensor;
 
 /** Compiled programs of one place where kernels can run. */
 interface Kernels {
+    /** The system property that switches all kernels off. */
+    boolean ENABLED = Boolean.parseBoolean(System.getProperty("org.metaflowmaps.kernels", "true"));
+
     /** No place: every operation is composed of libtorch's. */
     Kernels NONE = new Kernels() {
         @Override
