@@ -10,6 +10,7 @@ import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.kernel.GeluTangent;
 
 /**
  * A value with an optional directional derivative: forward-mode differentiation by hand.
@@ -282,10 +283,24 @@ public final class Dual {
     /** GELU with the tanh approximation. */
     public Dual geluTanh() {
         Tensor direction = tangent;
-        Tensor output = Torch.geluTanh(primal);
-        return direction == null
-                ? constant(output)
-                : result(output, () -> Torch.geluTanhBackward(direction, primal), this);
+        if (Autograd.isRecording()) {
+            Tensor output = Torch.geluTanh(primal);
+            return direction == null
+                    ? constant(output)
+                    : result(
+                            output,
+                            () -> Autograd.isRecording()
+                                    ? Torch.geluTanhBackward(direction, primal)
+                                    : GeluTangent.on(primal).backward(primal, direction),
+                            this);
+        }
+        if (direction == null) {
+            return constant(GeluTangent.on(primal).forward(primal));
+        }
+        try (ProfilerRange range = ProfilerRange.layer("tangent rule", 0)) {
+            GeluTangent.Output both = GeluTangent.on(primal).forward(primal, direction);
+            return new Dual(both.value(), both.tangent(), through);
+        }
     }
 
     /** Layer normalisation over the last dimension, without gain or offset; in float32 or float64. */

@@ -134,10 +134,12 @@ final class SavedBlockTest {
             Tensor gradient = random.normal(BATCH, TOKENS, WIDTH).to(type);
             Found expected = graph(block, arena, tokens, condition, gradient);
             Found actual = hand(block, arena, tokens, condition, gradient);
+            // In float32, GELU is computed and rounded in another way than in a graph.
             assertArrayEquals(
                     expected.output.toDoubleArray(),
                     actual.output.toDoubleArray(),
-                    "the value is the same in all bits");
+                    type == DType.FLOAT64 ? 0 : 2e-6,
+                    "the value");
             List<String> names = new ArrayList<>(List.of("tokens", "condition"));
             names.addAll(arena.parameters().keySet());
             for (int i = 0; i < names.size(); i++) {

@@ -63,7 +63,8 @@ final class BlockTapeTest {
             try (BlockTape tape = BlockTape.open()) {
                 Tensor actual = loss.apply(second);
                 tape.backward(actual);
-                assertEquals(expected.item(), actual.item(), what);
+                // Without a graph, GELU is computed and rounded in another way.
+                assertEquals(expected.item(), actual.item(), 2e-6 * Math.abs(expected.item()), what);
             }
             map.parameters().parameters().keySet().forEach(name -> {
                 Tensor one = map.parameters().view(name, wanted);
