@@ -26,10 +26,7 @@ public final class ProductTime {
     private record Layer(Tensor input, Tensor weight, Tensor gradient, Tensor sum) {
         static Layer of(RandomSource random, long rows, long in, long out) {
             return new Layer(
-                    random.normal(rows, in),
-                    random.normal(out, in),
-                    random.normal(rows, out),
-                    random.normal(out, in));
+                    random.normal(rows, in), random.normal(out, in), random.normal(rows, out), random.normal(out, in));
         }
 
         void forward() {
