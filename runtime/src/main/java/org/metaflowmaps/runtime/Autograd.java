@@ -158,10 +158,24 @@ public final class Autograd {
      * @throws IllegalArgumentException if the lists are empty or of different lengths
      */
     public static void backward(List<Tensor> outputs, List<Tensor> cotangents) {
-        Operands.present("backward", "outputs", outputs);
-        Operands.present("backward", "cotangents", cotangents);
+        accumulate("backward", outputs, cotangents, false);
+    }
+
+    /**
+     * As {@link #backward(List, List)}, but keeps the graphs, for another pass through a part of them
+     * ({@code retain_graph=True} in PyTorch).
+     *
+     * @throws IllegalArgumentException if the lists are empty or of different lengths
+     */
+    public static void backwardKeepingGraph(List<Tensor> outputs, List<Tensor> cotangents) {
+        accumulate("backwardKeepingGraph", outputs, cotangents, true);
+    }
+
+    private static void accumulate(String action, List<Tensor> outputs, List<Tensor> cotangents, boolean keep) {
+        Operands.present(action, "outputs", outputs);
+        Operands.present(action, "cotangents", cotangents);
         if (outputs.isEmpty() || outputs.size() != cotangents.size()) {
-            throw new IllegalArgumentException("backward: " + outputs.size() + " outputs and " + cotangents.size()
+            throw new IllegalArgumentException(action + ": " + outputs.size() + " outputs and " + cotangents.size()
                     + " cotangents: give at least one output, and one cotangent for each");
         }
         Tensor[] roots = outputs.toArray(new Tensor[0]);
@@ -170,9 +184,9 @@ public final class Autograd {
                 TensorVector from = Torch.vector(roots);
                 TensorVector seeds = Torch.vector(cotangents.toArray(new Tensor[0]));
                 TensorVector everywhere = Torch.vector()) {
-            torch.backward(from, seeds, Handles.UNSET, false, everywhere);
+            torch.backward(from, seeds, keep ? Handles.SET : Handles.UNSET, false, everywhere);
         } catch (RuntimeException e) {
-            throw TensorException.of("backward", e, roots);
+            throw TensorException.of(action, e, roots);
         } finally {
             ACCUMULATION.readLock().unlock();
         }

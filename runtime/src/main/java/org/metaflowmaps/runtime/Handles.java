@@ -24,6 +24,7 @@ final class Handles {
     static final MemoryFormatOptional NO_FORMAT;
     static final TensorOptional NO_TENSOR;
     static final BoolOptional UNSET;
+    static final BoolOptional SET;
     /** The order of the Euclidean norm. */
     static final ScalarOptional TWO;
     /** Output mask of a normalisation's backward operator: only the gradient of its input. */
@@ -42,6 +43,7 @@ final class Handles {
         NO_FORMAT = new MemoryFormatOptional();
         NO_TENSOR = new TensorOptional();
         UNSET = new BoolOptional();
+        SET = new BoolOptional(true);
         TWO = new ScalarOptional(new Scalar(2.0));
         ONLY_FIRST = new BoolPointer(3).put(0, true).put(1, false).put(2, false);
         for (DType type : DType.values()) {

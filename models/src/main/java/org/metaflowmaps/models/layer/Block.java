@@ -87,7 +87,7 @@ public final class Block {
         return middle.sum().addcmul(m[5].unsqueeze(1), mapped);
     }
 
-    /** Returns the type that the block's products have. */
+    /** Returns the type of the products: that of the weights, bfloat16 under autocast. */
     private DType products(Tensor tokens) {
         DType type = tokens.dtype();
         return type == DType.FLOAT32

@@ -2,7 +2,9 @@ package org.metaflowmaps.models.layer;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
 
 /** The layers of a block without a context, with gradients by hand. */
@@ -25,6 +27,17 @@ final class BlockLayers {
         this.second = new LinearGradient(weights.in("mlp.fc2"));
     }
 
+    /** Returns the type of the products: that of the weights, bfloat16 under autocast. */
+    DType products(Tensor tokens) {
+        DType type = first.type();
+        return type == DType.FLOAT32 && Autocast.isOn(tokens.device().type()) ? DType.BFLOAT16 : type;
+    }
+
+    /** Returns the type of the modulation's product, which autocast does not change. */
+    DType modulationType(Tensor condition) {
+        return modulation.type() == DType.BFLOAT16 ? DType.BFLOAT16 : condition.dtype();
+    }
+
     /**
      * Returns the attention of joined queries, keys and values with a gradient graph of its own, because libtorch has
      * different fused kernels with different backward operators for each device and type.
@@ -38,11 +51,11 @@ final class BlockLayers {
         }
     }
 
-    /** Adds the gradients of the norms' gains, if any, and returns that of {@code joined}. */
+    /** Adds the gradients of the norms' gains, if there are some that are not frozen, and returns that of {@code joined}. */
     Tensor mixedBackward(Tensor gradient, Tensor joined, Tensor mixed) {
         List<String> names = new ArrayList<>();
         List<Tensor> sources = new ArrayList<>(List.of(joined));
-        for (String name : List.of("q_norm.scale", "k_norm.scale")) {
+        for (String name : gains.areFrozen() ? List.<String>of() : List.of("q_norm.scale", "k_norm.scale")) {
             gains.find(name).ifPresent(gain -> {
                 names.add(name);
                 sources.add(gain);

@@ -17,6 +17,11 @@ final class LinearGradient {
         this.bias = weights.get("bias");
     }
 
+    /** The element type of the weights. */
+    DType type() {
+        return weight.dtype();
+    }
+
     /**
      * Applies the layer.
      *
@@ -33,7 +38,7 @@ final class LinearGradient {
     }
 
     /**
-     * Adds the gradients of weight and bias.
+     * Adds the gradients of weight and bias, unless they are frozen.
      *
      * @param gradient of the result: (…, out)
      * @param input (…, in), as in {@link #forward}
@@ -45,8 +50,11 @@ final class LinearGradient {
         return inputGradient(gradient, products);
     }
 
-    /** Does the first part of {@link #backward}. */
+    /** Does the first part of {@link #backward}; nothing for frozen weights. */
     void addGradients(Tensor gradient, Tensor input, DType products) {
+        if (weights.areFrozen()) {
+            return;
+        }
         try (TensorScope scope = TensorScope.open()) {
             Tensor rows = rows(gradient, products);
             Tensor inputs = as(input, products).reshape(-1, weight.size(1));

@@ -43,7 +43,9 @@ public final class SavedBlock implements AutoCloseable {
     private SavedBlock(BlockLayers layers, Dual tokens, Dual condition, DType products) {
         this.layers = layers;
         this.products = products;
-        Dual modulated = layers.modulation.forward(condition, condition.primal().dtype());
+        Dual modulated = layers.modulation
+                .forward(condition, layers.modulationType(condition.primal()))
+                .to(condition.primal().dtype());
         this.modulation = modulated.primal();
         Dual[] m = modulated.chunk(6, 1);
         Dual input = FusedNorm.of(tokens, null, null, m[0], m[1], products).output();
@@ -66,9 +68,8 @@ public final class SavedBlock implements AutoCloseable {
     }
 
     static SavedBlock of(BlockLayers layers, Dual tokens, Dual condition) {
-        DType type = tokens.primal().dtype();
         Device.Type device = tokens.primal().device().type();
-        DType products = Autocast.isOn(device) && type == DType.FLOAT32 ? DType.BFLOAT16 : type;
+        DType products = layers.products(tokens.primal());
         // Convert weights here: copies that autocast made without a graph would be reused by passes with one.
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad();
@@ -120,7 +121,8 @@ public final class SavedBlock implements AutoCloseable {
                     second.shift(),
                     second.scale(),
                     gradient.mul(mapped).sum(1));
-            Tensor given = layers.modulation.backward(rates, condition, condition.dtype());
+            Tensor given = layers.modulation.backward(rates, condition, layers.modulationType(condition))
+                    .to(condition.dtype());
             return new Gradient(scope.keep(first.stream()), scope.keep(given));
         }
     }

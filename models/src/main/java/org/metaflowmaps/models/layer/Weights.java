@@ -33,6 +33,11 @@ public record Weights(ParameterArena arena, String prefix) {
         return arena.view(prefix + name, arena.gradients());
     }
 
+    /** Returns true if the parameters never get gradients. */
+    public boolean areFrozen() {
+        return arena.isFrozen();
+    }
+
     /** Returns the linear layer of that name. */
     public Linear linear(String name) {
         return new Linear(get(name + ".weight"), get(name + ".bias"));

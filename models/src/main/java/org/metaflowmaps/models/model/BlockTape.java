@@ -1,5 +1,6 @@
 package org.metaflowmaps.models.model;
 
+import com.google.common.base.Preconditions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -8,14 +9,16 @@ import org.metaflowmaps.models.layer.Block;
 import org.metaflowmaps.models.layer.Dual;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
+import org.metaflowmaps.runtime.Torch;
 
 /**
  * Gradients of a loss with transformer blocks computed by hand instead of by libtorch's graph, which stores about twice
  * the activations.
  *
  * <p>While a tape is open, this thread's evaluations of a {@link FlowMapTransformer} that record gradients store their
- * blocks' activations on it: only those without joint attention, without gradients through tangents, and whose inputs
- * require no gradients.
+ * blocks' activations on it: only those without joint attention and without gradients through tangents, and either the
+ * weights or the inputs require gradients, not both.
  * All other evaluations are recorded in libtorch's graph as usual. A loss that was computed under a tape must be
  * differentiated by {@link #backward}, because {@link Autograd} alone ends at the last block.
  *
@@ -27,6 +30,9 @@ public final class BlockTape implements AutoCloseable {
     private final @Nullable BlockTape outer = INNERMOST.get();
     private final Thread thread = Thread.currentThread();
     private final List<SavedBlocks> evaluations = new ArrayList<>();
+    /** Several backward passes go through the graphs of inputs that vary, so the first one must not free them. */
+    private boolean keepsGraphs;
+
     private boolean closed;
 
     private BlockTape() {}
@@ -38,18 +44,27 @@ public final class BlockTape implements AutoCloseable {
         return tape;
     }
 
-    /** Returns the tape for an evaluation whose only varying inputs are weights; null to record its graph. */
-    static @Nullable BlockTape of(Dual start, Dual end, Dual state, Context context) {
+    /**
+     * Returns the tape for an evaluation of which either the weights vary, or only the inputs; null to record its
+     * graph.
+     */
+    static @Nullable BlockTape of(boolean frozen, Dual start, Dual end, Dual state, Context context) {
         BlockTape tape = INNERMOST.get();
         if (tape == null || !Autograd.isRecording() || context.time().requiresGrad()) {
             return null;
         }
+        boolean varies = false;
         for (Dual input : List.of(start, end, state, context.dualState())) {
-            // Two backward passes would go through an input's graph, and the first one frees it.
-            if (input.isThrough() || input.primal().requiresGrad()) {
+            if (input.isThrough()) {
                 return null;
             }
+            varies |= input.primal().requiresGrad();
         }
+        // Weights and inputs together would need each weight's gradient for each input's.
+        if (varies != frozen) {
+            return null;
+        }
+        tape.keepsGraphs |= varies;
         return tape;
     }
 
@@ -69,13 +84,45 @@ public final class BlockTape implements AutoCloseable {
      */
     public void backward(Tensor loss) {
         check("backward");
-        Autograd.backward(Objects.requireNonNull(loss, "loss is null"));
+        Objects.requireNonNull(loss, "loss is null");
+        if (keepsGraphs) {
+            try (TensorScope scope = TensorScope.open()) {
+                Autograd.backwardKeepingGraph(List.of(loss), List.of(Torch.onesLike(loss)));
+            }
+        } else {
+            Autograd.backward(loss);
+        }
         // Later evaluations may use results of earlier ones, so go back from the last.
         while (!evaluations.isEmpty()) {
             try (SavedBlocks last = evaluations.removeLast()) {
-                last.backward();
+                last.backward(keepsGraphs);
             }
         }
+    }
+
+    /**
+     * Returns the gradient of a loss with respect to an input of frozen networks; weights that are not frozen may get
+     * gradients too.
+     *
+     * @param loss one element, with a gradient graph, computed on this thread under this tape
+     * @param leaf a tensor without graph that requires gradients and has none yet, on which the loss depends
+     * @return of the leaf's shape, in the innermost open scope
+     * @throws IllegalStateException on another thread, or after {@link #close}
+     */
+    public Tensor gradient(Tensor loss, Tensor leaf) {
+        check("gradient");
+        Objects.requireNonNull(leaf, "leaf is null");
+        if (evaluations.isEmpty()) {
+            return Autograd.gradients(Objects.requireNonNull(loss, "loss is null"), List.of(leaf))
+                    .getFirst();
+        }
+        Preconditions.checkArgument(
+                Autograd.accumulated(leaf) == null, "gradient: the leaf has a gradient already: detach it first");
+        backward(loss);
+        Tensor gradient = Autograd.accumulated(leaf);
+        Preconditions.checkArgument(
+                gradient != null, "gradient: the loss does not depend on the leaf %s: compute it from the leaf", leaf);
+        return gradient;
     }
 
     private void check(String action) {

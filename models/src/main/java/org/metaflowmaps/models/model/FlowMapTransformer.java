@@ -208,9 +208,9 @@ public final class FlowMapTransformer implements MetaFlowMap {
                 first = this.start.forward(from).add(label).silu();
                 second = this.end.forward(to).add(label).silu();
             }
-            BlockTape tape = arena.isFrozen() || config.jointAttention() || blocks.isEmpty()
+            BlockTape tape = config.jointAttention() || blocks.isEmpty()
                     ? null
-                    : BlockTape.of(start, end, state, context);
+                    : BlockTape.of(arena.isFrozen(), start, end, state, context);
             if (tape != null) {
                 SavedBlocks saved = tape.apply(blocks, config.encoderDepth(), tokens, first, second);
                 tokens = saved.tokens();

@@ -86,8 +86,12 @@ final class SavedBlocks implements AutoCloseable {
         return block < encoderDepth ? first : second;
     }
 
-    /** Continues a backward pass that has reached the head's two leaves; does nothing if it has not. */
-    void backward() {
+    /**
+     * Continues a backward pass that has reached the head's two leaves; does nothing if it has not.
+     *
+     * @param keepGraph true if another pass may go through the graphs of this evaluation's inputs
+     */
+    void backward(boolean keepGraph) {
         try (TensorScope scope = TensorScope.open()) {
             Tensor gradient = Autograd.accumulated(tokens().primal());
             if (gradient == null) {
@@ -110,17 +114,28 @@ final class SavedBlocks implements AutoCloseable {
                 }
                 saved.removeLast();
             }
-            List<Tensor> outputs = new ArrayList<>(List.of(embedded));
-            List<Tensor> gradients = new ArrayList<>(List.of(gradient));
-            if (ofFirst != null) {
-                outputs.add(first);
-                gradients.add(ofFirst);
+            List<Tensor> outputs = new ArrayList<>();
+            List<Tensor> gradients = new ArrayList<>();
+            add(outputs, gradients, embedded, gradient);
+            add(outputs, gradients, first, ofFirst);
+            add(outputs, gradients, second, ofSecond);
+            if (outputs.isEmpty()) {
+                return;
             }
-            if (ofSecond != null) {
-                outputs.add(second);
-                gradients.add(ofSecond);
+            if (keepGraph) {
+                Autograd.backwardKeepingGraph(outputs, gradients);
+            } else {
+                Autograd.backward(outputs, gradients);
             }
-            Autograd.backward(outputs, gradients);
+        }
+    }
+
+    /** Adds an input of the blocks that depends on what varies. */
+    private static void add(
+            List<Tensor> outputs, List<Tensor> gradients, Tensor input, @Nullable Tensor gradient) {
+        if (gradient != null && input.requiresGrad()) {
+            outputs.add(input);
+            gradients.add(gradient);
         }
     }
 

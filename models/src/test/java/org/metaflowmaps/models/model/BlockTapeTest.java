@@ -3,9 +3,11 @@ package org.metaflowmaps.models.model;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Function;
@@ -188,6 +190,67 @@ final class BlockTapeTest {
                 },
                 0,
                 "through a tangent");
+    }
+
+    /** The state reaches the loss by two evaluations, of which one uses the other's result, and past both. */
+    private static Tensor lossOf(MetaFlowMap map, Tensor leaf, RandomSource random) {
+        Context given = SmallNetworks.context(map, random);
+        Tensor point = leaf.mul(random.normal(leaf.shape()));
+        Context context = map.isContextual() ? new Context(given.time(), point, given.condition()) : given;
+        Tensor middle = random.uniform(SmallNetworks.BATCH);
+        Tensor jumped = map.flowMap(context.time(), middle, point, context);
+        return map.averageVelocity(middle, middle, jumped, context)
+                .sub(point)
+                .square()
+                .mean();
+    }
+
+    private static void compareInputGradients(MetaFlowMap map, double tolerance, String what) {
+        long before = NativeMemory.liveTensors();
+        try (TensorScope scope = TensorScope.open();
+                RandomSource first = RandomSource.seeded(5);
+                RandomSource second = RandomSource.seeded(5)) {
+            Tensor one = SmallNetworks.items(map, first).requiresGrad_(true);
+            Tensor expected = Autograd.gradients(lossOf(map, one, first), List.of(one))
+                    .getFirst();
+            Tensor two = SmallNetworks.items(map, second).requiresGrad_(true);
+            try (BlockTape tape = BlockTape.open()) {
+                Tensor actual = tape.gradient(lossOf(map, two, second), two);
+                double apart = actual.sub(expected).abs().max().item();
+                double size = expected.abs().max().item();
+                assertTrue(apart <= tolerance * size, what + ": " + apart + " of " + size);
+            }
+        }
+        assertEquals(before, NativeMemory.liveTensors(), what + ": live tensors");
+    }
+
+    @ParameterizedTest
+    @MethodSource("names")
+    void gradientsOfInputsAreThoseOfLibtorch(String name) {
+        try (MetaFlowMap frozen = network(name).frozen()) {
+            compareInputGradients(frozen, 1e-5, name);
+        }
+        compareInputGradients(network(name), 1e-5, name + ", whose weights get gradients too");
+        try (MetaFlowMap narrow = network(name).copy(DType.BFLOAT16)) {
+            compareInputGradients(narrow, 2e-2, name + " in bfloat16");
+        }
+    }
+
+    /** Otherwise the comparison above would be of libtorch with itself. */
+    @Test
+    void aFrozenNetworksBlocksAreOnTheTape() {
+        try (MetaFlowMap map = network("transformer").frozen();
+                TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(5);
+                BlockTape tape = BlockTape.open()) {
+            Tensor leaf = SmallNetworks.items(map, random).requiresGrad_(true);
+            Context context = SmallNetworks.context(map, random);
+            Tensor time = context.time();
+            Autograd.backward(map.averageVelocity(time, time, leaf, context).sum());
+            assertNull(Autograd.accumulated(leaf));
+            Autograd.backward(leaf.sum());
+            assertThrows(IllegalArgumentException.class, () -> tape.gradient(leaf.sum(), leaf));
+        }
     }
 
     @Test

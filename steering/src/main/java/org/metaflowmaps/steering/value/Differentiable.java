@@ -1,8 +1,8 @@
 package org.metaflowmaps.steering.value;
 
 import com.google.common.base.Preconditions;
-import java.util.List;
 import java.util.Optional;
+import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -27,16 +27,17 @@ final class Differentiable {
     /**
      * Returns the gradient of each row's score, 0 if the score is negative infinity.
      *
+     * @param tape under which the score was computed
      * @param score λ·r: (rows), with a graph
      * @param states a leaf that requires gradients: (rows, item shape)
      */
-    static Tensor gradient(Tilt tilt, Tensor score, Tensor states) {
+    static Tensor gradient(BlockTape tape, Tilt tilt, Tensor score, Tensor states) {
         Preconditions.checkArgument(
                 score.requiresGrad(),
                 "reward %s says that it has gradients, but its scores are cut off from the samples: compute them by "
                         + "operations on the samples with gradients recorded, or let isDifferentiable() return false",
                 tilt.reward().name());
-        Tensor gradient = Autograd.gradients(score.sum(), List.of(states)).get(0);
+        Tensor gradient = tape.gradient(score.sum(), states);
         // There a gradient has no meaning and may be NaN, as for log at 0.
         Tensor impossible = MetaFlowMap.perItem(score.detach().eq(Double.NEGATIVE_INFINITY), states);
         return gradient.maskedFill(impossible, 0);

@@ -2,6 +2,7 @@ package org.metaflowmaps.steering.value;
 
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -38,14 +39,15 @@ public record LookAheadGradient(Drift drift, MetaFlowMap map, Tilt tilt, Coeffic
     @Override
     public Estimate at(Point point) {
         try (TensorScope scope = TensorScope.open();
-                Autograd.Mode on = Autograd.enableGrad()) {
+                Autograd.Mode on = Autograd.enableGrad();
+                BlockTape tape = BlockTape.open()) {
             Tensor base = NoSteering.base(drift, point);
             Tensor state = ValueFunction.repeated(point.state(), 1).detach().requiresGrad_(true);
             Tensor times = point.times(point.rows());
             Context nothing = Context.unchecked(Torch.zerosLike(times), Torch.zerosLike(state), point.condition());
             Tensor end = map.flowMap(times, Torch.onesLike(times), state, nothing);
             Tensor score = ValueFunction.score(tilt, point, end, point.condition(), 1);
-            Tensor gradient = Differentiable.gradient(tilt, score, state);
+            Tensor gradient = Differentiable.gradient(tape, tilt, score, state);
             return Differentiable.estimate(scope, base, gradient, score, coefficient.at(point.time()));
         }
     }

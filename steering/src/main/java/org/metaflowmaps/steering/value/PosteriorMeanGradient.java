@@ -2,6 +2,7 @@ package org.metaflowmaps.steering.value;
 
 import com.google.common.base.Preconditions;
 import org.metaflowmaps.models.drift.Drift;
+import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
@@ -31,12 +32,13 @@ public record PosteriorMeanGradient(Drift drift, Tilt tilt, Coefficient coeffici
     @Override
     public Estimate at(Point point) {
         try (TensorScope scope = TensorScope.open();
-                Autograd.Mode on = Autograd.enableGrad()) {
+                Autograd.Mode on = Autograd.enableGrad();
+                BlockTape tape = BlockTape.open()) {
             Tensor state = ValueFunction.repeated(point.state(), 1).detach().requiresGrad_(true);
             Tensor base = drift.at(point.times(point.rows()), state, point.condition());
             Tensor mean = state.add(base.mul(1 - point.time()));
             Tensor score = ValueFunction.score(tilt, point, mean, point.condition(), 1);
-            Tensor gradient = Differentiable.gradient(tilt, score, state);
+            Tensor gradient = Differentiable.gradient(tape, tilt, score, state);
             return Differentiable.estimate(scope, base, gradient, score, coefficient.at(point.time()));
         }
     }

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
+import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -294,9 +295,10 @@ public final class ValueFunction {
     /** Returns r of draws and the gradients of λ·r in their states. */
     private List<Tensor> differentiated(Tensor leaf, Tensor noise, Context context) {
         try (TensorScope scope = TensorScope.open();
-                Autograd.Mode on = Autograd.enableGrad()) {
+                Autograd.Mode on = Autograd.enableGrad();
+                BlockTape tape = BlockTape.open()) {
             Tensor score = tilt.score(drawn(noise, context), context.condition());
-            Tensor gradient = Differentiable.gradient(tilt, score.mul(tilt.strength()), leaf);
+            Tensor gradient = Differentiable.gradient(tape, tilt, score.mul(tilt.strength()), leaf);
             return List.of(scope.keep(score.detach()), scope.keep(gradient));
         }
     }
