@@ -1102,9 +1102,8 @@ final class MisuseRecipes implements AutoCloseable {
                         map(),
                         2));
             case "CapturedGradient" ->
-                new CapturedGradient(
-                        new NoSteering(mixture().drift()),
-                        (PointGraphs) value(PointGraphs.class, PointGraphs.class, "graphs", call));
+                new CapturedGradient(new NoSteering(mixture().drift()), (PointGraphs)
+                        value(PointGraphs.class, PointGraphs.class, "graphs", call));
             case "PointGraphs" -> closing(new PointGraphs(Device.CPU, 2));
             case "StepGraph" -> closing(new StepGraph(Device.CPU, 2));
             case "Step" -> type == StepGraph.Step.class ? (StepGraph.Step) inputs -> List.copyOf(inputs) : null;

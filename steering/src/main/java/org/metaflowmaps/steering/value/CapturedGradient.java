@@ -32,9 +32,7 @@ public record CapturedGradient(ValueGradient estimator, PointGraphs graphs) impl
             return tensors;
         });
         return new Estimate(
-                results.get(0),
-                results.get(1),
-                results.size() > 2 ? Optional.of(results.get(2)) : Optional.empty());
+                results.get(0), results.get(1), results.size() > 2 ? Optional.of(results.get(2)) : Optional.empty());
     }
 
     @Override

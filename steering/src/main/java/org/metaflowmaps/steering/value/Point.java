@@ -119,8 +119,11 @@ public final class Point {
 
     /** Returns t for a number of rows: (rows) of the state's type, in the innermost open scope. */
     Tensor times(long rows) {
+        if (clock == null) {
+            return Torch.full(time, state.dtype(), state.device(), rows);
+        }
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(clock().to(state.dtype()).expand(rows).contiguous());
+            return scope.keep(clock.to(state.dtype()).expand(rows).contiguous());
         }
     }
 

@@ -158,8 +158,7 @@ public final class PointGraphs implements AutoCloseable {
     private List<Tensor> planned(Key key, Plan plan, Point point, Function<Point, List<Tensor>> work) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
-            Tensor time = Torch.full(
-                    point.time(), DType.FLOAT64, point.state().device());
+            Tensor time = Torch.full(point.time(), DType.FLOAT64, point.state().device());
             List<Tensor> inputs = new ArrayList<>(List.of(point.state(), time));
             plan.noise.forEach(request -> inputs.add(request.from(point)));
             point.condition().map(tensor -> {
@@ -176,8 +175,7 @@ public final class PointGraphs implements AutoCloseable {
     }
 
     /** Returns the function's results, then the scores that a guard would have recorded. */
-    private static List<Tensor> run(
-            Point point, Plan plan, List<Tensor> inputs, Function<Point, List<Tensor>> work) {
+    private static List<Tensor> run(Point point, Plan plan, List<Tensor> inputs, Function<Point, List<Tensor>> work) {
         int conditions = 2 + plan.noise.size();
         List<Tensor> rest = new ArrayList<>(inputs.subList(conditions, inputs.size()));
         ScoreGuard.Deferred deferred = new ScoreGuard.Deferred();

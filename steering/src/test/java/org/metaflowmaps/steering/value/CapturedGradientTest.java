@@ -177,9 +177,8 @@ final class CapturedGradientTest {
             CapturedGradient captured = new CapturedGradient(estimator, graphs);
             sample(map, captured, tilt);
             reward.isBroken = true;
-            String expected = String.valueOf(
-                    assertThrows(BadScoreException.class, () -> sample(map, estimator, tilt))
-                            .getMessage());
+            String expected = String.valueOf(assertThrows(BadScoreException.class, () -> sample(map, estimator, tilt))
+                    .getMessage());
             assertTrue(expected.contains("step 0 for item 0"), expected);
             assertTrue(expected.endsWith("NaN appeared first in its weights"), expected);
             assertEquals(

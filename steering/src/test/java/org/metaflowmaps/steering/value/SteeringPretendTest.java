@@ -204,7 +204,8 @@ final class SteeringPretendTest {
             }
             assertEquals(Optional.empty(), graphs.graphs().refusal());
             assertEquals(2, graphs.graphs().captures());
-            PretendCuda.Counters replayed = PretendCuda.count(() -> value.draws(new Point(0.9, 9, state, labels, noise)));
+            PretendCuda.Counters replayed =
+                    PretendCuda.count(() -> value.draws(new Point(0.9, 9, state, labels, noise)));
             assertEquals(1, replayed.graphLaunches());
             assertEquals(0, replayed.products());
             assertEquals(0, replayed.hostReads());
