@@ -399,9 +399,11 @@ final class SteeringCommandsTest {
         Path run = folder.resolve("judged");
         String line = "finetune " + checkpoint + " --lambda 0.5 --independent-samples 6 --independent-steps 2 --steps 2"
                 + " batch=2 evaluate_every=1 shift_items=4 warm_up=0 average_start=0 average_decay=0 learning_rate=1e-2"
-                + " --class 10,3 --out ";
+                + " graphs=true recompute=true --class 10,3 --out ";
         String out = run(line + run + " --reward class:3").succeeded().out();
         assertTrue(out.contains("best by the judge: "), out);
+        String described = Files.readString(run.resolve("finetune.yaml"));
+        assertTrue(described.contains("graphs: true") && described.contains("recompute: true"), described);
         List<MetricsLog.Entry> log = MetricsLog.read(run.resolve("metrics.jsonl"));
         assertEquals(2, log.size());
         Map<String, Double> last = log.getLast().values();
@@ -496,6 +498,7 @@ final class SteeringCommandsTest {
         run(finetune + "batc=2").failed("unknown setting 'batc'", "did you mean 'batch'?");
         run(finetune + "loss.form=best").failed("loss.form", "semi_gradient");
         run(finetune + "learning_rate=0").failed("learning rate is 0.0");
+        run(finetune + "recompute=maybe").failed("setting 'recompute' needs true or false");
         run(finetune + "--pretrained").failed("--pretrained", "one of them");
         run("finetune --reward class:3").failed("no map was given");
     }
