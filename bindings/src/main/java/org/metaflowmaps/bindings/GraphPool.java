@@ -7,9 +7,10 @@ import org.bytedeco.pytorch.cuda.CUDAAllocator;
 import org.bytedeco.pytorch.cuda.MemPool;
 import org.bytedeco.pytorch.cuda.StreamFilter;
 import org.bytedeco.pytorch.global.torch_cuda;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Device memory of one captured graph, a private pool of libtorch's allocator: what the capture allocates stays at its
+ * Device memory of captured graphs, a private pool of libtorch's allocator: what a capture allocates stays at its
  * addresses until the pool is closed, and eager work does not use it.
  */
 public final class GraphPool implements AutoCloseable {
@@ -19,9 +20,9 @@ public final class GraphPool implements AutoCloseable {
     private boolean allocating;
     private boolean capturing;
 
-    private GraphPool(int device, long stream) {
+    private GraphPool(int device, long stream, LongPair id) {
         this.device = (byte) device;
-        this.id = MemPool.graph_pool_handle(false);
+        this.id = id;
         this.filter = new Filter(stream);
     }
 
@@ -63,11 +64,16 @@ public final class GraphPool implements AutoCloseable {
     /**
      * Makes a pool and lets a stream's allocations go to it until {@link #end}. Begin before the capture.
      *
-     * @return owned by the caller
+     * @param other a pool of the same device whose memory is used too, not closed yet: the graphs' own memory is then the
+     *     same, so run them one after the other and copy the results of one before the next; null for none
+     * @return owned by the caller, and closed in any order
      */
-    public static GraphPool begin(int device, long stream) {
+    public static GraphPool begin(int device, long stream, @Nullable GraphPool other) {
         require();
-        GraphPool pool = new GraphPool(device, stream);
+        GraphPool pool = new GraphPool(
+                device,
+                stream,
+                other == null ? MemPool.graph_pool_handle(false) : new LongPair(other.id.first(), other.id.second()));
         torch_cuda.beginAllocateToPool(pool.device, pool.id, pool.filter);
         pool.allocating = true;
         return pool;
@@ -92,7 +98,7 @@ public final class GraphPool implements AutoCloseable {
         }
     }
 
-    /** Frees the pool's memory. All its tensors must be closed, and the graph destroyed. */
+    /** Frees the pool's memory, unless others use it. All tensors of the capture must be closed, and the graph destroyed. */
     @Override
     public void close() {
         end();

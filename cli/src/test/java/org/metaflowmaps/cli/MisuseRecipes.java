@@ -148,6 +148,7 @@ import org.metaflowmaps.steering.sampler.SteeredSampler;
 import org.metaflowmaps.steering.value.CapturedGradient;
 import org.metaflowmaps.steering.value.KeyedNoise;
 import org.metaflowmaps.steering.value.NoSteering;
+import org.metaflowmaps.steering.value.PointGraphs;
 import org.metaflowmaps.steering.value.ValueFunction;
 import org.metaflowmaps.training.Checkpoints;
 import org.metaflowmaps.training.ProfiledSteps;
@@ -1101,7 +1102,9 @@ final class MisuseRecipes implements AutoCloseable {
                         map(),
                         2));
             case "CapturedGradient" ->
-                closing(new CapturedGradient(new NoSteering(mixture().drift()), Device.CPU, 2));
+                new CapturedGradient(new NoSteering(mixture().drift()), (PointGraphs)
+                        value(PointGraphs.class, PointGraphs.class, "graphs", call));
+            case "PointGraphs" -> closing(new PointGraphs(Device.CPU, 2));
             case "StepGraph" -> closing(new StepGraph(Device.CPU, 2));
             case "Step" -> type == StepGraph.Step.class ? (StepGraph.Step) inputs -> List.copyOf(inputs) : null;
             case "NoisedItems" -> new NoisedItems(half(BATCH, 2), Condition.none(), 1);

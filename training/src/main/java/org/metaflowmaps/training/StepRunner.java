@@ -6,6 +6,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.runtime.Autocast;
@@ -22,9 +23,13 @@ import org.metaflowmaps.training.loss.LossValue;
 import org.metaflowmaps.training.optim.Clipping;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Takes steps: data, draw, losses, gradients, clipping, update. Nothing is read back to the host. */
 final class StepRunner<D> implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(StepRunner.class);
+
     private final Objective<D> objective;
     private final TrainingData data;
     private final List<Optimizer> optimizers;
@@ -57,15 +62,31 @@ final class StepRunner<D> implements AutoCloseable {
         this.parts = settings.slices() > 1 && objective instanceof SplitObjective<D> split
                 ? new Parts<>(split, settings.slices())
                 : null;
-        this.captured = settings.graphs()
-                        && parts == null
-                        && settings.accumulate() == 1
-                        && objective instanceof GraphObjective<D> graph
+        Optional<String> obstacle = obstacle(objective, settings);
+        this.captured = settings.graphs() && obstacle.isEmpty() && objective instanceof GraphObjective<D> graph
                 ? new CapturedSteps<>(graph, device)
                 : null;
+        if (settings.graphs() && device.type() == Device.Type.CUDA) {
+            obstacle.ifPresent(why -> LOG.warn("warning: graphs=true has no effect, because {}", why));
+        }
         try (TensorScope scope = TensorScope.open()) {
             this.learningRate = Torch.zeros(DType.FLOAT64, device).retain();
         }
+    }
+
+    /** Returns why steps cannot be captured, and what to change; empty if they can. */
+    static Optional<String> obstacle(Objective<?> objective, TrainerSettings settings) {
+        if (settings.accumulate() > 1) {
+            return Optional.of("steps have several passes (accumulate=" + settings.accumulate()
+                    + ") and only those of one are captured: set accumulate=1, with a batch that fits in memory");
+        }
+        if (settings.slices() > 1 && objective instanceof SplitObjective<?>) {
+            return Optional.of("passes are computed in " + settings.slices()
+                    + " slices, and only whole ones are captured: set slices=1");
+        }
+        return objective instanceof GraphObjective<?>
+                ? Optional.empty()
+                : Optional.of("the objective is no GraphObjective: implement it, or set graphs=false");
     }
 
     /** The captured steps, owned by this object; null if steps are not captured. */

@@ -2,13 +2,21 @@ package org.metaflowmaps.training;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.UnaryOperator;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.TeacherConfig;
 import org.metaflowmaps.training.config.TrainConfig;
@@ -43,5 +51,61 @@ final class CapturedStepsTest {
             }
         }
         assertArrayEquals(weights[0], weights[1]);
+    }
+
+    /** An objective that is asked for nothing. */
+    private static class Unasked implements Objective<Object> {
+        @Override
+        public Object draw(TrainingData.Batch batch, long step) {
+            throw new UnsupportedOperationException("draw");
+        }
+
+        @Override
+        public List<Loss> losses(Object draw) {
+            throw new UnsupportedOperationException("losses");
+        }
+
+        @Override
+        public List<ParameterArena> parameters() {
+            throw new UnsupportedOperationException("parameters");
+        }
+
+        @Override
+        public List<RandomSource> randomSources() {
+            throw new UnsupportedOperationException("randomSources");
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    private static final class UnaskedGraph extends Unasked implements GraphObjective<Object> {
+        @Override
+        public Object map(Object draw, UnaryOperator<Tensor> change) {
+            throw new UnsupportedOperationException("map");
+        }
+
+        @Override
+        public Object phase(Object draw) {
+            throw new UnsupportedOperationException("phase");
+        }
+    }
+
+    /** A run that cannot be captured says why, and what to change. */
+    @Test
+    void theObstacleIsNamed() {
+        TrainConfig config = new Runs().config().toBuilder().graphs(true).build();
+        TrainerSettings one = TrainerSettings.of(config, 1);
+        TrainerSettings four =
+                TrainerSettings.of(config.toBuilder().accumulate(4).build(), 1);
+        try (Objective<Object> plain = new Unasked();
+                Objective<Object> graph = new UnaskedGraph()) {
+            assertEquals(Optional.empty(), StepRunner.obstacle(graph, one));
+            assertEquals(
+                    Optional.of("steps have several passes (accumulate=4) and only those of one are captured: set"
+                            + " accumulate=1, with a batch that fits in memory"),
+                    StepRunner.obstacle(graph, four));
+            assertTrue(StepRunner.obstacle(plain, one).orElse("").contains("no GraphObjective"));
+        }
     }
 }

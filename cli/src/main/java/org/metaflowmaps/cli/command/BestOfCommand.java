@@ -11,7 +11,7 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.BudgetOption;
 import org.metaflowmaps.cli.report.RewardTable;
-import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.sampler.OdeSampler;
 import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.steering.particle.BestOfN;
 import org.metaflowmaps.steering.particle.Budget;
@@ -60,9 +60,10 @@ public final class BestOfCommand implements Callable<Integer> {
                 GracefulStop stop = new GracefulStop(inputs::stop)) {
             run.requireRoom(inputs, false);
             Budget limit = budget.get();
-            long cost = (long) steps * new NetworkDrift(inputs.map()).evaluations(inputs.first()) + 1;
+            long cost = steps * inputs.drift().evaluations(inputs.first()) + 1;
             int most = pool != null ? pool : limit.isCounted() ? Math.clamp(limit.evaluations() / cost, 1, MOST) : 64;
-            BestOfN best = BestOfN.ode(inputs.map(), steps, inputs.tilt(), most, inputs.atOnce());
+            BestOfN best = new BestOfN(
+                    inputs.captured(new OdeSampler(inputs.drift(), steps)), inputs.tilt(), most, inputs.atOnce());
             List<double[]> pools = new ArrayList<>();
             SteeringInputs.Drawn drawn =
                     inputs.draw("best-of", 1, 1, most, limit, (noise, condition, share, listener) -> {

@@ -109,6 +109,9 @@ final class FineTuneSettings {
                                     .map(value -> ((Enum<?>) value).name().toLowerCase(Locale.ROOT))
                                     .toList());
         }
+        if (type == boolean.class) {
+            return "true or false";
+        }
         return type == int.class || type == long.class ? "a whole number" : "a number";
     }
 }

@@ -28,6 +28,7 @@ import org.metaflowmaps.steering.reward.RewardContext;
 import org.metaflowmaps.steering.reward.RewardProbe;
 import org.metaflowmaps.steering.reward.RewardSpec;
 import org.metaflowmaps.steering.reward.Tilt;
+import org.metaflowmaps.steering.reward.WeightedSum;
 
 /**
  * A reward that fits a map, checked by a probe, with its inputs.
@@ -223,17 +224,22 @@ record LoadedReward(
     /** Returns the tilt of a strength. */
     Tilt tilt(double strength) {
         return new Tilt(
-                reward, decoder, strength, decoder.equals(inputs.latents()) || hasNetwork() ? inputs.atOnce() : 0);
+                reward,
+                decoder,
+                strength,
+                decoder.equals(inputs.latents()) || hasNetwork(reward) ? inputs.atOnce() : 0);
     }
 
-    /** Returns true if scores depend on more than the reward's name: on files, preparations and texts. */
-    private boolean hasNetwork() {
-        return !reward.description().equals(reward.name());
+    /** Returns true if scores depend on more than the reward's text: on files, preparations and texts. */
+    private static boolean hasNetwork(Reward reward) {
+        return reward instanceof WeightedSum sum
+                ? sum.terms().stream().anyMatch(term -> hasNetwork(term.reward()))
+                : !reward.description().equals(reward.name());
     }
 
     /** Returns what scores depend on besides the reward's text: files, preparations and prompts. */
     Optional<String> settings() {
-        return hasNetwork() ? Optional.of(reward.description()) : Optional.empty();
+        return hasNetwork(reward) ? Optional.of(reward.description()) : Optional.empty();
     }
 
     /** Prints the settings that scores depend on, if there are any besides the reward's text. */

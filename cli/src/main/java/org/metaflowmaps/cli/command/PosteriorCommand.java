@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.DataOption;
 import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.GraphsOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.PrecisionOption;
 import org.metaflowmaps.cli.report.ImageGrid;
@@ -22,7 +23,10 @@ import org.metaflowmaps.cli.report.PosteriorStudy;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.LinearInterpolant;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.CapturedSampler;
+import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.PosteriorSampler;
+import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.models.sampler.SamplingMemory;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
@@ -96,6 +100,9 @@ public final class PosteriorCommand implements Callable<Integer> {
     @Mixin
     private final PrecisionOption precision = new PrecisionOption();
 
+    @Mixin
+    private final GraphsOption graphs = new GraphsOption();
+
     @Override
     public Integer call() throws IOException {
         boolean numbers = out.toString().endsWith(".safetensors");
@@ -119,7 +126,7 @@ public final class PosteriorCommand implements Callable<Integer> {
                 TensorScope scope = TensorScope.open();
                 Autocast mode = precision.on(device.get());
                 RandomSource random = RandomSource.seeded(seed, device.get())) {
-            PosteriorSampler sampler = new PosteriorSampler(map, steps);
+            PosteriorSampler plain = new PosteriorSampler(map, steps);
             if (!numbers && map.itemShape().dim() != 3) {
                 throw new IOException("the checkpoint holds a map of vectors, not images: give --out FILE.safetensors");
             }
@@ -139,11 +146,14 @@ public final class PosteriorCommand implements Callable<Integer> {
                     "--draws " + draws + " of " + rows + " posteriors",
                     (long) (size * (draws + 2.0) * rows),
                     "lower --draws");
-            if (numbers) {
-                write(sampler, clean, scale, at, random);
-            } else {
-                ImageGrid.requireRoom(rows, draws + 2L, map.itemShape(), 2);
-                Png.write(picture(sampler, clean, scale, at, random).draw(2), out);
+            try (CapturedSampler<Context> captured = graphs.ofPosteriors(plain, map)) {
+                Posteriors posteriors = new Posteriors(map, captured == null ? plain : captured);
+                if (numbers) {
+                    write(posteriors, clean, scale, at, random);
+                } else {
+                    ImageGrid.requireRoom(rows, draws + 2L, map.itemShape(), 2);
+                    Png.write(picture(posteriors, clean, scale, at, random).draw(2), out);
+                }
             }
             terminal.println(out + (clean.source().startsWith("Fashion") ? "" : ", of " + clean.source()));
         }
@@ -151,9 +161,18 @@ public final class PosteriorCommand implements Callable<Integer> {
         return 0;
     }
 
+    /** A map and the sampler of its posteriors. */
+    private record Posteriors(MetaFlowMap map, Sampler<Context> sampler) {
+        /** Returns draws from the posterior of one item: (draws, item shape), in the innermost open scope. */
+        Tensor draw(RandomSource random, Context context, int draws) {
+            return sampler.sample(Noise.of(random, map, draws), context.repeatInterleave(draws))
+                    .samples();
+        }
+    }
+
     /** Returns one item with its noisy state and draws: (2 + draws, item shape), the clean item first. */
     private Tensor row(
-            PosteriorSampler sampler,
+            Posteriors posteriors,
             CleanItems clean,
             @Nullable Double scale,
             long item,
@@ -167,15 +186,12 @@ public final class PosteriorCommand implements Callable<Integer> {
             Context context = new Context(
                     times1,
                     LinearInterpolant.state(random.normal(one.shape()), one, times1),
-                    GuidanceOption.of(scale, sampler.map(), label));
-            int most = SamplingMemory.itemsAtOnce(sampler.map());
+                    GuidanceOption.of(scale, posteriors.map(), label));
+            int most = SamplingMemory.itemsAtOnce(posteriors.map());
             List<Tensor> parts = new ArrayList<>(List.of(one, context.state()));
             for (int left = draws; left > 0; left -= Math.min(left, most)) {
                 try (TensorScope part = TensorScope.open()) {
-                    parts.add(part.keep(sampler.sample(random, context, Math.min(left, most))
-                            .samples()
-                            .select(0, 0)
-                            .contiguous()));
+                    parts.add(part.keep(posteriors.draw(random, context, Math.min(left, most))));
                 }
             }
             return scope.keep(Torch.cat(0, parts.toArray(new Tensor[0])));
@@ -183,8 +199,8 @@ public final class PosteriorCommand implements Callable<Integer> {
     }
 
     private ImageGrid picture(
-            PosteriorSampler sampler, CleanItems clean, @Nullable Double scale, double[] at, RandomSource random) {
-        Shape item = sampler.map().itemShape();
+            Posteriors posteriors, CleanItems clean, @Nullable Double scale, double[] at, RandomSource random) {
+        Shape item = posteriors.map().itemShape();
         List<String> columns = new ArrayList<>(List.of("clean", "x_t"));
         for (int i = 1; i <= draws; i++) {
             columns.add("draw " + i);
@@ -193,7 +209,7 @@ public final class PosteriorCommand implements Callable<Integer> {
         for (int i = 0; i < clean.items().size(0); i++) {
             for (double time : at) {
                 try (TensorScope scope = TensorScope.open()) {
-                    Tensor row = row(sampler, clean, scale, i, time, random);
+                    Tensor row = row(posteriors, clean, scale, i, time, random);
                     String name = clean.names().get(i);
                     grid.row(
                             String.format(Locale.ROOT, "%st = %s", name.isEmpty() ? "" : name + ", ", time),
@@ -205,12 +221,12 @@ public final class PosteriorCommand implements Callable<Integer> {
     }
 
     private void write(
-            PosteriorSampler sampler, CleanItems clean, @Nullable Double scale, double[] at, RandomSource random)
+            Posteriors posteriors, CleanItems clean, @Nullable Double scale, double[] at, RandomSource random)
             throws IOException {
         List<Tensor> rows = new ArrayList<>();
         for (int i = 0; i < clean.items().size(0); i++) {
             for (double time : at) {
-                rows.add(row(sampler, clean, scale, i, time, random));
+                rows.add(row(posteriors, clean, scale, i, time, random));
             }
         }
         Tensor all = Torch.stack(0, rows.toArray(new Tensor[0]));

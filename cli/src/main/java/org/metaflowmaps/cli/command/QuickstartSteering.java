@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.metaflowmaps.cli.option.ClassNames;
+import org.metaflowmaps.cli.option.GraphsOption;
 import org.metaflowmaps.cli.option.ItemsOption;
 import org.metaflowmaps.cli.option.PrecisionOption;
 import org.metaflowmaps.cli.report.ImageGrid;
@@ -82,7 +83,8 @@ record QuickstartSteering(Path checkpoint, List<String> names, double guidance, 
                     guidance,
                     ItemsOption.of(classes, count, seed),
                     device,
-                    new PrecisionOption().on(device));
+                    new PrecisionOption().on(device),
+                    new GraphsOption());
         } catch (IOException | RuntimeException e) {
             if (reward != null) {
                 reward.close();

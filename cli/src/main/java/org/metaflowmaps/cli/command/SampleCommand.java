@@ -14,6 +14,7 @@ import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.ClassNames;
 import org.metaflowmaps.cli.option.ClassOption;
 import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.GraphsOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.PrecisionOption;
 import org.metaflowmaps.cli.option.ProfileOption;
@@ -24,6 +25,7 @@ import org.metaflowmaps.cli.report.Png;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.CapturedSampler;
 import org.metaflowmaps.models.sampler.FlowMapSampler;
 import org.metaflowmaps.models.sampler.Noise;
 import org.metaflowmaps.models.sampler.OdeSampler;
@@ -137,6 +139,9 @@ public final class SampleCommand implements Callable<Integer> {
     private final PrecisionOption precision = new PrecisionOption();
 
     @Mixin
+    private final GraphsOption graphs = new GraphsOption();
+
+    @Mixin
     private final ProfileOption profile = new ProfileOption();
 
     @Override
@@ -157,8 +162,9 @@ public final class SampleCommand implements Callable<Integer> {
                 Autograd.Mode off = Autograd.inference();
                 ProfiledSampling profiled = profile.sampling()) {
             ClassNames names = checkpoint.classNames(map);
+            SamplingListener listener = profiled.with(SamplingListener.NONE);
             if (archive) {
-                archive(map, classes.labels(map, names), latents, profiled.with(SamplingListener.NONE));
+                archive(map, classes.labels(map, names), latents, listener);
                 done();
                 return 0;
             }
@@ -172,7 +178,11 @@ public final class SampleCommand implements Callable<Integer> {
                     "--count " + count + ": " + total + " results",
                     bytes(map, visible, total),
                     "lower --count, and draw in several runs");
-            Tensor samples = inParts(map, random, labels, total, profiled.with(SamplingListener.NONE));
+            Tensor samples;
+            Sampler<Condition> plain = by(map);
+            try (CapturedSampler<Condition> captured = graphs.of(plain, map)) {
+                samples = inParts(map, captured == null ? plain : captured, random, labels, total, listener);
+            }
             if (numbers) {
                 Map<String, Tensor> tensors = new LinkedHashMap<>();
                 tensors.put("images", visible.images(samples));
@@ -203,12 +213,16 @@ public final class SampleCommand implements Callable<Integer> {
         }
         MapSamples samples = new MapSamples(
                 Math.multiplyExact(count, labels.length), labels, guidance.scale(map), seed, device.get());
-        SampleArchive.write(
-                out,
-                new VisibleItems(map.itemShape(), latents).shape(),
-                samples.count(),
-                latents == null ? new PixelDecoder() : latents,
-                file -> samples.draw(map, by(map), listener, (drawn, condition, given) -> file.add(drawn, given)));
+        Sampler<Condition> plain = by(map);
+        try (CapturedSampler<Condition> captured = graphs.of(plain, map)) {
+            Sampler<Condition> sampler = captured == null ? plain : captured;
+            SampleArchive.write(
+                    out,
+                    new VisibleItems(map.itemShape(), latents).shape(),
+                    samples.count(),
+                    latents == null ? new PixelDecoder() : latents,
+                    file -> samples.draw(map, sampler, listener, (drawn, condition, given) -> file.add(drawn, given)));
+        }
     }
 
     private static long bytes(MetaFlowMap map, VisibleItems visible, long total) {
@@ -219,10 +233,15 @@ public final class SampleCommand implements Callable<Integer> {
 
     /** Draws in parts that fit in memory, and joins the results. */
     private Tensor inParts(
-            MetaFlowMap map, RandomSource random, Tensor classes, long total, SamplingListener listener) {
+            MetaFlowMap map,
+            Sampler<Condition> sampler,
+            RandomSource random,
+            Tensor classes,
+            long total,
+            SamplingListener listener) {
         long most = SamplingMemory.itemsAtOnce(map);
         if (total <= most) {
-            return draw(map, random, classes.repeatInterleave(count, 0), listener);
+            return draw(map, sampler, random, classes.repeatInterleave(count, 0), listener);
         }
         Shape item = map.itemShape();
         Tensor all = Torch.empty(DType.FLOAT32, Device.CPU, total, item.size(0), item.size(1), item.size(2));
@@ -234,16 +253,21 @@ public final class SampleCommand implements Callable<Integer> {
                 Tensor labels = classes.narrow(0, first, last - first + 1)
                         .repeatInterleave(count, 0)
                         .narrow(0, from - first * count, size);
-                all.narrow(0, from, size).copy_(draw(map, random, labels.contiguous(), listener));
+                all.narrow(0, from, size).copy_(draw(map, sampler, random, labels.contiguous(), listener));
             }
         }
         return all;
     }
 
-    private Tensor draw(MetaFlowMap map, RandomSource random, Tensor classes, SamplingListener listener) {
+    private Tensor draw(
+            MetaFlowMap map,
+            Sampler<Condition> sampler,
+            RandomSource random,
+            Tensor classes,
+            SamplingListener listener) {
         Tensor given = map.classes() == 0 ? null : classes;
         Condition condition = GuidanceOption.of(guidance.scale(map), map, given);
-        return by(map).sample(Noise.of(random, map, classes.size(0)), condition, listener)
+        return sampler.sample(Noise.of(random, map, classes.size(0)), condition, listener)
                 .samples();
     }
 
@@ -258,7 +282,10 @@ public final class SampleCommand implements Callable<Integer> {
             case flow_map -> new FlowMapSampler(map, steps);
             case ode ->
                 new OdeSampler(
-                        new NetworkDrift(map), TimeGrid.uniform(steps), solver == null ? Solver.EULER : solver.solver);
+                        // A captured run cannot read labels to check them; CapturedSampler does it before.
+                        new NetworkDrift(map, !graphs.isOn()),
+                        TimeGrid.uniform(steps),
+                        solver == null ? Solver.EULER : solver.solver);
         };
     }
 

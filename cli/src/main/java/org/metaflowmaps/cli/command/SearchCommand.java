@@ -116,6 +116,9 @@ public final class SearchCommand implements Callable<Integer> {
             throw new IllegalArgumentException(
                     "--tree needs a --budget, such as --budget nfe=1000 or --budget seconds=60");
         }
+        if (tree) {
+            run.requireNoGraphs("--tree, whose simulations read their scores back");
+        }
         TimeGrid grid = TimeGrid.linspace(start, tree ? steps == null ? 5 : steps : greedySteps())
                 .power(power);
         try (SteeringInputs inputs = run.open();
@@ -146,7 +149,7 @@ public final class SearchCommand implements Callable<Integer> {
 
     private SteeringInputs.Drawn greedy(SteeringInputs inputs, TimeGrid grid, Budget limit) {
         GreedySearch search = new GreedySearch(
-                draws.value(inputs.map(), inputs.tilt()),
+                inputs.captured(draws.value(inputs.map(), inputs.tilt())),
                 grid,
                 particles(),
                 (resampling == null ? Resampling.overall : resampling).resampling,

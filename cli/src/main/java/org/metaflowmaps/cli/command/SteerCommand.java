@@ -141,14 +141,14 @@ public final class SteerCommand implements Callable<Integer> {
         try (SteeringInputs inputs = run.open();
                 GracefulStop stop = new GracefulStop(inputs::stop)) {
             run.requireRoom(inputs, compare);
-            ValueGradient estimator = method.estimator(inputs, draws, limit);
+            ValueGradient estimator = inputs.captured(method.estimator(inputs, draws, limit));
             IntFunction<SteeredSampler> steered = count -> sampler(inputs, estimator, path, correction, count);
             SteeredSampler sampler = steps == null && budget.get().isCounted()
                     ? SteeredSampler.within(budget.get().evaluations(), inputs.first(), steered)
                     : steered.apply(steps == null ? STEPS : steps);
             SteeredSampler unsteered = sampler(
                     inputs,
-                    new NoSteering(inputs.drift()),
+                    inputs.captured(new NoSteering(inputs.drift())),
                     path,
                     CorrectionScale.EXACT,
                     sampler.grid().steps());

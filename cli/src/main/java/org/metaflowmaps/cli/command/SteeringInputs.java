@@ -7,6 +7,7 @@ import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.ClassNames;
+import org.metaflowmaps.cli.option.GraphsOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.ItemsOption;
 import org.metaflowmaps.cli.report.ImageGrid;
@@ -15,6 +16,8 @@ import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.drift.NetworkDrift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
+import org.metaflowmaps.models.sampler.CapturedSampler;
+import org.metaflowmaps.models.sampler.Sampler;
 import org.metaflowmaps.models.sampler.SamplingListener;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.DType;
@@ -25,11 +28,18 @@ import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.particle.Budget;
 import org.metaflowmaps.steering.reward.Tilt;
+import org.metaflowmaps.steering.value.CapturedGradient;
 import org.metaflowmaps.steering.value.KeyedNoise;
+import org.metaflowmaps.steering.value.PointGraphs;
 import org.metaflowmaps.steering.value.SteeringNoise;
+import org.metaflowmaps.steering.value.ValueFunction;
+import org.metaflowmaps.steering.value.ValueGradient;
 
 /** An open map with a reward and the items to draw; draws them in batches. */
 final class SteeringInputs implements AutoCloseable {
+    /** Two functions, such as a steered and an unsteered estimate, with batches of two sizes: the last may be smaller. */
+    private static final int MOST_GRAPHS = 4;
+
     private final MetaFlowMap owned;
     private final MetaFlowMap map;
     private final LoadedReward reward;
@@ -41,6 +51,9 @@ final class SteeringInputs implements AutoCloseable {
     private final long[] labels;
     private final TensorScope scope;
     private final Autocast mode;
+    private final GraphsOption graphs;
+    private final @Nullable PointGraphs steps;
+    private final List<CapturedSampler<Condition>> samplers = new ArrayList<>();
     private volatile boolean stopping;
 
     /**
@@ -97,7 +110,8 @@ final class SteeringInputs implements AutoCloseable {
             @Nullable Double scale,
             ItemsOption items,
             Device device,
-            Autocast mode) {
+            Autocast mode,
+            GraphsOption graphs) {
         try {
             this.labels = items.labels(map, names);
             double bytes = 4.0 * labels.length * map.itemShape().numel();
@@ -118,6 +132,8 @@ final class SteeringInputs implements AutoCloseable {
         this.items = items;
         this.device = device;
         this.mode = mode;
+        this.graphs = graphs;
+        this.steps = graphs.isOn() ? new PointGraphs(device, MOST_GRAPHS) : null;
         this.scope = TensorScope.open();
     }
 
@@ -129,6 +145,26 @@ final class SteeringInputs implements AutoCloseable {
     /** Returns the map's drift. Labels and times of this run are valid, so it does not read them back. */
     Drift drift() {
         return new NetworkDrift(map, false);
+    }
+
+    /** Returns an estimator whose steps are CUDA graphs if they are wanted, for the calling thread. */
+    ValueGradient captured(ValueGradient estimator) {
+        return steps == null ? estimator : new CapturedGradient(estimator, steps);
+    }
+
+    /** Returns a value function whose draws are CUDA graphs if they are wanted, for the calling thread. */
+    ValueFunction captured(ValueFunction value) {
+        return steps == null ? value : value.captured(steps);
+    }
+
+    /** Returns a sampler whose runs are CUDA graphs if they are wanted, for the calling thread. */
+    Sampler<Condition> captured(Sampler<Condition> sampler) {
+        CapturedSampler<Condition> captured = graphs.of(sampler, map);
+        if (captured == null) {
+            return sampler;
+        }
+        samplers.add(captured);
+        return captured;
     }
 
     /** Returns what scores depend on besides the reward's text. */
@@ -288,6 +324,10 @@ final class SteeringInputs implements AutoCloseable {
 
     @Override
     public void close() {
+        samplers.forEach(CapturedSampler::close);
+        if (steps != null) {
+            steps.close();
+        }
         scope.close();
         mode.close();
         map.close();

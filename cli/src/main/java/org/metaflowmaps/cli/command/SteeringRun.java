@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.CheckpointOption;
 import org.metaflowmaps.cli.option.ConfigOption;
 import org.metaflowmaps.cli.option.DeviceOption;
+import org.metaflowmaps.cli.option.GraphsOption;
 import org.metaflowmaps.cli.option.GuidanceOption;
 import org.metaflowmaps.cli.option.ItemsOption;
 import org.metaflowmaps.cli.option.OutOption;
@@ -58,6 +59,9 @@ final class SteeringRun {
     @Mixin
     private final PrecisionOption precision = new PrecisionOption();
 
+    @Mixin
+    private final GraphsOption graphs = new GraphsOption();
+
     /** Makes the options with the default of {@code --out}. */
     SteeringRun(String out) {
         this.out = new OutOption(out);
@@ -81,6 +85,13 @@ final class SteeringRun {
         }
     }
 
+    /** Throws if graphs are wanted, for a method whose steps cannot be captured. */
+    void requireNoGraphs(String why) {
+        if (graphs.isOn()) {
+            throw new IllegalArgumentException("--graphs is not for " + why + ": leave it out");
+        }
+    }
+
     /** Loads the map and the reward; the caller closes the result. */
     SteeringInputs open() throws IOException {
         MetaFlowMap map = out.isNumbers() ? checkpoint.loadAny(device) : checkpoint.load(device);
@@ -97,7 +108,8 @@ final class SteeringRun {
                         guidance.scale(map),
                         items,
                         device.get(),
-                        precision.on(device.get()));
+                        precision.on(device.get()),
+                        graphs);
             } catch (IOException | RuntimeException e) {
                 loaded.close();
                 throw e;

@@ -96,6 +96,66 @@ final class SteeringCommandsTest {
         return Double.parseDouble(Pattern.compile(" +").split(line.group(1).strip(), -1)[column]);
     }
 
+    /** With --graphs a command draws the same, also in a last batch that is smaller; on the CPU steps run as they are. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "steer --method mfm-g --draws 3 --chunk 2 --steps 3 --dynamics sde",
+                "steer --method mfm-gf --draws 2 --steps 3 --solver heun",
+                "steer --method mfm-gf-denoiser --draws 2 --steps 3 --noise antithetic",
+                "steer --method dps --steps 3",
+                "steer --method look-ahead --steps 3",
+                "filter --particles 3 --draws 2 --steps 3",
+                "filter --particles 3 --twisted --steps 3",
+                "search --particles 2 --draws 2 --steps 3",
+                "best-of --pool 5 --steps 3"
+            })
+    void graphsChangeNothing(String line) throws IOException {
+        List<String> words = new ArrayList<>(Arrays.asList(line.split(" ")));
+        words.add(1, checkpoint);
+        String common =
+                String.join(" ", words) + " --reward brightness --lambda 20 --class 3 --count 5 --batch 2 --out ";
+        Path plain = folder.resolve("plain.safetensors");
+        Path graphs = folder.resolve("graphs.safetensors");
+        String expected = run(common + plain).succeeded().out();
+        String printed = run(common + graphs + " --graphs").succeeded().out();
+        for (String name : List.of("images", "rewards")) {
+            assertArrayEquals(numbers(plain, name), numbers(graphs, name), name);
+        }
+        // Neither the time nor the file's name.
+        Pattern changing = Pattern.compile("\\d+\\.\\d+$|\\S+safetensors", Pattern.MULTILINE);
+        assertEquals(
+                changing.matcher(expected).replaceAll(""),
+                changing.matcher(printed).replaceAll(""));
+    }
+
+    @Test
+    void aTreeIsNotCaptured() {
+        run("search " + checkpoint + " --reward brightness --tree --budget nfe=40 --graphs --out "
+                        + folder.resolve("tree.png"))
+                .failed("--graphs is not for --tree");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "sample --class 3,5 --count 5 --sampler refinement",
+                "sample --class 3,5 --count 5 --sampler flow_map",
+                "sample --class 3,5 --count 5 --sampler ode --solver heun",
+                "posterior --draws 3 --steps 2 --time 0.2,0.4,0.6 --image 0,1"
+            })
+    void samplersAreCapturedToo(String line) throws IOException {
+        List<String> words = new ArrayList<>(Arrays.asList(line.split(" ")));
+        words.add(1, checkpoint);
+        Path plain = folder.resolve("plain.safetensors");
+        Path graphs = folder.resolve("graphs.safetensors");
+        String common = String.join(" ", words) + " --out ";
+        run(common + plain).succeeded();
+        run(common + graphs + " --graphs").succeeded();
+        String name = line.startsWith("sample") ? "images" : "draws";
+        assertArrayEquals(numbers(plain, name), numbers(graphs, name));
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"mfm-g", "mfm-gf", "mfm-gf-denoiser", "dps", "look-ahead"})
     void steeringWritesSamplesAndTheirRewards(String method) throws IOException {
@@ -339,9 +399,11 @@ final class SteeringCommandsTest {
         Path run = folder.resolve("judged");
         String line = "finetune " + checkpoint + " --lambda 0.5 --independent-samples 6 --independent-steps 2 --steps 2"
                 + " batch=2 evaluate_every=1 shift_items=4 warm_up=0 average_start=0 average_decay=0 learning_rate=1e-2"
-                + " --class 10,3 --out ";
+                + " graphs=true recompute=true --class 10,3 --out ";
         String out = run(line + run + " --reward class:3").succeeded().out();
         assertTrue(out.contains("best by the judge: "), out);
+        String described = Files.readString(run.resolve("finetune.yaml"));
+        assertTrue(described.contains("graphs: true") && described.contains("recompute: true"), described);
         List<MetricsLog.Entry> log = MetricsLog.read(run.resolve("metrics.jsonl"));
         assertEquals(2, log.size());
         Map<String, Double> last = log.getLast().values();
@@ -436,6 +498,7 @@ final class SteeringCommandsTest {
         run(finetune + "batc=2").failed("unknown setting 'batc'", "did you mean 'batch'?");
         run(finetune + "loss.form=best").failed("loss.form", "semi_gradient");
         run(finetune + "learning_rate=0").failed("learning rate is 0.0");
+        run(finetune + "recompute=maybe").failed("setting 'recompute' needs true or false");
         run(finetune + "--pretrained").failed("--pretrained", "one of them");
         run("finetune --reward class:3").failed("no map was given");
     }

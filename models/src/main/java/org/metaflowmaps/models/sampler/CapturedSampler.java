@@ -24,7 +24,7 @@ import org.metaflowmaps.runtime.cuda.StepGraph;
  * whose launches take longer than their computation. On the CPU, or if CUDA refuses, the sampler runs as it is. Samples
  * are the same, without a gradient graph.
  *
- * <p>The listener is asked before the first step and told after the last one.
+ * <p>A run is one step to the listener.
  *
  * <p>Thread safety: one thread at a time, the one that made it. Close it before the map.
  *
@@ -72,12 +72,13 @@ public final class CapturedSampler<G> implements Sampler<G>, AutoCloseable {
         }
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
+            check(given);
             if (noises < 0) {
                 SampleResult first = counted(noise, given, listener);
+                listener.stepDone(1, 1);
                 scope.keep(first.samples());
                 return first;
             }
-            check(given);
             List<Tensor> inputs = new ArrayList<>();
             for (int i = 0; i < noises; i++) {
                 inputs.add(noise.next());
@@ -102,7 +103,12 @@ public final class CapturedSampler<G> implements Sampler<G>, AutoCloseable {
                     return noise.next();
                 },
                 given,
-                listener);
+                new SamplingListener() {
+                    @Override
+                    public boolean isCancelled() {
+                        return listener.isCancelled();
+                    }
+                });
         noises = taken[0];
         evaluations = result.evaluations();
         return result;

@@ -23,7 +23,8 @@ import org.slf4j.LoggerFactory;
 /**
  * Runs steps of the same work many times. On a GPU a step is captured as a CUDA graph after a few runs and then replayed by
  * one call instead of a thousand launches; on the CPU, or if CUDA refuses the capture, it runs as it is. Results are the
- * same either way.
+ * same either way. Graphs of one object share their memory, so that they need no more than the largest of them, besides
+ * their inputs and results.
  *
  * <p>A step depends only on its inputs, on tensors that stay at their addresses, such as weights, and on its key. It draws
  * no random numbers, reads nothing back, moves nothing between devices, and returns tensors without a gradient graph. A
@@ -175,7 +176,7 @@ public final class StepGraph implements AutoCloseable {
         GraphPool pool;
         try {
             CudaAllocator.emptyCache();
-            pool = GraphPool.begin(device.index(), stream);
+            pool = GraphPool.begin(device.index(), stream, shared());
         } catch (RuntimeException e) {
             own.forEach(Tensor::close);
             throw e;
@@ -212,6 +213,16 @@ public final class StepGraph implements AutoCloseable {
         own.forEach(Tensor::close);
         pool.close();
         refuse(reason);
+        return null;
+    }
+
+    /** Returns a pool that the graphs share, because each runs alone and its results are copied at once; null if none. */
+    private @Nullable GraphPool shared() {
+        for (Entry entry : entries.values()) {
+            if (entry.graph != null) {
+                return entry.graph.pool;
+            }
+        }
         return null;
     }
 

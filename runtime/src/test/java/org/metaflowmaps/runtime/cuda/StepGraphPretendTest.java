@@ -83,6 +83,37 @@ final class StepGraphPretendTest {
         assertEquals(tensors, NativeMemory.liveTensors());
     }
 
+    /** Graphs share the memory of their steps: five of them need no more than one, and the last one frees it. */
+    @Test
+    void graphsShareTheirMemory() {
+        long size = 64L << 20;
+        AllocatorStatistics.emptyCache(GPU);
+        long before = PretendCuda.read().bytes();
+        try (StepGraph graphs = new StepGraph(GPU, 5)) {
+            long[] held = new long[5];
+            for (int i = 0; i < held.length; i++) {
+                Object key = i;
+                for (int run = 0; run <= StepGraph.WARM_UP + 1; run++) {
+                    try (TensorScope scope = TensorScope.open()) {
+                        Tensor x = Torch.zeros(DType.FLOAT32, GPU, 1);
+                        graphs.run(
+                                key,
+                                List.of(x),
+                                inputs -> List.of(
+                                        inputs.getFirst().expand(size).add(1).sum()));
+                    }
+                }
+                AllocatorStatistics.emptyCache(GPU);
+                held[i] = PretendCuda.read().bytes() - before;
+            }
+            assertEquals(5, graphs.captures());
+            assertTrue(held[0] >= 4 * size, "held " + held[0]);
+            assertTrue(held[4] < held[0] + size, "held " + held[0] + ", then " + held[4]);
+        }
+        AllocatorStatistics.emptyCache(GPU);
+        assertTrue(PretendCuda.read().bytes() < before + size);
+    }
+
     private static void refused(String expected, StepGraph.Step step) {
         long tensors = NativeMemory.liveTensors();
         long live = PretendCuda.read().liveGraphs();

@@ -25,6 +25,10 @@ import org.metaflowmaps.training.config.Precision;
  * @param patience evaluations in a row below the best after which the monitor acts, at least 1
  * @param lowering factor of the strength then, below 1; 0 to stop the run
  * @param precision precision of the networks
+ * @param graphs true to capture steps as CUDA graphs on a GPU; without effect on the CPU and with {@code accumulate}. Off
+ *     by default, because no GPU has run it yet
+ * @param recompute true to store fewer activations of the student's transformer blocks and to compute the others again;
+ *     changes only rounding, see {@link org.metaflowmaps.models.model.BlockTape}
  * @param loss the loss
  */
 public record FineTuneConfig(
@@ -47,6 +51,8 @@ public record FineTuneConfig(
         int patience,
         double lowering,
         Precision precision,
+        boolean graphs,
+        boolean recompute,
         FineTuneLoss loss) {
     /** Checks the ranges that trainer, optimiser, average and loss do not check. */
     public FineTuneConfig {
@@ -96,6 +102,8 @@ public record FineTuneConfig(
                 .patience(patience)
                 .lowering(lowering)
                 .precision(precision)
+                .graphs(graphs)
+                .recompute(recompute)
                 .loss(loss);
     }
 
@@ -120,6 +128,8 @@ public record FineTuneConfig(
         private int patience = 3;
         private double lowering;
         private Precision precision = Precision.FLOAT32;
+        private boolean graphs;
+        private boolean recompute;
         private FineTuneLoss loss = FineTuneLoss.exact(1);
 
         private Builder() {}
@@ -238,6 +248,18 @@ public record FineTuneConfig(
             return this;
         }
 
+        /** Sets whether steps are captured as CUDA graphs on a GPU. */
+        public Builder graphs(boolean graphs) {
+            this.graphs = graphs;
+            return this;
+        }
+
+        /** Sets whether activations of transformer blocks are computed again for the gradients. */
+        public Builder recompute(boolean recompute) {
+            this.recompute = recompute;
+            return this;
+        }
+
         /** Sets the loss. */
         public Builder loss(FineTuneLoss loss) {
             this.loss = loss;
@@ -270,6 +292,8 @@ public record FineTuneConfig(
                     patience,
                     lowering,
                     precision,
+                    graphs,
+                    recompute,
                     loss);
         }
     }

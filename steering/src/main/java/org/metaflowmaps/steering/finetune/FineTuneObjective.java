@@ -3,6 +3,7 @@ package org.metaflowmaps.steering.finetune;
 import com.google.common.base.Preconditions;
 import java.util.List;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.drift.NetworkDrift;
@@ -19,8 +20,8 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
 import org.metaflowmaps.steering.reward.Tilt;
+import org.metaflowmaps.training.GraphObjective;
 import org.metaflowmaps.training.Loss;
-import org.metaflowmaps.training.Objective;
 import org.metaflowmaps.training.checkpoint.Saved;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.LossValue;
@@ -34,7 +35,7 @@ import org.metaflowmaps.training.loss.LossValue;
  *
  * <p>Thread safety: one thread at a time.
  */
-public final class FineTuneObjective implements Objective<FineTuneDraw> {
+public final class FineTuneObjective implements GraphObjective<FineTuneDraw> {
     /** The loss's name in the metrics. */
     public static final String NAME = "fine_tune";
 
@@ -147,6 +148,26 @@ public final class FineTuneObjective implements Objective<FineTuneDraw> {
                 guided(condition, loss.guidance()),
                 guided(condition, loss.drawGuidance()),
                 batch.weights());
+    }
+
+    @Override
+    public FineTuneDraw map(FineTuneDraw draw, UnaryOperator<Tensor> change) {
+        Tensor weights = draw.weights();
+        return new FineTuneDraw(
+                draw.step(),
+                change.apply(draw.time()),
+                change.apply(draw.noise()),
+                change.apply(draw.data()),
+                change.apply(draw.posteriorNoise()),
+                draw.condition().map(change),
+                draw.drawCondition().map(change),
+                weights == null ? null : change.apply(weights));
+    }
+
+    /** Each step is a phase while λ grows; all later steps are one. */
+    @Override
+    public Object phase(FineTuneDraw draw) {
+        return Math.min(draw.step(), loss.anneal());
     }
 
     @Override

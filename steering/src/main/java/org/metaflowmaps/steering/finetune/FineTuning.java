@@ -141,7 +141,7 @@ public final class FineTuning implements AutoCloseable {
         }
     }
 
-    private static TrainerSettings settings(FineTuneConfig config) {
+    static TrainerSettings settings(FineTuneConfig config) {
         WarmUp rate = new WarmUp(config.learningRate(), config.warmUp());
         return new TrainerSettings(
                 config.steps(),
@@ -156,8 +156,8 @@ public final class FineTuning implements AutoCloseable {
                 config.precision(),
                 rate::at,
                 false,
-                false,
-                false);
+                config.graphs(),
+                config.recompute());
     }
 
     /**

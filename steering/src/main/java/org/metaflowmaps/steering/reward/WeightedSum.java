@@ -64,7 +64,10 @@ public record WeightedSum(List<Term> terms) implements Reward {
 
     @Override
     public String description() {
-        return terms.stream().map(term -> term.reward().description()).collect(Collectors.joining(" + "));
+        return terms.stream()
+                .map(term -> term.weight() + "*(" + term.reward().description() + " - " + term.mean() + ")/"
+                        + term.deviation())
+                .collect(Collectors.joining(" + "));
     }
 
     @Override

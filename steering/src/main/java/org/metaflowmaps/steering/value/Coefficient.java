@@ -1,6 +1,7 @@
 package org.metaflowmaps.steering.value;
 
 import com.google.common.base.Preconditions;
+import org.metaflowmaps.runtime.Tensor;
 
 /**
  * The factor σ²/2 = (1 - t)/t of the value's gradient (method §6.1), limited because it diverges at t = 0, where the
@@ -21,5 +22,10 @@ public record Coefficient(double limit) {
     public double at(double time) {
         Preconditions.checkArgument(time >= 0 && time <= 1, "coefficient: time is %s, expected 0 to 1", time);
         return Math.min(1 / time - 1, limit);
+    }
+
+    /** Returns the factor of a time in [0, 1]: () float64, in the innermost open scope. */
+    Tensor at(Tensor time) {
+        return time.reciprocal().sub(1).clampMax(limit);
     }
 }

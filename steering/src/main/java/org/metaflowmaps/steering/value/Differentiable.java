@@ -48,9 +48,10 @@ final class Differentiable {
      *
      * @param scope moves the results outwards
      * @param score λ·r: (rows), the value's estimate
+     * @param coefficient σ²/2: () float64
      */
     static ValueGradient.Estimate estimate(
-            TensorScope scope, Tensor base, Tensor gradient, Tensor score, double coefficient) {
+            TensorScope scope, Tensor base, Tensor gradient, Tensor score, Tensor coefficient) {
         try (Autograd.Mode off = Autograd.noGrad()) {
             return new ValueGradient.Estimate(
                     scope.keep(base.detach()),

@@ -55,14 +55,14 @@ public record GradientFree(Drift drift, ValueFunction value, Centre centre) impl
                 weighted.add(part.scores(), samples);
                 sum.add_(more);
             });
-            double rest = 1 - point.time();
+            Tensor rest = point.clock().neg().add(1);
             Tensor middle = centre == Centre.DRAWS
                     ? sum.div(value.draws())
                     : state.add(base.mul(rest)).to(DType.FLOAT64).reshape(sum.shape());
             Tensor impossible = weighted.logSum().eq(Double.NEGATIVE_INFINITY).unsqueeze(1);
             Tensor correction = weighted.mean()
                     .sub(middle)
-                    .div(Math.max(rest, LEAST_REST))
+                    .div(rest.clampMin(LEAST_REST))
                     .maskedFill(impossible, 0)
                     .to(state.dtype())
                     .reshape(state.shape());

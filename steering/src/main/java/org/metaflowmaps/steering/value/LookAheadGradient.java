@@ -48,7 +48,7 @@ public record LookAheadGradient(Drift drift, MetaFlowMap map, Tilt tilt, Coeffic
             Tensor end = map.flowMap(times, Torch.onesLike(times), state, nothing);
             Tensor score = ValueFunction.score(tilt, point, end, point.condition(), 1);
             Tensor gradient = Differentiable.gradient(tape, tilt, score, state);
-            return Differentiable.estimate(scope, base, gradient, score, coefficient.at(point.time()));
+            return Differentiable.estimate(scope, base, gradient, score, coefficient.at(point.clock()));
         }
     }
 

@@ -41,7 +41,7 @@ public record MonteCarloGradient(Drift drift, ValueFunction value, Coefficient c
                 }
             });
             Tensor correction = gradient.mean()
-                    .mul(coefficient.at(point.time()))
+                    .mul(coefficient.at(point.clock()))
                     .to(state.dtype())
                     .reshape(state.shape());
             Tensor estimate = gradient.logSum().sub(Math.log(value.draws()));

@@ -36,10 +36,10 @@ public record PosteriorMeanGradient(Drift drift, Tilt tilt, Coefficient coeffici
                 BlockTape tape = BlockTape.open()) {
             Tensor state = ValueFunction.repeated(point.state(), 1).detach().requiresGrad_(true);
             Tensor base = drift.at(point.times(point.rows()), state, point.condition());
-            Tensor mean = state.add(base.mul(1 - point.time()));
+            Tensor mean = state.add(base.mul(point.clock().neg().add(1)));
             Tensor score = ValueFunction.score(tilt, point, mean, point.condition(), 1);
             Tensor gradient = Differentiable.gradient(tape, tilt, score, state);
-            return Differentiable.estimate(scope, base, gradient, score, coefficient.at(point.time()));
+            return Differentiable.estimate(scope, base, gradient, score, coefficient.at(point.clock()));
         }
     }
 

@@ -26,10 +26,29 @@ public final class ScoreGuard implements AutoCloseable {
     /** Distance between the codes of two calls: more than two codes for each row. */
     private static final double CALL = 0x1p33;
 
-    /** The arguments of one call of {@link #record}. */
-    private record Call(String reward, Supplier<String> diagnosis, int step, SteeringNoise noise) {
-        Call {
+    /**
+     * Where scores are from.
+     *
+     * @param reward its name
+     * @param diagnosis returns where NaN appeared first; empty if unknown
+     */
+    record Source(String reward, Supplier<String> diagnosis) {
+        Source {
             Preconditions.checkNotNull(reward, "score guard: the reward's name is null");
+        }
+
+        static Source of(Tilt tilt) {
+            return new Source(tilt.reward().name(), tilt::diagnosis);
+        }
+
+        static Source of(String reward) {
+            return new Source(reward, () -> "");
+        }
+    }
+
+    /** The arguments of one call of {@link #record}. */
+    private record Call(Source source, int step, SteeringNoise noise) {
+        Call {
             Preconditions.checkNotNull(noise, "score guard: the noise is null");
         }
     }
@@ -57,10 +76,10 @@ public final class ScoreGuard implements AutoCloseable {
     /**
      * Calls of {@link #record} that were not judged.
      *
-     * @param rewards the names of their rewards
+     * @param sources where their scores are from
      * @param scores copies of their scores, owned by the guard
      */
-    record Deferred(List<String> rewards, List<Tensor> scores) {
+    record Deferred(List<Source> sources, List<Tensor> scores) {
         Deferred() {
             this(new ArrayList<>(), new ArrayList<>());
         }
@@ -76,7 +95,7 @@ public final class ScoreGuard implements AutoCloseable {
      * @throws IllegalStateException if this guard was closed
      */
     public void record(String reward, int step, SteeringNoise noise, Tensor scores) {
-        record(reward, () -> "", step, noise, scores);
+        record(Source.of(reward), step, noise, scores);
     }
 
     /**
@@ -89,10 +108,10 @@ public final class ScoreGuard implements AutoCloseable {
      * @throws IllegalStateException if this guard was closed
      */
     public void record(Tilt tilt, int step, SteeringNoise noise, Tensor scores) {
-        record(tilt.reward().name(), tilt::diagnosis, step, noise, scores);
+        record(Source.of(tilt), step, noise, scores);
     }
 
-    private void record(String reward, Supplier<String> diagnosis, int step, SteeringNoise noise, Tensor scores) {
+    void record(Source source, int step, SteeringNoise noise, Tensor scores) {
         if (equals(NONE)) {
             return;
         }
@@ -100,12 +119,12 @@ public final class ScoreGuard implements AutoCloseable {
         if (deferred != null) {
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {
-                deferred.rewards.add(reward);
+                deferred.sources.add(source);
                 deferred.scores.add(scores.detach().clone().retain());
             }
             return;
         }
-        Call call = new Call(reward, diagnosis, step, noise);
+        Call call = new Call(source, step, noise);
         Preconditions.checkArgument(scores.dim() >= 1, "score guard: scores are %s, expected (rows, ...)", scores);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -152,11 +171,11 @@ public final class ScoreGuard implements AutoCloseable {
         Call call = calls.get((int) (code / CALL));
         long rest = (long) (code % CALL);
         throw new BadScoreException(
-                call.reward(),
+                call.source().reward(),
                 rest % 2 == 0,
                 call.step(),
                 call.noise().row(rest / 2),
-                call.diagnosis().get());
+                call.source().diagnosis().get());
     }
 
     private void requireOpen() {

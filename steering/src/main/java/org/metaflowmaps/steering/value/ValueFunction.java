@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
@@ -78,6 +79,7 @@ public final class ValueFunction {
     private final int draws;
     private final Noise noise;
     private final AtomicInteger chunk;
+    private final @Nullable PointGraphs graphs;
 
     /**
      * Makes a value function.
@@ -106,11 +108,31 @@ public final class ValueFunction {
         this.draws = draws;
         this.noise = Preconditions.checkNotNull(noise, "value function: the kind of noise is null");
         this.chunk = new AtomicInteger(chunk);
+        this.graphs = null;
+    }
+
+    private ValueFunction(ValueFunction other, PointGraphs graphs) {
+        this.map = other.map;
+        this.tilt = other.tilt;
+        this.draws = other.draws;
+        this.noise = other.noise;
+        this.chunk = other.chunk;
+        this.graphs = Preconditions.checkNotNull(graphs, "value function: the graphs are null");
     }
 
     /** Makes a value function of independent draws, all evaluated at once if memory suffices. */
     public ValueFunction(MetaFlowMap map, Tilt tilt, int draws) {
         this(map, tilt, draws, Noise.IID, Math.max(1, draws));
+    }
+
+    /**
+     * Returns this value function with draws and scores without gradient as CUDA graphs; for one with gradients see
+     * {@link CapturedGradient}.
+     *
+     * @param graphs not owned; the result is for their thread only
+     */
+    public ValueFunction captured(PointGraphs graphs) {
+        return new ValueFunction(this, graphs);
     }
 
     /** Returns the number N of draws. */
@@ -142,6 +164,17 @@ public final class ValueFunction {
 
     /** Returns all draws at a point with their scores, without gradient, in the innermost open scope. */
     public Draws draws(Point point) {
+        if (graphs == null) {
+            return drawn(point);
+        }
+        List<Tensor> results = graphs.run(List.of(this, "draws"), point, own -> {
+            Draws made = drawn(own);
+            return List.of(made.samples(), made.scores());
+        });
+        return new Draws(results.get(0), results.get(1));
+    }
+
+    private Draws drawn(Point point) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor state = point.state();
@@ -183,6 +216,13 @@ public final class ValueFunction {
 
     /** Returns λ·r of all draws at a point, without gradient: (rows, N), float64, in the innermost open scope. */
     public Tensor scores(Point point) {
+        return graphs == null
+                ? scored(point)
+                : graphs.run(List.of(this, "scores"), point, own -> List.of(scored(own)))
+                        .getFirst();
+    }
+
+    private Tensor scored(Point point) {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             Tensor all = Torch.empty(DType.FLOAT64, point.state().device(), point.rows(), draws);
@@ -244,13 +284,12 @@ public final class ValueFunction {
 
     /** Records bad scores r, (rows, count), in the point's guard. */
     private static void record(Tilt tilt, Point point, Tensor perRow) {
-        String name = tilt.reward().name();
         double strength = tilt.strength();
-        point.guard().record(tilt, point.step(), point.noise(), perRow);
+        point.record(ScoreGuard.Source.of(tilt), perRow);
         if (strength <= 0) {
             // Negative infinity is legal as a score, and not legal any more times this.
-            String scaled = name + " times lambda = " + strength;
-            point.guard().record(scaled, point.step(), point.noise(), perRow.mul(strength));
+            String scaled = tilt.reward().name() + " times lambda = " + strength;
+            point.record(ScoreGuard.Source.of(scaled), perRow.mul(strength));
         }
     }
 
@@ -325,7 +364,7 @@ public final class ValueFunction {
     }
 
     private static Tensor normal(Point point, int first, int count) {
-        return point.noise().normal(SteeringNoise.Use.DRAW, point.step(), first, count);
+        return point.normal(SteeringNoise.Use.DRAW, first, count);
     }
 
     private static Tensor pairs(Point point, int first, int count) {

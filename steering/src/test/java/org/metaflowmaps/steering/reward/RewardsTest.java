@@ -244,6 +244,7 @@ final class RewardsTest {
         }
         assertFalse(sum.isDifferentiable());
         assertEquals("brightness + fake", sum.name());
+        assertEquals("2.0*(brightness - 0.4)/0.1 + 3.0*(fake - -1.0)/4.0", sum.description());
         Calibration calibration = new Calibration(new double[] {1, 3}, 0);
         assertEquals(new WeightedSum.Term(fake, 1, 2, Math.sqrt(2)), WeightedSum.Term.of(fake, 1, calibration));
         assertRefused(() -> new WeightedSum(List.of()), "no terms");

@@ -154,7 +154,7 @@ final class SteeringPretendTest {
         }
     }
 
-    /** The steps of a sampler are graphs, whose noise is drawn before and whose scores are judged after. */
+    /** All steps of a sampler are one graph, whose noise is drawn before and whose scores are judged after. */
     @Test
     void aCapturedEstimatorReplays() {
         try (TensorScope scope = TensorScope.open();
@@ -162,14 +162,15 @@ final class SteeringPretendTest {
             long live = PretendCuda.read().liveGraphs();
             for (ValueGradient estimator : Estimators.all(map, tilt(), DRAWS)) {
                 String what = estimator.getClass().getSimpleName();
-                try (CapturedGradient captured = new CapturedGradient(estimator, GPU, 4)) {
-                    for (int i = 0; i < 5; i++) {
-                        sample(map, captured, Dynamics.SDE, 4);
-                    }
-                    assertEquals(Optional.empty(), captured.graphs().refusal(), what);
-                    assertEquals(4, captured.graphs().captures(), what);
+                try (PointGraphs graphs = new PointGraphs(GPU, 1)) {
+                    CapturedGradient captured = new CapturedGradient(estimator, graphs);
+                    // One step lists the noise and three warm up.
+                    assertEquals(0, sample(map, captured, Dynamics.SDE, 4).graphLaunches(), what);
+                    assertEquals(4, sample(map, captured, Dynamics.SDE, 4).graphLaunches(), what);
+                    assertEquals(Optional.empty(), graphs.graphs().refusal(), what);
                     PretendCuda.Counters plain = sample(map, estimator, Dynamics.SDE, 4);
                     PretendCuda.Counters replayed = sample(map, captured, Dynamics.SDE, 4);
+                    assertEquals(1, graphs.graphs().captures(), what);
                     assertEquals(4, replayed.graphLaunches(), what);
                     assertEquals(0, replayed.products(), what);
                     assertEquals(plain.hostReads(), replayed.hostReads(), what);
@@ -183,6 +184,31 @@ final class SteeringPretendTest {
                 }
             }
             assertEquals(live, PretendCuda.read().liveGraphs());
+        }
+    }
+
+    /** The draws of a search and the scores of a filter are graphs, too. */
+    @Test
+    void aCapturedValueFunctionReplays() {
+        try (TensorScope scope = TensorScope.open();
+                MetaFlowMap map = map();
+                PointGraphs graphs = new PointGraphs(GPU, 2)) {
+            ValueFunction value = new ValueFunction(map, tilt(), DRAWS).captured(graphs);
+            KeyedNoise noise = KeyedNoise.of(1, 0, ROWS, 1, map.itemShape(), GPU);
+            Tensor state = noise.normal(SteeringNoise.Use.START, 0);
+            Condition labels = labels();
+            for (int step = 0; step < 5; step++) {
+                Point point = new Point(0.1 * step, step, state, labels, noise);
+                value.draws(point);
+                value.scores(point);
+            }
+            assertEquals(Optional.empty(), graphs.graphs().refusal());
+            assertEquals(2, graphs.graphs().captures());
+            PretendCuda.Counters replayed =
+                    PretendCuda.count(() -> value.draws(new Point(0.9, 9, state, labels, noise)));
+            assertEquals(1, replayed.graphLaunches());
+            assertEquals(0, replayed.products());
+            assertEquals(0, replayed.hostReads());
         }
     }
 }
