@@ -6,15 +6,11 @@ import org.metaflowmaps.runtime.TensorScope;
 
 /** A linear layer x·Wᵀ + b whose gradients are computed without a gradient graph, and added to the arena's. */
 final class LinearGradient {
-    private final Weights weights;
-    private final Tensor weight;
-    private final Tensor bias;
+    private final LinearWeights weights;
 
     /** A layer of the tensors named weight (out, in) and bias (out). */
     LinearGradient(Weights weights) {
-        this.weights = weights;
-        this.weight = weights.get("weight");
-        this.bias = weights.get("bias");
+        this.weights = new LinearWeights(weights);
     }
 
     /**
@@ -26,8 +22,9 @@ final class LinearGradient {
      */
     Dual forward(Dual input, DType products) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor matrix = as(weight, products);
-            Tensor offset = as(bias, products);
+            LinearWeights.Narrowed copy = products == DType.BFLOAT16 ? weights.narrowed() : null;
+            Tensor matrix = copy == null ? as(weights.weight(), products) : copy.weight();
+            Tensor offset = copy == null ? as(weights.bias(), products) : copy.bias();
             return input.to(products).linear(matrix, offset).keptFrom(scope);
         }
     }
@@ -42,6 +39,8 @@ final class LinearGradient {
      */
     Tensor backward(Tensor gradient, Tensor input, DType products) {
         try (TensorScope scope = TensorScope.open()) {
+            LinearWeights.Narrowed copy = products == DType.BFLOAT16 ? weights.narrowed() : null;
+            Tensor weight = copy == null ? as(weights.weight(), products) : copy.weight();
             Tensor rows = as(gradient, products).reshape(-1, weight.size(0));
             Tensor inputs = as(input, products).reshape(-1, weight.size(1));
             Tensor sum = weights.gradient("weight");
@@ -51,7 +50,7 @@ final class LinearGradient {
                 sum.add_(rows.transpose(0, 1).matmul(inputs));
             }
             weights.gradient("bias").add_(rows.sum(0));
-            return scope.keep(rows.matmul(as(weight, products)).view(input.shape()));
+            return scope.keep(rows.matmul(weight).view(input.shape()));
         }
     }
 
