@@ -23,6 +23,7 @@ import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.LossValue;
 import org.metaflowmaps.training.optim.Clipping;
+import org.metaflowmaps.training.optim.JointStep;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 
@@ -38,6 +39,7 @@ final class StepRunner<D> implements AutoCloseable {
     private final Tensor learningRate;
     private final @Nullable Parts<D> parts;
     private final @Nullable CapturedSteps<D> captured;
+    private final @Nullable JointStep joint;
 
     StepRunner(
             Objective<D> objective,
@@ -66,6 +68,7 @@ final class StepRunner<D> implements AutoCloseable {
                         && objective instanceof GraphObjective<D> graph
                 ? new CapturedSteps<>(graph, device)
                 : null;
+        this.joint = JointStep.of(optimizers, average, largestNorm(settings)).orElse(null);
         try (TensorScope scope = TensorScope.open()) {
             this.learningRate = Torch.zeros(DType.FLOAT64, device).retain();
         }
@@ -142,11 +145,23 @@ final class StepRunner<D> implements AutoCloseable {
     private Result finish(long step, Map<String, Tensor> errors) {
         Tensor norm;
         try (ProfilerRange range = ProfilerRange.open("clip")) {
-            norm = Clipping.clip(
-                    objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
+            norm = joint == null
+                    ? Clipping.clip(objective.parameters(), largestNorm(settings))
+                    : Clipping.norm(objective.parameters());
         }
-        update(step, skipped.judge(probe(norm, errors.values())));
+        Tensor skip = skipped.judge(probe(norm, errors.values()));
+        try (ProfilerRange range = ProfilerRange.open("optimizer")) {
+            if (joint == null) {
+                update(step, skip);
+            } else {
+                joint.step(learningRate, skip, norm, step);
+            }
+        }
         return new Result(errors, norm);
+    }
+
+    private static double largestNorm(TrainerSettings settings) {
+        return settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip();
     }
 
     private Result captured(CapturedSteps<D> graphs, long step) {
@@ -181,11 +196,9 @@ final class StepRunner<D> implements AutoCloseable {
 
     /** Updates all parameters and the average unless {@code skip}, a value on the device, is 1. */
     private void update(long step, Tensor skip) {
-        try (ProfilerRange range = ProfilerRange.open("optimizer")) {
-            optimizers.forEach(optimizer -> optimizer.step(learningRate, skip));
-            if (average != null) {
-                average.update(step, skip);
-            }
+        optimizers.forEach(optimizer -> optimizer.step(learningRate, skip));
+        if (average != null) {
+            average.update(step, skip);
         }
     }
 
@@ -246,6 +259,9 @@ final class StepRunner<D> implements AutoCloseable {
         }
         if (parts != null) {
             parts.close();
+        }
+        if (joint != null) {
+            joint.close();
         }
         learningRate.close();
         skipped.close();
