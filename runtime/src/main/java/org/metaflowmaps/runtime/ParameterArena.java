@@ -17,6 +17,9 @@ import org.jspecify.annotations.Nullable;
  * <p>A frozen arena ({@link #over}) has the same layout over another buffer, such as a moving average, without a copy.
  * Its parameters require no gradients and may be bfloat16.
  *
+ * <p>A float32 arena can have a bfloat16 copy of its values ({@link #narrow}), which layers use under {@link Autocast} so
+ * that it need not cast each weight in each pass.
+ *
  * <p>Thread safety: any thread may read the parameters or close the arena, see {@link Tensor}. Only one thread at a
  * time may change values or run backward passes.
  */
@@ -30,6 +33,12 @@ public final class ParameterArena implements AutoCloseable {
     private final Map<String, Long> offsets = new LinkedHashMap<>();
     private final long count;
     private final boolean frozen;
+    /** The arena whose values and bfloat16 copy a replica shares; null for other arenas. */
+    private final @Nullable ParameterArena origin;
+    /** The bfloat16 copy, also while layers may not use it. */
+    private @Nullable ParameterArena copy;
+
+    private volatile boolean narrowed;
 
     /**
      * Lays out zero-filled parameters.
@@ -69,6 +78,7 @@ public final class ParameterArena implements AutoCloseable {
         }
         count = elements;
         frozen = false;
+        origin = null;
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
             values = Torch.zeros(type, device, total);
@@ -88,9 +98,10 @@ public final class ParameterArena implements AutoCloseable {
         }
     }
 
-    private ParameterArena(ParameterArena layout, Tensor flat, boolean frozen) {
+    private ParameterArena(ParameterArena layout, Tensor flat, boolean frozen, @Nullable ParameterArena origin) {
         count = layout.count;
         this.frozen = frozen;
+        this.origin = origin;
         offsets.putAll(layout.offsets);
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad()) {
@@ -122,12 +133,12 @@ public final class ParameterArena implements AutoCloseable {
                     "a buffer of parameters is " + flat + ", expected one contiguous dimension");
         }
         requireLayout(flat);
-        return new ParameterArena(this, flat, true);
+        return new ParameterArena(this, flat, true, null);
     }
 
     /**
      * Returns an arena over the same values with gradients of its own, so that another thread can run backward passes
-     * at the same time. Nothing is copied: a change of the values is seen by both.
+     * at the same time. Nothing is copied: a change of the values is seen by both, and so is a bfloat16 copy of them.
      *
      * @return owned by the caller; keeps the values' memory allocated
      * @throws IllegalStateException if this arena is frozen
@@ -137,12 +148,94 @@ public final class ParameterArena implements AutoCloseable {
             throw new IllegalStateException(
                     "these parameters are frozen and have no gradients: make a replica of the original network");
         }
-        return new ParameterArena(this, values, false);
+        return new ParameterArena(this, values, false, origin == null ? this : origin);
     }
 
     /** True if no parameter requires gradients, see {@link #over}. */
     public boolean isFrozen() {
         return frozen;
+    }
+
+    /**
+     * Copies the values to bfloat16, once for all passes until {@link #widen}; {@link #narrowed} then returns the copy.
+     * Later changes of the values are not seen until the next call. Does nothing to an arena of another type than
+     * float32.
+     *
+     * <p>A gradient of the copy is bfloat16, as under {@link Autocast}; {@link #addNarrowedGradients} adds it to
+     * {@link #gradients}. Do not call inside {@link Autograd#inference} if gradients are wanted later.
+     *
+     * @throws IllegalStateException for a replica, which has the copy of its original
+     * @throws TensorException if the device has no room
+     */
+    public synchronized void narrow() {
+        if (origin != null) {
+            throw new IllegalStateException("these parameters are a replica: narrow those of the original network");
+        }
+        if (values.dtype() != DType.FLOAT32) {
+            return;
+        }
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            if (copy == null) {
+                copy = new ParameterArena(this, values.to(DType.BFLOAT16), frozen, null);
+            } else {
+                copy.values.copy_(values);
+            }
+        }
+        narrowed = true;
+    }
+
+    /**
+     * Ends the use of the bfloat16 copy, because the values are about to change, after {@link #addNarrowedGradients}. The
+     * copy's memory is kept for the next {@link #narrow}.
+     */
+    public void widen() {
+        addNarrowedGradients();
+        narrowed = false;
+    }
+
+    /**
+     * Returns the bfloat16 copy of the values, with the same names, for layers under {@link Autocast}.
+     *
+     * @return owned by this arena; null unless there is one, see {@link #narrow}
+     */
+    public @Nullable ParameterArena narrowed() {
+        if (origin == null) {
+            return narrowed ? copy : null;
+        }
+        ParameterArena shared = origin.narrowed();
+        return shared == null ? null : ownCopy(shared);
+    }
+
+    /** Returns the original's copy with gradients of this replica's own. */
+    private synchronized ParameterArena ownCopy(ParameterArena shared) {
+        if (copy == null) {
+            copy = new ParameterArena(this, shared.values, false, null);
+        }
+        return copy;
+    }
+
+    /**
+     * Adds the gradients that backward passes have left at the bfloat16 copy to {@link #gradients}, and removes them there.
+     * Call after each backward pass: gradients of several passes would be added in bfloat16.
+     */
+    public synchronized void addNarrowedGradients() {
+        ParameterArena from = copy;
+        if (from == null || frozen) {
+            return;
+        }
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
+            for (Map.Entry<String, Tensor> entry : from.parameters.entrySet()) {
+                Tensor gradient = Autograd.accumulated(entry.getValue());
+                if (gradient != null) {
+                    gradient(entry.getKey()).add_(gradient);
+                    try (ThreadState call = ThreadState.enter(entry.getValue())) {
+                        entry.getValue().unwrap().mutable_grad().reset();
+                    }
+                }
+            }
+        }
     }
 
     private static long aligned(long count) {
@@ -214,6 +307,16 @@ public final class ParameterArena implements AutoCloseable {
         return made;
     }
 
+    /**
+     * Returns a parameter's view of {@link #gradients}, in the innermost open scope.
+     *
+     * @throws IllegalArgumentException if no parameter has that name
+     * @throws IllegalStateException if the arena is frozen
+     */
+    public Tensor gradient(String name) {
+        return view(name, gradients());
+    }
+
     /** Returns a parameter's view of another flat buffer of this layout, such as a moment or a moving average. */
     public Tensor view(String name, Tensor flat) {
         Tensor parameter = get(name);
@@ -240,6 +343,9 @@ public final class ParameterArena implements AutoCloseable {
         parameters.values().forEach(Tensor::close);
         if (gradients != null) {
             gradients.close();
+        }
+        if (copy != null) {
+            copy.close();
         }
         values.close();
     }

@@ -868,6 +868,12 @@ public final class Torch {
      */
     public static Tensor scaledDotProductAttention(Tensor query, Tensor key, Tensor value) {
         Operands.attention("scaledDotProductAttention", query, key, value);
+        AttentionBackend.prepare(query.device());
+        return fusedAttention(query, key, value);
+    }
+
+    /** {@link #scaledDotProductAttention(Tensor, Tensor, Tensor)} by the backend that libtorch prefers now. */
+    static Tensor fusedAttention(Tensor query, Tensor key, Tensor value) {
         return run(
                 "scaledDotProductAttention",
                 () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(), value.unwrap()),
@@ -891,6 +897,7 @@ public final class Torch {
     public static Tensor scaledDotProductAttention(Tensor query, Tensor key, Tensor value, Tensor mask) {
         Operands.attention("scaledDotProductAttention", query, key, value);
         Operands.attentionMask("scaledDotProductAttention", mask, query, key);
+        AttentionBackend.prepare(query.device());
         return run(
                 "scaledDotProductAttention",
                 () -> {
@@ -917,6 +924,7 @@ public final class Torch {
      */
     public static Tensor causalAttention(Tensor query, Tensor key, Tensor value) {
         Operands.attention("causalAttention", query, key, value);
+        AttentionBackend.prepare(query.device());
         return run(
                 "causalAttention",
                 () -> {

@@ -3,6 +3,9 @@ package org.metaflowmaps.runtime;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Refusal.illegalArgument;
 import static org.metaflowmaps.runtime.Refusal.illegalState;
@@ -139,5 +142,102 @@ class ParameterArenaTest {
         illegalState("no TensorScope is open", TensorScope::innermost);
         assertTrue(Autograd.isRecording());
         assertEquals(tensors, NativeMemory.liveTensors());
+    }
+
+    private static void set(ParameterArena arena, double value) {
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            arena.values().fill_(value);
+        }
+    }
+
+    private static ParameterArena narrowed(ParameterArena arena) {
+        ParameterArena copy = arena.narrowed();
+        assertNotNull(copy);
+        return copy;
+    }
+
+    @Test
+    void aBfloat16CopyIsMadeOnceAndUsedUntilTheValuesMayChange() {
+        long before = NativeMemory.liveTensors();
+        try (ParameterArena arena = new ParameterArena(shapes(), Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            assertNull(arena.narrowed());
+            arena.widen();
+            set(arena, 1.001);
+            arena.narrow();
+            ParameterArena copy = narrowed(arena);
+            assertEquals(DType.BFLOAT16, copy.values().dtype());
+            assertEquals(arena.parameters().keySet(), copy.parameters().keySet());
+            assertEquals(Shape.of(3, 5), copy.get("weight").shape());
+            assertEquals(1, copy.get("weight").max().item());
+            set(arena, 2);
+            assertEquals(1, copy.get("weight").max().item(), "changes are seen by the next call only");
+            arena.widen();
+            assertNull(arena.narrowed());
+            arena.narrow();
+            assertSame(copy, narrowed(arena), "its memory is used again");
+            assertEquals(2, copy.get("weight").min().item());
+        }
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+
+    @Test
+    void gradientsOfTheCopyAreAddedInFloat32() {
+        try (ParameterArena arena = new ParameterArena(shapes(), Device.CPU);
+                TensorScope scope = TensorScope.open()) {
+            arena.narrow();
+            Tensor weight = narrowed(arena).get("weight");
+            // In bfloat16 the sum of 256 and 1 is 256.
+            for (double factor : new double[] {256, 1}) {
+                Autograd.backward(weight.mul(factor).sum());
+                arena.addNarrowedGradients();
+            }
+            assertEquals(257, arena.gradient("weight").min().item());
+            arena.addNarrowedGradients();
+            assertEquals(257, arena.gradient("weight").max().item(), "added once");
+            assertEquals(0, arena.gradient("bias").abs().max().item());
+            Autograd.backward(weight.sum());
+            arena.widen();
+            assertEquals(258, arena.gradient("weight").max().item());
+        }
+    }
+
+    @Test
+    void replicasShareTheCopyAndHaveTheirOwnGradients() {
+        try (ParameterArena arena = new ParameterArena(shapes(), Device.CPU);
+                ParameterArena replica = arena.replica();
+                ParameterArena second = replica.replica();
+                TensorScope scope = TensorScope.open()) {
+            assertNull(replica.narrowed());
+            set(arena, 3);
+            arena.narrow();
+            assertEquals(3, narrowed(second).get("bias").max().item());
+            Autograd.backward(narrowed(replica).get("bias").sum());
+            arena.addNarrowedGradients();
+            replica.addNarrowedGradients();
+            second.addNarrowedGradients();
+            assertEquals(70, replica.gradients().sum().item());
+            assertEquals(0, arena.gradients().sum().item());
+            assertEquals(0, second.gradients().sum().item());
+            arena.widen();
+            assertNull(second.narrowed());
+            illegalState("these parameters are a replica", replica::narrow);
+        }
+    }
+
+    @Test
+    void onlyFloat32HasABfloat16Copy() {
+        try (ParameterArena exact = new ParameterArena(shapes(), Device.CPU, DType.FLOAT64);
+                ParameterArena arena = new ParameterArena(shapes(), Device.CPU);
+                ParameterArena frozen = arena.over(arena.values());
+                TensorScope scope = TensorScope.open()) {
+            exact.narrow();
+            assertNull(exact.narrowed());
+            frozen.narrow();
+            assertNull(arena.narrowed());
+            assertFalse(narrowed(frozen).get("weight").requiresGrad());
+            frozen.widen();
+            assertNull(frozen.narrowed());
+        }
     }
 }

@@ -170,6 +170,11 @@ final class FlowMapObjective implements SplitObjective<Draw>, GraphObjective<Dra
     }
 
     @Override
+    public List<ParameterArena> evaluated() {
+        return averaged == null ? List.of(map.parameters()) : List.of(map.parameters(), averaged.parameters());
+    }
+
+    @Override
     public List<RandomSource> randomSources() {
         return List.of(random);
     }

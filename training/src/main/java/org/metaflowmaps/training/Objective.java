@@ -35,6 +35,14 @@ public interface Objective<D> extends AutoCloseable {
     List<ParameterArena> parameters();
 
     /**
+     * Returns the parameters of all networks that losses evaluate and that steps change: the trained ones, and moving
+     * averages of them. In bfloat16 each step converts them once ({@link ParameterArena#narrow}).
+     */
+    default List<ParameterArena> evaluated() {
+        return parameters();
+    }
+
+    /**
      * Returns the sources of the draws: their state is saved with a checkpoint, and restored if a step's data cannot be
      * read.
      */

@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Function;
+import java.util.function.BiFunction;
 import java.util.function.Supplier;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
@@ -38,10 +38,10 @@ final class Parts<D> implements AutoCloseable {
     /**
      * Adds the gradients of all losses of a draw to the objective's arenas.
      *
-     * @param differentiate computes a loss, adds its gradients and returns its error
+     * @param differentiate computes a loss, adds its gradients to those arenas and returns its error
      * @return the errors by name, in the innermost open scope
      */
-    Map<String, Tensor> differentiate(D draw, Function<Loss, Tensor> differentiate) {
+    Map<String, Tensor> differentiate(D draw, BiFunction<Loss, List<ParameterArena>, Tensor> differentiate) {
         try (TensorScope scope = TensorScope.open()) {
             long items = objective.items(draw);
             int count = (int) Math.min(each.size(), items);
@@ -57,7 +57,9 @@ final class Parts<D> implements AutoCloseable {
                     if (replica) {
                         arenas.forEach(arena -> arena.gradients().zero_());
                     }
-                    return own.stream().map(differentiate).toList();
+                    return own.stream()
+                            .map(loss -> differentiate.apply(loss, arenas))
+                            .toList();
                 });
             }
             List<List<Tensor>> found = Workers.map(tasks);

@@ -4,6 +4,7 @@ import org.metaflowmaps.models.model.NetworkConfig;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.FreeMemory;
 import org.metaflowmaps.training.config.LossConfig;
+import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.config.TrainConfig;
 
 /**
@@ -25,8 +26,11 @@ record RunPrice(double buffers, double batch) {
         double parameters = network.parameterCount();
         int slices = config.slicesOn(Device.CPU);
         // The map with its replicas and the view with averaged weights each have their own tensor objects.
-        double buffers =
-                4 * parameters * (4 + slices) + (1.0 + slices) * NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
+        // In bfloat16, a copy of the map's and of the average's values, and gradients of each slice.
+        double narrow = config.precision() == Precision.BFLOAT16 ? 2 * parameters * (2 + slices) : 0;
+        double buffers = narrow
+                + 4 * parameters * (4 + slices)
+                + (1.0 + slices) * NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
         double passes = 1
                 + (config.loss().consistency() == LossConfig.ConsistencyKind.NONE
                         ? 0

@@ -7,20 +7,24 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.loss.LossValue;
 import org.metaflowmaps.training.optim.Clipping;
+import org.metaflowmaps.training.optim.JointStep;
 import org.metaflowmaps.training.optim.MovingAverage;
 import org.metaflowmaps.training.optim.Optimizer;
 import org.slf4j.Logger;
@@ -40,6 +44,7 @@ final class StepRunner<D> implements AutoCloseable {
     private final Tensor learningRate;
     private final @Nullable Parts<D> parts;
     private final @Nullable CapturedSteps<D> captured;
+    private final @Nullable JointStep joint;
 
     StepRunner(
             Objective<D> objective,
@@ -69,6 +74,7 @@ final class StepRunner<D> implements AutoCloseable {
         if (settings.graphs() && device.type() == Device.Type.CUDA) {
             obstacle.ifPresent(why -> LOG.warn("warning: graphs=true has no effect, because {}", why));
         }
+        this.joint = JointStep.of(optimizers, average, largestNorm(settings)).orElse(null);
         try (TensorScope scope = TensorScope.open()) {
             this.learningRate = Torch.zeros(DType.FLOAT64, device).retain();
         }
@@ -121,6 +127,23 @@ final class StepRunner<D> implements AutoCloseable {
     }
 
     private Result eager(long step) {
+        return finish(step, inPrecision(() -> passes(step)));
+    }
+
+    /** Computes gradients, in bfloat16 with weights that are converted once for all passes. */
+    private Map<String, Tensor> inPrecision(Supplier<Map<String, Tensor>> gradients) {
+        if (settings.precision() != Precision.BFLOAT16) {
+            return gradients.get();
+        }
+        objective.evaluated().forEach(ParameterArena::narrow);
+        try {
+            return gradients.get();
+        } finally {
+            objective.evaluated().forEach(ParameterArena::widen);
+        }
+    }
+
+    private Map<String, Tensor> passes(long step) {
         objective.parameters().forEach(arena -> arena.gradients().zero_());
         Map<String, Tensor> errors = new LinkedHashMap<>();
         List<RandomSource> sources = settings.accumulate() == 1 ? List.of() : objective.randomSources();
@@ -136,28 +159,48 @@ final class StepRunner<D> implements AutoCloseable {
                 throw e;
             }
         }
-        return finish(step, errors);
+        return errors;
     }
 
     /** Clips, judges and updates after the gradients of a step. */
     private Result finish(long step, Map<String, Tensor> errors) {
         Tensor norm;
         try (ProfilerRange range = ProfilerRange.open("clip")) {
-            norm = Clipping.clip(
-                    objective.parameters(), settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip());
+            norm = joint == null
+                    ? Clipping.clip(objective.parameters(), largestNorm(settings))
+                    : Clipping.norm(objective.parameters());
         }
-        update(step, skipped.judge(probe(norm, errors.values())));
+        Tensor skip = skipped.judge(probe(norm, errors.values()));
+        try (ProfilerRange range = ProfilerRange.open("optimizer")) {
+            if (joint == null) {
+                update(step, skip);
+            } else {
+                joint.step(learningRate, skip, norm, step);
+            }
+        }
         return new Result(errors, norm);
+    }
+
+    private static double largestNorm(TrainerSettings settings) {
+        return settings.clip() == 0 ? Double.POSITIVE_INFINITY : settings.clip();
     }
 
     private Result captured(CapturedSteps<D> graphs, long step) {
         boolean copies = average == null || average.copiesAt(step);
-        return graphs.run(drawn(step, 0), copies, draw -> {
-            objective.parameters().forEach(arena -> arena.gradients().zero_());
-            Map<String, Tensor> errors = new LinkedHashMap<>();
-            objective.losses(draw).forEach(loss -> errors.put(loss.name(), differentiated(loss)));
-            return finish(step, errors);
-        });
+        return graphs.run(
+                drawn(step, 0),
+                copies,
+                draw -> finish(step, inPrecision(() -> {
+                    objective.parameters().forEach(arena -> arena.gradients().zero_());
+                    return differentiated(draw);
+                })));
+    }
+
+    private Map<String, Tensor> differentiated(D draw) {
+        Map<String, Tensor> errors = new LinkedHashMap<>();
+        List<ParameterArena> arenas = objective.parameters();
+        objective.losses(draw).forEach(loss -> errors.put(loss.name(), differentiated(loss, arenas)));
+        return errors;
     }
 
     /** Reads the items of a part of a step, and draws its random numbers. */
@@ -174,11 +217,9 @@ final class StepRunner<D> implements AutoCloseable {
 
     /** Updates all parameters and the average unless {@code skip}, a value on the device, is 1. */
     private void update(long step, Tensor skip) {
-        try (ProfilerRange range = ProfilerRange.open("optimizer")) {
-            optimizers.forEach(optimizer -> optimizer.step(learningRate, skip));
-            if (average != null) {
-                average.update(step, skip);
-            }
+        optimizers.forEach(optimizer -> optimizer.step(learningRate, skip));
+        if (average != null) {
+            average.update(step, skip);
         }
     }
 
@@ -188,19 +229,18 @@ final class StepRunner<D> implements AutoCloseable {
     private Map<String, Tensor> pass(long step, int part) {
         try (TensorScope scope = TensorScope.open()) {
             D draw = drawn(step, part);
-            Map<String, Tensor> errors = new LinkedHashMap<>();
-            if (parts != null) {
-                errors.putAll(parts.differentiate(draw, this::differentiated));
-            } else {
-                objective.losses(draw).forEach(loss -> errors.put(loss.name(), differentiated(loss)));
-            }
+            Map<String, Tensor> errors =
+                    parts == null ? differentiated(draw) : parts.differentiate(draw, this::differentiated);
             errors.replaceAll((name, error) -> scope.keep(error));
             return errors;
         }
     }
 
-    /** Adds a loss's gradient and frees its graph, so that only one graph exists at a time; returns its error. */
-    private Tensor differentiated(Loss loss) {
+    /**
+     * Adds a loss's gradient to its parameters' arenas and frees its graph, so that only one graph exists at a time; returns
+     * its error.
+     */
+    private Tensor differentiated(Loss loss, List<ParameterArena> arenas) {
         try (TensorScope scope = TensorScope.open();
                 BlockTape tape = settings.recompute() ? BlockTape.open() : null) {
             LossValue value;
@@ -216,6 +256,7 @@ final class StepRunner<D> implements AutoCloseable {
                 } else {
                     tape.backward(share);
                 }
+                arenas.forEach(ParameterArena::addNarrowedGradients);
             }
             return scope.keep(value.error());
         }
@@ -239,6 +280,9 @@ final class StepRunner<D> implements AutoCloseable {
         }
         if (parts != null) {
             parts.close();
+        }
+        if (joint != null) {
+            joint.close();
         }
         learningRate.close();
         skipped.close();

@@ -115,6 +115,13 @@ record Teacher(
                 : GuidedDrift.ofScale(plain, network.classes(), builtIn, scale);
     }
 
+    /** Converts the network's weights to bfloat16 once, for all evaluations under autocast. */
+    void narrow() {
+        if (network != null) {
+            network.parameters().narrow();
+        }
+    }
+
     @Override
     public void close() {
         if (network != null) {

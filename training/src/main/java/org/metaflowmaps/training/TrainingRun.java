@@ -103,6 +103,9 @@ public final class TrainingRun implements AutoCloseable {
         try {
             requireFit();
             this.teacher = Teacher.open(config, given, map, device);
+            if (config.precision() == Precision.BFLOAT16) {
+                teacher.narrow();
+            }
         } catch (IOException | RuntimeException e) {
             map.close();
             random.close();

@@ -1,8 +1,10 @@
 package org.metaflowmaps.training;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -13,16 +15,24 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
+import org.metaflowmaps.runtime.ParameterArena;
+import org.metaflowmaps.runtime.RandomSource;
+import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
 import org.metaflowmaps.training.config.Precision;
+import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.data.TrainingData;
+import org.metaflowmaps.training.loss.Draw;
+import org.metaflowmaps.training.optim.AdamW;
+import org.metaflowmaps.training.optim.MovingAverage;
 
 /** Whole training steps in bfloat16 compared with float32. */
 final class PrecisionTest {
@@ -111,5 +121,94 @@ final class PrecisionTest {
             }
         }
         assertNotEquals(exact.getLast().error("diagonal"), mixed.getLast().error("diagonal"), "nothing was rounded");
+    }
+
+    /** An objective whose weights are cast in each pass. */
+    private record Cast(FlowMapObjective objective) implements Objective<Draw> {
+        @Override
+        public Draw draw(TrainingData.Batch batch, long step) {
+            return objective.draw(batch, step);
+        }
+
+        @Override
+        public List<Loss> losses(Draw draw) {
+            return objective.losses(draw);
+        }
+
+        @Override
+        public List<ParameterArena> parameters() {
+            return objective.parameters();
+        }
+
+        @Override
+        public List<ParameterArena> evaluated() {
+            return List.of();
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    private static float[] weights(Runs runs, boolean cast, boolean byHand) throws IOException {
+        TrainConfig config = runs.config().toBuilder().recompute(byHand).build();
+        try (TrainingData data = runs.data();
+                RandomSource random = RandomSource.seeded(3);
+                MetaFlowMap map = config.model().network().initialised(Device.CPU, random);
+                MovingAverage average = new MovingAverage(map.parameters(), 0.5, 1);
+                MetaFlowMap averaged = map.boundTo(average.values());
+                FlowMapObjective objective = new FlowMapObjective(config, map, averaged, null, random);
+                AdamW optimizer = new AdamW(map.parameters(), 0.9, 0.999, 1e-8, 0);
+                StepRunner<Draw> runner = new StepRunner<>(
+                        cast ? new Cast(objective) : objective,
+                        data,
+                        List.of(optimizer),
+                        average,
+                        TrainerSettings.of(config, 1));
+                TensorScope scope = TensorScope.open()) {
+            for (int step = 0; step < runs.steps; step++) {
+                runner.step(step);
+                assertNull(map.parameters().narrowed(), "nothing outdated is left between steps");
+                assertNull(averaged.parameters().narrowed());
+            }
+            return average.values().toFloatArray();
+        }
+    }
+
+    /** Weights that are converted once in a step give the results of weights that are cast in each pass, to the last bit. */
+    @ParameterizedTest
+    @EnumSource(
+            value = LossConfig.ConsistencyKind.class,
+            mode = EnumSource.Mode.EXCLUDE,
+            names = {"EULERIAN_TEACHER", "LAGRANGIAN_TEACHER"})
+    void convertingOnceChangesNothing(LossConfig.ConsistencyKind kind) throws IOException {
+        Runs runs = new Runs();
+        runs.model = Runs.TRANSFORMER;
+        runs.consistency = kind;
+        runs.precision = Precision.BFLOAT16;
+        runs.learningRate = 1e-2;
+        runs.accumulate = 2;
+        for (boolean byHand : new boolean[] {false, true}) {
+            assertArrayEquals(weights(runs, true, byHand), weights(runs, false, byHand), "by hand: " + byHand);
+        }
+    }
+
+    /** Slices have their own gradients of the common copy. */
+    @Test
+    void slicesChangeOnlyTheOrderOfSums() throws IOException {
+        Runs runs = new Runs();
+        runs.model = Runs.TRANSFORMER;
+        runs.precision = Precision.BFLOAT16;
+        runs.batch = 6;
+        double[] norms = new double[2];
+        for (int slices = 1; slices <= 2; slices++) {
+            try (TrainingData data = runs.data();
+                    TrainingRun run = new TrainingRun(
+                            runs.config().toBuilder().slices(slices).build(), data, Device.CPU, folder)) {
+                for (int step = 0; step < 4; step++) {
+                    norms[slices - 1] = run.takeStepAndRead().gradientNorm();
+                }
+            }
+        }
+        assertEquals(norms[0], norms[1], 0.02 * norms[0]);
     }
 }

@@ -27,6 +27,7 @@ import org.metaflowmaps.runtime.file.Safetensors;
 import org.metaflowmaps.runtime.file.SafetensorsFile;
 import org.metaflowmaps.training.config.LossConfig;
 import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.config.WeightingConfig;
 import org.metaflowmaps.training.data.TrainingData;
@@ -54,11 +55,13 @@ final class TrainerResumeTest {
         "mlp, ADAMW, L2",
         "mlp, ADAMW, LEARNED",
         "transformer, RADAM, L2",
-        "transformer, ADAMW, L2"
+        "transformer, ADAMW, L2",
+        "transformer in bfloat16, ADAMW, L2"
     })
     void goingOnAfterAnyStepEndsInTheSameCheckpoint(
             String kind, OptimizerConfig.Kind optimizer, WeightingConfig.Kind weighting) throws IOException {
         Runs runs = new Runs();
+        runs.precision = kind.endsWith("bfloat16") ? Precision.BFLOAT16 : Precision.FLOAT32;
         runs.weighting = weighting;
         runs.model = kind.equals("mlp") ? Runs.MLP : Runs.TRANSFORMER;
         runs.optimizer = optimizer;

@@ -124,7 +124,7 @@ public final class PosteriorCommand implements Callable<Integer> {
         PrintWriter terminal = Objects.requireNonNull(spec).commandLine().getOut();
         try (MetaFlowMap map = checkpoint.loadAny(device);
                 TensorScope scope = TensorScope.open();
-                Autocast mode = precision.on(device.get());
+                Autocast mode = precision.on(device.get(), map);
                 RandomSource random = RandomSource.seeded(seed, device.get())) {
             PosteriorSampler plain = new PosteriorSampler(map, steps);
             if (!numbers && map.itemShape().dim() != 3) {

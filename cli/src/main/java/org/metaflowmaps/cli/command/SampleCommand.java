@@ -158,7 +158,7 @@ public final class SampleCommand implements Callable<Integer> {
                 LatentDecoder latents = vae.open(checkpoint, map, LatentDecoder.Clamp.STRAIGHT_THROUGH, device.get());
                 TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(seed, device.get());
-                Autocast mode = precision.on(device.get());
+                Autocast mode = precision.on(device.get(), map);
                 Autograd.Mode off = Autograd.inference();
                 ProfiledSampling profiled = profile.sampling()) {
             ClassNames names = checkpoint.classNames(map);

@@ -125,6 +125,9 @@ final class SteeringInputs implements AutoCloseable {
         }
         this.owned = map;
         this.map = map.frozen();
+        if (Autocast.isOn(device.type())) {
+            this.map.parameters().narrow();
+        }
         this.reward = reward;
         this.tilt = reward.tilt(strength);
         this.names = names;

@@ -1,5 +1,6 @@
 package org.metaflowmaps.cli.option;
 
+import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.Precision;
@@ -28,5 +29,17 @@ public final class PrecisionOption {
     /** Computes in the chosen precision on this thread until the result is closed. */
     public Autocast on(Device device) {
         return name.precision.on(device);
+    }
+
+    /**
+     * As {@link #on(Device)}, and converts a map's weights once instead of in each evaluation.
+     *
+     * @param map with weights that do not change later
+     */
+    public Autocast on(Device device, MetaFlowMap map) {
+        if (name.precision == Precision.BFLOAT16) {
+            map.parameters().narrow();
+        }
+        return on(device);
     }
 }

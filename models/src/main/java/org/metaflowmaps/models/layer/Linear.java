@@ -8,25 +8,19 @@ import org.metaflowmaps.runtime.Tensor;
 /**
  * A linear layer x·Wᵀ + b over weights that it does not own.
  *
- * <p>With bfloat16 weights, as in a copy for sampling, inputs are rounded to bfloat16.
+ * <p>With bfloat16 weights, as in a copy for sampling, inputs are rounded to bfloat16. Float32 weights may have a bfloat16
+ * copy beside them, {@link org.metaflowmaps.runtime.ParameterArena#narrow}, which replaces Autocast's casts of weights.
  */
 public final class Linear {
-    private final Tensor weight;
-    private final Tensor bias;
+    private final LinearWeights weights;
     private final boolean narrow;
     private final Device.Type device;
 
-    /**
-     * A layer.
-     *
-     * @param weight (out, in)
-     * @param bias (out)
-     */
-    public Linear(Tensor weight, Tensor bias) {
-        this.weight = weight;
-        this.bias = bias;
-        this.narrow = weight.dtype() == DType.BFLOAT16;
-        this.device = weight.device().type();
+    /** A layer of the tensors named weight (out, in) and bias (out). */
+    Linear(Weights weights) {
+        this.weights = new LinearWeights(weights);
+        this.narrow = this.weights.weight().dtype() == DType.BFLOAT16;
+        this.device = this.weights.weight().device().type();
     }
 
     /** Returns true if the weights are bfloat16, and so are the products. */
@@ -41,7 +35,10 @@ public final class Linear {
      * @return (…, out)
      */
     public Dual forward(Dual input) {
-        return multiplied(input, weight);
+        LinearWeights.Narrowed copy = weights.narrowed();
+        return copy != null && Autocast.isOn(device)
+                ? input.to(DType.BFLOAT16).linear(copy.weight(), copy.bias())
+                : multiplied(input, weights.weight());
     }
 
     /**
@@ -53,7 +50,7 @@ public final class Linear {
      * @return (…, out)
      */
     public Dual exact(Dual input) {
-        return exact(input, weight);
+        return exact(input, weights.weight());
     }
 
     /** {@link #exact(Dual)} with {@code matrix}, a reshaped view of the weight. */
@@ -70,6 +67,6 @@ public final class Linear {
     }
 
     private Dual multiplied(Dual input, Tensor matrix) {
-        return (narrow ? input.to(DType.BFLOAT16) : input).linear(matrix, bias);
+        return (narrow ? input.to(DType.BFLOAT16) : input).linear(matrix, weights.bias());
     }
 }

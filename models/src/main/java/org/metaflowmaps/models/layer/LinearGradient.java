@@ -6,20 +6,16 @@ import org.metaflowmaps.runtime.TensorScope;
 
 /** A linear layer x·Wᵀ + b whose gradients are computed without a gradient graph, and added to the arena's. */
 final class LinearGradient {
-    private final Weights weights;
-    private final Tensor weight;
-    private final Tensor bias;
+    private final LinearWeights weights;
 
     /** A layer of the tensors named weight (out, in) and bias (out). */
     LinearGradient(Weights weights) {
-        this.weights = weights;
-        this.weight = weights.get("weight");
-        this.bias = weights.get("bias");
+        this.weights = new LinearWeights(weights);
     }
 
     /** The element type of the weights. */
     DType type() {
-        return weight.dtype();
+        return weights.weight().dtype();
     }
 
     /**
@@ -31,10 +27,15 @@ final class LinearGradient {
      */
     Dual forward(Dual input, DType products) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor matrix = as(weight, products);
-            Tensor offset = as(bias, products);
-            return input.to(products).linear(matrix, offset).keptFrom(scope);
+            LinearWeights.Narrowed copy = products == DType.BFLOAT16 ? weights.narrowed() : null;
+            Tensor offset = copy == null ? as(weights.bias(), products) : copy.bias();
+            return input.to(products).linear(matrix(products), offset).keptFrom(scope);
         }
+    }
+
+    private Tensor matrix(DType products) {
+        LinearWeights.Narrowed copy = products == DType.BFLOAT16 ? weights.narrowed() : null;
+        return copy == null ? as(weights.weight(), products) : copy.weight();
     }
 
     /**
@@ -57,7 +58,7 @@ final class LinearGradient {
         }
         try (TensorScope scope = TensorScope.open()) {
             Tensor rows = rows(gradient, products);
-            Tensor inputs = as(input, products).reshape(-1, weight.size(1));
+            Tensor inputs = as(input, products).reshape(-1, weights.weight().size(1));
             Tensor sum = weights.gradient("weight");
             if (sum.dtype() == products) {
                 sum.addmm_(rows.transpose(0, 1), inputs);
@@ -71,15 +72,15 @@ final class LinearGradient {
     /** Does the second part of {@link #backward}. */
     Tensor inputGradient(Tensor gradient, DType products) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor result = rows(gradient, products).matmul(as(weight, products));
+            Tensor result = rows(gradient, products).matmul(matrix(products));
             long[] shape = gradient.shape().toArray();
-            shape[shape.length - 1] = weight.size(1);
+            shape[shape.length - 1] = weights.weight().size(1);
             return scope.keep(result.view(shape));
         }
     }
 
     private Tensor rows(Tensor gradient, DType products) {
-        return as(gradient, products).reshape(-1, weight.size(0));
+        return as(gradient, products).reshape(-1, weights.weight().size(0));
     }
 
     private static Tensor as(Tensor tensor, DType type) {

@@ -30,7 +30,7 @@ public record Weights(ParameterArena arena, String prefix) {
      * Returns the gradient of the parameter of that name: a view of the arena's gradients, in the innermost open scope.
      */
     public Tensor gradient(String name) {
-        return arena.view(prefix + name, arena.gradients());
+        return arena.gradient(prefix + name);
     }
 
     /** Returns true if the parameters never get gradients. */
@@ -40,6 +40,6 @@ public record Weights(ParameterArena arena, String prefix) {
 
     /** Returns the linear layer of that name. */
     public Linear linear(String name) {
-        return new Linear(get(name + ".weight"), get(name + ".bias"));
+        return new Linear(in(name));
     }
 }

@@ -186,6 +186,29 @@ final class SamplerPretendTest {
         }
     }
 
+    /** A frozen map casts its weights in each evaluation, unless it has a bfloat16 copy of them. */
+    @Test
+    void aCopyReplacesTheCastsOfWeights() {
+        try (TensorScope scope = TensorScope.open();
+                FlowMapTransformer original = FlowMapTransformer.zeros(SmallNetworks.config(), GPU);
+                MetaFlowMap map = original.frozen();
+                RandomSource random = RandomSource.seeded(1, GPU);
+                Autograd.Mode off = Autograd.noGrad();
+                Autocast low = Autocast.bfloat16(Device.Type.CUDA)) {
+            List<Tensor> inputs = inputs(map, random, 8).subList(0, 2);
+            Case one = (noise, labels) ->
+                    samples(new OdeSampler(new NetworkDrift(map, false), 1).sample(given(noise), labels));
+            run(one, inputs);
+            PretendCuda.Counters cast = PretendCuda.count(() -> run(one, inputs));
+            map.parameters().narrow();
+            PretendCuda.Counters copied = PretendCuda.count(() -> run(one, inputs));
+            // Weights and biases of four layers in each block.
+            assertEquals(cast.launches() - 8L * original.config().depth(), copied.launches());
+            assertEquals(cast.products(), copied.products());
+            assertEquals(0, copied.hostReads());
+        }
+    }
+
     /** Prints the launches of one evaluation and the host's time, eager and replayed, at the sizes of public networks. */
     @Test
     void replayCostsTheHostLess() {

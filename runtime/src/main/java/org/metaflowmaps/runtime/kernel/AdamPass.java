@@ -24,6 +24,8 @@ public final class AdamPass {
     /** Floats of the structure {@code Scalars}. */
     private static final int SCALARS = 6;
 
+    private static final KernelProgram PROGRAM = KernelProgram.of("adam", Map.of());
+
     private final Kernels kernels;
     private final Settings settings;
 
@@ -40,6 +42,23 @@ public final class AdamPass {
     /** Returns the pass for the device that holds a tensor. */
     public static AdamPass on(Tensor tensor, Settings settings) {
         return new AdamPass(Kernels.of(tensor), settings);
+    }
+
+    /**
+     * Returns true if kernels take the steps of a buffer. Its first call for a device compiles them and compares a few steps
+     * with the composed ones; if they differ, which is logged, the kernels are not used there. Reads from the device then.
+     *
+     * @param values the buffer to update
+     */
+    public static boolean hasKernels(Tensor values) {
+        return hasKernels(Kernels.of(values), values);
+    }
+
+    static boolean hasKernels(Kernels kernels, Tensor values) {
+        return kernels.holds(values.device())
+                && values.dtype() == DType.FLOAT32
+                && kernels.launcher(PROGRAM).isPresent()
+                && KernelCheck.passes(kernels, NAME, () -> AdamPassCheck.agrees(kernels, values.device()));
     }
 
     /**
@@ -134,7 +153,7 @@ public final class AdamPass {
                             && buffers.values().dtype() == DType.FLOAT32
                             && buffers.values().numel() > 0
                             && isAligned(buffers)
-                    ? kernels.launcher(KernelProgram.of("adam", Map.of()))
+                    ? kernels.launcher(PROGRAM)
                     : Optional.empty();
             if (launcher.isPresent()) {
                 launched(launcher.get(), buffers, scalars);

@@ -1,11 +1,16 @@
 package org.metaflowmaps.runtime.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -122,6 +127,52 @@ class AdamPassTest extends HostTest {
         Precision.assertClose("values", own.values(), theirs.get(0), 1e-6);
         Precision.assertClose("mean", own.mean(), theirs.get(1), 1e-6);
         Precision.assertClose("square", own.square(), theirs.get(2), 1e-6);
+    }
+
+    @Test
+    void kernelsAreUsedIfTheyGiveTheComposedResults() {
+        Tensor values = random.normal(8);
+        HostKernels host = host();
+        assertTrue(AdamPass.hasKernels(host, values));
+        int launches = host.launches();
+        assertTrue(AdamPass.hasKernels(host, values));
+        assertEquals(launches, host.launches(), "compared once");
+        assertFalse(AdamPass.hasKernels(host, values.to(DType.FLOAT64)));
+        assertFalse(AdamPass.hasKernels(Kernels.NONE, values));
+        assertFalse(AdamPass.hasKernels(values), "the CPU has no kernels");
+    }
+
+    /** A kernel that leaves out its work, or forgets one of its outputs, is found. */
+    @ParameterizedTest
+    @CsvSource({"adam_update, -1", "adam_scalars, -1", "adam_update, 4", "adam_update, 5"})
+    void aWrongKernelIsNotUsed(String wrong, int lost) {
+        HostKernels host = host();
+        assertTrue(AdamPass.hasKernels(host, random.normal(8)));
+        Kernels broken = new Kernels() {
+            @Override
+            public boolean holds(Device device) {
+                return host.holds(device);
+            }
+
+            @Override
+            public Optional<Launcher> launcher(KernelProgram program) {
+                return host.launcher(program).map(right -> (kernel, grid, block, arguments) -> {
+                    if (!kernel.equals(wrong)) {
+                        right.launch(kernel, grid, block, arguments);
+                    } else if (lost >= 0) {
+                        try (Arguments none = new Arguments()) {
+                            MemorySegment pointer = none.int64(0).array();
+                            MemorySegment given = arguments.array();
+                            long before = given.getAtIndex(ValueLayout.JAVA_LONG, lost);
+                            given.setAtIndex(ValueLayout.JAVA_LONG, lost, pointer.getAtIndex(ValueLayout.JAVA_LONG, 0));
+                            right.launch(kernel, grid, block, arguments);
+                            given.setAtIndex(ValueLayout.JAVA_LONG, lost, before);
+                        }
+                    }
+                });
+            }
+        };
+        assertFalse(AdamPass.hasKernels(broken, random.normal(8)));
     }
 
     @Test

@@ -24,6 +24,7 @@ import org.metaflowmaps.training.RunState;
 import org.metaflowmaps.training.Trainer;
 import org.metaflowmaps.training.TrainerSettings;
 import org.metaflowmaps.training.TrainingException;
+import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.data.Seeds;
 import org.metaflowmaps.training.data.TrainingData;
 import org.metaflowmaps.training.metrics.TensorBoardWriter;
@@ -102,6 +103,9 @@ public final class FineTuning implements AutoCloseable {
         this.folder = Preconditions.checkNotNull(folder, "fine-tuning: the folder is null");
         TrainerSettings settings = settings(config);
         this.base = base.map().frozen();
+        if (config.precision() == Precision.BFLOAT16) {
+            this.base.parameters().narrow();
+        }
         this.student = BaseMap.student(base, device);
         this.random = Seeds.source(config.seed(), Seeds.NOISE, device);
         this.average = new MovingAverage(student.parameters(), config.averageDecay(), config.averageStart());

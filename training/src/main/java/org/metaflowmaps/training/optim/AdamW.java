@@ -9,6 +9,7 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.kernel.AdamPass;
 
 /** Adam with decoupled weight decay (arXiv 1711.05101), by libtorch's fused kernel: one pass over memory. */
 public final class AdamW implements Optimizer {
@@ -50,6 +51,20 @@ public final class AdamW implements Optimizer {
                     new Torch.AdamScalars(updates.step(), rate, skip),
                     rates);
         }
+    }
+
+    /** Returns the settings of the same step with clipping. */
+    AdamPass.Settings settings(double largestNorm) {
+        return new AdamPass.Settings(
+                rates.beta1(), rates.beta2(), rates.eps(), rates.weightDecay(), largestNorm, false);
+    }
+
+    Moments buffers() {
+        return moments;
+    }
+
+    UpdateCount updates() {
+        return updates;
     }
 
     @Override

@@ -27,17 +27,30 @@ public final class Clipping {
      * @return the norm before clipping, a scalar in the innermost open scope
      */
     public static Tensor clip(List<ParameterArena> arenas, double largest) {
+        Preconditions.checkArgument(largest > 0, "clipping: the largest norm is %s, expected more than 0", largest);
+        try (Autograd.Mode off = Autograd.noGrad()) {
+            Tensor norm = norm(arenas);
+            if (largest < Double.POSITIVE_INFINITY) {
+                Tensor factor = norm.add(EPS).reciprocal().mul(largest).clampMax(1);
+                arenas.forEach(arena -> arena.gradients().mul_(factor));
+            }
+            return norm;
+        }
+    }
+
+    /**
+     * Returns the Euclidean norm of the gradients of all arenas together, without reading it back.
+     *
+     * @param arenas at least one, all on one device
+     * @return a scalar in the innermost open scope
+     */
+    public static Tensor norm(List<ParameterArena> arenas) {
         Preconditions.checkArgument(
                 !arenas.isEmpty(), "clipping: no parameters were given, expected at least one arena");
-        Preconditions.checkArgument(largest > 0, "clipping: the largest norm is %s, expected more than 0", largest);
         try (Autograd.Mode off = Autograd.noGrad()) {
             Tensor norm = arenas.getFirst().gradients().norm();
             for (ParameterArena other : arenas.subList(1, arenas.size())) {
                 norm = norm.square().add(other.gradients().norm().square()).sqrt();
-            }
-            if (largest < Double.POSITIVE_INFINITY) {
-                Tensor factor = norm.add(EPS).reciprocal().mul(largest).clampMax(1);
-                arenas.forEach(arena -> arena.gradients().mul_(factor));
             }
             return norm;
         }

@@ -40,6 +40,16 @@ public final class MovingAverage implements AutoCloseable {
         }
     }
 
+    /** Returns the part of the new values in the average from {@code start} on. */
+    double share() {
+        return 1 - decay;
+    }
+
+    /** Returns the arena that is averaged. */
+    ParameterArena arena() {
+        return arena;
+    }
+
     /** Returns true if the average is a plain copy of the values after a step, counted from 0. */
     public boolean copiesAt(long step) {
         return step < start;

@@ -7,6 +7,7 @@ import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.kernel.AdamPass;
 
 /** Rectified Adam (arXiv 1908.03265), computed as in PyTorch: plain momentum until the second moment is reliable. */
 public final class RAdam implements Optimizer {
@@ -91,6 +92,19 @@ public final class RAdam implements Optimizer {
         return new Denominator(
                 slope.clampMax(LARGEST_SLOPE).to(arena.values().dtype()),
                 offset.to(arena.values().dtype()));
+    }
+
+    /** Returns the settings of the same step with clipping. */
+    AdamPass.Settings settings(double largestNorm) {
+        return new AdamPass.Settings(beta1, beta2, eps, 0, largestNorm, true);
+    }
+
+    Moments buffers() {
+        return moments;
+    }
+
+    UpdateCount updates() {
+        return updates;
     }
 
     @Override
