@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.plan;
 
+import com.google.common.base.Preconditions;
 import java.util.Optional;
 import org.metaflowmaps.models.model.Layout;
 import org.metaflowmaps.models.model.NetworkConfig;
@@ -24,6 +25,7 @@ import org.metaflowmaps.training.config.TrainConfig;
  * @param memory of a step
  * @param launches of a step on a GPU, without copies
  * @param evaluation operations of one evaluation of the network for one item
+ * @param inputGradient operations of the gradient of an evaluation in its inputs, without those of weights
  * @param evaluationLaunches launches of one evaluation without gradients on a GPU
  */
 public record StepPlan(
@@ -34,6 +36,7 @@ public record StepPlan(
         StepMemory memory,
         Launches launches,
         double evaluation,
+        double inputGradient,
         Launches evaluationLaunches) {
     /** Items, noise, states, targets, and a result of each of two losses; counted. */
     private static final double COPIES = 9.5;
@@ -43,6 +46,8 @@ public record StepPlan(
 
     /** Of cuBLAS and cuBLASLt, as libtorch allocates them on the pretend device. */
     private static final double WORKSPACES = 64 * 1024 * 1024;
+
+    private static final LossPasses TANGENT = new LossPasses(0, 0, 1, false, 0, 0, 0, false);
 
     /**
      * A step's items in equal passes.
@@ -79,6 +84,8 @@ public record StepPlan(
                 memory(config, device, cost, teacherParameters),
                 StepLaunches.of(config, cost, teacher),
                 cost.evaluation(),
+                // The same products as those of a tangent: each layer's transpose, and the attention's five.
+                cost.flops(TANGENT).tangent(),
                 cost.silent());
     }
 
@@ -153,6 +160,17 @@ public record StepPlan(
             passes++;
         }
         return Optional.of(new Split(items / passes, passes));
+    }
+
+    /**
+     * Returns the operations of an Euler step of steered sampling by MFM-G for one item, without its reward: the drift,
+     * and draws in one step with their gradients.
+     *
+     * @param draws for each item, at least 1
+     */
+    public double steeredStep(int draws) {
+        Preconditions.checkArgument(draws > 0, "plan: %s draws, expected at least 1", draws);
+        return evaluation + draws * (evaluation + inputGradient);
     }
 
     /** Returns the bytes of the trained network's weights in float32. */
