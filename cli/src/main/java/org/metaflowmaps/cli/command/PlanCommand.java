@@ -118,11 +118,10 @@ public final class PlanCommand implements Callable<Integer> {
         if (draws < 1) {
             throw new IllegalArgumentException("--draws is " + draws + ", expected at least 1");
         }
-        Layout layout =
-                switch (network) {
-                    case TransformerConfig transformer -> transformer.layout();
-                    case MlpConfig mlp -> mlp.layout();
-                };
+        Layout layout = switch (network) {
+            case TransformerConfig transformer -> transformer.layout();
+            case MlpConfig mlp -> mlp.layout();
+        };
         if (layout != Layout.META_FLOW_MAP) {
             throw new IllegalArgumentException("--draws is " + draws + ", but the network of " + config
                     + " has no context, so it has no posterior draws: give a meta flow map's configuration");

@@ -46,8 +46,7 @@ record LossPasses(
             case NONE -> new LossPasses(0, 0, 0, false, 0, 0, 0, false);
             case SEMIGROUP, PSD, SHORTCUT ->
                 new LossPasses(1, 0, 0, false, loss.averaged() ? 0 : 2, loss.averaged() ? 2 : 0, 0, false);
-            case MEAN_FLOW, ALPHA_FLOW ->
-                new LossPasses(1, 0, 1, false, guided, 0, velocityTeacher(config), false);
+            case MEAN_FLOW, ALPHA_FLOW -> new LossPasses(1, 0, 1, false, guided, 0, velocityTeacher(config), false);
             case IMPROVED_MEAN_FLOW ->
                 new LossPasses(1, 0, 1, false, guided == 0 ? 1 : guided, 0, velocityTeacher(config), false);
             case EULERIAN -> new LossPasses(1, 0, 1, false, 1, 0, 0, false);

@@ -67,7 +67,8 @@ final class MlpCost implements NetworkCost {
             sum = sum.plus(block(narrow ? 31 : 22, 9)).plus(outside(36, 9, 41, 13));
         }
         sum = sum.plus(block(narrow ? 9 : 5, 3).plus(outside(4, 3, 4, 3)).times(passes.tangents()));
-        sum = sum.plus(block(narrow ? 105 : 77, 18).plus(outside(108, 14, 125, 18)).times(passes.through()));
+        sum = sum.plus(
+                block(narrow ? 105 : 77, 18).plus(outside(108, 14, 125, 18)).times(passes.through()));
         return sum.plus(silent().times(passes.silent())).plus(frozen().times(passes.averaged()));
     }
 
@@ -86,8 +87,6 @@ final class MlpCost implements NetworkCost {
     }
 
     private Launches outside(int kernels, int products, int contextualKernels, int contextualProducts) {
-        return contextual
-                ? new Launches(contextualKernels, contextualProducts, 0)
-                : new Launches(kernels, products, 0);
+        return contextual ? new Launches(contextualKernels, contextualProducts, 0) : new Launches(kernels, products, 0);
     }
 }

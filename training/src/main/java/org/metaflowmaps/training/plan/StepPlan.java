@@ -3,8 +3,8 @@ package org.metaflowmaps.training.plan;
 import com.google.common.base.Preconditions;
 import java.util.Optional;
 import org.metaflowmaps.models.model.Layout;
-import org.metaflowmaps.models.model.NetworkConfig;
 import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.NetworkConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.training.config.OptimizerConfig;
@@ -74,8 +74,7 @@ public record StepPlan(
         Flops flops = cost.flops(diagonal)
                 .plus(cost.flops(consistency).times(share))
                 .plus(new Flops((diagonal.teacher() + share * consistency.teacher()) * teacher.evaluation(), 0, 0));
-        long teacherParameters =
-                config.teacher().kind() == TeacherConfig.Kind.NETWORK ? taught.parameterCount() : 0;
+        long teacherParameters = config.teacher().kind() == TeacherConfig.Kind.NETWORK ? taught.parameterCount() : 0;
         return new StepPlan(
                 (long) config.batch() * config.accumulate(),
                 network.parameterCount(),

@@ -93,8 +93,7 @@ final class TransformerCost implements NetworkCost {
                         + 4 * outside());
         return recorded.times(passes.recorded())
                 .plus(through.times(passes.through()))
-                .plus(new Flops(
-                        (passes.silent() + passes.averaged()) * evaluation(), passes.tangents() * tangent, 0));
+                .plus(new Flops((passes.silent() + passes.averaged()) * evaluation(), passes.tangents() * tangent, 0));
     }
 
     // ---- memory ----
@@ -109,8 +108,8 @@ final class TransformerCost implements NetworkCost {
         // A tape converts weights where it uses them, but evaluations beside it do not.
         boolean kept = narrow && (!taped || passes.silent() + passes.through() > 0 || passes.recorded() > 1);
         double width = config.hiddenSize();
-        double weights = (4 + (config.jointAttention() ? 2 : 0)) * width * width
-                + 2 * width * TransformerMemory.hidden(config);
+        double weights =
+                (4 + (config.jointAttention() ? 2 : 0)) * width * width + 2 * width * TransformerMemory.hidden(config);
         return kept ? 2 * config.depth() * weights : 0;
     }
 
@@ -130,7 +129,9 @@ final class TransformerCost implements NetworkCost {
         if (passes.tangents() > 0) {
             // Along the start time, a flow map's second stage has a constant condition.
             int constant = contextual || passes.alongEnd() ? 0 : depth - config.encoderDepth();
-            Launches tangent = block.tangent(true).times(moving - constant).plus(block.tangent(false).times(constant));
+            Launches tangent = block.tangent(true)
+                    .times(moving - constant)
+                    .plus(block.tangent(false).times(constant));
             sum = sum.plus(tangent.plus(outside(12, 4, 14, 7)).times(passes.tangents()));
         }
         if (passes.through() > 0) {
@@ -157,8 +158,6 @@ final class TransformerCost implements NetworkCost {
 
     /** Launches outside of the blocks, as counted: of a flow map, and of a meta flow map with its context. */
     private Launches outside(int kernels, int products, int contextualKernels, int contextualProducts) {
-        return contextual
-                ? new Launches(contextualKernels, contextualProducts, 0)
-                : new Launches(kernels, products, 0);
+        return contextual ? new Launches(contextualKernels, contextualProducts, 0) : new Launches(kernels, products, 0);
     }
 }

@@ -60,8 +60,8 @@ final class TransformerMemory {
         double normalised = config.qkNorm() ? bytes(20, 0, 16, 0) : 0;
         double joint = config.jointAttention() ? bytes(14, 0, 28, 0) : 0;
         // Sums of the softmax, statistics of the normalisations, modulations.
-        double small = 4 * tokens(config) * (config.numHeads() + (onTape ? 0 : 4))
-                + (onTape ? 24 : 32) * config.hiddenSize();
+        double small =
+                4 * tokens(config) * (config.numHeads() + (onTape ? 0 : 4)) + (onTape ? 24 : 32) * config.hiddenSize();
         return layers + normalised + joint + small;
     }
 
@@ -119,7 +119,8 @@ final class TransformerMemory {
             most = Math.max(most, stored + silent());
         }
         if (passes.recorded() > 1) {
-            // The second one's state needs a gradient, so a tape does not take it; the embeddings and head are stored twice.
+            // The second one's state needs a gradient, so a tape does not take it; the embeddings and head are stored
+            // twice.
             double graph = new TransformerMemory(config, narrow, false).backward();
             most = Math.max(most, stored + config.depth() * block(false) + graph + 16 * states);
         }

@@ -50,7 +50,8 @@ final class StepPlanTest {
 
     /** The rows of the table in docs/gpu.md, which StepPretendTest counts. */
     static List<String> counted() throws IOException {
-        String row = "(?m)^\\| `(sit-[a-z0-9/-]+)` \\| (\\d+) \\| (\\d+) \\| (\\d+) \\| 0 \\| ([\\d.]+) \\| ([\\d.]+) \\|$";
+        String row =
+                "(?m)^\\| `(sit-[a-z0-9/-]+)` \\| (\\d+) \\| (\\d+) \\| (\\d+) \\| 0 \\| ([\\d.]+) \\| ([\\d.]+) \\|$";
         List<String> rows = Pattern.compile(row)
                 .matcher(Files.readString(Path.of("../docs/gpu.md")))
                 .results()
@@ -118,8 +119,7 @@ final class StepPlanTest {
                             "loss.velocity=" + velocity,
                             "loss.consistency=" + name,
                             "loss.alpha_to=1",
-                            "times.pair.kind="
-                                    + (kind == LossConfig.ConsistencyKind.SHORTCUT ? "dyadic" : "uniform"),
+                            "times.pair.kind=" + (kind == LossConfig.ConsistencyKind.SHORTCUT ? "dyadic" : "uniform"),
                             more);
                     String through = more.startsWith("loss.through") ? more.substring(13) : "derivative";
                     String row = name
@@ -226,7 +226,8 @@ final class StepPlanTest {
         TrainConfig config = config("sit-b2/flow", "slices=4");
         StepMemory cpu = StepPlan.of(config, Device.Type.CPU).memory();
         assertEquals(4 * cpu.weights(), cpu.gradients());
-        assertEquals(cpu.weights(), StepPlan.of(config, Device.Type.CUDA).memory().gradients());
+        assertEquals(
+                cpu.weights(), StepPlan.of(config, Device.Type.CUDA).memory().gradients());
     }
 
     /** A network of vectors too. */
