@@ -17,6 +17,7 @@ module org.metaflowmaps.training {
     exports org.metaflowmaps.training.loss;
     exports org.metaflowmaps.training.metrics;
     exports org.metaflowmaps.training.optim;
+    exports org.metaflowmaps.training.plan;
 
     // Configurations are read and written by reflection.
     opens org.metaflowmaps.training.config to

@@ -11,6 +11,7 @@ import org.metaflowmaps.cli.command.EvaluateCommand;
 import org.metaflowmaps.cli.command.FilterCommand;
 import org.metaflowmaps.cli.command.FinetuneCommand;
 import org.metaflowmaps.cli.command.InspectCommand;
+import org.metaflowmaps.cli.command.PlanCommand;
 import org.metaflowmaps.cli.command.PosteriorCommand;
 import org.metaflowmaps.cli.command.QuickstartCommand;
 import org.metaflowmaps.cli.command.ReportCommand;
@@ -31,6 +32,7 @@ final class Subcommands {
     private static final List<Class<?>> ALL = List.of(
             QuickstartCommand.class,
             TrainCommand.class,
+            PlanCommand.class,
             SampleCommand.class,
             PosteriorCommand.class,
             SteerCommand.class,

@@ -466,7 +466,7 @@ final class CommandsTest {
     @Test
     void helpIsPrintedForEveryCommand() {
         for (String command :
-                List.of("quickstart", "train", "sample", "posterior", "evaluate", "selfcheck", "doctor")) {
+                List.of("quickstart", "train", "plan", "sample", "posterior", "evaluate", "selfcheck", "doctor")) {
             String out = mfm(command, "--help").succeeded().out();
             assertTrue(out.startsWith("Usage: mfm " + command), out);
             assertTrue(mfm("--help").succeeded().out().contains("  " + command), command);

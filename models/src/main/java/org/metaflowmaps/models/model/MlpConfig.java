@@ -80,11 +80,6 @@ public record MlpConfig(
     }
 
     @Override
-    public double trainingFloats() {
-        return (double) width * (10 + 8.0 * depth) + 4.0 * dimension;
-    }
-
-    @Override
     public double silentFloats() {
         return 8.0 * width + 4.0 * dimension;
     }

@@ -35,12 +35,6 @@ public sealed interface NetworkConfig permits TransformerConfig, MlpConfig {
         return new LinkedHashMap<>(parameterShapes());
     }
 
-    /**
-     * Returns an estimate of the values per item kept in memory between a forward pass and its backward pass. A pass
-     * without gradients needs far less; see {@link #silentFloats}.
-     */
-    double trainingFloats();
-
     /** Returns an estimate of the most values per item in memory during a pass without gradients. */
     double silentFloats();
 

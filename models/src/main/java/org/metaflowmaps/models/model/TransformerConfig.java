@@ -270,14 +270,6 @@ public record TransformerConfig(
     }
 
     @Override
-    public double trainingFloats() {
-        // Of each block: two norms with their modulation, queries, keys, values, attention, its projection, the hidden
-        // layer before
-        // and after GELU, the second layer, two gated sums.
-        return (double) tokens() * depth * (16.0 * hiddenSize + 2.0 * hiddenWidth());
-    }
-
-    @Override
     public double silentFloats() {
         return (double) tokens() * (8.0 * hiddenSize + 2.0 * hiddenWidth());
     }

@@ -1,0 +1,43 @@
+package org.metaflowmaps.training.plan;
+
+import org.metaflowmaps.models.model.MlpConfig;
+import org.metaflowmaps.models.model.NetworkConfig;
+import org.metaflowmaps.models.model.TransformerConfig;
+
+/** What the evaluations of a network cost. */
+sealed interface NetworkCost permits TransformerCost, MlpCost {
+    /**
+     * Returns the costs of a network.
+     *
+     * @param narrow true if products are in bfloat16, by autocast
+     * @param taped true if blocks without joint attention store what
+     *     {@link org.metaflowmaps.models.model.BlockTape} needs
+     */
+    static NetworkCost of(NetworkConfig network, boolean narrow, boolean taped) {
+        return switch (network) {
+            case TransformerConfig transformer -> new TransformerCost(transformer, narrow, taped);
+            case MlpConfig mlp -> new MlpCost(mlp, narrow);
+        };
+    }
+
+    /** Returns the operations of one evaluation of one item. */
+    double evaluation();
+
+    /** Returns the operations of a loss for one item, without those of a teacher. */
+    Flops flops(LossPasses passes);
+
+    /** Returns the most bytes of a loss for one item, besides the item's own copies. */
+    double bytes(LossPasses passes);
+
+    /** Returns the bytes of weights converted to bfloat16, which autocast keeps while a loss is computed. */
+    double copies(LossPasses passes);
+
+    /** Returns the launches of a loss, without those of a teacher. */
+    Launches launches(LossPasses passes);
+
+    /** Returns the launches of one evaluation without a graph. */
+    Launches silent();
+
+    /** Returns the launches of one evaluation with frozen weights, whose conversions are not kept. */
+    Launches frozen();
+}

@@ -1,0 +1,129 @@
+package org.metaflowmaps.training.plan;
+
+import org.metaflowmaps.models.model.Layout;
+import org.metaflowmaps.models.model.TransformerConfig;
+
+/**
+ * The memory that a loss of a transformer takes for one item.
+ *
+ * <p>What a block stores follows from its operations and was counted exactly. In bytes per token and width, in bfloat16
+ * (float32): its input 4 (4), two normalisations 8 (8), two modulated inputs 4 (8), queries, keys and values 6 (12), the
+ * attention 2 (4), its projection 4 (4), the sum 4 (4), the second layer 4 (4), and per hidden unit GELU's input and
+ * result 4 (8). A tape stores the input 4 (4), queries, keys and values 6 (12), the attention 2 (4), its projection 2
+ * (4), the second layer 2 (4), and GELU's input 2 (4).
+ *
+ * <p>What is in memory only for a moment, at the peak, was fitted to peaks of libtorch's allocator on the pretend device
+ * (docs/gpu.md), for 64 to 1024 tokens, widths 256 and 512, 2 to 8 heads and mlp_ratio 2 and 4. The matrices of the
+ * attention's tangent, of 32 (24) bytes per pair of tokens and head, follow from the code.
+ */
+final class TransformerMemory {
+    private final TransformerConfig config;
+    private final boolean narrow;
+    private final boolean taped;
+    /** Numbers of an item's tokens. */
+    private final double states;
+    /** Numbers of an item's hidden layer. */
+    private final double hidden;
+
+    TransformerMemory(TransformerConfig config, boolean narrow, boolean taped) {
+        this.config = config;
+        this.narrow = narrow;
+        this.taped = taped;
+        this.states = tokens(config) * config.hiddenSize();
+        this.hidden = tokens(config) * hidden(config);
+    }
+
+    static double tokens(TransformerConfig config) {
+        double grid = (double) config.inputSize() / config.patchSize();
+        return grid * grid;
+    }
+
+    static double hidden(TransformerConfig config) {
+        return (int) (config.hiddenSize() * config.mlpRatio());
+    }
+
+    private double bytes(double perState, double perHidden) {
+        return perState * states + perHidden * hidden;
+    }
+
+    private double bytes(double narrowState, double narrowHidden, double wideState, double wideHidden) {
+        return narrow ? bytes(narrowState, narrowHidden) : bytes(wideState, wideHidden);
+    }
+
+    /** Pairs of tokens that attend to each other, over all heads. */
+    private double pairs() {
+        return tokens(config) * tokens(config) * config.numHeads() * (config.jointAttention() ? 2 : 1);
+    }
+
+    private double block(boolean onTape) {
+        double layers = onTape ? bytes(16, 2, 28, 4) : bytes(36, 4, 48, 8);
+        double normalised = config.qkNorm() ? bytes(20, 0, 16, 0) : 0;
+        double joint = config.jointAttention() ? bytes(14, 0, 28, 0) : 0;
+        // Sums of the softmax, statistics of the normalisations, modulations.
+        double small =
+                4 * tokens(config) * (config.numHeads() + (onTape ? 0 : 4)) + (onTape ? 24 : 32) * config.hiddenSize();
+        return layers + normalised + joint + small;
+    }
+
+    /** A block whose tangent has a graph: its attention is not fused. */
+    private double throughBlock() {
+        return block(false) + bytes(64, 0, 92, 0) + 12.5 * pairs();
+    }
+
+    /** Most bytes of a backward pass besides what is stored before it; what is freed on its way is subtracted. */
+    private double backward() {
+        return (taped ? bytes(46, 10, 36, 18) : bytes(22, 1, 20, 2)) + (contextual() ? 4 * states : 0);
+    }
+
+    /** The same of tangents: in the last block's attention, before it stores its other half, or in its hidden layer. */
+    private double tangent() {
+        double attention = (taped ? bytes(32, -2, 48, -4) : bytes(22, -4, 36, -8))
+                + (config.qkNorm() ? bytes(68, 0, 48, 0) : 0)
+                + (config.jointAttention() ? bytes(38, 0, 48, 0) : 0)
+                + (narrow ? 32 : 24) * pairs();
+        double layers = bytes(28, 4, 28, 8);
+        return Math.max(attention, layers) + (contextual() ? 12 * states : 0);
+    }
+
+    /** The same of evaluations without a graph, beside that of a recorded one. */
+    private double silent() {
+        return bytes(36, 4, 40, 8) + (contextual() ? 4 * states : 0);
+    }
+
+    private double through() {
+        return narrow
+                ? Math.max(126 * states, 32 * pairs() - 40 * states)
+                : Math.max(266 * states, 24 * pairs() + 76 * states);
+    }
+
+    private boolean contextual() {
+        return config.layout() == Layout.META_FLOW_MAP;
+    }
+
+    /**
+     * Returns the most bytes at once.
+     *
+     * @param moving the blocks with a tangent, if the loss has one
+     */
+    double peak(LossPasses passes, int moving) {
+        if (passes.through() > 0) {
+            return moving * throughBlock() + (config.depth() - moving) * block(false) + through();
+        }
+        double stored = config.depth() * block(taped);
+        double most = stored + backward();
+        if (passes.tangents() > 0) {
+            most = Math.max(most, stored + tangent());
+        }
+        boolean beside = passes.silentLast() && passes.silent() + passes.averaged() + passes.teacher() > 0;
+        if (beside) {
+            most = Math.max(most, stored + silent());
+        }
+        if (passes.recorded() > 1) {
+            // The second one's state needs a gradient, so a tape does not take it; the embeddings and head are stored
+            // twice.
+            double graph = new TransformerMemory(config, narrow, false).backward();
+            most = Math.max(most, stored + config.depth() * block(false) + graph + 16 * states);
+        }
+        return most;
+    }
+}
