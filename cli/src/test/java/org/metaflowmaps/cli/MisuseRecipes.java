@@ -701,6 +701,7 @@ final class MisuseRecipes implements AutoCloseable {
             }
             case "Autograd.backward.loss",
                     "BlockTape.backward.loss",
+                    "BlockTape.gradient.loss",
                     "Autograd.gradients.output",
                     "Autograd.gradientsWithGraph.output" -> {
                 return leaf().square().sum();
