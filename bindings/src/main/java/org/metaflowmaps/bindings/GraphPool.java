@@ -98,7 +98,7 @@ public final class GraphPool implements AutoCloseable {
         }
     }
 
-    /** Frees the pool's memory, unless others use it. All tensors of the capture must be closed, and the graph destroyed. */
+    /** Frees the memory unless others use it. All tensors of the capture must be closed, and the graph destroyed. */
     @Override
     public void close() {
         end();
