@@ -19,7 +19,9 @@ import java.util.stream.Collectors;
 final class PublicSurface {
     /** Packages that only this library's modules use. */
     private static final Set<String> INTERNAL = Set.of(
-            "org.metaflowmaps.runtime.internal", "org.metaflowmaps.runtime.kernel", "org.metaflowmaps.models.layer");
+            "org.metaflowmaps.runtime.internal",
+            "org.metaflowmaps.runtime.kernel",
+            "org.metaflowmaps.models.layer");
 
     private PublicSurface() {}
 

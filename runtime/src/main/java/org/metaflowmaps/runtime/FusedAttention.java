@@ -1,8 +1,10 @@
 package org.metaflowmaps.runtime;
 
 import java.lang.ref.Reference;
-import java.util.OptionalDouble;
-import org.jspecify.annotations.Nullable;
+import org.bytedeco.pytorch.Dispatcher;
+import org.bytedeco.pytorch.IValue;
+import org.bytedeco.pytorch.IValueVector;
+import org.bytedeco.pytorch.OperatorHandle;
 import org.metaflowmaps.bindings.Call;
 import org.metaflowmaps.bindings.Operator;
 import org.metaflowmaps.bindings.StableAbi;
@@ -15,17 +17,15 @@ final class FusedAttention {
     private static final String NAME = "fusedAttention";
 
     /** libtorch's SDPBackend; 0 is the formula of single operators. */
-    private static final long FLASH_CHOICE = 1;
+    private static final int FLASH_CHOICE = 1;
 
-    private static final long EFFICIENT_CHOICE = 2;
-    private static final long CUDNN_CHOICE = 3;
+    private static final int EFFICIENT_CHOICE = 2;
+    private static final int CUDNN_CHOICE = 3;
 
     private static final Operator CHOICE = Operator.of("aten::_fused_sdp_choice", "", 8, 1);
     private static final Operator FLASH_CPU =
             Operator.of("aten::_scaled_dot_product_flash_attention_for_cpu", "", 7, 2);
-    private static final Operator FLASH = Operator.of("aten::_scaled_dot_product_flash_attention", "", 7, 9);
     private static final Operator EFFICIENT = Operator.of("aten::_scaled_dot_product_efficient_attention", "", 8, 4);
-    private static final Operator CUDNN = Operator.of("aten::_scaled_dot_product_cudnn_attention", "", 9, 9);
 
     private FusedAttention() {}
 
@@ -33,11 +33,13 @@ final class FusedAttention {
         Operands.attention(NAME, query, key, value);
         TensorScope.innermost(); // refuses if no scope is open to hold the results
         try (ThreadState call = ThreadState.enter(query, key, value)) {
-            Call fused = chosen(query, key, value);
-            // Where no operator returns a log-sum-exp, and for errors, which this operator explains.
-            return fused == null
-                    ? new Torch.Attention(Torch.scaledDotProductAttention(query, key, value), null)
-                    : result(fused.invokeFirst(2), query);
+            // The last case is also that of operands of several types, which this operator refuses.
+            return switch (choice(query, key, value)) {
+                case FLASH_CHOICE -> flash(query, key, value);
+                case EFFICIENT_CHOICE -> efficient(query, key, value);
+                case CUDNN_CHOICE -> cudnn(query, key, value);
+                default -> new Torch.Attention(Torch.scaledDotProductAttention(query, key, value), null);
+            };
         } catch (TensorException e) {
             throw e;
         } catch (RuntimeException e) {
@@ -49,52 +51,91 @@ final class FusedAttention {
         }
     }
 
-    /** Returns the call of the operator that scaled_dot_product_attention would choose; null if none of them is for it. */
-    private static @Nullable Call chosen(Tensor query, Tensor key, Tensor value) {
+    /** Returns the operator that scaled_dot_product_attention would choose; 0 where its result has no log-sum-exp. */
+    private static int choice(Tensor query, Tensor key, Tensor value) {
         if (!isLike(query, key) || !isLike(query, value)) {
-            return null;
+            return 0;
         }
-        boolean cpu = query.device().type() == Device.Type.CPU;
-        long choice = operands(CHOICE, query, key, value)
+        int choice = (int) operands(CHOICE, query, key, value)
                 .none()
                 .float64(0)
                 .bool(false)
                 .none()
                 .bool(false)
                 .invokeAll()[0];
-        if (choice == FLASH_CHOICE && cpu) {
-            return operands(FLASH_CPU, query, key, value)
-                    .float64(0)
-                    .bool(false)
-                    .none()
-                    .none();
+        // On GPUs scaled_dot_product_attention pads other widths.
+        boolean padded = choice == FLASH_CHOICE && query.device().type() == Device.Type.CUDA && query.size(3) % 8 != 0;
+        return padded ? 0 : choice;
+    }
+
+    private static Torch.Attention flash(Tensor query, Tensor key, Tensor value) {
+        if (query.device().type() == Device.Type.CUDA) {
+            try (IValue scale = new IValue();
+                    IValue dropout = new IValue(0.0);
+                    IValue no = new IValue(false)) {
+                return boxed(Boxed.FLASH, query, key, value, dropout, no, no, scale);
+            }
         }
-        // Other widths need padding, which scaled_dot_product_attention adds.
-        if (choice == FLASH_CHOICE && query.size(3) % 8 == 0) {
-            return operands(FLASH, query, key, value)
-                    .float64(0)
-                    .bool(false)
-                    .bool(false)
-                    .optionalFloat64(OptionalDouble.empty());
+        return result(
+                operands(FLASH_CPU, query, key, value)
+                        .float64(0)
+                        .bool(false)
+                        .none()
+                        .none()
+                        .invokeFirst(2),
+                query);
+    }
+
+    private static Torch.Attention efficient(Tensor query, Tensor key, Tensor value) {
+        return result(
+                operands(EFFICIENT, query, key, value)
+                        .none()
+                        .bool(true)
+                        .float64(0)
+                        .bool(false)
+                        .none()
+                        .invokeFirst(2),
+                query);
+    }
+
+    private static Torch.Attention cudnn(Tensor query, Tensor key, Tensor value) {
+        try (IValue none = new IValue();
+                IValue dropout = new IValue(0.0);
+                IValue yes = new IValue(true);
+                IValue no = new IValue(false)) {
+            return boxed(Boxed.CUDNN, query, key, value, none, yes, dropout, no, no, none);
         }
-        if (choice == EFFICIENT_CHOICE) {
-            return operands(EFFICIENT, query, key, value)
-                    .none()
-                    .bool(true)
-                    .float64(0)
-                    .bool(false)
-                    .none();
+    }
+
+    /**
+     * Operators for {@link OperatorHandle#callBoxed}. libtorch 2.13's C ABI confuses the types of their results, which are tensors and
+     * numbers: it reads the types of results in reverse order.
+     */
+    private static final class Boxed {
+        static final OperatorHandle FLASH = find("aten::_scaled_dot_product_flash_attention");
+        static final OperatorHandle CUDNN = find("aten::_scaled_dot_product_cudnn_attention");
+
+        private static OperatorHandle find(String name) {
+            return Dispatcher.singleton().findSchemaOrThrow(name, "");
         }
-        if (choice == CUDNN_CHOICE) {
-            return operands(CUDNN, query, key, value)
-                    .none()
-                    .bool(true)
-                    .float64(0)
-                    .bool(false)
-                    .bool(false)
-                    .none();
+    }
+
+    private static Torch.Attention boxed(
+            OperatorHandle operator, Tensor query, Tensor key, Tensor value, IValue... settings) {
+        try (IValue q = new IValue(query.unwrap());
+                IValue k = new IValue(key.unwrap());
+                IValue v = new IValue(value.unwrap());
+                IValueVector stack = new IValueVector(3L + settings.length)) {
+            stack.put(0, q).put(1, k).put(2, v);
+            for (int i = 0; i < settings.length; i++) {
+                stack.put(3 + i, settings[i]);
+            }
+            operator.callBoxed(stack);
+            return result(
+                    Tensor.wrap(stack.get(0).toTensor()),
+                    Tensor.wrap(stack.get(1).toTensor()),
+                    query);
         }
-        return null;
     }
 
     private static boolean isLike(Tensor query, Tensor other) {
@@ -102,10 +143,7 @@ final class FusedAttention {
     }
 
     private static Call operands(Operator operator, Tensor query, Tensor key, Tensor value) {
-        return operator.call()
-                .tensor(query.handle())
-                .tensor(key.handle())
-                .tensor(value.handle());
+        return operator.call().tensor(query.handle()).tensor(key.handle()).tensor(value.handle());
     }
 
     private static Torch.Attention result(long[] handles, Tensor query) {
@@ -116,7 +154,10 @@ final class FusedAttention {
             StableAbi.delete(handles[1]);
             throw e;
         }
-        Tensor sums = Torch.fromHandle(handles[1]);
+        return result(output, Torch.fromHandle(handles[1]), query);
+    }
+
+    private static Torch.Attention result(Tensor output, Tensor sums, Tensor query) {
         long queries = query.size(2);
         // Of the efficient operator padded to a multiple of 32 queries, of cuDNN's (B, H, L, 1).
         Tensor dense = sums.dim() == 4 ? sums.squeeze(3) : sums;

@@ -351,8 +351,7 @@ class OperationsTest {
                 shape(1, 2, 2),
                 zip(products, numbers(10, 20, 30, 40), Double::sum),
                 () -> Torch.of(numbers(10, 20, 30, 40), 1, 2, 2)
-                        .baddbmm_(
-                                a().unsqueeze(0), b().unsqueeze(0).transpose(1, 2)));
+                        .baddbmm_(a().unsqueeze(0), b().unsqueeze(0).transpose(1, 2)));
         say(
                 "linear",
                 shape(2, 2),
@@ -614,8 +613,13 @@ class OperationsTest {
     /** Fails if an operation has no case above. */
     @Test
     void everyOperationHasACase() {
-        Set<Class<?>> results =
-                Set.of(Tensor.class, Tensor[].class, Tensor.Sorted.class, Torch.Normalised.class, Torch.Attention.class, Torch.Eigen.class);
+        Set<Class<?>> results = Set.of(
+                Tensor.class,
+                Tensor[].class,
+                Tensor.Sorted.class,
+                Torch.Normalised.class,
+                Torch.Attention.class,
+                Torch.Eigen.class);
         Set<String> named = CASES.stream().map(Case::name).collect(Collectors.toCollection(TreeSet::new));
         Set<String> existing = Stream.of(Tensor.class, Torch.class, JavaCpp.class)
                 .flatMap(type -> Arrays.stream(type.getDeclaredMethods()))

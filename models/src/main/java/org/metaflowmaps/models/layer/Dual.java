@@ -355,8 +355,8 @@ public final class Dual {
 
     /** Converts as autocast converts operands of products, which it does not do for the operators of fused attention. */
     private Dual autocast() {
-        boolean converts = primal.dtype() == DType.FLOAT32
-                && Autocast.isOn(primal.device().type());
+        boolean converts =
+                primal.dtype() == DType.FLOAT32 && Autocast.isOn(primal.device().type());
         return converts ? to(DType.BFLOAT16) : this;
     }
 
@@ -368,8 +368,8 @@ public final class Dual {
         Tensor logsumexp = attention.logsumexp();
         if (logsumexp != null) {
             AttentionTangent tangent = AttentionTangent.on(query.primal);
-            AttentionTangent.Input input = new AttentionTangent.Input(
-                    query.primal, key.primal, value.primal, attention.output(), logsumexp);
+            AttentionTangent.Input input =
+                    new AttentionTangent.Input(query.primal, key.primal, value.primal, attention.output(), logsumexp);
             if (tangent.isFast(input)) {
                 return tangent.forward(input, query.tangent, key.tangent, value.tangent);
             }

@@ -111,8 +111,7 @@ final class AttentionRuleTest {
                 Tensor value = random.normal(2, 3, 6, 8).requiresGrad_(true);
                 operands[i] = Dual.of(value, random.normal(2, 3, 6, 8));
             }
-            List<Tensor> sources =
-                    Arrays.stream(operands).map(Dual::primal).toList();
+            List<Tensor> sources = Arrays.stream(operands).map(Dual::primal).toList();
             Tensor weights = random.normal(2, 3, 6, 8);
             List<Tensor> expected = Autograd.gradients(
                     Torch.scaledDotProductAttention(sources.get(0), sources.get(1), sources.get(2)), sources, weights);

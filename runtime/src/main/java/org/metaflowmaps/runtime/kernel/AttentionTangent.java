@@ -97,7 +97,8 @@ public final class AttentionTangent {
      * are faster than the composition, which computes in float32.
      */
     public boolean isFast(Input input) {
-        return input.query().device().type() == Device.Type.CPU || launcher(input).isPresent();
+        return input.query().device().type() == Device.Type.CPU
+                || launcher(input).isPresent();
     }
 
     private Optional<Launcher> launcher(Input input) {
