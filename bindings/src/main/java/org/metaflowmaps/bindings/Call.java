@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
@@ -202,11 +203,28 @@ public final class Call {
      * @throws LibtorchException if the operator fails
      */
     public void invokeVoid() {
+        invokeFirst(0);
+    }
+
+    /**
+     * Makes the call and frees all results after the first ones.
+     *
+     * @param kept number of results to return, at most the operator's
+     * @return as of {@link #invokeAll}
+     * @throws IllegalArgumentException if arguments are missing, or the operator has fewer results
+     * @throws LibtorchException if the operator fails
+     */
+    public long[] invokeFirst(int kept) {
         Operator called = current();
+        if (kept < 0 || kept > called.outputs()) {
+            throw new IllegalArgumentException(
+                    called + " returns " + called.outputs() + " results, but " + kept + " were asked for");
+        }
         long[] results = invokeAll();
-        for (int i = 0; i < results.length; i++) {
+        for (int i = kept; i < results.length; i++) {
             StableValues.release(called.result(i), results[i]);
         }
+        return Arrays.copyOf(results, kept);
     }
 
     private void run(Operator called) {

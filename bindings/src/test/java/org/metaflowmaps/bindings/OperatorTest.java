@@ -193,6 +193,12 @@ class OperatorTest {
         assertArrayEquals(new float[] {2, 5}, Tensors.take(results[0]));
         assertArrayEquals(new long[] {2}, StableAbi.sizes(results[1]));
         StableAbi.delete(results[1]);
+        long[] first = maximum.call().tensor(tensor).int64(1).bool(false).invokeFirst(1);
+        assertEquals(1, first.length);
+        assertArrayEquals(new float[] {2, 5}, Tensors.take(first[0]));
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> maximum.call().tensor(tensor).int64(1).bool(false).invokeFirst(3));
         assertThrows(
                 IllegalArgumentException.class,
                 () -> maximum.call().tensor(tensor).int64(1).bool(false).invoke());

@@ -787,6 +787,7 @@ final class MisuseRecipes implements AutoCloseable {
                     "avgPool2d",
                     "scaledDotProductAttention",
                     "causalAttention",
+                    "fusedAttention",
                     "attention",
                     "upsampleNearest2d",
                     "upsampleBilinear2d",

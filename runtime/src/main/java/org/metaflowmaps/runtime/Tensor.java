@@ -1213,6 +1213,11 @@ public final class Tensor implements AutoCloseable {
         return inPlace("addmm_", a -> a.addmm_(left.unwrap(), right.unwrap()), left, right);
     }
 
+    /** this += left · right, products of the matrices of two batches, without a tensor for the products. */
+    public Tensor baddbmm_(Tensor left, Tensor right) {
+        return inPlace("baddbmm_", a -> a.baddbmm_(left.unwrap(), right.unwrap()), left, right);
+    }
+
     /** this += value · first / second. */
     public Tensor addcdiv_(Tensor first, Tensor second, double value) {
         return inPlace(
@@ -1220,6 +1225,11 @@ public final class Tensor implements AutoCloseable {
                 a -> Handles.withScalar(value, scalar -> a.addcdiv_(first.unwrap(), second.unwrap(), scalar)),
                 first,
                 second);
+    }
+
+    /** this = exp(this). */
+    public Tensor exp_() {
+        return inPlace("exp_", a -> a.exp_());
     }
 
     /** this = √this. */

@@ -287,7 +287,7 @@ public final class Torch {
     }
 
     /** Takes ownership of a handle of the stable C ABI, a pointer to the C++ object that JavaCPP wraps. */
-    private static Tensor fromHandle(long handle) {
+    static Tensor fromHandle(long handle) {
         try {
             return Tensor.adopt(new org.bytedeco.pytorch.Tensor(new Borrowed(handle)));
         } finally {
@@ -911,6 +911,28 @@ public final class Torch {
                 key,
                 value,
                 mask);
+    }
+
+    /**
+     * What {@link #fusedAttention} returns.
+     *
+     * @param output (batch, heads, tokens, d)
+     * @param logsumexp of the scaled scores over keys, natural logarithm, (batch, heads, tokens), float32 or float64,
+     *     without gradients; null if libtorch computes this attention from single operators
+     */
+    public record Attention(Tensor output, @Nullable Tensor logsumexp) {}
+
+    /**
+     * As {@link #scaledDotProductAttention(Tensor, Tensor, Tensor)}, with the log-sum-exp that its fused operator
+     * computes; value and gradients are the same. {@link Autocast} does not convert the operands.
+     *
+     * @param query (batch, heads, tokens, d)
+     * @param key (batch, heads, keys, d)
+     * @param value (batch, heads, keys, d)
+     * @throws IllegalArgumentException if shapes do not match
+     */
+    public static Attention fusedAttention(Tensor query, Tensor key, Tensor value) {
+        return FusedAttention.of(query, key, value);
     }
 
     /**

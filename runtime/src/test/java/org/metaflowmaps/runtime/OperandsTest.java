@@ -185,6 +185,7 @@ class OperandsTest {
                     Torch.zeros(1, 2, 3, 4),
                     Torch.zeros(2, 3, 8),
                     Torch.zeros())) {
+                illegalArgument("fusedAttention: query", () -> Torch.fusedAttention(query, keys, other));
                 illegalArgument(
                         "scaledDotProductAttention: query", () -> Torch.scaledDotProductAttention(query, keys, other));
                 illegalArgument(

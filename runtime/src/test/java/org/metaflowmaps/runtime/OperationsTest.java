@@ -294,6 +294,7 @@ class OperationsTest {
         both("div_", (x, y) -> x / y, () -> a().div_(b()), () -> a().div_(1.25));
         say("copy_", LIKE_A, map(B, x -> (float) x), () -> a().copy_(b().to(DType.FLOAT32)));
         say("zero_", LIKE_A, map(A, x -> 0), () -> a().zero_());
+        say("exp_", LIKE_A, map(A, Math::exp), () -> a().exp_());
         say("fill_", LIKE_A, map(A, x -> 1.1), () -> a().fill_(1.1));
         say("lerp_", LIKE_A, zip(A, B, (x, y) -> x + 0.3 * (y - x)), () -> a().lerp_(b(), 0.3));
         say(
@@ -345,6 +346,12 @@ class OperationsTest {
                 shape(2, 2),
                 zip(products, numbers(10, 20, 30, 40), Double::sum),
                 () -> Torch.of(numbers(10, 20, 30, 40), 2, 2).addmm_(a(), b().transpose(0, 1)));
+        say(
+                "baddbmm_",
+                shape(1, 2, 2),
+                zip(products, numbers(10, 20, 30, 40), Double::sum),
+                () -> Torch.of(numbers(10, 20, 30, 40), 1, 2, 2)
+                        .baddbmm_(a().unsqueeze(0), b().unsqueeze(0).transpose(1, 2)));
         say(
                 "linear",
                 shape(2, 2),
@@ -484,6 +491,12 @@ class OperationsTest {
                 Reference.attention(A, B, P, 3),
                 () -> Torch.scaledDotProductAttention(
                         a().view(1, 1, 2, 3), b().view(1, 1, 2, 3), p().view(1, 1, 2, 3)));
+        say(
+                "fusedAttention",
+                shape(1, 1, 2, 3),
+                Reference.attention(A, B, P, 3),
+                () -> Torch.fusedAttention(a().view(1, 1, 2, 3), b().view(1, 1, 2, 3), p().view(1, 1, 2, 3))
+                        .output());
     }
 
     private static Tensor image() {
@@ -600,8 +613,13 @@ class OperationsTest {
     /** Fails if an operation has no case above. */
     @Test
     void everyOperationHasACase() {
-        Set<Class<?>> results =
-                Set.of(Tensor.class, Tensor[].class, Tensor.Sorted.class, Torch.Normalised.class, Torch.Eigen.class);
+        Set<Class<?>> results = Set.of(
+                Tensor.class,
+                Tensor[].class,
+                Tensor.Sorted.class,
+                Torch.Normalised.class,
+                Torch.Attention.class,
+                Torch.Eigen.class);
         Set<String> named = CASES.stream().map(Case::name).collect(Collectors.toCollection(TreeSet::new));
         Set<String> existing = Stream.of(Tensor.class, Torch.class, JavaCpp.class)
                 .flatMap(type -> Arrays.stream(type.getDeclaredMethods()))

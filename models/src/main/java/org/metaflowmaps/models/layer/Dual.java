@@ -4,12 +4,14 @@ import java.util.Arrays;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.kernel.AttentionTangent;
 import org.metaflowmaps.runtime.kernel.GeluTangent;
 
 /**
@@ -338,9 +340,9 @@ public final class Dual {
     /**
      * softmax(q·kᵀ/√d)·v over (batch, heads, tokens, d).
      *
-     * <p>The value is libtorch's fused attention, which has no forward mode, so a tangent computes the weights again,
-     * without a graph. Only for a differentiable tangent the value too is computed from single operators, to share its
-     * graph.
+     * <p>The value is libtorch's fused attention, which has no forward mode. A tangent is computed from its log-sum-exp
+     * ({@link AttentionTangent}), or else from the weights, which are computed again; both without a graph. Only for a
+     * differentiable tangent the value too is computed from single operators, to share its graph.
      */
     public static Dual attention(Dual query, Dual key, Dual value) {
         if (query.through || key.through || value.through) {
@@ -350,16 +352,39 @@ public final class Dual {
                     .to(value.primal.dtype())
                     .matmul(value);
         }
+        if (query.tangent == null && key.tangent == null && value.tangent == null) {
+            return constant(Torch.scaledDotProductAttention(query.primal, key.primal, value.primal));
+        }
+        Dual queries = query.autocast();
+        Dual keys = key.autocast();
+        Dual values = value.autocast();
+        Torch.Attention attention = Torch.fusedAttention(queries.primal, keys.primal, values.primal);
         return result(
-                Torch.scaledDotProductAttention(query.primal, key.primal, value.primal),
-                () -> attentionTangent(query, key, value),
-                query,
-                key,
-                value);
+                attention.output(), () -> attentionTangent(queries, keys, values, attention), queries, keys, values);
+    }
+
+    /** Converts as autocast converts operands of products, which it does not do for the operators of fused attention. */
+    private Dual autocast() {
+        boolean converts =
+                primal.dtype() == DType.FLOAT32 && Autocast.isOn(primal.device().type());
+        return converts ? to(DType.BFLOAT16) : this;
     }
 
     private static double attentionScale(Dual query) {
         return 1 / Math.sqrt((double) query.primal.size(-1));
+    }
+
+    private static Tensor attentionTangent(Dual query, Dual key, Dual value, Torch.Attention attention) {
+        Tensor logsumexp = attention.logsumexp();
+        if (logsumexp != null) {
+            AttentionTangent tangent = AttentionTangent.on(query.primal);
+            AttentionTangent.Input input =
+                    new AttentionTangent.Input(query.primal, key.primal, value.primal, attention.output(), logsumexp);
+            if (tangent.isFast(input)) {
+                return tangent.forward(input, query.tangent, key.tangent, value.tangent);
+            }
+        }
+        return attentionTangent(query, key, value);
     }
 
     /** Computes each sum of two products as one product of concatenations, because many small products are slow. */

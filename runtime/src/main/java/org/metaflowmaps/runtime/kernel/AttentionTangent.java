@@ -6,6 +6,7 @@ import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.CudaDriver;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -16,7 +17,7 @@ import org.metaflowmaps.runtime.Torch;
  * Records no gradients.
  *
  * <p>Kernels run for bfloat16 with heads whose width is a multiple of 8 up to 128, on tensor cores, and for float32 with heads up to
- * 128; libtorch's operators otherwise.
+ * 128; libtorch's operators otherwise, on the CPU in tiles.
  */
 public final class AttentionTangent {
     private static final String NAME = "AttentionTangent";
@@ -87,8 +88,17 @@ public final class AttentionTangent {
             return scope.keep(
                     launcher.isPresent()
                             ? launched(launcher.get(), input, query, key, value)
-                            : composed(input, query, key, value));
+                            : ComposedAttentionTangent.forward(input, query, key, value));
         }
+    }
+
+    /**
+     * Returns true on the CPU and where a kernel computes the derivative. Elsewhere operators in the operands' type, without a log-sum-exp,
+     * are faster than the composition, which computes in float32.
+     */
+    public boolean isFast(Input input) {
+        return input.query().device().type() == Device.Type.CPU
+                || launcher(input).isPresent();
     }
 
     private Optional<Launcher> launcher(Input input) {
@@ -164,29 +174,7 @@ public final class AttentionTangent {
         return new long[] {Operand.address(readable), strides[0], strides[1], strides[2]};
     }
 
-    private static double scale(Tensor query) {
+    static double scale(Tensor query) {
         return 1 / Math.sqrt((double) query.size(3));
-    }
-
-    private static Tensor composed(Input input, @Nullable Tensor query, @Nullable Tensor key, @Nullable Tensor value) {
-        Tensor rows = Operand.wide(input.query()).mul(scale(input.query()));
-        Tensor columns = Operand.wide(input.key()).transpose(-2, -1);
-        Tensor weights = rows.matmul(columns)
-                .sub(input.logsumexp().to(rows.dtype()).unsqueeze(-1))
-                .exp();
-        Tensor rates = Torch.zerosLike(weights);
-        if (query != null) {
-            rates = rates.add(Operand.wide(query).mul(scale(query)).matmul(columns));
-        }
-        if (key != null) {
-            rates = rates.add(rows.matmul(Operand.wide(key).transpose(-2, -1)));
-        }
-        Tensor weighted = weights.mul(rates);
-        Tensor result = weighted.matmul(Operand.wide(input.value()))
-                .sub(weighted.sumKeepDim(-1).mul(Operand.wide(input.output())));
-        if (value != null) {
-            result = result.add(weights.matmul(Operand.wide(value)));
-        }
-        return result.to(input.output().dtype());
     }
 }

@@ -3,14 +3,11 @@ package org.metaflowmaps.runtime.kernel;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
@@ -29,29 +26,8 @@ class KernelsPretendTest {
     private static final double EPS = 1e-6;
     private static final long WIDTH = 1152;
 
-    private static final String CACHE = "org.metaflowmaps.cache";
-
-    @TempDir
-    private static Path folder = Path.of("");
-
     private long before;
     private TensorScope scope;
-
-    /** Keeps what the pretend compiler makes out of the user's folder; libtorch is loaded already. */
-    @BeforeAll
-    static void compile() {
-        String chosen = System.getProperty(CACHE);
-        System.setProperty(CACHE, folder.toString());
-        try (TensorScope scope = TensorScope.open()) {
-            assertTrue(Kernels.of(zeros(DType.FLOAT32, 1)).holds(GPU));
-        } finally {
-            if (chosen == null) {
-                System.clearProperty(CACHE);
-            } else {
-                System.setProperty(CACHE, chosen);
-            }
-        }
-    }
 
     @BeforeEach
     void open() {

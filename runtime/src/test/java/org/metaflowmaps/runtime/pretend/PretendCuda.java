@@ -12,16 +12,20 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.global.torch;
 import org.metaflowmaps.bindings.Libtorch;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.kernel.AttentionTangent;
 
 /**
  * A CUDA device without a GPU: libtorch's CUDA build runs on it, kernels are counted and not executed, memory is address
@@ -31,6 +35,7 @@ import org.metaflowmaps.runtime.Torch;
  */
 public final class PretendCuda {
     private static final int COUNTERS = 16;
+    private static final String CACHE = "org.metaflowmaps.cache";
 
     private static Optional<String> missing = Optional.of("not installed");
     private static Counters first;
@@ -163,8 +168,38 @@ public final class PretendCuda {
         torch.globalContext().setUserEnabledCuDNN(false);
         try (TensorScope scope = TensorScope.open()) {
             first = count(() -> Torch.full(1, DType.FLOAT32, Device.cuda(0), 2));
+            chooseKernelFolder(Torch.full(1, DType.FLOAT32, Device.cuda(0), 1));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
         return Optional.empty();
+    }
+
+    /** Keeps what the pretend compiler makes out of the user's folder; the first use of a device chooses the folder. */
+    private static void chooseKernelFolder(Tensor onDevice) throws IOException {
+        Path folder = Files.createTempDirectory("metaflowmaps-pretend-kernels-");
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(folder)));
+        String chosen = System.getProperty(CACHE);
+        System.setProperty(CACHE, folder.toString());
+        try {
+            AttentionTangent.on(onDevice);
+        } finally {
+            if (chosen == null) {
+                System.clearProperty(CACHE);
+            } else {
+                System.setProperty(CACHE, chosen);
+            }
+        }
+    }
+
+    private static void delete(Path folder) {
+        try (Stream<Path> found = Files.walk(folder)) {
+            for (Path file : found.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(file);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     /** Reads the counters. */
