@@ -119,7 +119,7 @@ enum AttentionBackend {
     }
 
     private static Tensor attend(Tensor input) {
-        return Torch.fusedAttention(input, input, input);
+        return Torch.preferredAttention(input, input, input);
     }
 
     private static Tensor operand(Device device) {

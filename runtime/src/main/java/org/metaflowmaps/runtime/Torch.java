@@ -869,11 +869,11 @@ public final class Torch {
     public static Tensor scaledDotProductAttention(Tensor query, Tensor key, Tensor value) {
         Operands.attention("scaledDotProductAttention", query, key, value);
         AttentionBackend.prepare(query.device());
-        return fusedAttention(query, key, value);
+        return preferredAttention(query, key, value);
     }
 
     /** {@link #scaledDotProductAttention(Tensor, Tensor, Tensor)} by the backend that libtorch prefers now. */
-    static Tensor fusedAttention(Tensor query, Tensor key, Tensor value) {
+    static Tensor preferredAttention(Tensor query, Tensor key, Tensor value) {
         return run(
                 "scaledDotProductAttention",
                 () -> torch.scaled_dot_product_attention(query.unwrap(), key.unwrap(), value.unwrap()),
@@ -932,6 +932,8 @@ public final class Torch {
      * @throws IllegalArgumentException if shapes do not match
      */
     public static Attention fusedAttention(Tensor query, Tensor key, Tensor value) {
+        Operands.attention("fusedAttention", query, key, value);
+        AttentionBackend.prepare(query.device());
         return FusedAttention.of(query, key, value);
     }
 
