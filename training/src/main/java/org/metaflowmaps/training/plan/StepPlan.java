@@ -140,7 +140,7 @@ public record StepPlan(
 
     /** Returns the operations of a step. */
     public Flops flops() {
-        return perItem.times(items);
+        return perItem.times((double) items);
     }
 
     /**
