@@ -154,7 +154,7 @@ public record StepPlan(
         if (largest == 0) {
             return Optional.empty();
         }
-        long passes = (items + largest - 1) / largest;
+        long passes = Math.max(1, Math.ceilDiv(items, largest));
         while (items % passes != 0) {
             passes++;
         }
