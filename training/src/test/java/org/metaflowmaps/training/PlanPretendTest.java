@@ -96,8 +96,8 @@ final class PlanPretendTest {
                 plan.memory().item() / GIB,
                 fixed,
                 plan.memory().fixed() / GIB);
-        assertEquals(submitted, launches.total(), LAUNCHES * submitted, "launches");
-        assertEquals(step.products(), launches.products(), 0.01 * step.products(), "products");
+        assertEquals((double) submitted, (double) launches.total(), LAUNCHES * submitted, "launches");
+        assertEquals((double) step.products(), (double) launches.products(), 0.01 * step.products(), "products");
         // What a run needs, and not its parts, because the allocator gives out up to 1 MiB more than a tensor needs.
         for (StepPretendTest.Measured measured : List.of(one, two)) {
             double planned = plan.memory().needed(measured == one ? small : large) / GIB;
@@ -126,7 +126,7 @@ final class PlanPretendTest {
                 PretendCuda.Counters counted = PretendCuda.count(() -> map.averageVelocity(time, time, state, context));
                 Launches plan = StepPlan.of(resolved.config(), Device.Type.CUDA).evaluationLaunches();
                 assertEquals(counted.products(), plan.products(), name);
-                assertEquals(counted.launches(), plan.kernels(), 3, name);
+                assertEquals((double) counted.launches(), (double) plan.kernels(), 3, name);
                 assertEquals(counted.memsets(), plan.fills(), name);
             }
         }

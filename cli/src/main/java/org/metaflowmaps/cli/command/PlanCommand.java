@@ -139,7 +139,7 @@ public final class PlanCommand implements Callable<Integer> {
         if (free == Long.MAX_VALUE) {
             throw new IllegalArgumentException("this system does not report its free memory: give --memory");
         }
-        return free;
+        return (double) free;
     }
 
     private static void requirePositive(String option, @Nullable Double value, String unit) {

@@ -72,7 +72,7 @@ public record PlanReport(
                 "%s GFLOP per item%s; weights %s GiB, in bfloat16 %s",
                 giga(plan.evaluation()),
                 gpu ? ", launches " + launches(plan.evaluationLaunches()) : "",
-                gib(plan.weightBytes()),
+                gib((double) plan.weightBytes()),
                 gib(plan.weightBytes() / 2.0));
         if (draws > 0) {
             line(

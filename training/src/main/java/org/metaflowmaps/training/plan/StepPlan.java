@@ -140,7 +140,7 @@ public record StepPlan(
 
     /** Returns the operations of a step. */
     public Flops flops() {
-        return perItem.times(items);
+        return perItem.times((double) items);
     }
 
     /**
@@ -154,7 +154,7 @@ public record StepPlan(
         if (largest == 0) {
             return Optional.empty();
         }
-        long passes = (items + largest - 1) / largest;
+        long passes = Math.max(1, Math.ceilDiv(items, largest));
         while (items % passes != 0) {
             passes++;
         }

@@ -66,9 +66,9 @@ final class StepPlanTest {
     void thePlanAgreesWithWhatWasCounted(String row) throws IOException {
         String[] cells = row.replaceAll("[`|]", " ").strip().split(" +");
         StepPlan plan = plan(cells[0], "init=null");
-        near(Double.parseDouble(cells[1]), plan.launches().kernels(), 0.01, row);
-        near(Double.parseDouble(cells[2]), plan.launches().products(), 0.01, row);
-        near(Double.parseDouble(cells[3]), plan.launches().fills(), 0.03, row);
+        near(Double.parseDouble(cells[1]), (double) plan.launches().kernels(), 0.01, row);
+        near(Double.parseDouble(cells[2]), (double) plan.launches().products(), 0.01, row);
+        near(Double.parseDouble(cells[3]), (double) plan.launches().fills(), 0.03, row);
         near(Double.parseDouble(cells[5]), plan.memory().item() / GIB, 0.02, row);
         near(Double.parseDouble(cells[6]), plan.memory().fixed() / GIB, 0.02, row);
     }
