@@ -197,6 +197,7 @@ final class MisuseRecipes implements AutoCloseable {
             Map.entry("GraphPool", "takes raw addresses, and needs a GPU"),
             Map.entry("CudaAllocator", "needs a GPU"),
             Map.entry("CudaStream", "needs a GPU"),
+            Map.entry("JointStep", "needs a GPU"),
             Map.entry("Current", "needs a GPU"),
             Map.entry("CudaEvent", "needs a GPU"),
             Map.entry("AllocatorStatistics", "needs a GPU"),

@@ -51,6 +51,21 @@ final class AttentionBackendTest {
                         .getLast());
     }
 
+    /** The trial's single operators are right: the CPU's attention passes. */
+    @Test
+    void theTrialPassesWhereAttentionIsRight() {
+        Handles.initialise();
+        long before = NativeMemory.liveTensors();
+        try {
+            for (AttentionBackend backend : AttentionBackend.values()) {
+                assertEquals(Optional.empty(), backend.failure(Device.CPU));
+            }
+        } finally {
+            AttentionBackend.AUTO.prefer();
+        }
+        assertEquals(before, NativeMemory.liveTensors());
+    }
+
     /** The order is that of GPUs, while switching flash attention off would change the CPU's results too. */
     @Test
     void theCpuIsNotAffected() {

@@ -210,8 +210,7 @@ final class StepPretendTest {
                 Optimizer optimizer = kind == OptimizerConfig.Kind.RADAM
                         ? new RAdam(arena, 0.9, 0.999, 1e-8)
                         : new AdamW(arena, 0.9, 0.999, 1e-8, 0.1);
-                JointStep joint =
-                        JointStep.of(List.of(optimizer), average, 1).orElseThrow()) {
+                JointStep joint = JointStep.of(List.of(optimizer), average, 1).orElseThrow()) {
             arena.gradients().zero_();
             Tensor rate = Torch.full(1e-3, DType.FLOAT64, GPU);
             Tensor skip = Torch.full(0, DType.FLOAT32, GPU);

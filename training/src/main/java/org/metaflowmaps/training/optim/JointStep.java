@@ -1,5 +1,6 @@
 package org.metaflowmaps.training.optim;
 
+import com.google.common.base.Preconditions;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
@@ -65,6 +66,8 @@ public final class JointStep implements AutoCloseable {
      */
     public static Optional<JointStep> of(
             List<Optimizer> optimizers, @Nullable MovingAverage average, double largestNorm) {
+        Preconditions.checkArgument(
+                !optimizers.isEmpty(), "joint step: no optimisers were given, expected one or more");
         Tensor first = optimizers.getFirst().arena().values();
         return optimizers.stream()
                         .allMatch(optimizer ->
