@@ -11,6 +11,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
@@ -25,6 +26,7 @@ public final class AutoencoderKL implements Autoencoder {
     private static final long MOST_ITEMS = 64;
 
     private final ParameterArena arena;
+    private final Workers.Hold products = Workers.hold();
     private final AutoencoderSettings settings;
     private final DType type;
     private final Weights weights;
@@ -216,6 +218,7 @@ public final class AutoencoderKL implements Autoencoder {
 
     @Override
     public void close() {
+        products.close();
         arena.close();
     }
 }

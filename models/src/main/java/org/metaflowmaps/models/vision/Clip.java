@@ -9,6 +9,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
@@ -19,6 +20,7 @@ import org.metaflowmaps.runtime.file.TensorFile;
  */
 public final class Clip implements Network {
     private final ParameterArena arena;
+    private final Workers.Hold products = Workers.hold();
     private final ClipSettings settings;
     private final DType type;
     private final Weights image;
@@ -169,6 +171,7 @@ public final class Clip implements Network {
 
     @Override
     public void close() {
+        products.close();
         arena.close();
     }
 }

@@ -8,11 +8,13 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /** The image tower of CLIP alone, with its projection: for the {@link AestheticHead}. */
 public final class ClipImageTower implements Network {
     private final ParameterArena arena;
+    private final Workers.Hold products = Workers.hold();
     private final ClipSettings settings;
     private final DType type;
     private final Weights weights;
@@ -82,6 +84,7 @@ public final class ClipImageTower implements Network {
 
     @Override
     public void close() {
+        products.close();
         arena.close();
     }
 }

@@ -12,6 +12,7 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
@@ -58,6 +59,7 @@ public final class ImageReward implements Network {
     }
 
     private final ParameterArena arena;
+    private final Workers.Hold products = Workers.hold();
     private final Heads heads;
     private final DType type;
     private final Weights weights;
@@ -219,6 +221,7 @@ public final class ImageReward implements Network {
 
     @Override
     public void close() {
+        products.close();
         arena.close();
     }
 }
