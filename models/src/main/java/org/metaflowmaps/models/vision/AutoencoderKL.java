@@ -11,7 +11,6 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
@@ -26,7 +25,7 @@ public final class AutoencoderKL implements Autoencoder {
     private static final long MOST_ITEMS = 64;
 
     private final ParameterArena arena;
-    private final Workers.Hold products = Workers.hold();
+    private final CpuUse use;
     private final AutoencoderSettings settings;
     private final DType type;
     private final Weights weights;
@@ -36,6 +35,7 @@ public final class AutoencoderKL implements Autoencoder {
 
     private AutoencoderKL(ParameterArena arena, AutoencoderSettings settings, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.settings = settings;
         this.type = type;
         this.weights = new Weights(arena, "");
@@ -218,7 +218,7 @@ public final class AutoencoderKL implements Autoencoder {
 
     @Override
     public void close() {
-        products.close();
         arena.close();
+        use.close();
     }
 }

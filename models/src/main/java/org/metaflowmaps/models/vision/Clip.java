@@ -9,7 +9,6 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
@@ -20,7 +19,7 @@ import org.metaflowmaps.runtime.file.TensorFile;
  */
 public final class Clip implements Network {
     private final ParameterArena arena;
-    private final Workers.Hold products = Workers.hold();
+    private final CpuUse use;
     private final ClipSettings settings;
     private final DType type;
     private final Weights image;
@@ -28,6 +27,7 @@ public final class Clip implements Network {
 
     private Clip(ParameterArena arena, ClipSettings settings, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.settings = settings;
         this.type = type;
         Weights weights = new Weights(arena, "");
@@ -171,7 +171,7 @@ public final class Clip implements Network {
 
     @Override
     public void close() {
-        products.close();
         arena.close();
+        use.close();
     }
 }

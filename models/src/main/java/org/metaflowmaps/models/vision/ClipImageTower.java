@@ -8,19 +8,19 @@ import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
-import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /** The image tower of CLIP alone, with its projection: for the {@link AestheticHead}. */
 public final class ClipImageTower implements Network {
     private final ParameterArena arena;
-    private final Workers.Hold products = Workers.hold();
+    private final CpuUse use;
     private final ClipSettings settings;
     private final DType type;
     private final Weights weights;
 
     private ClipImageTower(ParameterArena arena, ClipSettings settings, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.settings = settings;
         this.type = type;
         this.weights = new Weights(arena, "").in("image");
@@ -84,7 +84,7 @@ public final class ClipImageTower implements Network {
 
     @Override
     public void close() {
-        products.close();
         arena.close();
+        use.close();
     }
 }

@@ -12,7 +12,6 @@ import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.Torch;
-import org.metaflowmaps.runtime.Workers;
 import org.metaflowmaps.runtime.file.TensorFile;
 
 /**
@@ -59,13 +58,14 @@ public final class ImageReward implements Network {
     }
 
     private final ParameterArena arena;
-    private final Workers.Hold products = Workers.hold();
+    private final CpuUse use;
     private final Heads heads;
     private final DType type;
     private final Weights weights;
 
     private ImageReward(ParameterArena arena, Heads heads, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.heads = heads;
         this.type = type;
         this.weights = new Weights(arena, "");
@@ -221,7 +221,7 @@ public final class ImageReward implements Network {
 
     @Override
     public void close() {
-        products.close();
         arena.close();
+        use.close();
     }
 }
