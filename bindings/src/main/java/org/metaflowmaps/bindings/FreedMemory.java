@@ -33,8 +33,8 @@ public final class FreedMemory {
         return Linker.nativeLinker()
                 .defaultLookup()
                 .find(name)
-                .map(address -> Linker.nativeLinker()
-                        .downcallHandle(address, FunctionDescriptor.of(result, arguments)));
+                .map(address ->
+                        Linker.nativeLinker().downcallHandle(address, FunctionDescriptor.of(result, arguments)));
     }
 
     /** Returns whether {@link #keep} has an effect: with glibc, unless the environment sets its allocator up. */
