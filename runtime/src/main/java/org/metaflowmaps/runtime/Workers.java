@@ -6,6 +6,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Supplier;
 import org.metaflowmaps.bindings.ThreadPools;
 
@@ -128,6 +129,35 @@ public final class Workers {
         } finally {
             end();
         }
+    }
+
+    /**
+     * Matrix products are single-threaded in the whole process, as in {@link #alone}, from {@link #hold} to the close.
+     */
+    public static final class Hold implements AutoCloseable {
+        private final AtomicBoolean open = new AtomicBoolean(true);
+
+        private Hold() {
+            begin();
+        }
+
+        /** Lets BLAS use its threads again, unless others still hold them; further calls do nothing. */
+        @Override
+        public void close() {
+            if (open.getAndSet(false)) {
+                end();
+            }
+        }
+    }
+
+    /**
+     * Makes matrix products single-threaded until the result is closed: for objects whose work, such as gradients, also
+     * runs outside of their own methods.
+     *
+     * @return owned by the caller
+     */
+    public static Hold hold() {
+        return new Hold();
     }
 
     /** BLAS has one pool for the process, so it is switched off while any thread shares out work here. */

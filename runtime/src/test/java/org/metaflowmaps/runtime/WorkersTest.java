@@ -68,6 +68,13 @@ final class WorkersTest {
                         throw new IllegalStateException("a computation that fails");
                     }));
             assertEquals(THREADS, ThreadPools.blasThreads());
+            try (Workers.Hold first = Workers.hold()) {
+                Workers.Hold second = Workers.hold();
+                second.close();
+                second.close();
+                assertEquals(1, ThreadPools.blasThreads());
+            }
+            assertEquals(THREADS, ThreadPools.blasThreads());
         }
 
         private static void manyCallers(List<Runnable> tasks) throws InterruptedException {

@@ -25,6 +25,7 @@ public final class AutoencoderKL implements Autoencoder {
     private static final long MOST_ITEMS = 64;
 
     private final ParameterArena arena;
+    private final CpuUse use;
     private final AutoencoderSettings settings;
     private final DType type;
     private final Weights weights;
@@ -34,6 +35,7 @@ public final class AutoencoderKL implements Autoencoder {
 
     private AutoencoderKL(ParameterArena arena, AutoencoderSettings settings, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.settings = settings;
         this.type = type;
         this.weights = new Weights(arena, "");
@@ -217,5 +219,6 @@ public final class AutoencoderKL implements Autoencoder {
     @Override
     public void close() {
         arena.close();
+        use.close();
     }
 }

@@ -19,6 +19,7 @@ import org.metaflowmaps.runtime.file.TensorFile;
  */
 public final class Clip implements Network {
     private final ParameterArena arena;
+    private final CpuUse use;
     private final ClipSettings settings;
     private final DType type;
     private final Weights image;
@@ -26,6 +27,7 @@ public final class Clip implements Network {
 
     private Clip(ParameterArena arena, ClipSettings settings, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.settings = settings;
         this.type = type;
         Weights weights = new Weights(arena, "");
@@ -170,5 +172,6 @@ public final class Clip implements Network {
     @Override
     public void close() {
         arena.close();
+        use.close();
     }
 }

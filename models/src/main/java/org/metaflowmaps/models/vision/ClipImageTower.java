@@ -13,12 +13,14 @@ import org.metaflowmaps.runtime.file.TensorFile;
 /** The image tower of CLIP alone, with its projection: for the {@link AestheticHead}. */
 public final class ClipImageTower implements Network {
     private final ParameterArena arena;
+    private final CpuUse use;
     private final ClipSettings settings;
     private final DType type;
     private final Weights weights;
 
     private ClipImageTower(ParameterArena arena, ClipSettings settings, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.settings = settings;
         this.type = type;
         this.weights = new Weights(arena, "").in("image");
@@ -83,5 +85,6 @@ public final class ClipImageTower implements Network {
     @Override
     public void close() {
         arena.close();
+        use.close();
     }
 }

@@ -43,11 +43,13 @@ public final class FidInception implements Network {
             .ignoring(name -> name.endsWith(".num_batches_tracked") || name.startsWith("AuxLogits."));
 
     private final ParameterArena arena;
+    private final CpuUse use;
     private final DType type;
     private final Weights weights;
 
     private FidInception(ParameterArena arena, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.type = type;
         this.weights = new Weights(arena, "");
     }
@@ -196,5 +198,6 @@ public final class FidInception implements Network {
     @Override
     public void close() {
         arena.close();
+        use.close();
     }
 }

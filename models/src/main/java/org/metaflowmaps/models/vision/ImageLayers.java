@@ -3,14 +3,20 @@ package org.metaflowmaps.models.vision;
 import com.google.common.base.Preconditions;
 import java.util.function.UnaryOperator;
 import org.metaflowmaps.models.layer.Weights;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.Workers;
 
 /** Layers over frozen weights that are found by name. */
 final class ImageLayers {
     private static final long[] ONE = {1, 1};
+    /** With fewer rows a linear layer reads more weights than it computes. */
+    private static final long LEAST_ROWS = 16;
+
     private static final double[] CLIP_MEAN = {0.48145466, 0.4578275, 0.40821073};
     private static final double[] CLIP_DEVIATION = {0.26862954, 0.26130258, 0.27577711};
 
@@ -23,8 +29,39 @@ final class ImageLayers {
         return Torch.conv2d(input, weight, weights.get(name + ".bias"), ONE, new long[] {padding, padding}, 1);
     }
 
+    /**
+     * A linear layer. In float32 on several threads it is a 1 x 1 convolution, because oneDNN shares that out over
+     * libtorch's own threads. BLAS has a second pool, whose threads wait for each other by spinning: on a busy machine
+     * products are then many times slower.
+     */
     static Tensor linear(Weights weights, String name, Tensor input) {
-        return Torch.linear(input, weights.get(name + ".weight"), weights.get(name + ".bias"));
+        Tensor weight = weights.get(name + ".weight");
+        Tensor bias = weights.get(name + ".bias");
+        long in = weight.size(1);
+        long rows = input.numel() / in;
+        if (rows < LEAST_ROWS
+                || input.dtype() != DType.FLOAT32
+                || weight.dtype() != DType.FLOAT32
+                || weight.device().type() != Device.Type.CPU
+                || Autocast.isOn(Device.Type.CPU)
+                || Workers.count() == 1) {
+            return Torch.linear(input, weight, bias);
+        }
+        return pointwise(input, weight, bias);
+    }
+
+    /** {@link Torch#linear} as a convolution with the channels last, which copies nothing. */
+    static Tensor pointwise(Tensor input, Tensor weight, Tensor bias) {
+        long out = weight.size(0);
+        long in = weight.size(1);
+        long[] shape = input.shape().sizes().toArray();
+        shape[shape.length - 1] = out;
+        return block(
+                input,
+                x -> Torch.conv2d(
+                                x.reshape(1, 1, x.numel() / in, in).permute(0, 3, 1, 2), weight.view(out, in, 1, 1), bias, 0)
+                        .permute(0, 2, 3, 1)
+                        .reshape(shape));
     }
 
     /** In the type of the weights, because under autocast convolutions and products return bfloat16. */

@@ -58,12 +58,14 @@ public final class ImageReward implements Network {
     }
 
     private final ParameterArena arena;
+    private final CpuUse use;
     private final Heads heads;
     private final DType type;
     private final Weights weights;
 
     private ImageReward(ParameterArena arena, Heads heads, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.heads = heads;
         this.type = type;
         this.weights = new Weights(arena, "");
@@ -220,5 +222,6 @@ public final class ImageReward implements Network {
     @Override
     public void close() {
         arena.close();
+        use.close();
     }
 }

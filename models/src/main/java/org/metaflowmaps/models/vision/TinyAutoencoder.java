@@ -43,11 +43,13 @@ public final class TinyAutoencoder implements Autoencoder {
             "TAESD's decoder", List.of("1.weight", "3.conv.0.weight", "19.weight"), TinyAutoencoder::shifted);
 
     private final ParameterArena arena;
+    private final CpuUse use;
     private final Weights weights;
     private final DType type;
 
     private TinyAutoencoder(ParameterArena arena, DType type) {
         this.arena = arena;
+        this.use = new CpuUse(arena);
         this.weights = new Weights(arena, "");
         this.type = type;
     }
@@ -242,5 +244,6 @@ public final class TinyAutoencoder implements Autoencoder {
     @Override
     public void close() {
         arena.close();
+        use.close();
     }
 }
