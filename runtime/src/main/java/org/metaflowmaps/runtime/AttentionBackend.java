@@ -107,7 +107,7 @@ enum AttentionBackend {
             Tensor exact = input.to(DType.FLOAT32);
             // Without products of matrices, for which this thread would get a workspace of cuBLAS that stays.
             Tensor scores = exact.unsqueeze(3).mul(exact.unsqueeze(2)).sum(-1);
-            Tensor weights = scores.mul(1 / Math.sqrt(exact.size(-1))).softmax(-1);
+            Tensor weights = scores.mul(1 / Math.sqrt((double) exact.size(-1))).softmax(-1);
             Tensor expected = weights.unsqueeze(4).mul(exact.unsqueeze(2)).sum(3);
             Tensor apart = output.to(DType.FLOAT32).sub(expected).abs().max();
             return apart.le(TOLERANCE).item() != 0

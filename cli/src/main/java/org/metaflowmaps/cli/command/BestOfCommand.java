@@ -60,7 +60,7 @@ public final class BestOfCommand implements Callable<Integer> {
                 GracefulStop stop = new GracefulStop(inputs::stop)) {
             run.requireRoom(inputs, false);
             Budget limit = budget.get();
-            long cost = steps * inputs.drift().evaluations(inputs.first()) + 1;
+            long cost = (long) steps * inputs.drift().evaluations(inputs.first()) + 1;
             int most = pool != null ? pool : limit.isCounted() ? Math.clamp(limit.evaluations() / cost, 1, MOST) : 64;
             BestOfN best = new BestOfN(
                     inputs.captured(new OdeSampler(inputs.drift(), steps)), inputs.tilt(), most, inputs.atOnce());

@@ -149,6 +149,7 @@ public record PlanReport(
         return notes;
     }
 
+    @SuppressWarnings("AnnotateFormatMethod") // its module is none of this one's
     private static void line(StringBuilder text, String name, String format, Object... values) {
         text.append(String.format(Locale.ROOT, "%-18s ", name))
                 .append(String.format(Locale.ROOT, format, values))

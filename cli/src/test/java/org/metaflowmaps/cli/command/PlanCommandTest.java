@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.cli.Command.mfm;
 
+import com.google.common.base.Splitter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -162,6 +163,6 @@ final class PlanCommandTest {
     }
 
     private static String first(String value) {
-        return value.split(" ")[0];
+        return Splitter.on(' ').split(value).iterator().next();
     }
 }

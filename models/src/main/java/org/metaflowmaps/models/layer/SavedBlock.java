@@ -121,7 +121,8 @@ public final class SavedBlock implements AutoCloseable {
                     second.shift(),
                     second.scale(),
                     gradient.mul(mapped).sum(1));
-            Tensor given = layers.modulation.backward(rates, condition, layers.modulationType(condition))
+            Tensor given = layers.modulation
+                    .backward(rates, condition, layers.modulationType(condition))
                     .to(condition.dtype());
             return new Gradient(scope.keep(first.stream()), scope.keep(given));
         }

@@ -131,8 +131,7 @@ final class SavedBlocks implements AutoCloseable {
     }
 
     /** Adds an input of the blocks that depends on what varies. */
-    private static void add(
-            List<Tensor> outputs, List<Tensor> gradients, Tensor input, @Nullable Tensor gradient) {
+    private static void add(List<Tensor> outputs, List<Tensor> gradients, Tensor input, @Nullable Tensor gradient) {
         if (gradient != null && input.requiresGrad()) {
             outputs.add(input);
             gradients.add(gradient);

@@ -59,7 +59,10 @@ final class ImageLayers {
         return block(
                 input,
                 x -> Torch.conv2d(
-                                x.reshape(1, 1, x.numel() / in, in).permute(0, 3, 1, 2), weight.view(out, in, 1, 1), bias, 0)
+                                x.reshape(1, 1, x.numel() / in, in).permute(0, 3, 1, 2),
+                                weight.view(out, in, 1, 1),
+                                bias,
+                                0)
                         .permute(0, 2, 3, 1)
                         .reshape(shape));
     }

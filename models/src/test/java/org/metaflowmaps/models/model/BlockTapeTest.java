@@ -211,8 +211,8 @@ final class BlockTapeTest {
                 RandomSource first = RandomSource.seeded(5);
                 RandomSource second = RandomSource.seeded(5)) {
             Tensor one = SmallNetworks.items(map, first).requiresGrad_(true);
-            Tensor expected = Autograd.gradients(lossOf(map, one, first), List.of(one))
-                    .getFirst();
+            Tensor expected =
+                    Autograd.gradients(lossOf(map, one, first), List.of(one)).getFirst();
             Tensor two = SmallNetworks.items(map, second).requiresGrad_(true);
             try (BlockTape tape = BlockTape.open()) {
                 Tensor actual = tape.gradient(lossOf(map, two, second), two);
