@@ -19,7 +19,7 @@ import org.slf4j.LoggerFactory;
  * Kernels of one GPU, on the calling thread's current stream of libtorch. Compiled programs stay loaded until the process ends. The
  * system property {@code org.metaflowmaps.kernels}, {@code false}, switches them off.
  *
- * <p>A program's first use compiles and loads it, which a stream that is being captured may forbid: run a step before capturing it.
+ * <p>A program's first use compiles and loads it, and compares it with libtorch's operators ({@link CheckedKernels}), which a stream that is being captured may forbid: run a step before capturing it.
  */
 final class DeviceKernels implements Kernels {
     private static final Logger LOG = LoggerFactory.getLogger(DeviceKernels.class);
@@ -52,8 +52,9 @@ final class DeviceKernels implements Kernels {
             String architecture = "sm_" + found.computeMajor() + found.computeMinor();
             String versions = "NVRTC " + Nvrtc.version() + ", driver " + CudaRuntime.driverVersion();
             Path folder = Nvrtc.cacheFolder();
-            return new DeviceKernels(
+            Kernels all = new DeviceKernels(
                     device, CudaDriver.primaryContext(device.index()), architecture, new CubinCache(folder, versions));
+            return new CheckedKernels(all, device);
         } catch (NativeLibraryException | CudaException | IOException e) {
             LOG.warn(
                     "Kernels cannot be compiled for {}; libtorch's operators are used instead: {}",
