@@ -8,9 +8,11 @@ package org.metaflowmaps.training.plan;
  * @param moments of the optimiser
  * @param average the moving average of the weights
  * @param teacher a teacher's weights
- * @param copies weights in bfloat16, while a loss is computed
+ * @param copies in bfloat16 of the trained network's weights, and of those of the average and of a teacher if losses
+ *     evaluate them
  * @param workspaces of libraries, and objects of tensors
- * @param updating what the optimiser needs for a moment, when no activations are in memory
+ * @param updating what is needed for a moment, when no activations are in memory: gradients of bfloat16 weights in all
+ *     slices, or a buffer of the optimiser
  * @param item activations and copies of one item
  */
 public record StepMemory(
@@ -25,11 +27,7 @@ public record StepMemory(
         double item) {
     /** Returns what a step needs for any number of items. */
     public double fixed() {
-        return held() + copies;
-    }
-
-    private double held() {
-        return weights + gradients + moments + average + teacher + workspaces;
+        return weights + gradients + moments + average + teacher + copies + workspaces;
     }
 
     /**
@@ -38,7 +36,7 @@ public record StepMemory(
      * @param items of one pass
      */
     public double needed(long items) {
-        return held() + Math.max(copies + items * item, updating);
+        return fixed() + Math.max(items * item, updating);
     }
 
     /**
