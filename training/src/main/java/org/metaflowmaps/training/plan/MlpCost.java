@@ -48,6 +48,11 @@ final class MlpCost implements NetworkCost {
     }
 
     @Override
+    public double sums(LossPasses passes) {
+        return 0;
+    }
+
+    @Override
     public Launches launches(LossPasses passes) {
         Launches sum = Launches.NONE;
         if (passes.recorded() + passes.through() > 0) {

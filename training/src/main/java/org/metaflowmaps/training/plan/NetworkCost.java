@@ -29,6 +29,9 @@ sealed interface NetworkCost permits TransformerCost, MlpCost {
     /** Returns the most bytes of a loss for one item, besides the item's own copies. */
     double bytes(LossPasses passes);
 
+    /** Returns the bytes of a loss for one item that do not grow further from {@link StepMemory#MOST_SUMS} on. */
+    double sums(LossPasses passes);
+
     /** Returns the launches of a loss, without those of a teacher. */
     Launches launches(LossPasses passes);
 

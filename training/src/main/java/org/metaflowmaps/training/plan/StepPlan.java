@@ -121,7 +121,8 @@ public record StepPlan(
                 narrow ? converted * weights / 2 + 2.0 * teacher : 0,
                 cpu ? objects : WORKSPACES,
                 narrow ? Math.max(buffer, slices * weights / 2) : buffer,
-                item + 4 * copies(network));
+                item + 4 * copies(network),
+                cpu ? 0 : cost.sums(consistency.isEmpty() ? diagonal : consistency));
     }
 
     /** Numbers of an item's copies. */

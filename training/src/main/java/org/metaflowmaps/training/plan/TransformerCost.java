@@ -103,6 +103,11 @@ final class TransformerCost implements NetworkCost {
         return memory.peak(passes, moving(passes));
     }
 
+    @Override
+    public double sums(LossPasses passes) {
+        return memory.sums(passes);
+    }
+
     // ---- launches ----
 
     @Override

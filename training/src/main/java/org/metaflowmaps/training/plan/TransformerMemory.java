@@ -73,12 +73,12 @@ final class TransformerMemory {
 
     /** Most bytes of a backward pass besides what is stored before it; what is freed on its way is subtracted. */
     private double backward() {
-        return (taped ? bytes(22, 13, 20, 20) : bytes(22, 1, 20, 2)) + (contextual() ? 4 * states : 0);
+        return (taped ? bytes(22, 5, 20, 12) : bytes(22, 1, 20, 2)) + (contextual() ? 4 * states : 0);
     }
 
     /** The same of tangents: in the last block's attention, before it stores its other half, or in its hidden layer. */
     private double tangent() {
-        double layers = taped ? bytes(40, 4, 48, 8) : bytes(54, 1, 36, 8);
+        double layers = taped ? bytes(32, 2, 48, 8) : bytes(54, 1, 36, 8);
         double attention = 0;
         if (config.qkNorm()) {
             attention = (taped ? bytes(97, 6, 89, 12) : bytes(85, -4, 64, -8))
@@ -110,6 +110,12 @@ final class TransformerMemory {
         return narrow
                 ? Math.max(126 * states, 32 * pairs() - 40 * states)
                 : Math.max(266 * states, 24 * pairs() + 76 * states);
+    }
+
+    /** Returns the bytes of sums in a tape's backward pass, if the most bytes are needed there. */
+    double sums(LossPasses passes) {
+        boolean elsewhere = passes.recorded() > 1 || passes.through() > 0 || (config.qkNorm() && passes.tangents() > 0);
+        return taped && !elsewhere ? 8 * hidden : 0;
     }
 
     private boolean contextual() {
