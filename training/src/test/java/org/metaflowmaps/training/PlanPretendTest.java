@@ -101,7 +101,8 @@ final class PlanPretendTest {
         // What a run needs, and not its parts, because the allocator gives out up to 1 MiB more than a tensor needs.
         assertEquals(one.peak(), plan.memory().needed(small) / GIB, MEMORY * one.peak(), "memory");
         assertEquals(two.peak(), plan.memory().needed(large) / GIB, MEMORY * two.peak(), "memory");
-        assertEquals(item, plan.memory().item() / GIB, MEMORY * item, "memory per item");
+        double planned = (plan.memory().needed(large) - plan.memory().needed(small)) / GIB / (large - small);
+        assertEquals(item, planned, MEMORY * item, "memory per item");
     }
 
     /** One evaluation of the network, with weights that were converted before. */

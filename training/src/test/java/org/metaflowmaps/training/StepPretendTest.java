@@ -313,10 +313,10 @@ final class StepPretendTest {
     @ParameterizedTest
     @CsvSource({
         "sit-b2/flow, 8, 16, 1200, 0.10, 0.20",
-        "sit-b2/flow-map, 8, 16, 3700, 0.10, 0.20",
-        "sit-b2/meta-flow-map, 8, 16, 3900, 0.10, 0.20",
+        "sit-b2/flow-map, 8, 16, 3300, 0.10, 0.20",
+        "sit-b2/meta-flow-map, 8, 16, 3500, 0.10, 0.20",
         "sit-xl2/flow, 4, 8, 2600, 0.35, 0.45",
-        "sit-xl2/meta-flow-map, 4, 8, 8200, 0.35, 0.50"
+        "sit-xl2/meta-flow-map, 4, 8, 7200, 0.35, 0.50"
     })
     void publicConfigurationsHaveKnownPrices(
             String name, int small, int large, long mostLaunches, double least, double most) {

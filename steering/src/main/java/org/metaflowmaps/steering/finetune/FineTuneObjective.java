@@ -7,6 +7,7 @@ import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.drift.NetworkDrift;
+import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -250,11 +251,12 @@ public final class FineTuneObjective implements GraphObjective<FineTuneDraw> {
             }
         }
         try (TensorScope scope = TensorScope.open();
-                Autograd.Mode on = Autograd.enableGrad()) {
+                Autograd.Mode on = Autograd.enableGrad();
+                BlockTape tape = BlockTape.open()) {
             Tensor point = state.detach().clone().requiresGrad_(true);
             Tensor sample = sample(draw, point);
             Tensor reward = score(sample, draw.drawCondition());
-            Tensor gradient = Autograd.gradients(reward.sum(), List.of(point)).getFirst();
+            Tensor gradient = tape.gradient(reward.sum(), point);
             // If the reward is minus infinity, the weight is 0, so any finite gradient works.
             Tensor impossible = MetaFlowMap.perItem(reward.detach().mul(strength.to(reward.dtype())), gradient)
                     .eq(Double.NEGATIVE_INFINITY);

@@ -192,8 +192,10 @@ final class SteeredSamplerTest {
     /** A constant reward has no effect; for gradient estimates, to the last bit. */
     @Test
     void aConstantRewardSteersNothing() {
+        // Frozen, so that blocks are computed in the same way with and without gradients.
         try (TensorScope scope = TensorScope.open();
-                MetaFlowMap map = SmallNetworks.transformer()) {
+                MetaFlowMap weights = SmallNetworks.transformer();
+                MetaFlowMap map = weights.frozen()) {
             Drift drift = new NetworkDrift(map, false);
             ValueFunction value = new ValueFunction(map, CONSTANT, 3);
             KeyedNoise noise = KeyedNoise.of(1, 0, 3, 1, map.itemShape(), Device.CPU);

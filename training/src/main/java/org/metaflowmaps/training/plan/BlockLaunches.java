@@ -3,22 +3,22 @@ package org.metaflowmaps.training.plan;
 import org.metaflowmaps.models.model.TransformerConfig;
 
 /**
- * Launches of one transformer block. All numbers were counted on the pretend device (docs/gpu.md), as differences
- * between networks of one block more and one less, of width 64 and, for fills, 256; {@code PlanPretendTest} counts them
- * again.
+ * Launches of one transformer block with this library's kernels (docs/kernels.md), which need a width that is a multiple
+ * of 128; blocks of other widths have more. All numbers were counted on the pretend device (docs/gpu.md), as differences
+ * between networks of one block more and one less, of width 256; {@code PlanPretendTest} counts them again.
  */
 final class BlockLaunches {
     /** By kind of attention: plain, normalised, joint, joint and normalised; in bfloat16, then in float32. */
-    private static final int[][] RECORDED = {{82, 130, 111, 183}, {60, 102, 75, 138}};
+    private static final int[][] RECORDED = {{66, 114, 90, 162}, {60, 102, 75, 138}};
 
-    private static final int[][] TANGENT = {{27, 43, 32, 48}, {20, 32, 24, 36}};
-    private static final int[][] SILENT = {{14, 30, 22, 46}, {10, 22, 15, 33}};
-    private static final int[][] THROUGH = {{344, 448, 374, 502}, {300, 390, 318, 429}};
+    private static final int[][] TANGENT = {{16, 32, 21, 37}, {12, 24, 16, 28}};
+    private static final int[][] SILENT = {{6, 22, 13, 37}, {5, 17, 10, 28}};
+    private static final int[][] THROUGH = {{328, 432, 354, 482}, {300, 390, 318, 429}};
 
-    /** What a tape saves: it records no views of a graph. */
-    private static final int TAPED = -5;
+    /** What a tape saves, whose normalisations are computed by kernels; in bfloat16, then in float32. */
+    private static final int[] TAPED = {-29, -27};
 
-    private static final int TAPED_TANGENT = -2;
+    private static final int[] TAPED_TANGENT = {-13, -9};
 
     private final int kind;
     private final boolean joint;
@@ -36,23 +36,19 @@ final class BlockLaunches {
         return table[narrow ? 0 : 1][kind];
     }
 
-    /** Conversions of the weights and biases of the products in bfloat16. */
-    private long conversions() {
-        return !narrow ? 0 : joint ? 10 : 8;
-    }
-
-    /** A recorded evaluation and its backward pass, with conversions of weights and of their gradients. */
+    /** A recorded evaluation and its backward pass, which adds gradients to those in float32. */
     Launches recorded() {
-        return taped ? graph().plus(new Launches(TAPED, 0, 0)) : graph();
+        return taped ? graph().plus(new Launches(TAPED[narrow ? 0 : 1], 0, 0)) : graph();
     }
 
-    private Launches graph() {
-        return new Launches(kernels(RECORDED), joint ? 20 : 15, joint ? 6 : 4);
+    /** The same without a tape, as of a state that needs a gradient. */
+    Launches graph() {
+        return new Launches(kernels(RECORDED), joint ? 20 : 15, fills());
     }
 
-    /** A second recorded evaluation of the same loss: its state needs a gradient, so a tape does not take it. */
-    Launches second() {
-        return taped ? graph() : graph().plus(new Launches(-2 * conversions(), 0, 0));
+    /** Of sums over all tokens, as gradients of biases and of the normalisations' gains are. */
+    private long fills() {
+        return (joint ? 6 : 4) + (kind % 2 == 0 ? 0 : joint ? 3 : 2);
     }
 
     /**
@@ -61,27 +57,17 @@ final class BlockLaunches {
      * @param condition true if the block's condition has a tangent too
      */
     Launches tangent(boolean condition) {
-        long kernels = kernels(TANGENT) + (taped && narrow ? TAPED_TANGENT : 0);
-        return condition ? new Launches(kernels, 8, 0) : new Launches(kernels - 4, 7, 0);
+        long kernels = kernels(TANGENT) + (taped ? TAPED_TANGENT[narrow ? 0 : 1] : 0);
+        return condition ? new Launches(kernels, 5, 0) : new Launches(kernels - (taped ? 1 : 4), 4, 0);
     }
 
     /** A recorded evaluation with a differentiable tangent, and its backward pass. */
     Launches through() {
-        return new Launches(kernels(THROUGH), joint ? 53 : 48, joint ? 6 : 4);
+        return new Launches(kernels(THROUGH), joint ? 53 : 48, fills());
     }
 
-    /** An evaluation without a graph, with weights converted before. */
+    /** An evaluation without a graph. */
     Launches silent() {
         return new Launches(kernels(SILENT), joint ? 7 : 5, 0);
-    }
-
-    /** An evaluation that converts weights. */
-    Launches frozen() {
-        return silent().plus(converted());
-    }
-
-    /** The conversions themselves. */
-    Launches converted() {
-        return new Launches(conversions(), 0, 0);
     }
 }

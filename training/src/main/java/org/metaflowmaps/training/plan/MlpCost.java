@@ -48,8 +48,8 @@ final class MlpCost implements NetworkCost {
     }
 
     @Override
-    public double copies(LossPasses passes) {
-        return narrow ? 4.0 * config.depth() * config.width() * (config.width() + 1) : 0;
+    public double sums(LossPasses passes) {
+        return 0;
     }
 
     @Override
@@ -60,26 +60,20 @@ final class MlpCost implements NetworkCost {
             sum = new Launches(13, 0, (7L * config.depth() + 10) / 2);
         }
         if (passes.recorded() > 0) {
-            sum = sum.plus(block(narrow ? 39 : 22, 9)).plus(outside(61, 9, 82, 13));
+            sum = sum.plus(block(narrow ? 31 : 22, 9)).plus(outside(61, 9, 82, 13));
         }
         if (passes.recorded() > 1) {
-            // It uses the converted weights of the first one, and their gradients are summed before.
             sum = sum.plus(block(narrow ? 31 : 22, 9)).plus(outside(36, 9, 41, 13));
         }
         sum = sum.plus(block(narrow ? 9 : 5, 3).plus(outside(4, 3, 4, 3)).times(passes.tangents()));
         sum = sum.plus(
-                block(narrow ? 105 : 77, 18).plus(outside(108, 14, 125, 18)).times(passes.through()));
-        return sum.plus(silent().times(passes.silent())).plus(frozen().times(passes.averaged()));
+                block(narrow ? 97 : 77, 18).plus(outside(108, 14, 125, 18)).times(passes.through()));
+        return sum.plus(silent().times(passes.silent() + passes.averaged()));
     }
 
     @Override
     public Launches silent() {
         return block(narrow ? 8 : 4, 3).plus(outside(14, 4, 17, 6));
-    }
-
-    @Override
-    public Launches frozen() {
-        return silent().plus(new Launches(narrow ? 4L * config.depth() : 0, 0, 0));
     }
 
     private Launches block(int kernels, int products) {

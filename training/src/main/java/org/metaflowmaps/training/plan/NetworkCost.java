@@ -29,15 +29,12 @@ sealed interface NetworkCost permits TransformerCost, MlpCost {
     /** Returns the most bytes of a loss for one item, besides the item's own copies. */
     double bytes(LossPasses passes);
 
-    /** Returns the bytes of weights converted to bfloat16, which autocast keeps while a loss is computed. */
-    double copies(LossPasses passes);
+    /** Returns the bytes of a loss for one item that do not grow further from {@link StepMemory#MOST_SUMS} on. */
+    double sums(LossPasses passes);
 
     /** Returns the launches of a loss, without those of a teacher. */
     Launches launches(LossPasses passes);
 
     /** Returns the launches of one evaluation without a graph. */
     Launches silent();
-
-    /** Returns the launches of one evaluation with frozen weights, whose conversions are not kept. */
-    Launches frozen();
 }

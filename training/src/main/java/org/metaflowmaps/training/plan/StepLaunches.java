@@ -5,7 +5,7 @@ import org.metaflowmaps.models.model.MlpConfig;
 import org.metaflowmaps.models.model.NetworkConfig;
 import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.training.config.LossConfig;
-import org.metaflowmaps.training.config.OptimizerConfig;
+import org.metaflowmaps.training.config.Precision;
 import org.metaflowmaps.training.config.TimesConfig;
 import org.metaflowmaps.training.config.TrainConfig;
 import org.metaflowmaps.training.config.WeightingConfig;
@@ -22,7 +22,7 @@ final class StepLaunches {
         LossConfig loss = config.loss();
         Launches pass = loss(config, loss.diagonal(), LossPasses.diagonal(config), cost, teacher)
                 .plus(loss(config, loss.consistencyWeighting(), LossPasses.consistency(config), cost, teacher))
-                .plus(kernels(laws(config)));
+                .plus(kernels(draws(config) + terms(loss)));
         return update(config).plus(pass.times(config.accumulate()));
     }
 
@@ -30,19 +30,50 @@ final class StepLaunches {
         return new Launches(count, 0, 0);
     }
 
-    /** Zero gradients, norm, skip flag, update, average. */
+    /** Zero gradients, norm, skip flag, and the kernel of optimiser and average; conversions of all weights. */
     private static Launches update(TrainConfig config) {
-        int radam = config.optimizer().kind() == OptimizerConfig.Kind.RADAM ? 41 : 0;
-        int clip = config.optimizer().clip() > 0 ? 5 : 0;
-        return new Launches(27 + radam + clip, 0, 2);
+        LossConfig loss = config.loss();
+        int conversions = config.precision() != Precision.BFLOAT16 ? 0 : loss.needsAverage() ? 2 : 1;
+        int learned = (isLearned(loss.diagonal()) ? 1 : 0) + (isLearned(loss.consistencyWeighting()) ? 1 : 0);
+        return new Launches(23 + conversions + 11 * learned, 0, 1);
     }
 
-    /** Of laws that differ from those with which the evaluations were counted. */
-    private static int laws(TrainConfig config) {
+    private static boolean isLearned(WeightingConfig weighting) {
+        return switch (weighting.kind()) {
+            case LEARNED, LEARNED_LOG -> true;
+            case L2, LV, ADAPTIVE -> false;
+        };
+    }
+
+    /** Of contexts and scales, and of laws that differ from those with which the evaluations were counted. */
+    private static int draws(TrainConfig config) {
         TimesConfig times = config.times();
         int diagonal = times.diagonal().kind() == TimesConfig.LawKind.LOGIT_NORMAL ? 0 : -3;
         boolean jumps = config.loss().consistency() != LossConfig.ConsistencyKind.NONE;
-        return diagonal + (jumps && times.pair().kind() == TimesConfig.LawKind.LOGIT_NORMAL ? 6 : 0);
+        return diagonal
+                + (jumps && times.pair().kind() == TimesConfig.LawKind.LOGIT_NORMAL ? 6 : 0)
+                + (config.guidance() == 1 ? 0 : 4)
+                + (isContextual(config) ? 8 : 0);
+    }
+
+    /** What joins the evaluations of two jumps. */
+    private static int terms(LossConfig loss) {
+        return switch (loss.consistency()) {
+            case SEMIGROUP -> 10;
+            case PSD, SHORTCUT -> 4;
+            default -> 0;
+        };
+    }
+
+    /** Returns the velocity's own kernels for one loss, besides its evaluations. */
+    private static int velocity(TrainConfig config, LossPasses passes) {
+        boolean used = passes.equals(LossPasses.diagonal(config))
+                || switch (config.loss().consistency()) {
+                    case MEAN_FLOW, ALPHA_FLOW, IMPROVED_MEAN_FLOW -> true;
+                    default -> false;
+                };
+        boolean guided = config.loss().velocity() == LossConfig.VelocityKind.GUIDED;
+        return used && guided ? (isContextual(config) ? 4 : 12) : 0;
     }
 
     private static Launches loss(
@@ -50,13 +81,10 @@ final class StepLaunches {
         if (passes.isEmpty()) {
             return Launches.NONE;
         }
-        Launches sum = cost.launches(passes).plus(weighting(weighting));
-        if (config.loss().velocity() == LossConfig.VelocityKind.GUIDED && passes.silent() > 0) {
-            sum = sum.plus(kernels(isContextual(config) ? 17 : 12));
-        }
+        Launches sum = cost.launches(passes).plus(weighting(weighting)).plus(kernels(velocity(config, passes)));
         if (passes.teacher() > 0) {
             // The conversion of the network's drift to a conditional one, and classifier-free guidance.
-            sum = sum.plus(teacher.frozen().times(passes.teacher())).plus(kernels(passes.teacher() > 1 ? 56 : 51));
+            sum = sum.plus(teacher.silent().times(passes.teacher())).plus(kernels(passes.teacher() > 1 ? 56 : 51));
         }
         return config.accumulate() > 1 ? sum.plus(kernels(2)) : sum;
     }
@@ -69,14 +97,14 @@ final class StepLaunches {
         };
     }
 
-    /** What a weighting launches besides the mean of squares, with the update of its weights. */
+    /** What a weighting launches besides the mean of squares. */
     private static Launches weighting(WeightingConfig weighting) {
         return switch (weighting.kind()) {
             case L2 -> Launches.NONE;
             case LV -> kernels(5);
             case ADAPTIVE -> kernels(3);
-            case LEARNED -> new Launches(47, 5, 0);
-            case LEARNED_LOG -> new Launches(50, 5, 0);
+            case LEARNED -> new Launches(36, 5, 0);
+            case LEARNED_LOG -> new Launches(39, 5, 0);
         };
     }
 }

@@ -8,10 +8,13 @@ package org.metaflowmaps.training.plan;
  * @param moments of the optimiser
  * @param average the moving average of the weights
  * @param teacher a teacher's weights
- * @param copies weights in bfloat16, while a loss is computed
+ * @param copies in bfloat16 of the trained network's weights, and of those of the average and of a teacher if losses
+ *     evaluate them
  * @param workspaces of libraries, and objects of tensors
- * @param updating what the optimiser needs for a moment, when no activations are in memory
+ * @param updating what is needed for a moment, when no activations are in memory: gradients of bfloat16 weights in all
+ *     slices, or a buffer of the optimiser
  * @param item activations and copies of one item
+ * @param sums what sums over all items need for one item more, up to {@link #MOST_SUMS} together
  */
 public record StepMemory(
         double weights,
@@ -22,14 +25,14 @@ public record StepMemory(
         double copies,
         double workspaces,
         double updating,
-        double item) {
+        double item,
+        double sums) {
+    /** Of a sum over items on a GPU, which libtorch divides between a limited number of blocks; counted. */
+    static final double MOST_SUMS = 132 * 1024 * 1024;
+
     /** Returns what a step needs for any number of items. */
     public double fixed() {
-        return held() + copies;
-    }
-
-    private double held() {
-        return weights + gradients + moments + average + teacher + workspaces;
+        return weights + gradients + moments + average + teacher + copies + workspaces;
     }
 
     /**
@@ -38,7 +41,7 @@ public record StepMemory(
      * @param items of one pass
      */
     public double needed(long items) {
-        return held() + Math.max(copies + items * item, updating);
+        return fixed() + Math.max(items * item + Math.min(items * sums, MOST_SUMS), updating);
     }
 
     /**
@@ -48,6 +51,8 @@ public record StepMemory(
      * @return 0 if not even one fits
      */
     public long largestBatch(double bytes) {
-        return needed(1) > bytes ? 0 : (long) Math.floor((bytes - fixed()) / item);
+        double free = bytes - fixed();
+        double largest = Math.max(free / (item + sums), (free - MOST_SUMS) / item);
+        return needed(1) > bytes ? 0 : (long) Math.floor(largest);
     }
 }

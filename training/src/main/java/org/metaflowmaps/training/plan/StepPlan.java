@@ -104,22 +104,25 @@ public record StepPlan(
         double objects = (1.0 + slices) * NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
         LossPasses diagonal = LossPasses.diagonal(config);
         LossPasses consistency = LossPasses.consistency(config);
-        double copies = cost.copies(diagonal);
         double item = cost.bytes(diagonal);
         if (!consistency.isEmpty()) {
-            copies = Math.max(copies, cost.copies(consistency));
             item = Math.max(item, config.loss().consistencyShare() * cost.bytes(consistency));
         }
+        boolean narrow = config.precision() == Precision.BFLOAT16;
+        int converted = config.loss().needsAverage() ? 2 : 1;
+        // On a GPU one kernel updates; on the CPU, RAdam's operators need a buffer.
+        double buffer = cpu && config.optimizer().kind() == OptimizerConfig.Kind.RADAM ? weights : 0;
         return new StepMemory(
                 weights,
                 weights * slices,
                 2 * weights,
                 weights,
                 4.0 * teacher,
-                copies,
+                narrow ? converted * weights / 2 + 2.0 * teacher : 0,
                 cpu ? objects : WORKSPACES,
-                config.optimizer().kind() == OptimizerConfig.Kind.RADAM ? weights : 0,
-                item + 4 * copies(network));
+                narrow ? Math.max(buffer, slices * weights / 2) : buffer,
+                item + 4 * copies(network),
+                cpu ? 0 : cost.sums(consistency.isEmpty() ? diagonal : consistency));
     }
 
     /** Numbers of an item's copies. */

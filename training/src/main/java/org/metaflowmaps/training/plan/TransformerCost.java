@@ -104,13 +104,8 @@ final class TransformerCost implements NetworkCost {
     }
 
     @Override
-    public double copies(LossPasses passes) {
-        // A tape converts weights where it uses them, but evaluations beside it do not.
-        boolean kept = narrow && (!taped || passes.silent() + passes.through() > 0 || passes.recorded() > 1);
-        double width = config.hiddenSize();
-        double weights =
-                (4 + (config.jointAttention() ? 2 : 0)) * width * width + 2 * width * TransformerMemory.hidden(config);
-        return kept ? 2 * config.depth() * weights : 0;
+    public double sums(LossPasses passes) {
+        return memory.sums(passes);
     }
 
     // ---- launches ----
@@ -121,10 +116,11 @@ final class TransformerCost implements NetworkCost {
         int moving = moving(passes);
         Launches sum = Launches.NONE;
         if (passes.recorded() > 0) {
-            sum = sum.plus(block.recorded().times(depth)).plus(outside(84, 18, 154, 38));
+            sum = sum.plus(block.recorded().times(depth)).plus(recordedOutside(84, 18, 152, 38));
         }
         if (passes.recorded() > 1) {
-            sum = sum.plus(block.second().times(depth)).plus(outside(58, 19, 122, 39));
+            // The second one's state needs a gradient, so a tape does not take it.
+            sum = sum.plus(block.graph().times(depth)).plus(recordedOutside(58, 19, 125, 39));
         }
         if (passes.tangents() > 0) {
             // Along the start time, a flow map's second stage has a constant condition.
@@ -132,28 +128,25 @@ final class TransformerCost implements NetworkCost {
             Launches tangent = block.tangent(true)
                     .times(moving - constant)
                     .plus(block.tangent(false).times(constant));
-            sum = sum.plus(tangent.plus(outside(12, 4, 14, 7)).times(passes.tangents()));
+            sum = sum.plus(tangent.plus(outside(12, 4, 22, 7)).times(passes.tangents()));
         }
         if (passes.through() > 0) {
-            Launches graph = new BlockLaunches(config, narrow, false).recorded();
             sum = sum.plus(block.through().times(moving))
-                    .plus(graph.times(depth - moving))
-                    .plus(outside(140, 29, 247, 54));
+                    .plus(block.graph().times(depth - moving))
+                    .plus(recordedOutside(140, 29, 252, 54));
         }
-        if (taped && passes.silent() > 0) {
-            sum = sum.plus(block.converted().times(depth));
-        }
-        return sum.plus(silent().times(passes.silent())).plus(frozen().times(passes.averaged()));
+        return sum.plus(silent().times(passes.silent() + passes.averaged()));
     }
 
     @Override
     public Launches silent() {
-        return block.silent().times(config.depth()).plus(outside(20, 7, 44, 15));
+        return block.silent().times(config.depth()).plus(outside(20, 7, 47, 15));
     }
 
-    @Override
-    public Launches frozen() {
-        return block.frozen().times(config.depth()).plus(outside(20, 7, 44, 15));
+    /** The same with a backward pass, whose sums fill memory. */
+    private Launches recordedOutside(int kernels, int products, int contextualKernels, int contextualProducts) {
+        return outside(kernels, products, contextualKernels, contextualProducts)
+                .plus(new Launches(0, 0, contextual ? 2 : 1));
     }
 
     /** Launches outside of the blocks, as counted: of a flow map, and of a meta flow map with its context. */

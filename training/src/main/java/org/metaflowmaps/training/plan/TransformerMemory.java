@@ -13,8 +13,8 @@ import org.metaflowmaps.models.model.TransformerConfig;
  * (4), the second layer 2 (4), and GELU's input 2 (4).
  *
  * <p>What is in memory only for a moment, at the peak, was fitted to peaks of libtorch's allocator on the pretend device
- * (docs/gpu.md), for 64 to 1024 tokens, widths 256 and 512, 2 to 8 heads and mlp_ratio 2 and 4. The matrices of the
- * attention's tangent, of 32 (24) bytes per pair of tokens and head, follow from the code.
+ * (docs/gpu.md), with this library's kernels and mlp_ratio 2 and 4. Attention's tangent without a kernel has matrices of
+ * 32 (24) bytes per pair of tokens and head, which follow from the code.
  */
 final class TransformerMemory {
     private final TransformerConfig config;
@@ -67,33 +67,55 @@ final class TransformerMemory {
 
     /** A block whose tangent has a graph: its attention is not fused. */
     private double throughBlock() {
-        return block(false) + bytes(64, 0, 92, 0) + 12.5 * pairs();
+        double normalised = config.qkNorm() ? bytes(20, 0, 31, 0) : 0;
+        return block(false) + bytes(64, 0, 92, 0) + normalised + 12.5 * pairs();
     }
 
     /** Most bytes of a backward pass besides what is stored before it; what is freed on its way is subtracted. */
     private double backward() {
-        return (taped ? bytes(46, 10, 36, 18) : bytes(22, 1, 20, 2)) + (contextual() ? 4 * states : 0);
+        return (taped ? bytes(22, 5, 20, 12) : bytes(22, 1, 20, 2)) + (contextual() ? 4 * states : 0);
     }
 
     /** The same of tangents: in the last block's attention, before it stores its other half, or in its hidden layer. */
     private double tangent() {
-        double attention = (taped ? bytes(32, -2, 48, -4) : bytes(22, -4, 36, -8))
-                + (config.qkNorm() ? bytes(68, 0, 48, 0) : 0)
-                + (config.jointAttention() ? bytes(38, 0, 48, 0) : 0)
-                + (narrow ? 32 : 24) * pairs();
-        double layers = bytes(28, 4, 28, 8);
+        double layers = taped ? bytes(32, 2, 48, 8) : bytes(54, 1, 36, 8);
+        double attention = 0;
+        if (config.qkNorm()) {
+            attention = (taped ? bytes(97, 6, 89, 12) : bytes(85, -4, 64, -8))
+                    + (config.jointAttention() ? 50 * states : 0);
+        }
+        if (!hasTangentKernel()) {
+            attention = Math.max(attention, bytes(22, -4, 36, -8)) + (narrow ? 32 : 24) * pairs();
+        }
         return Math.max(attention, layers) + (contextual() ? 12 * states : 0);
     }
 
-    /** The same of evaluations without a graph, beside that of a recorded one. */
+    /**
+     * Returns whether a kernel computes the attention's tangent (docs/kernels.md), or the CPU, which takes a few heads at a
+     * time.
+     */
+    private boolean hasTangentKernel() {
+        int width = config.hiddenSize() / config.numHeads();
+        return width <= 128 && (!narrow || width % 8 == 0);
+    }
+
+    /** The same of evaluations without a graph, beside that of a recorded one: in its hidden layer or its attention. */
     private double silent() {
-        return bytes(36, 4, 40, 8) + (contextual() ? 4 * states : 0);
+        double joint = config.jointAttention() ? 17 * states : 0;
+        double attention = config.qkNorm() ? (config.jointAttention() ? 117 : 69) * states : 0;
+        return Math.max(bytes(28, 4, 32, 8) + joint, attention) + (contextual() ? 16 * states : 0);
     }
 
     private double through() {
         return narrow
                 ? Math.max(126 * states, 32 * pairs() - 40 * states)
                 : Math.max(266 * states, 24 * pairs() + 76 * states);
+    }
+
+    /** Returns the bytes of sums in a tape's backward pass, if the most bytes are needed there. */
+    double sums(LossPasses passes) {
+        boolean elsewhere = passes.recorded() > 1 || passes.through() > 0 || (config.qkNorm() && passes.tangents() > 0);
+        return taped && !elsewhere ? 8 * hidden : 0;
     }
 
     private boolean contextual() {
