@@ -9,10 +9,15 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.model.BlockTape;
+import org.metaflowmaps.models.model.Context;
+import org.metaflowmaps.runtime.Autocast;
+import org.metaflowmaps.runtime.cuda.AllocatorStatistics;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.SmallNetworks;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.models.sampler.Solver;
 import org.metaflowmaps.models.sampler.TimeGrid;
 import org.metaflowmaps.runtime.Autograd;
@@ -35,6 +40,11 @@ import org.metaflowmaps.steering.sampler.SteeredSampler;
 @Pretend
 final class SteeringPretendTest {
     private static final Device GPU = Device.cuda(0);
+
+    /** Of a width for which there are kernels. */
+    private static final TransformerConfig NETWORK =
+            SmallNetworks.config().toBuilder().hiddenSize(128).build();
+
     private static final int ROWS = 3;
     private static final int DRAWS = 2;
 
@@ -44,7 +54,7 @@ final class SteeringPretendTest {
     }
 
     private static FlowMapTransformer map() {
-        return FlowMapTransformer.zeros(SmallNetworks.config(), GPU.available());
+        return FlowMapTransformer.zeros(NETWORK, GPU.available());
     }
 
     private static Condition labels() {
@@ -209,6 +219,56 @@ final class SteeringPretendTest {
             assertEquals(1, replayed.graphLaunches());
             assertEquals(0, replayed.products());
             assertEquals(0, replayed.hostReads());
+        }
+    }
+
+    /** Returns the peak of a gradient of draws, in GiB. */
+    private static double peak(MetaFlowMap map, int rows, boolean narrow, boolean onTape) {
+        AllocatorStatistics.emptyCache(GPU);
+        try (TensorScope scope = TensorScope.open();
+                BlockTape tape = onTape ? BlockTape.open() : null) {
+            Tensor leaf =
+                    Torch.zeros(DType.FLOAT32, GPU, map.itemShape().prepend(rows)).requiresGrad_(true);
+            Tensor time = Torch.full(0.5, DType.FLOAT32, GPU, rows);
+            Condition labels = Condition.labelled(Torch.zeros(DType.INT64, GPU, rows));
+            AllocatorStatistics.resetPeaks(GPU);
+            Tensor score;
+            try (Autocast mode = narrow ? Autocast.bfloat16(Device.Type.CUDA) : Autocast.off(Device.Type.CUDA)) {
+                Context context = Context.unchecked(time, leaf, labels);
+                score = map.flowMap(Torch.zerosLike(time), Torch.onesLike(time), leaf.detach(), context)
+                        .square()
+                        .sum();
+            }
+            if (tape == null) {
+                Autograd.gradients(score, List.of(leaf));
+            } else {
+                tape.gradient(score, leaf);
+            }
+            return AllocatorStatistics.of(GPU).peakAllocated() / 0x1p30;
+        }
+    }
+
+    /** Estimators differentiate draws on a tape. */
+    @Test
+    void aDrawOnATapeNeedsHalfTheMemory() {
+        TransformerConfig config = SmallNetworks.transformerConfig(32, 2, 4, 768, 12, 12, 1000);
+        try (FlowMapTransformer map = FlowMapTransformer.zeros(config, GPU.available());
+                MetaFlowMap frozen = map.frozen()) {
+            frozen.parameters().narrow();
+            for (boolean narrow : new boolean[] {false, true}) {
+                double[] draws = new double[2];
+                for (int i = 0; i < 2; i++) {
+                    peak(frozen, 8, narrow, i == 1);
+                    draws[i] = (peak(frozen, 32, narrow, i == 1) - peak(frozen, 8, narrow, i == 1)) / 24;
+                }
+                System.out.printf(
+                        Locale.ROOT,
+                        "a draw of B/2 in %s: %.4f GiB in a graph, %.4f on a tape%n",
+                        narrow ? "bfloat16" : "float32",
+                        draws[0],
+                        draws[1]);
+                assertTrue(draws[1] > 0 && draws[1] < 1.6 * draws[0], draws[1] + " of " + draws[0]);
+            }
         }
     }
 }
