@@ -68,7 +68,7 @@ final class PlanCommandTest {
         assertTrue(value(free, "largest batch").matches("[1-9][\\d,]* in [\\d.]+ GiB"), free);
         String none = plan("sit-xl2/flow", "--memory", "8");
         assertEquals("0 in 8.00 GiB", value(none, "largest batch"));
-        assertTrue(value(none, "256 items").startsWith("do not fit: one item needs 13.8"), none);
+        assertTrue(value(none, "256 items").startsWith("do not fit: one item needs 15.1"), none);
     }
 
     @Test
