@@ -42,13 +42,13 @@ final class PlanCommandTest {
         assertEquals("715.9 GFLOP: forward 237.2, tangent 0, backward 478.7", value(text, "per item"));
         assertEquals("183.3 TFLOP for 256 items", value(text, "per step"));
         assertEquals(
-                "13.46 GiB: weights 2.51, gradients 2.51, moments 5.03, moving average 2.51, bfloat16 copies 0.83,"
+                "13.89 GiB: weights 2.51, gradients 2.51, moments 5.03, moving average 2.51, bfloat16 copies 1.26,"
                         + " workspaces 0.06",
                 value(text, "memory, fixed"));
         assertEquals("0.409 GiB", value(text, "memory, per item"));
-        assertEquals("162 in 80.00 GiB", value(text, "largest batch"));
-        assertEquals("batch=128 accumulate=2, 65.77 GiB", value(text, "256 items"));
-        assertEquals("2,956: 2,404 kernels, 438 products, 114 fills", value(text, "launches per step"));
+        assertEquals("161 in 80.00 GiB", value(text, "largest batch"));
+        assertEquals("batch=128 accumulate=2, 66.20 GiB", value(text, "256 items"));
+        assertEquals("2,505: 1,953 kernels, 438 products, 114 fills", value(text, "launches per step"));
         assertEquals("0.458 s per step at 400.0 TFLOP/s: arithmetic, not a measurement", value(text, "least time"));
         assertFalse(text.contains("note:"), text);
     }
@@ -58,7 +58,8 @@ final class PlanCommandTest {
     void settingsAreThoseOfTraining() {
         String recomputed = plan("sit-xl2/flow", "recompute=true", "--memory", "40");
         assertTrue(recomputed.contains("recompute true"), recomputed);
-        assertFalse(recomputed.contains("bfloat16 copies"), recomputed);
+        assertTrue(recomputed.contains("bfloat16 copies 1.26"), recomputed);
+        assertFalse(plan("sit-xl2/flow", "precision=float32").contains("bfloat16 copies"));
         assertTrue(value(recomputed, "largest batch").matches("1\\d\\d in 40\\.00 GiB"), recomputed);
         String cpu = plan("sit-b2/flow", "--device", "cpu", "--memory", "16", "slices=2", "batch=8");
         assertTrue(cpu.startsWith("sit-b2/flow on cpu"), cpu);
@@ -68,7 +69,7 @@ final class PlanCommandTest {
         assertTrue(value(free, "largest batch").matches("[1-9][\\d,]* in [\\d.]+ GiB"), free);
         String none = plan("sit-xl2/flow", "--memory", "8");
         assertEquals("0 in 8.00 GiB", value(none, "largest batch"));
-        assertTrue(value(none, "256 items").startsWith("do not fit: one item needs 13.8"), none);
+        assertTrue(value(none, "256 items").startsWith("do not fit: one item needs 15.1"), none);
     }
 
     @Test
@@ -101,7 +102,7 @@ final class PlanCommandTest {
         assertEquals(360 * total / 400e12, tree.get("least_seconds_per_step").asDouble(), 1e-6);
         assertTrue(
                 tree.get("needed_bytes").asDouble() < tree.get("memory_bytes").asDouble());
-        assertTrue(tree.get("launches").get("kernels").asLong() > 7000);
+        assertTrue(tree.get("launches").get("kernels").asLong() > 5000);
         assertTrue(tree.get("flop_of_steered_step").asDouble()
                 > 2 * tree.get("flop_of_evaluation").asDouble());
     }

@@ -13,6 +13,7 @@ import org.metaflowmaps.models.checkpoint.CheckpointLayout;
 import org.metaflowmaps.models.checkpoint.LoadedNetwork;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.SmallNetworks;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.pretend.Pretend;
 import org.metaflowmaps.runtime.pretend.PretendCuda;
@@ -22,6 +23,10 @@ import org.metaflowmaps.steering.reward.Tilt;
 @Pretend
 final class FineTunePretendTest {
     private static final Device GPU = Device.cuda(0);
+
+    /** Of a width for which there are kernels. */
+    private static final TransformerConfig NETWORK =
+            SmallNetworks.config().toBuilder().hiddenSize(128).build();
 
     @TempDir
     private Path folder;
@@ -42,8 +47,8 @@ final class FineTunePretendTest {
                     .loss(FineTuneLoss.builder().form(form).anneal(2).build())
                     .build();
             try (LoadedNetwork base = new LoadedNetwork(
-                            FlowMapTransformer.zeros(SmallNetworks.config(), GPU.available()),
-                            SmallNetworks.config(),
+                            FlowMapTransformer.zeros(NETWORK, GPU.available()),
+                            NETWORK,
                             new CheckpointLayout(CheckpointLayout.Family.MFM, ""),
                             true,
                             List.of());
@@ -73,6 +78,6 @@ final class FineTunePretendTest {
             assertEquals(live, PretendCuda.read().liveGraphs(), what);
         }
         System.out.printf("%s: %d kernels a step, with recompute %d%n", form, launches[0], launches[1]);
-        assertTrue(launches[1] != launches[0], form + ": the setting recompute changes no step");
+        assertTrue(launches[1] < launches[0], form + ": the setting recompute changes no step");
     }
 }

@@ -9,12 +9,16 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
+import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.FlowMapTransformer;
 import org.metaflowmaps.models.model.MetaFlowMap;
 import org.metaflowmaps.models.model.SmallNetworks;
+import org.metaflowmaps.models.model.TransformerConfig;
 import org.metaflowmaps.models.sampler.Solver;
 import org.metaflowmaps.models.sampler.TimeGrid;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -22,6 +26,7 @@ import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.cuda.AllocatorStatistics;
 import org.metaflowmaps.runtime.cuda.StepGraph;
 import org.metaflowmaps.runtime.pretend.Pretend;
 import org.metaflowmaps.runtime.pretend.PretendCuda;
@@ -35,6 +40,11 @@ import org.metaflowmaps.steering.sampler.SteeredSampler;
 @Pretend
 final class SteeringPretendTest {
     private static final Device GPU = Device.cuda(0);
+
+    /** Of a width for which there are kernels. */
+    private static final TransformerConfig NETWORK =
+            SmallNetworks.config().toBuilder().hiddenSize(128).build();
+
     private static final int ROWS = 3;
     private static final int DRAWS = 2;
 
@@ -44,7 +54,7 @@ final class SteeringPretendTest {
     }
 
     private static FlowMapTransformer map() {
-        return FlowMapTransformer.zeros(SmallNetworks.config(), GPU.available());
+        return FlowMapTransformer.zeros(NETWORK, GPU.available());
     }
 
     private static Condition labels() {
@@ -209,6 +219,77 @@ final class SteeringPretendTest {
             assertEquals(1, replayed.graphLaunches());
             assertEquals(0, replayed.products());
             assertEquals(0, replayed.hostReads());
+        }
+    }
+
+    /** What a gradient of draws takes. */
+    private record Price(PretendCuda.Counters work, double peak) {
+        static Price of(MetaFlowMap map, int rows, boolean narrow, boolean onTape) {
+            AllocatorStatistics.emptyCache(GPU);
+            try (TensorScope scope = TensorScope.open()) {
+                Tensor leaf = Torch.zeros(DType.FLOAT32, GPU, map.itemShape().prepend(rows))
+                        .requiresGrad_(true);
+                Tensor time = Torch.full(0.5, DType.FLOAT32, GPU, rows);
+                Condition labels = Condition.labelled(Torch.zeros(DType.INT64, GPU, rows));
+                AllocatorStatistics.resetPeaks(GPU);
+                PretendCuda.Counters work =
+                        PretendCuda.count(() -> gradient(map, Context.unchecked(time, leaf, labels), narrow, onTape));
+                return new Price(work, AllocatorStatistics.of(GPU).peakAllocated() / 0x1p30);
+            }
+        }
+
+        private static void gradient(MetaFlowMap map, Context context, boolean narrow, boolean onTape) {
+            Tensor leaf = context.state();
+            Tensor zero = Torch.zerosLike(context.time());
+            try (BlockTape tape = onTape ? BlockTape.open() : null) {
+                Tensor score;
+                try (Autocast mode = narrow ? Autocast.bfloat16(Device.Type.CUDA) : Autocast.off(Device.Type.CUDA)) {
+                    Tensor draws = map.flowMap(zero, zero.add(1), leaf.detach(), context);
+                    score = draws.square().sum();
+                }
+                if (tape == null) {
+                    Autograd.gradients(score, List.of(leaf));
+                } else {
+                    tape.gradient(score, leaf);
+                }
+            }
+        }
+    }
+
+    /**
+     * Estimators differentiate draws on a tape: fewer launches than in libtorch's graph, which stores no operands of
+     * frozen weights either.
+     */
+    @Test
+    void aTapeOfFrozenBlocksLaunchesLess() {
+        TransformerConfig config = SmallNetworks.transformerConfig(32, 2, 4, 768, 12, 12, 1000);
+        try (FlowMapTransformer map = FlowMapTransformer.zeros(config, GPU.available());
+                MetaFlowMap frozen = map.frozen()) {
+            frozen.parameters().narrow();
+            for (boolean narrow : new boolean[] {false, true}) {
+                PretendCuda.Counters[] work = new PretendCuda.Counters[2];
+                double[] draws = new double[2];
+                for (int i = 0; i < 2; i++) {
+                    Price.of(frozen, 8, narrow, i == 1);
+                    Price few = Price.of(frozen, 8, narrow, i == 1);
+                    Price many = Price.of(frozen, 32, narrow, i == 1);
+                    draws[i] = (many.peak - few.peak) / 24;
+                    work[i] = many.work;
+                }
+                String what = String.format(
+                        Locale.ROOT,
+                        "a draw of B/2 in %s: %d kernels, %d products, %.3f GiB in a graph; %d, %d, %.3f on a tape",
+                        narrow ? "bfloat16" : "float32",
+                        work[0].launches(),
+                        work[0].products(),
+                        draws[0],
+                        work[1].launches(),
+                        work[1].products(),
+                        draws[1]);
+                System.out.println(what);
+                assertTrue(work[1].submitted() < work[0].submitted(), what);
+                assertTrue(draws[1] > 0 && draws[1] < 1.2 * draws[0], what);
+            }
         }
     }
 }
