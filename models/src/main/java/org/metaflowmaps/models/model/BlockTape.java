@@ -11,6 +11,7 @@ import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
+import org.metaflowmaps.runtime.kernel.GatedNorm;
 
 /**
  * Gradients of a loss with transformer blocks computed by hand instead of by libtorch's graph, which stores about twice
@@ -18,7 +19,7 @@ import org.metaflowmaps.runtime.Torch;
  *
  * <p>While a tape is open, this thread's evaluations of a {@link FlowMapTransformer} that record gradients store their
  * blocks' activations on it: only those without joint attention and without gradients through tangents, and either the
- * weights or the inputs require gradients, not both.
+ * weights or the inputs require gradients, not both; for inputs only on a GPU that has kernels for blocks.
  * All other evaluations are recorded in libtorch's graph as usual. A loss that was computed under a tape must be
  * differentiated by {@link #backward}, because {@link Autograd} alone ends at the last block.
  *
@@ -34,12 +35,24 @@ public final class BlockTape implements AutoCloseable {
     private boolean keepsGraphs;
 
     private boolean closed;
+    private final boolean anywhere;
 
-    private BlockTape() {}
+    private BlockTape(boolean anywhere) {
+        this.anywhere = anywhere;
+    }
 
     /** Opens a tape for this thread's evaluations until it is closed. */
     public static BlockTape open() {
-        BlockTape tape = new BlockTape();
+        return opened(false);
+    }
+
+    /** Opens a tape that also stores frozen networks' evaluations where there are no kernels, to test them. */
+    static BlockTape openAnywhere() {
+        return opened(true);
+    }
+
+    private static BlockTape opened(boolean anywhere) {
+        BlockTape tape = new BlockTape(anywhere);
         INNERMOST.set(tape);
         return tape;
     }
@@ -60,8 +73,11 @@ public final class BlockTape implements AutoCloseable {
             }
             varies |= input.primal().requiresGrad();
         }
-        // Weights and inputs together would need each weight's gradient for each input's.
-        if (varies != frozen) {
+        // Weights and inputs together would need each weight's gradient for each input's. Graphs of frozen weights keep
+        // no
+        // operands for gradients of weights, so a tape has less work only by its kernels.
+        if (varies != frozen
+                || (varies && !tape.anywhere && !GatedNorm.on(state.primal()).hasKernels())) {
             return null;
         }
         tape.keepsGraphs |= varies;

@@ -41,6 +41,11 @@ public final class GatedNorm {
         return new GatedNorm(Kernels.of(tensor));
     }
 
+    /** Returns true if this device has kernels; not every width and type has one. */
+    public boolean hasKernels() {
+        return kernels != Kernels.NONE;
+    }
+
     /**
      * The operands.
      *
