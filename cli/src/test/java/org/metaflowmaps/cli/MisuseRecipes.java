@@ -366,6 +366,9 @@ final class MisuseRecipes implements AutoCloseable {
     /** Returns the object to call a method on. */
     Object receiver(Method method) {
         Class<?> type = method.getDeclaringClass();
+        if (type == Tensor.class && method.getName().equals("baddbmm_")) {
+            return half(BATCH, BATCH, BATCH);
+        }
         if (type == Tensor.class && method.getName().equals("item")) {
             return Torch.scalar(0.5);
         }
@@ -707,6 +710,9 @@ final class MisuseRecipes implements AutoCloseable {
                     "Autograd.gradientsWithGraph.output" -> {
                 return leaf().square().sum();
             }
+            case "BlockTape.gradient.leaf" -> {
+                return leaf();
+            }
             case "ParameterArena.view.flat", "ParameterArena.over.flat" -> {
                 return Torch.zeros(64);
             }
@@ -795,6 +801,7 @@ final class MisuseRecipes implements AutoCloseable {
                     "upsampleBicubic2d",
                     "interpolateBilinear2d",
                     "interpolateBicubic2d" -> half(1, 1, 4, 4);
+            case "baddbmm_" -> half(BATCH, BATCH, BATCH);
             default -> half(BATCH, BATCH);
         };
     }
@@ -1036,6 +1043,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "Autocast" -> closing(Autocast.bfloat16(Device.Type.CPU));
             case "Mode" -> closing(Autograd.noGrad());
             case "BlockTape" -> closing(BlockTape.open());
+            case "Hold" -> closing(Workers.hold());
             case "ProfilerRange" -> closing(ProfilerRange.open("name"));
             case "ProfilerWindow" -> closing(new ProfilerWindow());
             case "ProfiledSteps" -> new ProfiledSteps(1, 2);

@@ -48,7 +48,7 @@ final class BlockLaunches {
 
     /** Of sums over all tokens, as gradients of biases and of the normalisations' gains are. */
     private long fills() {
-        return (joint ? 6 : 4) + (kind % 2 == 0 ? 0 : joint ? 3 : 2);
+        return (joint ? 6L : 4) + (kind % 2 == 0 ? 0 : joint ? 3 : 2);
     }
 
     /**

@@ -20,7 +20,6 @@ final class TransformerCost implements NetworkCost {
     private static final double FUSED_AGAIN = 2.5;
 
     private final TransformerConfig config;
-    private final boolean narrow;
     private final boolean taped;
     private final boolean contextual;
     private final BlockLaunches block;
@@ -28,7 +27,6 @@ final class TransformerCost implements NetworkCost {
 
     TransformerCost(TransformerConfig config, boolean narrow, boolean taped) {
         this.config = config;
-        this.narrow = narrow;
         this.taped = taped && !config.jointAttention();
         this.contextual = config.layout() == Layout.META_FLOW_MAP;
         this.block = new BlockLaunches(config, narrow, taped);
