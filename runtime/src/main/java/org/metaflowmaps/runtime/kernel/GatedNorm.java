@@ -43,7 +43,7 @@ public final class GatedNorm {
 
     /** Returns true if this device has kernels; not every width and type has one. */
     public boolean hasKernels() {
-        return kernels != Kernels.NONE;
+        return !kernels.equals(Kernels.NONE);
     }
 
     /**
