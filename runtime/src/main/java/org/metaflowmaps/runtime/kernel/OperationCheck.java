@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -18,12 +19,15 @@ final class OperationCheck {
     /** More than the tokens that one block sums, and no multiple of any tile. */
     private static final int TOKENS = 37;
 
+    private static final AtomicInteger CHECKS = new AtomicInteger();
+
     private final Kernels kernels;
     private final KernelProgram program;
     private final Device device;
     private final List<@Nullable Tensor> fused = new ArrayList<>();
     private final List<@Nullable Tensor> composed = new ArrayList<>();
-    private int waves;
+    /** Differs between checks, so that results left in freed memory by one are wrong for the next. */
+    private int waves = 20 * (CHECKS.getAndIncrement() % 50);
 
     private OperationCheck(Kernels kernels, KernelProgram program, Device device) {
         this.kernels = kernels;
