@@ -37,6 +37,9 @@ final class ArrayGelu {
     private static final float LOG2_HIGH = 0x1.62e4p-1f;
     private static final float LOG2_LOW = (float) (Math.log(2) - 0x1.62e4p-1);
 
+    /** Without its optimising compiler, as "emulated-client" says, the JVM would run the loops slower than libtorch. */
+    private static final boolean IS_FAST = Kernels.ENABLED && isOptimised(System.getProperty("java.vm.info", ""));
+
     private final float[] input = new float[TILE];
     private final float[] rate = new float[TILE];
     private final float[] limited = new float[TILE];
@@ -48,9 +51,6 @@ final class ArrayGelu {
     private final float[] slope = new float[TILE];
 
     private ArrayGelu() {}
-
-    /** Without its optimising compiler, as "emulated-client" says, the JVM would run the loops slower than libtorch. */
-    private static final boolean IS_FAST = Kernels.ENABLED && isOptimised(System.getProperty("java.vm.info", ""));
 
     private static boolean isOptimised(String mode) {
         return mode.contains("mixed mode") && !mode.contains("emulated-client");
@@ -67,7 +67,7 @@ final class ArrayGelu {
     /**
      * Computes gelu(input), gelu′(input) · rate or both.
      *
-     * @param input contiguous, like all others
+     * @param input contiguous, like all others; none may be freed meanwhile
      * @param rate null without {@code slope}
      * @param value where the value goes, null for nowhere
      * @param slope where the product goes, null for nowhere

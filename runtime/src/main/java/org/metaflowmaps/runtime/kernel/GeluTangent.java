@@ -44,14 +44,20 @@ public final class GeluTangent {
 
     /** Returns gelu(input), of the input's shape and type, in the innermost open scope. */
     public Tensor forward(Tensor input) {
-        try (Autograd.Mode off = Autograd.noGrad()) {
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode off = Autograd.noGrad()) {
             if (!loops || !ArrayGelu.computes(input)) {
-                return Torch.geluTanh(input);
+                return scope.keep(Torch.geluTanh(input));
             }
             Tensor value = like(input);
-            ArrayGelu.compute(input, null, value, null);
-            return value;
+            ArrayGelu.compute(own(input), null, value, null);
+            return scope.keep(value);
         }
+    }
+
+    /** Returns a tensor of the same memory, which another thread's close of the operand does not free. */
+    private static Tensor own(Tensor operand) {
+        return operand.contiguous();
     }
 
     private static Tensor like(Tensor input) {
@@ -70,7 +76,7 @@ public final class GeluTangent {
             if (loops && ArrayGelu.computes(input)) {
                 Tensor value = like(input);
                 Tensor slope = like(input);
-                ArrayGelu.compute(input, direction.contiguous(), value, slope);
+                ArrayGelu.compute(own(input), own(direction), value, slope);
                 return new Output(scope.keep(value), scope.keep(slope));
             }
             Optional<Launcher> launcher = launcher(input);
@@ -95,7 +101,7 @@ public final class GeluTangent {
                 Autograd.Mode off = Autograd.noGrad()) {
             if (loops && ArrayGelu.computes(input)) {
                 Tensor slope = like(input);
-                ArrayGelu.compute(input, gradient.contiguous(), null, slope);
+                ArrayGelu.compute(own(input), own(gradient), null, slope);
                 return scope.keep(slope);
             }
             Optional<Launcher> launcher = launcher(input);

@@ -11,6 +11,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.RandomSource;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -94,6 +95,28 @@ class ArrayGeluTest {
                     computed(whole).narrow(0, 1, 1).contiguous().toFloatArray(),
                     computed(part).toFloatArray());
         }
+    }
+
+    /** The loops read memory that libtorch does not know of as used. */
+    @Test
+    void anOperandMayBeClosedMeanwhile() throws InterruptedException {
+        long before = NativeMemory.liveTensors();
+        for (int round = 0; round < 50; round++) {
+            Tensor input;
+            try (TensorScope scope = TensorScope.open()) {
+                input = Torch.full(0.5, DType.FLOAT32, Device.CPU, 1 << 20).retain();
+            }
+            Thread other = new Thread(input::close);
+            try (TensorScope scope = TensorScope.open()) {
+                GeluTangent gelu = GeluTangent.on(input);
+                other.start();
+                assertEquals(0.3457, gelu.forward(input).min().item(), 1e-3);
+            } catch (IllegalStateException e) {
+                assertTrue(input.isFreed(), e.toString());
+            }
+            other.join();
+        }
+        assertEquals(before, NativeMemory.liveTensors());
     }
 
     @Test
