@@ -133,11 +133,12 @@ class AdamPassTest extends HostTest {
     void kernelsAreUsedIfTheyGiveTheComposedResults() {
         Tensor values = random.normal(8);
         HostKernels host = host();
-        assertTrue(AdamPass.hasKernels(host, values));
+        Kernels checked = new CheckedKernels(host, Device.CPU);
+        assertTrue(AdamPass.hasKernels(checked, values));
         int launches = host.launches();
-        assertTrue(AdamPass.hasKernels(host, values));
+        assertTrue(AdamPass.hasKernels(checked, values));
         assertEquals(launches, host.launches(), "compared once");
-        assertFalse(AdamPass.hasKernels(host, values.to(DType.FLOAT64)));
+        assertFalse(AdamPass.hasKernels(checked, values.to(DType.FLOAT64)));
         assertFalse(AdamPass.hasKernels(Kernels.NONE, values));
         assertFalse(AdamPass.hasKernels(values), "the CPU has no kernels");
     }
@@ -147,7 +148,7 @@ class AdamPassTest extends HostTest {
     @CsvSource({"adam_update, -1", "adam_scalars, -1", "adam_update, 4", "adam_update, 5"})
     void aWrongKernelIsNotUsed(String wrong, int lost) {
         HostKernels host = host();
-        assertTrue(AdamPass.hasKernels(host, random.normal(8)));
+        assertTrue(AdamPass.hasKernels(new CheckedKernels(host, Device.CPU), random.normal(8)));
         Kernels broken = new Kernels() {
             @Override
             public boolean holds(Device device) {
@@ -172,7 +173,7 @@ class AdamPassTest extends HostTest {
                 });
             }
         };
-        assertFalse(AdamPass.hasKernels(broken, random.normal(8)));
+        assertFalse(AdamPass.hasKernels(new CheckedKernels(broken, Device.CPU), random.normal(8)));
     }
 
     @Test
