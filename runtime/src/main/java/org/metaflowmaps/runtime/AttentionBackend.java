@@ -4,9 +4,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Function;
 import java.util.stream.LongStream;
 import org.bytedeco.pytorch.LongVector;
@@ -33,7 +34,7 @@ enum AttentionBackend {
     static final String PROPERTY = "org.metaflowmaps.attention";
 
     private static final Logger LOG = LoggerFactory.getLogger(AttentionBackend.class);
-    private static final Set<Device> READY = ConcurrentHashMap.newKeySet();
+    private static final Map<Device, AttentionBackend> CHOSEN = new ConcurrentHashMap<>();
     /** In bfloat16 the results of two implementations differ by a few roundings. */
     private static final double TOLERANCE = 0.05;
 
@@ -46,16 +47,22 @@ enum AttentionBackend {
                         + "': use auto, cudnn, flash, efficient or math"));
     }
 
-    /** Chooses before a device's first attention; the first call reads from the device. */
+    /** Chooses before a device's first attention; the first call reads from the device, and others wait for it. */
     static void prepare(Device device) {
-        if (device.type() == Device.Type.CUDA && READY.add(device)) {
-            AttentionBackend wanted = parse(System.getProperty(PROPERTY, "auto"));
-            // On a thread of its own, because the caller's may be in inference mode or under autocast.
-            Thread trial = Thread.ofPlatform()
-                    .name("attention trial")
-                    .start(() -> choose(wanted, backend -> backend.failure(device)));
-            join(trial);
+        if (device.type() == Device.Type.CUDA && !CHOSEN.containsKey(device)) {
+            CHOSEN.computeIfAbsent(device, AttentionBackend::tried);
         }
+    }
+
+    private static AttentionBackend tried(Device device) {
+        AttentionBackend wanted = parse(System.getProperty(PROPERTY, "auto"));
+        AtomicReference<AttentionBackend> chosen = new AtomicReference<>(MATH);
+        // On a thread of its own, because the caller's may be in inference mode or under autocast.
+        Thread trial = Thread.ofPlatform()
+                .name("attention trial")
+                .start(() -> chosen.set(choose(wanted, backend -> backend.failure(device))));
+        join(trial);
+        return chosen.get();
     }
 
     static void join(Thread trial) {

@@ -31,6 +31,7 @@ final class FusedAttention {
 
     static Torch.Attention of(Tensor query, Tensor key, Tensor value) {
         Operands.attention(NAME, query, key, value);
+        AttentionBackend.prepare(query.device());
         TensorScope.innermost(); // refuses if no scope is open to hold the results
         try (ThreadState call = ThreadState.enter(query, key, value)) {
             // The last case is also that of operands of several types, which this operator refuses.

@@ -932,8 +932,6 @@ public final class Torch {
      * @throws IllegalArgumentException if shapes do not match
      */
     public static Attention fusedAttention(Tensor query, Tensor key, Tensor value) {
-        Operands.attention("fusedAttention", query, key, value);
-        AttentionBackend.prepare(query.device());
         return FusedAttention.of(query, key, value);
     }
 
