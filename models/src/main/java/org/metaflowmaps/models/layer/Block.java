@@ -1,7 +1,6 @@
 package org.metaflowmaps.models.layer;
 
 import org.jspecify.annotations.Nullable;
-import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
@@ -76,7 +75,7 @@ public final class Block {
 
     /** The same without a gradient graph, for which there are kernels. Its largest tensors are freed early. */
     private Dual fused(Dual tokens, Dual[] m, Dual context, Tensor positions) {
-        DType type = products(tokens.primal());
+        DType type = first.products();
         Dual input = FusedNorm.of(tokens, null, null, m[0], m[1], type).output();
         Dual attended = attended(input, m, context, positions);
         input.close();
@@ -85,15 +84,6 @@ public final class Block {
         Dual mapped = mapped(middle.output());
         middle.output().close();
         return middle.sum().addcmul(m[5].unsqueeze(1), mapped);
-    }
-
-    /** Returns the type of the products: that of the weights, bfloat16 under autocast. */
-    private DType products(Tensor tokens) {
-        DType type = tokens.dtype();
-        return type == DType.FLOAT32
-                        && (first.isNarrow() || Autocast.isOn(tokens.device().type()))
-                ? DType.BFLOAT16
-                : type;
     }
 
     /**

@@ -2,7 +2,6 @@ package org.metaflowmaps.models.layer;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
@@ -25,12 +24,6 @@ final class BlockLayers {
         this.projection = new LinearGradient(weights.in("attn.proj"));
         this.first = new LinearGradient(weights.in("mlp.fc1"));
         this.second = new LinearGradient(weights.in("mlp.fc2"));
-    }
-
-    /** Returns the type of the products: that of the weights, bfloat16 under autocast. */
-    DType products(Tensor tokens) {
-        DType type = first.type();
-        return type == DType.FLOAT32 && Autocast.isOn(tokens.device().type()) ? DType.BFLOAT16 : type;
     }
 
     /** Returns the type of the modulation's product, which autocast does not change. */

@@ -23,9 +23,9 @@ public final class Linear {
         this.device = this.weights.weight().device().type();
     }
 
-    /** Returns true if the weights are bfloat16, and so are the products. */
-    boolean isNarrow() {
-        return narrow;
+    /** The type of {@link #forward}'s result. */
+    DType products() {
+        return weights.products();
     }
 
     /**

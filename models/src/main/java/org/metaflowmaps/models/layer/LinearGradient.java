@@ -13,6 +13,11 @@ final class LinearGradient {
         this.weights = new LinearWeights(weights);
     }
 
+    /** The type of the products, which callers give to the other methods. */
+    DType products() {
+        return weights.products();
+    }
+
     /** The element type of the weights. */
     DType type() {
         return weights.weight().dtype();

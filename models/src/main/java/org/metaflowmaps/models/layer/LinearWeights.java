@@ -1,6 +1,8 @@
 package org.metaflowmaps.models.layer;
 
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.runtime.Autocast;
+import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.ParameterArena;
 import org.metaflowmaps.runtime.Tensor;
 
@@ -48,6 +50,12 @@ final class LinearWeights {
             last = found;
         }
         return found;
+    }
+
+    /** Returns the type of the layer's product: that of the weights, bfloat16 under autocast. */
+    DType products() {
+        DType type = weight.dtype();
+        return type == DType.FLOAT32 && Autocast.isOn(weight.device().type()) ? DType.BFLOAT16 : type;
     }
 
     boolean areFrozen() {

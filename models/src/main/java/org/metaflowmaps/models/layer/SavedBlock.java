@@ -69,7 +69,7 @@ public final class SavedBlock implements AutoCloseable {
 
     static SavedBlock of(BlockLayers layers, Dual tokens, Dual condition) {
         Device.Type device = tokens.primal().device().type();
-        DType products = layers.products(tokens.primal());
+        DType products = layers.first.products();
         // Convert weights here: copies that autocast made without a graph would be reused by passes with one.
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad();
