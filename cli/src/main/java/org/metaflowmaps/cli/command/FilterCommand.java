@@ -17,9 +17,6 @@ import org.metaflowmaps.steering.particle.ParticleResult;
 import org.metaflowmaps.steering.particle.Potential;
 import org.metaflowmaps.steering.particle.Tempering;
 import org.metaflowmaps.steering.particle.Transition;
-import org.metaflowmaps.steering.value.Coefficient;
-import org.metaflowmaps.steering.value.PosteriorMeanGradient;
-import org.metaflowmaps.steering.value.ValueGradient;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -99,7 +96,8 @@ public final class FilterCommand implements Callable<Integer> {
                 GracefulStop stop = new GracefulStop(inputs::stop)) {
             run.requireRoom(inputs, false);
             IntFunction<ParticleFilter> of = count -> twisted
-                    ? twisted(inputs, grid, count)
+                    ? ParticleFilter.twistedDiffusion(
+                            inputs.drift(), inputs.tilt(), grid, count, threshold, inputs::captured)
                     : new ParticleFilter(
                             Potential.of(inputs.captured(draws.value(inputs.map(), inputs.tilt()))),
                             new Transition.PosteriorDraw(inputs.map()),
@@ -132,14 +130,6 @@ public final class FilterCommand implements Callable<Integer> {
             run.write(inputs, drawn, null, name);
         }
         return 0;
-    }
-
-    /** Returns {@link ParticleFilter#twistedDiffusion}, with captured estimates if they are wanted. */
-    private ParticleFilter twisted(SteeringInputs inputs, TimeGrid grid, int count) {
-        Coefficient memoryless = new Coefficient(Double.POSITIVE_INFINITY);
-        ValueGradient estimator = inputs.captured(new PosteriorMeanGradient(inputs.drift(), inputs.tilt(), memoryless));
-        return new ParticleFilter(
-                Potential.of(estimator, inputs.tilt()), new Transition.Guided(memoryless), grid, count, threshold);
     }
 
     /** Returns the particles that the evaluations pay for; one alone would not be filtered. */

@@ -4,6 +4,7 @@ import com.google.common.base.Preconditions;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.function.LongSupplier;
+import java.util.function.UnaryOperator;
 import org.metaflowmaps.models.drift.Drift;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.InputValues;
@@ -14,11 +15,14 @@ import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.steering.reward.Tilt;
 import org.metaflowmaps.steering.value.BadScoreException;
+import org.metaflowmaps.steering.value.CapturedGradient;
 import org.metaflowmaps.steering.value.Coefficient;
 import org.metaflowmaps.steering.value.Point;
+import org.metaflowmaps.steering.value.PosteriorMeanGradient;
 import org.metaflowmaps.steering.value.ScoreGuard;
 import org.metaflowmaps.steering.value.SteeringNoise;
 import org.metaflowmaps.steering.value.SteeringNoise.Use;
+import org.metaflowmaps.steering.value.ValueGradient;
 
 /**
  * Sequential Monte Carlo for the law that a reward tilts (method §8.1): particles move from noise to data, are weighted by ratios of
@@ -83,13 +87,21 @@ public record ParticleFilter(
      */
     public static ParticleFilter twistedDiffusion(
             Drift drift, Tilt tilt, TimeGrid grid, int particles, double threshold) {
+        return twistedDiffusion(drift, tilt, grid, particles, threshold, UnaryOperator.identity());
+    }
+
+    /**
+     * Returns the same filter with another form of its gradient, such as a {@link CapturedGradient}.
+     *
+     * @param form returns an estimator with the estimates of the given one
+     */
+    public static ParticleFilter twistedDiffusion(
+            Drift drift, Tilt tilt, TimeGrid grid, int particles, double threshold, UnaryOperator<ValueGradient> form) {
+        Preconditions.checkNotNull(form, "particle filter: form is null");
         Coefficient memoryless = new Coefficient(Double.POSITIVE_INFINITY);
+        ValueGradient gradient = form.apply(new PosteriorMeanGradient(drift, tilt, memoryless));
         return new ParticleFilter(
-                Potential.twisted(drift, tilt, memoryless),
-                new Transition.Guided(memoryless),
-                grid,
-                particles,
-                threshold);
+                Potential.of(gradient, tilt), new Transition.Guided(memoryless), grid, particles, threshold);
     }
 
     /** Returns the evaluations of one item, all its particles together, by the paper's counting (method §8.4). */
