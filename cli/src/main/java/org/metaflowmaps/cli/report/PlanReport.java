@@ -149,7 +149,7 @@ public record PlanReport(
         return notes;
     }
 
-    @SuppressWarnings("AnnotateFormatMethod") // its module is none of this one's
+    @SuppressWarnings("AnnotateFormatMethod") // this module does not read the annotation's module
     private static void line(StringBuilder text, String name, String format, Object... values) {
         text.append(String.format(Locale.ROOT, "%-18s ", name))
                 .append(String.format(Locale.ROOT, format, values))

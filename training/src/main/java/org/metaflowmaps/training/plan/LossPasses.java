@@ -36,7 +36,7 @@ record LossPasses(
     /**
      * Returns the passes of the consistency loss, of alpha-flow at its last stage.
      *
-     * @return all 0 if there is none
+     * @return no evaluations, {@link #isEmpty}, for a run without this loss
      */
     static LossPasses consistency(TrainConfig config) {
         LossConfig loss = config.loss();
