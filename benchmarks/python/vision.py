@@ -131,8 +131,6 @@ def cells(results: dict[str, list[Result]], field: str) -> list[str]:
 
 
 def compare(options: argparse.Namespace) -> None:
-    # Waiting threads that spin would disturb the other processes of the machine; Java sets this for itself.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     print(machine(options))
     print("\n| work | ours, s | PyTorch, s | PyTorch / ours | ours, MiB | PyTorch, MiB | PyTorch / ours |")
     print("|---|---:|---:|---|---:|---:|---:|", flush=True)
