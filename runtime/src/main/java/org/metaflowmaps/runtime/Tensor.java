@@ -46,10 +46,13 @@ public final class Tensor implements AutoCloseable {
     private static final long MOST_STAGED = 1L << 26;
 
     private static final VarHandle FREED;
+    private static final VarHandle USER;
+    private static final Object SEVERAL = new Object();
 
     static {
         try {
             FREED = MethodHandles.lookup().findVarHandle(Tensor.class, "freed", boolean.class);
+            USER = MethodHandles.lookup().findVarHandle(Tensor.class, "user", Object.class);
         } catch (ReflectiveOperationException e) {
             throw new ExceptionInInitializerError(e);
         }
@@ -60,6 +63,9 @@ public final class Tensor implements AutoCloseable {
     private final @Nullable Throwable made = Leaks.place();
     /** Set before the memory is freed, see {@link ThreadState}. */
     private boolean freed;
+
+    /** The only thread whose counted calls have used this tensor, see {@link ThreadState}; or {@link #SEVERAL}. */
+    private @Nullable Object user;
 
     private @Nullable TensorScope owner;
     private int slot;
@@ -153,6 +159,25 @@ public final class Tensor implements AutoCloseable {
         return scope != null && scope.isOfThisThread();
     }
 
+    /** Notes that a counted call of a thread, which begins now, uses this tensor. */
+    void useFrom(ThreadState state) {
+        Object known = USER.getAcquire(this);
+        if (known == state || known == SEVERAL) {
+            return;
+        }
+        if (known != null || !USER.compareAndSet(this, null, state)) {
+            USER.setVolatile(this, SEVERAL);
+        }
+        // Before the call reads whether this tensor was freed: the freeing thread sees the note, or the call the mark.
+        VarHandle.fullFence();
+    }
+
+    /** Returns whether calls of other threads may use this tensor; to ask after the mark of its freeing and a fence. */
+    boolean isUsedBesides(ThreadState state) {
+        Object known = USER.getAcquire(this);
+        return known != null && known != state;
+    }
+
     /** The first step of freeing: later calls throw. Only for the thread of the owning scope. */
     void markFreed() {
         freed = true;
@@ -237,7 +262,10 @@ public final class Tensor implements AutoCloseable {
         } else if (!FREED.compareAndSet(this, false, true)) {
             return;
         }
-        ThreadState.awaitOthers();
+        VarHandle.fullFence();
+        if (isUsedBesides(ThreadState.current())) {
+            ThreadState.awaitOthers();
+        }
         destroy();
         if (scope != null) {
             owner = null;

@@ -1,5 +1,6 @@
 package org.metaflowmaps.runtime;
 
+import java.lang.invoke.VarHandle;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.ComputeStream;
@@ -190,6 +191,18 @@ public final class TensorScope implements AutoCloseable {
         tensors = NONE;
     }
 
+    private void awaitUsers() {
+        VarHandle.fullFence();
+        ThreadState state = ThreadState.current();
+        for (int i = 0; i < size; i++) {
+            Tensor tensor = tensors[i];
+            if (tensor != null && tensor.isUsedBesides(state)) {
+                ThreadState.awaitOthers();
+                return;
+            }
+        }
+    }
+
     /** Marks all tensors as freed, waits once for other threads that read them, then frees the memory. */
     private void free() {
         for (int i = 0; i < size; i++) {
@@ -198,7 +211,7 @@ public final class TensorScope implements AutoCloseable {
                 tensor.markFreed();
             }
         }
-        ThreadState.awaitOthers();
+        awaitUsers();
         RuntimeException failure = null;
         long freed = 0;
         long bytes = 0;

@@ -10,10 +10,11 @@ import org.jspecify.annotations.Nullable;
 /**
  * This library's state per thread: the innermost open {@link TensorScope}, and a counter of native calls.
  *
- * <p>The counter is odd during a native call that uses a tensor which another thread may free. A thread that frees such
- * a tensor marks it as freed, waits until every other thread has left its current call, and then frees the memory. So a
- * call that began before the mark finishes, and a later call sees the mark. Only the own thread frees tensors of its
- * scopes, so calls on them are not counted.
+ * <p>The counter is odd during a native call that uses a tensor which another thread may free, and that tensor knows
+ * which thread has used it so. A thread that frees a tensor marks it as freed, waits until every other thread has left
+ * its current call if others have used that tensor, and then frees the memory. So a call that began before the mark
+ * finishes, and a later call sees the mark. Only the own thread frees tensors of its scopes, so calls on them are not
+ * counted, and their threads do not wait for each other.
  */
 final class ThreadState implements AutoCloseable {
     private static final ThreadLocal<ThreadState> CURRENT = ThreadLocal.withInitial(ThreadState::register);
@@ -75,20 +76,44 @@ final class ThreadState implements AutoCloseable {
      * counted.
      */
     static @Nullable ThreadState enter(Tensor operand) {
-        return operand.isOwn() ? null : current().begin();
+        if (operand.isOwn()) {
+            return null;
+        }
+        ThreadState state = current();
+        operand.useFrom(state);
+        return state.begin();
     }
 
     static @Nullable ThreadState enter(Tensor first, Tensor second) {
-        return first.isOwn() && second.isOwn() ? null : current().begin();
+        if (first.isOwn() && second.isOwn()) {
+            return null;
+        }
+        ThreadState state = current();
+        state.use(first);
+        state.use(second);
+        return state.begin();
     }
 
     static @Nullable ThreadState enter(Tensor... operands) {
         for (Tensor operand : operands) {
             if (!operand.isOwn()) {
-                return current().begin();
+                return current().begin(operands);
             }
         }
         return null;
+    }
+
+    private ThreadState begin(Tensor[] operands) {
+        for (Tensor operand : operands) {
+            use(operand);
+        }
+        return begin();
+    }
+
+    private void use(Tensor operand) {
+        if (!operand.isOwn()) {
+            operand.useFrom(this);
+        }
     }
 
     private ThreadState begin() {

@@ -329,4 +329,30 @@ class TensorScopeTest {
             assertEquals(tensorsBefore + 100_000, NativeMemory.liveTensors());
         }
     }
+
+    @Test
+    void knowsWhichThreadsUseATensor() throws InterruptedException {
+        ThreadState here = ThreadState.current();
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor own = Torch.zeros(DType.FLOAT32, Device.CPU, 2);
+            Tensor lent = Torch.zeros(DType.FLOAT32, Device.CPU, 2);
+            Tensor kept = Torch.zeros(DType.FLOAT32, Device.CPU, 2).retain();
+            own.add(own);
+            kept.add(own);
+            assertFalse(own.isUsedBesides(here));
+            assertFalse(kept.isUsedBesides(here), "only this thread has used it");
+            Thread other = Thread.ofPlatform().start(() -> {
+                try (TensorScope inner = TensorScope.open()) {
+                    Tensor result = lent.add(1);
+                    result.add(kept);
+                    assertFalse(result.isUsedBesides(ThreadState.current()));
+                }
+            });
+            other.join();
+            assertFalse(own.isUsedBesides(here));
+            assertTrue(lent.isUsedBesides(here));
+            assertTrue(kept.isUsedBesides(here));
+            kept.close();
+        }
+    }
 }
