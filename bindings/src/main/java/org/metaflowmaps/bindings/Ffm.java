@@ -4,11 +4,11 @@ import java.lang.foreign.AddressLayout;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemoryLayout;
-import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /** Binds C functions of one library and records them, so that a test can compare them with the shipped library. */
@@ -28,13 +28,19 @@ final class Ffm {
 
     /** Binds {@code name}; throws {@link NativeLibraryException} with the name if the symbol is missing. */
     MethodHandle bind(String name, FunctionDescriptor type, Linker.Option... options) {
-        MemorySegment address = symbols.find(name)
+        return find(name, type, options)
                 .orElseThrow(() -> new NativeLibraryException(library + " has no function " + name
                         + ": it is not the version that this program was built for"));
-        synchronized (bound) {
-            bound.put(name, type);
-        }
-        return Linker.nativeLinker().downcallHandle(address, type, options);
+    }
+
+    /** Binds {@code name} if the library has it, for functions that some builds leave out. */
+    Optional<MethodHandle> find(String name, FunctionDescriptor type, Linker.Option... options) {
+        return symbols.find(name).map(address -> {
+            synchronized (bound) {
+                bound.put(name, type);
+            }
+            return Linker.nativeLinker().downcallHandle(address, type, options);
+        });
     }
 
     /** Names and descriptors bound so far. */

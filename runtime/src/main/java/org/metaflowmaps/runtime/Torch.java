@@ -342,7 +342,7 @@ public final class Torch {
     }
 
     /**
-     * x·Wᵀ + b; in bfloat16 under {@link Autocast}.
+     * x·Wᵀ + b; in bfloat16 under {@link Autocast}, by {@link OneDnn} where it may.
      *
      * @param input (…, in)
      * @param weight (out, in)
@@ -350,6 +350,9 @@ public final class Torch {
      * @return (…, out)
      */
     public static Tensor linear(Tensor input, Tensor weight, Tensor bias) {
+        if (bias != null && OneDnn.computes(input, weight, bias)) {
+            return OneDnn.compute(input, weight, bias, false);
+        }
         return run(
                 "linear",
                 () -> {
@@ -363,13 +366,16 @@ public final class Torch {
     }
 
     /**
-     * x·Wᵀ; in bfloat16 under {@link Autocast}.
+     * x·Wᵀ; in bfloat16 under {@link Autocast}, by {@link OneDnn} where it may.
      *
      * @param input (…, in)
      * @param weight (out, in)
      * @return (…, out)
      */
     public static Tensor linear(Tensor input, Tensor weight) {
+        if (OneDnn.computes(input, weight, null)) {
+            return OneDnn.compute(input, weight, null, false);
+        }
         return run("linear", () -> torch.linear(input.unwrap(), weight.unwrap()), input, weight);
     }
 
