@@ -118,7 +118,7 @@ public final class Block {
 
     private Dual mapped(Dual input) {
         try (TensorScope scope = TensorScope.open()) {
-            return second.forward(first.forward(input).geluTanh()).keptFrom(scope);
+            return second.forward(first.geluTanh(input)).keptFrom(scope);
         }
     }
 

@@ -41,6 +41,13 @@ public final class Linear {
                 : multiplied(input, weights.weight());
     }
 
+    /** {@link #forward} and GELU with the tanh approximation. */
+    Dual geluTanh(Dual input) {
+        return narrow || Autocast.isOn(device)
+                ? forward(input).geluTanh()
+                : input.linearGeluTanh(weights.weight(), weights.bias());
+    }
+
     /**
      * Applies the layer in float32 also under {@link Autocast}: for times and conditions, because derivatives along
      * time pass through them, and for a network's input and output. These are a small part of the work. With bfloat16

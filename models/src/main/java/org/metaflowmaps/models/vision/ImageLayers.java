@@ -6,6 +6,7 @@ import org.metaflowmaps.models.layer.Weights;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.OneDnn;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 import org.metaflowmaps.runtime.Torch;
@@ -30,9 +31,9 @@ final class ImageLayers {
     }
 
     /**
-     * A linear layer. In float32 on several threads it is a 1 x 1 convolution, because oneDNN shares that out over
-     * libtorch's own threads. BLAS has a second pool, whose threads wait for each other by spinning: on a busy machine
-     * products are then many times slower.
+     * A linear layer. In float32 on several threads it is a 1 x 1 convolution if its gradient is recorded, because
+     * oneDNN shares that out over libtorch's own threads, as it does products without gradients. BLAS has a second pool,
+     * whose threads wait for each other by spinning: on a busy machine products are then many times slower.
      */
     static Tensor linear(Weights weights, String name, Tensor input) {
         Tensor weight = weights.get(name + ".weight");
@@ -44,7 +45,8 @@ final class ImageLayers {
                 || weight.dtype() != DType.FLOAT32
                 || weight.device().type() != Device.Type.CPU
                 || Autocast.isOn(Device.Type.CPU)
-                || Workers.count() == 1) {
+                || Workers.count() == 1
+                || OneDnn.computes(input, weight)) {
             return Torch.linear(input, weight, bias);
         }
         return pointwise(input, weight, bias);
