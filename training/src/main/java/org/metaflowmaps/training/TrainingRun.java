@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import org.metaflowmaps.bindings.Processor;
 import org.metaflowmaps.models.checkpoint.Networks;
 import org.metaflowmaps.models.drift.ConditionalDrift;
 import org.metaflowmaps.models.model.Initialisation;
@@ -91,10 +92,9 @@ public final class TrainingRun implements AutoCloseable {
         this.data = data;
         this.device = device;
         RunPrice.require(config, device);
-        if (config.precision() == Precision.BFLOAT16 && device.type() == Device.Type.CPU) {
-            // Measured with AMX: as fast at S/2, 2.6 times slower for 1.5 M parameters.
-            LOG.warn("warning: precision bfloat16 is no faster than float32 on the CPU, and less exact: set"
-                    + " precision=float32, unless you test a configuration for a GPU");
+        if (config.precision() == Precision.BFLOAT16 && device.type() == Device.Type.CPU && !Processor.hasBfloat16()) {
+            LOG.warn("warning: precision bfloat16 is slower than float32 on this processor, which has no instructions"
+                    + " for it, and less exact: set precision=float32, unless you test a configuration for a GPU");
         }
         this.heldOut = new HeldOut(config, data, device);
         this.random = Seeds.source(config.seed(), Seeds.NOISE, device);

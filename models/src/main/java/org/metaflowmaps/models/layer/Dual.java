@@ -1,12 +1,15 @@
 package org.metaflowmaps.models.layer;
 
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.OneDnn;
 import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -256,6 +259,13 @@ public final class Dual {
         return multiplied(Torch.linear(primal, weight, bias), weight);
     }
 
+    /** GELU with the tanh approximation of {@link #linear(Tensor, Tensor)}. */
+    Dual linearGeluTanh(Tensor weight, Tensor bias) {
+        return (tangent == null ? OneDnn.linearGeluTanh(primal, weight, bias) : Optional.<Tensor>empty())
+                .map(Dual::constant)
+                .orElseGet(() -> linear(weight, bias).geluTanh());
+    }
+
     /** this·Wᵀ for a weight (out, in) that does not change along the direction; bfloat16 under autocast. */
     public Dual linear(Tensor weight) {
         return multiplied(Torch.linear(primal, weight), weight);
@@ -352,6 +362,12 @@ public final class Dual {
                     .to(value.primal.dtype())
                     .matmul(value);
         }
+        if (query.isNarrowOnCpu()) {
+            try (Autocast exact = Autocast.off(Device.Type.CPU)) {
+                return attention(query.to(DType.FLOAT32), key.to(DType.FLOAT32), value.to(DType.FLOAT32))
+                        .to(DType.BFLOAT16);
+            }
+        }
         if (query.tangent == null && key.tangent == null && value.tangent == null) {
             return constant(Torch.scaledDotProductAttention(query.primal, key.primal, value.primal));
         }
@@ -368,6 +384,15 @@ public final class Dual {
         boolean converts =
                 primal.dtype() == DType.FLOAT32 && Autocast.isOn(primal.device().type());
         return converts ? to(DType.BFLOAT16) : this;
+    }
+
+    /**
+     * Returns whether fused attention would compute in bfloat16 on the CPU, where libtorch has only plain loops for it
+     * unless it was built with MKL: slower than float32 by far.
+     */
+    private boolean isNarrowOnCpu() {
+        return primal.device().type() == Device.Type.CPU
+                && (primal.dtype() == DType.BFLOAT16 || Autocast.isOn(Device.Type.CPU));
     }
 
     private static double attentionScale(Dual query) {
