@@ -4,9 +4,11 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.util.List;
+import java.util.Optional;
 import org.bytedeco.pytorch.global.torch;
 
 /**
@@ -25,6 +27,9 @@ public final class ThreadPools {
             bind(BLAS_LIBRARIES, "openblas_set_num_threads", FunctionDescriptor.ofVoid(JAVA_INT));
     private static final List<MethodHandle> BLAS_SIZES =
             bind(BLAS_LIBRARIES, "openblas_get_num_threads", FunctionDescriptor.of(JAVA_INT));
+
+    private static final List<MethodHandle> BLAS_KERNELS =
+            bind(BLAS_LIBRARIES, "openblas_get_corename", FunctionDescriptor.of(Ffm.C_STRING));
 
     private ThreadPools() {}
 
@@ -82,6 +87,21 @@ public final class ThreadPools {
             }
         }
         return most;
+    }
+
+    /**
+     * Returns for which kind of processor the BLAS library's products were written, such as {@code Cooperlake}
+     * ({@code openblas_get_corename}); empty if that library is not known.
+     */
+    public static Optional<String> blasKernels() {
+        for (MethodHandle function : BLAS_KERNELS) {
+            try {
+                return Optional.of(((MemorySegment) function.invokeExact()).getString(0));
+            } catch (Throwable e) {
+                throw Ffm.unexpected(e);
+            }
+        }
+        return Optional.empty();
     }
 
     private static void call(List<MethodHandle> functions, int threads) {

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.Availability;
 import org.metaflowmaps.bindings.CudaDriver;
 import org.metaflowmaps.bindings.CudaRuntime;
@@ -13,9 +14,12 @@ import org.metaflowmaps.bindings.LibtorchInfo;
 import org.metaflowmaps.bindings.NativeLibraryException;
 import org.metaflowmaps.bindings.Nvrtc;
 import org.metaflowmaps.bindings.Nvtx;
+import org.metaflowmaps.bindings.ThreadPools;
 
 /** The native software that this process uses, and how to install missing parts. */
 public final class Installation {
+    private static final String BLAS_CHOICE = "OPENBLAS_CORETYPE";
+
     private Installation() {}
 
     /**
@@ -54,6 +58,7 @@ public final class Installation {
             parts.add(new Part(
                     "libtorch", info.version() + ", " + build + " (" + info.library() + ")", Optional.empty()));
             parts.add(new Part("threads", Integer.toString(info.threads()), Optional.empty()));
+            ThreadPools.blasKernels().ifPresent(kernels -> parts.add(products(kernels, System.getenv(BLAS_CHOICE))));
             return Optional.of(info);
         } catch (NativeLibraryException e) {
             parts.add(new Part(
@@ -62,6 +67,21 @@ public final class Installation {
                     Optional.of("nothing works without it; see the reason above")));
             return Optional.empty();
         }
+    }
+
+    /**
+     * Describes the BLAS library's products.
+     *
+     * @param chosen the kind of processor that the environment names, null for none
+     */
+    static Part products(String kernels, @Nullable String chosen) {
+        return new Part(
+                "BLAS",
+                "OpenBLAS, products for " + kernels,
+                Optional.ofNullable(chosen)
+                        .map(name -> "the environment variable " + BLAS_CHOICE + "=" + name
+                                + " chose them; without it OpenBLAS chooses those of this processor, which are often"
+                                + " faster"));
     }
 
     private static Part library(String name, Availability availability, String cure) {
