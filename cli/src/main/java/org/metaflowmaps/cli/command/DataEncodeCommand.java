@@ -10,7 +10,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.cli.option.DeviceOption;
 import org.metaflowmaps.cli.report.EncodingProgress;
-import org.metaflowmaps.models.vision.AutoencoderKL;
+import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.internal.Texts;
 import org.metaflowmaps.training.data.EncodingSettings;
@@ -88,7 +88,7 @@ final class DataEncodeCommand implements Callable<Integer> {
             paramLabel = "FILE",
             required = true,
             description = "The autoencoder: a file of diffusers or CompVis, or a full checkpoint of Stable Diffusion; a"
-                    + " config.json beside it is read.")
+                    + " config.json beside it is read. Or TAESD: a file of diffusers, or one of its two files.")
     private Path vae = Path.of("");
 
     @Option(
@@ -111,8 +111,8 @@ final class DataEncodeCommand implements Callable<Integer> {
             names = "--store",
             paramLabel = "WHAT",
             description = "${COMPLETION-CANDIDATES}: means and deviations, from which training draws new latents each"
-                    + " epoch, or one draw of each. Default: ${DEFAULT-VALUE}.")
-    private Store store = Store.moments;
+                    + " epoch, or one draw of each. Default: moments; sample for TAESD, which has none.")
+    private @Nullable Store store;
 
     @Option(
             names = "--dtype",
@@ -141,22 +141,28 @@ final class DataEncodeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        EncodingSettings settings;
-        try {
-            settings = new EncodingSettings(
-                    images, latents, vae, crop.crop, size, flips, store.store, dtype.type, batch, workers, shard, seed);
-        } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException(e.getMessage() + ": see mfm data encode --help", e);
-        }
+        settings(Store.moments); // refuses wrong ones before the network is loaded
         AtomicBoolean stopped = new AtomicBoolean();
         LatentManifest manifest;
-        try (AutoencoderKL network = AutoencoderKL.load(vae, device.get());
+        try (Autoencoder network = Autoencoder.load(vae, DType.FLOAT32, device.get());
                 GracefulStop stop = new GracefulStop(() -> stopped.set(true));
                 EncodingProgress progress = new EncodingProgress(stopped::get)) {
+            EncodingSettings settings = settings(network.hasMoments() ? Store.moments : Store.sample);
             manifest = LatentEncoder.encode(settings, network, device.get(), progress);
         }
         print(manifest);
         return 0;
+    }
+
+    /** Returns the settings, with what to store by default; refuses wrong ones. */
+    private EncodingSettings settings(Store usual) {
+        Store what = store == null ? usual : store;
+        try {
+            return new EncodingSettings(
+                    images, latents, vae, crop.crop, size, flips, what.store, dtype.type, batch, workers, shard, seed);
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException(e.getMessage() + ": see mfm data encode --help", e);
+        }
     }
 
     private void print(LatentManifest manifest) {

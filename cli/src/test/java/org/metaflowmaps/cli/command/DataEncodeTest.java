@@ -137,6 +137,19 @@ final class DataEncodeTest {
     }
 
     @Test
+    void aTinyAutoencoderStoresSamples() throws IOException {
+        vae = folder.resolve("taesd_decoder.pth").toString();
+        for (String part : List.of("encoder", "decoder")) {
+            resource("taesd_" + part + ".pth", folder.resolve("taesd_" + part + ".pth"));
+        }
+        encode("--size", "32", "--store", "moments").failed("no moments to store");
+        Command encoded = encode("--size", "32");
+        assertEquals(0, encoded.code(), encoded::toString);
+        train("data.kind=latents", "data.folder=" + latents).succeeded();
+        assertTrained();
+    }
+
+    @Test
     void wrongOptionsAreNamed() {
         encode("--size", "30").failed("size 30", "multiple of 8");
         encode("--batch", "0").failed("a batch of 0 images", "mfm data encode --help");

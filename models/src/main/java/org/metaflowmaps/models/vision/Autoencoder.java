@@ -3,7 +3,9 @@ package org.metaflowmaps.models.vision;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import org.jspecify.annotations.Nullable;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.UnaryOperator;
 import org.metaflowmaps.models.model.Network;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -16,16 +18,16 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
      * Loads an autoencoder of any kind, which the names of its tensors show.
      *
      * @param file of diffusers or CompVis, as {@link AutoencoderKL#load(Path, Device)} takes it, with the settings of
-     *     the {@code config.json} beside it; or TAESD of diffusers; or TAESD's {@code taesd_decoder.pth} with its
-     *     {@code taesd_encoder.pth} beside it
+     *     the {@code config.json} beside it; or TAESD of diffusers; or TAESD's {@code taesd_decoder.pth} or
+     *     {@code taesd_encoder.pth} with the other one beside it
      * @param type float32; float64 for reference results; bfloat16 for speed
      * @return owned by the caller
      * @throws IOException if the file is missing or damaged, or holds no such network
      */
     static Autoencoder load(Path file, DType type, Device device) throws IOException {
-        Path encoder = encoder(file);
-        if (encoder != null) {
-            return TinyAutoencoder.load(encoder, file, type, device);
+        List<Path> files = files(file);
+        if (files.size() == 2) {
+            return TinyAutoencoder.load(files.getFirst(), files.getLast(), type, device);
         }
         boolean tiny;
         try (TensorFile open = TensorFile.open(file)) {
@@ -40,14 +42,54 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
                         device);
     }
 
-    /** Returns the encoder's file beside TAESD's decoder; null if that file does not exist. */
-    private static @Nullable Path encoder(Path file) {
+    /**
+     * Returns the files or the folder that {@link #load} reads.
+     *
+     * @param file as {@link #load} takes it
+     * @return TAESD's encoder and decoder if it is one of them and the other one is beside it, else the file
+     */
+    static List<Path> files(Path file) {
         Path name = file.getFileName();
-        if (name == null || !name.toString().contains("decoder")) {
-            return null;
+        if (name != null) {
+            Path encoder = file.resolveSibling(name.toString().replace("decoder", "encoder"));
+            Path decoder = file.resolveSibling(name.toString().replace("encoder", "decoder"));
+            if (!encoder.equals(decoder) && Files.isRegularFile(encoder) && Files.isRegularFile(decoder)) {
+                return List.of(encoder, decoder);
+            }
         }
-        Path encoder = file.resolveSibling(name.toString().replace("decoder", "encoder"));
-        return Files.isRegularFile(encoder) ? encoder : null;
+        return List.of(file);
+    }
+
+    /**
+     * Returns whether an image is encoded to a distribution of latents, not to one latent.
+     *
+     * @return true if {@link #posterior} has a result
+     */
+    boolean hasMoments();
+
+    /**
+     * Encodes images to distributions of the autoencoder's own latents.
+     *
+     * @param images (batch, 3, height, width), in [-1, 1]
+     * @return of the innermost open scope; empty if each image has one latent
+     * @throws IllegalArgumentException for another shape
+     */
+    Optional<Posterior> posterior(Tensor images);
+
+    /**
+     * Encodes images to the autoencoder's own latents: a draw of each image's distribution, or its only latent.
+     *
+     * @param images (batch, 3, height, width), in [-1, 1]
+     * @param noise returns standard normal numbers of the shape, type and device of its argument; not called for an
+     *     autoencoder without distributions
+     * @return (batch, channels, height / factor, width / factor), in the innermost open scope
+     * @throws IllegalArgumentException for another shape
+     */
+    Tensor latents(Tensor images, UnaryOperator<Tensor> noise);
+
+    /** Converts the autoencoder's own latents to those of flow maps: (z - shift) · scale. */
+    default Tensor scaled(Tensor latents) {
+        return latents.sub(shift()).mul(scale());
     }
 
     /**

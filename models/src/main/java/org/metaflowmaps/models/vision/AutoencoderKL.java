@@ -4,6 +4,8 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.function.UnaryOperator;
 import org.metaflowmaps.models.layer.Weights;
 import org.metaflowmaps.runtime.DType;
@@ -158,6 +160,25 @@ public final class AutoencoderKL implements Autoencoder {
         return Posterior.of(moments(images));
     }
 
+    @Override
+    public boolean hasMoments() {
+        return true;
+    }
+
+    @Override
+    public Optional<Posterior> posterior(Tensor images) {
+        return Optional.of(encode(images));
+    }
+
+    @Override
+    public Tensor latents(Tensor images, UnaryOperator<Tensor> noise) {
+        Objects.requireNonNull(noise, "latents: the noise is null");
+        return ImageLayers.block(images, x -> {
+            Posterior posterior = encode(x);
+            return posterior.sample(noise.apply(posterior.mean()));
+        });
+    }
+
     /**
      * Decodes the autoencoder's own latents.
      *
@@ -179,11 +200,6 @@ public final class AutoencoderKL implements Autoencoder {
     @Override
     public Tensor decodeScaled(Tensor latents) {
         return ImageLayers.block(latents, x -> decode(unscaled(x)));
-    }
-
-    /** Converts the autoencoder's own latents to those of flow maps: (z - shift) · scale. */
-    public Tensor scaled(Tensor latents) {
-        return latents.sub(settings.shift()).mul(settings.scale());
     }
 
     /** Converts latents of flow maps to the autoencoder's own: latents / scale + shift. */

@@ -3,6 +3,9 @@ package org.metaflowmaps.models.vision;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.function.UnaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.metaflowmaps.models.layer.Weights;
@@ -160,6 +163,24 @@ public final class TinyAutoencoder implements Autoencoder {
                 given,
                 x -> ImageLayers.result(
                         run(weights.in("encoder.layers"), x.add(1).div(2), ENCODER_CONVS, List.of())));
+    }
+
+    @Override
+    public boolean hasMoments() {
+        return false;
+    }
+
+    @Override
+    public Optional<Posterior> posterior(Tensor images) {
+        Objects.requireNonNull(images, "posterior: the images are null");
+        return Optional.empty();
+    }
+
+    /** {@link #encode} without Stable Diffusion's scale and shift. */
+    @Override
+    public Tensor latents(Tensor images, UnaryOperator<Tensor> noise) {
+        Objects.requireNonNull(noise, "latents: the noise is null");
+        return ImageLayers.block(images, x -> encode(x).div(scale()).add(shift()));
     }
 
     /**

@@ -7,8 +7,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.Supplier;
 import org.metaflowmaps.models.checkpoint.LatentScaling;
-import org.metaflowmaps.models.vision.AutoencoderKL;
-import org.metaflowmaps.models.vision.Posterior;
+import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -25,10 +24,10 @@ import org.metaflowmaps.runtime.TensorScope;
  */
 final class EncodedImages implements Items {
     private final ImageFolder images;
-    private final AutoencoderKL vae;
+    private final Autoencoder vae;
     private final int size;
 
-    private EncodedImages(ImageFolder images, AutoencoderKL vae, int size) {
+    private EncodedImages(ImageFolder images, Autoencoder vae, int size) {
         this.images = images;
         this.vae = vae;
         this.size = size;
@@ -37,13 +36,13 @@ final class EncodedImages implements Items {
     /** Opens a folder and loads the autoencoder to the loader's device. */
     static EncodedImages open(DataConfig config, Path file, Device device) throws IOException {
         ImageFolder images = ImageFolder.open(config);
-        AutoencoderKL vae = AutoencoderKL.load(file, device);
+        Autoencoder vae = Autoencoder.load(file, DType.FLOAT32, device);
         try {
             if (config.size() % vae.factor() != 0) {
                 throw new IllegalArgumentException("config: data.size is " + config.size() + ", expected a multiple of "
                         + vae.factor() + ", the factor of data.vae");
             }
-            double scale = vae.settings().scale();
+            double scale = vae.scale();
             Double given = config.scale();
             if (given != null && given != scale) {
                 throw new IllegalArgumentException("config: data.scale is " + given + ", but " + file + " has " + scale
@@ -102,15 +101,13 @@ final class EncodedImages implements Items {
         try (TensorScope scope = TensorScope.open();
                 Autograd.Mode off = Autograd.noGrad();
                 Autocast exact = Autocast.off(stored.device().type())) {
-            Posterior posterior = vae.encode(ImageData.normalised(stored));
-            return scope.keep(vae.scaled(posterior.sample(noise.get())));
+            return scope.keep(vae.scaled(vae.latents(ImageData.normalised(stored), mean -> noise.get())));
         }
     }
 
     @Override
     public Optional<LatentScaling> latents() {
-        return Optional.of(
-                LatentScaling.of(vae.settings().scale(), vae.settings().shift()));
+        return Optional.of(LatentScaling.of(vae.scale(), vae.shift()));
     }
 
     @Override

@@ -8,7 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import org.metaflowmaps.models.vision.AutoencoderKL;
+import org.metaflowmaps.models.vision.Autoencoder;
 
 /** SHA-256 of what a folder of latents was made from. */
 final class Fingerprints {
@@ -17,32 +17,39 @@ final class Fingerprints {
     private Fingerprints() {}
 
     /** Describes an autoencoder's file, or a folder of its shards. */
-    static LatentManifest.Vae vae(Path file, AutoencoderKL vae) throws IOException {
+    static LatentManifest.Vae vae(Path file, Autoencoder vae) throws IOException {
         Path name = file.toAbsolutePath().normalize().getFileName();
+        List<Path> parts = Autoencoder.files(file);
         return new LatentManifest.Vae(
                 name == null ? file.toString() : name.toString(),
-                file(file),
+                parts.size() == 1 ? file(file) : sum(parts),
                 Math.toIntExact(vae.latentChannels()),
                 Math.toIntExact(vae.factor()),
-                vae.settings().scale(),
-                vae.settings().shift());
+                vae.scale(),
+                vae.shift());
     }
 
     /** Returns the sum of a file, or of the files in a folder. */
     static String file(Path file) throws IOException {
-        List<Path> files = Files.isDirectory(file)
-                ? LatentFiles.list(file).stream().filter(Files::isRegularFile).toList()
-                : List.of(file);
-        Hasher sum = Hashing.sha256().newHasher();
+        return sum(
+                Files.isDirectory(file)
+                        ? LatentFiles.list(file).stream()
+                                .filter(Files::isRegularFile)
+                                .toList()
+                        : List.of(file));
+    }
+
+    private static String sum(List<Path> files) throws IOException {
+        Hasher hasher = Hashing.sha256().newHasher();
         byte[] block = new byte[BLOCK];
         for (Path each : files) {
             try (InputStream in = Files.newInputStream(each)) {
                 for (int read = in.read(block); read >= 0; read = in.read(block)) {
-                    sum.putBytes(block, 0, read);
+                    hasher.putBytes(block, 0, read);
                 }
             }
         }
-        return sum.hash().toString();
+        return hasher.hash().toString();
     }
 
     /** Returns the sum of the names of all images, in order. */

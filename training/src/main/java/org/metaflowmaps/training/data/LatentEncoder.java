@@ -13,7 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
-import org.metaflowmaps.models.vision.AutoencoderKL;
+import org.metaflowmaps.models.vision.Autoencoder;
 import org.metaflowmaps.models.vision.Posterior;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
@@ -38,13 +38,13 @@ public final class LatentEncoder {
     private static final String LOCK = ".encode.lock";
 
     private final EncodingSettings settings;
-    private final AutoencoderKL vae;
+    private final Autoencoder vae;
     private final Device device;
     private final ImageTree images;
     private final EncodingListener listener;
 
     private LatentEncoder(
-            EncodingSettings settings, AutoencoderKL vae, Device device, ImageTree images, EncodingListener listener) {
+            EncodingSettings settings, Autoencoder vae, Device device, ImageTree images, EncodingListener listener) {
         this.settings = settings;
         this.vae = vae;
         this.device = device;
@@ -60,17 +60,21 @@ public final class LatentEncoder {
      * @return the folder's manifest; not complete if the listener stopped the run
      * @throws IOException if a file cannot be read or written, the folder holds latents of other settings or images, another
      *     process writes to it, or no image can be read
-     * @throws IllegalArgumentException if the size is not a multiple of the network's factor, or the folder of latents is in
-     *     that of the images
+     * @throws IllegalArgumentException if the size is not a multiple of the network's factor, the network has no moments
+     *     and they are to be stored, or the folder of latents is in that of the images
      */
     public static LatentManifest encode(
-            EncodingSettings settings, AutoencoderKL vae, Device device, EncodingListener listener) throws IOException {
+            EncodingSettings settings, Autoencoder vae, Device device, EncodingListener listener) throws IOException {
         Objects.requireNonNull(listener, "encode: listener is null");
         Preconditions.checkArgument(
                 settings.size() % vae.factor() == 0,
                 "encoding: images of size %s, expected a multiple of %s, the ratio of the sides of images and latents",
                 settings.size(),
                 vae.factor());
+        Preconditions.checkArgument(
+                settings.store() != LatentManifest.Store.MOMENTS || vae.hasMoments(),
+                "encoding: %s encodes an image to one latent and has no moments to store: store samples",
+                settings.vae());
         Path inside = settings.latents().toAbsolutePath().normalize();
         Preconditions.checkArgument(
                 !inside.startsWith(settings.images().toAbsolutePath().normalize()),
@@ -216,10 +220,9 @@ public final class LatentEncoder {
 
     private Tensor encoded(Tensor pixels, List<PixelQueue.Picture> batch, boolean mirrored) throws IOException {
         try (TensorScope scope = TensorScope.open()) {
-            Posterior posterior = vae.encode(pixels);
             Tensor values = (settings.store() == LatentManifest.Store.MOMENTS
-                            ? Torch.cat(1, posterior.mean(), posterior.std())
-                            : posterior.sample(noise(posterior.mean(), batch, mirrored)))
+                            ? moments(vae.posterior(pixels).orElseThrow())
+                            : vae.latents(pixels, mean -> noise(mean, batch, mirrored)))
                     .to(settings.dtype());
             Tensor rows = values.isFinite().to(DType.FLOAT64).reshape(batch.size(), -1);
             double[] finite = rows.sum(1).toDoubleArray();
@@ -231,6 +234,10 @@ public final class LatentEncoder {
             }
             return scope.keep(values);
         }
+    }
+
+    private static Tensor moments(Posterior posterior) {
+        return Torch.cat(1, posterior.mean(), posterior.std());
     }
 
     /** Draws the noise of each image by its number, so that it does not depend on batches. */
