@@ -348,7 +348,7 @@ public final class Dual {
     }
 
     /**
-     * softmax(q·kᵀ/√d)·v over (batch, heads, tokens, d).
+     * softmax(q·kᵀ/√d)·v over (batch, heads, tokens, d); bfloat16 operands are multiplied in float32 on the CPU.
      *
      * <p>The value is libtorch's fused attention, which has no forward mode. A tangent is computed from its log-sum-exp
      * ({@link AttentionTangent}), or else from the weights, which are computed again; both without a graph. Only for a

@@ -73,9 +73,9 @@ final class AttentionRuleTest {
         }
     }
 
-    /** Under autocast and for bfloat16 operands, the new tangent is nearer to the exact one than the older rule's. */
+    /** Under autocast and for bfloat16 operands, products are those of float32, and the tangent is rounded once. */
     @Test
-    void bfloat16TangentsAreNearerToTheExactOnes() {
+    void bfloat16TangentsAreRoundedOnceOnTheCpu() {
         try (TensorScope scope = TensorScope.open();
                 RandomSource random = RandomSource.seeded(2)) {
             Dual[] mixed = new Dual[3];
@@ -96,10 +96,34 @@ final class AttentionRuleTest {
             }
             assertEquals(DType.BFLOAT16, found.primal().dtype());
             assertEquals(DType.BFLOAT16, found.tangentOrZero().dtype());
-            double error = error(exact, found.tangentOrZero());
-            double older = error(exact, plain(mixed).tangentOrZero());
-            assertTrue(error < 0.6 * older, error + " and " + older);
+            assertEquals(0, error(exact, found.tangentOrZero()), 0.004);
         }
+    }
+
+    @Test
+    void bfloat16HeadsAreMultipliedInFloat32OnTheCpu() {
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(11)) {
+            Tensor[] heads = new Tensor[3];
+            for (int i = 0; i < heads.length; i++) {
+                heads[i] = random.normal(2, 3, 20, 8).to(DType.BFLOAT16).to(DType.FLOAT32);
+            }
+            Tensor exact = Torch.scaledDotProductAttention(heads[0], heads[1], heads[2]);
+            Tensor narrow = attention(DType.BFLOAT16, heads);
+            assertEquals(DType.BFLOAT16, narrow.dtype());
+            assertClose(exact.to(DType.BFLOAT16), narrow, 0);
+            try (Autocast on = Autocast.bfloat16(Device.Type.CPU)) {
+                assertClose(narrow, attention(DType.FLOAT32, heads), 0);
+            }
+        }
+    }
+
+    private static Tensor attention(DType type, Tensor[] heads) {
+        return Dual.attention(
+                        Dual.constant(heads[0].to(type)),
+                        Dual.constant(heads[1].to(type)),
+                        Dual.constant(heads[2].to(type)))
+                .primal();
     }
 
     @Test
