@@ -73,9 +73,10 @@ def processor() -> str:
 
 def machine(options: argparse.Namespace) -> str:
     policy = os.environ.get("OMP_WAIT_POLICY", "not set")
+    blas = "".join(f", {name} {value}" for name, value in sorted(os.environ.items()) if name.startswith("OPENBLAS_"))
     return (
         f"{processor()}, {os.cpu_count()} processors, {platform.system()}; PyTorch {torch.__version__}, "
-        f"Python {platform.python_version()}; {options.threads} threads, OMP_WAIT_POLICY {policy}; "
+        f"Python {platform.python_version()}; {options.threads} threads, OMP_WAIT_POLICY {policy}{blas}; "
         f"{options.rounds} rounds of {options.repetitions} repetitions"
     )
 
