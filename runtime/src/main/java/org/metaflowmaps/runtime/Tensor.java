@@ -14,6 +14,7 @@ import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.ComputeStream;
 import org.metaflowmaps.bindings.Libtorch;
@@ -1236,9 +1237,24 @@ public final class Tensor implements AutoCloseable {
                 second);
     }
 
-    /** this += left · right, the product of two matrices, without a tensor for the product. */
+    /**
+     * this += left · right, the product of two matrices, without a tensor for the product.
+     *
+     * @param left of this type, or bfloat16 if this is float32 and on a GPU: the sum is then not rounded to bfloat16
+     * @param right of the type of {@code left}
+     */
     public Tensor addmm_(Tensor left, Tensor right) {
-        return inPlace("addmm_", a -> a.addmm_(left.unwrap(), right.unwrap()), left, right);
+        return inPlace(
+                "addmm_",
+                a -> isWiderThan(left)
+                        ? torch.addmm_out(a, a, left.unwrap(), right.unwrap(), Handles.scalarType(DType.FLOAT32))
+                        : a.addmm_(left.unwrap(), right.unwrap()),
+                left,
+                right);
+    }
+
+    private boolean isWiderThan(Tensor operand) {
+        return device().type() == Device.Type.CUDA && dtype() == DType.FLOAT32 && operand.dtype() == DType.BFLOAT16;
     }
 
     /** this += left · right, products of the matrices of two batches, without a tensor for the products. */

@@ -1,6 +1,7 @@
 package org.metaflowmaps.models.layer;
 
 import org.metaflowmaps.runtime.DType;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
 
@@ -65,7 +66,8 @@ final class LinearGradient {
             Tensor rows = rows(gradient, products);
             Tensor inputs = as(input, products).reshape(-1, weights.weight().size(1));
             Tensor sum = weights.gradient("weight");
-            if (sum.dtype() == products) {
+            // On a GPU a product of bfloat16 is added to a float32 sum without rounding.
+            if (sum.dtype() == products || sum.device().type() == Device.Type.CUDA) {
                 sum.addmm_(rows.transpose(0, 1), inputs);
             } else {
                 sum.add_(rows.transpose(0, 1).matmul(inputs));

@@ -86,6 +86,21 @@ class KernelsPretendTest {
         assertLaunches(1, () -> GeluTangent.on(hidden).forward(hidden, hidden));
     }
 
+    /** As weight gradients are, where libtorch's own operators take a product, a cast and a sum. */
+    @Test
+    void aBfloat16ProductIsAddedToAFloat32SumWithoutKernels() {
+        Tensor sum = zeros(DType.FLOAT32, 128, 64);
+        Tensor left = zeros(DType.BFLOAT16, 256, 128).transpose(0, 1);
+        Tensor right = zeros(DType.BFLOAT16, 256, 64);
+        sum.addmm_(left, right);
+        PretendCuda.Counters direct = PretendCuda.count(() -> sum.addmm_(left, right));
+        assertEquals(0, direct.launches());
+        assertEquals(1, direct.products());
+        PretendCuda.Counters apart = PretendCuda.count(() -> sum.add_(left.matmul(right)));
+        assertEquals(1, apart.launches());
+        assertEquals(1, apart.products());
+    }
+
     @Test
     void anOptimiserStepIsTwoLaunches() {
         Tensor[] flat = new Tensor[5];
