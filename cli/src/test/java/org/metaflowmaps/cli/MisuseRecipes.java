@@ -190,6 +190,7 @@ final class MisuseRecipes implements AutoCloseable {
             Map.entry("NpzWriter", "exists only while NpzWriter.write runs"),
             Map.entry("StableAbi", "takes raw addresses, undefined as in C when they are wrong"),
             Map.entry("Call", "takes raw addresses"),
+            Map.entry("LinearPointwise", "takes raw addresses"),
             Map.entry("Operator", "takes raw addresses"),
             Map.entry("ComputeStream", "takes raw addresses, and needs a GPU"),
             Map.entry("CudaEvents", "takes raw addresses, and needs a GPU"),

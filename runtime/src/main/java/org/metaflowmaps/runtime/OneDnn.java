@@ -36,6 +36,10 @@ public final class OneDnn {
      * @return (…, out), in the innermost open scope; empty if the caller should compute one after the other
      */
     public static Optional<Tensor> linearGeluTanh(Tensor input, Tensor weight, Tensor bias) {
+        String name = "linearGeluTanh";
+        Operands.present(name, "input", input);
+        Operands.present(name, "weight", weight);
+        Operands.present(name, "bias", bias);
         return Processor.hasAvx512() && computes(input, weight, bias)
                 ? Optional.of(compute(input, weight, bias, true))
                 : Optional.empty();

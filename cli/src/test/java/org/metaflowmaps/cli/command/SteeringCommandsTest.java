@@ -420,7 +420,8 @@ final class SteeringCommandsTest {
             assertTrue(last.containsKey(name), name + " is missing of " + last.keySet());
         }
         assertEquals(6, last.get("average/samples"));
-        assertNotEquals(last.get("base/reward"), last.get("average/reward"), "the student has changed");
+        // Its rewards change by single roundings here, which can cancel.
+        assertTrue(last.get("drift_distance") > 0, "the student has changed");
         assertEquals(log.getFirst().values().get("base/reward"), last.get("base/reward"), "the same noise");
         assertNotEquals(
                 last.get("average/reward"), last.get("average/independent_reward"), "the judge is another network");

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.UnaryOperator;
 import org.metaflowmaps.models.model.Network;
@@ -49,7 +50,7 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
      * @return TAESD's encoder and decoder if it is one of them and the other one is beside it, else the file
      */
     static List<Path> files(Path file) {
-        Path name = file.getFileName();
+        Path name = Objects.requireNonNull(file, "autoencoder: the file is null").getFileName();
         if (name != null) {
             Path encoder = file.resolveSibling(name.toString().replace("decoder", "encoder"));
             Path decoder = file.resolveSibling(name.toString().replace("encoder", "decoder"));
