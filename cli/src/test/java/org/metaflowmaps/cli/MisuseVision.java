@@ -119,10 +119,7 @@ final class MisuseVision {
     /** Returns a tensor that a method of that package takes. */
     static Tensor tensor(String owner, String name) {
         return switch (name) {
-            case "images" ->
-                owner.equals("AutoencoderKL") || owner.equals("TinyAutoencoder")
-                        ? half(1, 3, 16, 16)
-                        : half(1, 3, 4, 5);
+            case "images" -> owner.contains("Autoencoder") ? half(1, 3, 16, 16) : half(1, 3, 4, 5);
             case "latents", "noise", "mean", "logVariance" -> half(1, 4, 2, 2);
             case "moments" -> half(1, 8, 2, 2);
             case "pixels" -> owner.equals("ImageReward") ? half(1, 3, 24, 24) : half(1, 3, 21, 21);

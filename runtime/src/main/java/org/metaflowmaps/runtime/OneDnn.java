@@ -7,13 +7,13 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.LinearPointwise;
 import org.metaflowmaps.bindings.Processor;
-import org.metaflowmaps.bindings.StableAbi;
 
 /**
  * Linear layers in float32 on the CPU by oneDNN where no gradient is recorded. libtorch itself computes them by BLAS:
  * slower than oneDNN on processors with AVX-512, level with it on others, and with a second pool of threads.
  *
- * <p>{@link Torch#linear} chooses. The system property {@code org.metaflowmaps.onednn=false} leaves all products to BLAS.
+ * <p>Tangents of libtorch's own forward mode, which this library does not use, do not pass through these products. {@link
+ * Torch#linear} chooses. The system property {@code org.metaflowmaps.onednn=false} leaves all products to BLAS.
  */
 public final class OneDnn {
     private static final boolean ENABLED = Boolean.parseBoolean(System.getProperty("org.metaflowmaps.onednn", "true"))
@@ -34,6 +34,8 @@ public final class OneDnn {
      * @param weight (out, in)
      * @param bias (out)
      * @return (…, out), in the innermost open scope; empty if the caller should compute one after the other
+     * @throws IllegalStateException if no scope is open or an operand was freed
+     * @throws TensorException if libtorch refuses the operands
      */
     public static Optional<Tensor> linearGeluTanh(Tensor input, Tensor weight, Tensor bias) {
         String name = "linearGeluTanh";
@@ -51,6 +53,7 @@ public final class OneDnn {
      *
      * @param input (…, in)
      * @param weight (out, in)
+     * @throws IllegalStateException if an operand was freed
      */
     public static boolean computes(Tensor input, Tensor weight) {
         return computes(
@@ -70,7 +73,7 @@ public final class OneDnn {
             return Torch.fromHandle(
                     LinearPointwise.of(input.handle(), weight.handle(), bias == null ? 0 : bias.handle(), gelu));
         } catch (RuntimeException e) {
-            throw TensorException.of("linear", e, operands);
+            throw TensorException.of(gelu ? "linearGeluTanh" : "linear", e, operands);
         } finally {
             Reference.reachabilityFence(operands);
         }
@@ -91,7 +94,10 @@ public final class OneDnn {
                 && input.dim() >= 2
                 && weight.dim() == 2
                 && input.size(-1) == weight.size(1)
+                && input.numel() > 0
                 && input.numel() >= LEAST / Math.max(1, weight.size(0))
+                && input.isPlain()
+                && weight.isPlain()
                 && isDense(weight)
                 && (bias == null || (isFloat(bias) && bias.dim() == 1 && bias.size(0) == weight.size(0)))
                 && !Autocast.isOn(Device.Type.CPU);
@@ -99,7 +105,7 @@ public final class OneDnn {
 
     /** Without gaps, in rows or in columns. */
     private static boolean isDense(Tensor matrix) {
-        long[] strides = StableAbi.strides(matrix.handle());
+        long[] strides = matrix.strides();
         return (strides[1] == 1 && strides[0] == matrix.size(1)) || (strides[0] == 1 && strides[1] == matrix.size(0));
     }
 

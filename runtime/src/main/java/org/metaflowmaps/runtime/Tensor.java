@@ -48,12 +48,12 @@ public final class Tensor implements AutoCloseable {
 
     private static final VarHandle FREED;
     private static final VarHandle USER;
-    private static final Object SEVERAL = new Object();
+    private static final ThreadState.Token SEVERAL = new ThreadState.Token();
 
     static {
         try {
             FREED = MethodHandles.lookup().findVarHandle(Tensor.class, "freed", boolean.class);
-            USER = MethodHandles.lookup().findVarHandle(Tensor.class, "user", Object.class);
+            USER = MethodHandles.lookup().findVarHandle(Tensor.class, "user", ThreadState.Token.class);
         } catch (ReflectiveOperationException e) {
             throw new ExceptionInInitializerError(e);
         }
@@ -65,8 +65,8 @@ public final class Tensor implements AutoCloseable {
     /** Set before the memory is freed, see {@link ThreadState}. */
     private boolean freed;
 
-    /** The only thread whose counted calls have used this tensor, see {@link ThreadState}; or {@link #SEVERAL}. */
-    private @Nullable Object user;
+    /** The token of the only thread whose counted calls have used this tensor ({@link ThreadState}), or {@link #SEVERAL}. */
+    private ThreadState.@Nullable Token user;
 
     private @Nullable TensorScope owner;
     private int slot;
@@ -162,11 +162,11 @@ public final class Tensor implements AutoCloseable {
 
     /** Notes that a counted call of a thread, which begins now, uses this tensor. */
     void useFrom(ThreadState state) {
-        Object known = USER.getAcquire(this);
-        if (known == state || known == SEVERAL) {
+        ThreadState.Token known = (ThreadState.Token) USER.getAcquire(this);
+        if (known == state.token || known == SEVERAL) {
             return;
         }
-        if (known != null || !USER.compareAndSet(this, null, state)) {
+        if (known != null || !USER.compareAndSet(this, null, state.token)) {
             USER.setVolatile(this, SEVERAL);
         }
         // Before the call reads whether this tensor was freed: the freeing thread sees the note, or the call the mark.
@@ -175,8 +175,8 @@ public final class Tensor implements AutoCloseable {
 
     /** Returns whether calls of other threads may use this tensor; to ask after the mark of its freeing and a fence. */
     boolean isUsedBesides(ThreadState state) {
-        Object known = USER.getAcquire(this);
-        return known != null && known != state;
+        ThreadState.Token known = (ThreadState.Token) USER.getAcquire(this);
+        return known != null && known != state.token;
     }
 
     /** The first step of freeing: later calls throw. Only for the thread of the owning scope. */
@@ -311,6 +311,20 @@ public final class Tensor implements AutoCloseable {
     public int dim() {
         try (ThreadState call = ThreadState.enter(this)) {
             return StableAbi.dim(handle());
+        }
+    }
+
+    long[] strides() {
+        try (ThreadState call = ThreadState.enter(this)) {
+            return StableAbi.strides(handle());
+        }
+    }
+
+    /** Returns whether elements are where sizes and strides say, as C functions without libtorch's dispatcher assume. */
+    boolean isPlain() {
+        try (ThreadState call = ThreadState.enter(this)) {
+            org.bytedeco.pytorch.Tensor tensor = unwrap();
+            return !tensor.is_sparse() && !tensor.is_mkldnn() && !tensor.is_neg();
         }
     }
 

@@ -31,6 +31,11 @@ final class ThreadState implements AutoCloseable {
     @Nullable
     TensorScope innermost;
 
+    /** Stands for a thread in tensors, which may outlive it. */
+    static final class Token {}
+
+    final Token token = new Token();
+
     private final Thread thread = Thread.currentThread();
     private final long[] calls = new long[2 * COUNTER];
     private int depth;

@@ -93,8 +93,9 @@ public final class TrainingRun implements AutoCloseable {
         this.device = device;
         RunPrice.require(config, device);
         if (config.precision() == Precision.BFLOAT16 && device.type() == Device.Type.CPU && !Processor.hasBfloat16()) {
-            LOG.warn("warning: precision bfloat16 is slower than float32 on this processor, which has no instructions"
-                    + " for it, and less exact: set precision=float32, unless you test a configuration for a GPU");
+            LOG.warn("warning: precision bfloat16 is less exact than float32, and slower on processors without"
+                    + " instructions for it, as this one seems to be: set precision=float32, unless you test a"
+                    + " configuration for a GPU");
         }
         this.heldOut = new HeldOut(config, data, device);
         this.random = Seeds.source(config.seed(), Seeds.NOISE, device);

@@ -362,10 +362,12 @@ public final class Dual {
                     .to(value.primal.dtype())
                     .matmul(value);
         }
-        if (query.isNarrowOnCpu()) {
-            try (Autocast exact = Autocast.off(Device.Type.CPU)) {
+        if (query.isNarrowOnCpu() && key.isNarrowOnCpu() && value.isNarrowOnCpu()) {
+            try (TensorScope scope = TensorScope.open();
+                    Autocast exact = Autocast.off(Device.Type.CPU)) {
                 return attention(query.to(DType.FLOAT32), key.to(DType.FLOAT32), value.to(DType.FLOAT32))
-                        .to(DType.BFLOAT16);
+                        .to(DType.BFLOAT16)
+                        .keptFrom(scope);
             }
         }
         if (query.tangent == null && key.tangent == null && value.tangent == null) {
@@ -392,7 +394,8 @@ public final class Dual {
      */
     private boolean isNarrowOnCpu() {
         return primal.device().type() == Device.Type.CPU
-                && (primal.dtype() == DType.BFLOAT16 || Autocast.isOn(Device.Type.CPU));
+                && (primal.dtype() == DType.BFLOAT16
+                        || (primal.dtype() == DType.FLOAT32 && Autocast.isOn(Device.Type.CPU)));
     }
 
     private static double attentionScale(Dual query) {

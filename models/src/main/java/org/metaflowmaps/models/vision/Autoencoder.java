@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.UnaryOperator;
+import java.util.regex.MatchResult;
 import org.metaflowmaps.models.model.Network;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -50,11 +51,17 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
      * @return TAESD's encoder and decoder if it is one of them and the other one is beside it, else the file
      */
     static List<Path> files(Path file) {
-        Path name = Objects.requireNonNull(file, "autoencoder: the file is null").getFileName();
-        if (name != null) {
-            Path encoder = file.resolveSibling(name.toString().replace("decoder", "encoder"));
-            Path decoder = file.resolveSibling(name.toString().replace("encoder", "decoder"));
-            if (!encoder.equals(decoder) && Files.isRegularFile(encoder) && Files.isRegularFile(decoder)) {
+        Path name =
+                Objects.requireNonNull(file, "autoencoder: the file is null").getFileName();
+        List<MatchResult> parts = name == null
+                ? List.of()
+                : TinyAutoencoder.PART.matcher(name.toString()).results().toList();
+        if (parts.size() == 1) {
+            Path encoder = file.resolveSibling(
+                    TinyAutoencoder.PART.matcher(name.toString()).replaceFirst("encoder"));
+            Path decoder = file.resolveSibling(
+                    TinyAutoencoder.PART.matcher(name.toString()).replaceFirst("decoder"));
+            if (Files.isRegularFile(encoder) && Files.isRegularFile(decoder)) {
                 return List.of(encoder, decoder);
             }
         }
@@ -72,7 +79,7 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
      * Encodes images to distributions of the autoencoder's own latents.
      *
      * @param images (batch, 3, height, width), in [-1, 1]
-     * @return of the innermost open scope; empty if each image has one latent
+     * @return of the innermost open scope; empty, whatever the images, if each image has one latent
      * @throws IllegalArgumentException for another shape
      */
     Optional<Posterior> posterior(Tensor images);

@@ -32,6 +32,9 @@ public final class TinyAutoencoder implements Autoencoder {
     /** The decoder's upsampling and its first activation, which have numbers but no weights. */
     private static final List<Integer> DECODER_BARE = List.of(1, 5, 10, 15);
 
+    /** In the names of the two files; an autoencoder is neither. */
+    static final Pattern PART = Pattern.compile("(?<!auto)(en|de)coder");
+
     private static final long SIDES = 8;
     private static final Pattern DECODER = Pattern.compile("decoder\\.layers\\.(\\d+)\\.(.*)");
     private static final Layout DIFFUSERS = Layout.renamed(

@@ -114,6 +114,7 @@ final class AttentionRuleTest {
             assertClose(exact.to(DType.BFLOAT16), narrow, 0);
             try (Autocast on = Autocast.bfloat16(Device.Type.CPU)) {
                 assertClose(narrow, attention(DType.FLOAT32, heads), 0);
+                assertEquals(DType.FLOAT64, attention(DType.FLOAT64, heads).dtype());
             }
         }
     }

@@ -10,6 +10,7 @@ import static org.metaflowmaps.runtime.Close.assertClose;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.runtime.DType;
@@ -70,5 +71,28 @@ class AutoencoderFilesTest {
             assertEquals(8, one.factor());
             assertEquals(4, one.latentChannels());
         }
+    }
+
+    @Test
+    void eitherFileOfTwoNamesBoth() throws IOException {
+        Path home = Files.createDirectories(folder.resolve("decoder"));
+        for (String name : List.of(
+                "taesd_encoder.pth",
+                "taesd_decoder.pth",
+                "lone_decoder.pth",
+                "autoencoder.bin",
+                "autodecoder.bin",
+                "encoder_encoder",
+                "decoder_decoder",
+                "encoder_decoder")) {
+            Files.createFile(home.resolve(name));
+        }
+        List<Path> both = List.of(home.resolve("taesd_encoder.pth"), home.resolve("taesd_decoder.pth"));
+        assertEquals(both, Autoencoder.files(both.getFirst()));
+        assertEquals(both, Autoencoder.files(both.getLast()));
+        for (String name : List.of("lone_decoder.pth", "autoencoder.bin", "encoder_decoder", "none")) {
+            assertEquals(List.of(home.resolve(name)), Autoencoder.files(home.resolve(name)), name);
+        }
+        assertEquals(List.of(home), Autoencoder.files(home));
     }
 }

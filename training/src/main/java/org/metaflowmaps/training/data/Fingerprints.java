@@ -18,8 +18,9 @@ final class Fingerprints {
 
     /** Describes an autoencoder's file, or a folder of its shards. */
     static LatentManifest.Vae vae(Path file, Autoencoder vae) throws IOException {
-        Path name = file.toAbsolutePath().normalize().getFileName();
         List<Path> parts = Autoencoder.files(file);
+        // The decoder of two files, whichever was named.
+        Path name = parts.getLast().toAbsolutePath().normalize().getFileName();
         return new LatentManifest.Vae(
                 name == null ? file.toString() : name.toString(),
                 parts.size() == 1 ? file(file) : sum(parts),
