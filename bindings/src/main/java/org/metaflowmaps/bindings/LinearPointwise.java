@@ -53,9 +53,9 @@ public final class LinearPointwise {
         MemorySegment activation = gelu ? GELU : NONE;
         MemorySegment form = gelu ? TANH : MemorySegment.NULL;
         MemorySegment result = Scratch.slot();
+        MemorySegment offset = bias == 0 ? MemorySegment.NULL : Scratch.argument(result, bias);
         int error;
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment offset = bias == 0 ? MemorySegment.NULL : arena.allocateFrom(JAVA_LONG, bias);
+        try {
             error = (int) function.invokeExact(input, weight, offset, activation, MemorySegment.NULL, 0L, form, result);
         } catch (Throwable e) {
             throw Ffm.unexpected(e);
