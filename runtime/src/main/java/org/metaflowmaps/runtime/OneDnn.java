@@ -24,6 +24,8 @@ public final class OneDnn {
     /** Multiplications from which a product takes longer than the start of oneDNN's. */
     private static final long LEAST = 1 << 20;
 
+    private static final String WITH_GELU = "linearGeluTanh";
+
     private OneDnn() {}
 
     /**
@@ -38,10 +40,9 @@ public final class OneDnn {
      * @throws TensorException if libtorch refuses the operands
      */
     public static Optional<Tensor> linearGeluTanh(Tensor input, Tensor weight, Tensor bias) {
-        String name = "linearGeluTanh";
-        Operands.present(name, "input", input);
-        Operands.present(name, "weight", weight);
-        Operands.present(name, "bias", bias);
+        Operands.present(WITH_GELU, "input", input);
+        Operands.present(WITH_GELU, "weight", weight);
+        Operands.present(WITH_GELU, "bias", bias);
         return Processor.hasAvx512() && computes(input, weight, bias)
                 ? Optional.of(compute(input, weight, bias, true))
                 : Optional.empty();
@@ -73,7 +74,7 @@ public final class OneDnn {
             return Torch.fromHandle(
                     LinearPointwise.of(input.handle(), weight.handle(), bias == null ? 0 : bias.handle(), gelu));
         } catch (RuntimeException e) {
-            throw TensorException.of(gelu ? "linearGeluTanh" : "linear", e, operands);
+            throw TensorException.of(gelu ? WITH_GELU : "linear", e, operands);
         } finally {
             Reference.reachabilityFence(operands);
         }

@@ -18,22 +18,21 @@ class OneDnnTest {
     private static final long IN = 96;
     private static final long OUT = 160;
 
-    private TensorScope scope = TensorScope.open();
     private long before;
+    private TensorScope scope;
 
     @BeforeEach
-    void counts() {
+    void open() {
+        before = NativeMemory.liveTensors();
+        scope = TensorScope.open();
         assumeTrue(LinearPointwise.isAvailable(), "this libtorch was built without oneDNN");
         assumeTrue(System.getProperty("os.arch").equals("amd64"), "oneDNN is used on x86-64 only");
-        before = NativeMemory.liveTensors();
     }
 
     @AfterEach
-    void closes() {
+    void close() {
         scope.close();
-        scope = TensorScope.open();
         assertEquals(before, NativeMemory.liveTensors());
-        scope.close();
     }
 
     private static Tensor normal(RandomSource random, long... shape) {
