@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.UnaryOperator;
-import java.util.regex.MatchResult;
+import java.util.regex.Matcher;
 import org.metaflowmaps.models.model.Network;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -53,14 +53,10 @@ public sealed interface Autoencoder extends Network permits AutoencoderKL, TinyA
     static List<Path> files(Path file) {
         Path name =
                 Objects.requireNonNull(file, "autoencoder: the file is null").getFileName();
-        List<MatchResult> parts = name == null
-                ? List.of()
-                : TinyAutoencoder.PART.matcher(name.toString()).results().toList();
-        if (parts.size() == 1) {
-            Path encoder = file.resolveSibling(
-                    TinyAutoencoder.PART.matcher(name.toString()).replaceFirst("encoder"));
-            Path decoder = file.resolveSibling(
-                    TinyAutoencoder.PART.matcher(name.toString()).replaceFirst("decoder"));
+        Matcher part = TinyAutoencoder.PART.matcher(name == null ? "" : name.toString());
+        if (part.results().count() == 1) {
+            Path encoder = file.resolveSibling(part.replaceFirst("encoder"));
+            Path decoder = file.resolveSibling(part.replaceFirst("decoder"));
             if (Files.isRegularFile(encoder) && Files.isRegularFile(decoder)) {
                 return List.of(encoder, decoder);
             }
