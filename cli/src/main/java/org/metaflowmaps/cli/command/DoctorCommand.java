@@ -57,7 +57,7 @@ public final class DoctorCommand implements Callable<Integer> {
         if (cures.isEmpty()) {
             out.println("Nothing is missing.");
         } else {
-            out.println("Missing, and how to install it:");
+            out.println("What could be better, and how:");
             cures.forEach(cure -> out.println("  " + cure));
         }
         out.flush();
