@@ -1232,6 +1232,11 @@ public final class Tensor implements AutoCloseable {
         return inPlace("fill_", a -> Handles.withScalar(value, scalar -> a.fill_(scalar)));
     }
 
+    /** this = max(this, 0); a gradient needs the result only. */
+    public Tensor relu_() {
+        return inPlace("relu_", a -> a.relu_());
+    }
+
     /** this += weight · (end - this). */
     public Tensor lerp_(Tensor end, double weight) {
         return inPlace("lerp_", a -> Handles.withScalar(weight, scalar -> a.lerp_(end.unwrap(), scalar)), end);

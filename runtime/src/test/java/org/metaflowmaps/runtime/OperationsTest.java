@@ -296,6 +296,7 @@ class OperationsTest {
         say("zero_", LIKE_A, map(A, x -> 0), () -> a().zero_());
         say("exp_", LIKE_A, map(A, Math::exp), () -> a().exp_());
         say("fill_", LIKE_A, map(A, x -> 1.1), () -> a().fill_(1.1));
+        say("relu_", LIKE_A, map(A, x -> x > 0 ? x : 0), () -> a().relu_());
         say("lerp_", LIKE_A, zip(A, B, (x, y) -> x + 0.3 * (y - x)), () -> a().lerp_(b(), 0.3));
         say(
                 "addcmul_",
