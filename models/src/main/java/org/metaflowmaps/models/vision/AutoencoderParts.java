@@ -114,7 +114,7 @@ final class AutoencoderParts {
                 x = ImageLayers.block(x, wide -> halved(stage, wide));
             }
         }
-        return end(weights, middle(weights, x, groups), groups);
+        return activated(weights, "conv_norm_out", "conv_out", middle(weights, x, groups), groups);
     }
 
     /** Latents to images, after the convolution that precedes. */
@@ -128,7 +128,7 @@ final class AutoencoderParts {
                         x, small -> ImageLayers.conv(stage, "upsamplers.0.conv", ImageLayers.doubled(small)));
             }
         }
-        return end(weights, x, groups);
+        return activated(weights, "conv_norm_out", "conv_out", x, groups);
     }
 
     private static boolean exists(Weights weights, String stage) {
@@ -156,12 +156,20 @@ final class AutoencoderParts {
 
     private static Tensor residual(Weights weights, Tensor input, long groups) {
         return ImageLayers.block(input, x -> {
-            Tensor h = ImageLayers.conv(
-                    weights, "conv1", Torch.silu(ImageLayers.groupNorm(weights, "norm1", x, groups, EPS)));
-            h = ImageLayers.conv(weights, "conv2", Torch.silu(ImageLayers.groupNorm(weights, "norm2", h, groups, EPS)));
+            Tensor h = activated(weights, "norm1", "conv1", x, groups);
+            h = activated(weights, "norm2", "conv2", h, groups);
             boolean wider = weights.find("conv_shortcut.weight").isPresent();
             return (wider ? ImageLayers.conv(weights, "conv_shortcut", x) : x).add(h);
         });
+    }
+
+    /** A norm, SiLU and a convolution. */
+    private static Tensor activated(Weights weights, String norm, String conv, Tensor input, long groups) {
+        return ImageLayers.block(input, x -> ImageLayers.conv(weights, conv, activated(weights, norm, x, groups)));
+    }
+
+    private static Tensor activated(Weights weights, String norm, Tensor input, long groups) {
+        return ImageLayers.block(input, x -> Torch.silu(ImageLayers.groupNorm(weights, norm, x, groups, EPS)));
     }
 
     private static Tensor middle(Weights weights, Tensor input, long groups) {
@@ -185,14 +193,5 @@ final class AutoencoderParts {
             return x.add(
                     ImageLayers.linear(own, "to_out.0", mixed).transpose(2, 3).reshape(x.shape()));
         });
-    }
-
-    private static Tensor end(Weights weights, Tensor input, long groups) {
-        return ImageLayers.block(
-                input,
-                x -> ImageLayers.conv(
-                        weights,
-                        "conv_out",
-                        Torch.silu(ImageLayers.groupNorm(weights, "conv_norm_out", x, groups, EPS))));
     }
 }

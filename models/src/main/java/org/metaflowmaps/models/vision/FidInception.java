@@ -144,11 +144,12 @@ public final class FidInception implements Network {
      *
      * @param prepared (batch, 3, height, width), about -1 to 1, see {@link InceptionInput}
      * @return {@code first_pool}, {@code second_pool}, {@code Mixed_5b} to {@code Mixed_7c} (batch, channels, rows,
-     *     columns), and {@code pool3} (batch, channels), in this order; tensors of the innermost open scope
+     *     columns), and {@code pool3} (batch, channels), in this order; tensors of the innermost open scope, on the CPU with the
+     *     channels last in memory
      * @throws IllegalArgumentException for another shape
      */
     public Map<String, Tensor> stages(Tensor prepared) {
-        Tensor x = ImageLayers.images("stages", prepared, 3, type);
+        Tensor x = ImageLayers.channelsLast(ImageLayers.images("stages", prepared, 3, type));
         Map<String, Tensor> stages = new LinkedHashMap<>();
         x = ImageLayers.block(x, in -> pooled(FIRST, in));
         stages.put("first_pool", x);

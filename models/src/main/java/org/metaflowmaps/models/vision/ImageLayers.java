@@ -81,6 +81,18 @@ final class ImageLayers {
         return Torch.layerNorm(input.to(weight.dtype()), weight, weights.get(name + ".bias"), eps);
     }
 
+    /**
+     * The same values with the channels last in memory on the CPU, where oneDNN's convolutions are fastest so; operators
+     * keep that order. Not for networks with group norms: there libtorch then computes variances as differences of two
+     * sums, which loses digits where a mean is far from zero.
+     */
+    static Tensor channelsLast(Tensor images) {
+        if (images.device().type() != Device.Type.CPU) {
+            return images;
+        }
+        return block(images, x -> x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2));
+    }
+
     /** Nearest upsampling by 2. */
     static Tensor doubled(Tensor input) {
         return Torch.upsampleNearest2d(input, 2 * input.size(2), 2 * input.size(3));

@@ -178,6 +178,6 @@ record InceptionBlock(List<Branch> branches) {
                                 own.get("bn.weight"),
                                 own.get("bn.bias"),
                                 EPS)
-                        .relu());
+                        .relu_());
     }
 }

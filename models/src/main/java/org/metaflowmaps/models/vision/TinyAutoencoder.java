@@ -232,7 +232,7 @@ public final class TinyAutoencoder implements Autoencoder {
     }
 
     private static Tensor run(Weights layers, Tensor input, int[] convs, List<Integer> bare) {
-        Tensor x = ImageLayers.conv(layers, "0", input);
+        Tensor x = ImageLayers.conv(layers, "0", ImageLayers.channelsLast(input));
         int last = convs[convs.length - 1];
         boolean decoder = !bare.isEmpty();
         int next = 1;
@@ -243,19 +243,19 @@ public final class TinyAutoencoder implements Autoencoder {
                         x, layers.get(layer + ".weight"), null, new long[] {stride, stride}, new long[] {1, 1}, 1);
                 next++;
             } else if (bare.contains(layer)) {
-                x = layer == 1 ? x.relu() : ImageLayers.doubled(x);
+                x = layer == 1 ? x.relu_() : ImageLayers.doubled(x);
             } else {
                 x = residual(layers.in(String.valueOf(layer)), x);
             }
         }
-        return ImageLayers.conv(layers, String.valueOf(last), x);
+        return ImageLayers.conv(layers, String.valueOf(last), x).contiguous();
     }
 
     private static Tensor residual(Weights weights, Tensor input) {
         return ImageLayers.block(input, x -> {
-            Tensor h = ImageLayers.conv(weights, "conv.0", x).relu();
-            h = ImageLayers.conv(weights, "conv.2", h).relu();
-            return ImageLayers.conv(weights, "conv.4", h).add(x).relu();
+            Tensor h = ImageLayers.conv(weights, "conv.0", x).relu_();
+            h = ImageLayers.conv(weights, "conv.2", h).relu_();
+            return ImageLayers.conv(weights, "conv.4", h).add(x).relu_();
         });
     }
 
