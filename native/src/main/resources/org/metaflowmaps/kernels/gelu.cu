@@ -15,10 +15,12 @@ INLINE float2 gelu(float x) {
 
 INLINE i64 index4() { return 4 * ((i64)blockIdx.x * blockDim.x + threadIdx.x); }
 
-/** output = gelu(x), d_output = gelu'(x) * dx. Grid: count / 1024, rounded up; block: 256. Count is a multiple of 4. */
+/**
+ * output = gelu(x), d_output = gelu'(x) * dx; output may be x, and d_output dx. Grid: count / 1024, rounded up; block: 256. Count is a
+ * multiple of 4.
+ */
 extern "C" __global__ void __launch_bounds__(256) gelu_tangent(
-        const ELEMENT* __restrict__ x, const ELEMENT* __restrict__ dx, ELEMENT* __restrict__ output,
-        ELEMENT* __restrict__ d_output, i64 count) {
+        const ELEMENT* x, const ELEMENT* dx, ELEMENT* output, ELEMENT* d_output, i64 count) {
     i64 at = index4();
     if (at >= count) {
         return;

@@ -76,6 +76,14 @@ public final class GatedNorm {
             Operand.checkLike(NAME, "gate", gate, shift);
             Operand.checkLike(NAME, "scale", scale, shift);
         }
+
+        /**
+         * Returns operands without branch, to normalise a stream that is the sum already; {@link #backward} then takes
+         * these ones with the branch.
+         */
+        public Input ofSum() {
+            return new Input(stream, null, null, shift, scale);
+        }
     }
 
     /**
@@ -129,7 +137,7 @@ public final class GatedNorm {
     /**
      * Computes gradients of the operands.
      *
-     * @param input of {@link #forward}
+     * @param input of {@link #forward}; of its stream only shape and type matter
      * @param output its result
      * @param outputGradient of the output, of its type
      * @param sumGradient what reaches the sum from elsewhere, of its type; null for nothing

@@ -91,6 +91,34 @@ public final class GeluTangent {
     }
 
     /**
+     * As {@link #forward(Tensor, Tensor)}, but writes results over the operands where it can; read operands only through
+     * the result afterwards.
+     *
+     * @param input contiguous
+     * @param direction of the input's shape, type and device, contiguous
+     * @return the operands themselves, or new tensors in the innermost open scope
+     */
+    public Output forwardOver(Tensor input, Tensor direction) {
+        Operand.checkLike(NAME, "direction", direction, input);
+        Operand.checkContiguous(NAME, "input", input);
+        Operand.checkContiguous(NAME, "direction", direction);
+        Output over = new Output(input, direction);
+        if (loops && ArrayGelu.computes(input)) {
+            try (TensorScope scope = TensorScope.open();
+                    Autograd.Mode off = Autograd.noGrad()) {
+                ArrayGelu.compute(own(input), own(direction), own(input), own(direction));
+            }
+            return over;
+        }
+        Optional<Launcher> launcher = launcher(input);
+        if (launcher.isEmpty()) {
+            return forward(input, direction);
+        }
+        launch(launcher.get(), "gelu_tangent", input, direction, input, direction);
+        return over;
+    }
+
+    /**
      * Returns gelu′(input) · gradient, in the innermost open scope.
      *
      * @param gradient of the input's shape, type and device

@@ -62,6 +62,14 @@ final class Operand {
         }
     }
 
+    /** Refuses a tensor with gaps or in another order. */
+    static void checkContiguous(String operation, String name, Tensor tensor) {
+        if (!tensor.isContiguous()) {
+            throw new IllegalArgumentException(
+                    operation + ": " + name + " is " + tensor + ", not contiguous: call contiguous() first");
+        }
+    }
+
     /** The number of groups of {@code size} that hold {@code count} things. */
     static int groups(long count, long size) {
         return Math.toIntExact((count + size - 1) / size);

@@ -132,8 +132,11 @@ final class OperationCheck {
         Tensor direction = wave(type("ELEMENT"), TOKENS, 4 * TOKENS);
         GeluTangent.Output found = new GeluTangent(kernels).forward(input, direction);
         GeluTangent.Output expected = GeluTangent.composed().forward(input, direction);
+        GeluTangent.Output over = new GeluTangent(kernels).forwardOver(input.clone(), direction.clone());
         fused.addAll(List.of(found.value(), found.tangent(), new GeluTangent(kernels).backward(input, direction)));
+        fused.addAll(List.of(over.value(), over.tangent()));
         composed.addAll(List.of(expected.value(), expected.tangent(), expected.tangent()));
+        composed.addAll(List.of(expected.value(), expected.tangent()));
     }
 
     private void attention() {

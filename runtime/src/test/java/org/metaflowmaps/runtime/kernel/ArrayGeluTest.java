@@ -3,6 +3,7 @@ package org.metaflowmaps.runtime.kernel;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.Test;
@@ -38,6 +39,11 @@ class ArrayGeluTest {
             assertArrayEquals(
                     gelu.backward(input, direction).toFloatArray(),
                     both.tangent().toFloatArray());
+            Tensor value = input.clone();
+            Tensor slope = direction.clone();
+            assertSame(value, gelu.forwardOver(value, slope).value());
+            assertArrayEquals(both.value().toFloatArray(), value.toFloatArray());
+            assertArrayEquals(both.tangent().toFloatArray(), slope.toFloatArray());
             if (count > 0) {
                 assertClose(both.value(), Torch.geluTanh(exact));
                 assertClose(both.tangent(), Torch.geluTanhBackward(direction.to(DType.FLOAT64), exact));

@@ -1,7 +1,10 @@
 package org.metaflowmaps.runtime.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.metaflowmaps.runtime.DType;
@@ -25,6 +28,21 @@ class GeluTangentTest extends HostTest {
         Precision.assertClose("tangent", output.tangent(), expected.tangent(), bound);
         Precision.assertClose("gradient", gelu.backward(input, direction), expected.tangent(), bound);
         assertEquals(2, host().launches() - launches);
+        GeluTangent.Output over = gelu.forwardOver(input, direction);
+        assertSame(input, over.value());
+        assertSame(direction, over.tangent());
+        Precision.assertClose("value over the input", input, output.value().to(DType.FLOAT64), 0);
+        Precision.assertClose(
+                "tangent over the direction", direction, output.tangent().to(DType.FLOAT64), 0);
+    }
+
+    @Test
+    void operandsWithGapsAreNotOverwritten() {
+        GeluTangent gelu = new GeluTangent(host());
+        Tensor input = random.normal(8, 6);
+        Tensor gaps = random.normal(6, 8).transpose(0, 1);
+        assertThrows(IllegalArgumentException.class, () -> gelu.forwardOver(input, gaps));
+        assertThrows(IllegalArgumentException.class, () -> gelu.forwardOver(gaps, input));
     }
 
     @ParameterizedTest
