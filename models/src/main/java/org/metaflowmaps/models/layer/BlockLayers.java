@@ -5,6 +5,7 @@ import java.util.List;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Tensor;
+import org.metaflowmaps.runtime.TensorScope;
 
 /** The layers of a block without a context, with gradients by hand. */
 final class BlockLayers {
@@ -39,8 +40,9 @@ final class BlockLayers {
      * @return (B, L, D)
      */
     Dual mixed(Dual joined) {
-        try (Autograd.Mode on = Autograd.enableGrad()) {
-            return attention.mixed(joined);
+        try (TensorScope scope = TensorScope.open();
+                Autograd.Mode on = Autograd.enableGrad()) {
+            return attention.mixed(joined).keptFrom(scope);
         }
     }
 

@@ -2,7 +2,6 @@ package org.metaflowmaps.models.layer;
 
 import java.util.List;
 import java.util.Objects;
-import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
@@ -16,7 +15,9 @@ import org.metaflowmaps.runtime.kernel.GeluTangent;
 
 /**
  * A block's result, and the activations from which its gradient is computed by hand. Modulated normalisations, the
- * GELU's result and the sum between the block's halves are not stored but computed again.
+ * GELU's result and the sum between the block's halves are not stored but computed again. If branches are bfloat16 and
+ * tokens are not, the input is not stored either, but computed from the result by subtracting what the block had added;
+ * this rounds in the tokens' precision, which is far below that of the branches.
  *
  * <p>Under {@link Autocast} the same products as in {@link Block#forward} are computed in bfloat16, and so are their
  * gradients.
@@ -31,6 +32,7 @@ public final class SavedBlock implements AutoCloseable {
     private final Tensor hidden;
     private final Tensor mapped;
     private final Dual output;
+    private final boolean rebuildsInput;
 
     /**
      * Gradients of a block's inputs.
@@ -53,18 +55,30 @@ public final class SavedBlock implements AutoCloseable {
         input.close();
         this.joined = joint.primal().requiresGrad_(true);
         Dual mixture = layers.mixed(joint);
+        closeTangent(joint);
         this.mixed = mixture.primal();
         Dual gated = layers.projection.forward(mixture, products);
+        closeTangent(mixture);
         this.attended = gated.primal();
         FusedNorm middle = FusedNorm.of(tokens, gated, m[2], m[3], m[4], products);
+        closeTangent(gated);
         Dual inside = layers.first.forward(middle.output(), products);
         middle.output().close();
         this.hidden = inside.primal();
         Dual active = inside.geluTanh();
+        closeTangent(inside);
         Dual outside = layers.second.forward(active, products);
         active.close();
         this.mapped = outside.primal();
+        this.rebuildsInput = products == DType.BFLOAT16 && tokens.primal().dtype() != DType.BFLOAT16;
         this.output = middle.sum().addcmul(m[5].unsqueeze(1), outside);
+    }
+
+    private static void closeTangent(Dual dual) {
+        Tensor tangent = dual.tangent();
+        if (tangent != null) {
+            tangent.close();
+        }
     }
 
     static SavedBlock of(BlockLayers layers, Dual tokens, Dual condition) {
@@ -90,10 +104,15 @@ public final class SavedBlock implements AutoCloseable {
         return output;
     }
 
+    /** Returns true if {@link #backward} takes the block's result instead of its input. */
+    public boolean rebuildsInput() {
+        return rebuildsInput;
+    }
+
     /**
      * Adds the gradients of the block's weights to those of their arena. Call at most once.
      *
-     * @param tokens the block's input
+     * @param tokens the block's input; if {@link #rebuildsInput}, its result, which is overwritten by its input
      * @param condition the block's condition
      * @param gradient of the result: (B, L, D)
      * @return in the innermost open scope
@@ -103,16 +122,27 @@ public final class SavedBlock implements AutoCloseable {
                 Autograd.Mode off = Autograd.noGrad();
                 Autocast exact = Autocast.off(tokens.device().type())) {
             Tensor[] m = modulation.chunk(6, 1);
-            GatedNorm.Gradients second = half(
+            Tensor ofLastGate = sumOfProducts(gradient, mapped);
+            if (rebuildsInput) {
+                tokens.addcmul_(m[5].unsqueeze(1), mapped, -1);
+            }
+            mapped.close();
+            GatedNorm.Gradients second = through(
+                    layers.first,
+                    hiddenGradient(gradient, m[5]),
                     new GatedNorm.Input(tokens, attended, m[2], m[3], m[4]),
-                    gradient,
-                    input -> mappedBackward(gradient.mul(m[5].unsqueeze(1)), input));
+                    rebuildsInput,
+                    gradient);
+            if (rebuildsInput) {
+                tokens.addcmul_(m[2].unsqueeze(1), attended, -1);
+            }
             Tensor ofMiddle = second.stream();
-            Tensor ofAttended = Objects.requireNonNull(second.branch());
-            GatedNorm.Gradients first = half(
+            GatedNorm.Gradients first = through(
+                    layers.qkv,
+                    joinedGradient(Objects.requireNonNull(second.branch())),
                     new GatedNorm.Input(tokens, null, null, m[0], m[1]),
-                    ofMiddle,
-                    input -> attendedBackward(ofAttended, input));
+                    false,
+                    ofMiddle);
             Tensor rates = Torch.cat(
                     1,
                     first.shift(),
@@ -120,7 +150,7 @@ public final class SavedBlock implements AutoCloseable {
                     Objects.requireNonNull(second.gate()),
                     second.shift(),
                     second.scale(),
-                    gradient.mul(mapped).sum(1));
+                    ofLastGate);
             Tensor given = layers.modulation
                     .backward(rates, condition, layers.modulationType(condition))
                     .to(condition.dtype());
@@ -128,17 +158,52 @@ public final class SavedBlock implements AutoCloseable {
         }
     }
 
+    /** Sums over tokens. */
+    private static Tensor sumOfProducts(Tensor left, Tensor right) {
+        try (TensorScope scope = TensorScope.open()) {
+            return scope.keep(left.mul(right).sum(1));
+        }
+    }
+
+    /** Returns the gradient of GELU's input; its value is then in the place of what was stored. */
+    private Tensor hiddenGradient(Tensor gradient, Tensor gate) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor ofMapped;
+            try (Tensor product = gradient.mul(gate.unsqueeze(1))) {
+                ofMapped = product.to(products);
+            }
+            Tensor ofActive = layers.second.inputGradient(ofMapped, products);
+            GeluTangent.Output both = GeluTangent.on(hidden).forwardOver(hidden, ofActive);
+            layers.second.addGradients(ofMapped, both.value(), products);
+            hidden.close();
+            return scope.keep(both.tangent());
+        }
+    }
+
+    /** Returns the gradient of queries, keys and values. */
+    private Tensor joinedGradient(Tensor gradient) {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor ofMixed = layers.projection.backward(gradient, mixed, products);
+            return scope.keep(layers.mixedBackward(ofMixed, joined, mixed));
+        }
+    }
+
     /**
-     * Returns the gradients of a normalisation's operands.
+     * Goes back through a linear layer and the normalisation before it.
      *
+     * @param gradient of the layer's result, which is freed
+     * @param isSum true if the operands' stream is already the normalised sum
      * @param sumGradient what reaches the sum past the normalisation
-     * @param inner returns the gradient of the normalisation's result, which it gets
+     * @return gradients of the normalisation's operands
      */
-    private GatedNorm.Gradients half(GatedNorm.Input input, Tensor sumGradient, UnaryOperator<Tensor> inner) {
+    private GatedNorm.Gradients through(
+            LinearGradient layer, Tensor gradient, GatedNorm.Input input, boolean isSum, Tensor sumGradient) {
         try (TensorScope scope = TensorScope.open()) {
             GatedNorm norm = GatedNorm.on(input.stream());
-            GatedNorm.Output normal = norm.forward(input, products, Block.EPS);
-            Tensor ofOutput = inner.apply(normal.output());
+            GatedNorm.Output normal = norm.forward(isSum ? input.ofSum() : input, products, Block.EPS);
+            layer.addGradients(gradient, normal.output(), products);
+            Tensor ofOutput = layer.inputGradient(gradient, products);
+            gradient.close();
             GatedNorm.Gradients found = norm.backward(input, normal, ofOutput, sumGradient);
             for (Tensor tensor :
                     new @Nullable Tensor[] {found.stream(), found.branch(), found.gate(), found.shift(), found.scale()
@@ -148,22 +213,6 @@ public final class SavedBlock implements AutoCloseable {
                 }
             }
             return found;
-        }
-    }
-
-    private Tensor mappedBackward(Tensor gradient, Tensor input) {
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor ofActive = layers.second.inputGradient(gradient, products);
-            GeluTangent.Output both = GeluTangent.on(hidden).forward(hidden, ofActive);
-            layers.second.addGradients(gradient, both.value(), products);
-            return scope.keep(layers.first.backward(both.tangent(), input, products));
-        }
-    }
-
-    private Tensor attendedBackward(Tensor gradient, Tensor input) {
-        try (TensorScope scope = TensorScope.open()) {
-            Tensor ofMixed = layers.projection.backward(gradient, mixed, products);
-            return scope.keep(layers.qkv.backward(layers.mixedBackward(ofMixed, joined, mixed), input, products));
         }
     }
 

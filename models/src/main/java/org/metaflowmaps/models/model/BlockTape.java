@@ -73,9 +73,8 @@ public final class BlockTape implements AutoCloseable {
             }
             varies |= input.primal().requiresGrad();
         }
-        // Weights and inputs together would need each weight's gradient for each input's. Graphs of frozen weights keep
-        // no
-        // operands for gradients of weights, so a tape has less work only by its kernels.
+        // Weights and inputs together would need each weight's gradient for each input's. Graphs of frozen weights
+        // keep no operands for gradients of weights, so a tape has less work only by its kernels.
         if (varies != frozen
                 || (varies && !tape.anywhere && !GatedNorm.on(state.primal()).hasKernels())) {
             return null;

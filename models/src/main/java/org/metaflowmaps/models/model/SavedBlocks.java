@@ -58,6 +58,9 @@ final class SavedBlocks implements AutoCloseable {
                 if (before != null) {
                     before.close();
                 }
+                if (i > 0 && all.saved.getLast().rebuildsInput()) {
+                    all.saved.get(i - 1).output().primal().close();
+                }
             }
         } catch (RuntimeException | Error e) {
             all.saved.forEach(SavedBlock::close);
@@ -97,13 +100,16 @@ final class SavedBlocks implements AutoCloseable {
             if (gradient == null) {
                 return;
             }
+            // Blocks that rebuild their inputs overwrite it, one after the other.
+            Tensor result = tokens().primal().detach();
             Tensor ofFirst = null;
             Tensor ofSecond = Autograd.accumulated(headCondition.primal());
             while (!saved.isEmpty()) {
                 int i = saved.size() - 1;
                 try (ProfilerRange range = ProfilerRange.layer("block backward", i);
                         SavedBlock block = saved.getLast()) {
-                    SavedBlock.Gradient found = block.backward(input(i), condition(i), gradient);
+                    SavedBlock.Gradient found =
+                            block.backward(block.rebuildsInput() ? result : input(i), condition(i), gradient);
                     gradient.close();
                     gradient = found.tokens();
                     if (i < encoderDepth) {

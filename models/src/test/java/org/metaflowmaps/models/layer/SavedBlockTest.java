@@ -115,7 +115,10 @@ final class SavedBlockTest {
         arena.gradients().zero_();
         try (SavedBlock saved = block.save(Dual.constant(tokens), Dual.constant(condition))) {
             Tensor output = saved.output().primal().clone();
-            SavedBlock.Gradient found = saved.backward(tokens, condition, gradient);
+            assertEquals(Autocast.isOn(Device.Type.CPU), saved.rebuildsInput());
+            Tensor from = saved.rebuildsInput() ? output.clone() : tokens;
+            SavedBlock.Gradient found = saved.backward(from, condition, gradient);
+            assertClose(tokens, from, 1e-6, "the input");
             List<Tensor> gradients = new ArrayList<>(List.of(found.tokens(), found.condition()));
             arena.parameters().keySet().forEach(name -> gradients.add(arena.view(name, arena.gradients())));
             return new Found(output, gradients);
