@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -316,12 +317,19 @@ final class StepPretendTest {
         "sit-b2/flow-map, 8, 16, 3300, 0.10, 0.20",
         "sit-b2/meta-flow-map, 8, 16, 3500, 0.10, 0.20",
         "sit-xl2/flow, 4, 8, 2600, 0.35, 0.45",
-        "sit-xl2/meta-flow-map, 4, 8, 7200, 0.35, 0.50"
+        "sit-xl2/meta-flow-map, 4, 8, 7200, 0.35, 0.50",
+        "sit-b2/flow recompute=true, 64, 128, 800, 0.03, 0.06",
+        "sit-b2/flow-map recompute=true, 64, 128, 2300, 0.03, 0.06",
+        "sit-b2/meta-flow-map recompute=true, 64, 128, 2500, 0.03, 0.06",
+        "sit-xl2/flow recompute=true, 64, 128, 1700, 0.10, 0.17",
+        "sit-xl2/meta-flow-map recompute=true, 64, 128, 4900, 0.10, 0.18"
     })
     void publicConfigurationsHaveKnownPrices(
             String name, int small, int large, long mostLaunches, double least, double most) {
-        Measured one = measure(name, small, folder);
-        Measured two = measure(name, large, folder);
+        String[] words = name.split(" ", -1);
+        String[] settings = Arrays.copyOfRange(words, 1, words.length);
+        Measured one = measure(words[0], small, folder, settings);
+        Measured two = measure(words[0], large, folder, settings);
         double perItem = (two.peak - one.peak) / (large - small);
         System.out.printf(
                 Locale.ROOT,

@@ -53,6 +53,11 @@ final class MlpCost implements NetworkCost {
     }
 
     @Override
+    public double spare() {
+        return 0;
+    }
+
+    @Override
     public Launches launches(LossPasses passes) {
         Launches sum = Launches.NONE;
         if (passes.recorded() + passes.through() > 0) {

@@ -32,6 +32,9 @@ sealed interface NetworkCost permits TransformerCost, MlpCost {
     /** Returns the bytes of a loss for one item that do not grow further from {@link StepMemory#MOST_SUMS} on. */
     double sums(LossPasses passes);
 
+    /** Returns the bytes of an item that are free while those sums are computed. */
+    double spare();
+
     /** Returns the launches of a loss, without those of a teacher. */
     Launches launches(LossPasses passes);
 

@@ -15,6 +15,7 @@ package org.metaflowmaps.training.plan;
  *     slices, or a buffer of the optimiser
  * @param item activations and copies of one item
  * @param sums what sums over all items need for one item more, up to {@link #MOST_SUMS} together
+ * @param spare the part of {@code item} that is free while those sums are computed
  */
 public record StepMemory(
         double weights,
@@ -26,7 +27,8 @@ public record StepMemory(
         double workspaces,
         double updating,
         double item,
-        double sums) {
+        double sums,
+        double spare) {
     /** Of a sum over items on a GPU, which libtorch divides between a limited number of blocks; counted. */
     static final double MOST_SUMS = 132 * 1024 * 1024;
 
@@ -41,7 +43,8 @@ public record StepMemory(
      * @param items of one pass
      */
     public double needed(long items) {
-        return fixed() + Math.max(items * item + Math.min(items * sums, MOST_SUMS), updating);
+        double beside = Math.max(0, Math.min(items * sums, MOST_SUMS) - items * spare);
+        return fixed() + Math.max(items * item + beside, updating);
     }
 
     /**
@@ -52,7 +55,8 @@ public record StepMemory(
      */
     public long largestBatch(double bytes) {
         double free = bytes - fixed();
-        double largest = Math.max(free / (item + sums), (free - MOST_SUMS) / item);
+        double beside = item - spare;
+        double largest = Math.min(free / item, Math.max(free / (beside + sums), (free - MOST_SUMS) / beside));
         return needed(1) > bytes ? 0 : (long) Math.floor(largest);
     }
 }

@@ -122,7 +122,8 @@ public record StepPlan(
                 cpu ? objects : WORKSPACES,
                 narrow ? Math.max(buffer, slices * weights / 2) : buffer,
                 item + 4 * copies(network),
-                cpu ? 0 : cost.sums(consistency.isEmpty() ? diagonal : consistency));
+                cpu ? 0 : cost.sums(consistency.isEmpty() ? diagonal : consistency),
+                cost.spare());
     }
 
     /** Numbers of an item's copies. */

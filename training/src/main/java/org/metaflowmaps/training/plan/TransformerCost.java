@@ -106,6 +106,11 @@ final class TransformerCost implements NetworkCost {
         return memory.sums(passes);
     }
 
+    @Override
+    public double spare() {
+        return memory.spare();
+    }
+
     // ---- launches ----
 
     @Override

@@ -9,8 +9,8 @@ import org.metaflowmaps.models.model.TransformerConfig;
  * <p>What a block stores follows from its operations and was counted exactly. In bytes per token and width, in bfloat16
  * (float32): its input 4 (4), two normalisations 8 (8), two modulated inputs 4 (8), queries, keys and values 6 (12), the
  * attention 2 (4), its projection 4 (4), the sum 4 (4), the second layer 4 (4), and per hidden unit GELU's input and
- * result 4 (8). A tape stores the input 4 (4), queries, keys and values 6 (12), the attention 2 (4), its projection 2
- * (4), the second layer 2 (4), and GELU's input 2 (4).
+ * result 4 (8). A tape stores queries, keys and values 6 (12), the attention 2 (4), its projection 2 (4), the second
+ * layer 2 (4), and GELU's input 2 (4); the block's input 0 (4), but in bfloat16 4 once, for the last result.
  *
  * <p>What is in memory only for a moment, at the peak, was fitted to peaks of libtorch's allocator on the pretend device
  * (docs/gpu.md), with this library's kernels and mlp_ratio 2 and 4. Attention's tangent without a kernel has matrices of
@@ -56,7 +56,7 @@ final class TransformerMemory {
     }
 
     private double block(boolean onTape) {
-        double layers = onTape ? bytes(16, 2, 28, 4) : bytes(36, 4, 48, 8);
+        double layers = onTape ? bytes(12, 2, 28, 4) : bytes(36, 4, 48, 8);
         double normalised = config.qkNorm() ? bytes(20, 0, 16, 0) : 0;
         double joint = config.jointAttention() ? bytes(14, 0, 28, 0) : 0;
         // Sums of the softmax, statistics of the normalisations, modulations.
@@ -73,15 +73,15 @@ final class TransformerMemory {
 
     /** Most bytes of a backward pass besides what is stored before it; what is freed on its way is subtracted. */
     private double backward() {
-        return (taped ? bytes(22, 5, 20, 12) : bytes(22, 1, 20, 2)) + (contextual() ? 4 * states : 0);
+        return (taped ? bytes(25, 0, 33, 0) : bytes(22, 1, 20, 2)) + (contextual() ? 4 * states : 0);
     }
 
     /** The same of tangents: in the last block's attention, before it stores its other half, or in its hidden layer. */
     private double tangent() {
-        double layers = taped ? bytes(32, 2, 48, 8) : bytes(54, 1, 36, 8);
+        double layers = taped ? bytes(19, 6, 13, 12) : bytes(54, 1, 36, 8);
         double attention = 0;
         if (config.qkNorm()) {
-            attention = (taped ? bytes(97, 6, 89, 12) : bytes(85, -4, 64, -8))
+            attention = (taped ? bytes(86, -2, 70, 0) : bytes(85, -4, 64, -8))
                     + (config.jointAttention() ? 50 * states : 0);
         }
         if (!hasTangentKernel()) {
@@ -114,8 +114,18 @@ final class TransformerMemory {
 
     /** Returns the bytes of sums in a tape's backward pass, if the most bytes are needed there. */
     double sums(LossPasses passes) {
-        boolean elsewhere = passes.recorded() > 1 || passes.through() > 0 || (config.qkNorm() && passes.tangents() > 0);
-        return taped && !elsewhere ? 8 * hidden : 0;
+        boolean elsewhere = passes.recorded() > 1 || passes.through() > 0 || passes.tangents() > 0 || isBeside(passes);
+        return taped && !elsewhere ? bytes(0, 7, 0, 5) : 0;
+    }
+
+    /** Returns the bytes of {@link #backward} that are free during those sums. */
+    double spare() {
+        return taped ? Math.max(0, bytes(20, -2, 24, -4)) : 0;
+    }
+
+    /** Returns whether there are evaluations without a graph while a recorded one is in memory. */
+    private static boolean isBeside(LossPasses passes) {
+        return passes.silentLast() && passes.silent() + passes.averaged() + passes.teacher() > 0;
     }
 
     private boolean contextual() {
@@ -131,13 +141,12 @@ final class TransformerMemory {
         if (passes.through() > 0) {
             return moving * throughBlock() + (config.depth() - moving) * block(false) + through();
         }
-        double stored = config.depth() * block(taped);
+        double stored = config.depth() * block(taped) + (taped && narrow ? 4 * states : 0);
         double most = stored + backward();
         if (passes.tangents() > 0) {
             most = Math.max(most, stored + tangent());
         }
-        boolean beside = passes.silentLast() && passes.silent() + passes.averaged() + passes.teacher() > 0;
-        if (beside) {
+        if (isBeside(passes)) {
             most = Math.max(most, stored + silent());
         }
         if (passes.recorded() > 1) {
