@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from environment import torch
-from java import CommandFailed, add_options, output, run_java
+from java import CommandFailed, add_options, openblas, output, run_java
 
 SIZES = ("tiny", "s2", "b2")
 WORKS = {
@@ -73,10 +73,9 @@ def processor() -> str:
 
 def machine(options: argparse.Namespace) -> str:
     policy = os.environ.get("OMP_WAIT_POLICY", "not set")
-    blas = "".join(f", {name} {value}" for name, value in sorted(os.environ.items()) if name.startswith("OPENBLAS_"))
     return (
         f"{processor()}, {os.cpu_count()} processors, {platform.system()}; PyTorch {torch.__version__}, "
-        f"Python {platform.python_version()}; {options.threads} threads, OMP_WAIT_POLICY {policy}{blas}; "
+        f"Python {platform.python_version()}; {options.threads} threads, OMP_WAIT_POLICY {policy}{openblas(options)}; "
         f"{options.rounds} rounds of {options.repetitions} repetitions"
     )
 

@@ -17,6 +17,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--class-path", default=CLASS_PATH, help="of the Java benchmarks; default: those Maven built")
     parser.add_argument("--java", default=default_java(), help="java of a JDK 25; default: that of JAVA_HOME")
     parser.add_argument("--threads", type=int, default=2, help="threads of each side; default: 2")
+    parser.add_argument(
+        "--keep-openblas",
+        action="store_true",
+        help="keep OPENBLAS_CORETYPE and the like, which choose kernels of Java's OpenBLAS and not of PyTorch's MKL",
+    )
+
+
+def openblas(options: argparse.Namespace) -> str:
+    """Takes OpenBLAS's variables from the environment unless they are to be kept, and returns what was done."""
+    found = {name: value for name, value in sorted(os.environ.items()) if name.startswith("OPENBLAS_")}
+    if not options.keep_openblas:
+        for name in found:
+            del os.environ[name]
+    words = "with" if options.keep_openblas else "without"
+    return "".join(f", {words} {name}={value}" for name, value in found.items())
 
 
 def default_java() -> str:
