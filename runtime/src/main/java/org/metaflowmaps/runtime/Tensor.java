@@ -214,6 +214,12 @@ public final class Tensor implements AutoCloseable {
         return bytes;
     }
 
+    /** Where this tensor was made, if places are recorded ({@link Leaks}). */
+    @Nullable
+    Throwable made() {
+        return made;
+    }
+
     /** Watches for the loss of a tensor that no longer belongs to a scope. */
     void leaveScopes() {
         owner = null;

@@ -4,7 +4,10 @@ import java.util.regex.Pattern;
 import org.metaflowmaps.bindings.LibtorchText;
 import org.metaflowmaps.bindings.MetaFlowMapsException;
 
-/** Thrown when libtorch rejects an operation; the message names the operation, its operands and libtorch's reason. */
+/**
+ * Thrown when libtorch rejects an operation; the message names the operation, its operands and libtorch's reason. If
+ * memory was short, it also names the largest live tensors.
+ */
 public final class TensorException extends MetaFlowMapsException {
     private static final long serialVersionUID = 1L;
 
@@ -38,11 +41,11 @@ public final class TensorException extends MetaFlowMapsException {
         for (int i = 0; i < operands.length; i++) {
             text.append(i == 0 ? " on " : " and ").append(describe(operands[i]));
         }
-        return new TensorException(
-                text.append(": ")
-                        .append(LibtorchText.sentence(cause.getMessage()))
-                        .toString(),
-                cause);
+        text.append(": ").append(LibtorchText.sentence(cause.getMessage()));
+        if (OUT_OF_MEMORY.matcher(text).find()) {
+            text.append(LiveTensors.report(operands));
+        }
+        return new TensorException(text.toString(), cause);
     }
 
     /** Returns true if the device had too little memory: the same work in smaller parts may succeed. */

@@ -2,6 +2,7 @@ package org.metaflowmaps.runtime;
 
 import java.lang.invoke.VarHandle;
 import java.util.Arrays;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.ComputeStream;
 
@@ -140,6 +141,18 @@ public final class TensorScope implements AutoCloseable {
 
     boolean isOfThisThread() {
         return Thread.currentThread() == thread;
+    }
+
+    /** Adds the tensors of this scope and those around it to a list; for the scope's thread. */
+    void addTo(List<Tensor> list) {
+        for (TensorScope scope = this; scope != null; scope = scope.parent) {
+            for (int i = 0; i < scope.size; i++) {
+                Tensor tensor = scope.tensors[i];
+                if (tensor != null) {
+                    list.add(tensor);
+                }
+            }
+        }
     }
 
     /**

@@ -1,7 +1,10 @@
 package org.metaflowmaps.runtime.internal;
 
 import java.lang.ref.Cleaner;
+import java.lang.ref.WeakReference;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -31,6 +34,7 @@ public final class Leaks {
     private static final Queue<Object> LOST = new ConcurrentLinkedQueue<>();
 
     private static final Set<String> PLACES = ConcurrentHashMap.newKeySet();
+    private static final Set<Ticket> WATCHED = ConcurrentHashMap.newKeySet();
 
     private Leaks() {}
 
@@ -64,9 +68,18 @@ public final class Leaks {
      * @param held the native object, kept reachable until settled
      */
     public static Ticket watch(Object owner, String what, Object held, long bytes, @Nullable Throwable made) {
-        Ticket ticket = new Ticket(what, held, bytes, made);
+        Ticket ticket = new Ticket(owner, what, held, bytes, made);
+        WATCHED.add(ticket);
         ticket.cleanable = CLEANER.register(owner, ticket);
         return ticket;
+    }
+
+    /** Returns the watched objects that are neither closed nor unreachable. */
+    public static List<Object> watched() {
+        return WATCHED.stream()
+                .map(ticket -> ticket.owner.get())
+                .filter(Objects::nonNull)
+                .toList();
     }
 
     /** Counts and reports a lost object. */
@@ -100,6 +113,7 @@ public final class Leaks {
 
     /** One watched object; settled when it is closed. */
     public static final class Ticket implements Runnable {
+        private final WeakReference<Object> owner;
         private final String what;
         private final Object held;
         private final long bytes;
@@ -107,7 +121,8 @@ public final class Leaks {
         private Cleaner.@Nullable Cleanable cleanable;
         private volatile boolean settled;
 
-        private Ticket(String what, Object held, long bytes, @Nullable Throwable made) {
+        private Ticket(Object owner, String what, Object held, long bytes, @Nullable Throwable made) {
+            this.owner = new WeakReference<>(owner);
             this.what = what;
             this.held = held;
             this.bytes = bytes;
@@ -117,6 +132,7 @@ public final class Leaks {
         /** Ends the watch; the caller keeps the owner reachable until this returns. */
         public void settle() {
             settled = true;
+            WATCHED.remove(this);
             if (cleanable != null) {
                 cleanable.clean();
             }
@@ -125,6 +141,7 @@ public final class Leaks {
         @Override
         public void run() {
             if (!settled) {
+                WATCHED.remove(this);
                 report(what, held, bytes, made);
             }
         }

@@ -78,8 +78,8 @@ public final class GatedNorm {
         }
 
         /**
-         * Returns operands without branch, to normalise a stream that is the sum already; {@link #backward} then takes
-         * these ones with the branch.
+         * Returns the operands without branch, to normalise a stream that is the sum already. Pass this input, with its
+         * branch, to {@link #backward}.
          */
         public Input ofSum() {
             return new Input(stream, null, null, shift, scale);

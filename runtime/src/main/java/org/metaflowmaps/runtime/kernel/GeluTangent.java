@@ -102,20 +102,21 @@ public final class GeluTangent {
         Operand.checkLike(NAME, "direction", direction, input);
         Operand.checkContiguous(NAME, "input", input);
         Operand.checkContiguous(NAME, "direction", direction);
-        Output over = new Output(input, direction);
         if (loops && ArrayGelu.computes(input)) {
             try (TensorScope scope = TensorScope.open();
                     Autograd.Mode off = Autograd.noGrad()) {
-                ArrayGelu.compute(own(input), own(direction), own(input), own(direction));
+                Tensor value = own(input);
+                Tensor slope = own(direction);
+                ArrayGelu.compute(value, slope, value, slope);
             }
-            return over;
+            return new Output(input, direction);
         }
         Optional<Launcher> launcher = launcher(input);
-        if (launcher.isEmpty()) {
+        if (launcher.isEmpty() || !Operand.isAligned(input) || !Operand.isAligned(direction)) {
             return forward(input, direction);
         }
         launch(launcher.get(), "gelu_tangent", input, direction, input, direction);
-        return over;
+        return new Output(input, direction);
     }
 
     /**

@@ -1,6 +1,7 @@
 package org.metaflowmaps.runtime.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
@@ -34,6 +35,18 @@ class GeluTangentTest extends HostTest {
         Precision.assertClose("value over the input", input, output.value().to(DType.FLOAT64), 0);
         Precision.assertClose(
                 "tangent over the direction", direction, output.tangent().to(DType.FLOAT64), 0);
+    }
+
+    /** Four elements cannot be stored at once there. */
+    @Test
+    void operandsBetweenPlacesOfFourAreNotOverwritten() {
+        GeluTangent gelu = new GeluTangent(host());
+        Tensor input = random.normal(2 * 412);
+        Tensor shifted = random.normal(2 * 412 + 1).narrow(0, 1, 2 * 412);
+        GeluTangent.Output output = gelu.forwardOver(input, shifted);
+        assertNotSame(shifted, output.tangent());
+        GeluTangent.Output expected = REFERENCE.forward(input.to(DType.FLOAT64), shifted.to(DType.FLOAT64));
+        Precision.assertClose("tangent", output.tangent(), expected.tangent(), 2e-6);
     }
 
     @Test

@@ -94,6 +94,7 @@ final class PretendCudaTest {
             TensorException refused =
                     assertThrows(TensorException.class, () -> Torch.empty(DType.FLOAT32, GPU, 1L << 35));
             assertTrue(refused.isOutOfMemory(), refused.toString());
+            assertTrue(refused.getMessage().contains("On cuda:0 tensors take "), refused.toString());
             assertEquals(1, PretendCuda.count(() -> ones(1)).submitted());
         }
     }
