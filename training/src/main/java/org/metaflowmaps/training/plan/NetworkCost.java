@@ -10,12 +10,13 @@ sealed interface NetworkCost permits TransformerCost, MlpCost {
      * Returns the costs of a network.
      *
      * @param narrow true if products are in bfloat16, by autocast
+     * @param cpu true on the CPU, which computes attention in float32
      * @param taped true if blocks without joint attention store what
      *     {@link org.metaflowmaps.models.model.BlockTape} needs
      */
-    static NetworkCost of(NetworkConfig network, boolean narrow, boolean taped) {
+    static NetworkCost of(NetworkConfig network, boolean narrow, boolean cpu, boolean taped) {
         return switch (network) {
-            case TransformerConfig transformer -> new TransformerCost(transformer, narrow, taped);
+            case TransformerConfig transformer -> new TransformerCost(transformer, narrow, cpu, taped);
             case MlpConfig mlp -> new MlpCost(mlp, narrow);
         };
     }

@@ -66,8 +66,9 @@ public record StepPlan(
         NetworkConfig network = config.model().network();
         NetworkConfig taught = withoutContext(network);
         boolean narrow = config.precision() == Precision.BFLOAT16;
-        NetworkCost cost = NetworkCost.of(network, narrow, config.recompute());
-        NetworkCost teacher = NetworkCost.of(taught, narrow, false);
+        boolean cpu = device == Device.Type.CPU;
+        NetworkCost cost = NetworkCost.of(network, narrow, cpu, config.recompute());
+        NetworkCost teacher = NetworkCost.of(taught, narrow, cpu, false);
         LossPasses diagonal = LossPasses.diagonal(config);
         LossPasses consistency = LossPasses.consistency(config);
         double share = config.loss().consistencyShare();
@@ -102,11 +103,13 @@ public record StepPlan(
         int slices = cpu ? config.slicesOn(Device.CPU) : 1;
         // The map with its replicas and the view with averaged weights each have their own tensor objects.
         double objects = (1.0 + slices) * NetworkConfig.BYTES_PER_TENSOR * network.tensorCount();
-        LossPasses diagonal = LossPasses.diagonal(config);
+        LossPasses largest = LossPasses.diagonal(config);
         LossPasses consistency = LossPasses.consistency(config);
-        double item = cost.bytes(diagonal);
-        if (!consistency.isEmpty()) {
-            item = Math.max(item, config.loss().consistencyShare() * cost.bytes(consistency));
+        double item = cost.bytes(largest);
+        double other = consistency.isEmpty() ? 0 : config.loss().consistencyShare() * cost.bytes(consistency);
+        if (other > item) {
+            largest = consistency;
+            item = other;
         }
         boolean narrow = config.precision() == Precision.BFLOAT16;
         int converted = config.loss().needsAverage() ? 2 : 1;
@@ -122,7 +125,7 @@ public record StepPlan(
                 cpu ? objects : WORKSPACES,
                 narrow ? Math.max(buffer, slices * weights / 2) : buffer,
                 item + 4 * copies(network),
-                cpu ? 0 : cost.sums(consistency.isEmpty() ? diagonal : consistency),
+                cpu ? 0 : cost.sums(largest),
                 cost.spare());
     }
 

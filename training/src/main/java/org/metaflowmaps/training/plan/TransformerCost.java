@@ -25,12 +25,12 @@ final class TransformerCost implements NetworkCost {
     private final BlockLaunches block;
     private final TransformerMemory memory;
 
-    TransformerCost(TransformerConfig config, boolean narrow, boolean taped) {
+    TransformerCost(TransformerConfig config, boolean narrow, boolean cpu, boolean taped) {
         this.config = config;
         this.taped = taped && !config.jointAttention();
         this.contextual = config.layout() == Layout.META_FLOW_MAP;
         this.block = new BlockLaunches(config, narrow, taped);
-        this.memory = new TransformerMemory(config, narrow, this.taped);
+        this.memory = new TransformerMemory(config, narrow, narrow && cpu, this.taped);
     }
 
     /** The blocks whose tokens have a tangent: a flow map's end time is an input of the second stage only. */

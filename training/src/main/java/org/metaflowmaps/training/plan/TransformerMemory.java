@@ -10,7 +10,7 @@ import org.metaflowmaps.models.model.TransformerConfig;
  * (float32): its input 4 (4), two normalisations 8 (8), two modulated inputs 4 (8), queries, keys and values 6 (12), the
  * attention 2 (4), its projection 4 (4), the sum 4 (4), the second layer 4 (4), and per hidden unit GELU's input and
  * result 4 (8). A tape stores queries, keys and values 6 (12), the attention 2 (4), its projection 2 (4), the second
- * layer 2 (4), and GELU's input 2 (4); the block's input 0 (4), but in bfloat16 4 once, for the last result.
+ * layer 2 (4), GELU's input 2 (4), and the block's input 0 (4); in bfloat16 also once the last block's result, 4.
  *
  * <p>What is in memory only for a moment, at the peak, was fitted to peaks of libtorch's allocator on the pretend device
  * (docs/gpu.md), with this library's kernels and mlp_ratio 2 and 4. Attention's tangent without a kernel has matrices of
@@ -19,15 +19,19 @@ import org.metaflowmaps.models.model.TransformerConfig;
 final class TransformerMemory {
     private final TransformerConfig config;
     private final boolean narrow;
+    /** True if attention is computed in another type than the other products, from copies that its graph holds. */
+    private final boolean copied;
+
     private final boolean taped;
     /** Numbers of an item's tokens. */
     private final double states;
     /** Numbers of an item's hidden layer. */
     private final double hidden;
 
-    TransformerMemory(TransformerConfig config, boolean narrow, boolean taped) {
+    TransformerMemory(TransformerConfig config, boolean narrow, boolean copied, boolean taped) {
         this.config = config;
         this.narrow = narrow;
+        this.copied = copied;
         this.taped = taped;
         this.states = tokens(config) * config.hiddenSize();
         this.hidden = tokens(config) * hidden(config);
@@ -62,7 +66,9 @@ final class TransformerMemory {
         // Sums of the softmax, statistics of the normalisations, modulations.
         double small =
                 4 * tokens(config) * (config.numHeads() + (onTape ? 0 : 4)) + (onTape ? 24 : 32) * config.hiddenSize();
-        return layers + normalised + joint + small;
+        // Queries, keys, values and result in float32; a tape keeps the first three in bfloat16 too.
+        double attention = copied ? (onTape ? 16 : 10) * states : 0;
+        return layers + normalised + joint + attention + small;
     }
 
     /** A block whose tangent has a graph: its attention is not fused. */
@@ -152,7 +158,7 @@ final class TransformerMemory {
         if (passes.recorded() > 1) {
             // The second one's state needs a gradient, so a tape does not take it; the embeddings and head are stored
             // twice.
-            double graph = new TransformerMemory(config, narrow, false).backward();
+            double graph = new TransformerMemory(config, narrow, copied, false).backward();
             most = Math.max(most, stored + config.depth() * block(false) + graph + 16 * states);
         }
         return most;

@@ -189,9 +189,18 @@ final class StepPlanTest {
 
     /** The split is the fewest equal passes that fit. */
     @ParameterizedTest
-    @CsvSource({"sit-xl2/flow, 80", "sit-xl2/meta-flow-map, 80", "sit-xl2/meta-flow-map, 24", "sit-b2/flow, 4"})
-    void theSplitFits(String name, double gib) throws IOException {
-        StepPlan plan = plan(name);
+    @CsvSource({
+        "sit-xl2/flow, false, 80",
+        "sit-xl2/meta-flow-map, false, 80",
+        "sit-xl2/meta-flow-map, false, 24",
+        "sit-b2/flow, false, 4",
+        // Sums grow with the batch, then no further, then are smaller than what is free meanwhile.
+        "sit-b2/flow, true, 3.2",
+        "sit-b2/flow, true, 4.5",
+        "sit-b2/flow, true, 8"
+    })
+    void theSplitFits(String name, boolean recompute, double gib) throws IOException {
+        StepPlan plan = plan(name, "recompute=" + recompute);
         StepPlan.Split split = plan.split(gib * GIB).orElseThrow();
         assertEquals(plan.items(), split.batch() * split.accumulate());
         assertTrue(plan.memory().needed(split.batch()) <= gib * GIB);
