@@ -88,6 +88,11 @@ public final class Dual {
     /** Frees value and tangent; a gradient graph keeps the parts it needs. */
     public void close() {
         primal.close();
+        closeTangent();
+    }
+
+    /** Frees the tangent, if there is one. */
+    void closeTangent() {
         if (tangent != null) {
             tangent.close();
         }

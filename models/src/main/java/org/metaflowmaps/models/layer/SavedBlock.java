@@ -16,8 +16,8 @@ import org.metaflowmaps.runtime.kernel.GeluTangent;
 /**
  * A block's result, and the activations from which its gradient is computed by hand. Modulated normalisations, the
  * GELU's result and the sum between the block's halves are not stored but computed again. If branches are bfloat16 and
- * tokens are not, the input is not stored either, but computed from the result by subtracting what the block had added;
- * this rounds in the tokens' precision, which is far below that of the branches.
+ * tokens are not, the input is not stored either, but computed from the result by subtracting what the block had added.
+ * That rounds as the tokens' type does, by far less than the branches' type.
  *
  * <p>Under {@link Autocast} the same products as in {@link Block#forward} are computed in bfloat16, and so are their
  * gradients.
@@ -55,30 +55,23 @@ public final class SavedBlock implements AutoCloseable {
         input.close();
         this.joined = joint.primal().requiresGrad_(true);
         Dual mixture = layers.mixed(joint);
-        closeTangent(joint);
+        joint.closeTangent();
         this.mixed = mixture.primal();
         Dual gated = layers.projection.forward(mixture, products);
-        closeTangent(mixture);
+        mixture.closeTangent();
         this.attended = gated.primal();
         FusedNorm middle = FusedNorm.of(tokens, gated, m[2], m[3], m[4], products);
-        closeTangent(gated);
+        gated.closeTangent();
         Dual inside = layers.first.forward(middle.output(), products);
         middle.output().close();
         this.hidden = inside.primal();
         Dual active = inside.geluTanh();
-        closeTangent(inside);
+        inside.closeTangent();
         Dual outside = layers.second.forward(active, products);
         active.close();
         this.mapped = outside.primal();
         this.rebuildsInput = products == DType.BFLOAT16 && tokens.primal().dtype() != DType.BFLOAT16;
         this.output = middle.sum().addcmul(m[5].unsqueeze(1), outside);
-    }
-
-    private static void closeTangent(Dual dual) {
-        Tensor tangent = dual.tangent();
-        if (tangent != null) {
-            tangent.close();
-        }
     }
 
     static SavedBlock of(BlockLayers layers, Dual tokens, Dual condition) {

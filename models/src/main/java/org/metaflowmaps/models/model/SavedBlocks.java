@@ -100,8 +100,8 @@ final class SavedBlocks implements AutoCloseable {
             if (gradient == null) {
                 return;
             }
-            // Blocks that rebuild their inputs overwrite it, one after the other.
-            Tensor result = tokens().primal().detach();
+            // The last block's result, which blocks that rebuild their inputs overwrite, one after the other.
+            Tensor stream = saved.getLast().rebuildsInput() ? tokens().primal().detach() : null;
             Tensor ofFirst = null;
             Tensor ofSecond = Autograd.accumulated(headCondition.primal());
             while (!saved.isEmpty()) {
@@ -109,7 +109,7 @@ final class SavedBlocks implements AutoCloseable {
                 try (ProfilerRange range = ProfilerRange.layer("block backward", i);
                         SavedBlock block = saved.getLast()) {
                     SavedBlock.Gradient found =
-                            block.backward(block.rebuildsInput() ? result : input(i), condition(i), gradient);
+                            block.backward(stream == null ? input(i) : stream, condition(i), gradient);
                     gradient.close();
                     gradient = found.tokens();
                     if (i < encoderDepth) {

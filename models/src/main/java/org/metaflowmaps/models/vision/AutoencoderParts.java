@@ -165,10 +165,11 @@ final class AutoencoderParts {
 
     /** A norm, SiLU and a convolution. */
     private static Tensor activated(Weights weights, String norm, String conv, Tensor input, long groups) {
-        return ImageLayers.block(input, x -> ImageLayers.conv(weights, conv, activated(weights, norm, x, groups)));
+        return ImageLayers.block(input, x -> ImageLayers.conv(weights, conv, normalised(weights, norm, x, groups)));
     }
 
-    private static Tensor activated(Weights weights, String norm, Tensor input, long groups) {
+    /** A norm and SiLU. */
+    private static Tensor normalised(Weights weights, String norm, Tensor input, long groups) {
         return ImageLayers.block(input, x -> Torch.silu(ImageLayers.groupNorm(weights, norm, x, groups, EPS)));
     }
 

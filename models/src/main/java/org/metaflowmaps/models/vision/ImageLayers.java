@@ -82,8 +82,8 @@ final class ImageLayers {
     }
 
     /**
-     * The same values with the channels last in memory on the CPU, where oneDNN's convolutions are fastest so; operators
-     * keep that order. Not for networks with group norms: there libtorch then computes variances as differences of two
+     * Returns the same values, on the CPU with the channels last in memory, the fastest order for oneDNN's convolutions;
+     * operators keep it. Not for networks with group norms: there libtorch then computes variances as differences of two
      * sums, which loses digits where a mean is far from zero.
      */
     static Tensor channelsLast(Tensor images) {

@@ -5,7 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.metaflowmaps.runtime.Close.assertClose;
 
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -175,6 +177,37 @@ final class SavedBlockTest {
                 }
             }
         }
+    }
+
+    /** Rounding errors of a chain of rebuilt inputs stay those of float32. */
+    @Test
+    void inputsOfManyBlocksAreRebuilt() {
+        long before = NativeMemory.liveTensors();
+        try (TensorScope scope = TensorScope.open();
+                RandomSource random = RandomSource.seeded(6);
+                ParameterArena arena = block(false, DType.FLOAT32, random);
+                Autocast cast = Autocast.bfloat16(Device.Type.CPU)) {
+            Block block = Block.of(HEADS, new Weights(arena, ""));
+            Tensor start = random.normal(BATCH, TOKENS, WIDTH);
+            Tensor condition = random.normal(BATCH, WIDTH);
+            arena.gradients().zero_();
+            Deque<SavedBlock> saved = new ArrayDeque<>();
+            Dual tokens = Dual.constant(start);
+            for (int i = 0; i < 24; i++) {
+                saved.push(block.save(tokens, Dual.constant(condition)));
+                tokens = saved.getFirst().output();
+            }
+            Tensor stream = tokens.primal().clone();
+            assertTrue(stream.sub(start).abs().max().item() > 1, "the blocks matter");
+            Tensor gradient = random.normal(start.shape());
+            while (!saved.isEmpty()) {
+                try (SavedBlock last = saved.pop()) {
+                    gradient = last.backward(stream, condition, gradient).tokens();
+                }
+            }
+            assertClose(start, stream, 1e-5, "the first input");
+        }
+        assertEquals(before, NativeMemory.liveTensors());
     }
 
     @Test
