@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from environment import torch
-from java import CommandFailed, add_options, run_java
+from java import CommandFailed, add_options, leave_out_openblas, run_java
 from model import SIZES, FlowMapTransformer
 from torch import Tensor, nn
 from work import (
@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="check with torch.compile")
     add_options(parser)
     options = parser.parse_args()
+    leave_out_openblas(options)
     torch.set_num_threads(options.threads)
     try:
         if not check_all(options):

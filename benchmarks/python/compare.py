@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from environment import torch
-from java import CommandFailed, add_options, openblas, output, run_java
+from java import CommandFailed, add_options, leave_out_openblas, output, run_java
 
 SIZES = ("tiny", "s2", "b2")
 WORKS = {
@@ -75,7 +75,7 @@ def machine(options: argparse.Namespace) -> str:
     policy = os.environ.get("OMP_WAIT_POLICY", "not set")
     return (
         f"{processor()}, {os.cpu_count()} processors, {platform.system()}; PyTorch {torch.__version__}, "
-        f"Python {platform.python_version()}; {options.threads} threads, OMP_WAIT_POLICY {policy}{openblas(options)}; "
+        f"Python {platform.python_version()}; {options.threads} threads, OMP_WAIT_POLICY {policy}{options.openblas}; "
         f"{options.rounds} rounds of {options.repetitions} repetitions"
     )
 
@@ -102,6 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.rounds < 1 or options.repetitions < 1:
         parser.error("--rounds and --repetitions must be 1 or more")
+    leave_out_openblas(options)
     try:
         compare(options)
     except CommandFailed as error:

@@ -24,14 +24,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def openblas(options: argparse.Namespace) -> str:
-    """Takes OpenBLAS's variables from the environment unless they are to be kept, and returns what was done."""
+def leave_out_openblas(options: argparse.Namespace) -> None:
+    """Takes OpenBLAS's variables out of the environment unless they are to be kept, and notes what was done."""
     found = {name: value for name, value in sorted(os.environ.items()) if name.startswith("OPENBLAS_")}
     if not options.keep_openblas:
         for name in found:
             del os.environ[name]
-    words = "with" if options.keep_openblas else "without"
-    return "".join(f", {words} {name}={value}" for name, value in found.items())
+    word = "with" if options.keep_openblas else "without"
+    options.openblas = "".join(f", {word} {name}={value}" for name, value in found.items())
 
 
 def default_java() -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from compare import machine
 from environment import torch
-from java import CommandFailed, add_options, output, run_java
+from java import CommandFailed, add_options, leave_out_openblas, output, run_java
 from torch import Tensor
 from vision_networks import NETWORKS, WORKS, Network, built, count, randomise
 
@@ -131,6 +131,7 @@ def cells(results: dict[str, list[Result]], field: str) -> list[str]:
 
 
 def compare(options: argparse.Namespace) -> None:
+    leave_out_openblas(options)
     print(machine(options))
     print("\n| work | ours, s | PyTorch, s | PyTorch / ours | ours, MiB | PyTorch, MiB | PyTorch / ours |")
     print("|---|---:|---:|---|---:|---:|---:|", flush=True)
