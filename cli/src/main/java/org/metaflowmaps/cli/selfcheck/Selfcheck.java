@@ -11,6 +11,7 @@ import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.metaflowmaps.models.vision.ReferenceValues;
+import org.metaflowmaps.models.vision.text.TokenReferences;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.Tensor;
@@ -57,7 +58,7 @@ public final class Selfcheck {
 
     /**
      * Returns the files of reference values in a folder: its safetensors files, except those with the weights of another
-     * one in a different layout.
+     * one in a different layout, and the ids of tokenizers.
      *
      * @throws IOException if a file is damaged, or the folder has no such file
      */
@@ -74,17 +75,23 @@ public final class Selfcheck {
                 others.addAll(ReferenceValues.others(file));
             }
         }
-        List<Path> own = files.stream()
-                .filter(file -> !others.contains(String.valueOf(file.getFileName())))
+        List<Path> own = Stream.concat(
+                        files.stream().filter(file -> !others.contains(String.valueOf(file.getFileName()))),
+                        TokenReferences.find(folder).stream())
                 .toList();
         if (own.isEmpty()) {
-            throw new IOException(folder + " holds no .safetensors file");
+            throw new IOException(folder + " holds no .safetensors file and no tokens.json");
         }
         return own;
     }
 
     /** Runs the cases of a file whose names match. */
     public static List<Outcome> run(Path file, Device device, DType type, Pattern only) throws IOException {
+        if (TokenReferences.isFor(file)) {
+            return TokenReferences.run(file, name -> only.matcher(name).find()).stream()
+                    .map(Selfcheck::tokens)
+                    .toList();
+        }
         String kind;
         try (SafetensorsFile open = SafetensorsFile.open(file)) {
             kind = open.metadata().getOrDefault("generator", "");
@@ -123,6 +130,14 @@ public final class Selfcheck {
             }
         }
         return outcomes;
+    }
+
+    private static Outcome tokens(TokenReferences.Outcome found) {
+        if (found.texts() == 0) {
+            return new Outcome(found.name(), Status.NOT_COVERED, found.note());
+        }
+        Status status = found.wrong() == 0 ? Status.PASS : Status.FAIL;
+        return new Outcome(found.name(), status, (double) found.wrong() / found.texts(), found.note(), Double.NaN);
     }
 
     private static Outcome check(Fixture.Case test, Device device, DType type) throws IOException {

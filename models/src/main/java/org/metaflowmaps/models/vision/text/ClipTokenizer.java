@@ -24,6 +24,11 @@ public final class ClipTokenizer implements Tokenizer {
     /** open_clip's vocabulary: 2 · 256 bytes, these merges, 2 special tokens. */
     private static final int MOST_MERGES = 48_894;
 
+    /** Hugging Face's names. */
+    private static final String START = "<|startoftext|>";
+
+    private static final String END = "<|endoftext|>";
+
     private static final String SPLIT = "'s|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^\\p{IsWhite_Space}\\p{L}\\p{N}]+";
 
     private final BytePairs pairs;
@@ -89,17 +94,23 @@ public final class ClipTokenizer implements Tokenizer {
     public static ClipTokenizer huggingFace(Path vocabulary, Path merges, int context) throws IOException {
         Map<String, Integer> ids = VocabularyFile.ids(vocabulary);
         BytePairs pairs = BytePairs.of(vocabulary, ids, VocabularyFile.merges(merges, Integer.MAX_VALUE));
-        String startName = "<|startoftext|>";
-        String endName = "<|endoftext|>";
-        Integer start = ids.get(startName);
-        Integer end = ids.get(endName);
+        Integer start = ids.get(START);
+        Integer end = ids.get(END);
         if (start == null || end == null) {
             throw new TokenizerFileException(
                     vocabulary,
-                    "it has no " + (start == null ? startName : endName),
-                    "CLIP's vocabulary, with " + startName + " and " + endName);
+                    "it has no " + (start == null ? START : END),
+                    "CLIP's vocabulary, with " + START + " and " + END);
         }
-        return new ClipTokenizer(pairs, startName, endName, start, end, Cleaning.HUGGING_FACE, context);
+        return new ClipTokenizer(pairs, START, END, start, end, Cleaning.HUGGING_FACE, context);
+    }
+
+    /** {@link #huggingFace} of open_clip's file: the public {@code vocab.json} has ids in the order of the same merges. */
+    static ClipTokenizer huggingFaceOf(Path merges, int context) throws IOException {
+        List<BytePairs.Pair> list = VocabularyFile.merges(merges, MOST_MERGES);
+        Map<String, Integer> ids = BytePairs.ordered(merges, list);
+        BytePairs pairs = BytePairs.of(merges, ids, list);
+        return new ClipTokenizer(pairs, START, END, ids.size(), ids.size() + 1, Cleaning.HUGGING_FACE, context);
     }
 
     /** Returns the id of the start token. */
