@@ -11,7 +11,6 @@ import org.metaflowmaps.models.model.BlockTape;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.Context;
 import org.metaflowmaps.models.model.MetaFlowMap;
-import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
@@ -241,13 +240,13 @@ public final class FineTuneObjective implements GraphObjective<FineTuneDraw> {
     private Scored scored(FineTuneDraw draw, Tensor state, Tensor strength) {
         if (loss.form() == FineTuneLoss.Form.REWARD_WEIGHTED) {
             try (Autograd.Mode off = Autograd.noGrad()) {
-                return new Scored(score(draw.data(), draw.drawCondition()), null, draw.data());
+                return new Scored(tilt.exact(draw.data(), draw.drawCondition()), null, draw.data());
             }
         }
         if (!loss.form().needsGradient()) {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 Tensor sample = sample(draw, state);
-                return new Scored(score(sample, draw.drawCondition()), null, sample);
+                return new Scored(tilt.exact(sample, draw.drawCondition()), null, sample);
             }
         }
         try (TensorScope scope = TensorScope.open();
@@ -255,7 +254,7 @@ public final class FineTuneObjective implements GraphObjective<FineTuneDraw> {
                 BlockTape tape = BlockTape.open()) {
             Tensor point = state.detach().clone().requiresGrad_(true);
             Tensor sample = sample(draw, point);
-            Tensor reward = score(sample, draw.drawCondition());
+            Tensor reward = tilt.exact(sample, draw.drawCondition());
             Tensor gradient = tape.gradient(reward.sum(), point);
             // If the reward is minus infinity, the weight is 0, so any finite gradient works.
             Tensor impossible = MetaFlowMap.perItem(reward.detach().mul(strength.to(reward.dtype())), gradient)
@@ -268,13 +267,6 @@ public final class FineTuneObjective implements GraphObjective<FineTuneDraw> {
     private Tensor sample(FineTuneDraw draw, Tensor state) {
         Context context = Context.unchecked(draw.time(), state, draw.drawCondition());
         return draws.flowMap(Torch.zerosLike(draw.time()), Torch.onesLike(draw.time()), draw.posteriorNoise(), context);
-    }
-
-    /** Returns rewards, computed in the samples' type, also under autocast. */
-    private Tensor score(Tensor samples, Condition condition) {
-        try (Autocast off = Autocast.off(samples.device().type())) {
-            return tilt.score(samples, condition);
-        }
     }
 
     /** Returns λ at a step: (1) float64. */
@@ -317,7 +309,7 @@ public final class FineTuneObjective implements GraphObjective<FineTuneDraw> {
             Tensor strength = strength(0);
             Tensor samples =
                     loss.form() == FineTuneLoss.Form.REWARD_WEIGHTED ? draw.data() : sample(draw, draw.state());
-            Tensor reward = score(samples, draw.drawCondition());
+            Tensor reward = tilt.exact(samples, draw.drawCondition());
             shifts.note(draw.condition().labels().orElse(null), reward.mul(strength.to(reward.dtype())), strength);
             shifts.commit();
         }

@@ -219,7 +219,7 @@ public record BestOfN(Sampler<Condition> sampler, Tilt tilt, int pool, int batch
                         meter.require(cost * count);
                     }
                     Tensor scores =
-                            tilt.score(drawn.samples(), rows).to(DType.FLOAT64).reshape(items, count);
+                            tilt.exact(drawn.samples(), rows).to(DType.FLOAT64).reshape(items, count);
                     guard.record(tilt, done, noise, scores);
                     found.add(drawn.samples(), scores, done);
                 } catch (CancellationException e) {

@@ -12,7 +12,9 @@ import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.models.model.Condition;
+import org.metaflowmaps.runtime.Autocast;
 import org.metaflowmaps.runtime.Autograd;
+import org.metaflowmaps.runtime.Device;
 import org.metaflowmaps.runtime.NativeMemory;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -99,5 +101,37 @@ final class TiltTest {
                         .withStrength(3)
                         .atOnce());
         assertRefused(() -> new Tilt(new Logarithm(calls), Decoder.IDENTITY, 1, -1), "-1 states at once");
+    }
+
+    /** A product, which autocast rounds to bfloat16. */
+    private record Product(Tensor weights) implements Reward {
+        @Override
+        public String name() {
+            return "product";
+        }
+
+        @Override
+        public Tensor score(Tensor samples, Condition condition) {
+            return samples.matmul(weights).to(samples.dtype()).reshape(-1);
+        }
+
+        @Override
+        public boolean takesStates() {
+            return true;
+        }
+    }
+
+    @Test
+    void exactScoresAreNotRoundedUnderAutocast() {
+        try (TensorScope scope = TensorScope.open()) {
+            Tensor states = Torch.of(new float[] {1.001f, 0.3f, -2.007f, 5}, 2, 2);
+            Tilt tilt = new Tilt(new Product(Torch.of(new float[] {1.01f, 0.7f}, 2, 1)), 1);
+            double[] expected = tilt.score(states, Condition.none()).toDoubleArray();
+            try (Autocast narrow = Autocast.bfloat16(Device.Type.CPU)) {
+                assertArrayEquals(expected, tilt.exact(states, Condition.none()).toDoubleArray());
+                double[] rounded = tilt.score(states, Condition.none()).toDoubleArray();
+                assertTrue(Math.abs(rounded[0] - expected[0]) > 1e-4, rounded[0] + " " + expected[0]);
+            }
+        }
     }
 }
