@@ -108,12 +108,28 @@ final class SampleArchive {
         }
     }
 
-    /** Decodes samples and rounds them to uint8, in the innermost open scope. */
+    /**
+     * Decodes samples and rounds them to uint8, in the innermost open scope.
+     *
+     * @throws IllegalStateException for NaN, which would become some level
+     */
     static Tensor levels(Tensor samples, Decoder decoder) {
         try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(
-                    decoder.decode(samples).mul(LEVELS).add(0.5).floor().to(DType.UINT8));
+            Tensor images = refuseNan(decoder.decode(samples), decoder);
+            return scope.keep(images.mul(LEVELS).add(0.5).floor().to(DType.UINT8));
         }
+    }
+
+    /** Returns images unless they hold NaN. */
+    static Tensor refuseNan(Tensor images, Decoder decoder) {
+        try (TensorScope scope = TensorScope.open()) {
+            if (images.ne(images).any().item() != 0) {
+                String stage = decoder.diagnosis();
+                throw new IllegalStateException("there is NaN in the images"
+                        + (stage.isEmpty() ? ": the map made it; check its weights and precision" : ": " + stage));
+            }
+        }
+        return images;
     }
 
     /** Reads samples batch by batch. */
