@@ -12,7 +12,7 @@ class LiveTensorsTest {
     private static String message() {
         TensorException large = assertThrows(TensorException.class, () -> Torch.zeros(1L << 50));
         assertTrue(large.isOutOfMemory(), large.getMessage());
-        return large.getMessage();
+        return String.valueOf(large.getMessage());
     }
 
     /** Also those of scopes around the innermost one, and those that were kept out of all scopes. */

@@ -14,6 +14,7 @@ import org.metaflowmaps.bindings.GraphPool;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
 import org.metaflowmaps.runtime.Device;
+import org.metaflowmaps.runtime.ProfilerRange;
 import org.metaflowmaps.runtime.Shape;
 import org.metaflowmaps.runtime.Tensor;
 import org.metaflowmaps.runtime.TensorScope;
@@ -152,6 +153,7 @@ public final class StepGraph implements AutoCloseable {
 
     private List<Tensor> replay(Captured graph, List<Tensor> inputs) {
         try (TensorScope scope = TensorScope.open();
+                ProfilerRange range = ProfilerRange.open("replay");
                 Autograd.Mode off = Autograd.noGrad()) {
             for (int i = 0; i < inputs.size(); i++) {
                 graph.inputs.get(i).copy_(inputs.get(i));
@@ -188,7 +190,7 @@ public final class StepGraph implements AutoCloseable {
             ComputeStream.setCapturing(true);
             try (TensorScope scope = TensorScope.open()) {
                 step.run(List.copyOf(own)).forEach(result -> results.add(result.retain()));
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
                 results.forEach(Tensor::close);
                 results.clear();
                 CudaGraphs.abandon(stream);
@@ -208,12 +210,19 @@ public final class StepGraph implements AutoCloseable {
             return new Captured(executable, pool, own, results);
         } catch (RuntimeException e) {
             reason = String.valueOf(e.getMessage());
+        } catch (Error e) {
+            discard(results, own, pool);
+            throw e;
         }
+        discard(results, own, pool);
+        refuse(reason);
+        return null;
+    }
+
+    private static void discard(List<Tensor> results, List<Tensor> own, GraphPool pool) {
         results.forEach(Tensor::close);
         own.forEach(Tensor::close);
         pool.close();
-        refuse(reason);
-        return null;
     }
 
     /** Returns a pool that the graphs share, because each runs alone and its results are copied at once; null if none. */
@@ -228,7 +237,7 @@ public final class StepGraph implements AutoCloseable {
 
     private void refuse(String reason) {
         String first = reason.lines().findFirst().orElse("");
-        if (refusal == null) {
+        if (!first.equals(refusal)) {
             LOG.warn("warning: a step cannot be captured as a CUDA graph and runs without: {}", first);
         }
         refusal = first;

@@ -1,10 +1,13 @@
 package org.metaflowmaps.runtime.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.metaflowmaps.runtime.Autograd;
 import org.metaflowmaps.runtime.DType;
@@ -152,6 +155,35 @@ final class StepGraphPretendTest {
             inputs.get(0).sum().item();
             return polynomial(inputs);
         });
+    }
+
+    /** An error of Java, such as too little memory, ends the capture and reaches the caller. */
+    @Test
+    void anErrorLeavesNothingBehind() {
+        long tensors = NativeMemory.liveTensors();
+        long live = PretendCuda.read().liveGraphs();
+        AtomicBoolean fails = new AtomicBoolean();
+        StepGraph.Step step = inputs -> {
+            List<Tensor> results = polynomial(inputs);
+            if (fails.get()) {
+                throw new AssertionError("in a step");
+            }
+            return results;
+        };
+        try (StepGraph graphs = new StepGraph(GPU, 4)) {
+            for (int i = 0; i < StepGraph.WARM_UP; i++) {
+                run(graphs, 8, step);
+            }
+            fails.set(true);
+            assertThrows(AssertionError.class, () -> run(graphs, 8, step));
+            assertFalse(StepGraph.isCapturing());
+            fails.set(false);
+            run(graphs, 8, step);
+            assertEquals(1, graphs.captures());
+            assertEquals(1, run(graphs, 8, step).graphLaunches());
+        }
+        assertEquals(tensors, NativeMemory.liveTensors());
+        assertEquals(live, PretendCuda.read().liveGraphs());
     }
 
     @Test
