@@ -1,8 +1,8 @@
 package org.metaflowmaps.models.vision.text;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.metaflowmaps.runtime.Refusal.assertRefused;
 
 import java.io.IOException;
 import java.io.InputStream;
@@ -93,9 +93,7 @@ final class TokenReferencesTest {
         Path tokens = file("tokens.json");
         for (String text : List.of("", "[]", "{}", "{\"strings\": [{\"text\": \"a\"}]}")) {
             Files.writeString(tokens, text);
-            String message = assertThrows(IOException.class, () -> TokenReferences.run(tokens, name -> true))
-                    .getMessage();
-            assertTrue(message.contains("tokens.json"), message);
+            assertRefused(IOException.class, () -> TokenReferences.run(tokens, name -> true), "tokens.json");
         }
         Files.delete(tokens);
         assertEquals(Optional.empty(), TokenReferences.find(folder));
