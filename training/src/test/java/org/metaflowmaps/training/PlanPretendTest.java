@@ -64,7 +64,7 @@ final class PlanPretendTest {
                 "sit-xl2/flow-map model.transformer.depth=6 model.transformer.encoder_depth=4"
                         + " model.transformer.qk_norm=true recompute=true",
                 "sit-xl2/flow-map model.transformer.depth=4 model.transformer.encoder_depth=2"
-                        + " loss.consistency=terminal-velocity precision=float32"
+                        + " loss.consistency=terminal-velocity precision=float32 recompute=false"
             })
     void thePlanIsThatOfTheStep(String words) throws IOException {
         List<String> settings = new ArrayList<>(List.of(words.split(" +")));
