@@ -17,6 +17,9 @@ public record BenchResult(String group, String name, Map<String, Double> values)
         values.put("milliseconds", 1e3 * time.median());
         values.put("least_milliseconds", 1e3 * time.least());
         values.put("host_milliseconds", 1e3 * time.host());
+        if (time.peak() > 0) {
+            values.put("peak_device_gibibytes", time.peak() / 0x1p30);
+        }
         return new BenchResult(group, name, values);
     }
 

@@ -91,7 +91,7 @@ final class BenchTraining {
             } catch (Finished e) {
                 // The last step's checkpoint is not needed.
             }
-            return BenchTime.of(clock.whole, clock.host);
+            return BenchTime.of(clock.whole, clock.host, device);
         } finally {
             try (Stream<Path> files = Files.walk(folder)) {
                 for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
@@ -134,6 +134,9 @@ final class BenchTraining {
             }
             if (index + 1 == whole.length) {
                 throw new Finished();
+            }
+            if (index == -1) {
+                BenchTime.resetPeak(device);
             }
             begin = System.nanoTime();
         }
