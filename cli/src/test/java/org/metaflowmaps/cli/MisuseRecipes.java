@@ -348,6 +348,7 @@ final class MisuseRecipes implements AutoCloseable {
         Files.writeString(folder.resolve("merges.txt"), "#version: 1\na b\n");
         Files.writeString(folder.resolve("vocab.json"), clipVocabulary());
         Files.writeString(folder.resolve("file.jsonl"), "");
+        Files.writeString(folder.resolve("tokens.json"), "{\"strings\": [{\"text\": \"a\", \"own\": [1]}]}");
         Files.write(folder.resolve("file.idx"), new byte[] {0, 0, 8, 1, 0, 0, 0, 1, 5});
     }
 
@@ -683,6 +684,7 @@ final class MisuseRecipes implements AutoCloseable {
             case "InceptionFeatures" -> INCEPTION;
             case "Idx" -> "file.idx";
             case "ImageReferences" -> "references.safetensors";
+            case "TokenReferences" -> "tokens.json";
             default -> "file.safetensors";
         };
     }
