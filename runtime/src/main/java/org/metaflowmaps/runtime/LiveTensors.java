@@ -6,15 +6,19 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.CudaAllocator;
+import org.metaflowmaps.bindings.GraphPool;
 import org.metaflowmaps.runtime.internal.Leaks;
 
 /** What fills the memory: the largest tensors of this thread's scopes, and of those that were kept out of all scopes. */
 final class LiveTensors {
     private static final int MOST = 5;
+    private static final Pattern GPU = Pattern.compile("GPU (\\d{1,3})\\b");
     private static final String RUNTIME = LiveTensors.class.getPackageName();
 
     private LiveTensors() {}
@@ -33,15 +37,14 @@ final class LiveTensors {
     }
 
     /**
-     * Returns sentences for the message of an error, in one line; never throws.
+     * Returns sentences for the message of an error, in one line; throws no exception.
      *
-     * @param operands of the operation that failed
+     * @param reason libtorch's
      */
-    static String report(Tensor... operands) {
+    static String report(String reason) {
         try {
             List<Tensor> live = list();
-            return largest(live)
-                    + device(operands, live).map(LiveTensors::given).orElse("");
+            return largest(live) + gpu(reason, live).map(LiveTensors::given).orElse("");
         } catch (RuntimeException e) {
             return "";
         }
@@ -99,17 +102,31 @@ final class LiveTensors {
                         .orElse("");
     }
 
-    private static Optional<Device> device(Tensor[] operands, List<Tensor> live) {
-        return Stream.concat(Stream.of(operands), live.stream())
-                .filter(tensor -> !tensor.isFreed())
-                .map(Tensor::device)
-                .filter(device -> device.type() == Device.Type.CUDA)
-                .findFirst();
+    /** The GPU that libtorch names, as in "GPU 0 has a total capacity of", else that of a live tensor. */
+    private static Optional<Integer> gpu(String reason, List<Tensor> live) {
+        Matcher named = GPU.matcher(reason);
+        if (!reason.contains("CUDA") || GraphPool.missing().isPresent()) {
+            return Optional.empty();
+        }
+        return named.find()
+                ? Optional.of(Integer.parseInt(named.group(1)))
+                : live.stream().map(LiveTensors::gpu).flatMap(Optional::stream).findFirst();
     }
 
-    private static String given(Device device) {
-        CudaAllocator.Statistics statistics = CudaAllocator.statistics(device.index());
-        return ". On " + device + " tensors take " + FreeMemory.text(statistics.allocated())
+    /** Empty also for a tensor that another thread has closed meanwhile. */
+    private static Optional<Integer> gpu(Tensor tensor) {
+        try {
+            Device device = tensor.device();
+            return device.type() == Device.Type.CUDA ? Optional.of(device.index()) : Optional.empty();
+        } catch (IllegalStateException e) {
+            return Optional.empty();
+        }
+    }
+
+    /** What libtorch's allocator has given out. */
+    private static String given(int gpu) {
+        CudaAllocator.Statistics statistics = CudaAllocator.statistics(gpu);
+        return ". On cuda:" + gpu + " tensors take " + FreeMemory.text(statistics.allocated())
                 + ", those of gradient graphs included, and " + FreeMemory.text(statistics.reserved())
                 + " are reserved: lower the batch, or set accumulate or recompute";
     }

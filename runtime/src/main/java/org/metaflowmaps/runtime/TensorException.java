@@ -41,9 +41,10 @@ public final class TensorException extends MetaFlowMapsException {
         for (int i = 0; i < operands.length; i++) {
             text.append(i == 0 ? " on " : " and ").append(describe(operands[i]));
         }
-        text.append(": ").append(LibtorchText.sentence(cause.getMessage()));
-        if (OUT_OF_MEMORY.matcher(text).find()) {
-            text.append(LiveTensors.report(operands));
+        String reason = LibtorchText.sentence(cause.getMessage());
+        text.append(": ").append(reason);
+        if (OUT_OF_MEMORY.matcher(reason).find()) {
+            text.append(LiveTensors.report(String.valueOf(cause.getMessage())));
         }
         return new TensorException(text.toString(), cause);
     }

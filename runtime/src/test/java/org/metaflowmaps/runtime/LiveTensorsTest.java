@@ -20,17 +20,17 @@ class LiveTensorsTest {
     void theLargestTensorsAreNamedFirst() {
         try (TensorScope outer = TensorScope.open();
                 Tensor kept =
-                        Torch.empty(DType.BFLOAT16, Device.CPU, 1L << 24, 7).retain()) {
+                        Torch.empty(DType.BFLOAT16, Device.CPU, 1L << 26, 7).retain()) {
             Tensor freed = Torch.empty(DType.FLOAT32, Device.CPU, 1L << 25);
-            Torch.empty(DType.FLOAT32, Device.CPU, 3, 1L << 20);
-            Torch.empty(DType.FLOAT32, Device.CPU, 3, 1L << 20);
+            Torch.empty(DType.FLOAT32, Device.CPU, 3, 1L << 24);
+            Torch.empty(DType.FLOAT32, Device.CPU, 3, 1L << 24);
             try (TensorScope inner = TensorScope.open()) {
-                Torch.empty(DType.FLOAT32, Device.CPU, 1L << 22);
+                Torch.empty(DType.FLOAT32, Device.CPU, 1L << 26);
                 freed.close();
                 String message = message();
-                int first = message.indexOf("1 x bfloat16[16777216, 7] on cpu 224 MiB");
-                int second = message.indexOf(", 2 x float32[3, 1048576] on cpu 24 MiB");
-                int third = message.indexOf(", 1 x float32[4194304] on cpu 16 MiB");
+                int first = message.indexOf("1 x bfloat16[67108864, 7] on cpu 896 MiB");
+                int second = message.indexOf(", 2 x float32[3, 16777216] on cpu 384 MiB");
+                int third = message.indexOf(", 1 x float32[67108864] on cpu 256 MiB");
                 assertTrue(0 < first && first < second && second < third, message);
                 assertFalse(message.contains("33554432"), message);
                 assertTrue(
@@ -41,7 +41,7 @@ class LiveTensorsTest {
                 assertEquals(1, message.lines().count(), message);
             }
             kept.close();
-            assertFalse(message().contains("bfloat16[16777216, 7]"), "closed");
+            assertFalse(message().contains("bfloat16[67108864, 7]"), "closed");
         }
     }
 

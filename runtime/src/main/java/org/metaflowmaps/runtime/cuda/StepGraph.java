@@ -2,10 +2,12 @@ package org.metaflowmaps.runtime.cuda;
 
 import com.google.common.base.Preconditions;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.bindings.ComputeStream;
 import org.metaflowmaps.bindings.CudaAllocator;
@@ -29,7 +31,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>A step depends only on its inputs, on tensors that stay at their addresses, such as weights, and on its key. It draws
  * no random numbers, reads nothing back, moves nothing between devices, and returns tensors without a gradient graph. A
- * refusal of a key is logged once with the reason, frees everything, and that key runs uncaptured from then on.
+ * refusal frees everything, each reason is logged once, and that key runs uncaptured from then on.
  *
  * <p>Thread safety: one thread at a time, the one that made it. While it captures a step, no other
  * thread may use the same GPU, because all threads share its stream. Close it before the tensors that its steps use.
@@ -94,6 +96,9 @@ public final class StepGraph implements AutoCloseable {
     private final Optional<String> impossible;
     private final Thread thread = Thread.currentThread();
     private @Nullable String refusal;
+    /** Of refusals, as logged. */
+    private final Set<String> reasons = new HashSet<>();
+
     private long captures;
 
     /**
@@ -179,7 +184,7 @@ public final class StepGraph implements AutoCloseable {
         try {
             CudaAllocator.emptyCache();
             pool = GraphPool.begin(device.index(), stream, shared());
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             own.forEach(Tensor::close);
             throw e;
         }
@@ -237,7 +242,8 @@ public final class StepGraph implements AutoCloseable {
 
     private void refuse(String reason) {
         String first = reason.lines().findFirst().orElse("");
-        if (!first.equals(refusal)) {
+        // Numbers differ each time, such as those of a lack of memory.
+        if (reasons.add(first.replaceAll("\\d", ""))) {
             LOG.warn("warning: a step cannot be captured as a CUDA graph and runs without: {}", first);
         }
         refusal = first;
