@@ -122,7 +122,7 @@ public final class FilterCommand implements Callable<Integer> {
                         items.addAll(Item.of(result));
                         return new SteeringInputs.Batch(
                                 result.samples(),
-                                inputs.tilt().score(result.samples(), condition),
+                                inputs.tilt().scoreWithoutAutocast(result.samples(), condition),
                                 result.evaluations());
                     });
             new RewardTable(run.terminal()).row(name, drawn.rewards(), drawn.evaluations(), drawn.seconds());

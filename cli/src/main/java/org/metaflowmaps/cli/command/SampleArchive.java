@@ -121,7 +121,7 @@ final class SampleArchive {
     }
 
     /** Returns images unless they hold NaN. */
-    static Tensor refuseNan(Tensor images, Decoder decoder) {
+    private static Tensor refuseNan(Tensor images, Decoder decoder) {
         try (TensorScope scope = TensorScope.open()) {
             if (images.ne(images).any().item() != 0) {
                 String stage = decoder.diagnosis();

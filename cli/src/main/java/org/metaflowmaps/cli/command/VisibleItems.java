@@ -78,7 +78,7 @@ record VisibleItems(Shape item, @Nullable LatentDecoder latents) {
                             .copy_(decoder.pixels(items.narrow(0, from, size).to(device)));
                 }
             }
-            return scope.keep(SampleArchive.refuseNan(images, decoder));
+            return scope.keep(images);
         }
     }
 }

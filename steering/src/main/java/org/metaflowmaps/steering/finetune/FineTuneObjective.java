@@ -240,13 +240,13 @@ public final class FineTuneObjective implements GraphObjective<FineTuneDraw> {
     private Scored scored(FineTuneDraw draw, Tensor state, Tensor strength) {
         if (loss.form() == FineTuneLoss.Form.REWARD_WEIGHTED) {
             try (Autograd.Mode off = Autograd.noGrad()) {
-                return new Scored(tilt.exact(draw.data(), draw.drawCondition()), null, draw.data());
+                return new Scored(tilt.scoreWithoutAutocast(draw.data(), draw.drawCondition()), null, draw.data());
             }
         }
         if (!loss.form().needsGradient()) {
             try (Autograd.Mode off = Autograd.noGrad()) {
                 Tensor sample = sample(draw, state);
-                return new Scored(tilt.exact(sample, draw.drawCondition()), null, sample);
+                return new Scored(tilt.scoreWithoutAutocast(sample, draw.drawCondition()), null, sample);
             }
         }
         try (TensorScope scope = TensorScope.open();
@@ -254,7 +254,7 @@ public final class FineTuneObjective implements GraphObjective<FineTuneDraw> {
                 BlockTape tape = BlockTape.open()) {
             Tensor point = state.detach().clone().requiresGrad_(true);
             Tensor sample = sample(draw, point);
-            Tensor reward = tilt.exact(sample, draw.drawCondition());
+            Tensor reward = tilt.scoreWithoutAutocast(sample, draw.drawCondition());
             Tensor gradient = tape.gradient(reward.sum(), point);
             // If the reward is minus infinity, the weight is 0, so any finite gradient works.
             Tensor impossible = MetaFlowMap.perItem(reward.detach().mul(strength.to(reward.dtype())), gradient)
@@ -309,7 +309,7 @@ public final class FineTuneObjective implements GraphObjective<FineTuneDraw> {
             Tensor strength = strength(0);
             Tensor samples =
                     loss.form() == FineTuneLoss.Form.REWARD_WEIGHTED ? draw.data() : sample(draw, draw.state());
-            Tensor reward = tilt.exact(samples, draw.drawCondition());
+            Tensor reward = tilt.scoreWithoutAutocast(samples, draw.drawCondition());
             shifts.note(draw.condition().labels().orElse(null), reward.mul(strength.to(reward.dtype())), strength);
             shifts.commit();
         }

@@ -218,8 +218,9 @@ public record BestOfN(Sampler<Condition> sampler, Tilt tilt, int pool, int batch
                         cost = drawn.evaluations() + 1;
                         meter.require(cost * count);
                     }
-                    Tensor scores =
-                            tilt.exact(drawn.samples(), rows).to(DType.FLOAT64).reshape(items, count);
+                    Tensor scores = tilt.scoreWithoutAutocast(drawn.samples(), rows)
+                            .to(DType.FLOAT64)
+                            .reshape(items, count);
                     guard.record(tilt, done, noise, scores);
                     found.add(drawn.samples(), scores, done);
                 } catch (CancellationException e) {

@@ -212,7 +212,7 @@ public record ParticleFilter(
             }
             int taken = pace.taken();
             Tilt tilt = potential.tilt();
-            Tensor rewards = tilt.exact(cloud.states(), rows);
+            Tensor rewards = tilt.scoreWithoutAutocast(cloud.states(), rows);
             guard.record(tilt, taken, noise, rewards);
             guard.check();
             return cloud.result(taken, rewards.mul(tilt.strength()), noise, evaluations(taken, condition), begin)

@@ -68,7 +68,7 @@ public record Tilt(Reward reward, Decoder decoder, double strength, int atOnce) 
      * {@link #score} as results are reported: in the states' own precision also under {@link Autocast}, which would
      * round the decoder's and the reward's products to bfloat16.
      */
-    public Tensor exact(Tensor states, Condition condition) {
+    public Tensor scoreWithoutAutocast(Tensor states, Condition condition) {
         try (Autocast off = Autocast.off(states.device().type())) {
             return score(states, condition);
         }

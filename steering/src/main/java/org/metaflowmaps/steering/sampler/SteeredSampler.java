@@ -199,7 +199,7 @@ public record SteeredSampler(
             }
             Tensor samples = state;
             Optional<Tensor> rewards = scored.map(tilt -> {
-                Tensor scores = tilt.exact(samples, condition);
+                Tensor scores = tilt.scoreWithoutAutocast(samples, condition);
                 guard.record(tilt, pace.taken(), noise, scores);
                 return scores;
             });
