@@ -15,18 +15,32 @@ import java.util.Objects;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import javax.imageio.ImageIO;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.cli.Command;
 import org.metaflowmaps.cli.Mfm;
 
 /** An encoding in a separate process that is killed and started again ends as if it had never stopped. */
 final class EncodeKillTest {
-    private static final int IMAGES = 120;
-    private static final int SHARD = 8;
+    private static final int IMAGES = 240;
+    private static final int SHARD = 4;
+
+    /** The status of a killed process. */
+    private static final int KILLED = OS.WINDOWS.isCurrentOs() ? 1 : 128 + 9;
 
     @TempDir
     private Path folder = Path.of("");
+
+    private final List<Process> children = new ArrayList<>();
+
+    @AfterEach
+    void end() throws InterruptedException {
+        for (Process child : children) {
+            child.destroyForcibly().waitFor();
+        }
+    }
 
     private void write() throws IOException {
         Random random = new Random(3);
@@ -74,10 +88,12 @@ final class EncodeKillTest {
                 System.getProperty("java.class.path"),
                 Mfm.class.getName()));
         command.addAll(words(latents));
-        return new ProcessBuilder(command)
+        Process child = new ProcessBuilder(command)
                 .redirectErrorStream(true)
                 .redirectOutput(folder.resolve("output").toFile())
                 .start();
+        children.add(child);
+        return child;
     }
 
     private long shards(String latents) throws IOException {
@@ -105,13 +121,14 @@ final class EncodeKillTest {
         for (int round = 0; round < 3; round++) {
             long before = shards("killed");
             Process child = child("killed");
-            while (child.isAlive() && shards("killed") < before + 2) {
+            long deadline = System.nanoTime() + TimeUnit.MINUTES.toNanos(2);
+            while (child.isAlive() && shards("killed") < before + 2 && System.nanoTime() < deadline) {
                 TimeUnit.MILLISECONDS.sleep(1);
             }
-            TimeUnit.MICROSECONDS.sleep(random.nextInt(20_000));
+            TimeUnit.MICROSECONDS.sleep(random.nextInt(5_000));
             child.destroyForcibly();
             assertTrue(child.waitFor(2, TimeUnit.MINUTES), "the process is still running after two minutes");
-            killed += child.exitValue() == 0 ? 0 : 1;
+            killed += child.exitValue() == KILLED ? 1 : 0;
         }
         assertTrue(killed > 0, () -> "no encoding was killed in time: " + output());
         assertTrue(shards("killed") < shards("whole"), "nothing was left to do");
