@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.metaflowmaps.models.model.ModelConfig;
 import org.metaflowmaps.models.model.SmallNetworks;
 import org.metaflowmaps.runtime.Device;
@@ -210,6 +211,14 @@ final class StepPlanTest {
         for (long passes = 1; passes < split.accumulate(); passes++) {
             assertTrue(plan.items() % passes != 0 || plan.items() / passes > largest, passes + " passes fit");
         }
+    }
+
+    /** A device of 80 GiB gives out less, because the driver and libraries need some. */
+    @ParameterizedTest
+    @ValueSource(strings = {"flow", "flow-map", "meta-flow-map", "distill"})
+    void passesOfTheLargestConfigurationsFit(String name) throws IOException {
+        TrainConfig config = config("sit-xl2/" + name);
+        assertTrue(StepPlan.of(config, Device.Type.CUDA).memory().needed(config.batch()) < 78 * GIB);
     }
 
     @Test
