@@ -89,16 +89,17 @@ public final class TokenReferences {
     }
 
     private static Outcome compared(String name, List<JsonNode> texts, Path folder, JsonNode contexts) {
-        Tokenizer tokenizer;
         try {
             String missing = missing(name, folder);
-            if (missing != null) {
-                return new Outcome(name, 0, 0, missing);
-            }
-            tokenizer = open(name, folder, contexts);
+            return missing == null
+                    ? compared(name, texts, open(name, folder, contexts))
+                    : new Outcome(name, 0, 0, missing);
         } catch (IOException | RuntimeException e) {
             return new Outcome(name, texts.size(), texts.size(), String.valueOf(e.getMessage()));
         }
+    }
+
+    private static Outcome compared(String name, List<JsonNode> texts, Tokenizer tokenizer) {
         int count = 0;
         List<String> wrong = new ArrayList<>();
         for (JsonNode each : texts) {
