@@ -30,11 +30,30 @@ final class DrawingOptions {
     @Mixin
     private final ClassOption classes = new ClassOption();
 
-    @Option(
-            names = "--count",
-            paramLabel = "N",
-            description = "Samples to draw of a map, with its classes in turn. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--count", paramLabel = "N", description = "Samples to draw of a map. Default: ${DEFAULT-VALUE}.")
     private int count = 10_000;
+
+    @Option(
+            names = "--labels",
+            paramLabel = "KIND",
+            description =
+                    "Classes of drawn samples: ${COMPLETION-CANDIDATES}, one after the other, or uniformly at random"
+                            + " as DiT and the public MFM code do. Default: ${DEFAULT-VALUE}.")
+    private Labels order = Labels.turn;
+
+    @Option(
+            names = "--quantise",
+            paramLabel = "KIND",
+            description =
+                    "Drawn samples in 8 bits: ${COMPLETION-CANDIDATES}, to the nearest level as SiT and DiT do, or"
+                            + " down as the public MFM code does. Default: ${DEFAULT-VALUE}.")
+    private Quantisation quantisation = Quantisation.round;
+
+    /** The order of classes. */
+    enum Labels {
+        turn,
+        random
+    }
 
     @Option(names = "--steps", paramLabel = "N", description = "Steps per sample. Default: ${DEFAULT-VALUE}.")
     private int steps = 25;
@@ -85,12 +104,15 @@ final class DrawingOptions {
             MapSamples samples = new MapSamples(count, labels, guidance.scale(map), seed, device.get());
             String drawn = count + " samples by " + kind + ", " + steps + " steps, seed " + seed + ", labels "
                     + (map.classes() == 0 ? "none" : describe(labels))
+                    + (quantisation == Quantisation.round ? "" : ", " + quantisation)
                     + (samples.scale() == null ? "" : ", guidance " + samples.scale())
                     + (latents == null ? "" : ", decoded by " + vae.file());
             return new DrawnImages(
                     map,
                     MapSamples.by(kind, map, steps),
                     samples,
+                    order,
+                    quantisation,
                     latents,
                     name + ": " + drawn,
                     "map " + version(file) + ", settings " + network.identity() + ", " + drawn + ", on " + device.get()
@@ -114,12 +136,12 @@ final class DrawingOptions {
                                 + Files.getLastModifiedTime(file).toMillis();
     }
 
-    private static String describe(long[] labels) {
+    private String describe(long[] labels) {
         boolean all = labels.length > 1
                 && Arrays.equals(labels, LongStream.range(0, labels.length).toArray());
         return (all
                         ? "0 to " + (labels.length - 1)
                         : Arrays.stream(labels).mapToObj(Long::toString).collect(Collectors.joining(", ")))
-                + " in turn";
+                + (order == Labels.turn ? " in turn" : " at random");
     }
 }

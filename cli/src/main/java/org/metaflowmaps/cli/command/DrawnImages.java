@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 import org.metaflowmaps.models.model.Condition;
 import org.metaflowmaps.models.model.MetaFlowMap;
@@ -27,6 +28,8 @@ final class DrawnImages implements ImageSource {
     private final MetaFlowMap map;
     private final Sampler<Condition> sampler;
     private final MapSamples samples;
+    private final DrawingOptions.Labels order;
+    private final Quantisation quantisation;
     private final @Nullable LatentDecoder latents;
     private final String name;
     private final String identity;
@@ -38,6 +41,7 @@ final class DrawnImages implements ImageSource {
      *
      * @param map closed with this source
      * @param samples number, labels, guidance and seed
+     * @param order of the labels
      * @param latents decodes the map's items, closed with this source; null for a map of images of 1 or 3 channels
      * @param name for people
      * @param identity differs for other maps and settings
@@ -46,12 +50,16 @@ final class DrawnImages implements ImageSource {
             MetaFlowMap map,
             Sampler<Condition> sampler,
             MapSamples samples,
+            DrawingOptions.Labels order,
+            Quantisation quantisation,
             @Nullable LatentDecoder latents,
             String name,
             String identity) {
         this.map = map;
         this.sampler = sampler;
         this.samples = samples;
+        this.order = order;
+        this.quantisation = quantisation;
         this.latents = latents;
         this.name = name;
         this.identity = identity;
@@ -69,7 +77,7 @@ final class DrawnImages implements ImageSource {
 
     @Override
     public String quantisation() {
-        return "floor(127.5 x + 128), clipped" + (map.itemShape().size(0) == 1 ? ", grey repeated" : "");
+        return quantisation.formula() + (map.itemShape().size(0) == 1 ? ", grey repeated" : "");
     }
 
     @Override
@@ -111,15 +119,15 @@ final class DrawnImages implements ImageSource {
 
     /** Returns samples uint8 (size, 3, height, width) that the caller closes. */
     private Tensor draw(int from, int size) {
-        long[] labels = new long[samples.labels().length];
-        Arrays.setAll(labels, i -> samples.labels()[(from + i) % labels.length]);
         long seed = samples.seed() + STRIDE * (from / FeatureStore.PART);
+        long[] labels = labels(from, size, seed);
         List<Tensor> parts = new ArrayList<>();
         Decoder decoder = latents == null ? new PixelDecoder() : latents;
         try (TensorScope scope = TensorScope.open()) {
             new MapSamples(size, labels, samples.scale(), seed, samples.device())
                     .draw(map, sampler, (drawn, condition, classes) -> {
-                        Tensor levels = SampleArchive.levels(drawn, decoder).to(Device.CPU);
+                        Tensor levels = SampleArchive.levels(drawn, decoder, quantisation)
+                                .to(Device.CPU);
                         Tensor colours = levels.size(1) == 1 ? levels.repeat(1, 3, 1, 1) : levels.clone();
                         parts.add(colours.retain());
                     });
@@ -127,6 +135,17 @@ final class DrawnImages implements ImageSource {
         } finally {
             parts.forEach(Tensor::close);
         }
+    }
+
+    /** Returns the labels of a part. */
+    private long[] labels(int from, int size, long seed) {
+        long[] all = samples.labels();
+        long[] labels = new long[size];
+        SplittableRandom random = new SplittableRandom(seed);
+        Arrays.setAll(
+                labels,
+                i -> all[order == DrawingOptions.Labels.turn ? (from + i) % all.length : random.nextInt(all.length)]);
+        return labels;
     }
 
     @Override

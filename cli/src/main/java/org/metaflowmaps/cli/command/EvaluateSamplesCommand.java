@@ -233,6 +233,7 @@ final class EvaluateSamplesCommand implements Callable<Integer> {
                         map.itemShape(),
                         count,
                         new PixelDecoder(),
+                        Quantisation.round,
                         archive -> evaluations[0] = draw(samples, map, reference, set, archive));
             } else {
                 evaluations[0] = draw(samples, map, reference, set, null);

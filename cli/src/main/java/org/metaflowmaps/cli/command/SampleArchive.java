@@ -37,11 +37,13 @@ final class SampleArchive {
 
     private final NpzWriter writer;
     private final Decoder decoder;
+    private final Quantisation quantisation;
     private final List<Long> labels = new ArrayList<>();
 
-    private SampleArchive(NpzWriter writer, Decoder decoder) {
+    private SampleArchive(NpzWriter writer, Decoder decoder, Quantisation quantisation) {
         this.writer = writer;
         this.decoder = decoder;
+        this.quantisation = quantisation;
     }
 
     /** Draws samples, and adds each batch. */
@@ -73,9 +75,10 @@ final class SampleArchive {
      * @param count the number of samples
      * @param decoder of samples to images in [0, 1]
      */
-    static void write(Path file, Shape image, long count, Decoder decoder, Drawing drawing) throws IOException {
+    static void write(Path file, Shape image, long count, Decoder decoder, Quantisation quantisation, Drawing drawing)
+            throws IOException {
         NpzWriter.write(file, writer -> {
-            SampleArchive archive = new SampleArchive(writer, decoder);
+            SampleArchive archive = new SampleArchive(writer, decoder, quantisation);
             writer.begin(IMAGES, DType.UINT8, Shape.of(count, image.size(1), image.size(2), image.size(0)));
             try {
                 drawing.into(archive);
@@ -97,7 +100,7 @@ final class SampleArchive {
     /** Adds samples of the map; an {@link IOException} is unchecked here. */
     void add(Tensor samples, @Nullable Tensor classes) {
         try (TensorScope scope = TensorScope.open()) {
-            writer.rows(levels(samples, decoder).permute(0, 2, 3, 1));
+            writer.rows(levels(samples, decoder, quantisation).permute(0, 2, 3, 1));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -109,14 +112,13 @@ final class SampleArchive {
     }
 
     /**
-     * Decodes samples and rounds them to uint8, in the innermost open scope.
+     * Decodes samples and converts them to uint8, in the innermost open scope.
      *
      * @throws IllegalStateException for NaN, which would become some level
      */
-    static Tensor levels(Tensor samples, Decoder decoder) {
+    static Tensor levels(Tensor samples, Decoder decoder, Quantisation quantisation) {
         try (TensorScope scope = TensorScope.open()) {
-            Tensor images = refuseNan(decoder.decode(samples), decoder);
-            return scope.keep(images.mul(LEVELS).add(0.5).floor().to(DType.UINT8));
+            return scope.keep(quantisation.levels(refuseNan(decoder.decode(samples), decoder)));
         }
     }
 

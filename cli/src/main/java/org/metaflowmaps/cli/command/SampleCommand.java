@@ -102,6 +102,13 @@ public final class SampleCommand implements Callable<Integer> {
     private int steps = 4;
 
     @Option(
+            names = "--quantise",
+            paramLabel = "KIND",
+            description = "For a .npz: ${COMPLETION-CANDIDATES}, to the nearest level as SiT and DiT do, or down as the"
+                    + " public MFM code does. Default: ${DEFAULT-VALUE}.")
+    private Quantisation quantisation = Quantisation.round;
+
+    @Option(
             names = "--sampler",
             description =
                     "${COMPLETION-CANDIDATES}: posterior draws and fresh noise in turn, jumps (of a flow map or a meta"
@@ -221,6 +228,7 @@ public final class SampleCommand implements Callable<Integer> {
                     new VisibleItems(map.itemShape(), latents).shape(),
                     samples.count(),
                     latents == null ? new PixelDecoder() : latents,
+                    quantisation,
                     file -> samples.draw(map, sampler, listener, (drawn, condition, given) -> file.add(drawn, given)));
         }
     }

@@ -267,6 +267,24 @@ final class EvaluateFidTest {
         }
     }
 
+    /** As the public MFM code draws and stores samples; the features of one way are not those of the other. */
+    @Test
+    void labelsMayBeRandomAndLevelsTruncated() throws IOException {
+        Path out = folder.resolve("random.json");
+        String words = "--pretrained --count 6 --steps 1 --class 3,4 --metrics fid --groups 1 --features "
+                + folder.resolve("ways") + " --reference " + first + " --out " + out;
+        run(words).succeeded();
+        double inTurn = value(json(out), "fid");
+        String text =
+                run(words + " --labels random --quantise truncate").succeeded().out();
+        assertTrue(text.contains("labels 3, 4 at random, truncate"), text);
+        assertTrue(text.contains("quantisation: floor(127.5 x + 127.5), clipped, grey repeated"), text);
+        double random = value(json(out), "fid");
+        assertNotEquals(inTurn, random);
+        run(words + " --labels random --quantise truncate").succeeded();
+        assertEquals(random, value(json(out), "fid"));
+    }
+
     @Test
     void anArchiveOfSamplesHasClassesInTurn() throws IOException {
         Path file = folder.resolve("drawn.npz");
