@@ -124,7 +124,6 @@ public final class SavedBlock implements AutoCloseable {
                     layers.first,
                     hiddenGradient(gradient, m[5]),
                     new GatedNorm.Input(tokens, attended, m[2], m[3], m[4]),
-                    rebuildsInput,
                     gradient);
             if (rebuildsInput) {
                 tokens.addcmul_(m[2].unsqueeze(1), attended, -1);
@@ -134,7 +133,6 @@ public final class SavedBlock implements AutoCloseable {
                     layers.qkv,
                     joinedGradient(Objects.requireNonNull(second.branch())),
                     new GatedNorm.Input(tokens, null, null, m[0], m[1]),
-                    false,
                     ofMiddle);
             Tensor rates = Torch.cat(
                     1,
@@ -185,15 +183,15 @@ public final class SavedBlock implements AutoCloseable {
      * Goes back through a linear layer and the normalisation before it.
      *
      * @param gradient of the layer's result, which is freed
-     * @param isSum true if the operands' stream is already the normalised sum
      * @param sumGradient what reaches the sum past the normalisation
      * @return gradients of the normalisation's operands
      */
     private GatedNorm.Gradients through(
-            LinearGradient layer, Tensor gradient, GatedNorm.Input input, boolean isSum, Tensor sumGradient) {
+            LinearGradient layer, Tensor gradient, GatedNorm.Input input, Tensor sumGradient) {
         try (TensorScope scope = TensorScope.open()) {
             GatedNorm norm = GatedNorm.on(input.stream());
-            GatedNorm.Output normal = norm.forward(isSum ? input.ofSum() : input, products, Block.EPS);
+            // Blocks that rebuild their input have the sum in the stream's place.
+            GatedNorm.Output normal = norm.forward(rebuildsInput ? input.ofSum() : input, products, Block.EPS);
             layer.addGradients(gradient, normal.output(), products);
             Tensor ofOutput = layer.inputGradient(gradient, products);
             gradient.close();
