@@ -77,7 +77,9 @@ final class LiveTensors {
         return (list.isEmpty() ? "" : ". Largest live tensors here, views counted in full: " + list)
                 + ". All threads hold " + NativeMemory.liveTensors() + " tensors, "
                 + FreeMemory.text(NativeMemory.liveBytes())
-                + (Leaks.place() == null ? "; start Java with -D" + Leaks.PROPERTY + "=trace to see where made" : "");
+                + (Leaks.isTracing()
+                        ? ""
+                        : "; start Java with -D" + Leaks.PROPERTY + "=trace to see where they were made");
     }
 
     /** Empty for a tensor that another thread has closed meanwhile. */

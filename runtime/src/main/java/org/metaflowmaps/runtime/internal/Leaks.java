@@ -45,6 +45,11 @@ public final class Leaks {
         return "trace".equals(value);
     }
 
+    /** Returns whether places are recorded. */
+    public static boolean isTracing() {
+        return TRACE;
+    }
+
     /** Returns the caller's stack trace, if places are recorded. */
     public static @Nullable Throwable place() {
         return TRACE ? new Throwable("it was made here") : null;
