@@ -9,6 +9,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 
@@ -72,6 +73,25 @@ public record Command(int code, String out, String err) {
         for (String part : parts) {
             assertTrue(lines.getFirst().contains(part), "'" + lines.getFirst() + "' lacks '" + part + "'");
         }
+    }
+
+    /** Starts {@code mfm} in a process of its own; the caller ends it. */
+    public static Process start(Path output, List<String> arguments) throws IOException {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED",
+                "--sun-misc-unsafe-memory-access=allow",
+                "-XX:TieredStopAtLevel=1",
+                "-Xmx256m",
+                "-Dorg.metaflowmaps.threads=" + System.getProperty("org.metaflowmaps.threads", "1"),
+                "-cp",
+                System.getProperty("java.class.path"),
+                Mfm.class.getName()));
+        command.addAll(arguments);
+        return new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(output.toFile())
+                .start();
     }
 
     /** Returns all files below a folder, by their paths within it. */

@@ -10,7 +10,6 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -87,21 +86,7 @@ final class KillTest {
     }
 
     private void start(String... arguments) throws IOException {
-        List<String> command = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED",
-                "--sun-misc-unsafe-memory-access=allow",
-                "-XX:TieredStopAtLevel=1",
-                "-Xmx256m",
-                "-Dorg.metaflowmaps.threads=" + System.getProperty("org.metaflowmaps.threads", "1"),
-                "-cp",
-                System.getProperty("java.class.path"),
-                Mfm.class.getName()));
-        command.addAll(List.of(arguments));
-        child = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(output.toFile())
-                .start();
+        child = Command.start(output, List.of(arguments));
     }
 
     private void train(int steps, boolean resume) throws IOException {

@@ -20,7 +20,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.metaflowmaps.cli.Command;
-import org.metaflowmaps.cli.Mfm;
 
 /** An encoding in a separate process that is killed and started again ends as if it had never stopped. */
 final class EncodeKillTest {
@@ -77,21 +76,7 @@ final class EncodeKillTest {
     }
 
     private Process child(String latents) throws IOException {
-        List<String> command = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED",
-                "--sun-misc-unsafe-memory-access=allow",
-                "-XX:TieredStopAtLevel=1",
-                "-Xmx256m",
-                "-Dorg.metaflowmaps.threads=" + System.getProperty("org.metaflowmaps.threads", "1"),
-                "-cp",
-                System.getProperty("java.class.path"),
-                Mfm.class.getName()));
-        command.addAll(words(latents));
-        Process child = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(folder.resolve("output").toFile())
-                .start();
+        Process child = Command.start(folder.resolve("output"), words(latents));
         children.add(child);
         return child;
     }
