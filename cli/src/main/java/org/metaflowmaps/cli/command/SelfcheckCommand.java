@@ -49,7 +49,9 @@ public final class SelfcheckCommand implements Callable<Integer> {
     @Option(
             names = "--fixtures",
             paramLabel = "DIR",
-            description = "Check the .safetensors files of this folder instead of those included in mfm.")
+            description =
+                    "Check the .safetensors files of this folder, and its tokens.json with ids of tokenizers, instead"
+                            + " of those included in mfm.")
     private @Nullable Path fixtures;
 
     @Option(
